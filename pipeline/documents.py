@@ -1,0 +1,90 @@
+"""The records that flow through the page stages, and what a stage may answer.
+
+A page stage is a plain function of one frozen record:
+
+    Page -> Page | Dropped                 block_urls, quick_look
+    Page -> Document | Dropped             extract_text
+    Document -> Document | Dropped         every stage after it
+
+It knows nothing of Beam, so a worker, `gristmill explain`, a notebook and a unit test all run the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from hashlib import blake2b
+
+
+class Kind(StrEnum):
+    """What the captured bytes are: HTML (or XHTML) to extract from, or text that somebody extracted already (WET)."""
+
+    HTML = "html"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One capture of one page, as it lies in the WARC file."""
+
+    url: str
+    fetched_at: str  # ISO 8601, UTC, to the second: 2026-10-01T12:00:00Z
+    warc_file: str  # the input file's name as the manifest lists it
+    warc_offset: int  # bytes from the start of that file to the record's (compressed) first byte
+    content: bytes  # body with transfer and content encodings undone
+    kind: Kind = Kind.HTML
+    http_charset: str | None = None  # charset parameter of the Content-Type header, if any
+    host: str = ""  # lower-case host name of `url`
+    registered_domain: str = ""  # public suffix plus one label; the host where there is none (an IP address)
+
+    @property
+    def id(self) -> str:
+        """32 hex digits of BLAKE2b over URL, time and bytes: the same capture has the same id on every machine."""
+        digest = blake2b(digest_size=16)
+        for part in (self.url.encode(), self.fetched_at.encode(), self.content):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The text of one page with everything measured so far. `text` is what the shards will hold."""
+
+    id: str
+    url: str
+    fetched_at: str
+    warc_file: str
+    warc_offset: int
+    host: str
+    registered_domain: str
+    title: str
+    text: str  # paragraphs separated by a blank line, lines by \n; ``` fences around code, | tables |, - lists
+    language: str = ""  # ISO 639 code of lid.176, "" before identify_language
+    language_score: float = 0.0
+    quality_score: float = 0.0
+    domain: str = ""
+    domain_score: float = 0.0
+    signals: Mapping[str, float] = field(default_factory=dict)  # every measurement, by its declared name
+
+    def measured(self, **signals: float) -> Document:
+        """The same document with more measurements."""
+        return replace(self, signals={**self.signals, **signals})
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Why a page is out: the stage, its reason (from the stage's closed `Reason` list), and the measurement that decided."""
+
+    record: Page | Document  # as it was when it was dropped
+    stage: str
+    reason: StrEnum
+    value: float | None = None  # the measurement ...
+    threshold: float | None = None  # ... and the limit that it broke
+    detail: str = ""  # what a person wants to see: the list entry that matched, the offending line, the error
+    excerpt: str = ""  # text for the report where `record` has none yet
+
+
+Record = Page | Document  # on its way through the stages
+Stage = Callable[[Record], Record | Dropped]
