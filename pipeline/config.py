@@ -1,0 +1,203 @@
+"""The configuration of a run: one TOML table per stage, each declared beside the code that it sets.
+
+    [filter_heuristics.gopher]
+    min_words = 80
+
+Only what differs from the defaults needs to be written; a key that no stage knows is refused with its path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+import classifiers
+import pipeline
+from pipeline import publish, sketch
+from pipeline.settings import Settings
+from pipeline.stages import (
+    block_urls,
+    extract_text,
+    filter_heuristics,
+    identify_language,
+    quick_look,
+    read_warc,
+    score_quality,
+    scrub_pii,
+    tag_domain,
+)
+
+# The page stages in the order in which a page meets them: cheap before costly.
+PAGE_STAGES: Mapping[str, ModuleType] = {
+    "block_urls": block_urls,
+    "quick_look": quick_look,
+    "extract_text": extract_text,
+    "identify_language": identify_language,
+    "scrub_pii": scrub_pii,
+    "filter_heuristics": filter_heuristics,
+    "score_quality": score_quality,
+    "tag_domain": tag_domain,
+}
+
+# Packages whose version can change a byte of the output.
+_LIBRARIES = (
+    "charset-normalizer", "fasttext-community", "fastwarc", "lxml", "numpy", "phonenumbers", "pyarrow",
+    "python-stdnum", "resiliparse", "tldextract", "trafilatura", "warcio", "xxhash",
+)  # fmt: skip
+
+
+class PrepareSettings(Settings):
+    """How the first phase cuts and guards its work."""
+
+    unit_bytes: int = Field(64_000_000, ge=1, description="compressed WARC bytes in one unit of work")
+    page_cpu_seconds: float = Field(10.0, gt=0, description="CPU budget of one page, all stages together ...")
+    page_cpu_seconds_per_mb: float = Field(5.0, ge=0, description="... and this much more per MB of its body")
+    page_memory_bytes: int = Field(3_000_000_000, ge=500_000_000, description="a child above this is ended")
+    max_error_share: float = Field(0.05, ge=0, le=1, description="unreadable and crashed pages above it fail the run")
+
+
+class Config(Settings):
+    """Every setting of `gristmill curate`; the field names are the TOML tables."""
+
+    prepare: PrepareSettings = PrepareSettings()
+    read_warc: read_warc.Settings = read_warc.Settings()
+    block_urls: block_urls.Settings = block_urls.Settings()
+    quick_look: quick_look.Settings = quick_look.Settings()
+    extract_text: extract_text.Settings = extract_text.Settings()
+    identify_language: identify_language.Settings = identify_language.Settings()
+    scrub_pii: scrub_pii.Settings = scrub_pii.Settings()
+    filter_heuristics: filter_heuristics.Settings = filter_heuristics.Settings()
+    score_quality: score_quality.Settings = score_quality.Settings()
+    tag_domain: tag_domain.Settings = tag_domain.Settings()
+    deduplicate: sketch.Settings = sketch.Settings()
+    publish: publish.Settings = publish.Settings()
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """The file's settings (defaults where it is silent), then `table.key=value` overrides, all checked.
+
+    Raises ValueError with one line that names the file or override, the key and what is wrong with it.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ValueError(f"configuration {path}: {error}") from None
+    for override in overrides:
+        _merge(values, _parse_override(override))
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"configuration{f' {path}' if path else ''}: {_explain(error)}") from None
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, separator, value = override.partition("=")
+    if not separator:
+        raise ValueError(f"--set {override}: expected table.key=value")
+    for text in (f"{key} = {value}", f"{key} = {json.dumps(value)}"):  # a bare word is a string
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError:
+            continue
+    raise ValueError(f"--set {override}: expected table.key=value with a TOML value")
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"])
+        wrong = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+        problems.append(f"{path}: {wrong}" if path else wrong)
+    return "; ".join(problems)
+
+
+def signal_names() -> tuple[str, ...]:
+    """Every measurement that some stage declares, in the order of the stages: the columns of `signals`."""
+    return tuple(dict.fromkeys(name for module in PAGE_STAGES.values() for name in module.SIGNALS))
+
+
+def files_read(config: Config) -> dict[str, str]:
+    """Every list and model that the page stages read, with its sha256. Raises ValueError for a missing one."""
+    found: dict[str, str] = {}
+    for stage, module in PAGE_STAGES.items():
+        for path in module.files(getattr(config, stage)) if hasattr(module, "files") else ():
+            found[f"{stage}:{_short_name(path)}"] = _sha256(Path(path))
+    return dict(sorted(found.items()))
+
+
+def _short_name(path: Path) -> str:
+    """The path inside our own packages, the bare name elsewhere: the same on every machine."""
+    for package in (pipeline, classifiers):
+        root = Path(str(package.__file__)).parent
+        if Path(path).is_relative_to(root):
+            return f"{root.name}/{Path(path).relative_to(root).as_posix()}"
+    return Path(path).name
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Our code (a digest of its sources) and the libraries that decide output bytes."""
+    digest = hashlib.sha256()
+    for name, content in _sources():
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"gristmill": importlib.metadata.version("gristmill"), "code": digest.hexdigest()[:16], **libraries}
+
+
+def _sources() -> Iterator[tuple[str, bytes]]:
+    for package in (pipeline, classifiers):
+        root = Path(str(package.__file__)).parent
+        for path in sorted(root.rglob("*.py")):
+            yield f"{root.name}/{path.relative_to(root).as_posix()}", path.read_bytes()
+
+
+def effective(config: Config) -> dict[str, Any]:
+    """The whole configuration as plain JSON values; paths shortened so that machines agree."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, Settings):
+            return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+        if isinstance(value, Mapping):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, (set, frozenset)):
+            return sorted(str(item) for item in value)
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        if isinstance(value, Path):
+            return _short_name(value)
+        return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+    return {name: plain(getattr(config, name)) for name in Config.model_fields}
+
+
+def fingerprint(*parts: object) -> str:
+    """16 hex digits over JSON values: equal exactly where the work would be the same."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

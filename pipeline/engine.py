@@ -1,0 +1,92 @@
+"""The one place where plain functions meet Beam: spread a function over a list of work, on whichever engine.
+
+Work items are few and fat (units of WARC bytes, hash partitions, shards), so an engine's cost per element is nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Tool = TypeVar("Tool")
+
+LOCAL = "FnApiRunner"  # named, because DirectRunner tries to download another runner first
+
+
+def local_options() -> PipelineOptions:
+    """Beam's in-process runner; an explicit list, because PipelineOptions() would read our own command line."""
+    return PipelineOptions([f"--runner={LOCAL}"])
+
+
+class Spread(beam.PTransform, Generic[Item, Result, Tool]):  # type: ignore[misc]
+    """`function(item, tool)` for every item, `concurrency` at a time in each Beam worker.
+
+    `tool` is what a worker opens once and uses for many items (a child process with loaded models). On one machine one
+    Beam worker keeps `concurrency` of them busy, whichever item is longest; on a cluster it is 1 and the engine spreads.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Item, Tool], Result],
+        tool: Callable[[], AbstractContextManager[Tool]],
+        concurrency: int = 1,
+    ) -> None:
+        super().__init__()
+        self.function, self.tool, self.concurrency = function, tool, concurrency
+
+    def expand(self, items: beam.PCollection) -> beam.PCollection:
+        """PCollection[Item] -> PCollection[Result]."""
+        # Without the reshuffle, the items would stay where they were created: on one worker.
+        return items | beam.Reshuffle() | beam.ParDo(_SpreadFn(self.function, self.tool, self.concurrency))
+
+
+class _SpreadFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, function: Callable[..., Any], tool: Callable[[], Any], concurrency: int) -> None:
+        self.function, self.tool, self.concurrency = function, tool, concurrency
+        self.done = Metrics.counter("gristmill", "units_done")
+
+    def setup(self) -> None:
+        self.stack = ExitStack()
+        self.tools: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.concurrency):
+            self.tools.put(self.stack.enter_context(self.tool()))
+        self.pool = self.stack.enter_context(ThreadPoolExecutor(self.concurrency))
+
+    def start_bundle(self) -> None:
+        self.pending: list[Future[Any]] = []
+
+    def process(self, item: Any) -> None:
+        self.pending.append(self.pool.submit(self._call, item))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for future in self.pending:
+            result = future.result()
+            self.done.inc()
+            yield WindowedValue(result, GlobalWindow().max_timestamp(), [GlobalWindow()])
+        self.pending = []
+
+    def teardown(self) -> None:
+        self.stack.close()
+
+    def _call(self, item: Any) -> Any:
+        tool = self.tools.get()
+        try:
+            return self.function(item, tool)
+        finally:
+            self.tools.put(tool)
+
+
+def items(label: str, values: Sequence[Any]) -> beam.PTransform:
+    """The work as a PCollection."""
+    return label >> beam.Create(list(values), reshuffle=False)

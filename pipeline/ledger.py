@@ -1,0 +1,138 @@
+"""The ledger: every page read has exactly one fate, and the counts must add up or the run fails."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.documents import Document, Dropped
+
+# Fates that are faults of the input or of us, not judgements about the text; they have a budget.
+ERRORS = frozenset({"read_warc:unreadable", "extract_text:crashed", "extract_text:extraction_error"})
+
+
+class LedgerError(Exception):
+    """The books do not balance, or too many pages failed: the output must not be published."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one unit or one run. `dropped` maps "stage:reason" to pages."""
+
+    pages: int = 0
+    kept: int = 0
+    characters: int = 0  # of the kept documents' text
+    dropped: Counter[str] = field(default_factory=Counter)
+    records: Counter[str] = field(default_factory=Counter)  # WARC records by kind, pages included
+    cpu_seconds: Counter[str] = field(default_factory=Counter)  # by stage
+
+    def add(self, other: Tally) -> None:
+        """Count `other` in."""
+        self.pages += other.pages
+        self.kept += other.kept
+        self.characters += other.characters
+        self.dropped.update(other.dropped)
+        self.records.update(other.records)
+        self.cpu_seconds.update(other.cpu_seconds)
+
+    @property
+    def errors(self) -> int:
+        """Pages lost to damage and crashes."""
+        return sum(count for fate, count in self.dropped.items() if fate in ERRORS)
+
+    def check(self, where: str) -> None:
+        """Raises LedgerError unless pages == kept + dropped."""
+        out = self.dropped.total()
+        if self.pages != self.kept + out:
+            raise LedgerError(
+                f"the ledger of {where} does not balance: {self.pages} pages read, {self.kept} kept + {out} dropped; "
+                "this is a fault of ours, nothing was published"
+            )
+
+    def check_errors(self, limit: float) -> None:
+        """Raises LedgerError when more than `limit` of the pages were unreadable or crashed."""
+        share = self.errors / self.pages if self.pages else 0.0
+        if share > limit:
+            counts = ", ".join(f"{fate} {self.dropped[fate]}" for fate in sorted(ERRORS) if self.dropped[fate])
+            raise LedgerError(
+                f"{self.errors} of {self.pages} pages ({share:.1%}) failed ({counts}), the limit is {limit:.1%}; "
+                "look at the rows of drops/ and raise prepare.max_error_share if this input is expected to be so"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, keys sorted."""
+        return {
+            "pages": self.pages,
+            "kept": self.kept,
+            "characters": self.characters,
+            "dropped": dict(sorted(self.dropped.items())),
+            "records": dict(sorted(self.records.items())),
+            "cpu_seconds": {name: round(value, 4) for name, value in sorted(self.cpu_seconds.items())},
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Tally:
+        """The inverse of `to_json`."""
+        return cls(
+            pages=values["pages"],
+            kept=values["kept"],
+            characters=values["characters"],
+            dropped=Counter(values["dropped"]),
+            records=Counter(values["records"]),
+            cpu_seconds=Counter(values["cpu_seconds"]),
+        )
+
+
+def by_stage(dropped: Mapping[str, int], order: Iterable[str]) -> dict[str, dict[str, int]]:
+    """{"stage:reason": n} as {stage: {reason: n}}, stages in flow order, largest reason first."""
+    nested: dict[str, dict[str, int]] = {stage: {} for stage in order}
+    for fate, count in sorted(dropped.items(), key=lambda item: (-item[1], item[0])):
+        stage, _, reason = fate.partition(":")
+        nested.setdefault(stage, {})[reason] = count
+    return {stage: reasons for stage, reasons in nested.items() if reasons}
+
+
+def document_row(document: Document) -> dict[str, Any]:
+    """The columns that a document fills in the staged files and the shards."""
+    names = (
+        "id", "url", "host", "registered_domain", "fetched_at", "warc_file", "warc_offset", "title", "text",
+        "language", "language_score", "quality_score", "domain", "domain_score",
+    )  # fmt: skip
+    row = {name: getattr(document, name) for name in names}
+    return {
+        **row,
+        "words": count_words(document.text),
+        "characters": len(document.text),
+        "signals": dict(document.signals),
+    }
+
+
+def count_words(text: str) -> int:
+    """White-space separated words; the unit of shares and weights."""
+    return len(text.split())
+
+
+def drop_row(dropped: Dropped) -> dict[str, Any]:
+    """The row of a page that is not in a shard."""
+    record = dropped.record
+    is_document = isinstance(record, Document)
+    return {
+        "id": record.id,
+        "url": record.url,
+        "host": record.host,
+        "registered_domain": record.registered_domain,
+        "fetched_at": record.fetched_at,
+        "warc_file": record.warc_file,
+        "warc_offset": record.warc_offset,
+        "stage": dropped.stage,
+        "reason": str(dropped.reason),
+        "value": dropped.value,
+        "threshold": dropped.threshold,
+        "detail": dropped.detail,
+        "duplicate_of": None,
+        "language": record.language if is_document else None,
+        "excerpt": dropped.excerpt,
+        "signals": dict(record.signals) if is_document else None,
+    }

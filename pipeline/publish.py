@@ -1,0 +1,246 @@
+"""Phase 3: staged documents + verdicts + weights -> shards, drops and sketches, one part at a time.
+
+A part covers a run of consecutive units, about `shard_bytes` of text. Its facts (digests, counts for the report) are
+written after its files and mark it as done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from pipeline import storage
+from pipeline.facts import Facts
+from pipeline.layout import Layout
+from pipeline.ledger import count_words
+from pipeline.prepare import write_json
+from pipeline.schema import DROP, SHARD, STAGED
+from pipeline.settings import Settings as BaseSettings
+from pipeline.sketch import PUBLISHED_SKETCH, Verdict, read_verdicts, remove_paragraphs
+from pipeline.weights import Cell, cell_of
+from pipeline.weights import Settings as WeightSettings
+
+ROWS_AT_ONCE = 1024  # a row group; also what is in memory at a time
+MODULUS = 1 << 256
+
+
+class Settings(BaseSettings):
+    """Shards and weights."""
+
+    shard_bytes: int = Field(256_000_000, ge=1, description="text in one shard, before compression (characters)")
+    weights: WeightSettings = WeightSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The units whose documents share one shard, one drops file and one sketches file."""
+
+    number: int
+    units: tuple[str, ...]  # unit keys, in order
+
+
+def plan_parts(characters: Mapping[str, int], shard_bytes: int) -> list[Part]:
+    """Consecutive units up to `shard_bytes` of text; from the data alone, so the same on every machine.
+
+    >>> [part.units for part in plan_parts({"a": 60, "b": 60, "c": 10}, 100)]
+    [('a', 'b'), ('c',)]
+    """
+    parts: list[Part] = []
+    units: list[str] = []
+    size = 0
+    for key in sorted(characters):
+        units.append(key)
+        size += characters[key]
+        if size >= shard_bytes:
+            parts.append(Part(len(parts), tuple(units)))
+            units, size = [], 0
+    if units or not parts:
+        parts.append(Part(len(parts), tuple(units)))
+    return parts
+
+
+@dataclass(slots=True)
+class Words:
+    """What the weights need of one unit: kept words by (domain, quality) and documents by domain."""
+
+    words: Counter[Cell] = field(default_factory=Counter)
+    documents: Counter[str] = field(default_factory=Counter)
+
+
+def measure_unit(key: str, layout: Layout, verdicts: str) -> Words:
+    """Counts the words that will be published of one unit."""
+    counts = Words()
+    for row, verdict in _judged(key, layout, verdicts):
+        if verdict.kept:
+            words = count_words(remove_paragraphs(row["text"], verdict.remove)) if verdict.remove else row["words"]
+            counts.words[cell_of(row["domain"], row["quality_score"])] += words
+            counts.documents[row["domain"]] += 1
+    return counts
+
+
+def _judged(key: str, layout: Layout, verdicts: str) -> Iterator[tuple[dict[str, Any], Verdict]]:
+    """Every staged row of a unit with its verdict."""
+    rows = _rows(layout.unit("staged", key))
+    yield from zip(rows, read_verdicts(storage.join(verdicts, f"{key}.parquet")), strict=True)
+
+
+def _rows(path: str) -> Iterator[dict[str, Any]]:
+    with storage.open_binary(path) as file:
+        for batch in pq.ParquetFile(file).iter_batches(batch_size=ROWS_AT_ONCE):
+            yield from batch.to_pylist()
+
+
+def kept_row(row: Mapping[str, Any], verdict: Verdict, weights: Mapping[Cell, float]) -> dict[str, Any]:
+    """A staged row as it is published: repeated paragraphs removed, weight and duplicate count added."""
+    text = remove_paragraphs(row["text"], verdict.remove) if verdict.remove else row["text"]
+    return {
+        **{name: row[name] for name in SHARD.names if name in row},
+        "text": text,
+        "words": count_words(text),
+        "characters": len(text),
+        "duplicates": verdict.duplicates,
+        "weight": weights[cell_of(row["domain"], row["quality_score"])],
+    }
+
+
+def duplicate_row(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """A staged row that deduplication dropped, as a row of drops/."""
+    return {
+        **{name: row[name] for name in DROP.names if name in row},
+        "stage": "deduplicate",
+        "reason": verdict.reason,
+        "value": verdict.value,
+        "threshold": verdict.threshold,
+        "detail": "",
+        "duplicate_of": verdict.survivor,
+        "excerpt": row["text"][:500],
+    }
+
+
+class PartWriter:
+    """One Parquet file of a part, a row group in memory at a time, its content digest summed row by row."""
+
+    def __init__(self, path: str, schema: pa.Schema) -> None:
+        self.path, self.schema = path, schema
+        self.waiting: list[dict[str, Any]] = []
+        self.rows = 0
+        self.content = 0
+        self._atomic = storage.write_atomically(path)
+
+    def __enter__(self) -> PartWriter:
+        self._file = _Hashing(self._atomic.__enter__())
+        self._writer = pq.ParquetWriter(self._file, self.schema, compression="zstd", compression_level=3)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self._flush()
+            self._writer.close()
+        self._atomic.__exit__(*error)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Adds a row; `content` is a sum, so it does not depend on how rows are spread over parts."""
+        self.content = (self.content + row_digest(row)) % MODULUS
+        self.rows += 1
+        self.waiting.append(row)
+        if len(self.waiting) >= ROWS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self.waiting, schema=self.schema))
+        self.waiting.clear()
+
+    def facts(self) -> dict[str, Any]:
+        """Name, rows, bytes, sha256, content digest."""
+        path = PurePosixPath(self.path)
+        return {
+            "path": f"{path.parent.name}/{path.name}",
+            "rows": self.rows,
+            "bytes": self._file.size,
+            "sha256": self._file.digest.hexdigest(),
+            "content": f"{self.content:064x}",
+        }
+
+
+class _Hashing:
+    """A binary file that digests what passes through, so that nothing is read back."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.size, self.digest, self.closed = file, 0, hashlib.sha256(), False
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        self.digest.update(data)
+        return int(self.file.write(data))
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def row_digest(row: Mapping[str, Any]) -> int:
+    """BLAKE2b of the row's canonical JSON as a number."""
+    text = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=bytes.hex)
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).digest(), "big")
+
+
+def write_part(
+    part: Part, layout: Layout, verdicts: str, weights: Mapping[Cell, float], key: str
+) -> tuple[dict[str, Any], Facts]:
+    """Writes the part's three files and its facts; a part that has facts is not written again."""
+    mark = layout.unit("published", f"{key}-{part.number:05d}")
+    try:
+        stored = json.loads(storage.read_bytes(mark))
+        return stored["files"], Facts.from_json(stored["facts"])
+    except (FileNotFoundError, ValueError, KeyError):
+        pass
+    facts = Facts()
+    kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
+    with ExitStack() as stack:
+        writers = {
+            kind: stack.enter_context(PartWriter(layout.part(kind, part.number), schema))
+            for kind, schema in kinds.items()
+        }
+        for unit in part.units:
+            _write_unit(unit, layout, verdicts, weights, writers, facts)
+    files = {kind: writer.facts() for kind, writer in writers.items()}
+    write_json(mark, {"files": files, "facts": facts.to_json()})
+    return files, facts
+
+
+def _write_unit(
+    unit: str,
+    layout: Layout,
+    verdicts: str,
+    weights: Mapping[Cell, float],
+    writers: Mapping[str, PartWriter],
+    facts: Facts,
+) -> None:
+    for row in _rows(layout.unit("drops", unit)):
+        writers["drops"].write(row)
+        facts.drop(row)
+    for row, verdict in _judged(unit, layout, verdicts):
+        if verdict.kept:
+            published = kept_row(row, verdict, weights)
+            writers["shards"].write(published)
+            writers["sketches"].write({name: row[name] for name in PUBLISHED_SKETCH.names})
+            facts.keep(published)
+        else:
+            dropped = duplicate_row(row, verdict)
+            writers["drops"].write(dropped)
+            facts.drop(dropped)
