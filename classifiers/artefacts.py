@@ -1,0 +1,136 @@
+"""A model as a folder: its files, `manifest.json`, and a model card.
+
+Loading verifies the SHA-256 of every file and that the text features of this code are the ones the model was trained
+on: a model that would silently score something else is refused with one line that says what to do. Files are fastText
+binaries and JSON; nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+MODELS = Path(__file__).parent / "models"  # the defaults, shipped as package data
+MANIFEST = "manifest.json"
+CARD = "README.md"
+
+
+class ArtefactError(ValueError):
+    """The folder is not a model that this code may use."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TrainingData(_Record):
+    """One data set that went in: what, how much, and under which licence."""
+
+    name: str
+    role: str  # positives, negatives, labels, ...
+    rows: int
+    sha256: str  # over the rows' ids and labels, in order
+    licence: str
+
+
+class Manifest(_Record):
+    """What `manifest.json` holds."""
+
+    name: str  # quality, domain, language or harm
+    version: str
+    feature_version: int  # `classifiers.features.FEATURE_VERSION` at training
+    files: dict[str, str]  # name -> SHA-256
+    labels: dict[str, tuple[str, ...]]  # head -> labels; a model with one question has one head
+    threshold: dict[str, float]  # head -> score under which the answer does not count
+    calibration: dict[str, Any]
+    training_data: tuple[TrainingData, ...]
+    metrics: dict[str, float]
+    licence: str
+    command: str  # makes the same bytes again
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A verified model folder."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, name: str) -> Path:
+        """A file of the model; only files that the manifest lists (and whose bytes were verified) can be asked for."""
+        if name not in self.manifest.files:
+            raise ArtefactError(f"{self.folder / MANIFEST} lists no file {name!r}: this is not a model of that kind")
+        return self.folder / name
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.path(name).read_text(encoding="utf-8"))
+
+    def files(self) -> list[Path]:
+        """Every file that decides what the model answers, for a run's fingerprint."""
+        return [self.folder / MANIFEST, *(self.folder / name for name in sorted(self.manifest.files))]
+
+
+def default_folder(name: str) -> Path:
+    """Where the shipped model of that name lies."""
+    return MODELS / name
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        digest = sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_artefact(folder: Path, name: str, feature_version: int) -> Artefact:
+    """The verified model in `folder`; ArtefactError when its files, hashes, kind or features are not as stated."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtefactError(f"{folder} holds no {MANIFEST}: name a model folder, or leave it out for the default")
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ArtefactError(
+            f"{path} is damaged at {where or 'its start'}: {first['msg']}; train the model again"
+        ) from None
+    if manifest.name != name:
+        raise ArtefactError(f"{folder} holds a {manifest.name} model where a {name} model is needed")
+    if manifest.feature_version != feature_version:
+        raise ArtefactError(
+            f"{folder} was trained on text features {manifest.feature_version}, this code computes {feature_version}: "
+            f"train it again with `gristmill classify train {name}`"
+        )
+    for file, expected in manifest.files.items():
+        _verify(folder, file, expected)
+    return Artefact(folder, manifest)
+
+
+def _verify(folder: Path, file: str, expected: str) -> None:
+    path = folder / file
+    if Path(file).name != file:
+        raise ArtefactError(f"{folder / MANIFEST} names {file!r}, which lies outside the folder")
+    if not path.is_file():
+        raise ArtefactError(
+            f"{path} is missing though {MANIFEST} lists it: restore the folder or train the model again"
+        )
+    if (found := digest_of(path)) != expected:
+        raise ArtefactError(
+            f"{path} has SHA-256 {found[:12]}..., {MANIFEST} says {expected[:12]}...: the file was changed or damaged; "
+            "restore it or train the model again"
+        )
+
+
+def save_manifest(folder: Path, manifest: Manifest, card: str) -> None:
+    """Write `manifest.json` and the model card beside the model's files; same content, same bytes."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

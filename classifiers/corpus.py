@@ -1,0 +1,79 @@
+"""Text of web pages for training and measuring: WARC files in, one row of plain text a page out.
+
+The pipeline stages text the same way (trafilatura, `deduplicate` off, so that a page's text never depends on the pages
+before it). This module exists so that a model can be trained from WARC files alone; for a whole crawl, feed
+`gristmill classify sample` the staged Parquet files of a `gristmill curate` run instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha1
+from pathlib import Path
+
+from classifiers.urls import host_of, registered_domain_of
+
+MAX_HTML = 3_000_000  # bytes; larger pages are archives and listings, and cost seconds each
+HTML_TYPES = ("text/html", "application/xhtml+xml")
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """One page as the classifiers see it."""
+
+    id: str  # SHA-1 of the captured bytes
+    url: str
+    source: str  # name of the WARC file without number and suffix: the collection the page came from
+    title: str
+    text: str
+
+    @property
+    def registered_domain(self) -> str:
+        return registered_domain_of(host_of(self.url))
+
+
+def extract(html: bytes, charset: str | None = None) -> tuple[str, str] | None:
+    """(title, main text) of a page; None where nothing can be read from it."""
+    from resiliparse.parse.encoding import bytes_to_str, detect_encoding
+    from trafilatura import extract as main_text
+    from trafilatura import load_html
+
+    encoding = charset or detect_encoding(html, from_html_meta=True) or "utf-8"
+    tree = load_html(bytes_to_str(html, encoding))
+    if tree is None:
+        return None
+    title = " ".join("".join(tree.xpath("string((//title)[1])")).split())
+    text = main_text(tree, output_format="markdown", include_tables=True, include_comments=True, deduplicate=False)
+    return (title, text) if text else None
+
+
+def read_warc(path: Path, share: float = 1.0) -> Iterator[TextRow]:
+    """Pages of one WARC file; with `share` < 1 the part whose id hashes below it, so a larger share contains a smaller."""
+    from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+    source = path.name.removesuffix(".gz").removesuffix(".warc").rsplit("-", 1)[0]
+    with path.open("rb") as stream:
+        for record in ArchiveIterator(stream, record_types=WarcRecordType.response, parse_http=True):
+            if record.http_content_type not in HTML_TYPES and record.http_content_type:
+                continue
+            content = record.reader.read(MAX_HTML)
+            identity = sha1(content).hexdigest()  # noqa: S324 - names the page as the data sets do, guards nothing
+            if int(identity[:8], 16) >= share * 2**32:
+                continue
+            found = extract(content, record.http_charset)
+            if found:
+                yield TextRow(identity, str(record.headers.get("WARC-Target-URI", "")), source, *found)
+
+
+def write_rows(rows: Iterable[TextRow], path: Path) -> int:
+    """JSON Lines, one row a page; the number of rows."""
+    count = 0
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+            count += 1
+    partial.replace(path)
+    return count

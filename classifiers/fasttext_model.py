@@ -1,0 +1,58 @@
+"""fastText behind two functions: train on lines to one small file, and load it for scoring in batches.
+
+One thread and a fixed seed: with two threads 25 trainings give 25 different models. The module `fasttext` must be
+fasttext-community, whose `predict` works with NumPy 2 (the original raises, and its forks train to NaN).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import fasttext
+import numpy as np
+from numpy.typing import NDArray
+
+PREFIX = "__label__"
+
+
+class FastTextModel:
+    """A loaded model whose answers are rows of probabilities in the order of `labels`."""
+
+    def __init__(self, path: Path, labels: Sequence[str]) -> None:
+        self._model = fasttext.load_model(str(path))
+        self.labels = tuple(labels)
+        self._column = {PREFIX + label: number for number, label in enumerate(self.labels)}
+
+    def probabilities(self, lines: Sequence[str]) -> NDArray[np.float64]:
+        """Array of shape (lines, labels); an empty line gets equal shares."""
+        table = np.zeros((len(lines), len(self.labels)))
+        if lines:
+            for row, (names, values) in enumerate(zip(*self._model.predict(list(lines), k=-1), strict=True)):
+                for name, value in zip(names, values, strict=True):
+                    table[row, self._column[name]] = min(float(value), 1.0)
+        empty = table.sum(axis=1) == 0
+        table[empty] = 1 / max(len(self.labels), 1)
+        return table
+
+    def best(self, line: str) -> tuple[str, float]:
+        """Most probable label with its probability, ("", 0.0) where the line says nothing."""
+        names, values = self._model.predict(line, k=1)
+        return (names[0].removeprefix(PREFIX), min(float(values[0]), 1.0)) if names else ("", 0.0)
+
+
+def train(examples: Iterable[tuple[str, str]], path: Path, **parameters: Any) -> None:
+    """Train on (label, line) pairs in the order given, quantise, and write the model to `path`.
+
+    `parameters` are fastText's own, plus `cutoff`: how many words and n-grams the quantised model keeps (0: all).
+    """
+    cutoff = parameters.pop("cutoff", 0)
+    with TemporaryDirectory() as scratch:
+        lines = Path(scratch) / "lines.txt"
+        with lines.open("w", encoding="utf-8") as file:
+            file.writelines(f"{PREFIX}{label} {line}\n" for label, line in examples)
+        model = fasttext.train_supervised(str(lines), thread=1, seed=1, verbose=0, **parameters)
+        model.quantize(input=str(lines), cutoff=cutoff, retrain=bool(cutoff), thread=1, qnorm=True, verbose=0)
+    model.save_model(str(path))

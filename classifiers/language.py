@@ -1,0 +1,41 @@
+"""Which language a text is in: fastText's lid.176 behind one small interface.
+
+Another engine is another folder: any fastText model whose labels are language codes (OpenLID, GlotLID, your own),
+packed with a manifest by `gristmill classify pack`, is loaded by naming its folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from classifiers.artefacts import Artefact, default_folder, load_artefact
+from classifiers.fasttext_model import FastTextModel
+from classifiers.features import one_line
+
+NAME = "language"
+FEATURE_VERSION = 1  # of `one_line`; the language model reads raw text, not the features of the others
+FILE = "model.ftz"
+
+
+class LanguageModel:
+    """`identify` answers with the engine's own label (ISO 639 code for lid.176) and its probability."""
+
+    def __init__(self, artefact: Artefact) -> None:
+        self.artefact = artefact
+        self.labels = artefact.manifest.labels["language"]
+        self._model = FastTextModel(artefact.path(FILE), self.labels)
+
+    def identify(self, text: str) -> tuple[str, float]:
+        """("en", 0.98); ("", 0.0) for a text without a word. The whole text counts, on one line."""
+        return self._model.best(one_line(text))
+
+    def score(self, texts: Sequence[str]) -> list[tuple[str, float]]:
+        return [self.identify(text) for text in texts]
+
+
+@cache
+def load_language_model(folder: Path | None = None) -> LanguageModel:
+    """The shipped lid.176, or the fastText language model packed in `folder`; loaded once per process."""
+    return LanguageModel(load_artefact(folder or default_folder(NAME), NAME, FEATURE_VERSION))
