@@ -6,7 +6,7 @@ child whose limits are kept by the kernel, from outside the extractor, whatever 
 - CPU: an interval timer on the child's own CPU clock (`ITIMER_PROF`) ends it. It is CPU and not wall time, so a loaded
   machine drops the same pages as an idle one.
 - Wall: a second, generous timer ends a child that only sleeps; the parent also stops waiting a little later.
-- Memory: `RLIMIT_AS`, set to what the warm child uses plus the allowance. The kernel's own killer prefers the child too.
+- Memory: `RLIMIT_AS`, set to what the warm child uses plus the allowance. The kernel's own killer prefers it too.
 
 A child that dies of anything but its CPU budget gets the page once more, in a fresh process; then the page is lost.
 It ends by itself when its parent is gone: a busy child by its timers, an idle one by the end of the pipe.
@@ -49,7 +49,7 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What `KillableWorker.run` answers instead of a result. Nothing in it is measured, so it is the same in every run."""
+    """What `KillableWorker.run` answers instead of a result. Nothing in it is measured: every run says the same."""
 
     how: Loss
     cpu_budget: float  # seconds that this page was allowed
@@ -88,8 +88,7 @@ class KillableWorker:
 
     def start(self) -> None:
         """Start the child now, so that a broken configuration or a missing model is reported before the first page."""
-        if self._child is None:
-            self._child = _Child(self._order, self._memory_bytes)
+        self._running()
 
     def close(self) -> None:
         """End the child; the next `run` starts another."""
@@ -109,10 +108,13 @@ class KillableWorker:
             return Lost(Loss.CPU_BUDGET, budget, f"more than {budget:.1f} s of CPU time")
         return Lost(Loss.CRASHED, budget, answer.describe())
 
+    def _running(self) -> _Child:
+        if self._child is None:
+            self._child = _Child(self._order, self._memory_bytes)
+        return self._child
+
     def _try(self, page: Page, budget: float) -> Any:
-        self.start()
-        child = self._child
-        assert child is not None
+        child = self._running()
         try:
             answer = child.ask(page, budget, self._wall_seconds)
         except BaseException:  # Ctrl-C among them: the pipe may hold half a message
@@ -262,7 +264,7 @@ def _send_error(pipe: Connection, error: BaseException) -> None:
 
 
 def _limit_memory(allowance: int) -> None:
-    """Address space: what the warm process has mapped, plus the allowance. And first in line for the kernel's killer."""
+    """Address space: what the warm process has mapped, plus the allowance. And the kernel's killer takes us first."""
     status = psutil.Process()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = status.memory_info().vms + allowance

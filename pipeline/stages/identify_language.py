@@ -1,0 +1,96 @@
+"""identify_language: the language of a document's prose, with its score; only wanted languages pass.
+
+The model is fastText's lid.176 (176 languages, ISO 639 codes). A score below 0.65 means a mixture of languages, a list
+of names or no language at all: RefinedWeb, FineWeb and DCLM drop there (CCNet at 0.5). Every language is kept unless
+`languages` names some. Code and formulas are left out of what the model reads: they look like English.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from importlib import import_module
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+import pipeline.settings
+from classifiers.language import load_language_model
+from pipeline.documents import Document, Dropped
+
+NAME = "identify_language"
+_NOT_PROSE = re.compile(
+    r"^(```+)\n.*?^\1$|\$\$.+?\$\$|\$[^$\n]{1,300}\$|`[^`\n]+`|https?://\S+", re.DOTALL | re.MULTILINE
+)
+_FEW_CHARACTERS = 80  # with less prose than this, the model reads everything
+
+Identifier = Callable[[str], tuple[str, float]]
+
+
+class Settings(pipeline.settings.Settings):
+    engine: Literal["lid176", "py3langid"] = "lid176"
+    languages: tuple[str, ...] = ()  # ISO 639 codes to keep, such as ["en", "de"]; empty keeps all
+    min_score: float = Field(0.65, ge=0, le=1)  # RefinedWeb, FineWeb, DCLM
+
+    @field_validator("languages")
+    @classmethod
+    def _are_codes(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        for code in languages:
+            if not re.fullmatch(r"[a-z]{2,3}", code):
+                raise ValueError(
+                    f"{code!r} is no language code; write ISO 639 codes in lower case, such as 'en' or 'de'"
+                )
+        return languages
+
+
+class Reason(StrEnum):
+    LANGUAGE_NOT_WANTED = "language_not_wanted"
+    LANGUAGE_UNCERTAIN = "language_uncertain"
+
+
+SIGNALS: tuple[str, ...] = ()
+
+
+def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
+    identify = load(settings)
+    return lambda document: _identified(document, settings, identify)
+
+
+def load(settings: Settings) -> Identifier:
+    """The configured engine: text -> (ISO 639 code, probability)."""
+    return load_language_model().identify if settings.engine == "lid176" else _py3langid()
+
+
+def prose(text: str) -> str:
+    """What a person would call the language of the text, without code, formulas and addresses."""
+    rest = _NOT_PROSE.sub(" ", text)
+    return rest if len(rest.strip()) >= _FEW_CHARACTERS else text
+
+
+def _identified(document: Document, settings: Settings, identify: Identifier) -> Document | Dropped:
+    language, score = identify(prose(document.text))
+    document = replace(document, language=language, language_score=score)
+    if score < settings.min_score:
+        return Dropped(document, NAME, Reason.LANGUAGE_UNCERTAIN, score, settings.min_score, detail=language)
+    if settings.languages and language not in settings.languages:
+        return Dropped(document, NAME, Reason.LANGUAGE_NOT_WANTED, score, detail=language)
+    return document
+
+
+def _py3langid() -> Identifier:
+    try:
+        langid = import_module("py3langid.langid")
+    except ImportError:
+        raise ValueError(
+            "identify_language.engine = 'py3langid' needs the package py3langid: `pip install py3langid`, "
+            "or leave the engine at 'lid176'"
+        ) from None
+    model = langid.LanguageIdentifier.from_pickled_model(langid.MODEL_FILE, norm_probs=True)
+
+    def identify(text: str) -> tuple[str, float]:
+        label, probability = model.classify(text[:4_000])
+        return str(label), float(probability)
+
+    return identify
