@@ -50,7 +50,7 @@ def extract(html: bytes, charset: str | None = None) -> tuple[str, str] | None:
 
 
 def read_warc(path: Path, share: float = 1.0) -> Iterator[TextRow]:
-    """Pages of one WARC file; with `share` < 1 the part whose id hashes below it, so a larger share contains a smaller."""
+    """Pages of one WARC file; with `share` < 1 those whose id lies below it: a larger share contains a smaller."""
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
     source = path.name.removesuffix(".gz").removesuffix(".warc").rsplit("-", 1)[0]

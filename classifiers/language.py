@@ -29,13 +29,18 @@ class LanguageModel:
 
     def identify(self, text: str) -> tuple[str, float]:
         """("en", 0.98); ("", 0.0) for a text without a word. The whole text counts, on one line."""
-        return self._model.best(one_line(text))
+        line = one_line(text)
+        return self._model.best(line) if any(map(str.isalpha, line)) else ("", 0.0)
 
     def score(self, texts: Sequence[str]) -> list[tuple[str, float]]:
         return [self.identify(text) for text in texts]
 
 
 @cache
+def _load(folder: Path) -> LanguageModel:
+    return LanguageModel(load_artefact(folder, NAME, FEATURE_VERSION))
+
+
 def load_language_model(folder: Path | None = None) -> LanguageModel:
     """The shipped lid.176, or the fastText language model packed in `folder`; loaded once per process."""
-    return LanguageModel(load_artefact(folder or default_folder(NAME), NAME, FEATURE_VERSION))
+    return _load(folder or default_folder(NAME))
