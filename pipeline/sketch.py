@@ -1,0 +1,135 @@
+"""What phase 1 stores of a document so that phase 2 can find its copies without its text: keys and sketches.
+
+One way to split a text holds for everything here and for `remove_paragraphs`: lines, counted from 0, as
+`text.split("\\n")` gives them, blank ones included. Code, table and blank lines have the key 0 and are never removed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from functools import cache
+from hashlib import blake2b
+
+import numpy as np
+import pyarrow as pa
+from xxhash import xxh3_64_intdigest
+
+from classifiers.urls import normalise_url
+from pipeline import minhash
+from pipeline.deduplication.settings import Settings
+from pipeline.documents import Document
+
+SKETCH_FIELDS: list[pa.Field] = [
+    pa.field("url_key", pa.binary(16), nullable=False),
+    pa.field("text_key", pa.binary(16), nullable=False),
+    pa.field("bands", pa.binary(), nullable=False),  # one little-endian uint64 a band; empty: too short for shingles
+    pa.field("sketch", pa.binary(), nullable=False),  # one byte a row of the signature; empty with `bands`
+    pa.field("paragraphs", pa.binary(), nullable=False),  # one little-endian uint64 a line
+    pa.field("paragraph_words", pa.binary(), nullable=False),  # one little-endian uint16 a line, 65,535 for more
+]
+
+# Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, Han. There a token is a character.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_DIGIT = re.compile(r"\d")
+_WORDS = re.compile(r"[^\W_]+")
+
+
+# Past these (Latin, Greek, most Cyrillic) a script may have more to it than combining accents.
+_OTHER_SCRIPTS = re.compile("[\u0483-\u1dff\u2c00-\U0010ffff]")
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+_TOKENS = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
+
+
+@cache
+def _marks() -> re.Pattern[str]:
+    """Accents, vowel points and vowel signs of every script, which Python counts as no part of a word."""
+    marks = [chr(i) for i in range(0x20000) if unicodedata.category(chr(i)).startswith("M")]
+    return re.compile(f"[{''.join(marks)}]+")
+
+
+def tokens(text: str) -> list[str]:
+    """Lower-case words without accents and punctuation; single characters in scripts without spaces."""
+    text = text.lower()
+    if text.isascii():
+        return _WORDS.findall(text)
+    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    if not _OTHER_SCRIPTS.search(text):
+        return _WORDS.findall(text)
+    return _TOKENS.findall(_marks().sub("", text))
+
+
+def _key(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def prose_lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that may be compared across pages, with their numbers: neither blank, nor code, nor tables."""
+    fenced = False
+    for number, line in enumerate(text.split("\n")):
+        stripped = line.lstrip()
+        if stripped.startswith("```"):
+            fenced = not fenced
+        elif stripped and not fenced and not stripped.startswith("|"):
+            yield number, line
+
+
+def _line_key(words: list[str], long: bool) -> int:
+    # As CCNet's paragraph key (lower case, no punctuation, digits to 0); a long paragraph keeps its digits, for
+    # there they are what it says, and not a page number or a date.
+    text = " ".join(words)
+    return xxh3_64_intdigest((text if long else _DIGIT.sub("0", text)).encode("utf-8", "surrogatepass")) or 1
+
+
+def line_keys(text: str, settings: Settings) -> tuple[bytes, bytes]:
+    """The columns `paragraphs` and `paragraph_words`."""
+    count = text.count("\n") + 1
+    keys, sizes = np.zeros(count, "<u8"), np.zeros(count, "<u2")
+    for number, line in prose_lines(text):
+        words = tokens(line)
+        if words:
+            keys[number] = _line_key(words, len(words) >= settings.paragraph_words)
+            sizes[number] = min(len(words), 0xFFFF)
+    return keys.tobytes(), sizes.tobytes()
+
+
+def sketch_columns(document: Document, settings: Settings) -> dict[str, bytes]:
+    """The values of `SKETCH_FIELDS` for one document."""
+    words = tokens(document.text)
+    url = normalise_url(document.url)
+    paragraphs, paragraph_words = line_keys(document.text, settings)
+    hashes = minhash.shingle_hashes(words)
+    values = minhash.signature(hashes, settings.signature_rows)
+    bands = minhash.band_keys(values, settings.bands, settings.rows)
+    return {
+        "url_key": _key(url or document.id),  # pages without a URL are not all one page
+        "text_key": _key(" ".join(words) or document.text),  # nor are texts of punctuation all one text
+        "bands": bands.astype("<u8").tobytes() if len(hashes) else b"",
+        "sketch": minhash.sketch(values).tobytes() if len(hashes) else b"",
+        "paragraphs": paragraphs,
+        "paragraph_words": paragraph_words,
+    }
+
+
+def remove_paragraphs(text: str, indices: Collection[int]) -> str:
+    """The text without these lines. A blank line goes too where a removed line would leave two in a row or one at an end."""
+    if not len(indices):
+        return text
+    removed = {int(i) for i in indices}
+    kept: list[str] = []
+    gap = False  # were lines removed since the last line that was kept?
+    for number, line in enumerate(text.split("\n")):
+        if number in removed:
+            gap = True
+        elif gap and not line.strip() and (not kept or not kept[-1].strip()):
+            continue
+        else:
+            gap = gap and not line.strip()
+            kept.append(line)
+    if gap:
+        while kept and not kept[-1].strip():
+            kept.pop()
+    return "\n".join(kept)
