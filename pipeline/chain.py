@@ -51,7 +51,8 @@ class Chain:
             seconds[name] = spent
         if isinstance(answer, Dropped):
             return Outcome(self.presentable(answer), cpu_seconds=seconds)
-        assert isinstance(answer, Document)
+        if not isinstance(answer, Document):
+            raise TypeError(f"the last page stage answered a {type(answer).__name__}, not a Document")
         start = time.process_time()
         sketch = sketch_columns(answer, self.config.deduplicate)
         seconds["deduplicate"] = time.process_time() - start

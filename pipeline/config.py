@@ -18,7 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import Field, ValidationError
+import tomlkit
+import tomlkit.items
+from pydantic import Field, TypeAdapter, ValidationError
 
 import classifiers
 import pipeline
@@ -201,3 +203,32 @@ def fingerprint(*parts: object) -> str:
     """16 hex digits over JSON values: equal exactly where the work would be the same."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def to_toml(config: Config) -> str:
+    """Every setting with its meaning, as a file that `load_config` reads."""
+    document = tomlkit.document()
+    for name in Config.model_fields:
+        document.add(name, _table(getattr(config, name)))
+    return tomlkit.dumps(document)
+
+
+def _table(settings: Settings) -> tomlkit.items.Table:
+    table = tomlkit.table()
+    fields = type(settings).model_fields
+    plain = {name for name in fields if not isinstance(getattr(settings, name), Settings)}
+    for name in [*(name for name in fields if name in plain), *(name for name in fields if name not in plain)]:
+        value = getattr(settings, name)
+        if fields[name].description:
+            table.add(tomlkit.comment(" ".join(str(fields[name].description).split())))
+        if name not in plain:
+            table.add(name, _table(value))
+        elif value is None:
+            table.add(tomlkit.comment(f"{name} is not set"))
+        else:
+            table.add(name, json.loads(json.dumps(_jsonable(value))))
+    return table
+
+
+def _jsonable(value: object) -> Any:
+    return TypeAdapter(Any).dump_python(value, mode="json")

@@ -75,7 +75,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Why a page is out: the stage, its reason (from the stage's closed `Reason` list), and the measurement that decided."""
+    """Why a page is out: the stage, its reason (from that stage's closed list), and the measurement that decided."""
 
     record: Page | Document  # as it was when it was dropped
     stage: str

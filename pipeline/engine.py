@@ -5,7 +5,7 @@ Work items are few and fat (units of WARC bytes, hash partitions, shards), so an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from queue import SimpleQueue
@@ -29,11 +29,11 @@ def local_options() -> PipelineOptions:
     return PipelineOptions([f"--runner={LOCAL}"])
 
 
-class Spread(beam.PTransform, Generic[Item, Result, Tool]):  # type: ignore[misc]
+class Spread(beam.PTransform, Generic[Item, Result, Tool]):
     """`function(item, tool)` for every item, `concurrency` at a time in each Beam worker.
 
     `tool` is what a worker opens once and uses for many items (a child process with loaded models). On one machine one
-    Beam worker keeps `concurrency` of them busy, whichever item is longest; on a cluster it is 1 and the engine spreads.
+    Beam worker keeps `concurrency` of them busy, however unequal the items; on a cluster it is 1 and the engine spreads.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Spread(beam.PTransform, Generic[Item, Result, Tool]):  # type: ignore[misc
         return items | beam.Reshuffle() | beam.ParDo(_SpreadFn(self.function, self.tool, self.concurrency))
 
 
-class _SpreadFn(beam.DoFn):  # type: ignore[misc]
+class _SpreadFn(beam.DoFn):
     def __init__(self, function: Callable[..., Any], tool: Callable[[], Any], concurrency: int) -> None:
         self.function, self.tool, self.concurrency = function, tool, concurrency
         self.done = Metrics.counter("gristmill", "units_done")
@@ -73,7 +73,7 @@ class _SpreadFn(beam.DoFn):  # type: ignore[misc]
         for future in self.pending:
             result = future.result()
             self.done.inc()
-            yield WindowedValue(result, GlobalWindow().max_timestamp(), [GlobalWindow()])
+            yield WindowedValue(result, GlobalWindow().max_timestamp(), (GlobalWindow(),))
         self.pending = []
 
     def teardown(self) -> None:
@@ -85,8 +85,3 @@ class _SpreadFn(beam.DoFn):  # type: ignore[misc]
             return self.function(item, tool)
         finally:
             self.tools.put(tool)
-
-
-def items(label: str, values: Sequence[Any]) -> beam.PTransform:
-    """The work as a PCollection."""
-    return label >> beam.Create(list(values), reshuffle=False)

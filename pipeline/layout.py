@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import dataclass
+from typing import Any
 
-from pipeline.storage import join
+from pipeline.storage import is_remote, join, list_files, read_bytes, remove, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,23 @@ class Layout:
     def unit(self, kind: str, key: str) -> str:
         """A finished unit's file: kind is staged, drops, tally, verdicts, running or published."""
         return join(self.work, kind, key + (".json" if kind in {"tally", "running", "published"} else ".parquet"))
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """Raises ValueError for a missing file and for what is not JSON."""
+    return dict(json.loads(read_bytes(path)))
+
+
+def write_json(path: str, values: object) -> None:
+    """Whole or not at all; keys in the given order."""
+    with write_atomically(path) as file:
+        file.write((json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def remove_folder(path: str) -> None:
+    """Removes every file below `path`, and on a disk the folders too; one that is not there is fine."""
+    if is_remote(path):
+        for file in list_files(path):
+            remove(file)
+    else:
+        shutil.rmtree(path, ignore_errors=True)

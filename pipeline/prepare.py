@@ -5,9 +5,7 @@ The tally is written last and is the mark of a finished unit: a unit that has on
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,10 +14,10 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.chain import Outcome, build_chain
-from pipeline.config import Config, fingerprint
+from pipeline.config import PAGE_STAGES, Config, effective, fingerprint
 from pipeline.documents import Document, Dropped, Page
 from pipeline.isolate import KillableWorker, Lost
-from pipeline.layout import Layout
+from pipeline.layout import Layout, read_json, write_json
 from pipeline.ledger import Tally, document_row, drop_row
 from pipeline.schema import DROP, STAGED
 from pipeline.stages import extract_text, read_warc
@@ -107,9 +105,9 @@ def prepare_unit(unit: Unit, config: Config, layout: Layout, worker: KillableWor
 def finished(unit: Unit, layout: Layout) -> Tally | None:
     """The unit's tally when all its files are whole and agree with it, else None."""
     try:
-        tally = Tally.from_json(json.loads(storage.read_bytes(layout.unit("tally", unit.key))))
+        tally = Tally.from_json(read_json(layout.unit("tally", unit.key)))
         rows = {kind: count_rows(layout.unit(kind, unit.key)) for kind in ("staged", "drops")}
-    except (FileNotFoundError, ValueError, KeyError, pa.ArrowInvalid):
+    except (ValueError, KeyError):  # missing, cut off or of another time
         return None
     return tally if (rows["staged"], rows["drops"]) == (tally.kept, tally.dropped.total()) else None
 
@@ -127,25 +125,19 @@ def write_table(path: str, rows: list[dict[str, Any]], schema: pa.Schema) -> Non
         pq.write_table(table, file, compression="zstd", compression_level=3)
 
 
-def write_json(path: str, values: object) -> None:
-    """Whole or not at all; keys in the given order."""
-    with storage.write_atomically(path) as file:
-        file.write((json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
-
-
 class Heartbeat:
     """A small file that says how far a unit is, for whoever watches; gone when the unit ends."""
 
     def __init__(self, unit: Unit, layout: Layout) -> None:
         self.path = layout.unit("running", unit.key)
         self.start = unit.start
-        self.due = time.monotonic()
+        self.started = self.due = time.monotonic()
 
     def __enter__(self) -> Heartbeat:
         return self
 
     def __exit__(self, *_: object) -> None:
-        storage.remove(self.path, missing_ok=True)
+        storage.remove(self.path)
 
     def page(self, tally: Tally, offset: int) -> None:
         """Called after every page; writes at most every few seconds."""
@@ -153,21 +145,17 @@ class Heartbeat:
         if now < self.due:
             return
         self.due = now + HEARTBEAT_SECONDS
-        progress = {"pages": tally.pages, "errors": tally.errors, "bytes": max(offset - self.start, 0)}
+        progress = {
+            "seconds": round(now - self.started, 1),
+            "pages": tally.pages,
+            "errors": tally.errors,
+            "bytes": max(offset - self.start, 0),
+        }
         write_json(self.path, progress)
 
 
 def unit_folder_key(config: Config, files: dict[str, str], versions: dict[str, str]) -> str:
     """Fingerprint of everything that decides a unit's bytes: its files lie in a folder of this name."""
-    from pipeline.config import PAGE_STAGES, effective
-
     settings = effective(config)
     names = ("prepare", "read_warc", *PAGE_STAGES, "deduplicate")
     return fingerprint({name: settings[name] for name in names}, files, versions)
-
-
-def iterate_staged(path: str, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """Rows of a staged file, a batch in memory at a time."""
-    with storage.open_binary(path) as file:
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=512, columns=columns):
-            yield from batch.to_pylist()

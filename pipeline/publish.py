@@ -1,7 +1,6 @@
 """Phase 3: staged documents + verdicts + weights -> shards, drops and sketches, one part at a time.
 
-A part covers a run of consecutive units, about `shard_bytes` of text. Its facts (digests, counts for the report) are
-written after its files and mark it as done.
+A part covers a run of consecutive units, about `shard_bytes` of text.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,8 +22,7 @@ from pipeline import storage
 from pipeline.facts import Facts
 from pipeline.layout import Layout
 from pipeline.ledger import count_words
-from pipeline.prepare import write_json
-from pipeline.schema import DROP, SHARD, STAGED
+from pipeline.schema import DROP, SHARD
 from pipeline.settings import Settings as BaseSettings
 from pipeline.sketch import PUBLISHED_SKETCH, Verdict, read_verdicts, remove_paragraphs
 from pipeline.weights import Cell, cell_of
@@ -69,23 +67,16 @@ def plan_parts(characters: Mapping[str, int], shard_bytes: int) -> list[Part]:
     return parts
 
 
-@dataclass(slots=True)
-class Words:
-    """What the weights need of one unit: kept words by (domain, quality) and documents by domain."""
-
-    words: Counter[Cell] = field(default_factory=Counter)
-    documents: Counter[str] = field(default_factory=Counter)
-
-
-def measure_unit(key: str, layout: Layout, verdicts: str) -> Words:
-    """Counts the words that will be published of one unit."""
-    counts = Words()
+def measure_unit(key: str, layout: Layout, verdicts: str) -> dict[str, Any]:
+    """{"words": [[domain, quality, words], ...], "documents": {domain: n}} of what will be published of one unit."""
+    words: Counter[Cell] = Counter()
+    documents: Counter[str] = Counter()
     for row, verdict in _judged(key, layout, verdicts):
         if verdict.kept:
-            words = count_words(remove_paragraphs(row["text"], verdict.remove)) if verdict.remove else row["words"]
-            counts.words[cell_of(row["domain"], row["quality_score"])] += words
-            counts.documents[row["domain"]] += 1
-    return counts
+            count = count_words(remove_paragraphs(row["text"], verdict.remove)) if verdict.remove else row["words"]
+            words[cell_of(row["domain"], row["quality_score"])] += count
+            documents[row["domain"]] += 1
+    return {"words": [[*cell, n] for cell, n in sorted(words.items())], "documents": dict(sorted(documents.items()))}
 
 
 def _judged(key: str, layout: Layout, verdicts: str) -> Iterator[tuple[dict[str, Any], Verdict]]:
@@ -199,16 +190,8 @@ def row_digest(row: Mapping[str, Any]) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).digest(), "big")
 
 
-def write_part(
-    part: Part, layout: Layout, verdicts: str, weights: Mapping[Cell, float], key: str
-) -> tuple[dict[str, Any], Facts]:
-    """Writes the part's three files and its facts; a part that has facts is not written again."""
-    mark = layout.unit("published", f"{key}-{part.number:05d}")
-    try:
-        stored = json.loads(storage.read_bytes(mark))
-        return stored["files"], Facts.from_json(stored["facts"])
-    except (FileNotFoundError, ValueError, KeyError):
-        pass
+def write_part(part: Part, layout: Layout, verdicts: str, weights: Mapping[Cell, float]) -> dict[str, Any]:
+    """Writes the part's three files; returns {"files": ..., "facts": ...}."""
     facts = Facts()
     kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
     with ExitStack() as stack:
@@ -218,9 +201,7 @@ def write_part(
         }
         for unit in part.units:
             _write_unit(unit, layout, verdicts, weights, writers, facts)
-    files = {kind: writer.facts() for kind, writer in writers.items()}
-    write_json(mark, {"files": files, "facts": facts.to_json()})
-    return files, facts
+    return {"files": {kind: writer.facts() for kind, writer in writers.items()}, "facts": facts.to_json()}
 
 
 def _write_unit(

@@ -2,9 +2,9 @@
 
     weight = c * (asked share of its domain / realised share) * quality factor,  at most `max_repetition`
 
-Shares are of words. The quality factor is normalised inside a domain, so quality never moves a domain's share. `c` makes
-the pass as long as the dataset (sum of weight * words = sum of words) as far as the cap allows. A weight depends only on
-(domain, quality score in hundredths), so the table below is small, exact, and computed from tallies, not from documents.
+Shares are of words. The quality factor is normalised inside a domain, so quality never moves a domain's share. `c`
+makes the pass as long as the dataset (sum of weight * words = sum of words) as far as the cap allows. A weight depends
+only on (domain, quality score in hundredths), so the table is small, exact, and computed from counts, not documents.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _bounded(weight: float, settings: Settings) -> float:
 
 
 def _scale(raw: Mapping[Cell, float], words: Mapping[Cell, int], total: int, settings: Settings) -> float:
-    """The factor that makes the bounded weights repeat `total` words, by bisection; what the cap cannot hold is lost."""
+    """The factor that makes the bounded weights repeat `total` words, by bisection, as far as the cap allows."""
 
     def repeated(scale: float) -> float:
         return sum(_bounded(scale * value, settings) * words[cell] for cell, value in sorted(raw.items()))

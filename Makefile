@@ -1,0 +1,43 @@
+# A newcomer needs two commands: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+.PHONY: install demo test test-fast lint types bench bench-trainer lock clean
+
+help:
+	@echo "make demo    curate the embedded mini-crawl, then train a tiny model on it"
+	@echo "make test    all tests      make lint   ruff      make types   mypy"
+	@echo "make bench   speed, memory and quality, as ratios within one run"
+	@echo "make install .venv with every extra, as the lock file pins it"
+
+# Each stamp is newer than what it was made from, so nothing is installed twice.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+install: $(VENV)/.installed
+
+test: install
+	$(BIN)/pytest tests
+
+test-fast: install
+	$(BIN)/pytest tests -m "not slow and not java"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+# The lock is resolved anew only on purpose.
+lock: install
+	$(BIN)/uv pip compile --quiet --all-extras --no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(DEMO) build dist *.egg-info

@@ -1,0 +1,226 @@
+"""The one command, `gristmill`. Every subcommand imports what it needs when it is called, and nothing before.
+
+Exit codes: 0 done · 1 a fault of ours (with a traceback) · 2 wrong usage or input (one line) · 3 the run failed (one
+line: ledger, error budget, engine) · 130 interrupted; run the same command again to go on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class _Lazy(click.Group):
+    """Mounts other packages' command groups without importing them: `gristmill --help` needs neither Beam nor torch."""
+
+    elsewhere = {  # noqa: RUF012  never changed
+        "classify": ("classifiers.cli", "classify", "Train, measure and apply the models that curate uses."),
+        "train": ("trainer.cli", "train", "From curated shards to a trained model."),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *self.elsewhere]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.elsewhere:
+            return super().get_command(ctx, name)
+        module, attribute, _ = self.elsewhere[name]
+        try:
+            return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+        except ModuleNotFoundError as error:
+            extra = "trainer" if name == "train" else "pipeline"
+            raise click.ClickException(
+                f"`gristmill {name}` needs the package {error.name}; install it with: pip install 'gristmill[{extra}]'"
+            ) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
+        rows += [(name, text) for name, (_, _, text) in self.elsewhere.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gristmill")
+def gristmill() -> None:
+    """Web pages go in, training shards come out, and every page is accounted for."""
+
+
+_input_options = [
+    click.argument("inputs", nargs=-1, required=True),
+    click.option("--prefix", help="Where the paths of a listing lie, e.g. https://data.commoncrawl.org/"),
+    click.option("--limit", type=click.IntRange(1), help="Only the first N files of the input."),
+    click.option("--config", type=click.Path(path_type=Path), help="TOML file; see `gristmill settings`."),
+    click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="One setting; may be repeated."),
+]
+
+
+def _with_input_options(command: Any) -> Any:
+    for option in reversed(_input_options):
+        command = option(command)
+    return command
+
+
+@gristmill.command()
+@_with_input_options
+@click.option("--output", required=True, help="Folder or s3://, gs:// address for shards, ledger and report.")
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one per core")
+@click.option("--overwrite", is_flag=True, help="Replace an output of other settings (valid units are kept).")
+@click.option("--keep-work", is_flag=True, help="Keep OUT/work after publishing.")
+def curate(
+    inputs: tuple[str, ...],
+    prefix: str | None,
+    limit: int | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    output: str,
+    workers: int,
+    overwrite: bool,
+    keep_work: bool,
+) -> None:
+    """Turn WARC files into weighted Parquet shards with a ledger and a report.
+
+    INPUTS are files, folders, globs, listings (warc.paths.gz) or index Parquet files, on disk, https://, s3:// or gs://.
+    Run the same command again after a crash: finished units are not done again.
+    """
+    from pipeline import curate as phases
+    from pipeline.config import load_config
+    from pipeline.inputs import resolve_inputs
+    from pipeline.summary import funnel
+
+    settings = load_config(config, overrides)
+    files = resolve_inputs(inputs, prefix=prefix, limit=limit)
+    run = phases.plan_run(files, settings, output, workers=workers)
+    phases.curate(run, overwrite=overwrite, keep_work=keep_work)
+    click.echo(funnel(run.layout))
+
+
+@gristmill.command()
+@_with_input_options
+@click.option("--sample-pages", default=300, show_default=True, help="Pages to run through the whole chain.")
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one per core")
+def plan(
+    inputs: tuple[str, ...],
+    prefix: str | None,
+    limit: int | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    sample_pages: int,
+    workers: int,
+) -> None:
+    """Predict hours, memory, disk, kept pages and words from a small sample, before anything is spent."""
+    from pipeline.config import load_config
+    from pipeline.inputs import resolve_inputs
+    from pipeline.plan import make_plan
+
+    settings = load_config(config, overrides)
+    files = resolve_inputs(inputs, prefix=prefix, limit=limit)
+    click.echo(make_plan(files, settings, sample_pages, workers).describe())
+
+
+@gristmill.command()
+@click.argument("page")
+@click.option("--run", "output", required=True, help="Output of `gristmill curate`.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def explain(page: str, output: str, as_json: bool) -> None:
+    """Replay one page (URL or id) through the run's own stages: texts, measurements, margins, fate."""
+    from pipeline.explain import explain as explain_page
+
+    click.echo(explain_page(page, output, as_json=as_json))
+
+
+@gristmill.command()
+@click.argument("output")
+def report(output: str) -> None:
+    """Write OUT/report.html again from OUT/report.json and the rows."""
+    from pipeline.report import rebuild_report
+
+    click.echo(rebuild_report(output))
+
+
+@gristmill.command()
+@click.argument("output")
+def audit(output: str) -> None:
+    """Check a finished output: hashes, ledger, schema, personal data, duplicates, weights."""
+    from pipeline.audit import audit as audit_output
+
+    checks = audit_output(output)
+    for check in checks:
+        click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+    if not all(check.ok for check in checks):
+        raise SystemExit(3)
+
+
+@gristmill.command()
+@click.argument("output")
+def status(output: str) -> None:
+    """How far a run is, from its files; works from any machine that sees OUT, whatever engine runs it."""
+    from pipeline.progress import read_status
+
+    click.echo(read_status(output))
+
+
+@gristmill.command()
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file to check and complete.")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE")
+def settings(config: Path | None, overrides: tuple[str, ...]) -> None:
+    """Print every setting with its value, as TOML that `--config` reads."""
+    from pipeline.config import load_config, to_toml
+
+    click.echo(to_toml(load_config(config, overrides)), nl=False)
+
+
+def main() -> None:
+    """Entry point: errors that a person can mend are one line."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for noisy in ("apache_beam", "root", "trafilatura", "fsspec", "urllib3", "htmldate"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        gristmill.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _stop("interrupted; run the same command again to go on", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _stop("interrupted; run the same command again to go on", 130)
+    except (ValueError, OSError) as error:
+        if os.environ.get("GRISTMILL_TRACEBACK"):
+            raise
+        _stop(_one_line(str(error)), 2)
+    except Exception as error:
+        cause = known_cause(error)
+        if cause is None or os.environ.get("GRISTMILL_TRACEBACK"):
+            raise
+        _stop(cause, 3)
+
+
+def known_cause(error: Exception) -> str | None:
+    """The line for people inside an engine's or our own error; None when it is a fault of ours."""
+    from pipeline.ledger import LedgerError
+
+    if isinstance(error, LedgerError):
+        return _one_line(str(error))
+    # Beam hands a worker's exception on as the text of its traceback; its last line names the class.
+    lines = re.findall(r"^(?:\w+\.)*(\w+): (.+)$", str(error), flags=re.MULTILINE)
+    known = [text for name, text in lines if name in {"StorageError", "LedgerError", "OSError", "ArtefactError"}]
+    return _one_line(re.sub(r" \[while running.*", "", known[-1])) if known else None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _stop(message: str, code: int) -> None:
+    """Ends at once: worker threads may be in the middle of a page, and every file is whole or absent anyway."""
+    click.echo(f"gristmill: {message}", err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
