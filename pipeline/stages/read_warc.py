@@ -1,0 +1,192 @@
+"""From WARC to pages: every `response` and `conversion` record becomes one Page or one Dropped, in file order.
+
+Other records (warcinfo, request, metadata, revisit, resource) are counted by kind. A damaged stretch of a file is one
+Dropped with file, offset and error, and reading goes on behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+from pydantic import Field
+from warcio.statusandheaders import StatusAndHeaders
+
+from classifiers.urls import host_of, registered_domain_of
+from pipeline.documents import Dropped, Kind, Page
+from pipeline.http import (
+    HEADER_BYTES,
+    BodyDamagedError,
+    BodyTooLargeError,
+    Message,
+    decode_body,
+    media_type,
+    parse_message,
+)
+from pipeline.settings import Settings as BaseSettings
+from pipeline.sniffing import is_html
+from pipeline.units import Unit
+from pipeline.warc import Damage, RawRecord, read_records
+
+STAGE = "read_warc"
+SIGNALS: tuple[str, ...] = ()
+
+
+class Settings(BaseSettings):
+    # Common Crawl cuts bodies at 1 MiB (5 MiB since 2025) and trafilatura refuses 20 MB; the 330 real pages of
+    # BEAM.md average 140 kB. What is larger is a listing, a log or an attack.
+    max_body_bytes: int = Field(8 << 20, ge=1 << 10, le=1 << 30)
+    statuses: frozenset[int] = frozenset({200})  # an error page or a redirect has no text of its own
+    keep_truncated: bool = True  # pages that the crawler cut at its limit (WARC-Truncated): their text is still text
+
+
+class Reason(StrEnum):
+    UNREADABLE = "unreadable"  # damaged bytes: the only reason here without a page
+    NO_URL = "no_url"  # no target, or one that is not http(s): dns:, urn:, ...
+    HTTP_STATUS = "http_status"
+    NOT_HTML = "not_html"
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"  # as stored or once decoded: decompression bombs end here
+    BAD_ENCODING = "bad_encoding"  # Content-Encoding that cannot be undone
+    EMPTY_BODY = "empty_body"
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRecord:
+    kind: str  # WARC-Type
+
+
+def read_unit(unit: Unit, settings: Settings) -> Iterator[Page | Dropped | OtherRecord]:
+    exact = bool(unit.ranges)
+    for start, end in unit.ranges or ((unit.start, unit.end),):
+        for found in read_records(unit.path, start, end, block_cap=_block_cap(settings), exact=exact):
+            yield _judge(found, unit.name, settings)
+
+
+def read_record(path: str, offset: int, *, name: str = "", settings: Settings | None = None) -> Page | Dropped:
+    """The one page that a run found at `offset`."""
+    settings = settings or Settings()
+    cap = _block_cap(settings)
+    found = next(read_records(path, offset, offset + 1, block_cap=cap, exact=True), None)
+    if found is None or isinstance(found, Damage):
+        # Inside a member of many records, or behind a zstd dictionary: only reading from the front leads there.
+        everything = read_records(path, 0, 1 << 62, block_cap=cap)
+        found = next((record for record in everything if record.offset == offset), None)
+    page = _judge(found, name or path, settings) if found else None
+    if page is None or isinstance(page, OtherRecord):
+        raise ValueError(f"{path}: no page at offset {offset}" + (f", but a {page.kind} record" if page else ""))
+    return page
+
+
+def _block_cap(settings: Settings) -> int:
+    return settings.max_body_bytes + HEADER_BYTES
+
+
+def _judge(found: RawRecord | Damage, name: str, settings: Settings) -> Page | Dropped | OtherRecord:
+    if isinstance(found, Damage):
+        page = Page(url="", fetched_at="", warc_file=name, warc_offset=found.offset, content=b"")
+        return Dropped(page, STAGE, Reason.UNREADABLE, detail=f"{name} at byte {found.offset}: {found.error}")
+    kind = (found.headers.get_header("WARC-Type") or "unknown").strip().lower()
+    if kind == "response":
+        return _response(found, name, settings)
+    if kind == "conversion":
+        return _conversion(found, name, settings)
+    return OtherRecord(kind if re.fullmatch(r"[a-z]{1,20}", kind) else "unknown")
+
+
+def _response(record: RawRecord, name: str, settings: Settings) -> Page | Dropped:
+    message = parse_message(record.block)
+    page = _page(record, name, message.header("Date"))
+    page = replace(page, content=message.body, http_charset=message.charset)
+    if not page.host:
+        return Dropped(page, STAGE, Reason.NO_URL, detail=page.url[:200])
+    if message.status is not None and message.status not in settings.statuses:
+        return Dropped(page, STAGE, Reason.HTTP_STATUS, value=message.status)
+    cap = settings.max_body_bytes
+    try:
+        page, failure = replace(page, content=decode_body(message, cap)), None
+    except BodyTooLargeError as error:
+        failure = Dropped(page, STAGE, Reason.TOO_LARGE, threshold=cap, detail=str(error))
+    except BodyDamagedError as error:
+        failure = Dropped(
+            page, STAGE, Reason.BAD_ENCODING, detail=f"{message.header('Content-Encoding')}: {error}"[:200]
+        )
+    if not page.content:
+        return failure or Dropped(page, STAGE, Reason.EMPTY_BODY)
+    unlike = _unlike_html(record.headers, message, page)
+    return unlike or failure or _bounded(page, record, settings)
+
+
+def _unlike_html(headers: StatusAndHeaders, message: Message, page: Page) -> Dropped | None:
+    identified = media_type(headers.get_header("WARC-Identified-Payload-Type") or "")
+    if is_html(identified, message.media_type, page.content):
+        return None
+    return Dropped(page, STAGE, Reason.NOT_HTML, detail=(identified or message.media_type or "no type")[:100])
+
+
+def _conversion(record: RawRecord, name: str, settings: Settings) -> Page | Dropped:
+    """Text that Common Crawl extracted (WET): UTF-8 by its standard."""
+    page = replace(_page(record, name, ""), content=record.block, kind=Kind.TEXT, http_charset="utf-8")
+    content_type = media_type(record.headers.get_header("Content-Type") or "")
+    if not page.host:
+        return Dropped(page, STAGE, Reason.NO_URL, detail=page.url[:200])
+    if content_type not in ("text/plain", ""):
+        return Dropped(page, STAGE, Reason.NOT_HTML, detail=content_type[:100])
+    return _bounded(page, record, settings)
+
+
+def _bounded(page: Page, record: RawRecord, settings: Settings) -> Page | Dropped:
+    cap = settings.max_body_bytes
+    if len(page.content) > cap or record.length > _block_cap(settings):
+        return Dropped(page, STAGE, Reason.TOO_LARGE, value=record.length, threshold=cap)
+    if not page.content.strip():
+        return Dropped(page, STAGE, Reason.EMPTY_BODY)
+    why = (record.headers.get_header("WARC-Truncated") or "").strip()
+    if why and not settings.keep_truncated:
+        return Dropped(page, STAGE, Reason.TRUNCATED, detail=why[:100])
+    return page
+
+
+def _page(record: RawRecord, name: str, http_date: str) -> Page:
+    headers = record.headers
+    url = (headers.get_header("WARC-Target-URI") or headers.get_header("uri") or "").strip()
+    url = url.removeprefix("<").removesuffix(">").replace(" ", "%20")  # wget put brackets around it
+    host = host_of(url) if url[:8].lower().startswith(("http://", "https://")) else ""
+    date = headers.get_header("WARC-Date") or headers.get_header("archive-date") or ""
+    return Page(
+        url=url,
+        fetched_at=_utc(date) or _utc_of_mail(http_date),
+        warc_file=name,
+        warc_offset=record.offset,
+        content=b"",
+        host=host,
+        registered_domain=registered_domain_of(host),
+    )
+
+
+def _utc(date: str) -> str:
+    """ISO 8601 (WARC 1.1 allows fractions) or the 14 digits of ARC; "" if it is neither, like 2009-03-67T15:35:34Z."""
+    text = date.strip()
+    try:
+        moment = (
+            datetime.strptime(text, "%Y%m%d%H%M%S") if re.fullmatch(r"\d{14}", text) else datetime.fromisoformat(text)
+        )
+        return _seconds(moment)
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _utc_of_mail(date: str) -> str:
+    try:
+        return _seconds(parsedate_to_datetime(date)) if date else ""
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return ""
+
+
+def _seconds(moment: datetime) -> str:
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.replace(microsecond=0, tzinfo=None).isoformat() + "Z"

@@ -1,0 +1,313 @@
+"""Files anywhere: a local path or any URL that fsspec knows (https, s3, gs, memory).
+
+Local paths stay plain strings and go through the operating system; everything else goes through fsspec's own clients.
+Two things are added to them. Reads are cut into range requests that are tried again with growing, jittered pauses when
+a server is busy (429, 5xx) or the line breaks, because a crawl is read for days. Writes become visible whole or not at
+all. Whatever goes wrong leaves here as a `StorageError` that names the file and what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import io
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+import fsspec
+
+TRIES = 8  # with the pauses below a server may be away for about two minutes
+FIRST_PAUSE = 0.5  # seconds; doubled at each try, and multiplied by a random factor so that workers do not come in step
+LONGEST_PAUSE = 30.0
+BLOCK = 8 << 20  # bytes of one range request
+_BUSY = {408, 429, 500, 502, 503, 504}
+_BUSY_AT = {"data.commoncrawl.org": {403}}  # Common Crawl's front answers 403 to clients that ask too fast
+_COMMON_CRAWL = "s3://commoncrawl/"
+
+_T = TypeVar("_T")
+
+
+class StorageError(ValueError):
+    """A file cannot be read or written: which one, why, and what to do."""
+
+
+def is_remote(path: str) -> bool:
+    return "://" in path and not path.startswith("file://")
+
+
+def join(base: str, *names: str) -> str:
+    if is_remote(base):
+        return "/".join([base.rstrip("/"), *(name.strip("/") for name in names)])
+    return os.path.join(_local(base), *names)
+
+
+def exists(path: str) -> bool:
+    with _explained(path, "look up"):
+        if is_remote(path):
+            fs, inner = _remote(path)
+            return bool(_retry(path, lambda: fs.exists(inner)))
+        return os.path.exists(_local(path))
+
+
+def size(path: str) -> int:
+    with _explained(path, "read"):
+        if is_remote(path):
+            fs, inner = _remote(path)
+            found = _retry(path, lambda: fs.size(inner))
+            if found is None:
+                raise StorageError(
+                    f"{path}: the server does not say how large it is; download it and pass the local copy"
+                )
+            return int(found)
+        return os.stat(_local(path)).st_size
+
+
+def open_binary(path: str, start: int = 0, end: int | None = None) -> BinaryIO:
+    """A seekable reader that stands at `start`; `end` only spares a remote server the bytes behind it."""
+    with _explained(path, "read"):
+        if is_remote(path):
+            remote = _RemoteFile(path, size(path), end)
+            remote.seek(start)
+            return cast(BinaryIO, io.BufferedReader(remote, buffer_size=1 << 16))
+        file = open(_local(path), "rb")  # noqa: SIM115 - the caller closes it
+        file.seek(start)
+        return file
+
+
+def read_bytes(path: str) -> bytes:
+    with open_binary(path) as file, _explained(path, "read"):
+        return file.read()
+
+
+def glob_files(pattern: str) -> list[str]:
+    """Files (no folders) that match, sorted; `**` crosses folders."""
+    with _explained(pattern, "list"):
+        if is_remote(pattern):
+            fs, inner = _remote(pattern)
+            found = _retry(pattern, lambda: fs.glob(inner, detail=True))
+            return sorted(fs.unstrip_protocol(name) for name, info in found.items() if info["type"] == "file")
+        return sorted(path for path in glob.glob(_local(pattern), recursive=True) if os.path.isfile(path))
+
+
+def is_folder(path: str) -> bool:
+    with _explained(path, "look up"):
+        if is_remote(path):
+            fs, inner = _remote(path)
+            return bool(_retry(path, lambda: fs.isdir(inner)))
+        return os.path.isdir(_local(path))
+
+
+def list_files(folder: str) -> list[str]:
+    """All files below a folder, at any depth, sorted."""
+    with _explained(folder, "list"):
+        if is_remote(folder):
+            fs, inner = _remote(folder)
+            return sorted(fs.unstrip_protocol(name) for name in _retry(folder, lambda: fs.find(inner)))
+        walk = os.walk(_local(folder), onerror=_raise)
+        return sorted(os.path.join(where, name) for where, _, names in walk for name in names)
+
+
+def make_folder(path: str) -> None:
+    if not is_remote(path):  # object stores have no folders
+        with _explained(path, "create"):
+            os.makedirs(_local(path), exist_ok=True)
+
+
+def remove(path: str) -> None:
+    """Deletes a file; one that is not there is fine."""
+    with _explained(path, "delete"):
+        if is_remote(path):
+            fs, inner = _remote(path)
+            if _retry(path, lambda: fs.exists(inner)):
+                _retry(path, lambda: fs.rm_file(inner))
+        else:
+            Path(_local(path)).unlink(missing_ok=True)
+
+
+@contextmanager
+def write_atomically(path: str) -> Iterator[BinaryIO]:
+    """A binary file that appears under `path` when the block ends well, and leaves nothing when it does not.
+
+    Locally: a temporary file in the same folder, flushed to the disk and renamed. Elsewhere: a temporary file on the
+    local disk and one upload, which object stores show whole or not at all.
+    """
+    with _explained(path, "write"), _upload(path) if is_remote(path) else _renamed(_local(path)) as file:
+        yield file
+
+
+@contextmanager
+def _renamed(path: str) -> Iterator[BinaryIO]:
+    folder, name = os.path.split(path)
+    os.makedirs(folder or ".", exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".tmp", dir=folder or ".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _upload(path: str) -> Iterator[BinaryIO]:
+    fs, inner = _remote(path)
+    with tempfile.NamedTemporaryFile(prefix="gristmill-") as file:
+        yield cast(BinaryIO, file)
+        file.flush()
+        _retry(path, lambda: fs.put_file(file.name, inner))
+
+
+class _RemoteFile(io.RawIOBase):
+    """A remote file as range requests, each tried again on its own: a broken line costs one block."""
+
+    def __init__(self, path: str, length: int, end: int | None) -> None:
+        self._path = path
+        self._fs, self._inner = _remote(path)
+        self._length = length
+        self._end = min(length, end) if end is not None else length
+        self._position = 0
+        self._block, self._block_start = b"", 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        if self._position >= self._length:
+            return 0
+        if not self._block_start <= self._position < self._block_start + len(self._block):
+            self._fetch()
+        at = self._position - self._block_start
+        piece = self._block[at : at + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def _fetch(self) -> None:
+        start = self._position
+        # Behind `end` (a record that begins inside and ends outside) ever smaller steps would be many requests.
+        stop = min(start + BLOCK, self._end if start < self._end else self._length)
+        with _explained(self._path, "read"):
+            block = _retry(self._path, lambda: self._fs.cat_file(self._inner, start=start, end=stop))
+        if len(block) == self._length > stop - start:  # the server ignores ranges and sends the whole file
+            if self._length > 8 * BLOCK:
+                raise StorageError(
+                    f"{self._path}: the server ignores range requests; download it and pass the local copy"
+                )
+            start = 0
+        elif len(block) != stop - start:
+            raise StorageError(
+                f"{self._path}: asked for bytes {start}-{stop}, got {len(block)} bytes; has the file changed?"
+            )
+        self._block, self._block_start = block, start
+
+
+def _retry(path: str, attempt: Callable[[], _T]) -> _T:
+    pause = FIRST_PAUSE
+    for _ in range(TRIES - 1):
+        try:
+            return attempt()
+        except Exception as error:
+            if not _is_transient(path, error):
+                raise
+            time.sleep(max(pause * random.uniform(0.5, 1.5), _asked_pause(error)))
+            pause = min(2 * pause, LONGEST_PAUSE)
+    return attempt()
+
+
+def _is_transient(path: str, error: BaseException) -> bool:
+    import aiohttp
+
+    status = getattr(error, "status", None) or getattr(error, "code", None)
+    if isinstance(status, int) and status >= 400:
+        return status in _BUSY or status in _BUSY_AT.get(path.split("/")[2], ())
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return True
+    lines_break = (ConnectionError, TimeoutError, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
+    return isinstance(error, lines_break) or getattr(error, "errno", None) == errno.EBUSY  # s3fs: SlowDown
+
+
+def _asked_pause(error: BaseException) -> float:
+    """Seconds of a Retry-After header, within reason."""
+    headers = getattr(error, "headers", None) or {}
+    asked = headers.get("Retry-After", "")
+    return min(float(asked), 2 * LONGEST_PAUSE) if asked.isdigit() else 0.0
+
+
+def _remote(path: str) -> tuple[Any, str]:
+    protocol = path.split("://", 1)[0]
+    anonymous = path.startswith(_COMMON_CRAWL) and not _aws_credentials()
+    try:
+        fs, inner = fsspec.core.url_to_fs(path, **({"anon": True} if anonymous else {}))
+    except (ImportError, ValueError) as error:
+        raise StorageError(f"{path}: cannot open {protocol}:// ({error})") from error
+    return fs, inner
+
+
+@lru_cache(maxsize=1)
+def _aws_credentials() -> bool:
+    import botocore.session
+
+    return botocore.session.get_session().get_credentials() is not None
+
+
+def _local(path: str) -> str:
+    return os.path.expanduser(path.removeprefix("file://"))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+@contextmanager
+def _explained(path: str, verb: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StorageError(f"{path}: no such file or folder; check the spelling") from error
+    except PermissionError as error:
+        hint = "use https://data.commoncrawl.org/ or set AWS credentials" if path.startswith(_COMMON_CRAWL) else ""
+        raise StorageError(f"{path}: no permission to {verb} it; {hint or 'check its owner and mode'}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(_existing_parent(path)).free >> 20
+            raise StorageError(f"{path}: the disk is full ({free} MiB free); free some space and run again") from error
+        raise StorageError(f"{path}: cannot {verb} it ({error})") from error
+    except Exception as error:
+        if not getattr(error, "status", None):
+            raise
+        raise StorageError(f"{path}: cannot {verb} it (the server answered {error.status})") from error  # type: ignore[attr-defined]
+
+
+def _existing_parent(path: str) -> str:
+    folder = Path(_local(path)).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return str(folder)
