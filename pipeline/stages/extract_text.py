@@ -8,28 +8,24 @@ budget from outside (pipeline/isolate.py). Text of WET records passes through.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Literal
 
-from lxml.etree import LxmlError
-from lxml.html import HtmlElement, HTMLParser, document_fromstring, tostring
+from lxml.html import HtmlElement, tostring
 from pydantic import Field
 from resiliparse.extract.html2text import extract_plain_text
 from trafilatura import bare_extraction
 from trafilatura.settings import Extractor
 
 import pipeline.settings
-from pipeline import markup
+from pipeline import markup, rendering
 from pipeline.charset import decode
 from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.isolate import Loss, Lost
 
 NAME = "extract_text"
 TITLE_CHARACTERS = 300
-_PARSER_DEPTH = 256  # libxml2's own limit: it stops reading a page that nests deeper
-_TAG = re.compile(r"<[a-zA-Z]")
 
 
 class Settings(pipeline.settings.Settings):
@@ -79,7 +75,7 @@ def build(settings: Settings) -> Callable[[Page], Document | Dropped]:
     """The stage, warm: trafilatura loads its word lists on the first page that needs them."""
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it reports every page; here that is the ledger's work
     engine = _trafilatura(settings) if settings.engine == "trafilatura" else _resiliparse(settings)
-    engine(_parse("<html><body><p>warm</p></body></html>")[0])
+    engine(markup.parse(b"<p>warm</p>")[0])
     return lambda page: _extract(page, settings, engine)
 
 
@@ -114,28 +110,31 @@ def _extract(page: Page, settings: Settings, engine: Callable[[HtmlElement], str
 
 def _extracted(page: Page, settings: Settings, engine: Callable[[HtmlElement], str]) -> Document:
     html, how = _decoded(page, settings)
-    nodes = sum(1 for _ in _TAG.finditer(html))
-    _at_most(nodes, settings.max_nodes, Reason.TOO_MANY_NODES)
-    tree, too_deep = _parse(html)
+    source = markup.source_bytes(html)
+    _at_most(markup.count_tags(source, settings.max_nodes), settings.max_nodes, Reason.TOO_MANY_NODES)
+    tree, too_deep = markup.parse(source)
     if too_deep:
-        raise _RefusedError(Reason.TOO_DEEP, threshold=_PARSER_DEPTH)
+        raise _RefusedError(Reason.TOO_DEEP, threshold=markup.PARSER_DEPTH)
+    if tree is None:
+        raise _RefusedError(Reason.NO_TEXT, 0, 1)
     title = _title(tree)
-    before = markup.prepare(tree)
-    text, after = markup.finish(engine(tree))
+    nodes = markup.count_elements(tree)
+    before = markup.prepare(tree, source)
+    text, after = rendering.finish(engine(tree))
     signals = {"dom_nodes": nodes, **_named("dom", before), **_named("text", after)}
     return _document(page, settings, title, text, {**signals, "charset_step": list(type(how)).index(how)})
 
 
 def _passed_through(page: Page, settings: Settings) -> Document:
     text, how = _decoded(page, settings)
-    lines = (line.rstrip() for line in markup.clean_source(text).splitlines())
+    lines = (line.rstrip() for line in markup.CONTROLS.sub("", text).splitlines())
     return _document(page, settings, "", "\n".join(lines).strip(), {"charset_step": list(type(how)).index(how)})
 
 
 def _decoded(page: Page, settings: Settings) -> tuple[str, StrEnum]:
     _at_most(len(page.content), settings.max_bytes, Reason.TOO_LARGE)
     text, how = decode(page.content, page.http_charset)
-    return markup.clean_source(text), how
+    return text, how
 
 
 def _document(page: Page, settings: Settings, title: str, text: str, signals: dict[str, float]) -> Document:
@@ -171,16 +170,6 @@ def _named(prefix: str, counts: markup.Counts) -> dict[str, float]:
     return {f"{prefix}_{name}": getattr(counts, name) for name in ("code", "formulas", "tables", "lists")}
 
 
-def _parse(html: str) -> tuple[HtmlElement, bool]:
-    """The tree, and whether the parser gave up at its depth limit."""
-    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False)
-    try:
-        tree = document_fromstring(html.encode("utf-8"), parser=parser)
-    except LxmlError:  # nothing in it
-        raise _RefusedError(Reason.NO_TEXT, 0, 1) from None
-    return tree, any("Excessive depth" in entry.message for entry in parser.error_log.filter_from_fatals())
-
-
 def _title(tree: HtmlElement) -> str:
     candidates = (
         *tree.xpath("//head/meta[@property='og:title']/@content"),
@@ -200,8 +189,8 @@ def _trafilatura(settings: Settings) -> Callable[[HtmlElement], str]:
         found: Any = bare_extraction(tree, options=options)
         if found is None:
             return ""
-        comments = markup.render(found.commentsbody) if settings.comments and found.commentsbody is not None else ""
-        return markup.render(found.body) + markup.PARAGRAPH + comments
+        comments = rendering.render(found.commentsbody) if settings.comments and found.commentsbody is not None else ""
+        return rendering.render(found.body) + markup.PARAGRAPH + comments
 
     return extract
 

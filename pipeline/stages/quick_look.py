@@ -15,7 +15,6 @@ from pydantic import Field
 from resiliparse.extract.html2text import extract_plain_text
 
 import pipeline.settings
-from pipeline import markup
 from pipeline.charset import decode
 from pipeline.documents import Dropped, Kind, Page
 
@@ -47,7 +46,7 @@ def build(settings: Settings) -> Callable[[Page], Page | Dropped]:
 def _looked_at(page: Page, settings: Settings) -> Page | Dropped:
     if not settings.enabled or page.kind is Kind.TEXT:
         return page
-    html = markup.clean_source(decode(page.content, page.http_charset)[0])
+    html, _ = decode(page.content, page.http_charset)
     if _HIDDEN_TEXT.search(html):
         return page
     try:
