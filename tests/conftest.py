@@ -1,0 +1,44 @@
+"""What many tests share: the command as users run it, and one curated mini-crawl per session."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MINICRAWL = ROOT / "tests" / "minicrawl" / "warc"
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_gristmill(*arguments: object, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`gristmill ARGUMENTS` in a process of its own; with `check` a failure shows what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        timeout=600,
+    )
+    if check and done.returncode:
+        pytest.fail(f"gristmill {' '.join(map(str, arguments))} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def gristmill() -> Command:
+    return run_gristmill
+
+
+@pytest.fixture(scope="session")
+def curated_minicrawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of one curation of the embedded mini-crawl; read it, never write to it."""
+    output = tmp_path_factory.mktemp("minicrawl") / "out"
+    run_gristmill("curate", MINICRAWL, "--output", output, "--workers", 2)
+    return output

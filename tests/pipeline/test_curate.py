@@ -1,0 +1,181 @@
+"""The promises of `gristmill curate`, on the mini-crawl and in processes of its own: same bytes, resume, clear errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow.dataset as ds
+import pytest
+
+from pipeline.schema import DROP, SHARD
+from tests.conftest import MINICRAWL, ROOT
+
+# Small units make many of them, so that there is something to interrupt and to spread.
+SMALL = ("--set", "prepare.unit_bytes=40000")
+
+
+def manifest(output: Path) -> dict:
+    return json.loads((output / "manifest.json").read_text())
+
+
+def start(*arguments: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for(condition, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be disturbed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def tallies(output: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in output.glob("work/*/tally/*.json")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, gristmill) -> Path:
+    output = tmp_path_factory.mktemp("undisturbed") / "out"
+    gristmill("curate", MINICRAWL, "--output", output, "--workers", 1, *SMALL)
+    return output
+
+
+def test_every_page_has_one_fate_in_the_published_rows(curated_minicrawl):
+    shards = ds.dataset(curated_minicrawl / "shards").to_table()
+    drops = ds.dataset(curated_minicrawl / "drops").to_table()
+    assert shards.schema.equals(SHARD)
+    assert drops.schema.equals(DROP)
+    stated = manifest(curated_minicrawl)
+    assert stated["pages"] == shards.num_rows + drops.num_rows
+    positions = [
+        (row["warc_file"], row["warc_offset"])
+        for table in (shards, drops)
+        for row in table.select(["warc_file", "warc_offset"]).to_pylist()
+    ]
+    assert len(positions) == len(set(positions))
+    assert not (curated_minicrawl / "work").exists()
+
+
+def test_one_worker_and_two_write_the_same_bytes(undisturbed, tmp_path, gristmill):
+    gristmill("curate", MINICRAWL, "--output", tmp_path / "two", "--workers", 2, *SMALL)
+    assert (tmp_path / "two/manifest.json").read_bytes() == (undisturbed / "manifest.json").read_bytes()
+
+
+def test_the_size_of_units_changes_no_row(undisturbed, curated_minicrawl):
+    assert manifest(undisturbed)["content_hash"] == manifest(curated_minicrawl)["content_hash"]
+
+
+def test_killed_and_run_again_it_is_the_same_output_and_finished_units_are_not_redone(undisturbed, tmp_path, gristmill):
+    output = tmp_path / "out"
+    run = start("curate", MINICRAWL, "--output", output, "--workers", 1, *SMALL)
+    wait_for(lambda: len(tallies(output)) >= 3, run)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    before = tallies(output)
+    assert not (output / "manifest.json").exists()
+    gristmill("curate", MINICRAWL, "--output", output, "--workers", 1, "--keep-work", *SMALL)
+    after = tallies(output)
+    assert {path: after[path] for path in before} == before
+    assert len(after) > len(before)
+    assert (output / "manifest.json").read_bytes() == (undisturbed / "manifest.json").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [2.5, 5.0, 8.0])
+def test_killed_at_any_moment(undisturbed, tmp_path, gristmill, seconds):
+    output = tmp_path / "out"
+    run = start("curate", MINICRAWL, "--output", output, "--workers", 2, *SMALL)
+    time.sleep(seconds)
+    run.kill()
+    run.wait()
+    gristmill("curate", MINICRAWL, "--output", output, "--workers", 2, *SMALL)
+    assert manifest(output)["content_hash"] == manifest(undisturbed)["content_hash"]
+
+
+def test_a_page_process_that_is_killed_costs_nothing(undisturbed, tmp_path):
+    output = tmp_path / "out"
+    run = start("curate", MINICRAWL, "--output", output, "--workers", 1, *SMALL)
+    wait_for(lambda: len(tallies(output)) >= 2, run)
+    children = psutil.Process(run.pid).children()
+    assert children
+    children[0].kill()
+    assert run.wait(timeout=300) == 0
+    assert (output / "manifest.json").read_bytes() == (undisturbed / "manifest.json").read_bytes()
+
+
+def test_a_finished_output_is_left_alone(undisturbed, gristmill):
+    before = (undisturbed / "shards/part-00000.parquet").stat().st_mtime_ns
+    done = gristmill("curate", MINICRAWL, "--output", undisturbed, *SMALL)
+    assert "complete already" in done.stderr
+    assert (undisturbed / "shards/part-00000.parquet").stat().st_mtime_ns == before
+
+
+def test_other_settings_are_refused_by_name_and_overwrite_replaces(undisturbed, tmp_path, gristmill):
+    output = tmp_path / "out"
+    shutil.copytree(undisturbed, output)
+    other = ("curate", MINICRAWL, "--output", output, *SMALL, "--set", "publish.weights.max_repetition=2")
+    refused = gristmill(*other, check=False)
+    assert refused.returncode == 2
+    assert "publish.weights.max_repetition: 4.0 there, 2.0 now" in refused.stderr
+    assert (output / "manifest.json").read_bytes() == (undisturbed / "manifest.json").read_bytes()
+    gristmill(*other, "--overwrite")
+    assert max(ds.dataset(output / "shards").to_table(columns=["weight"])["weight"].to_pylist()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["missing.warc.gz"], "missing.warc.gz"),
+        (["nothing-*.warc.gz"], "nothing-*.warc.gz"),
+        ([MINICRAWL, "--set", "filter_heuristics.no_such=1"], "filter_heuristics.no_such: unknown key"),
+        ([MINICRAWL, "--set", "prepare.max_error_share=7"], "prepare.max_error_share"),
+        ([MINICRAWL, "--config", "missing.toml"], "missing.toml"),
+        ([MINICRAWL, "--set", "score_quality.model='nowhere'"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(arguments, says, tmp_path, gristmill):
+    done = gristmill("curate", *arguments, "--output", tmp_path / "out", check=False)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("gristmill: ")]
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_above_its_error_budget_publishes_nothing(tmp_path, gristmill):
+    output = tmp_path / "out"
+    done = gristmill("curate", MINICRAWL, "--output", output, "--set", "prepare.max_error_share=0.0001", check=False)
+    assert done.returncode == 3
+    assert "prepare.max_error_share" in done.stderr
+    assert not (output / "manifest.json").exists()
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_nothing_looks_whole(tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
+    command = [sys.executable, "-c", limit + "from pipeline.cli import main; main()", "curate", str(MINICRAWL)]
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path / "out")], capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+    assert done.returncode in (2, 3)
+    assert done.stderr.splitlines()[-1].startswith("gristmill: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path, gristmill):
+    (tmp_path / "file").write_text("in the way")
+    done = gristmill("curate", MINICRAWL, "--output", tmp_path / "file" / "out", check=False)
+    assert done.returncode == 2
+    assert "file" in done.stderr
+    assert "Traceback" not in done.stderr
