@@ -1,0 +1,107 @@
+"""Bytes to text: whom to believe about the character set, and how we know.
+
+Order: byte order mark, HTTP header, <meta> or XML declaration, UTF-8, detection, replacement. Declarations lie, so each
+must decode the whole page without an error, and bytes that are valid UTF-8 beyond ASCII are UTF-8 whatever was declared
+(other charsets hardly ever look like it; windows-1252 accepts anything). A page with a few broken bytes stays in the
+charset that explains all the others: detection would turn a good UTF-8 page into gibberish for one bad byte.
+
+Names are read as browsers read them (WHATWG Encoding standard): iso-8859-1 means windows-1252, gb2312 means gb18030.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import lru_cache
+
+from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+
+# Up to this share of characters beyond ASCII may be broken before another charset is looked for. Cut-off pages and
+# stray bytes lie far below it, a wrong charset far above.
+TOLERANCE = 0.05
+_PRESCAN = 4096  # browsers look for <meta charset> in the first 1,024 bytes; long scripts stand before it on real pages
+_META = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
+_XML = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.-]{2,40})")
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+# What the label table of browsers answers -> the Python codec with as wide a table as browsers use
+_CODECS = {"gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-11": "cp874"}
+_NO_CHARSETS = {"idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
+
+
+_FOREIGN = re.compile(r"[^\x00-\x7f]+")
+
+
+class Decoding(StrEnum):
+    """Which step gave the text."""
+
+    BOM = "bom"
+    HTTP_HEADER = "http_header"
+    META = "meta"
+    UTF8 = "utf8"
+    DETECTED = "detected"
+    REPLACED = "replaced"  # the best charset, with U+FFFD where bytes are broken
+
+
+def decode(content: bytes, http_charset: str | None) -> tuple[str, Decoding]:
+    """Never fails: some text comes out of any bytes."""
+    for bom, codec in _BOMS:
+        if content.startswith(bom):
+            return content[len(bom) :].decode(codec, "replace"), Decoding.BOM
+    declared = list(_declared(content, http_charset))
+    as_utf8 = _strict(content, "utf-8")
+    for codec, how in declared:
+        if as_utf8 is not None and (codec == "utf-8" or not content.isascii()):
+            text, how = as_utf8, how if codec == "utf-8" else Decoding.UTF8
+        else:
+            text = _strict(content, codec)
+        if text is not None:
+            return text, how
+    if as_utf8 is not None:
+        return as_utf8, Decoding.UTF8
+    return _in_spite_of_errors(content, [codec for codec, _ in declared])
+
+
+def _in_spite_of_errors(content: bytes, declared: list[str]) -> tuple[str, Decoding]:
+    for codec in dict.fromkeys([*declared, "utf-8"]):
+        text = content.decode(codec, "replace")
+        foreign = sum(map(len, _FOREIGN.findall(text)))
+        if text.count("\ufffd") <= TOLERANCE * foreign:
+            return text, Decoding.REPLACED
+    detected = _codec(detect_encoding(content)) or "windows-1252"
+    text = _strict(content, detected)
+    return (text, Decoding.DETECTED) if text is not None else (content.decode(detected, "replace"), Decoding.REPLACED)
+
+
+def _declared(content: bytes, http_charset: str | None) -> Iterator[tuple[str, Decoding]]:
+    codec = _codec(http_charset or "")
+    if codec and not (codec.startswith("utf-16") and b"\x00" not in content[:_PRESCAN]):
+        yield codec, Decoding.HTTP_HEADER
+    head = content[:_PRESCAN]
+    found = _META.search(head) or _XML.search(head)
+    codec = _codec(found[1].decode("ascii")) if found else None
+    if codec:  # whoever can read the declaration in ASCII does not read UTF-16, so browsers take that for UTF-8
+        yield ("utf-8" if codec.startswith("utf-16") else codec), Decoding.META
+
+
+def _strict(content: bytes, codec: str) -> str | None:
+    try:
+        return content.decode(codec)
+    except (UnicodeDecodeError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _codec(label: str) -> str | None:
+    """Python's codec for a charset label of the web, None for what nobody knows."""
+    label = label.strip().strip("\"'").lower()
+    if not label or not label.isascii():
+        return None
+    name = map_encoding_to_html5(label, fallback_utf8=False) or label
+    name = _CODECS.get(name, name)
+    try:
+        is_text = codecs.lookup(name)._is_text_encoding
+    except (LookupError, ValueError):
+        return None
+    return name if is_text and name not in _NO_CHARSETS else None
