@@ -1,0 +1,148 @@
+"""What curating costs: CPU seconds per 1,000 pages beside a plain loop, workers 1 and 2, memory at 1x and 8x the input.
+
+    python -m tests.benchmarks.curate [--pages 600]
+
+Real pages from GRISTMILL_DATA (default ../shared/data). The plain loop is what one would write first: trafilatura on
+every page, then the same filters, scores and sketches, all in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import trafilatura
+
+from pipeline.chain import Chain
+from pipeline.charset import decode
+from pipeline.config import Config
+from pipeline.documents import Document, Dropped, Page
+from pipeline.inputs import resolve_inputs
+from pipeline.sketch import sketch_columns
+from pipeline.stages.read_warc import read_unit
+from pipeline.units import cut_units
+from tests.benchmarks import data_folder
+
+AFTER_EXTRACTION = ("identify_language", "scrub_pii", "filter_heuristics", "score_quality", "tag_domain")
+
+
+def sample_pages(count: int) -> list[Page]:
+    """Pages spread evenly over all files, so that no source decides the figure."""
+    inputs = resolve_inputs([str(data_folder() / "warc")], prefix=None, limit=None)
+    share = -(-count // len(inputs))
+    return [page for unit in cut_units(inputs, 10**12) for page in _first_pages(unit, share)][:count]
+
+
+def _first_pages(unit, share: int) -> Iterator[Page]:
+    pages = [item for item in read_unit(unit, Config().read_warc) if isinstance(item, Page)]
+    step = max(1, len(pages) // share)
+    yield from pages[::step][:share]
+
+
+def plain_loop(pages: list[Page], chain: Chain) -> set[str]:
+    """URLs kept by trafilatura on every page and the same filters after it."""
+    kept = set()
+    for page in pages:
+        text = trafilatura.extract(decode(page.content, page.http_charset)[0], include_comments=False, deduplicate=False)
+        if not text:
+            continue
+        record = Document(
+            id=page.id, url=page.url, fetched_at=page.fetched_at, warc_file=page.warc_file,
+            warc_offset=page.warc_offset, host=page.host, registered_domain=page.registered_domain, title="", text=text,
+        )  # fmt: skip
+        for name in AFTER_EXTRACTION:
+            record = chain.stages[name](record)
+            if isinstance(record, Dropped):
+                break
+        else:
+            sketch_columns(record, chain.config.deduplicate)
+            kept.add(page.url)
+    return kept
+
+
+def whole_chain(pages: list[Page], chain: Chain) -> tuple[set[str], dict[str, float]]:
+    """URLs kept by our stages, and CPU seconds by stage."""
+    kept, seconds = set(), dict.fromkeys([*chain.stages, "deduplicate"], 0.0)
+    for page in pages:
+        outcome = chain(page)
+        for name, spent in outcome.cpu_seconds.items():
+            seconds[name] += spent
+        if isinstance(outcome.result, Document):
+            kept.add(page.url)
+    return kept, seconds
+
+
+def cpu(function, *arguments):
+    start = time.process_time()
+    result = function(*arguments)
+    return result, time.process_time() - start
+
+
+def compare(count: int) -> None:
+    chain = Chain(Config())
+    pages = sample_pages(count)
+    half = len(pages) // 2
+    whole_chain(pages[:20], chain)  # imports and models are loaded before the clock
+    plain_loop(pages[:20], chain)
+    # A B B A, so that a machine that slows down slows both.
+    a1, b1 = cpu(whole_chain, pages[:half], chain), cpu(plain_loop, pages[:half], chain)
+    b2, a2 = cpu(plain_loop, pages[half:], chain), cpu(whole_chain, pages[half:], chain)
+    ours, plain = a1[1] + a2[1], b1[1] + b2[1]
+    kept, kept_plain = a1[0][0] | a2[0][0], b1[0] | b2[0]
+    agree = 1 - len(kept ^ kept_plain) / len(pages)
+    print(f"{len(pages)} pages; CPU s per 1,000 pages: curate {1000 * ours / len(pages):.1f}, "
+          f"plain loop {1000 * plain / len(pages):.1f}, ratio {ours / plain:.2f} (aim 0.70)")
+    print(f"kept {len(kept)} and {len(kept_plain)}, agreement {agree:.2%} (aim 99.5%)")
+    for url in sorted(kept ^ kept_plain)[:20]:
+        print(f"  only {'curate' if url in kept else 'the plain loop'} keeps {url}")
+    for name in chain.stages.keys() | {"deduplicate"}:
+        spent = a1[0][1][name] + a2[0][1][name]
+        print(f"  {name:<18}{1000 * spent / len(pages):>7.2f} s per 1,000 pages, {spent / ours:.0%}")
+
+
+def workers_and_memory() -> None:
+    """Whole runs of the command: one worker against two, and the largest worker at 1x and 8x the input."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = data_folder() / "warc" / "webstruct-00000.warc.gz"
+        for number in range(8):
+            shutil.copy(source, Path(folder) / f"copy-{number}.warc.gz")
+        runs = {}
+        for label, files, workers in (("1x, 1 worker", 1, 1), ("8x, 1 worker", 8, 1), ("8x, 2 workers", 8, 2)):
+            runs[label] = whole_run(sorted(Path(folder).glob("*.gz"))[:files], workers, Path(folder) / f"{files}-{workers}")
+            wall, peak = runs[label]
+            print(f"{label}: {wall:.1f} s, largest process {peak / 1e6:.0f} MB")
+        print(f"two workers are {runs['8x, 1 worker'][0] / runs['8x, 2 workers'][0]:.2f} times as fast as one (aim 1.8)")
+        print(f"memory at 8x is {runs['8x, 1 worker'][1] / runs['1x, 1 worker'][1]:.2f} times that at 1x (aim: flat)")
+
+
+def whole_run(files: list[Path], workers: int, output: Path) -> tuple[float, int]:
+    """Wall seconds and the peak memory of the largest process."""
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "curate", *map(str, files)]
+    command += ["--output", str(output), "--workers", str(workers), "--set", "prepare.unit_bytes=2000000"]
+    start = time.perf_counter()
+    run = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    while run.poll() is None:
+        for process in [run, *run.children(recursive=True)]:
+            try:
+                peak = max(peak, process.memory_info().rss)
+            except psutil.Error:
+                continue
+        time.sleep(0.2)
+    if run.returncode:
+        raise RuntimeError(f"{' '.join(command)} exited {run.returncode}")
+    return time.perf_counter() - start, peak
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pages", type=int, default=600)
+    compare(parser.parse_args().pages)
+    workers_and_memory()
