@@ -18,8 +18,22 @@ from xxhash import xxh3_64_intdigest
 
 from classifiers.urls import normalise_url
 from pipeline import minhash
-from pipeline.deduplication.settings import Settings
+from pipeline.deduplication.settings import Reason, Settings
+from pipeline.deduplication.verdicts import Verdict, read_verdicts
 from pipeline.documents import Document
+
+__all__ = [
+    "PUBLISHED_SKETCH",
+    "SKETCH_FIELDS",
+    "Reason",
+    "Settings",
+    "Verdict",
+    "lines_of",
+    "read_verdicts",
+    "remove_paragraphs",
+    "sketch_columns",
+    "tokens",
+]
 
 SKETCH_FIELDS: list[pa.Field] = [
     pa.field("url_key", pa.binary(16), nullable=False),
@@ -29,6 +43,9 @@ SKETCH_FIELDS: list[pa.Field] = [
     pa.field("paragraphs", pa.binary(), nullable=False),  # one little-endian uint64 a line
     pa.field("paragraph_words", pa.binary(), nullable=False),  # one little-endian uint16 a line, 65,535 for more
 ]
+
+# What a run stores of its kept documents, so that later runs can drop what it has already published.
+PUBLISHED_SKETCH = pa.schema([pa.field("id", pa.string(), nullable=False), *SKETCH_FIELDS[:4]])
 
 # Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, Han. There a token is a character.
 _UNSPACED = (
@@ -41,14 +58,14 @@ _WORDS = re.compile(r"[^\W_]+")
 # Past these (Latin, Greek, most Cyrillic) a script may have more to it than combining accents.
 _OTHER_SCRIPTS = re.compile("[\u0483-\u1dff\u2c00-\U0010ffff]")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
-_TOKENS = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
+_RUNS = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}]+")
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 
 @cache
-def _marks() -> re.Pattern[str]:
+def _without_marks() -> dict[int, None]:
     """Accents, vowel points and vowel signs of every script, which Python counts as no part of a word."""
-    marks = [chr(i) for i in range(0x20000) if unicodedata.category(chr(i)).startswith("M")]
-    return re.compile(f"[{''.join(marks)}]+")
+    return {i: None for i in range(0x20000) if unicodedata.category(chr(i)).startswith("M")}
 
 
 def tokens(text: str) -> list[str]:
@@ -59,22 +76,21 @@ def tokens(text: str) -> list[str]:
     text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
     if not _OTHER_SCRIPTS.search(text):
         return _WORDS.findall(text)
-    return _TOKENS.findall(_marks().sub("", text))
+    runs = _RUNS.findall(text.translate(_without_marks()))
+    return [token for run in runs for token in (run if _IS_UNSPACED.match(run) else (run,))]
 
 
 def _key(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def prose_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that may be compared across pages, with their numbers: neither blank, nor code, nor tables."""
+def lines_of(text: str) -> Iterator[tuple[str, bool]]:
+    """Every line, and whether it may be compared across pages: code and tables may not."""
     fenced = False
-    for number, line in enumerate(text.split("\n")):
-        stripped = line.lstrip()
-        if stripped.startswith("```"):
-            fenced = not fenced
-        elif stripped and not fenced and not stripped.startswith("|"):
-            yield number, line
+    for line in text.split("\n"):
+        fence = line.lstrip().startswith("```")
+        fenced ^= fence
+        yield line, not (fence or fenced or line.lstrip().startswith("|"))
 
 
 def _line_key(words: list[str], long: bool) -> int:
@@ -84,38 +100,28 @@ def _line_key(words: list[str], long: bool) -> int:
     return xxh3_64_intdigest((text if long else _DIGIT.sub("0", text)).encode("utf-8", "surrogatepass")) or 1
 
 
-def line_keys(text: str, settings: Settings) -> tuple[bytes, bytes]:
-    """The columns `paragraphs` and `paragraph_words`."""
-    count = text.count("\n") + 1
-    keys, sizes = np.zeros(count, "<u8"), np.zeros(count, "<u2")
-    for number, line in prose_lines(text):
-        words = tokens(line)
-        if words:
-            keys[number] = _line_key(words, len(words) >= settings.paragraph_words)
-            sizes[number] = min(len(words), 0xFFFF)
-    return keys.tobytes(), sizes.tobytes()
-
-
 def sketch_columns(document: Document, settings: Settings) -> dict[str, bytes]:
     """The values of `SKETCH_FIELDS` for one document."""
-    words = tokens(document.text)
-    url = normalise_url(document.url)
-    paragraphs, paragraph_words = line_keys(document.text, settings)
+    lines = [(tokens(line), prose) for line, prose in lines_of(document.text)]
+    line_keys = [
+        _line_key(words, len(words) >= settings.paragraph_words) if words and prose else 0 for words, prose in lines
+    ]
+    words = [word for line, _ in lines for word in line]
     hashes = minhash.shingle_hashes(words)
     values = minhash.signature(hashes, settings.signature_rows)
     bands = minhash.band_keys(values, settings.bands, settings.rows)
     return {
-        "url_key": _key(url or document.id),  # pages without a URL are not all one page
+        "url_key": _key(normalise_url(document.url) or document.id),  # pages without a URL are not all one page
         "text_key": _key(" ".join(words) or document.text),  # nor are texts of punctuation all one text
         "bands": bands.astype("<u8").tobytes() if len(hashes) else b"",
         "sketch": minhash.sketch(values).tobytes() if len(hashes) else b"",
-        "paragraphs": paragraphs,
-        "paragraph_words": paragraph_words,
+        "paragraphs": np.array(line_keys, "<u8").tobytes(),
+        "paragraph_words": np.array([min(len(line), 0xFFFF) for line, _ in lines], "<u2").tobytes(),
     }
 
 
 def remove_paragraphs(text: str, indices: Collection[int]) -> str:
-    """The text without these lines. A blank line goes too where a removed line would leave two in a row or one at an end."""
+    """The text without these lines; blank lines that would then stand twice or at an end go with them."""
     if not len(indices):
         return text
     removed = {int(i) for i in indices}

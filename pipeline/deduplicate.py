@@ -1,0 +1,185 @@
+"""Phase 2, deduplicate: keys and sketches of staged documents -> one verdict file a unit.
+
+Text never travels. Units (staged files) and partitions (shares of the keys) exchange a few fat numpy messages, see
+`deduplication/messages.py`; each line below is one such exchange. Exact URL first, then exact text among what is left,
+then near duplicates (`deduplication/near.py`), then repeated lines (`deduplication/paragraphs.py`) among the documents
+that survived, so that nothing is kept only in a document that is dropped.
+
+Memory of a worker: it holds one unit's columns (about 0.6 kB a document) or one partition. Partitions are as many
+as it takes for `partition_bytes` each (64 MB of keys; sorting them takes about six times that, 0.4 GB). What crosses
+the shuffles together, a document, with the defaults:
+
+    2 x 66 bytes URL and text, 160 band keys, 8 a line for paragraphs           about 0.6 kB
+    a document with near duplicates: 200 bytes times the partitions its shared bands fall into, 0.2-4 kB more
+
+Beam's local runner keeps everything that crosses a shuffle in memory, at about four times its size.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
+from pathlib import PurePosixPath
+from typing import Any
+
+import apache_beam as beam
+import pyarrow.parquet as pq
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.deduplication import exact, near, paragraphs, survivors
+from pipeline.deduplication.judge import Tally, judge
+from pipeline.deduplication.messages import Inbox, Job, Message, count
+from pipeline.deduplication.records import Unit
+from pipeline.deduplication.settings import Reason, Settings
+from pipeline.storage import join, list_files, open_binary, read_bytes, write_atomically
+
+__all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_deduplicate"]
+
+log = logging.getLogger(__name__)
+
+_BYTES_A_DOCUMENT = 66 + 8 * 40  # the largest exchange by far is of line keys; forty lines are much for a page
+TALLY = "tally.json"
+
+
+class TooMuchLostError(ValueError):
+    """Deduplication would drop more than `max_loss` allows."""
+
+
+class AtUnits(beam.PTransform):  # type: ignore[misc]
+    """Messages -> one call a unit -> messages."""
+
+    def __init__(self, step: Callable[[Inbox], Iterator[Any]]) -> None:
+        super().__init__()
+        self.step = step
+
+    def expand(self, messages: Any) -> Any:
+        step = self.step
+        merged = messages if isinstance(messages, beam.PCollection) else messages | beam.Flatten()
+        return merged | beam.GroupByKey() | beam.FlatMapTuple(lambda unit, inbox: step(Inbox.of(unit, inbox)))
+
+
+class Exchange(beam.PTransform):  # type: ignore[misc]
+    """Messages -> one call a unit -> blobs for partitions -> one call a partition -> messages."""
+
+    def __init__(
+        self, at_unit: Callable[[Inbox], Iterator[Any]], at_partition: Callable[[Any], Iterator[Message]]
+    ) -> None:
+        super().__init__()
+        self.at_unit, self.at_partition = at_unit, at_partition
+
+    def expand(self, messages: Any) -> Any:
+        at_partition = self.at_partition
+        return (
+            messages
+            | "Units" >> AtUnits(self.at_unit)
+            | beam.GroupByKey()
+            | "Partitions" >> beam.FlatMapTuple(lambda _, blobs: at_partition(list(blobs)))
+        )
+
+
+class Deduplicate(beam.PTransform):  # type: ignore[misc]
+    """(unit number, ("unit", Unit)) -> one tally a unit; the verdict files are written on the way."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+
+    def expand(self, units: Any) -> Any:
+        job, settings = self.job, self.job.settings
+        walk = partial(near.walk, settings)
+        so_far = (units, units | "Same URL" >> Exchange(partial(exact.url_keys, job), exact.same_url))
+        so_far += (so_far | "Same text" >> Exchange(partial(exact.text_keys, job), exact.same_text),)
+        crowded = so_far | "Count bands" >> Exchange(partial(near.band_keys, job), count)
+        for turn in range(settings.rounds):
+            undecided = partial(near.sketches, job, turn=turn)
+            found = (*so_far, crowded) | f"Compare {turn}" >> Exchange(undecided, walk)
+            so_far += (found | f"Settle {turn}" >> AtUnits(partial(near.settle, turn=turn)),)
+        rest = partial(near.rest, job, turn=settings.rounds)
+        so_far += (so_far | "Settle rest" >> Exchange(rest, partial(near.settle_rest, settings)),)
+        links = so_far | "Link" >> AtUnits(partial(survivors.own_links, job))
+        links = links | "Follow" >> AtUnits(partial(survivors.follow, job))
+        links = links | "Follow on" >> AtUnits(partial(survivors.follow, job))
+        named = (units, links) | "Name" >> AtUnits(partial(survivors.name, job))
+        lines = (units, named) | "Count lines" >> Exchange(partial(paragraphs.line_keys, job), count)
+        long_lines = partial(paragraphs.long_lines, job)
+        best = (units, named, lines) | "Best page" >> Exchange(long_lines, partial(paragraphs.best_page, settings))
+        return (*so_far, named, lines, best) | "Judge" >> AtUnits(partial(judge, job))
+
+
+def run_deduplicate(
+    staged_files: Sequence[str], verdict_folder: str, settings: Settings, pipeline_options: Sequence[str]
+) -> dict[str, Any]:
+    """Writes `verdict_folder/<name of the staged file>` for each staged file; returns the summary of all of them.
+
+    Raises `TooMuchLostError` when more documents would go than `max_loss` allows.
+    """
+    staged = sorted(staged_files, key=lambda path: (PurePosixPath(path).name, path))
+    former = [path for folder in settings.former_sketches for path in _sketch_files(folder)]
+    units = [Unit(i, path, former=i >= len(staged)) for i, path in enumerate([*staged, *former])]
+    documents = sum(_rows(unit.path) for unit in units)
+    partitions = max(1, -(-documents * _BYTES_A_DOCUMENT // settings.partition_bytes))
+    job = Job(settings, partitions, verdict_folder)
+    tally = Tally()
+    if staged:
+        run(job, units, pipeline_options)
+        tally = Tally(**json.loads(read_bytes(join(verdict_folder, TALLY))))
+    return summary(tally, settings)
+
+
+def run(job: Job, units: Sequence[Unit], pipeline_options: Sequence[str]) -> None:
+    """The pipeline: units in, verdict files and their tally out."""
+    with beam.Pipeline(options=PipelineOptions(list(pipeline_options))) as pipeline:
+        (
+            pipeline
+            | "Units" >> beam.Create([(unit.index, ("unit", unit)) for unit in units])
+            | "Deduplicate" >> Deduplicate(job)
+            | "To one place" >> beam.GroupBy(lambda _: 0)
+            | "Add up" >> beam.MapTuple(lambda _, tallies: write_tally(job, tallies))
+        )
+
+
+def write_tally(job: Job, tallies: Sequence[Tally]) -> None:
+    """The tallies of all units as one JSON file."""
+    total = reduce(Tally.plus, tallies, Tally())
+    with write_atomically(join(job.folder, TALLY)) as file:
+        file.write(json.dumps(total.to_json(), indent=1).encode())
+
+
+def summary(tally: Tally, settings: Settings) -> dict[str, Any]:
+    """The tally with what a person should know of it."""
+    share = tally.lost / tally.documents if tally.documents else 0.0
+    if share > settings.max_loss:
+        raise TooMuchLostError(
+            f"deduplicate would drop {tally.lost:,} of {tally.documents:,} documents ({share:.1%}; "
+            f"{tally.dropped}). Look at the largest groups {tally.groups[:3]}; "
+            f"if that is right, raise deduplicate.max_loss (now {settings.max_loss})"
+        )
+    warnings = []
+    if share > settings.warn_loss:
+        warnings.append(f"{share:.1%} of all documents are copies of others (deduplicate.warn_loss)")
+    if tally.groups and tally.groups[0][0] >= settings.warn_group:
+        size, survivor = tally.groups[0]
+        warnings.append(f"document {survivor} stands for {size:,} others (deduplicate.warn_group)")
+    if tally.full_buckets:
+        warnings.append(
+            f"{tally.full_buckets:,} documents were not compared with all of their bucket (deduplicate.bucket_limit)"
+        )
+    for warning in warnings:
+        log.warning("deduplicate: %s", warning)
+    return {**tally.to_json(), "share_lost": round(share, 6), "warnings": warnings}
+
+
+def _sketch_files(folder: str) -> list[str]:
+    found = [path for path in list_files(folder) if path.endswith(".parquet")]
+    if not found:
+        raise ValueError(
+            f"deduplicate.former_sketches: no .parquet file in {folder}; name the folder OUT/sketches of a finished run"
+        )
+    return found
+
+
+def _rows(path: str) -> int:
+    with open_binary(path) as file:
+        return int(pq.ParquetFile(file).metadata.num_rows)

@@ -1,0 +1,146 @@
+"""Lines repeated across pages, among the documents that survived as a whole.
+
+A *long* paragraph stays on the best page that has it. A *short* line is boilerplate where many pages of the same
+registered domain repeat it, and it belongs to the page's header or footer, or is a sentence of its own. Code and table
+lines carry the key 0 and never take part. Unrelated sites share short lines, and nothing happens to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from pipeline.deduplication.exact import first_of_group
+from pipeline.deduplication.messages import Inbox, Job, Message, counts_of, to_units
+from pipeline.deduplication.records import LINED, Array, Unit, best_first, joined, ranked, row_of
+from pipeline.deduplication.settings import Settings
+from pipeline.deduplication.survivors import survives
+
+_PAGES = np.uint64(0x9E3779B97F4A7C15)  # marks the key under which a domain's pages are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of a unit's surviving documents, all in a row."""
+
+    row: Array  # document
+    number: Array  # line of the document
+    words: Array
+    key: Array  # 0: blank, code or table; long paragraphs: of the text; short ones: of text and domain
+    long: Array
+    domain: Array  # key of the domain's page count
+
+
+def lines(unit: Unit, settings: Settings, surviving: Array) -> Lines:
+    table = unit.columns(["paragraphs", "paragraph_words", "registered_domain"])
+    keys, words = table["paragraphs"].to_pylist(), table["paragraph_words"].to_pylist()
+    lengths = np.where(surviving, np.array([len(value) // 2 for value in words], np.int64), 0)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    chosen = np.flatnonzero(surviving)
+    text_key = np.frombuffer(b"".join(keys[i] for i in chosen), "<u8")
+    word_count = np.frombuffer(b"".join(words[i] for i in chosen), "<u2").astype(np.int64)
+    domains = [xxh3_64_intdigest((name or "").encode()) for name in table["registered_domain"].to_pylist()]
+    domain = np.array(domains, np.uint64)[row]
+    long = (word_count >= settings.paragraph_words) & (text_key != 0)
+    short = np.where(text_key == 0, np.uint64(0), mixed(text_key, domain))
+    number = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return Lines(row, number, word_count, np.where(long, text_key, short), long, mixed(domain, _PAGES))
+
+
+def mixed(one: Array, other: Array | np.uint64) -> Array:
+    """One 64-bit key of two (the finaliser of splitmix64 over their combination)."""
+    with np.errstate(over="ignore"):
+        x = one * np.uint64(0xBF58476D1CE4E5B9) + other
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+# --- at units ---
+
+
+def line_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
+    """Keys to count: each line once a document, and each document once under its domain."""
+    unit = inbox.unit
+    if unit.former:
+        return
+    found = lines(unit, job.settings, _surviving(job, inbox))
+    wanted = (found.key != 0) & np.where(found.long, job.settings.paragraphs, job.settings.boilerplate)
+    keys = np.concatenate([_once_a_document(found.row, found.key, wanted), _pages(found)])
+    for partition, part in job.partitioned(keys, keys):
+        yield partition, (inbox.index, part)
+
+
+def _surviving(job: Job, inbox: Inbox) -> Array:
+    rows = inbox.unit.columns(["registered_domain"]).num_rows
+    return survives(job, inbox, rows)
+
+
+def _once_a_document(row: Array, key: Array, wanted: Array) -> Array:
+    pairs = np.stack([row[wanted].astype(np.uint64), key[wanted]], axis=1)
+    return np.unique(pairs, axis=0)[:, 1]
+
+
+def _pages(found: Lines) -> Array:
+    _, first = np.unique(found.row, return_index=True)
+    return found.domain[first]
+
+
+def long_lines(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
+    """The long paragraphs that other documents have too, with what ranks their documents."""
+    unit = inbox.unit
+    if unit.former or not job.settings.paragraphs:
+        return
+    found = lines(unit, job.settings, _surviving(job, inbox))
+    shared = np.flatnonzero(found.long & (counts_of(found.key, inbox.all("counts")) > 1))
+    records = ranked(unit, job.settings, LINED)[found.row[shared]]
+    records["key"] = found.key[shared]
+    yield from job.partitioned(records, records["key"])
+
+
+def removals(job: Job, inbox: Inbox, surviving: Array) -> tuple[Lines, Array]:
+    """The unit's lines, and the mask of those to take out."""
+    found = lines(inbox.unit, job.settings, surviving)
+    counts = counts_of(found.key, inbox.all("counts"))
+    pages = counts_of(found.domain, inbox.all("counts"))
+    repeated = (found.key != 0) & ~found.long & job.settings.boilerplate
+    repeated &= (counts >= job.settings.boilerplate_pages) & (counts >= job.settings.boilerplate_share * pages)
+    boilerplate = repeated & (at_an_edge(found, repeated) | (found.words >= job.settings.boilerplate_words_inside))
+    elsewhere = joined(inbox.all("elsewhere"), LINED)
+    mine = np.stack([found.row.astype(np.uint64), found.key], axis=1)
+    theirs = np.stack([row_of(elsewhere["document"]).astype(np.uint64), elsewhere["key"]], axis=1)
+    return found, boilerplate | (found.long & _rows_in(mine, theirs))
+
+
+def _rows_in(mine: Array, theirs: Array) -> Array:
+    whole = np.dtype([("row", "<u8"), ("key", "<u8")])
+    return np.isin(
+        np.ascontiguousarray(mine, "<u8").view(whole).ravel(), np.ascontiguousarray(theirs, "<u8").view(whole).ravel()
+    )
+
+
+def at_an_edge(found: Lines, repeated: Array) -> Array:
+    """Mask of the repeated lines with only repeated or blank ones between them and the document's beginning or end."""
+    original = (found.words > 0) & ~repeated
+    before = np.cumsum(original)
+    first = first_of_group(found.row)
+    since_start: Array = before - (before - original)[first]
+    total = np.zeros(int(found.row.max(initial=-1)) + 1, np.int64)
+    np.add.at(total, found.row, original.astype(np.int64))
+    return repeated & ((since_start == 0) | (since_start == total[found.row]))
+
+
+# --- at partitions ---
+
+
+def best_page(settings: Settings, blobs: Sequence[Array]) -> Iterator[Message]:
+    """For every long paragraph: all documents but the best are told that it is elsewhere."""
+    records = joined(blobs, LINED)
+    records = records[np.lexsort((*best_first(records), records["key"]))]
+    first = first_of_group(records["key"])
+    elsewhere = records[records["document"] != records["document"][first]]
+    yield from to_units("elsewhere", elsewhere, elsewhere["document"])

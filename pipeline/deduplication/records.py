@@ -1,0 +1,149 @@
+"""The fixed-width records that cross the shuffle, how they are read from staged files, and their one total order.
+
+A document is one number, `unit << 32 | row`: unit = place of its file among all files, row = its row there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.deduplication.settings import Settings
+from pipeline.storage import open_binary
+
+Array = NDArray[Any]
+
+# A document with what decides which of several copies stays. 50 bytes.
+RANKED = [
+    ("preference", "<u2"),  # 0: published by an earlier run; then the entries of prefer_source; then everybody else
+    ("quality", "<f8"),
+    ("characters", "<i8"),
+    ("date", "<i8"),  # digits of the ISO date as a number
+    ("id", "<u8", 2),
+    ("document", "<u8"),
+]
+KEYED = np.dtype([("key", "<u8", 2), *RANKED])  # 66 bytes: exact URL and text
+LINED = np.dtype([("key", "<u8"), *RANKED])  # 58 bytes: long paragraphs
+
+# A finding: `document` is a copy of `leader`.
+LINK = np.dtype([("document", "<u8"), ("leader", "<u8"), ("reason", "u1"), ("agreeing", "<u2")])
+NOBODY = np.uint64(0xFFFFFFFFFFFFFFFF)  # as a leader: blocked by a document that is itself a copy of another
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One input of phase 2: a staged file, or the stored sketches of an earlier run, which get no verdicts."""
+
+    index: int
+    path: str
+    former: bool = False
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        with open_binary(self.path) as file:
+            return pq.read_table(file, columns=list(names))
+
+    def documents(self, rows: Array) -> Array:
+        return np.uint64(self.index << 32) | np.asarray(rows, np.uint64)
+
+
+def unit_of(documents: Array) -> Array:
+    return np.asarray(documents >> np.uint64(32), np.int64)
+
+
+def row_of(documents: Array) -> Array:
+    return np.asarray(documents & np.uint64(0xFFFFFFFF), np.int64)
+
+
+def by_unit(records: Array, documents: Array) -> Iterable[tuple[int, Array]]:
+    """The records, grouped by the units of `documents` (one of their fields)."""
+    yield from grouped(records, unit_of(documents))
+
+
+def grouped(records: Array, keys: Array) -> Iterable[tuple[int, Array]]:
+    """(key, the records with it), in ascending order of the keys."""
+    order = np.argsort(keys, kind="stable")
+    found, starts = np.unique(keys[order], return_index=True)
+    yield from zip(found.tolist(), np.split(records[order], starts[1:]), strict=False)
+
+
+def joined(arrays: Sequence[Array], dtype: np.dtype[Any]) -> Array:
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype)
+
+
+def fixed_width(column: pa.ChunkedArray, dtype: np.typing.DTypeLike, width: int) -> Array:
+    """A column of equally long binary values as a (rows, width) array."""
+    joined_bytes = b"".join(column.to_pylist())
+    return np.frombuffer(joined_bytes, dtype).reshape(-1, width)
+
+
+def ranked(unit: Unit, settings: Settings, dtype: np.dtype[Any]) -> Array:
+    """One record a row of the unit with the fields of `RANKED` filled in."""
+    if unit.former:
+        table = unit.columns(["id"])
+    else:
+        table = unit.columns(
+            ["id", "quality_score", "characters", "fetched_at", "host", "registered_domain", "warc_file"]
+        )
+    records = np.zeros(table.num_rows, dtype)
+    records["document"] = unit.documents(np.arange(table.num_rows))
+    records["id"] = _id_numbers(table["id"])
+    if unit.former:
+        return records
+    records["quality"] = np.nan_to_num(_numbers(table["quality_score"]), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    records["characters"] = _numbers(table["characters"])
+    records["date"] = [_date(text) for text in table["fetched_at"].to_pylist()]
+    records["preference"] = _preferences(table, settings.prefer_source)
+    return records
+
+
+def best_first(records: Array) -> tuple[Array, ...]:
+    """Keys for `np.lexsort`, least important first: the total order in which the best of several copies comes first."""
+    return (
+        records["document"],
+        records["id"][:, 1],
+        records["id"][:, 0],
+        records["date"],
+        -records["characters"],
+        -records["quality"],
+        records["preference"],
+    )
+
+
+def _numbers(column: pa.ChunkedArray) -> Array:
+    return np.asarray(pc.fill_null(column, 0).to_numpy())
+
+
+def _id_numbers(column: pa.ChunkedArray) -> Array:
+    """32 hex digits as two numbers that sort like the text; other ids (of foreign sketches) by their first 16 bytes."""
+    digits = [
+        bytes.fromhex(text) if len(text) == 32 else text.encode()[:16].ljust(16, b"\0") for text in column.to_pylist()
+    ]
+    return np.frombuffer(b"".join(digits), ">u8").reshape(-1, 2)
+
+
+def _date(text: str | None) -> int:
+    digits = "".join(c for c in text or "" if c in "0123456789")[:14]
+    return int(digits or 0)
+
+
+def _preferences(table: pa.Table, sources: Sequence[str]) -> Array:
+    if not sources:
+        return np.ones(table.num_rows, "<u2")
+    rows = zip(*(table[name].to_pylist() for name in ("host", "registered_domain", "warc_file")), strict=True)
+    return np.array(
+        [1 + _preference(host or "", domain or "", file or "", sources) for host, domain, file in rows], "<u2"
+    )
+
+
+def _preference(host: str, domain: str, file: str, sources: Sequence[str]) -> int:
+    for place, source in enumerate(sources):
+        if host == source or domain == source or host.endswith(f".{source}") or file.startswith(source):
+            return place
+    return len(sources)

@@ -1,0 +1,54 @@
+"""The verdict on every staged document: one small Parquet file a unit, rows in the order of the staged file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.storage import open_binary, write_atomically
+
+VERDICT_SCHEMA = pa.schema(
+    [
+        pa.field("reason", pa.string()),  # null: kept
+        pa.field("survivor", pa.string()),  # id of the document that stands for this one, itself kept
+        pa.field("value", pa.float64()),  # similarity, or the words left
+        pa.field("threshold", pa.float64()),
+        pa.field("duplicates", pa.int64(), nullable=False),  # how many dropped pages this document stands for
+        pa.field("remove", pa.list_(pa.int32()), nullable=False),  # lines to take out of a kept document
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of one staged document."""
+
+    reason: str | None = None
+    survivor: str | None = None
+    value: float | None = None
+    threshold: float | None = None
+    duplicates: int = 0
+    remove: tuple[int, ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        return self.reason is None
+
+
+def write_verdicts(path: str, verdicts: dict[str, list[Any]]) -> None:
+    """Writes the columns of `VERDICT_SCHEMA`."""
+    table = pa.Table.from_pydict(verdicts, schema=VERDICT_SCHEMA)
+    with write_atomically(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def read_verdicts(path: str) -> Iterator[Verdict]:
+    """The verdicts of a unit, in the order of its staged rows."""
+    with open_binary(path) as file:
+        for batch in pq.ParquetFile(file).iter_batches():
+            for row in batch.to_pylist():
+                yield Verdict(**{**row, "remove": tuple(row["remove"])})
