@@ -53,9 +53,8 @@ def decode(content: bytes, http_charset: str | None) -> tuple[str, Decoding]:
     as_utf8 = _strict(content, "utf-8")
     for codec, how in declared:
         if as_utf8 is not None and (codec == "utf-8" or not content.isascii()):
-            text, how = as_utf8, how if codec == "utf-8" else Decoding.UTF8
-        else:
-            text = _strict(content, codec)
+            return as_utf8, how if codec == "utf-8" else Decoding.UTF8
+        text = _strict(content, codec)
         if text is not None:
             return text, how
     if as_utf8 is not None:
@@ -70,8 +69,10 @@ def _in_spite_of_errors(content: bytes, declared: list[str]) -> tuple[str, Decod
         if text.count("\ufffd") <= TOLERANCE * foreign:
             return text, Decoding.REPLACED
     detected = _codec(detect_encoding(content)) or "windows-1252"
-    text = _strict(content, detected)
-    return (text, Decoding.DETECTED) if text is not None else (content.decode(detected, "replace"), Decoding.REPLACED)
+    strict = _strict(content, detected)
+    if strict is not None:
+        return strict, Decoding.DETECTED
+    return content.decode(detected, "replace"), Decoding.REPLACED
 
 
 def _declared(content: bytes, http_charset: str | None) -> Iterator[tuple[str, Decoding]]:
