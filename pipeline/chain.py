@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.config import PAGE_STAGES, Config
+from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page, Record, Stage
+from pipeline.flow import PAGE_STAGES
 from pipeline.sketch import sketch_columns
 from pipeline.stages.scrub_pii import scrub
 

@@ -180,8 +180,7 @@ def settings(config: Path | None, overrides: tuple[str, ...]) -> None:
 def main() -> None:
     """Entry point: errors that a person can mend are one line."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for noisy in ("apache_beam", "root", "trafilatura", "fsspec", "urllib3", "htmldate"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs every exception that we then show in one line
     try:
         gristmill.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -211,11 +210,11 @@ def known_cause(error: Exception) -> str | None:
     # Beam hands a worker's exception on as the text of its traceback; its last line names the class.
     lines = re.findall(r"^(?:\w+\.)*(\w+): (.+)$", str(error), flags=re.MULTILINE)
     known = [text for name, text in lines if name in {"StorageError", "LedgerError", "OSError", "ArtefactError"}]
-    return _one_line(re.sub(r" \[while running.*", "", known[-1])) if known else None
+    return _one_line(known[-1]) if known else None
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(re.sub(r" \[while running [^\]]*\]", "", text).split())
 
 
 def _stop(message: str, code: int) -> None:

@@ -15,7 +15,6 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import tomlkit
@@ -24,31 +23,19 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 import classifiers
 import pipeline
-from pipeline import publish, sketch
+from pipeline.deduplication.settings import Settings as Deduplicate
+from pipeline.flow import PAGE_STAGES
+from pipeline.publish import Settings as Publish
 from pipeline.settings import Settings
-from pipeline.stages import (
-    block_urls,
-    extract_text,
-    filter_heuristics,
-    identify_language,
-    quick_look,
-    read_warc,
-    score_quality,
-    scrub_pii,
-    tag_domain,
-)
-
-# The page stages in the order in which a page meets them: cheap before costly.
-PAGE_STAGES: Mapping[str, ModuleType] = {
-    "block_urls": block_urls,
-    "quick_look": quick_look,
-    "extract_text": extract_text,
-    "identify_language": identify_language,
-    "scrub_pii": scrub_pii,
-    "filter_heuristics": filter_heuristics,
-    "score_quality": score_quality,
-    "tag_domain": tag_domain,
-}
+from pipeline.stages.block_urls import Settings as BlockUrls
+from pipeline.stages.extract_text import Settings as ExtractText
+from pipeline.stages.filter_heuristics import Settings as FilterHeuristics
+from pipeline.stages.identify_language import Settings as IdentifyLanguage
+from pipeline.stages.quick_look import Settings as QuickLook
+from pipeline.stages.read_warc import Settings as ReadWarc
+from pipeline.stages.score_quality import Settings as ScoreQuality
+from pipeline.stages.scrub_pii import Settings as ScrubPii
+from pipeline.stages.tag_domain import Settings as TagDomain
 
 # Packages whose version can change a byte of the output.
 _LIBRARIES = (
@@ -57,31 +44,28 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-class PrepareSettings(Settings):
-    """How the first phase cuts and guards its work."""
+class Prepare(Settings):
+    """How the first phase cuts its work, and how much damage it puts up with."""
 
     unit_bytes: int = Field(64_000_000, ge=1, description="compressed WARC bytes in one unit of work")
-    page_cpu_seconds: float = Field(10.0, gt=0, description="CPU budget of one page, all stages together ...")
-    page_cpu_seconds_per_mb: float = Field(5.0, ge=0, description="... and this much more per MB of its body")
-    page_memory_bytes: int = Field(3_000_000_000, ge=500_000_000, description="a child above this is ended")
     max_error_share: float = Field(0.05, ge=0, le=1, description="unreadable and crashed pages above it fail the run")
 
 
 class Config(Settings):
     """Every setting of `gristmill curate`; the field names are the TOML tables."""
 
-    prepare: PrepareSettings = PrepareSettings()
-    read_warc: read_warc.Settings = read_warc.Settings()
-    block_urls: block_urls.Settings = block_urls.Settings()
-    quick_look: quick_look.Settings = quick_look.Settings()
-    extract_text: extract_text.Settings = extract_text.Settings()
-    identify_language: identify_language.Settings = identify_language.Settings()
-    scrub_pii: scrub_pii.Settings = scrub_pii.Settings()
-    filter_heuristics: filter_heuristics.Settings = filter_heuristics.Settings()
-    score_quality: score_quality.Settings = score_quality.Settings()
-    tag_domain: tag_domain.Settings = tag_domain.Settings()
-    deduplicate: sketch.Settings = sketch.Settings()
-    publish: publish.Settings = publish.Settings()
+    prepare: Prepare = Prepare()
+    read_warc: ReadWarc = ReadWarc()
+    block_urls: BlockUrls = BlockUrls()
+    quick_look: QuickLook = QuickLook()
+    extract_text: ExtractText = ExtractText()
+    identify_language: IdentifyLanguage = IdentifyLanguage()
+    scrub_pii: ScrubPii = ScrubPii()
+    filter_heuristics: FilterHeuristics = FilterHeuristics()
+    score_quality: ScoreQuality = ScoreQuality()
+    tag_domain: TagDomain = TagDomain()
+    deduplicate: Deduplicate = Deduplicate()
+    publish: Publish = Publish()
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -130,11 +114,6 @@ def _explain(error: ValidationError) -> str:
         wrong = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
         problems.append(f"{path}: {wrong}" if path else wrong)
     return "; ".join(problems)
-
-
-def signal_names() -> tuple[str, ...]:
-    """Every measurement that some stage declares, in the order of the stages: the columns of `signals`."""
-    return tuple(dict.fromkeys(name for module in PAGE_STAGES.values() for name in module.SIGNALS))
 
 
 def files_read(config: Config) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline import storage
 from pipeline.config import Config, effective, files_read, fingerprint, versions
 from pipeline.deduplicate import run_deduplicate
-from pipeline.engine import Spread, local_options
+from pipeline.engine import LOCAL_OPTIONS, Spread
 from pipeline.facts import Facts
 from pipeline.inputs import Input
 from pipeline.isolate import KillableWorker
@@ -48,7 +48,7 @@ class Run:
     config: Config
     layout: Layout
     workers: int = 1
-    options: PipelineOptions = field(default_factory=local_options)
+    options: tuple[str, ...] = LOCAL_OPTIONS  # of Beam; always given, or Beam would read our own command line
 
     @property
     def units(self) -> list[Unit]:
@@ -68,6 +68,9 @@ def curate(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Map
     Raises ValueError when the folder belongs to another configuration or input, LedgerError when the books do not
     balance or too much of the input is unreadable; then no manifest is written.
     """
+    if not is_complete(run.layout):
+        with open_worker(run.config) as worker:  # a broken list or model is found here, before anything is written
+            worker.start()
     paths = {item.name: item.path for item in run.inputs}
     claim(run.layout, identity(run), {"paths": paths, "units": sizes_of(run.units)}, overwrite=overwrite)
     if is_complete(run.layout):
@@ -99,7 +102,7 @@ def prepare(run: Run) -> dict[str, Tally]:
     units = run.units
     pending = [unit for unit in units if unit.key not in _finished(run, units)]
     log.info("prepare: %d units of WARC bytes, %d done before", len(units), len(units) - len(pending))
-    with Watch(run.layout, sizes_of(units)), beam.Pipeline(options=run.options) as pipeline:
+    with Watch(run.layout, sizes_of(units)), beam.Pipeline(options=PipelineOptions(list(run.options))) as pipeline:
         (
             pipeline
             | "Units" >> beam.Create(pending)
@@ -206,7 +209,7 @@ class WritePart:
 
 def spread(run: Run, label: str, task: Measure | WritePart, work: Sequence[Any]) -> list[dict[str, Any]]:
     """Every item's result in order; an item whose result is stored is not done again."""
-    with beam.Pipeline(options=run.options) as pipeline:
+    with beam.Pipeline(options=PipelineOptions(list(run.options))) as pipeline:
         pipeline | "Work" >> beam.Create(list(work)) | label >> Spread(Once(task), nullcontext, run.workers)
     return in_threads(lambda item: read_json(task.result(item)), work)
 

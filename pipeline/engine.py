@@ -13,7 +13,6 @@ from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -21,12 +20,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Tool = TypeVar("Tool")
 
-LOCAL = "FnApiRunner"  # named, because DirectRunner tries to download another runner first
-
-
-def local_options() -> PipelineOptions:
-    """Beam's in-process runner; an explicit list, because PipelineOptions() would read our own command line."""
-    return PipelineOptions([f"--runner={LOCAL}"])
+# Beam's in-process runner by its name, because DirectRunner tries to download another runner first.
+LOCAL_OPTIONS = ("--runner=FnApiRunner",)
 
 
 class Spread(beam.PTransform, Generic[Item, Result, Tool]):

@@ -8,15 +8,15 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline import storage
-from pipeline.config import PAGE_STAGES, fingerprint
+from pipeline.config import fingerprint
 from pipeline.facts import Facts, most_common
+from pipeline.flow import STAGES
 from pipeline.layout import Layout, read_json, remove_folder, write_json
 from pipeline.ledger import Tally, by_stage
 from pipeline.publish import MODULUS
 from pipeline.weights import Mixture
 
 FORMAT = 1  # raised when a reader would have to change
-STAGES = ("read_warc", *PAGE_STAGES, "deduplicate")
 
 
 def claim(layout: Layout, identity: Mapping[str, Any], here: Mapping[str, Any], *, overwrite: bool) -> None:

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.chain import Outcome, build_chain
-from pipeline.config import PAGE_STAGES, Config, effective, fingerprint
+from pipeline.config import Config, effective, fingerprint
 from pipeline.documents import Document, Dropped, Page
+from pipeline.flow import PAGE_STAGES
 from pipeline.isolate import KillableWorker, Lost
 from pipeline.layout import Layout, read_json, write_json
 from pipeline.ledger import Tally, document_row, drop_row
@@ -46,13 +47,14 @@ class UnitRows:
 
 def open_worker(config: Config) -> KillableWorker:
     """The child process that runs the page stages, with this run's budgets."""
-    limits = config.prepare
+    limits = config.extract_text
     return KillableWorker(
         build_chain,
         (config.model_dump_json(),),
-        cpu_seconds=limits.page_cpu_seconds,
-        cpu_seconds_per_mb=limits.page_cpu_seconds_per_mb,
-        memory_bytes=limits.page_memory_bytes,
+        cpu_seconds=limits.cpu_seconds,
+        cpu_seconds_per_mb=limits.cpu_seconds_per_mb,
+        wall_seconds=limits.wall_seconds,
+        memory_bytes=limits.memory_bytes,
     )
 
 
@@ -78,7 +80,7 @@ def run_unit(unit: Unit, config: Config, worker: KillableWorker, beat: Heartbeat
 def _refine(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
     answer = worker.run(page)
     if isinstance(answer, Lost):
-        rows.drop(extract_text.lost(page, answer))
+        rows.drop(extract_text.dropped_by_worker(page, answer))
         return
     rows.tally.cpu_seconds.update(answer.cpu_seconds)
     if isinstance(answer.result, Document):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pipeline.config import signal_names
+from pipeline.flow import signal_names
 from pipeline.sketch import SKETCH_FIELDS
 
 SIGNALS = pa.struct([pa.field(name, pa.float64()) for name in signal_names()])

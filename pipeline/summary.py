@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.flow import STAGES
 from pipeline.layout import Layout, read_json
-from pipeline.manifest import STAGES
 
 BAR = 30
 

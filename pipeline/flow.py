@@ -1,0 +1,37 @@
+"""The page stages in their order, and the measurements that they declare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+
+from pipeline.stages import (
+    block_urls,
+    extract_text,
+    filter_heuristics,
+    identify_language,
+    quick_look,
+    score_quality,
+    scrub_pii,
+    tag_domain,
+)
+
+# In the order in which a page meets them: cheap before costly.
+PAGE_STAGES: Mapping[str, ModuleType] = {
+    "block_urls": block_urls,
+    "quick_look": quick_look,
+    "extract_text": extract_text,
+    "identify_language": identify_language,
+    "scrub_pii": scrub_pii,
+    "filter_heuristics": filter_heuristics,
+    "score_quality": score_quality,
+    "tag_domain": tag_domain,
+}
+
+# Every stage that can be a page's fate, in flow order.
+STAGES = ("read_warc", *PAGE_STAGES, "deduplicate")
+
+
+def signal_names() -> tuple[str, ...]:
+    """Every measurement that some stage declares, in the order of the stages: the columns of `signals`."""
+    return tuple(dict.fromkeys(name for module in PAGE_STAGES.values() for name in module.SIGNALS))
