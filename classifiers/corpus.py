@@ -8,6 +8,7 @@ before it). This module exists so that a model can be trained from WARC files al
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha1
@@ -15,7 +16,9 @@ from pathlib import Path
 
 from classifiers.urls import host_of, registered_domain_of
 
+CORPUS_VERSION = 1  # of what `read_warc` makes of a page
 MAX_HTML = 3_000_000  # bytes; larger pages are archives and listings, and cost seconds each
+_NO_WORD = re.compile(r"\W+")
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
@@ -28,25 +31,40 @@ class TextRow:
     source: str  # name of the WARC file without number and suffix: the collection the page came from
     title: str
     text: str
+    boilerplate: str = ""  # the lines of the page that are not its main text: menus, teasers, footers
 
     @property
     def registered_domain(self) -> str:
         return registered_domain_of(host_of(self.url))
 
 
-def extract(html: bytes, charset: str | None = None) -> tuple[str, str] | None:
-    """(title, main text) of a page; None where nothing can be read from it."""
+def extract(html: bytes, charset: str | None = None) -> tuple[str, str, str] | None:
+    """(title, main text, boilerplate) of a page; None where nothing can be read from it."""
+    from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding
     from trafilatura import extract as main_text
     from trafilatura import load_html
 
     encoding = charset or detect_encoding(html, from_html_meta=True) or "utf-8"
-    tree = load_html(bytes_to_str(html, encoding))
+    decoded = bytes_to_str(html, encoding)
+    tree = load_html(decoded)
     if tree is None:
         return None
     title = " ".join("".join(tree.xpath("string((//title)[1])")).split())
     text = main_text(tree, output_format="markdown", include_tables=True, include_comments=True, deduplicate=False)
-    return (title, text) if text else None
+    if not text:
+        return None
+    everything = extract_plain_text(decoded, preserve_formatting=True, main_content=False, alt_texts=False)
+    return title, text, "\n".join(_lines_outside(everything, text))
+
+
+def _lines_outside(everything: str, main: str) -> Iterator[str]:
+    """Lines whose letters do not occur in the main text, whatever the spacing and marks."""
+    inside = _NO_WORD.sub("", main).lower()
+    for line in map(str.strip, everything.splitlines()):
+        letters = _NO_WORD.sub("", line).lower()
+        if letters and letters not in inside:
+            yield line
 
 
 def read_warc(path: Path, share: float = 1.0) -> Iterator[TextRow]:
@@ -77,3 +95,9 @@ def write_rows(rows: Iterable[TextRow], path: Path) -> int:
             count += 1
     partial.replace(path)
     return count
+
+
+def read_rows(path: Path) -> Iterator[TextRow]:
+    """What `write_rows` wrote."""
+    with path.open(encoding="utf-8") as file:
+        yield from (TextRow(**json.loads(line)) for line in file)

@@ -1,17 +1,36 @@
-"""URL keys: one normal form for the pipeline's exact-URL deduplication and for Wikipedia's cited URLs."""
+"""URL keys: one normal form for the pipeline's exact-URL deduplication, its URL lists, and Wikipedia's cited URLs.
+
+Two URLs get one key when practically every web server answers them with the same page. What identifies a page is kept
+even if it is ugly: `?sid=` is a session on phpBB and the article's number on PHP-Nuke, so only values that look like a
+session go.
+"""
 
 from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
+import idna
 import tldextract
 
 # Parameters that name where the visitor came from or who they are, never which page they saw.
 _TRACKING = re.compile(
-    r"utm_\w+|ref|feed|gclid|fbclid|msclkid|mc_[ce]id|phpsessid|jsessionid|sid|sessionid", re.IGNORECASE
+    r"utm_\w+|ref|ref_src|feed"  # C4 cuts a URL at ?utm_, ?ref and ?feed
+    r"|gclid|gclsrc|dclid|gbraid|wbraid|_ga|_gl|fbclid|fb_action_\w+|msclkid|yclid|twclid|ttclid|igshid|igsh|mc_[ce]id"
+    r"|_hsenc|_hsmi|hsctatracking|mkt_tok|vero_id|s_cid|ncid|cmpid"
+    r"|phpsessid|jsessionid|sessionid|session_id|aspsessionid\w*|cftoken|oscsid|zenid",
+    re.IGNORECASE,
 )
+_SESSION = re.compile(r"[0-9a-f]{26,40}", re.IGNORECASE)  # what PHP, phpBB and vBulletin call a session
+_SESSION_NAMES = frozenset({"s", "sid"})
+_PATH_SESSION = re.compile(r";jsessionid=[^/?]*", re.IGNORECASE)
+_DEFAULT_DOCUMENT = re.compile(
+    r"(?:index\.(?:html?|shtml|php\d?|aspx?|jsp|cfm)|default\.(?:html?|aspx?))", re.IGNORECASE
+)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*")  # a name or an IP address
+_SEGMENT_SAFE = "!$&'()*+,;=:@"  # what RFC 3986 allows in a path segment besides unreserved characters
 
 
 @cache
@@ -21,9 +40,9 @@ def _suffixes() -> tldextract.TLDExtract:
 
 
 def host_of(url: str) -> str:
-    """Lower-case host name without port, "" where the URL has none."""
+    """Lower-case ASCII host name without port (`xn--...` for other scripts), "" where the URL has no proper one."""
     try:
-        return (urlsplit(url).hostname or "").rstrip(".")
+        return _ascii_host(urlsplit(url.strip()))
     except ValueError:
         return ""
 
@@ -35,11 +54,58 @@ def registered_domain_of(host: str) -> str:
 
 
 def normalise_url(url: str) -> str:
-    """Key under which two URLs count as the same page: no scheme, `www.`, port, fragment, tracking or final slash."""
+    """The key under which two URLs count as the same page; a URL may lack its scheme.
+
+    Without scheme, `www.`, default port, fragment, tracking and session parameters, default document and final slash;
+    parameters sorted; percent-encoding, dots and host name in one spelling. A key is its own key. What has no proper
+    host stays as it is, without white space around it.
+
+    >>> normalise_url("http://www.Example.com:80/a/../b/index.html?utm_source=x&q=2&p=%7e1#top")
+    'example.com/b?p=~1&q=2'
+    """
+    text = url.strip().encode("utf-8", "replace").decode()
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(text if _SCHEME.match(text) else f"http://{text}")
+        host, port = _ascii_host(parts), parts.port
     except ValueError:
-        return url.strip()
-    host = (parts.hostname or "").removeprefix("www.")
-    query = sorted((k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.fullmatch(k))
-    return f"{host}{parts.path.rstrip('/')}" + (f"?{urlencode(query)}" if query else "")
+        return text
+    if not host:
+        return text
+    while host.startswith("www.") and "." in host[4:]:
+        host = host[4:]
+    place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port not in (None, 80, 443) else "")
+    query = _query(parts.query)
+    return "/".join([place, *_segments(parts.path)]) + (f"?{query}" if query else "")
+
+
+def _ascii_host(parts: SplitResult) -> str:
+    host = (parts.hostname or "").rstrip(".")
+    if not host.isascii():
+        try:
+            host = idna.encode(host, uts46=True).decode("ascii")
+        except UnicodeError:  # idna.IDNAError is one
+            return ""
+    return host if _HOST.fullmatch(host) else ""
+
+
+def _segments(path: str) -> list[str]:
+    """The path's names in one spelling, `.` and `..` resolved, empty ones and a default document left out."""
+    names: list[str] = []
+    for segment in _PATH_SESSION.sub("", path).split("/"):
+        name = quote(unquote(segment, errors="surrogateescape"), safe=_SEGMENT_SAFE, errors="surrogateescape")
+        if name == "..":
+            del names[-1:]
+        elif name not in ("", "."):
+            names.append(name)
+    if names and _DEFAULT_DOCUMENT.fullmatch(names[-1]):
+        names.pop()
+    return names
+
+
+def _query(query: str) -> str:
+    pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+    return urlencode(sorted((k, v) for k, v in pairs if not _is_tracking(k, v)), errors="surrogateescape")
+
+
+def _is_tracking(name: str, value: str) -> bool:
+    return bool(_TRACKING.fullmatch(name) or (name.lower() in _SESSION_NAMES and _SESSION.fullmatch(value)))

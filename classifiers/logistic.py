@@ -1,0 +1,107 @@
+"""A small logistic layer and the calibrations on top of fastText's probabilities, kept as JSON numbers.
+
+fastText's own probability is no probability on unseen sites: it was fitted on the rows it answers for. So a few
+statistics and its log-odds go through a logistic layer fitted on out-of-fold answers, and the layer's log-odds through
+Platt's two numbers fitted on domains that neither saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """P(1) = sigmoid(bias + weights . (x - mean) / scale)."""
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+    bias: float
+
+    def log_odds(self, table: Array) -> Array:
+        centred: Array = (table - np.array(self.mean)) / np.array(self.scale)
+        # Summed column by column: a matrix product may add in another order on another machine or batch size.
+        total: Array = np.full(len(table), self.bias)
+        for column, weight in zip(centred.T, self.weights, strict=True):
+            total = total + weight * column
+        return total
+
+
+def sigmoid(log_odds: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -40, 40))), dtype=np.float64)
+
+
+def log_odds_of(probabilities: Array, floor: float = 1e-4) -> Array:
+    clipped = np.clip(probabilities, floor, 1 - floor)
+    return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float64)
+
+
+def fit_logistic(table: Array, truth: Array, ridge: float = 1.0, signs: Sequence[int] = ()) -> Logistic:
+    """Balanced, ridge-penalised logistic regression by Newton's method; rounded, so that it is the same in text and memory.
+
+    `signs` may forbid a weight to be negative (1) or positive (-1) or leave it free (0): a column whose fitted weight
+    contradicts its sign is left out. Small data finds such contradictions in the collection, not in the web.
+    """
+    mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-9)
+    balance = np.where(truth == 1, 0.5 / max(truth.mean(), 1e-9), 0.5 / max(1 - truth.mean(), 1e-9))
+    allowed = np.ones(table.shape[1], dtype=bool)
+    while True:
+        weights, bias = _newton((table - mean) / scale * allowed, truth, balance, ridge)
+        wrong = np.array([sign * weight < 0 for sign, weight in zip(signs, weights, strict=True)] if len(signs) else [])
+        if not wrong.any():
+            break
+        allowed &= ~wrong
+    rounded = (tuple(round(float(v), 6) for v in values) for values in (mean, scale, weights * allowed))
+    return Logistic(*rounded, bias=round(bias, 6))
+
+
+def _newton(table: Array, truth: Array, balance: Array, ridge: float) -> tuple[Array, float]:
+    design = np.c_[np.ones(len(table)), table]
+    penalty = ridge * np.eye(design.shape[1])
+    penalty[0, 0] = 1e-6
+    beta = np.zeros(design.shape[1])
+    for _ in range(50):
+        p = sigmoid(design @ beta)
+        gradient = design.T @ (balance * (p - truth)) + penalty @ beta
+        hessian = (design * (balance * p * (1 - p))[:, None]).T @ design + penalty
+        step = np.linalg.solve(hessian, gradient)
+        beta = beta - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return beta[1:], float(beta[0])
+
+
+def fit_platt(log_odds: Array, truth: Array) -> tuple[float, float]:
+    """(slope, offset) such that sigmoid(slope * log_odds + offset) is calibrated on these rows."""
+    fitted = fit_logistic(log_odds[:, None], truth, ridge=1e-3)
+    slope = fitted.weights[0] / fitted.scale[0]
+    return round(slope, 6), round(fitted.bias - slope * fitted.mean[0], 6)
+
+
+def fit_temperature(probabilities: Array, truth: NDArray[np.int64]) -> float:
+    """The exponent for several-class probabilities that makes the truth most likely; golden-section search."""
+    logs = np.log(np.clip(probabilities, 1e-6, 1))
+
+    def loss(exponent: float) -> float:
+        scaled = logs * exponent
+        norm = np.log(np.exp(scaled - scaled.max(axis=1, keepdims=True)).sum(axis=1)) + scaled.max(axis=1)
+        return float((norm - scaled[np.arange(len(truth)), truth]).mean())
+
+    low, high, ratio = 0.05, 5.0, (5**0.5 - 1) / 2
+    for _ in range(60):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return round((low + high) / 2, 4)
+
+
+def with_temperature(probabilities: Array, exponent: float) -> Array:
+    """Rows raised to the exponent and normalised again."""
+    powered = np.clip(probabilities, 1e-6, 1) ** exponent
+    return np.asarray(powered / powered.sum(axis=1, keepdims=True), dtype=np.float64)

@@ -1,0 +1,22 @@
+"""How much a page reads like what Wikipedia cites: a calibrated probability between 0 and 1."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from classifiers.artefacts import default_folder, load_artefact
+from classifiers.features import FEATURE_VERSION
+from classifiers.scorer import YesNoModel
+
+NAME = "quality"
+
+
+@cache
+def _load(folder: Path) -> YesNoModel:
+    return YesNoModel(load_artefact(folder, NAME, FEATURE_VERSION))
+
+
+def load_quality_model(folder: Path | None = None) -> YesNoModel:
+    """The shipped model or the one in `folder`, verified; loaded once per process. `model.score(texts)`."""
+    return _load(folder or default_folder(NAME))

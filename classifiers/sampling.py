@@ -1,0 +1,95 @@
+"""Which rows a model learns from: chosen by hash of their id, matched in length, split by registered domain.
+
+Made against the faults of RedPajama-v1's recipe: negatives are a true sample (not the first rows of each shard), a length
+floor applies to both classes alike, and the class ratio counts what was taken, not what was skipped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+from classifiers.corpus import TextRow
+
+
+class Split(StrEnum):
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+VALIDATION_SHARE = 0.15
+TEST_SHARE = 0.20
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row with what the model shall say about it."""
+
+    row: TextRow
+    label: str
+    split: Split
+    group: str  # never on both sides of a fold: the registered domain, or the article where one site gave them all
+
+
+def unit_hash(*parts: str) -> float:
+    """A number in [0, 1) that depends on nothing but the strings: the same choice on every machine, in every order."""
+    return int.from_bytes(sha256("\x00".join(parts).encode()).digest()[:8], "big") / 2**64
+
+
+def split_of(registered_domain: str) -> Split:
+    """All pages of a registered domain fall into the same split, whatever else is in the data."""
+    place = unit_hash("split", registered_domain)
+    if place < TEST_SHARE:
+        return Split.TEST
+    return Split.VALIDATION if place < TEST_SHARE + VALIDATION_SHARE else Split.TRAIN
+
+
+def sample_order(rows: Iterable[TextRow]) -> list[TextRow]:
+    """Rows in the order of their hashed ids: every prefix is a uniform sample."""
+    return sorted(rows, key=lambda row: (unit_hash("sample", row.id), row.id))
+
+
+def at_most_per_domain(rows: Iterable[TextRow], limit: int) -> Iterator[TextRow]:
+    """The first `limit` rows of each registered domain, so that no site speaks for the web."""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        seen[row.registered_domain] += 1
+        if seen[row.registered_domain] <= limit:
+            yield row
+
+
+def length_bin(text: str) -> int:
+    """Half octaves of characters: 200-282, 283-399, 400-565, ..."""
+    return math.floor(2 * math.log2(max(len(text), 1)))
+
+
+def match_lengths(
+    positives: Sequence[TextRow], negatives: Sequence[TextRow], ratio: float = 1.0
+) -> tuple[list[TextRow], list[TextRow]]:
+    """The largest prefixes per length bin with at most `ratio` rows of one class for a row of the other.
+
+    With `ratio` 1 the classes have the same histogram, so length alone tells nothing.
+    """
+    bins: dict[int, tuple[list[TextRow], list[TextRow]]] = defaultdict(lambda: ([], []))
+    for side, rows in enumerate((positives, negatives)):
+        for row in rows:
+            bins[length_bin(row.text)][side].append(row)
+    chosen: tuple[list[TextRow], list[TextRow]] = ([], [])
+    for _, (left, right) in sorted(bins.items()):
+        limit = math.floor(ratio * min(len(left), len(right)))
+        chosen[0].extend(left[:limit])
+        chosen[1].extend(right[:limit])
+    return chosen
+
+
+def digest_of_examples(examples: Iterable[Example]) -> str:
+    """SHA-256 over ids and labels in order: names a data set without holding its text."""
+    digest = sha256()
+    for example in examples:
+        digest.update(f"{example.row.id}\t{example.label}\t{example.split}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,46 @@
+"""The two-step yes/no model that quality and harm share: fastText on the words, a logistic layer with the statistics.
+
+P(yes) = sigmoid(slope * layer(statistics, log-odds of fastText) + offset)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from classifiers.artefacts import Artefact
+from classifiers.fasttext_model import FastTextModel
+from classifiers.features import statistics_table, style_line
+from classifiers.logistic import Array, Logistic, log_odds_of, sigmoid
+
+FASTTEXT = "model.ftz"
+LAYER = "layer.json"
+
+
+def layer_input(texts: Sequence[str], fasttext_probability: Array) -> Array:
+    """What the logistic layer reads: STATISTICS and fastText's log-odds as the last column."""
+    return np.c_[statistics_table(texts), log_odds_of(fasttext_probability)]
+
+
+class YesNoModel:
+    """Calibrated P(yes) of a text; `yes` is the second label of the manifest."""
+
+    def __init__(self, artefact: Artefact) -> None:
+        self.artefact = artefact
+        head = artefact.manifest.name
+        self.threshold = artefact.manifest.threshold[head]
+        self._fasttext = FastTextModel(artefact.path(FASTTEXT), artefact.manifest.labels[head])
+        stored = artefact.json(LAYER)
+        self._layer = Logistic(*(tuple(stored[key]) for key in ("mean", "scale", "weights")), bias=stored["bias"])
+        self._slope, self._offset = stored["slope"], stored["offset"]
+
+    def score(self, texts: Sequence[str]) -> list[float]:
+        """One calibrated probability a text; a text without a word gets 0."""
+        if not texts:
+            return []
+        lines = [style_line(text) for text in texts]
+        words = self._fasttext.probabilities(lines)[:, 1]
+        log_odds = self._layer.log_odds(layer_input(texts, words))
+        scores = sigmoid(self._slope * log_odds + self._offset)
+        return [round(float(score), 6) if line else 0.0 for score, line in zip(scores, lines, strict=True)]

@@ -1,0 +1,71 @@
+"""Rows out of the folder of real pages that the shipped models are trained on (see the README for its contents).
+
+Everything is read in a fixed order, and extracted pages are kept under `work` so that a second command need not extract
+them again; the file's name carries the digest of what it was made from.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from hashlib import sha1, sha256
+from pathlib import Path
+
+from tqdm import tqdm
+
+from classifiers.corpus import CORPUS_VERSION, TextRow, read_rows, read_warc, write_rows
+from classifiers.wikitext import plain_text
+
+WEBKB_SHARE = 0.25  # 8,202 of 11,360 pages are from a few universities of 1997; a quarter is plenty
+ARTICLE_CHARACTERS = 30_000  # of wikitext; the parser is slow and a model looks at 20,000 characters
+
+
+def pages(data: Path, work: Path) -> list[TextRow]:
+    """Main text of the WARC files under `data`/warc, with each page's boilerplate."""
+    files = sorted((data / "warc").glob("*.warc.gz"))
+    if not files:
+        raise ValueError(f"{data}/warc holds no .warc.gz file: name the data folder with --data")
+    made_from = sha256(f"{CORPUS_VERSION} {WEBKB_SHARE}".encode())
+    for file in files:
+        made_from.update(f"{file.name} {file.stat().st_size}\n".encode())
+    cached = work / f"pages-{made_from.hexdigest()[:16]}.jsonl"
+    if not cached.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        bar = tqdm(files, desc="extracting text", unit="file")
+        shares = (WEBKB_SHARE if file.name.startswith("webkb") else 1.0 for file in files)
+        write_rows((row for file, share in zip(bar, shares, strict=True) for row in read_warc(file, share)), cached)
+    return list(read_rows(cached))
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        yield from (line.rstrip("\n") for line in file)
+
+
+def articles(data: Path, languages: tuple[str, ...] = ()) -> Iterator[tuple[TextRow, str]]:
+    """(row, wikitext) of the Wikipedia articles, those of `languages` only where given."""
+    for line in lines_of(data / "wiki" / "articles.jsonl.gz"):
+        article = json.loads(line)
+        if languages and article["lang"] not in languages:
+            continue
+        text = plain_text(article["text"][:ARTICLE_CHARACTERS])
+        if len(text) >= 200:
+            url = f"https://{article['lang']}.wikipedia.org/wiki/{article['title'].replace(' ', '_')}"
+            yield TextRow(_id(url), url, f"wikipedia-{article['lang']}", article["title"], text), article["text"]
+
+
+def answers(data: Path) -> Iterator[TextRow]:
+    """Question and answer of every assistant turn of the Open-Assistant trees: instruction data in DCLM's manner."""
+    for line in lines_of(data / "trainer" / "sft" / "oasst_en_100_tree.jsonl.gz"):
+        stack = [(json.loads(line)["prompt"], "")]
+        while stack:
+            message, before = stack.pop()
+            if message["role"] == "assistant":
+                url = f"https://open-assistant.io/{message['message_id']}"
+                yield TextRow(_id(url), url, "open-assistant", "", f"{before}\n\n{message['text']}")
+            stack.extend((reply, message["text"]) for reply in message["replies"])
+
+
+def _id(url: str) -> str:
+    return sha1(url.encode()).hexdigest()  # noqa: S324 - a name, not a guard

@@ -1,0 +1,32 @@
+"""Wikitext through mwparserfromhell: the running text of an article, and its categories."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import mwparserfromhell
+
+_UNREAD_TAGS = frozenset({"ref", "references", "table", "gallery", "math", "timeline", "imagemap", "score"})
+# Where an article ends and its apparatus begins, in the editions of the training data.
+_APPARATUS = re.compile(
+    r"^\s*(?:references|see also|external links|further reading|notes|bibliography|sources|"
+    r"note|bibliografia|altri progetti|collegamenti esterni|voci correlate|literatūra)\s*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_MEDIA = re.compile(r"^(?:thumb|right|left|center|\d+px|[^\s:]{3,12}:[^\n]*\|).*$", re.MULTILINE)
+_CATEGORY = re.compile(r"\[\[\s*(?:Category|Categoria|Kategorija|Категория)\s*:\s*([^\]|#]+)", re.IGNORECASE)
+
+
+def plain_text(wikitext: str) -> str:
+    """The article's prose, without templates, tables, notes, media and the sections after the article proper."""
+    code = mwparserfromhell.parse(wikitext, skip_style_tags=True)
+    for node in code.filter_tags(recursive=False, matches=lambda tag: str(tag.tag).strip().lower() in _UNREAD_TAGS):
+        code.remove(node)
+    text = _MEDIA.sub("", str(code.strip_code(normalize=True, collapse=True)))
+    return re.sub(r"\n{3,}", "\n\n", _APPARATUS.split(text, maxsplit=1)[0]).strip()
+
+
+def categories(wikitext: str) -> Iterator[str]:
+    """Names of the categories that the article puts itself in."""
+    return (found.strip() for found in _CATEGORY.findall(wikitext))
