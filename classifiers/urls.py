@@ -79,7 +79,7 @@ def normalise_url(url: str) -> str:
 
 
 def _ascii_host(parts: SplitResult) -> str:
-    host = (parts.hostname or "").rstrip(".")
+    host = unquote(parts.hostname or "").rstrip(".")
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode("ascii")
