@@ -205,9 +205,11 @@ def _table(settings: Settings) -> tomlkit.items.Table:
         elif value is None:
             table.add(tomlkit.comment(f"{name} is not set"))
         else:
-            table.add(name, json.loads(json.dumps(_jsonable(value))))
+            table.add(name, _jsonable(value))
     return table
 
 
 def _jsonable(value: object) -> Any:
-    return TypeAdapter(Any).dump_python(value, mode="json")
+    """Plain values; keys without a value are left out, for TOML has no null."""
+    plain = TypeAdapter(Any).dump_python(value, mode="json", exclude_none=True)
+    return sorted(plain) if isinstance(value, (set, frozenset)) else plain

@@ -20,6 +20,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import storage
+from pipeline.card import write_card
 from pipeline.config import Config, effective, files_read, fingerprint, versions
 from pipeline.deduplicate import run_deduplicate
 from pipeline.engine import LOCAL_OPTIONS, Spread
@@ -264,6 +265,8 @@ def finish(
     mixture_lines = mixture(mix.words, mix.documents, run.config.publish.weights)
     manifest = make_manifest(identity(run), files, books, facts)
     report = make_report(tally, facts, mixture_lines, duplicates, manifest)
-    write_report(run.layout, report, manifest)
+    write_json(run.layout.report, report)
+    write_card(run.layout, report)
+    write_report(run.layout)
     write_json(run.layout.manifest, manifest)
     return manifest

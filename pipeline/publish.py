@@ -136,7 +136,9 @@ class PartWriter:
     def __exit__(self, *error: Any) -> None:
         if error[0] is None:
             self._flush()
-            self._writer.close()
+        else:
+            self._file.file = None  # the writer's last words go nowhere
+        self._writer.close()
         self._atomic.__exit__(*error)
 
     def write(self, row: dict[str, Any]) -> None:
@@ -172,13 +174,13 @@ class _Hashing:
     def write(self, data: bytes) -> int:
         self.size += len(data)
         self.digest.update(data)
-        return int(self.file.write(data))
+        return len(data) if self.file is None else int(self.file.write(data))
 
     def tell(self) -> int:
         return self.size
 
     def flush(self) -> None:
-        self.file.flush()
+        """The atomic file flushes when it is whole."""
 
     def close(self) -> None:
         self.closed = True

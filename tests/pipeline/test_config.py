@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipeline.config import Config, effective, files_read, fingerprint, load_config, to_toml, versions
+
+
+def test_a_file_only_needs_what_differs(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("[prepare]\nunit_bytes = 5\n[publish.weights]\nmax_repetition = 2\n")
+    config = load_config(path)
+    assert config.prepare.unit_bytes == 5
+    assert config.publish.weights.max_repetition == 2
+    assert config.deduplicate == Config().deduplicate
+
+
+def test_overrides_win_over_the_file_and_bare_words_are_strings(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("[prepare]\nunit_bytes = 5\n")
+    config = load_config(path, ["prepare.unit_bytes=7", "extract_text.engine=resiliparse"])
+    assert (config.prepare.unit_bytes, config.extract_text.engine) == (7, "resiliparse")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[filter_heuristics]\nmin_wrods = 3\n", "filter_heuristics.min_wrods: unknown key"),
+        ("[no_such_stage]\n", "no_such_stage: unknown key"),
+        ("[prepare]\nunit_bytes = 'many'\n", "prepare.unit_bytes"),
+        ("[prepare]\nmax_error_share = 1.5\n", "prepare.max_error_share"),
+        ("[prepare\n", "run.toml"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_path(tmp_path, text, says):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="configuration") as caught:
+        load_config(path)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_override_without_a_value_is_refused():
+    with pytest.raises(ValueError, match=r"expected table\.key=value"):
+        load_config(None, ["prepare.unit_bytes"])
+
+
+def test_printed_settings_read_back_as_the_same_configuration(tmp_path):
+    changed = load_config(None, ["prepare.unit_bytes=7", "publish.weights.shares={a=1,b=2}"])
+    path = tmp_path / "all.toml"
+    path.write_text(to_toml(changed))
+    assert load_config(path) == changed
+
+
+def test_the_configuration_survives_its_trip_to_a_worker():
+    config = load_config(None, ["prepare.unit_bytes=7"])
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_effective_settings_are_plain_json_and_name_no_folder_of_this_machine():
+    text = json.dumps(effective(Config()))
+    assert "site-packages" not in text
+    assert "/pipeline/" not in text.replace('"pipeline/', "")
+
+
+def test_lists_and_models_are_hashed():
+    files = files_read(Config())
+    assert any(name.startswith("score_quality:classifiers/models/quality/") for name in files)
+    assert all(len(digest) == 64 for digest in files.values())
+
+
+def test_a_fingerprint_is_of_values_not_of_their_order():
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+def test_versions_name_the_code_and_the_extractor():
+    assert {"gristmill", "code", "trafilatura", "pyarrow"} <= versions().keys()

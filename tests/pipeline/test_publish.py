@@ -1,0 +1,89 @@
+"""Parts, rows and digests of the output."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.manifest import content_hash
+from pipeline.publish import PartWriter, duplicate_row, kept_row, plan_parts, row_digest
+from pipeline.schema import DROP
+from pipeline.sketch import Verdict
+
+STAGED = {
+    "id": "a", "url": "u", "host": "h", "registered_domain": "h", "fetched_at": "t", "warc_file": "f", "warc_offset": 1,
+    "title": "", "text": "one two\n\nthree", "language": "en", "language_score": 0.9, "quality_score": 0.5,
+    "domain": "Health", "domain_score": 0.8, "words": 3, "characters": 14, "signals": None, "url_key": b"k",
+}  # fmt: skip
+
+
+@given(st.dictionaries(st.text("abcdef", min_size=1), st.integers(0, 50), max_size=20), st.integers(1, 60))
+def test_parts_hold_every_unit_once_in_order_and_fill_up(sizes, limit):
+    parts = plan_parts(sizes, limit)
+    assert [key for part in parts for key in part.units] == sorted(sizes)
+    assert [part.number for part in parts] == list(range(len(parts)))
+    for part in parts[:-1]:
+        assert sum(sizes[key] for key in part.units) >= limit
+        assert sum(sizes[key] for key in part.units[:-1]) < limit
+
+
+def test_a_part_without_documents_is_still_written():
+    assert len(plan_parts({}, 10)) == 1
+
+
+def test_a_kept_row_counts_what_is_left_of_its_text():
+    verdict = Verdict(remove=(2,), duplicates=4)
+    row = kept_row(STAGED, verdict, {("Health", 50): 1.5})
+    assert (row["text"], row["words"], row["characters"], row["duplicates"], row["weight"]) == ("one two", 2, 7, 4, 1.5)
+
+
+def test_a_duplicate_names_its_survivor_and_the_similarity():
+    verdict = Verdict(reason="near_duplicate", survivor="b", value=0.8, threshold=0.68)
+    row = duplicate_row(STAGED, verdict)
+    assert set(row) <= set(DROP.names)
+    assert (row["stage"], row["reason"], row["duplicate_of"], row["value"]) == (
+        "deduplicate",
+        "near_duplicate",
+        "b",
+        0.8,
+    )
+
+
+def drop(number: int) -> dict:
+    row = dict.fromkeys(DROP.names)
+    return {**row, "id": str(number), "url": "u", "stage": "s", "reason": "r"}
+
+
+def test_facts_are_of_the_bytes_that_were_written(tmp_path):
+    with PartWriter(str(tmp_path / "drops/part-00000.parquet"), DROP) as writer:
+        for number in range(2500):
+            writer.write(drop(number))
+    facts = writer.facts()
+    data = (tmp_path / "drops/part-00000.parquet").read_bytes()
+    assert facts["sha256"] == hashlib.sha256(data).hexdigest()
+    assert facts["bytes"] == len(data)
+    assert facts["path"] == "drops/part-00000.parquet"
+    assert pq.read_table(tmp_path / "drops/part-00000.parquet")["id"].to_pylist() == [str(n) for n in range(2500)]
+
+
+def test_a_part_that_fails_leaves_no_file(tmp_path):
+    with pytest.raises(RuntimeError, match="stop"), PartWriter(str(tmp_path / "part.parquet"), DROP) as writer:
+        writer.write(drop(1))
+        raise RuntimeError("stop")
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(st.integers(0, 99), max_size=30), st.integers(1, 5))
+def test_the_content_hash_does_not_depend_on_order_or_parts(numbers, parts):
+    def files(groups):
+        return [{"content": f"{sum(row_digest(drop(n)) for n in group) % (1 << 256):064x}"} for group in groups]
+
+    whole = {"shards": files([numbers]), "drops": []}
+    split = {"shards": files([sorted(numbers)[i::parts] for i in range(parts)]), "drops": []}
+    assert content_hash(whole) == content_hash(split)
+    more = {"shards": files([[*numbers, 100]]), "drops": []}
+    assert content_hash(more) != content_hash(whole)
