@@ -22,6 +22,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 
 install: $(VENV)/.installed
 
+# Curate the embedded mini-crawl, look at it, and train a tiny model on it.
+demo: install
+	$(BIN)/gristmill curate tests/minicrawl/warc --output $(DEMO)/curated
+	$(BIN)/gristmill audit $(DEMO)/curated
+
 test: install
 	$(BIN)/pytest tests
 
@@ -34,6 +39,20 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+
+# Real pages are needed: GRISTMILL_DATA, default ../shared/data.
+bench: install
+	$(BIN)/python -m tests.benchmarks.curate
+	$(BIN)/python -m tests.benchmarks.filters
+	$(BIN)/python -m tests.benchmarks.minhash
+	$(BIN)/python -m tests.benchmarks.near_duplicates
+	$(BIN)/python -m tests.benchmarks.extraction
+	$(BIN)/python -m tests.benchmarks.quick_look
+	$(BIN)/python -m tests.benchmarks.classifiers
+
+bench-trainer: install
+	$(BIN)/python -m tests.benchmarks.trainer
+	$(BIN)/python -m tests.benchmarks.loading
 
 # The lock is resolved anew only on purpose.
 lock: install
