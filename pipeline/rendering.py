@@ -54,7 +54,8 @@ def _pieces(element: _Element, depth: int) -> Iterator[str]:
         # A list in an item stays with it; a list of its own is a paragraph.
         yield from (LINE if depth else PARAGRAPH, LIST, *_inside(element, depth + 1), LINE if depth else PARAGRAPH)
     elif tag == "item":
-        yield from (LINE, SPACE * 2 * (depth - 1), "- ", _item(element, depth), LINE)
+        bullet = "" if element.get("rend", "").startswith("d") else "- "  # terms and definitions have none
+        yield from (LINE, SPACE * 2 * (depth - 1), bullet, _item(element, depth), LINE)
     elif tag in _BLOCKS:
         yield from (PARAGRAPH, *_inside(element, depth), PARAGRAPH)
     else:

@@ -12,20 +12,21 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Literal
 
-from lxml.html import HtmlElement, tostring
+from lxml.html import HtmlElement, document_fromstring, tostring
 from pydantic import Field
 from resiliparse.extract.html2text import extract_plain_text
 from trafilatura import bare_extraction
 from trafilatura.settings import Extractor
 
 import pipeline.settings
-from pipeline import markup, rendering
-from pipeline.charset import decode
+from pipeline import markup, page_tree, rendering
+from pipeline.charset import Decoding, decode
 from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.isolate import Loss, Lost
+from pipeline.page_tree import RefusedError
 
 NAME = "extract_text"
-TITLE_CHARACTERS = 300
+Engine = Callable[[HtmlElement], str]  # a tree that it may change -> text with the marks of `markup`
 
 
 class Settings(pipeline.settings.Settings):
@@ -37,7 +38,7 @@ class Settings(pipeline.settings.Settings):
     tables: bool = True
     max_bytes: int = Field(10_000_000, gt=0)
     max_nodes: int = Field(100_000, gt=0)  # elements in the source
-    min_characters: int = Field(1, ge=1)
+    min_characters: int = Field(25, ge=1)  # datamap-rs asks for 150; the word rules come later
     cpu_seconds: float = Field(10.0, gt=0)  # budget of all page stages together: base ...
     cpu_seconds_per_mb: float = Field(10.0, ge=0)  # ... and per megabyte of content
     wall_seconds: float = Field(300.0, gt=0)
@@ -75,7 +76,7 @@ def build(settings: Settings) -> Callable[[Page], Document | Dropped]:
     """The stage, warm: trafilatura loads its word lists on the first page that needs them."""
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it reports every page; here that is the ledger's work
     engine = _trafilatura(settings) if settings.engine == "trafilatura" else _resiliparse(settings)
-    engine(markup.parse(b"<p>warm</p>")[0])
+    engine(document_fromstring("<p>warm</p>"))
     return lambda page: _extract(page, settings, engine)
 
 
@@ -86,62 +87,44 @@ def dropped_by_worker(page: Page, lost: Lost) -> Dropped:
     return Dropped(page, NAME, reason, threshold=threshold, detail=lost.detail)
 
 
-class _RefusedError(Exception):
-    """A page that does not come through, with its reason, the measurement and the limit."""
-
-    def __init__(
-        self, reason: Reason, value: float | None = None, threshold: float | None = None, detail: str = ""
-    ) -> None:
-        self.fate = (reason, value, threshold, detail)
-
-
-def _extract(page: Page, settings: Settings, engine: Callable[[HtmlElement], str]) -> Document | Dropped:
+def _extract(page: Page, settings: Settings, engine: Engine) -> Document | Dropped:
     try:
         if page.kind is Kind.TEXT:
             return _passed_through(page, settings)
         return _extracted(page, settings, engine)
-    except _RefusedError as refused:
-        return Dropped(page, NAME, *refused.fate)
+    except RefusedError as refused:
+        return Dropped(page, NAME, Reason(refused.refusal), refused.value, refused.threshold)
     except MemoryError:
         raise  # the page process ends with it, and the page gets another try
     except Exception as error:  # whatever the engine meets on hostile input costs this page
         return Dropped(page, NAME, Reason.EXTRACTION_ERROR, detail=f"{type(error).__name__}: {error}"[:500])
 
 
-def _extracted(page: Page, settings: Settings, engine: Callable[[HtmlElement], str]) -> Document:
-    html, how = _decoded(page, settings)
-    source = markup.source_bytes(html)
-    _at_most(markup.count_tags(source, settings.max_nodes), settings.max_nodes, Reason.TOO_MANY_NODES)
-    tree, too_deep = markup.parse(source)
-    if too_deep:
-        raise _RefusedError(Reason.TOO_DEEP, threshold=markup.PARSER_DEPTH)
-    if tree is None:
-        raise _RefusedError(Reason.NO_TEXT, 0, 1)
-    title = _title(tree)
-    nodes = markup.count_elements(tree)
-    before = markup.prepare(tree, source)
-    text, after = rendering.finish(engine(tree))
-    signals = {"dom_nodes": nodes, **_named("dom", before), **_named("text", after)}
-    return _document(page, settings, title, text, {**signals, "charset_step": list(type(how)).index(how)})
+def _extracted(page: Page, settings: Settings, engine: Engine) -> Document | Dropped:
+    opened = page_tree.take(page) or page_tree.open_page(page, settings.max_bytes, settings.max_nodes)
+    text, after = rendering.finish(engine(opened.tree))
+    signals = {"dom_nodes": opened.elements, **_named("dom", opened.counts), **_named("text", after)}
+    return _document(page, settings, opened.title, text, {**signals, "charset_step": _step(opened.decoding)})
 
 
-def _passed_through(page: Page, settings: Settings) -> Document:
-    text, how = _decoded(page, settings)
-    lines = (line.rstrip() for line in markup.CONTROLS.sub("", text).splitlines())
-    return _document(page, settings, "", "\n".join(lines).strip(), {"charset_step": list(type(how)).index(how)})
-
-
-def _decoded(page: Page, settings: Settings) -> tuple[str, StrEnum]:
-    _at_most(len(page.content), settings.max_bytes, Reason.TOO_LARGE)
+def _passed_through(page: Page, settings: Settings) -> Document | Dropped:
+    if len(page.content) > settings.max_bytes:
+        return Dropped(page, NAME, Reason.TOO_LARGE, len(page.content), settings.max_bytes)
     text, how = decode(page.content, page.http_charset)
-    return text, how
+    lines = (line.rstrip() for line in markup.CONTROLS.sub("", text).splitlines())
+    return _document(page, settings, "", "\n".join(lines).strip(), {"charset_step": _step(how)})
 
 
-def _document(page: Page, settings: Settings, title: str, text: str, signals: dict[str, float]) -> Document:
+def _step(decoding: Decoding) -> float:
+    """Position in `Decoding`: 0 byte order mark, 1 HTTP header, 2 meta, 3 UTF-8, 4 detected, 5 replaced."""
+    return float(list(Decoding).index(decoding))
+
+
+def _document(page: Page, settings: Settings, title: str, text: str, signals: dict[str, float]) -> Document | Dropped:
     if not text:
-        raise _RefusedError(Reason.NO_TEXT, 0, 1)
+        return Dropped(page, NAME, Reason.NO_TEXT, 0, 1)
     if len(text) < settings.min_characters:
-        raise _RefusedError(Reason.TOO_SHORT, len(text), settings.min_characters)
+        return Dropped(page, NAME, Reason.TOO_SHORT, len(text), settings.min_characters, excerpt=text)
     return Document(
         id=page.id,
         url=page.url,
@@ -161,26 +144,11 @@ def _document(page: Page, settings: Settings, title: str, text: str, signals: di
     )
 
 
-def _at_most(value: int, threshold: int, reason: Reason) -> None:
-    if value > threshold:
-        raise _RefusedError(reason, value, threshold)
-
-
 def _named(prefix: str, counts: markup.Counts) -> dict[str, float]:
     return {f"{prefix}_{name}": getattr(counts, name) for name in ("code", "formulas", "tables", "lists")}
 
 
-def _title(tree: HtmlElement) -> str:
-    candidates = (
-        *tree.xpath("//head/meta[@property='og:title']/@content"),
-        *(element.text_content() for element in tree.iterfind(".//title")),
-        *(element.text_content() for element in tree.iterfind(".//h1")),
-    )
-    titles = (" ".join(candidate.split()) for candidate in candidates)
-    return next((title for title in titles if title), "")[:TITLE_CHARACTERS]
-
-
-def _trafilatura(settings: Settings) -> Callable[[HtmlElement], str]:
+def _trafilatura(settings: Settings) -> Engine:
     options = Extractor(
         output_format="txt", fast=settings.fast, comments=settings.comments, tables=settings.tables, dedup=False
     )
@@ -195,7 +163,7 @@ def _trafilatura(settings: Settings) -> Callable[[HtmlElement], str]:
     return extract
 
 
-def _resiliparse(settings: Settings) -> Callable[[HtmlElement], str]:
+def _resiliparse(settings: Settings) -> Engine:
     def extract(tree: HtmlElement) -> str:
         html = tostring(tree, encoding="unicode")
         text = extract_plain_text(html, preserve_formatting=True, main_content=True, comments=settings.comments)
