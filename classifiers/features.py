@@ -49,6 +49,25 @@ def topic_line(title: str, text: str) -> str:
     return " ".join(word for word in (*head, *head, *body) if word not in FUNCTION_WORDS)
 
 
+def kind_line(title: str, text: str) -> str:
+    """How the page is written, led by what its shape is: fences, tables, lists and line lengths as words of their own."""
+    return " ".join([*_shape(text[:MAX_CHARACTERS]), style_line(title[:300]), style_line(text)])
+
+
+def _shape(text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    count = max(len(lines), 1)
+    shares = {
+        "fence": 10 * sum(line.startswith("```") for line in lines) / count,
+        "table": sum(line.lstrip().startswith("|") for line in lines) / count,
+        "list": sum(line.lstrip().startswith(("- ", "* ", "• ")) for line in lines) / count,
+        "heading": 4 * sum(line.startswith("#") for line in lines) / count,
+        "long": sum(len(line) > 200 for line in lines) / count,
+        "short": sum(len(line) < 40 for line in lines) / count,
+    }
+    return [f"shape{name}{min(int(4 * share + 0.99), 4)}" for name, share in shares.items()]
+
+
 STATISTICS = (
     "function_word_share",  # running text is a third to a half function words, lists and menus have few
     "function_word_kinds",  # distinct ones among the first 100 words
