@@ -17,8 +17,10 @@ from lxml import etree
 from lxml.etree import XPath, _Element
 from lxml.html import HtmlComment, HtmlElement, HtmlEntity, HtmlProcessingInstruction
 
-PARAGRAPH, LINE, NEWLINE, SPACE, TAB, FENCE, PRE, MATH, DISPLAY, TABLE, LIST = (chr(0xF0000 + i) for i in range(11))
-_MARKS = re.compile("[\U000f0000-\U000f000a]")
+PARAGRAPH, LINE, NEWLINE, SPACE, TAB, FENCE, PRE, CODE, MATH, DISPLAY, TABLE, LIST = (
+    chr(0xF0000 + i) for i in range(12)
+)
+_MARKS = re.compile("[\U000f0000-\U000f000b]")
 _MARKS_BEGIN = "\U000f0000".encode()[:3]
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _NO_CONTROLS = bytes(32 if byte < 32 and byte not in b"\t\n\r" else byte for byte in range(256))

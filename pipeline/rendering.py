@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from lxml.etree import _Element
 
 from pipeline.markup import (
+    CODE,
     CONTROLS,
     DISPLAY,
     FENCE,
@@ -88,7 +89,7 @@ def _code(element: _Element) -> Iterator[str]:
     elif "\n" in text.strip():
         yield f"{FENCE}{protect(text.strip(chr(10)))}{FENCE}"
     else:
-        yield f"`{text.strip()}`" if "`" not in text else f"`` {text.strip()} ``"
+        yield CODE + (f"`{text.strip()}`" if "`" not in text else f"`` {text.strip()} ``")
 
 
 def _table(element: _Element, depth: int) -> Iterator[str]:
@@ -118,8 +119,8 @@ def finish(marked: str) -> tuple[str, Counts]:
     """Clean text with fences, `$` and its white space; counts of the structures in it."""
     text = unicodedata.normalize("NFC", _UNSEEN.sub("", CONTROLS.sub("", marked)))
     formulas = raw_formulas(text) + (text.count(MATH) + text.count(DISPLAY)) // 2
-    counts = Counts(text.count(FENCE) // 2, formulas, text.count(TABLE), text.count(LIST))
-    text = text.replace(TABLE, "").replace(LIST, "")
+    counts = Counts(text.count(FENCE) // 2 + text.count(CODE), formulas, text.count(TABLE), text.count(LIST))
+    text = text.replace(CODE, "").replace(TABLE, "").replace(LIST, "")
     text = re.sub(f"{FENCE}([^{FENCE}]*){FENCE}", _fence, text)
     text = re.sub(f"{PRE}([^{PRE}]*){PRE}", rf"{PARAGRAPH}\1{PARAGRAPH}", text)
     text = text.replace(FENCE, "").replace(PRE, "").replace(MATH, "$").replace(DISPLAY, "$$")
