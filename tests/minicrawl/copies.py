@@ -1,0 +1,105 @@
+"""Copies: the same URL twice, mirrors, near-duplicates of known edit distance, paragraphs that travel between pages."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import replace
+
+from tests.minicrawl import sites
+from tests.minicrawl.captures import Capture
+from tests.minicrawl.grammar import Story, tell
+from tests.minicrawl.kept import SITES, story_page
+from tests.minicrawl.sites import Site
+
+MIRROR = Site("mirror.bytecache.example", "Bytecache Mirror", "divs", footer="Cached copy, see the original page for changes.")
+LATE = 24 * 60  # copies were fetched a day after the originals
+
+
+def copies() -> list[Capture]:
+    """Copies of pages of kept.stories(), in no particular order."""
+    return [*same_urls(), *mirrors(), *near_duplicates(), *distant_relatives(), *travelling_paragraphs()]
+
+
+def same_urls() -> list[Capture]:
+    """A second visit: unchanged, with tracking parameters, and without `www.` or over http."""
+    pages = []
+    for number, change in enumerate((
+        lambda url: url,
+        lambda url: url + "?utm_source=newsletter&utm_medium=email",
+        lambda url: url.replace("https://www.", "http://"),
+        lambda url: url + "#comments",
+    )):  # fmt: skip
+        original = story_page("en_town", number, SITES["en_town"])
+        pages.append(replace(original, url=change(original.url), at=LATE + number, fate="deduplicate:same_url", why="second visit", survivor=original.url))
+    return pages
+
+
+def mirrors() -> list[Capture]:
+    """The same text under other URLs, once in another charset."""
+    pages = []
+    for number, genre in enumerate(("en_life", "en_science", "en_news", "de_article", "ru_news", "fr_article")):
+        original = story_page(genre, 1, SITES[genre])
+        site = replace(SITES[genre], host=MIRROR.host, charset="utf-8", declared="header")
+        body = sites.render(site, tell(genre, 1))
+        pages.append(Capture(site.url(f"cache/{number}"), body, "deduplicate:same_text", "mirror", original.url, at=LATE + number))
+    return pages
+
+
+def edited(story: Story, share: float, seed: int) -> Story:
+    """The story with `share` of its words replaced, evenly spread; the same on every machine."""
+    draw = random.Random(f"{story.title} {share} {seed}")
+    spare = ("garden", "window", "evening", "letter", "quietly", "harbour", "seldom", "paper", "together", "silver", "almost", "number")
+
+    def changed(text: str) -> str:
+        words = text.split(" ")
+        picked = draw.sample(range(len(words)), k=round(share * len(words)))
+        for place in picked:
+            words[place] = re.sub(r"^\w+", draw.choice(spare), words[place])
+        return " ".join(words)
+
+    return Story(story.title, tuple((kind, changed(text) if kind == "p" else text) for kind, text in story.blocks))
+
+
+def near_duplicates() -> list[Capture]:
+    """One word in a hundred or two replaced: word 5-grams share .8 to .95. Of each pair exactly one page stays."""
+    pages = []
+    for number, (genre, share) in enumerate(
+        (("en_travel", 0.01), ("en_animal", 0.01), ("en_book", 0.015), ("en_garden", 0.015), ("en_town", 0.02), ("en_life", 0.02))
+    ):
+        original = story_page(genre, 5, SITES[genre])
+        site = replace(SITES[genre], host=f"reprints-{number}.example", charset="utf-8", declared="header", name="Reprints", footer="Reprinted with minor changes.")
+        body = sites.render(site, edited(tell(genre, 5), share, number))
+        pages.append(
+            Capture(site.url("reprint"), body, "deduplicate:near_duplicate", f"{share:.1%} of the words replaced", group=original.url, at=LATE + number)
+        )
+    return pages
+
+
+def distant_relatives() -> list[Capture]:
+    """One word in seven or so replaced: word 5-grams share .3, so both stay."""
+    pages = []
+    for number, genre in enumerate(("en_match", "en_health")):
+        site = replace(SITES[genre], host=f"retold-{number}.example", charset="utf-8", name="Retold")
+        body = sites.render(site, edited(tell(genre, 4), 0.14, number))
+        pages.append(Capture(site.url("retold"), body, "kept", "14% of the words replaced: no near-duplicate", at=LATE + number))
+    return pages
+
+
+def travelling_paragraphs() -> list[Capture]:
+    """A long paragraph that four pages share, between texts of their own: it stays once, the pages stay all."""
+    site = Site("essays.example", "Collected Essays", "article", footer="Collected essays by many hands.")
+    shared = (
+        "It has often been observed that a map is drawn by those who do not need it for those who will not read it, and that "
+        "between the two stands the surveyor, wet to the knees, who alone knows how much of the blue line is river and how much "
+        "is courtesy. He cannot say so, because the sheet has a scale and a title and the arms of the county, and nothing looks "
+        "less like a guess than a thing that has been engraved."
+    )
+    pages = []
+    for number, genre in enumerate(("en_science", "en_travel", "en_garden", "en_town")):
+        story = tell(genre, 200 + number)
+        blocks = (story.blocks[0], ("p", shared), *story.blocks[1:])
+        retold = edited(Story(story.title, blocks[:1] + blocks[2:]), 0.12, number)
+        whole = Story(story.title, (retold.blocks[0], ("p", shared), *retold.blocks[1:]))
+        pages.append(Capture(site.url(f"essay-{number}"), sites.render(site, whole), "kept", "shares one long paragraph with three other pages", at=LATE + number))
+    return pages

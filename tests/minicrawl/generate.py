@@ -1,0 +1,79 @@
+"""Writes the mini-crawl: about 300 pages of all the sorts the real web has, and what ought to become of each.
+
+    python -m tests.minicrawl.generate
+
+The files under warc/ and expected.json are committed; a test checks that this writes the same again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from tests.minicrawl import copies, dropped, kept
+from tests.minicrawl.captures import Capture, Warc
+
+HERE = Path(__file__).parent
+
+
+def crawl() -> list[Warc]:
+    """Every capture in its file; originals before copies, good and bad mixed as a crawler finds them."""
+    stories = kept.stories()
+    pages = _shuffled([*stories[::2], *kept.odd_ones(), *dropped.dropped()])
+    halves = len(pages) // 2
+    plain, packed = stories[1:12:2], stories[13:30:2]
+    files = {
+        "minicrawl-00000.warc.gz": pages[:halves],
+        "minicrawl-00001.warc.gz": [*pages[halves:], *stories[31::2]],
+        "minicrawl-00002.warc.gz": copies.copies(),
+        "minicrawl-00003.warc": plain,
+        "minicrawl-00004.warc.zst": packed,
+        "minicrawl-00005.warc.wet.gz": dropped.wet(),
+    }
+    minute = 0
+    warcs = []
+    for name, captures in files.items():
+        timed = []
+        for capture in captures:
+            minute += 1
+            timed.append(replace(capture, at=capture.at or minute))
+        warcs.append(Warc(name, timed))
+    return warcs
+
+
+def _shuffled(pages: list[Capture]) -> list[Capture]:
+    # A fixed stride that shares no factor with the number of pages visits all of them.
+    stride = next(step for step in (37, 41, 43, 47) if len(pages) % step)
+    return [pages[n * stride % len(pages)] for n in range(len(pages))]
+
+
+def expected(warcs: list[Warc]) -> list[dict[str, str]]:
+    """One line a page, in file order."""
+    return [
+        {
+            "file": warc.name,
+            "url": "" if capture.damage else capture.url,
+            "fetched_at": "" if capture.damage else capture.date,
+            "fate": capture.fate,
+            **({"survivor": capture.survivor} if capture.survivor else {}),
+            **({"group": capture.group} if capture.group else {}),
+            "why": capture.why,
+        }
+        for warc in warcs
+        for capture in warc.captures
+    ]
+
+
+def write(folder: Path) -> None:
+    """The WARC files to folder/warc and expected.json beside it."""
+    warcs = crawl()
+    (folder / "warc").mkdir(parents=True, exist_ok=True)
+    for warc in warcs:
+        warc.write(folder / "warc")
+    lines = ",\n".join(json.dumps(line, ensure_ascii=False) for line in expected(warcs))
+    (folder / "expected.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(HERE)

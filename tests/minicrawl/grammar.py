@@ -1,0 +1,110 @@
+"""Prose from small grammars: a page is a function of its genre and its number, and no two pages tell the same story.
+
+A genre is a file of prose/. Lines `#name field|field` declare what may be talked about, one entry a line below; the
+rest are paragraphs, separated by `=`, of sentences, separated by blank lines, each with alternatives. `{name}` is bound
+once a page (`{name.field}` for its fields, `{Name}` with a capital), `1620..1740` is a number, drawn anew each time.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PROSE = Path(__file__).parent / "prose"
+_SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a page says: its title and its blocks, each ("p" | "code" | "math" | "table", text)."""
+
+    title: str
+    blocks: tuple[tuple[str, str], ...]
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join(text for _, text in self.blocks)
+
+
+@dataclass(frozen=True)
+class Genre:
+    entries: dict[str, tuple[dict[str, str], ...]]  # "" holds the entry's own name
+    subject: str
+    titles: tuple[str, ...]
+    paragraphs: tuple[tuple[tuple[str, ...], ...], ...]  # paragraph > sentence > alternatives
+
+
+@cache
+def genre(name: str) -> Genre:
+    head, *paragraphs = (PROSE / f"{name}.txt").read_text(encoding="utf-8").split("\n=\n")
+    entries: dict[str, tuple[dict[str, str], ...]] = {}
+    titles: tuple[str, ...] = ()
+    for section in head.strip().removeprefix("#").split("\n#"):
+        first, *lines = section.strip().split("\n")
+        symbol, _, fields = first.partition(" ")
+        if symbol == "title":
+            titles = tuple(lines)
+        else:
+            entries[symbol] = tuple(_entry(line, fields) for line in lines)
+    return Genre(
+        entries,
+        next(iter(entries)),
+        titles,
+        tuple(
+            tuple(tuple(sentence.split("\n")) for sentence in paragraph.strip().split("\n\n"))
+            for paragraph in paragraphs
+        ),
+    )
+
+
+def _entry(line: str, fields: str) -> dict[str, str]:
+    if not fields:
+        return {"": line}
+    values = line.split("|")
+    names = ["", *fields.split("|")[1:]]
+    if len(values) != len(names):
+        raise ValueError(f"{line!r}: {len(values)} fields, expected {len(names)}")
+    return dict(zip(names, values, strict=True))
+
+
+def subjects(name: str) -> int:
+    """How many pages the genre has before its subjects repeat."""
+    found = genre(name)
+    return len(found.entries[found.subject])
+
+
+def tell(name: str, number: int) -> Story:
+    """Story `number` of a genre; the same on every machine."""
+    found = genre(name)
+    draw = random.Random(f"{name} {number}")
+    bound = {
+        symbol: options[number % len(options)] if symbol == found.subject else draw.choice(options)
+        for symbol, options in found.entries.items()
+    }
+    blocks = []
+    for paragraph in found.paragraphs:
+        sentences = [draw.choice(alternatives) for alternatives in paragraph]
+        kind, text = "p", " ".join(sentences)
+        if text.startswith("!"):
+            kind, _, text = text[1:].partition(" ")
+        filled = _filled(text, bound, draw, sentences=kind == "p")
+        blocks.append((kind, filled.replace("\\n", "\n")))
+    return Story(_filled(draw.choice(found.titles), bound, draw), tuple(blocks))
+
+
+def _filled(text: str, bound: dict[str, dict[str, str]], draw: random.Random, sentences: bool = True) -> str:
+    def value(match: re.Match[str]) -> str:
+        symbol, field = match[1], match[2] or ""
+        capital = symbol[0].isupper()
+        entry = bound[symbol[0].lower() + symbol[1:] if capital else symbol]
+        found = entry[field]
+        if limits := _RANGE.fullmatch(found):
+            found = str(draw.randint(int(limits[1]), int(limits[2])))
+        starts = match.start() == 0 or match.string[max(match.start() - 2, 0) : match.start()] in (". ", "? ", "! ")
+        return found[:1].upper() + found[1:] if capital or (sentences and starts) else found
+
+    return _SLOT.sub(value, text)
