@@ -1,0 +1,115 @@
+"""Who may attend to whom: causal, inside documents, with a bidirectional prefix, and against a cache of past keys.
+
+A mask takes the form that the device is fastest with, is built once a batch, and is shared by all layers:
+
+    None        plain causal attention, which the kernels know without being told
+    Spans       packed documents on a CPU: attention runs document by document, so masked pairs are never computed
+    BlockMask   packed documents or prefixes on CUDA: flex_attention skips the blocks that are masked
+    Tensor      bool [B, 1, queries, keys], true where a query may look: prefixes on a CPU, caches, cross-attention
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+
+class Spans(NamedTuple):
+    """Lengths of the documents of all rows, laid end to end; they add up to B * S, and none crosses a row's end."""
+
+    lengths: list[int]
+
+
+Mask = Tensor | BlockMask | Spans | None
+
+
+def attention_mask(document_ids: Tensor | None, prefix: Tensor | None = None) -> Mask:
+    """The mask of packed rows.
+
+    document_ids: int [B, S], equal on the neighbouring tokens of a document; None means one document a row.
+    prefix: int [B], how many of a row's first tokens see each other in both directions (prefix-LM, Raffel et al. 2020).
+    """
+    if document_ids is None:
+        if prefix is not None:
+            raise ValueError("a prefix needs document_ids [B, S] beside it; zeros where every row is one document")
+        return None
+    if document_ids.is_cuda:
+        return _block_mask(document_ids, prefix)
+    if prefix is not None:
+        return dense_mask(document_ids, document_ids, prefix)
+    lengths = span_lengths(document_ids)
+    return None if len(lengths) == len(document_ids) else Spans(lengths)
+
+
+def span_lengths(document_ids: Tensor) -> list[int]:
+    """int [B, S] -> the lengths of the runs of equal ids, row after row."""
+    begins = torch.ones_like(document_ids, dtype=torch.bool)
+    begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+    starts = begins.flatten().nonzero().flatten()
+    lengths: list[int] = torch.diff(starts, append=starts.new_tensor([document_ids.numel()])).tolist()
+    return lengths
+
+
+def dense_mask(queries: Tensor, keys: Tensor, prefix: Tensor | None = None) -> Tensor:
+    """bool [B, 1, Q, K] from document ids int [B, Q] and [B, K]; the queries are the last Q of the K positions."""
+    row = torch.arange(keys.shape[1] - queries.shape[1], keys.shape[1], device=queries.device)[:, None]  # [Q, 1]
+    column = torch.arange(keys.shape[1], device=queries.device)[None, :]  # [1, K]
+    visible = column <= row
+    if prefix is not None:
+        visible = visible | (column < prefix[:, None, None])  # [B, Q, K]
+    same = queries[:, :, None] == keys[:, None, :]  # [B, Q, K]
+    return (visible & same)[:, None]
+
+
+def _block_mask(document_ids: Tensor, prefix: Tensor | None) -> BlockMask:
+    """The same rule for flex_attention, which asks it a block at a time."""
+
+    def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        same = document_ids[batch, query] == document_ids[batch, key]
+        before = query >= key
+        return same & (before if prefix is None else before | (key < prefix[batch]))
+
+    rows, length = document_ids.shape
+    return create_block_mask(visible, rows, None, length, length, device=str(document_ids.device))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, causal: bool = True) -> Tensor:
+    """Scaled dot-product attention. q [B, H, Q, D], k and v [B, G, K, D] with G dividing H -> [B, H, Q, D].
+
+    `causal` is read only without a mask; queries and keys then have to start at the same position.
+    """
+    if isinstance(mask, BlockMask):
+        mixed: Tensor = _flex(q.is_cuda)(q, k, v, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1])
+        return mixed
+    if isinstance(mask, Spans):
+        return _attend_spans(q, k, v, mask.lengths)
+    return _sdpa(q, k, v, mask, causal and mask is None)
+
+
+@cache
+def _flex(compiled: bool) -> Callable[..., Tensor]:
+    kernel: Any = torch.compile(flex_attention, dynamic=False) if compiled else flex_attention
+    return cast("Callable[..., Tensor]", kernel)
+
+
+def _attend_spans(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
+    """Causal attention inside each span. One split and one concatenation, so that autograd copies nothing twice."""
+    flat = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))  # [B * S, heads, D]
+    pieces = [[part.transpose(0, 1)[None] for part in torch.split(x, lengths)] for x in flat]  # [1, heads, L, D] each
+    mixed = [_sdpa(a, b, c, None, True)[0].transpose(0, 1) for a, b, c in zip(*pieces, strict=True)]  # [L, H, D] each
+    batch, heads, length, depth = q.shape
+    return torch.cat(mixed).view(batch, length, heads, depth).transpose(1, 2)
+
+
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    grouped = k.shape[1] != q.shape[1]
+    if grouped and not q.is_cuda:  # measured: the CPU kernel is slower with grouped heads than with copies of them
+        k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
+        grouped = False
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped)

@@ -1,0 +1,161 @@
+"""Sparse feed-forward: a router sends each token to its top-k experts.
+
+After Switch (Fedus et al. 2021) and ST-MoE (Zoph et al. 2022).
+
+Tokens are sorted by expert, each expert multiplies one dense slice, and results return to their places: no [tokens,
+experts, capacity] mask is built. Every step has one result whatever the number of threads (no scattered additions), so
+sparse models resume bitwise too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from trainer.settings import Settings
+
+
+class ExpertSettings(Settings):
+    """Which blocks are sparse, and how tokens are routed there."""
+
+    experts: int = Field(default=8, ge=1)
+    top_k: int = Field(default=2, ge=1)  # ST-MoE, section 4.1
+    every: int = Field(default=2, ge=1)  # every n-th block is sparse: Switch 2, ST-MoE 4, Mixtral 1
+    # Places of an expert, over its even share of the tokens; ST-MoE 1.25. Without a limit no token is ever dropped.
+    capacity_factor: float | None = Field(default=1.25, gt=0)
+    # No limit by default, where ST-MoE has 2.0: an answer must not depend on what else is in the batch.
+    evaluation_capacity_factor: float | None = Field(default=None, gt=0)
+    balance: float = Field(default=0.01, ge=0)  # of the load-balancing loss (Switch, section 2.2)
+    router_z: float = Field(default=0.001, ge=0)  # of the router z-loss (ST-MoE, section 3.3)
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # inside the experts, for fine-tuning (Switch, table 4: 0.4)
+    # Gates of the chosen experts add up to 1 (GShard, Mixtral). With top_k = 1 that would be constant and the router
+    # would learn nothing from the loss, so there None means the router's probability itself (Switch).
+    normalise_gates: bool | None = None
+
+    @property
+    def normalised(self) -> bool:
+        return self.top_k > 1 if self.normalise_gates is None else self.normalise_gates
+
+
+class Routing(NamedTuple):
+    """What the router did: of one block, or of all sparse blocks with a leading dimension [blocks]."""
+
+    balance: Tensor  # []: load-balancing loss; 1.0 where every expert gets and expects the same
+    z: Tensor  # []: mean squared log-partition of the router
+    load: Tensor  # [experts]: share of the assignments that each expert was chosen for, before capacity
+    dropped: Tensor  # []: share of the assignments over capacity
+
+    def loss(self, settings: ExpertSettings) -> Tensor:
+        """The auxiliary loss, summed over blocks as in Switch and ST-MoE."""
+        return settings.balance * self.balance.sum() + settings.router_z * self.z.sum()
+
+
+def stack_routing(blocks: Iterable[Routing]) -> Routing:
+    """One Routing of all sparse blocks, each field with a leading dimension."""
+    return Routing(*(torch.stack(field) for field in zip(*blocks, strict=True)))
+
+
+class Choice(NamedTuple):
+    """The router's decisions for N tokens."""
+
+    experts: Tensor  # int64 [N, k], the best first
+    gates: Tensor  # fp32 [N, k]
+    routing: Routing
+
+
+class Router(nn.Module):
+    """A linear map to one logit an expert, in fp32 throughout (Switch, section 2.4: bf16 routers diverge)."""
+
+    def __init__(self, width: int, settings: ExpertSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.weight = nn.Parameter(torch.empty(settings.experts, width))
+
+    def forward(self, x: Tensor) -> Choice:
+        """x [N, W] -> choices [N, k]."""
+        with torch.autocast(x.device.type, enabled=False):
+            return choose(x.float() @ self.weight.float().T, self.settings)
+
+
+def choose(logits: Tensor, settings: ExpertSettings) -> Choice:
+    """Router logits fp32 [N, E] -> choices, and the losses that keep the router healthy."""
+    probabilities = logits.softmax(dim=-1)  # [N, E]
+    gates, experts = probabilities.topk(settings.top_k, dim=-1)  # [N, k]
+    if settings.normalised:
+        gates = gates / gates.sum(dim=-1, keepdim=True)
+    load = torch.bincount(experts.flatten(), minlength=settings.experts) / experts.numel()  # [E]
+    balance = settings.experts * (load * probabilities.mean(dim=0)).sum()
+    z = logits.logsumexp(dim=-1).square().mean()
+    return Choice(experts, gates, Routing(balance, z, load, torch.zeros_like(balance)))
+
+
+class Dispatch(NamedTuple):
+    """Assignments in expert order. An assignment is one (choice, token) pair, numbered choice * N + token."""
+
+    assignments: Tensor  # int64 [A], those within capacity
+    counts: Tensor  # int64 [E], how many of them each expert gets; they lie in expert order
+
+
+def dispatch(experts: Tensor, number: int, capacity: int | None) -> Dispatch:
+    """Sort assignments [N, k] by expert. Over capacity, later tokens go first, and second choices before first ones."""
+    chosen = experts.T.flatten()  # [k * N]: all first choices, then all second ones
+    order = chosen.argsort(stable=True)
+    counts = torch.bincount(chosen, minlength=number)
+    if capacity is None:
+        return Dispatch(order, counts)
+    place = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[chosen[order]]
+    return Dispatch(order[place < capacity], counts.clamp(max=capacity))
+
+
+def capacity_of(tokens: int, settings: ExpertSettings, training: bool) -> int | None:
+    """Places of each expert for a batch of so many tokens."""
+    factor = settings.capacity_factor if training else settings.evaluation_capacity_factor
+    return None if factor is None else math.ceil(factor * tokens * settings.top_k / settings.experts)
+
+
+class SparseFeedForward(nn.Module):
+    """SwiGLU experts behind a router; takes the place of the dense feed-forward in a block."""
+
+    def __init__(self, width: int, hidden: int, settings: ExpertSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.router = Router(width, settings)
+        self.gate_up = nn.Parameter(torch.empty(settings.experts, width, 2 * hidden))
+        self.down = nn.Parameter(torch.empty(settings.experts, hidden, width))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
+        """x [B, S, W] -> the same shape, and what the router did. A token over capacity gets 0 here."""
+        tokens = x.flatten(0, 1)  # [N, W]
+        choice = self.router(tokens)
+        k = self.settings.top_k
+        capacity = capacity_of(len(tokens), self.settings, self.training)
+        plan = dispatch(choice.experts, self.settings.experts, capacity)
+        copies = tokens.expand(k, *tokens.shape).reshape(-1, tokens.shape[1])  # [k * N, W]
+        result = self._experts(copies[plan.assignments], plan.counts)  # [A, W]
+        placed = result.new_zeros(copies.shape).index_copy(0, plan.assignments, result)  # [k * N, W]
+        gates = choice.gates.T[..., None].to(result.dtype)  # [k, N, 1]
+        mixed = (placed.view(k, *tokens.shape) * gates).sum(dim=0)  # [N, W]
+        dropped = 1 - len(plan.assignments) / choice.experts.numel()
+        routing = choice.routing._replace(dropped=choice.routing.dropped + dropped)
+        return mixed.view(x.shape), routing
+
+    def _experts(self, x: Tensor, counts: Tensor) -> Tensor:
+        """x [A, W] in expert order -> [A, W]."""
+        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        gate, up = grouped_matmul(x.to(dtype), self.gate_up.to(dtype), counts).chunk(2, dim=-1)  # [A, F] each
+        inner = F.dropout(F.silu(gate) * up, self.settings.dropout, self.training)
+        return grouped_matmul(inner, self.down.to(dtype), counts)
+
+
+def grouped_matmul(x: Tensor, weights: Tensor, counts: Tensor) -> Tensor:
+    """x [A, I] in expert order, weights [E, I, O], counts [E] -> [A, O]: each slice times its own expert's matrix."""
+    if x.is_cuda and x.dtype is torch.bfloat16:  # one kernel for all experts, and the host never learns the counts
+        return F.grouped_mm(x, weights, offs=counts.cumsum(0).to(torch.int32))
+    slices = torch.split(x, counts.tolist())
+    return torch.cat([part @ weights[expert] for expert, part in enumerate(slices)])

@@ -1,0 +1,94 @@
+"""Rotary positions (RoPE, Su et al. 2021) and the ways to stretch them over a longer context than was trained.
+
+Pairs are (i, i + D/2), as in Llama's published weights for transformers, so exported weights need no permutation.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from trainer.settings import Settings
+
+
+class Scaling(StrEnum):
+    """How positions beyond the trained context are brought back into what the model knows."""
+
+    NONE = "none"
+    LINEAR = "linear"  # positions divided by the factor (position interpolation, Chen et al. 2023)
+    LLAMA3 = "llama3"  # slow rotations divided, fast ones kept, a ramp between (Llama 3.1 model card)
+    YARN = "yarn"  # the same by number of turns, and sharper attention (Peng et al. 2023)
+
+
+class PositionSettings(Settings):
+    """RoPE. The defaults are Llama 2's; a longer context may also be had by a larger theta (Llama 3: 500,000)."""
+
+    theta: float = 10_000.0
+    scaling: Scaling = Scaling.NONE
+    factor: float = 1.0  # new context / trained context
+    trained_context: int | None = None  # tokens; llama3 and yarn measure wavelengths against it
+    low_turns: float = 1.0  # rotations slower than this over the trained context are divided by the factor
+    high_turns: float = 4.0  # rotations faster than this are left alone (llama3: 4; yarn: 32)
+
+    @model_validator(mode="after")
+    def _possible(self) -> PositionSettings:
+        if self.scaling is not Scaling.NONE and self.factor < 1:
+            raise ValueError(
+                f"positions.factor = {self.factor} would shorten the context; give the new length over the old"
+            )
+        if self.scaling in (Scaling.LLAMA3, Scaling.YARN) and not self.trained_context:
+            raise ValueError(f"positions.scaling = {self.scaling} needs positions.trained_context, in tokens")
+        if not 0 < self.low_turns < self.high_turns:
+            raise ValueError("positions: 0 < low_turns < high_turns is needed")
+        return self
+
+
+def frequencies(settings: PositionSettings, head_width: int) -> Tensor:
+    """Radians a token for each pair: fp32 [D/2], the first the fastest."""
+    fastest_first = torch.arange(0, head_width, 2, dtype=torch.float32) / head_width
+    rate = 1.0 / settings.theta**fastest_first
+    match settings.scaling:
+        case Scaling.NONE:
+            return rate
+        case Scaling.LINEAR:
+            return rate / settings.factor
+        case Scaling.LLAMA3:
+            turns = (settings.trained_context or 0) * rate / (2 * math.pi)
+            kept = ((turns - settings.low_turns) / (settings.high_turns - settings.low_turns)).clamp(0, 1)
+        case Scaling.YARN:
+            kept = 1 - _yarn_ramp(settings, head_width)
+    return rate * kept + rate / settings.factor * (1 - kept)
+
+
+def _yarn_ramp(settings: PositionSettings, head_width: int) -> Tensor:
+    """0 for pairs that turn more than high_turns over the trained context, 1 below low_turns, a line between."""
+
+    def pair(turns: float) -> float:
+        wavelengths = math.log((settings.trained_context or 0) / (turns * 2 * math.pi)) / math.log(settings.theta)
+        return head_width * wavelengths / 2
+
+    low = max(math.floor(pair(settings.high_turns)), 0)
+    high = min(math.ceil(pair(settings.low_turns)), head_width - 1)
+    return ((torch.arange(head_width // 2, dtype=torch.float32) - low) / max(high - low, 0.001)).clamp(0, 1)
+
+
+def sharpness(settings: PositionSettings) -> float:
+    """What yarn multiplies queries and keys by: 0.1 ln(factor) + 1 (Peng et al. 2023, equation 22); else 1."""
+    return 0.1 * math.log(settings.factor) + 1 if settings.scaling is Scaling.YARN else 1.0
+
+
+def rotation(positions: Tensor, settings: PositionSettings, head_width: int) -> tuple[Tensor, Tensor]:
+    """positions int [B, S] (or [1, S] where all rows agree) -> cosines and sines, fp32 [B, 1, S, D/2]."""
+    angles = positions[:, None, :, None].float() * frequencies(settings, head_width).to(positions.device)
+    scale = sharpness(settings)
+    return angles.cos() * scale, angles.sin() * scale
+
+
+def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Turn each pair of x [B, H, S, D] by its position's angle."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cosines - second * sines, second * cosines + first * sines), dim=-1)
