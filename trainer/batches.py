@@ -8,8 +8,10 @@ to batch, so a run resumes at any step, on any number of ranks, and sees the sam
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -64,6 +66,13 @@ class BatchSource:
         self.settings = settings
         self.mixture = Mixture(corpus, shares, settings.seed, settings.max_repetitions)
         self._row_order = lru_cache(maxsize=2)(self._shuffled_rows)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any batch might: a checkpoint keeps it, and a run on other data refuses to resume."""
+        plan = {"corpus": self.corpus.fingerprint, "due": sha256(self.mixture.due.tobytes()).hexdigest()}
+        plan |= self.settings.model_dump(mode="json", include=set(BatchSettings.model_fields))
+        return sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The rows of a step that a rank of `world` ranks reads."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,9 @@ class Corpus:
     key: NDArray[np.uint64]  # a hash of the document's id: every random choice about the document comes from it
     source: NDArray[np.int32]  # index into `names`
     names: tuple[str, ...]
+    bytes: NDArray[np.int64]  # of the document's text in UTF-8
+    domain: NDArray[np.int32]  # index into `domains`
+    domains: tuple[str, ...]
     describe: Callable[[int], DocumentRef]
     fingerprint: str  # changes when any token, weight or document does
 
@@ -69,8 +73,43 @@ class Corpus:
         """The documents where `keep` is true, in the same order."""
         indices = np.flatnonzero(keep)
         describe = self.describe
-        arrays = {name: getattr(self, name)[indices] for name in ("file", "start", "length", "weight", "key", "source")}
-        return replace(self, **arrays, describe=lambda index: describe(int(indices[index])))
+        chosen = sha256(self.fingerprint.encode() + indices.tobytes()).hexdigest()
+        arrays = {name: getattr(self, name)[indices] for name in PER_DOCUMENT}
+        return replace(self, **arrays, describe=lambda index: describe(int(indices[index])), fingerprint=chosen)
+
+
+PER_DOCUMENT = ("file", "start", "length", "weight", "key", "source", "bytes", "domain")
+
+
+def joined(corpora: Sequence[Corpus]) -> Corpus:
+    """Several corpora as one, in their order; each keeps its source name."""
+    if not corpora:
+        raise ValueError("no data source is given; name at least one under [data.sources]")
+    names = [name for corpus in corpora for name in corpus.names]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two sources have the same name: {', '.join(names)}")
+    domains = sorted({domain for corpus in corpora for domain in corpus.domains})
+    shifts = np.cumsum([0, *(len(corpus.files) for corpus in corpora)])
+    sources = np.cumsum([0, *(len(corpus.names) for corpus in corpora)])
+    first = np.cumsum([0, *(len(corpus) for corpus in corpora)])
+    arrays = {name: np.concatenate([getattr(corpus, name) for corpus in corpora]) for name in PER_DOCUMENT}
+    arrays["file"] = np.concatenate([corpus.file + shifts[n] for n, corpus in enumerate(corpora)]).astype(np.int32)
+    arrays["source"] = np.concatenate([corpus.source + sources[n] for n, corpus in enumerate(corpora)]).astype(np.int32)
+    codes = [np.array([domains.index(domain) for domain in corpus.domains], dtype=np.int32) for corpus in corpora]
+    arrays["domain"] = np.concatenate([code[corpus.domain] for code, corpus in zip(codes, corpora, strict=True)])
+
+    def describe(index: int) -> DocumentRef:
+        number = int(np.searchsorted(first, index, side="right")) - 1
+        return corpora[number].describe(index - int(first[number]))
+
+    return Corpus(
+        files=tuple(file for corpus in corpora for file in corpus.files),
+        names=tuple(names),
+        domains=tuple(domains),
+        describe=describe,
+        fingerprint=sha256("\n".join(corpus.fingerprint for corpus in corpora).encode()).hexdigest(),
+        **arrays,
+    )
 
 
 def mix64(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
@@ -103,6 +142,9 @@ def in_memory(
         key=np.arange(count, dtype=np.uint64),
         source=np.zeros(count, dtype=np.int32),
         names=(name,),
+        bytes=length - 1,
+        domain=np.zeros(count, dtype=np.int32),
+        domains=("",),
         describe=lambda index: DocumentRef(id=str(index), source=name, row=index, tokens=int(length[index])),
-        fingerprint=f"memory:{flat.tobytes().hex()[:64]}:{count}",
+        fingerprint=sha256(flat.tobytes() + length.tobytes()).hexdigest(),
     )

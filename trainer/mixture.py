@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from trainer.corpus import Corpus, uniform
 
 
+LEAST_DUE = 1e-4  # a document due less than once in ten thousand passes is never read
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
     """One pass: the documents in the order they are read, and where each ends, in tokens from the pass's start."""
@@ -149,4 +152,5 @@ def _scaled_weights(corpus: Corpus, shares: dict[str, float]) -> NDArray[np.floa
             raise ValueError(f"source {name} has no token to fill its share of {target:.1%}")
         factors[index] = target * total / weighted[index] if weighted[index] > 0 else 0.0
     scaled: NDArray[np.float64] = corpus.weight * factors[corpus.source]
+    scaled[scaled < LEAST_DUE] = 0
     return scaled

@@ -1,4 +1,4 @@
-"""The base of every settings class of the trainer. A setting lives once, beside what it sets; config.py gathers them."""
+"""The base of every settings class of the trainer. A setting lives once, beside what it sets; config.py gathers."""
 
 from __future__ import annotations
 

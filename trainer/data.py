@@ -1,0 +1,89 @@
+"""[data] of a configuration: which datasets are mixed, by which shares, and what is held out for evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from trainer.batches import BatchSettings, BatchSource
+from trainer.corpus import Corpus, joined, uniform
+from trainer.dataset import DatasetError, open_dataset
+from trainer.settings import Settings
+from trainer.store import Store, open_store
+from trainer.tokenizer import Tokenizer
+from trainer.tokens import tokenize
+
+HELD_OUT_SEED = 0x48454C44  # the same documents are held out whatever the run's own seed
+
+
+class SourceSettings(Settings):
+    """One dataset of the mixture, or the part of it that passes the conditions."""
+
+    path: str = Field(description="output of gristmill curate: a folder, or an s3://, gs:// or https:// address")
+    share: float | None = Field(None, ge=0, le=1, description="of the tokens read; by weight where it is left out")
+    minimum_quality: float | None = Field(None, description="of quality_score; documents without one do not pass")
+    domains: tuple[str, ...] = Field((), description="only these domains; all where empty")
+    languages: tuple[str, ...] = Field((), description="only these languages; all where empty")
+    weighted: bool = Field(True, description="honour the shards' weight; else every document counts once")
+
+
+class DataSettings(BatchSettings):
+    """The mixture and how it is cut into batches."""
+
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    cache: Path = Path("tokens")
+    held_out: float = Field(0.005, ge=0, lt=1, description="share of the documents that no run trains on")
+    verify: bool = Field(True, description="compare the token files' hashes before a run")
+    workers: int = Field(0, ge=0, description="processes that tokenise; 0 = all cores")
+
+
+def open_data(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> BatchSource:
+    """The batches to train on: everything but the held-out documents. Tokenises what is not yet in the cache."""
+    corpus = load_corpus(settings, tokenizer, progress=progress)
+    shares = {name: source.share for name, source in settings.sources.items() if source.share is not None}
+    return BatchSource(corpus.select(~is_held_out(corpus, settings.held_out)), settings, shares)
+
+
+def open_held_out(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> Corpus:
+    """The documents to evaluate on. They are chosen by their ids, so no run over any mixture has seen them."""
+    corpus = load_corpus(settings, tokenizer, progress=progress)
+    held_out = corpus.select(is_held_out(corpus, settings.held_out))
+    if not len(held_out):
+        raise DatasetError(
+            f"none of {len(corpus)} documents is held out at data.held_out = {settings.held_out:g}; raise it"
+        )
+    return held_out
+
+
+def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> Corpus:
+    """All sources' documents, tokenised where they are not yet."""
+    corpora = []
+    for name, source in settings.sources.items():
+        store = tokenize(open_dataset(source.path), tokenizer, settings.cache, settings.workers, progress=progress)
+        corpora.append(chosen(open_store(store, name, verify=settings.verify), name, source))
+    return joined(corpora)
+
+
+def chosen(store: Store, name: str, source: SourceSettings) -> Corpus:
+    """The documents of a store that pass a source's conditions."""
+    keep = np.ones(len(store.corpus), dtype=np.bool_)
+    if source.minimum_quality is not None:
+        keep &= store.quality >= source.minimum_quality
+    if source.domains:
+        keep &= np.isin(np.array(store.corpus.domains)[store.corpus.domain], source.domains)
+    if source.languages:
+        keep &= np.isin(store.language, source.languages)
+    corpus = store.corpus if keep.all() else store.corpus.select(keep)
+    if not len(corpus):
+        raise DatasetError(
+            f"source {name}: none of {len(store.corpus)} documents passes its quality, domain and language conditions"
+        )
+    return corpus if source.weighted else replace(corpus, weight=np.ones(len(corpus)))
+
+
+def is_held_out(corpus: Corpus, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """True for documents that no run trains on."""
+    return uniform(corpus.key, HELD_OUT_SEED) < share

@@ -1,0 +1,166 @@
+"""A curated dataset as the pipeline leaves it: manifest.json and Parquet shards, local or on s3, gs, http.
+
+The manifest is the contract: it is written last and lists every shard with its SHA-256, so what is read here is
+complete and is what was published, or it is refused with one line that says what is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TYPES = {
+    "id": "string",
+    "url": "string",
+    "warc_file": "string",
+    "warc_offset": "integer",
+    "text": "string",
+    "language": "string",
+    "quality_score": "number",
+    "domain": "string",
+    "characters": "integer",
+    "weight": "number",
+}
+NEEDED = {"id", "text", "weight"}  # never null; other columns may hold nulls
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be read: which file, why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One Parquet file as the manifest lists it."""
+
+    name: str  # relative to the dataset: shards/part-00000.parquet
+    path: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A complete dataset; shards with no row are left out."""
+
+    root: str
+    content_hash: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for shard in self.shards)
+
+
+def open_dataset(root: str) -> Dataset:
+    """Reads the manifest of a dataset; `root` is its folder, or an s3://, gs:// or https:// address."""
+    root = root.rstrip("/")
+    manifest = _read_manifest(root)
+    try:
+        shards = tuple(
+            Shard(entry["path"], f"{root}/{entry['path']}", entry["sha256"], int(entry["rows"]))
+            for entry in manifest["shards"]
+        )
+        dataset = Dataset(root, str(manifest["content_hash"]), tuple(shard for shard in shards if shard.rows))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{root}/manifest.json: not a manifest of gristmill curate ({type(error).__name__}: {error})"
+        ) from error
+    if not dataset.shards:
+        raise DatasetError(f"{root}: the dataset is empty (its manifest lists no document); see its report.html")
+    return dataset
+
+
+def _read_manifest(root: str) -> dict[str, Any]:
+    path = f"{root}/manifest.json"
+    try:
+        with fsspec.open(path, "rb") as file:
+            manifest = json.load(file)
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{path}: there is none; pass the output folder of a finished `gristmill curate` (the manifest comes last)"
+        ) from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: not JSON ({error}); curate the dataset again") from error
+    except Exception as error:
+        raise DatasetError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(manifest, dict):
+        raise DatasetError(f"{path}: not a manifest of gristmill curate (a {type(manifest).__name__})")
+    return manifest
+
+
+@contextmanager
+def fetched(shard: Shard) -> Iterator[Path]:
+    """The shard as a local file whose SHA-256 is the manifest's; of a remote one, a copy that lasts for the block."""
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
+        path = Path(shard.path.removeprefix("file://"))
+        if "://" in str(shard.path) and not shard.path.startswith("file://"):
+            path = Path(folder) / "shard.parquet"
+            try:
+                filesystem, inner = fsspec.core.url_to_fs(shard.path)
+                filesystem.get_file(inner, str(path))
+            except Exception as error:
+                raise DatasetError(f"{shard.path}: cannot be downloaded ({error})") from error
+        if not path.is_file():
+            raise DatasetError(f"{shard.path}: the manifest lists this shard but it is missing; copy the dataset again")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != shard.sha256:
+            raise DatasetError(
+                f"{shard.path}: its SHA-256 is {found[:12]}..., the manifest says {shard.sha256[:12]}...: "
+                "the file is damaged or was changed; copy the dataset again"
+            )
+        yield path
+
+
+def read_rows(path: Path, name: str, columns: Sequence[str], rows: int = 1024) -> Iterator[pa.RecordBatch]:
+    """The columns of a local shard, so many rows at a time; a lacking column that may be null comes as null."""
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DatasetError(f"{name}: not a Parquet file ({error})") from error
+    with file:
+        _check_schema(file.schema_arrow, name, columns)
+        present = [column for column in columns if column in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=rows, columns=present):
+            for column in NEEDED & set(present):
+                if batch.column(column).null_count:
+                    raise DatasetError(f"{name}: column {column} holds nulls, which curate never writes")
+            yield _completed(batch, columns)
+
+
+def _check_schema(schema: pa.Schema, name: str, columns: Sequence[str]) -> None:
+    missing = sorted(NEEDED & set(columns) - set(schema.names))
+    if missing:
+        raise DatasetError(f"{name}: no column {', '.join(missing)}; it has {', '.join(schema.names[:12])}")
+    tests = {"string": _is_string, "integer": pa.types.is_integer, "number": _is_number}
+    for column in columns:
+        if column in schema.names and not tests[TYPES[column]](schema.field(column).type):
+            raise DatasetError(f"{name}: column {column} is {schema.field(column).type}, not {TYPES[column]}")
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _completed(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """The columns in the asked order; one that the shard has not is all null."""
+    arrow = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64()}
+    arrays = [
+        batch.column(column) if column in batch.schema.names else pa.nulls(batch.num_rows, arrow[TYPES[column]])
+        for column in columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))

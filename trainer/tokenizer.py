@@ -1,0 +1,212 @@
+"""Byte-level BPE: trained on a weighted sample of the shards, kept as tokenizer.json, encoded by tiktoken if equal.
+
+Any byte string can be encoded, nothing is normalised, and decoding gives the text back exactly. Two kinds of tokens are
+outside the merges. *Placeholders* are what the pipeline puts in place of personal data: they are recognised in document
+text. *Control tokens* (separator, chat turns, sentinels) never are: a page that contains the letters `<|endoftext|>`
+gets the ids of those letters, so no page can end a document or open a chat turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tiktoken
+from numpy.typing import NDArray
+from pydantic import Field
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Engine
+
+from trainer.settings import Settings
+
+SEPARATOR = "<|endoftext|>"
+CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+PLACEHOLDERS = ("<EMAIL>", "<PHONE>", "<IP>", "<IBAN>", "<CARD>")
+
+
+class TokenizerSettings(Settings):
+    """What to train. Defaults: 32,768 tokens, the size class of GPT-2 and Llama 2, so that ids fit 16 bits."""
+
+    vocabulary: int = Field(32_768, ge=400, description="tokens in all, special ones included")
+    digits: Literal["single", "triples"] = "single"  # Llama 1 and 2 split digits singly, GPT-4 and Llama 3 in threes
+    sample_bytes: int = Field(500_000_000, ge=1, description="text to train on, drawn by the documents' weights")
+    minimum_count: int = Field(2, ge=1, description="a pair seen fewer times is not merged")
+    longest_token: int = Field(64, ge=2, description="bytes; keeps rulers of dashes from becoming tokens")
+    placeholders: tuple[str, ...] = PLACEHOLDERS
+    sentinels: int = Field(100, ge=0, description="tokens for span corruption; T5 has 100")
+    multiple: int = Field(64, ge=1, description="reserved tokens fill the vocabulary up to a multiple, for the matmuls")
+
+
+class TokenizerError(ValueError):
+    """A tokenizer that cannot be trained or loaded: why, and what to do."""
+
+
+def split_pattern(digits: Literal["single", "triples"]) -> str:
+    """Where merges may not reach across.
+
+    In order: an English contraction; a word with its combining marks and one character before it (a space, most
+    often); digits; punctuation with one space before it and line ends behind it; line ends with the space around them;
+    spaces but the last before a word, so that an indentation stays one piece; other spaces.
+    """
+    number = r"\p{N}" if digits == "single" else r"\p{N}{1,3}"
+    return (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+|"
+        + number
+        + r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+
+
+def train(texts: Iterable[str], settings: TokenizerSettings, *, progress: bool = False) -> Tokenizer:
+    """A tokenizer whose merges are learned from the texts."""
+    control = [SEPARATOR, *CHAT, *(f"<|sentinel_{number}|>" for number in range(settings.sentinels))]
+    special = len(control) + len(settings.placeholders)
+    size = -(-settings.vocabulary // settings.multiple) * settings.multiple
+    if size - special < 256 + 1:
+        raise TokenizerError(
+            f"vocabulary = {settings.vocabulary}: 256 bytes and {special} special tokens leave no merge"
+        )
+    engine = Engine(models.BPE())
+    engine.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(split_pattern(settings.digits)), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    engine.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size - special,
+        min_frequency=settings.minimum_count,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        max_token_length=settings.longest_token,
+        show_progress=progress,
+    )
+    engine.train_from_iterator(texts, trainer)
+    learned = engine.get_vocab_size()
+    if learned <= 256:
+        raise TokenizerError("the sample holds no repeated pair of characters to merge: is the dataset nearly empty?")
+    reserved = -(learned + special) % settings.multiple
+    engine.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in control])
+    engine.add_tokens([AddedToken(token, special=False, normalized=False) for token in settings.placeholders])
+    engine.add_special_tokens(
+        [AddedToken(f"<|reserved_{n}|>", special=True, normalized=False) for n in range(reserved)]
+    )
+    return Tokenizer(engine)
+
+
+class Tokenizer:
+    """A loaded tokenizer.json. `fast` says whether tiktoken does the encoding."""
+
+    def __init__(self, engine: Engine) -> None:
+        engine.encode_special_tokens = True  # control tokens in text are text
+        engine.no_padding()
+        engine.no_truncation()
+        self.engine = engine
+        self.json = engine.to_str()
+        self.sha256 = hashlib.sha256(self.json.encode()).hexdigest()
+        added = engine.get_added_tokens_decoder()
+        self.control = {token.content: index for index, token in added.items() if token.special}
+        self.placeholders = {token.content: index for index, token in added.items() if not token.special}
+        if SEPARATOR not in self.control:
+            raise TokenizerError(f"the tokenizer has no {SEPARATOR} token; train one with `gristmill train tokenizer`")
+        self.separator = self.control[SEPARATOR]
+        self._allowed = frozenset(self.placeholders)
+        self._tiktoken = _equal_tiktoken(self)
+        self.fast = self._tiktoken is not None
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids are below this."""
+        return self.engine.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without separator; control tokens in it are taken as text."""
+        return self.encode_many([text])[0]
+
+    def encode_many(self, texts: Sequence[str], threads: int = 1) -> list[list[int]]:
+        """The ids of each text, on several threads."""
+        if self._tiktoken is not None:
+            try:
+                return self._tiktoken.encode_batch(
+                    list(texts), num_threads=threads, allowed_special=self._allowed, disallowed_special=()
+                )
+            except ValueError:  # hostile text (some 100,000 spaces) exhausts its regex engine; the other one copes
+                if len(texts) > 1:
+                    return [ids for text in texts for ids in self.encode_many([text])]
+        return [list(encoding.ids) for encoding in self.engine.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
+        """The text of ids; control tokens are spelled out."""
+        return str(self.engine.decode([int(index) for index in ids], skip_special_tokens=False))
+
+    def save(self, path: Path) -> None:
+        """Writes tokenizer.json, which `tokenizers` and `transformers` read as well."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.json, encoding="utf-8")
+
+
+def load(path: Path) -> Tokenizer:
+    """A tokenizer.json that `train` wrote, or a folder with one."""
+    path = path / "tokenizer.json" if path.is_dir() else path
+    if not path.is_file():
+        raise TokenizerError(f"{path}: no such tokenizer; train one with `gristmill train tokenizer`")
+    try:
+        engine = Engine.from_file(str(path))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise TokenizerError(f"{path}: not a tokenizer.json ({error})") from error
+    return Tokenizer(engine)
+
+
+# Every rule of the pattern, scripts with marks, broken words, placeholders and control tokens in text.
+PROBE = (
+    "It's we'LL  I'd\tdon't 1234567 3.14159 ٣٤٥ x2 2x \r\n\r\n  def f(x):\r\n\t    return x ** 2  # ok\n\n\n"
+    " हिन्दी में लिखा ไทย 中文字符 日本語テキスト Ελληνικά Русский עִבְרִית ﷽ 👩‍👩‍👧 e\u0301 \u00a0\u2003 \ufeff\x00"
+    f" {SEPARATOR}<|user|> {' '.join(PLACEHOLDERS)}{''.join(PLACEHOLDERS)} a----- ====== ... !?!?\n---\n     "
+)
+
+
+def _equal_tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding | None:
+    """The same tokenizer in tiktoken, or None where its ids differ: on the probe, or on any token's own text.
+
+    The two engines differ in principle: tiktoken joins any neighbours whose union is a token, BPE only pairs that were
+    learned as merges. A vocabulary trained in one go has both alike; one that was edited or merged may not.
+    """
+    try:
+        encoding = _tiktoken(tokenizer)
+    except (KeyError, ValueError):
+        return None
+    texts = [PROBE, *(f"a {token} b" for token in tokenizer.control), *_token_texts(tokenizer)]
+    allowed = set(tokenizer.placeholders)
+    slow = [list(item.ids) for item in tokenizer.engine.encode_batch_fast(texts, add_special_tokens=False)]
+    fast = encoding.encode_batch(texts, num_threads=1, allowed_special=allowed, disallowed_special=())
+    return encoding if slow == fast else None
+
+
+def _tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding:
+    import json
+
+    state = json.loads(tokenizer.json)
+    split = state["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"]
+    byte_of = _byte_of_character()
+    ranks = {bytes(byte_of[c] for c in token): index for token, index in state["model"]["vocab"].items()}
+    return tiktoken.Encoding(
+        "gristmill",
+        pat_str=split,
+        mergeable_ranks=ranks,
+        special_tokens={**tokenizer.control, **tokenizer.placeholders},
+    )
+
+
+def _byte_of_character() -> dict[str, int]:
+    """The byte of each character in byte-level BPE: printable Latin-1 is itself, the rest lie from 256 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+def _token_texts(tokenizer: Tokenizer) -> list[str]:
+    """Each token as text, where it is valid text by itself."""
+    ids = range(tokenizer.vocabulary - len(tokenizer.control) - len(tokenizer.placeholders))
+    return [text for text in tokenizer.engine.decode_batch([[index] for index in ids]) if "\ufffd" not in text]
