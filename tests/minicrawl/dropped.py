@@ -46,7 +46,7 @@ def not_pages() -> list[Capture]:
         Capture(PLAIN.url("liar.html"), png, "read_warc:not_html", "an image that calls itself HTML", content_type="text/html"),
         Capture(PLAIN.url("nothing"), b"", "read_warc:empty_body", "no body"),
         Capture(PLAIN.url("blank"), b"\n \n", "read_warc:empty_body", "a body of white space"),
-        Capture(PLAIN.url("half-gzip"), gzip.compress(b"not quite", mtime=0)[:12], "read_warc:bad_encoding", "Content-Encoding that cannot be undone", headers=(("Content-Encoding", "gzip"),)),
+        Capture(PLAIN.url("half-gzip"), gzip.compress(b"", mtime=0)[:10] + b"\xff" * 40, "read_warc:bad_encoding", "Content-Encoding that cannot be undone", headers=(("Content-Encoding", "gzip"),)),
         Capture(PLAIN.url("bomb"), gzip.compress(b"<p>boom " * 2_000_000, mtime=0), "read_warc:too_large", "16 MB in 16 kB", headers=(("Content-Encoding", "gzip"),)),
         Capture("https://cut.example/truncated", html, "read_warc:unreadable", "the gzip member ends early", damage="truncate"),
         Capture("https://cut.example/garbled", html, "read_warc:unreadable", "damaged bytes in mid-member", damage="garble"),
@@ -87,7 +87,7 @@ def empty_handed() -> list[Capture]:
         Capture(PLAIN.url("parked"), b"<html><title>Parked</title><body><h1>This domain may be for sale</h1><a href=/>Inquire</a></body></html>", "quick_look:would_be_too_short", "parked domain"),
         Capture(PLAIN.url("login"), b"<html><title>Log in</title><body><form>User <input name=u> Password <input name=p> <button>Go</button></form></body></html>", "quick_look:would_be_too_short", "login form"),
         Capture(PLAIN.url("soon"), b"<html><title>Soon</title><body><h1>Under construction</h1><p>Please come back in March.</p></body></html>", "quick_look:would_be_too_short", "one sentence"),
-        *(Capture(f"https://{host}/", f"<html><title>{host}</title><body><h1>{host}</h1><ul>{links}</ul></body></html>".encode(), "navigation", "navigation only") for host in ("portal-one.example", "portal-two.example")),
+        *(Capture(f"https://{host}/", f"<html><title>{host}</title><body><h1>{host}</h1><ul>{links}</ul></body></html>".encode(), "extract_text:too_short", "navigation only") for host in ("portal-one.example", "portal-two.example")),
     ]  # fmt: skip
 
 
@@ -158,11 +158,11 @@ def poor_text() -> list[Capture]:
         _page("mantra", "Be calm", ["Breathe in and be calm, for the sea is always with you and the sea is calm."] * 30, "filter:repetition", "one sentence thirty times"),
         _page("tags", "Trending", [" ".join(f"#{word.lower()}" for word in _NAVIGATION) + " are the tags of the day."] * 1, "filter:symbols", "hash tags"),
         _page("cliffhangers", "Teasers", [f"And then she opened the {thing} and there it was..." for thing in "door box letter drawer cellar trunk window book safe parcel wardrobe attic lid purse gate".split()], "filter:ellipsis", "every line ends in an ellipsis"),
-        _page("phonebook", "Prices", ["; ".join(f"{n * 37 % 991}.{n % 10} {n * 91 % 877}.{n % 7}" for n in range(k, k + 60)) for k in range(0, 240, 60)], "filter:letters", "numbers only"),
+        _page("phonebook", "Prices", ["The prices of the day are " + " ".join(f"{n * 37 % 991}.{n % 10}" for n in range(k, k + 40)) + " and that is all we have." for k in range(0, 160, 40)], "filter:letters", "numbers between a few words"),
         _page("bulletless", "Index", [f"{a} {b}" for a, b in zip(_NAVIGATION, _NAVIGATION[7:], strict=False)], "filter:list", "a list of short lines without a sentence"),
         _page("shouting", "SALE", ["BUY NOW AND SAVE MORE TODAY BECAUSE THE OFFER ENDS AT MIDNIGHT AND WILL NOT COME BACK", "CALL THE NUMBER ON YOUR SCREEN AND ASK FOR THE FREE GIFT THAT IS WAITING FOR YOU"] * 4 + _prose("en_shop", 331)[:1], "filter:line_corrections", "lines in capitals"),
         _page("spam", "Best replica watches", _keyword_spam(), "filter:spam", "keyword stuffing"),
-        _page("minified", "Source", ["function a(b){return b.c(function(d){if(d){e.f(d)}})};" * 12, "var x={y:1,z:{w:[1,2,3]}};for(;;){x.y++}" * 12], "filter:curly_bracket", "JavaScript outside <pre>"),
+        _page("leaked-script", "A walk", [*_prose("en_travel", 332)[:2], "$(document).ready(function() { $('.slider').show(); });", *_prose("en_travel", 332)[2:]], "filter:curly_bracket", "JavaScript between paragraphs"),
         *_adult(),
         *_gibberish_words(),
     ]  # fmt: skip
@@ -190,7 +190,7 @@ def _gibberish_words() -> list[Capture]:
     """English letters and stop words, but no language that anybody speaks: the token distribution is off."""
     draw = random.Random("markov")
     nouns = "zyx qorp flimbus trokal vexid numbril shaff glorbit prandle wikkum".split()
-    lines = [" ".join(f"the {draw.choice(nouns)} of {draw.choice(nouns)} and" for _ in range(12)) + " that." for _ in range(6)]
+    lines = [" ".join(f"that was the {draw.choice(nouns)} of the {draw.choice(nouns)} and it will be with" for _ in range(6)) + " them." for _ in range(6)]
     return [_page("jabber", "Glorbit", lines, "filter:distribution", "invented nouns between stop words")]
 
 
