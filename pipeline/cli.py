@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def gristmill() -> None:
 
 
 _input_options = [
-    click.argument("inputs", nargs=-1, required=True),
+    click.argument("inputs", nargs=-1),
     click.option("--prefix", help="Where the paths of a listing lie, e.g. https://data.commoncrawl.org/"),
     click.option("--limit", type=click.IntRange(1), help="Only the first N files of the input."),
     click.option("--config", type=click.Path(path_type=Path), help="TOML file; see `gristmill settings`."),
@@ -74,6 +75,8 @@ def _with_input_options(command: Any) -> Any:
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one per core")
 @click.option("--overwrite", is_flag=True, help="Replace an output of other settings (valid units are kept).")
 @click.option("--keep-work", is_flag=True, help="Keep OUT/work after publishing.")
+@click.option("--snapshot", metavar="CC-MAIN-YYYY-WW", help="A whole crawl by name, published under OUTPUT/NAME.")
+@click.option("--mirror", default="https://data.commoncrawl.org/", show_default=True, help="Where --snapshot reads.")
 def curate(
     inputs: tuple[str, ...],
     prefix: str | None,
@@ -84,6 +87,8 @@ def curate(
     workers: int,
     overwrite: bool,
     keep_work: bool,
+    snapshot: str | None,
+    mirror: str,
 ) -> None:
     """Turn WARC files into weighted Parquet shards with a ledger and a report.
 
@@ -93,13 +98,22 @@ def curate(
     from pipeline import curate as phases
     from pipeline.config import load_config
     from pipeline.inputs import resolve_inputs
+    from pipeline.layout import Layout
+    from pipeline.snapshot import Snapshot, at_work
     from pipeline.summary import funnel
 
+    if bool(inputs) == bool(snapshot):
+        raise click.UsageError("name either INPUTS or --snapshot")
     settings = load_config(config, overrides)
-    files = resolve_inputs(inputs, prefix=prefix, limit=limit)
-    run = phases.plan_run(files, settings, output, workers=workers)
-    phases.curate(run, overwrite=overwrite, keep_work=keep_work)
-    click.echo(funnel(run.layout))
+    with ExitStack() as stack:
+        if snapshot:
+            crawl = Snapshot(snapshot, output, mirror)
+            settings = stack.enter_context(at_work(crawl, settings))
+            inputs, prefix, output = (crawl.listing,), mirror, crawl.output
+        files = resolve_inputs(inputs, prefix=prefix, limit=limit)
+        run = phases.plan_run(files, settings, output, workers=workers)
+        phases.curate(run, overwrite=overwrite, keep_work=keep_work)
+    click.echo(funnel(Layout(output)))
 
 
 @gristmill.command()
@@ -120,6 +134,8 @@ def plan(
     from pipeline.inputs import resolve_inputs
     from pipeline.plan import make_plan
 
+    if not inputs:
+        raise click.UsageError("name the INPUTS to plan for")
     settings = load_config(config, overrides)
     files = resolve_inputs(inputs, prefix=prefix, limit=limit)
     click.echo(make_plan(files, settings, sample_pages, workers).describe())

@@ -132,6 +132,25 @@ def remove(path: str) -> None:
             Path(_local(path)).unlink(missing_ok=True)
 
 
+def create_exclusively(path: str, content: bytes) -> bool:
+    """Writes a small file unless there is one already; of several who try, one is told True."""
+    with _explained(path, "write"):
+        if is_remote(path):
+            fs, inner = _remote(path)
+            try:
+                _retry(path, lambda: fs.pipe_file(inner, content, mode="create"))
+            except FileExistsError:
+                return False
+            return True
+        os.makedirs(os.path.dirname(_local(path)) or ".", exist_ok=True)
+        try:
+            with open(_local(path), "xb") as file:
+                file.write(content)
+        except FileExistsError:
+            return False
+        return True
+
+
 @contextmanager
 def write_atomically(path: str) -> Iterator[BinaryIO]:
     """A binary file that appears under `path` when the block ends well, and leaves nothing when it does not.
@@ -267,7 +286,7 @@ def _remote(path: str) -> tuple[Any, str]:
 
 @lru_cache(maxsize=1)
 def _aws_credentials() -> bool:
-    import botocore.session
+    import botocore.session  # type: ignore[import-untyped]
 
     return botocore.session.get_session().get_credentials() is not None
 

@@ -1,0 +1,144 @@
+"""The monthly job: one crawl by its name, under one base that holds all of them.
+
+    BASE/CC-MAIN-2026-43/...      an output of `gristmill curate`
+    BASE/CC-MAIN-2026-47/...      the next; it drops what the former ones have (their stored sketches)
+    BASE/latest.json              names the newest complete one; moved only after its manifest stands
+    BASE/CC-MAIN-2026-47.lock     who is at work on it, and until when that holds without a sign of life
+
+Starting it twice is safe: the second one says who runs and stops. A lock whose owner fell silent is taken over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pipeline import storage
+from pipeline.config import Config
+from pipeline.layout import Layout, read_json, write_json
+
+NAME = re.compile(r"CC-MAIN-(\d{4})-(\d{2})")
+MIRROR = "https://data.commoncrawl.org/"
+LEASE_SECONDS = 900.0  # a silent owner loses the lock after this; it gives a sign of life three times as often
+
+
+class LockedError(ValueError):
+    """Somebody else is at work on this snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One crawl and where its output goes."""
+
+    name: str
+    base: str
+    mirror: str = MIRROR
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"--snapshot {self.name}: expected the name of a crawl such as CC-MAIN-2026-43")
+
+    @property
+    def listing(self) -> str:
+        """The crawl's list of WARC files."""
+        return storage.join(self.mirror, "crawl-data", self.name, "warc.paths.gz")
+
+    @property
+    def output(self) -> str:
+        """Where this snapshot is published."""
+        return storage.join(self.base, self.name)
+
+    def former(self) -> tuple[str, ...]:
+        """Sketch folders of the complete snapshots before this one, oldest first."""
+        names = {path.rsplit("/", 2)[-2] for path in storage.glob_files(storage.join(self.base, "*", "manifest.json"))}
+        earlier = sorted(name for name in names if NAME.fullmatch(name) and name < self.name)
+        return tuple(storage.join(self.base, name, "sketches") for name in earlier)
+
+    def publish(self) -> None:
+        """Moves `latest.json`, if this snapshot is complete and no newer one stands there."""
+        if not storage.exists(Layout(self.output).manifest):
+            raise ValueError(f"{self.output} has no manifest.json; latest.json stays where it is")
+        pointer = latest_path(self.base)
+        if storage.exists(pointer) and read_json(pointer)["snapshot"] > self.name:
+            return
+        content_hash = read_json(Layout(self.output).manifest)["content_hash"]
+        write_json(pointer, {"snapshot": self.name, "content_hash": content_hash})
+
+
+@contextmanager
+def at_work(snapshot: Snapshot, config: Config) -> Iterator[Config]:
+    """Holds the snapshot's lock and gives the settings with the former snapshots in; moves `latest` at a good end."""
+    with lock(f"{snapshot.output}.lock"):
+        former = (*config.deduplicate.former_sketches, *snapshot.former())
+        changed = config.deduplicate.model_copy(update={"former_sketches": former})
+        yield config.model_copy(update={"deduplicate": changed})
+        snapshot.publish()
+
+
+def latest_path(base: str) -> str:
+    """The pointer that trainer jobs follow."""
+    return storage.join(base, "latest.json")
+
+
+@contextmanager
+def lock(path: str, lease_seconds: float = LEASE_SECONDS) -> Iterator[None]:
+    """Holds the lock file while the block runs, with regular signs of life.
+
+    Raises LockedError with the owner's name when somebody else holds it.
+    """
+    owner = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
+    _take(path, owner, lease_seconds)
+    stop = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(path, owner, lease_seconds, stop), daemon=True)
+    renewal.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        renewal.join()
+        if _holds(path, owner):
+            storage.remove(path)
+
+
+def _take(path: str, owner: dict[str, object], lease_seconds: float) -> None:
+    for _ in range(2):
+        if storage.create_exclusively(path, _content(owner, lease_seconds)):
+            return
+        try:
+            holder = read_json(path)
+        except ValueError:
+            continue  # released between the two looks
+        if holder["expires"] > time.time():
+            raise LockedError(
+                f"{path}: {holder['host']} (process {holder['pid']}) is at work; "
+                f"without a sign of life its lock ends in {holder['expires'] - time.time():.0f} s"
+            )
+        storage.remove(path)  # its owner fell silent; whoever creates the file next has it
+    raise LockedError(f"{path}: somebody else took the lock at the same moment; try again")
+
+
+def _renew(path: str, owner: dict[str, object], lease_seconds: float, stop: threading.Event) -> None:
+    while not stop.wait(lease_seconds / 3):
+        if not _holds(path, owner):
+            return  # taken over: the output is the same bytes whoever writes it, so no harm is done
+        with storage.write_atomically(path) as file:
+            file.write(_content(owner, lease_seconds))
+
+
+def _holds(path: str, owner: dict[str, object]) -> bool:
+    try:
+        return bool(read_json(path)["token"] == owner["token"])
+    except (ValueError, KeyError):
+        return False
+
+
+def _content(owner: dict[str, object], lease_seconds: float) -> bytes:
+    return json.dumps({**owner, "expires": time.time() + lease_seconds}).encode()
