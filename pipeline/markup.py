@@ -10,7 +10,6 @@ of length see the same page.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lxml import etree
@@ -24,6 +23,9 @@ _MARKS = re.compile("[\U000f0000-\U000f000b]")
 _MARKS_BEGIN = "\U000f0000".encode()[:3]
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _NO_CONTROLS = bytes(32 if byte < 32 and byte not in b"\t\n\r" else byte for byte in range(256))
+_CONTROL_REFERENCE = re.compile(
+    rb"&#(?:0*(?:[0-8]|1[1-24-9]|2[0-9]|3[01])(?![0-9])|[xX]0*(?:[0-8bceBCEfF]|1[0-9a-fA-F])(?![0-9a-fA-F]));?"
+)
 PARSER_DEPTH = 256  # libxml2's own limit: it stops reading a page that nests deeper
 
 # lxml looks the class of every node up in Python; one class for all elements saves an eighth of the extraction.
@@ -38,6 +40,7 @@ _DRAWN_FORMULAS = XPath(
     " | //*[contains(concat(' ', @class, ' '), ' MathJax ') or contains(@class, 'MathJax_SVG')"
     " or contains(@class, 'MathJax_Display') or contains(@class, 'MathJax_CHTML')][not(.//math)]"
 )
+_FORMULA_IMAGE = re.compile(r"mwe-math|\blatex")
 _WRAPPER = re.compile(r"^(mwe-math|katex|MathJax|MJX|ltx_Math)|\bkatex")
 _MEDIAWIKI = re.compile(r"^\{\\(?:display|text)style (.*?)\}$")  # what MediaWiki puts around each formula
 _ANNOTATION = XPath(".//*[local-name()='annotation'][@encoding='application/x-tex']")
@@ -78,6 +81,7 @@ class Counts:
 def source_bytes(html: str) -> bytes:
     """The page as UTF-8 without characters that XML cannot hold, and without our own marks."""
     source = html.encode("utf-8", "replace").translate(_NO_CONTROLS)
+    source = _CONTROL_REFERENCE.sub(b" ", source) if b"&#" in source else source
     return _MARKS.sub("", source.decode()).encode() if _MARKS_BEGIN in source else source
 
 
@@ -133,11 +137,20 @@ def _keep_tables(tree: HtmlElement) -> int:
     for table in list(tree.iter("table")):
         if _holds_data(table):
             found += 1
+            _limit_spans(table)
         else:
             for part in table.iter("table", "tbody", "tr", "td"):
                 if part is table or next(part.iterancestors("table"), None) is None:
                     part.tag = "div"
     return found
+
+
+def _limit_spans(table: _Element) -> None:
+    """The engine fills every cell that another spans: ten lines of HTML could ask it for a million."""
+    for cell in table.iter("td", "th"):
+        for attribute in ("colspan", "rowspan"):
+            if len(cell.get(attribute, "")) > 1:  # ten or more, or no number
+                del cell.attrib[attribute]
 
 
 def _holds_data(table: _Element) -> bool:
@@ -175,19 +188,31 @@ def _letters(element: _Element) -> int:
 
 
 def _keep_formulas(tree: HtmlElement, source: bytes) -> int:
-    if b"katex-html" in source or b"MathJax" in source:
-        for element in _DRAWN_FORMULAS(tree):
-            remove(element)
+    """A search of the bytes says which kinds to look for. Pictures come last: most go with the MathML beside them."""
     found = 0
-    for element in list(_formula_elements(tree, source)):
-        latex = _MEDIAWIKI.sub(r"\1", CONTROLS.sub(" ", " ".join(_latex(element).split())))
-        if latex and element.getparent() is not None:
-            mark = DISPLAY if _is_display(element) else MATH
-            whole = _with_wrappers(element)
-            whole.tail = f"{mark}{latex}{mark}{whole.tail or ''}"
-            remove(whole)
-            found += 1
+    if b"katex-html" in source or b"MathJax" in source:
+        for drawn in _DRAWN_FORMULAS(tree):
+            remove(drawn)
+    if b"math" in source:
+        found += sum(_keep_formula(math) for math in list(tree.iter(*_MATHML)))
+        scripts = [script for script in tree.iter("script") if script.get("type", "").startswith("math/")]
+        found += sum(_keep_formula(script) for script in scripts)
+    if b"mwe-math" in source or b"latex" in source:
+        images = [image for image in tree.iter("img") if _FORMULA_IMAGE.search(image.get("class", ""))]
+        found += sum(_keep_formula(image) for image in images)
     return found
+
+
+def _keep_formula(element: _Element) -> bool:
+    """Put the formula's LaTeX in its place; False where it has none."""
+    latex = _MEDIAWIKI.sub(r"\1", CONTROLS.sub(" ", " ".join(_latex(element).split())))
+    if not latex or element.getparent() is None:
+        return False
+    mark = DISPLAY if _is_display(element) else MATH
+    whole = _with_wrappers(element)
+    whole.tail = f"{mark}{latex}{mark}{whole.tail or ''}"
+    remove(whole)
+    return True
 
 
 def _with_wrappers(formula: _Element) -> _Element:
@@ -199,15 +224,6 @@ def _with_wrappers(formula: _Element) -> _Element:
             break
         formula = ancestor
     return formula
-
-
-def _formula_elements(tree: HtmlElement, source: bytes) -> Iterator[_Element]:
-    """MathML, MathJax scripts and pictures of formulas; a search of the bytes says which of them to look for."""
-    if b"math" in source:
-        yield from tree.iter(*_MATHML)
-        yield from (script for script in tree.iter("script") if script.get("type", "").startswith("math/"))
-    if b"mwe-math" in source or b"latex" in source:
-        yield from (image for image in tree.iter("img") if re.search("mwe-math|latex", image.get("class", "")))
 
 
 def _latex(formula: _Element) -> str:
