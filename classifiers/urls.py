@@ -30,6 +30,7 @@ _DEFAULT_DOCUMENT = re.compile(
 )
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*")  # a name or an IP address
+_HOST_LENGTH = 253  # RFC 1035
 _SEGMENT_SAFE = "!$&'()*+,;=:@"  # what RFC 3986 allows in a path segment besides unreserved characters
 
 
@@ -80,12 +81,12 @@ def normalise_url(url: str) -> str:
 
 def _ascii_host(parts: SplitResult) -> str:
     host = unquote(parts.hostname or "").rstrip(".")
-    if not host.isascii():
+    if not host.isascii() and len(host) <= _HOST_LENGTH:
         try:
             host = idna.encode(host, uts46=True).decode("ascii")
         except UnicodeError:  # idna.IDNAError is one
             return ""
-    return host if _HOST.fullmatch(host) else ""
+    return host if len(host) <= _HOST_LENGTH and _HOST.fullmatch(host) else ""
 
 
 def _segments(path: str) -> list[str]:

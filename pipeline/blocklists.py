@@ -78,7 +78,7 @@ def locate(list_file: ListFile) -> Path:
 
 
 def read_hosts(list_file: ListFile) -> Iterator[tuple[str, str]]:
-    """(name of the list, host). Published lists hold broken lines; ListError when there are too many to be a list of hosts."""
+    """(name of the list, host). Published lists hold a few broken lines; ListError when there are too many of them."""
     path = locate(list_file)
     return _named(path.name, _parsed(_content(path, list_file.sha256), str(path), _host))
 

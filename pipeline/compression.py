@@ -1,8 +1,8 @@
 """Compressed input as it really is: a row of members, read one by one with bounded memory and known offsets.
 
-`Window` moves forward over a file and knows where it stands. `GzipMember`, `ZstdFrame` and `Plain` inflate from it: each
-gives `read(n)`, never more than n bytes whatever the input claims (a bomb costs time, not memory), and stops exactly
-where its member stops, so the window then stands at the next member.
+`Window` moves forward over a file and knows where it stands. `GzipMember`, `ZstdFrame` and `Plain` inflate from it:
+each gives `read(n)`, never more than n bytes whatever the input claims (a bomb costs time, not memory), and stops
+exactly where its member stops, so the window then stands at the next member.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol, cast
 
 import zstandard
 
@@ -125,7 +125,7 @@ class ZstdFrame(io.RawIOBase):
         self._checksum = 4 if parameters.has_checksum else 0
         self._last = False
         decompressor = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=_ZSTD_WINDOW)
-        self._inflated = decompressor.stream_reader(_FrameBytes(self._compressed), read_size=_PIECE)
+        self._inflated = decompressor.stream_reader(cast(IO[bytes], _FrameBytes(self._compressed)), read_size=_PIECE)
 
     def read(self, limit: int = -1) -> bytes:
         try:

@@ -1,14 +1,14 @@
-"""What a run reads: patterns from the command line become a sorted tuple of `Input`, each with its stable name and size.
+"""What a run reads: patterns of the command line become a sorted tuple of `Input`, each with stable name and size.
 
 A pattern is one of
     a file or a glob          crawl/*.warc.gz, s3://bucket/**/*.warc.gz, https://host/file.warc.gz
     a folder                  all WARC and WET files below it
     a listing of paths        warc.paths.gz or wet.paths, one path a line, gzip or not
-    rows of an index          Parquet with warc_filename, warc_record_offset, warc_record_length (Common Crawl's columnar
-                              index, or the answer to a query over it): only these records are read, by range
+    rows of an index          Parquet with warc_filename, warc_record_offset, warc_record_length (Common Crawl's
+                              columnar index, or the answer to a query over it): only these records are read, by range
 
 Where the paths of a listing or an index lie: at `prefix` if one is given; otherwise they are taken relative to the
-listing's own place (a mirror keeps crawl-data/... in the same order as the original, so a listing inside it leads to its
+listing's own place (a mirror keeps crawl-data/... in the order of the original, so a listing inside it leads to its
 neighbours); otherwise, if they begin with crawl-data/, at https://data.commoncrawl.org/.
 
 The name is what rows and manifest say, so it does not depend on where a copy lies: the listed path for listings and
@@ -23,6 +23,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from pipeline import storage
 
@@ -142,7 +143,7 @@ def _index_rows(file: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _refuse_overlap(index: str, entry: Input) -> None:
-    for (start, end), (following, _) in zip(entry.ranges, entry.ranges[1:], strict=False):
+    for (start, end), (following, _) in pairwise(entry.ranges):
         if following < end:
             raise ValueError(
                 f"{index}: {entry.name}: records {start}-{end} and {following}- overlap; the index is damaged"

@@ -286,9 +286,9 @@ def _remote(path: str) -> tuple[Any, str]:
 
 @lru_cache(maxsize=1)
 def _aws_credentials() -> bool:
-    import botocore.session  # type: ignore[import-untyped]
+    from botocore.session import get_session  # type: ignore[import-untyped]
 
-    return botocore.session.get_session().get_credentials() is not None
+    return get_session().get_credentials() is not None
 
 
 def _local(path: str) -> str:

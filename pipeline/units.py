@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 
 from pipeline.inputs import Input
 
@@ -47,7 +48,7 @@ def _cut(entry: Input, unit_bytes: int) -> Iterator[Unit]:
     else:  # equal parts rather than full ones and a rest, so that no unit is a crumb
         parts = max(1, -(-entry.size // unit_bytes))
         cuts = [entry.size * part // parts for part in range(parts + 1)]
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             yield Unit(entry.name, entry.path, start, end)
 
 

@@ -72,7 +72,7 @@ def read_records(
     if size == 0:
         yield Damage(0, "the file is empty")
         return
-    # Behind `end` lies the rest of the last record and the first bytes of the next: half a megabyte is nearly always enough.
+    # Behind `end` lie the rest of the last record and the first bytes of the next: half a megabyte is mostly enough.
     window = Window(partial(storage.open_binary, path, end=end if exact else end + (1 << 19)), start, size)
     try:
         yield from _Reader(window, end, block_cap).records(exact or start == 0)
@@ -132,7 +132,7 @@ class _Reader:
         return stream
 
     def _find_next(self, offset: int) -> bool:
-        """Moves to the next member at or after `offset` that begins with a WARC record; False if none is before the end."""
+        """Moves to the next member at or after `offset` that begins with a WARC record; False if that is not ours."""
         self._window.seek(offset)
         while self._window.find(self._magic) and self._window.offset < self._end:
             candidate = self._window.offset
@@ -193,7 +193,7 @@ class _Stream:
         return dropped
 
     def skip_blank(self) -> bool:
-        """Steps over the line ends between records; False at the member's end (whose checksum has then been compared)."""
+        """Steps over the line ends between records; False at the member's end (its checksum has been compared then)."""
         while True:
             rest = self._buffer[self._at :].lstrip(b"\r\n")
             self.position += len(self._buffer) - self._at - len(rest)

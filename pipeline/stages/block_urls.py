@@ -46,7 +46,7 @@ _RPV2_CATEGORIES = (
 class Ut1(ListFile):
     """A UT1 folder or archive. Categories: RedPajama-v2's, as far as UT1 still has them (porn is an alias of adult)."""
 
-    categories: tuple[str, ...] = Field(_RPV2_CATEGORIES, min_length=1)
+    categories: tuple[str, ...] = Field(default=_RPV2_CATEGORIES, min_length=1)
 
 
 def _shipped(name: str) -> tuple[ListFile, ...]:
@@ -61,7 +61,7 @@ class Settings(pipeline.settings.Settings):
     ut1: tuple[Ut1, ...] = ()  # its URLs cover what lies below them, as squidGuard reads them
     hard_words: tuple[ListFile, ...] = _shipped("hard_words.txt")
     soft_words: tuple[ListFile, ...] = _shipped("soft_words.txt")
-    min_soft_words: int = Field(2, ge=1)  # different ones; datatrove
+    min_soft_words: int = Field(default=2, ge=1)  # different ones; datatrove
     banned_substrings: tuple[ListFile, ...] = _shipped("banned_substrings.txt")
     allowed_hosts: tuple[ListFile, ...] = ()  # never blocked by any rule, to correct a list without editing it
     excluded_sources: tuple[ListFile, ...] = ()

@@ -32,15 +32,15 @@ from pipeline.sniffing import is_html
 from pipeline.units import Unit
 from pipeline.warc import Damage, RawRecord, read_records
 
-STAGE = "read_warc"
+NAME = "read_warc"
 SIGNALS: tuple[str, ...] = ()
 
 
 class Settings(BaseSettings):
     # Common Crawl cuts bodies at 1 MiB (5 MiB since 2025) and trafilatura refuses 20 MB; the 330 real pages of
     # BEAM.md average 140 kB. What is larger is a listing, a log or an attack.
-    max_body_bytes: int = Field(8 << 20, ge=1 << 10, le=1 << 30)
-    statuses: frozenset[int] = frozenset({200})  # an error page or a redirect has no text of its own
+    max_body_bytes: int = Field(default=8 << 20, ge=1 << 10, le=1 << 30)
+    statuses: tuple[int, ...] = (200,)  # an error page or a redirect has no text of its own
     keep_truncated: bool = True  # pages that the crawler cut at its limit (WARC-Truncated): their text is still text
 
 
@@ -89,7 +89,7 @@ def _block_cap(settings: Settings) -> int:
 def _judge(found: RawRecord | Damage, name: str, settings: Settings) -> Page | Dropped | OtherRecord:
     if isinstance(found, Damage):
         page = Page(url="", fetched_at="", warc_file=name, warc_offset=found.offset, content=b"")
-        return Dropped(page, STAGE, Reason.UNREADABLE, detail=f"{name} at byte {found.offset}: {found.error}")
+        return Dropped(page, NAME, Reason.UNREADABLE, detail=f"{name} at byte {found.offset}: {found.error}")
     kind = (found.headers.get_header("WARC-Type") or "unknown").strip().lower()
     if kind == "response":
         return _response(found, name, settings)
@@ -103,29 +103,30 @@ def _response(record: RawRecord, name: str, settings: Settings) -> Page | Droppe
     page = _page(record, name, message.header("Date"))
     page = replace(page, content=message.body, http_charset=message.charset)
     if not page.host:
-        return Dropped(page, STAGE, Reason.NO_URL, detail=page.url[:200])
+        return Dropped(page, NAME, Reason.NO_URL, detail=page.url[:200])
     if message.status is not None and message.status not in settings.statuses:
-        return Dropped(page, STAGE, Reason.HTTP_STATUS, value=message.status)
+        return Dropped(page, NAME, Reason.HTTP_STATUS, value=message.status)
     cap = settings.max_body_bytes
     try:
         page, failure = replace(page, content=decode_body(message, cap)), None
     except BodyTooLargeError as error:
-        failure = Dropped(page, STAGE, Reason.TOO_LARGE, threshold=cap, detail=str(error))
+        failure = Dropped(page, NAME, Reason.TOO_LARGE, threshold=cap, detail=str(error))
     except BodyDamagedError as error:
         failure = Dropped(
-            page, STAGE, Reason.BAD_ENCODING, detail=f"{message.header('Content-Encoding')}: {error}"[:200]
+            page, NAME, Reason.BAD_ENCODING, detail=f"{message.header('Content-Encoding')}: {error}"[:200]
         )
     if not page.content:
-        return failure or Dropped(page, STAGE, Reason.EMPTY_BODY)
-    unlike = _unlike_html(record.headers, message, page)
+        return failure or Dropped(page, NAME, Reason.EMPTY_BODY)
+    # Bytes that could not be decoded say nothing about what they are.
+    unlike = _unlike_html(record.headers, message, page, b"" if failure else page.content)
     return unlike or failure or _bounded(page, record, settings)
 
 
-def _unlike_html(headers: StatusAndHeaders, message: Message, page: Page) -> Dropped | None:
+def _unlike_html(headers: StatusAndHeaders, message: Message, page: Page, body: bytes) -> Dropped | None:
     identified = media_type(headers.get_header("WARC-Identified-Payload-Type") or "")
-    if is_html(identified, message.media_type, page.content):
+    if is_html(identified, message.media_type, body):
         return None
-    return Dropped(page, STAGE, Reason.NOT_HTML, detail=(identified or message.media_type or "no type")[:100])
+    return Dropped(page, NAME, Reason.NOT_HTML, detail=(identified or message.media_type or "no type")[:100])
 
 
 def _conversion(record: RawRecord, name: str, settings: Settings) -> Page | Dropped:
@@ -133,21 +134,21 @@ def _conversion(record: RawRecord, name: str, settings: Settings) -> Page | Drop
     page = replace(_page(record, name, ""), content=record.block, kind=Kind.TEXT, http_charset="utf-8")
     content_type = media_type(record.headers.get_header("Content-Type") or "")
     if not page.host:
-        return Dropped(page, STAGE, Reason.NO_URL, detail=page.url[:200])
+        return Dropped(page, NAME, Reason.NO_URL, detail=page.url[:200])
     if content_type not in ("text/plain", ""):
-        return Dropped(page, STAGE, Reason.NOT_HTML, detail=content_type[:100])
+        return Dropped(page, NAME, Reason.NOT_HTML, detail=content_type[:100])
     return _bounded(page, record, settings)
 
 
 def _bounded(page: Page, record: RawRecord, settings: Settings) -> Page | Dropped:
     cap = settings.max_body_bytes
     if len(page.content) > cap or record.length > _block_cap(settings):
-        return Dropped(page, STAGE, Reason.TOO_LARGE, value=record.length, threshold=cap)
+        return Dropped(page, NAME, Reason.TOO_LARGE, value=record.length, threshold=cap)
     if not page.content.strip():
-        return Dropped(page, STAGE, Reason.EMPTY_BODY)
+        return Dropped(page, NAME, Reason.EMPTY_BODY)
     why = (record.headers.get_header("WARC-Truncated") or "").strip()
     if why and not settings.keep_truncated:
-        return Dropped(page, STAGE, Reason.TRUNCATED, detail=why[:100])
+        return Dropped(page, NAME, Reason.TRUNCATED, detail=why[:100])
     return page
 
 

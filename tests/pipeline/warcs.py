@@ -1,0 +1,84 @@
+"""WARC files for the tests, written by warcio."""
+
+import gzip
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import zstandard
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+
+from pipeline.documents import Dropped, Page
+from pipeline.inputs import Input
+from pipeline.stages.read_warc import OtherRecord, Settings, read_unit
+from pipeline.units import cut_units
+
+Found = Page | Dropped | OtherRecord
+
+DATE = "2026-10-01T12:00:00Z"
+
+
+def html(text: str) -> bytes:
+    return f"<!DOCTYPE html><html><head><title>{text}</title></head><body><p>{text}</p></body></html>".encode()
+
+
+def record(
+    body: bytes,
+    url: str = "http://example.com/",
+    *,
+    kind: str = "response",
+    status: str = "200 OK",
+    http: Sequence[tuple[str, str]] = (("Content-Type", "text/html; charset=utf-8"),),
+    warc: dict[str, str] | None = None,
+    compressed: bool = True,
+) -> bytes:
+    """One record as its own gzip member (or plain)."""
+    target = io.BytesIO()
+    writer = WARCWriter(target, gzip=compressed)
+    headers = StatusAndHeaders(status, list(http), protocol="HTTP/1.1") if kind in ("response", "revisit") else None
+    if kind == "request":
+        headers = StatusAndHeaders("GET / HTTP/1.1", [("Host", "example.com")], is_http_request=True)
+    built = writer.create_warc_record(
+        url, kind, payload=io.BytesIO(body), http_headers=headers, warc_headers_dict={"WARC-Date": DATE, **(warc or {})}
+    )
+    writer.write_record(built)
+    return target.getvalue()
+
+
+@cache
+def site(count: int, *, compressed: bool = True) -> tuple[bytes, ...]:
+    """A crawl: for every page its request, its response of another length, and its metadata."""
+    parts = []
+    for number in range(count):
+        url = f"http://example.com/{number}"
+        body = html(f"page {number} " + "words and more words " * (number * 37 % 200))
+        parts.append(record(b"", url, kind="request", compressed=compressed))
+        parts.append(record(body, url, compressed=compressed))
+        parts.append(record(b"fetchTimeMs: 12", url, kind="metadata", compressed=compressed))
+    return tuple(parts)
+
+
+def write(path: Path, parts: Sequence[bytes]) -> str:
+    path.write_bytes(b"".join(parts))
+    return str(path)
+
+
+def whole_gzip(parts: Sequence[bytes]) -> bytes:
+    """What `gzip file.warc` makes: one member around all records."""
+    return gzip.compress(b"".join(parts), mtime=0)
+
+
+def zstd_frames(parts: Sequence[bytes]) -> bytes:
+    return b"".join(zstandard.ZstdCompressor(write_checksum=True).compress(part) for part in parts)
+
+
+def read(path: str, unit_bytes: int = 1 << 40, **changes: object) -> list[Found]:
+    """Everything that the stage finds in a file that is called crawl/x.warc.gz."""
+    units = cut_units([Input("crawl/x.warc.gz", path, Path(path).stat().st_size)], unit_bytes)
+    return [found for unit in units for found in read_unit(unit, Settings.model_validate(changes))]
+
+
+def fate(found: Found) -> str:
+    return found.kind if isinstance(found, OtherRecord) else found.reason if isinstance(found, Dropped) else "page"
