@@ -1,0 +1,100 @@
+"""Every command block of the README runs as it stands; what needs the internet meets a server on this machine."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.conftest import MINICRAWL, ROOT
+from tests.pipeline.servers import serve
+
+CRAWL = "crawl-data/CC-MAIN-2026-43"
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """A folder as a reader has it: a WARC file, our commands on the path, Common Crawl within reach."""
+    home = tmp_path_factory.mktemp("reader")
+    warcs = sorted(MINICRAWL.glob("*.warc.gz"), key=lambda path: path.stat().st_size)
+    shutil.copy(warcs[-1], home / "crawl.warc.gz")
+    mirror = home / "mirror"
+    folder = mirror / CRAWL / "segments/1/warc"
+    folder.mkdir(parents=True)
+    shutil.copy(warcs[0], folder / "a.warc.gz")
+    shutil.copy(warcs[1], folder / "b.warc.gz")
+    paths = "".join(f"{CRAWL}/segments/1/warc/{name}.warc.gz\n" for name in "ab")
+    (mirror / CRAWL / "warc.paths.gz").write_bytes(gzip.compress(paths.encode(), mtime=0))
+    bucket = ThreadedMotoServer(port=0)
+    bucket.start()
+    host, port = bucket.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    s3 = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test",
+                      region_name="us-east-1")  # fmt: skip
+    s3.create_bucket(Bucket="commoncrawl")
+    s3.upload_file(str(folder / "a.warc.gz"), "commoncrawl", f"{CRAWL}/segments/1/warc/a.warc.gz")
+    environment = {
+        **os.environ,
+        **keys,
+        "AWS_ENDPOINT_URL": endpoint,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    with serve(mirror) as web:
+        yield home, environment, web.url
+    bucket.stop()
+
+
+def run(command: str, reader) -> str:
+    home, environment, address = reader
+    command = command.replace("https://data.commoncrawl.org/", f"{address}/")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_there_are_commands_to_test():
+    assert len(COMMANDS) >= 10
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs(reader):
+    for command in COMMANDS:
+        if not command.startswith("make "):
+            run(command, reader)
+
+
+def test_make_knows_the_targets_that_the_readme_names():
+    for command in COMMANDS:
+        if command.startswith("make "):
+            subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_make_demo_ends_with_the_funnel_and_where_things_are(tmp_path):
+    venv = Path(sys.prefix)
+    done = subprocess.run(
+        ["make", "demo", "--assume-old=install", f"VENV={venv}", f"DEMO={tmp_path / 'demo'}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for part in ("pages read", "kept", "shards", "report.html", "import pyarrow.dataset as ds"):
+        assert part in done.stdout
+    assert (tmp_path / "demo/curated/manifest.json").exists()
