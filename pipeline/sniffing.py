@@ -21,9 +21,9 @@ _XHTML = re.compile(
     rb"\s*+<\?xml[^>]*>(?>\s|<!--.*?-->|<!DOCTYPE[^>]*>|<\?[^>]*>)*+<html[\s>]", re.IGNORECASE | re.DOTALL
 )
 _BINARY = (
-    b"%PDF-", b"%!PS-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"\x1f\x8b", b"RIFF", b"ID3\x03", b"OggS\x00",
-    b"\x00\x00\x01\x00", b"\x00\x00\x00\x18ftyp", b"\xd0\xcf\x11\xe0", b"Rar!\x1a", b"7z\xbc\xaf", b"wOFF", b"wOF2",
-    b"\x7fELF",
+    b"%PDF-", b"%!PS-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"\x1f\x8b", b"RIFF", b"ID3\x03",
+    b"OggS\x00", b"\x00\x00\x01\x00", b"\x00\x00\x00\x18ftyp", b"\xd0\xcf\x11\xe0", b"Rar!\x1a", b"7z\xbc\xaf", b"wOFF",
+    b"wOF2", b"\x7fELF",
 )  # fmt: skip
 
 

@@ -286,7 +286,7 @@ def _remote(path: str) -> tuple[Any, str]:
 
 @lru_cache(maxsize=1)
 def _aws_credentials() -> bool:
-    from botocore.session import get_session  # type: ignore[import-untyped]
+    from botocore.session import get_session
 
     return get_session().get_credentials() is not None
 
@@ -310,19 +310,27 @@ def _explained(path: str, verb: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise StorageError(f"{path}: no such file or folder; check the spelling") from error
+        raise StorageError(f"{_culprit(path, error)}: no such file or folder; check the spelling") from error
     except PermissionError as error:
         hint = "use https://data.commoncrawl.org/ or set AWS credentials" if path.startswith(_COMMON_CRAWL) else ""
-        raise StorageError(f"{path}: no permission to {verb} it; {hint or 'check its owner and mode'}") from error
+        hint = hint or "check its owner and mode"
+        raise StorageError(f"{_culprit(path, error)}: no permission to {verb} it; {hint}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(_existing_parent(path)).free >> 20
             raise StorageError(f"{path}: the disk is full ({free} MiB free); free some space and run again") from error
-        raise StorageError(f"{path}: cannot {verb} it ({error})") from error
+        raise StorageError(f"{_culprit(path, error)}: cannot {verb} it ({error.strerror or error})") from error
     except Exception as error:
-        if not getattr(error, "status", None):
+        status = getattr(error, "status", None)
+        if status is None:
             raise
-        raise StorageError(f"{path}: cannot {verb} it (the server answered {error.status})") from error  # type: ignore[attr-defined]
+        raise StorageError(f"{path}: cannot {verb} it (the server answered {status})") from error
+
+
+def _culprit(path: str, error: OSError) -> str:
+    """The file that the user knows: not our temporary one beside it, but another one that failed while we wrote."""
+    named = str(error.filename or path)
+    return path if os.path.dirname(named) == os.path.dirname(_local(path)) else named
 
 
 def _existing_parent(path: str) -> str:
