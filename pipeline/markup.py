@@ -63,6 +63,10 @@ _CODE_LINE = re.compile(
 )
 _TAG = re.compile(rb"<[a-zA-Z]")
 _COUNT_ELEMENTS = XPath("count(//*)")
+_UNREAD = (
+    "script", "style", "svg", "template", "button", "select", "datalist", "iframe", "dialog", "noscript", "textarea",
+    "input", "object", "embed", "audio", "video", "canvas", "map",
+)  # fmt: skip
 _LINKS, _LINKED_SHARE = 4, 0.8  # a list with so many links, and so much of its text in them, is navigation
 _CELL_CHARACTERS = 400  # a longer cell without a header is a column of the page
 _CODE_LINES = 0.4  # share of lines that look like code for a `pre` without any mark of its language
@@ -165,7 +169,7 @@ def _holds_data(table: _Element) -> bool:
 
 def _remove_unread(tree: HtmlElement) -> None:
     """What no engine reads: copies of the tree get cheaper. JSON-LD stays, trafilatura may take the article from it."""
-    for element in list(tree.iter("script", "style", "svg", "template")):
+    for element in list(tree.iter(*_UNREAD)):
         if element.tag != "script" or element.get("type") != "application/ld+json":
             remove(element)
 
