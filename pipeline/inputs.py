@@ -73,10 +73,12 @@ def _tidy(pattern: str) -> str:
 
 
 def _is_glob(pattern: str) -> bool:
+    if pattern.startswith(("http://", "https://")):
+        if "*" in pattern:
+            raise ValueError(f"{pattern}: web servers cannot be searched; pass a warc.paths.gz listing or single files")
+        return False
     if not any(character in pattern for character in "*?["):
         return False
-    if pattern.startswith(("http://", "https://")):
-        raise ValueError(f"{pattern}: web servers cannot be searched; pass a warc.paths.gz listing or single files")
     return storage.is_remote(pattern) or not os.path.exists(pattern)  # a file may really be called a[1].warc
 
 
@@ -216,8 +218,7 @@ def _measured(entries: Sequence[Input]) -> tuple[Input, ...]:
     with ThreadPoolExecutor(16) as pool:
         sizes = list(pool.map(lambda entry: storage.size(entry.path), entries))
     for entry, size in zip(entries, sizes, strict=True):
-        if entry.ranges and entry.ranges[-1][1] > size:
-            raise ValueError(
-                f"{entry.path}: has {size} bytes, but the index names a record up to {entry.ranges[-1][1]}"
-            )
+        last = entry.ranges[-1][1] if entry.ranges else 0
+        if last > size:
+            raise ValueError(f"{entry.path}: has {size} bytes, but the index names a record that ends at {last}")
     return tuple(replace(entry, size=size) for entry, size in zip(entries, sizes, strict=True))

@@ -43,7 +43,7 @@ def cut_units(inputs: Iterable[Input], unit_bytes: int = UNIT_BYTES) -> list[Uni
 def _cut(entry: Input, unit_bytes: int) -> Iterator[Unit]:
     if entry.ranges:
         yield from _group_ranges(entry, unit_bytes)
-    elif not entry.path.endswith(".gz"):  # plain or zstd: one unit, since nothing marks a record's start for certain
+    elif not entry.name.endswith(".gz"):  # plain or zstd: one unit, since nothing marks a record's start for certain
         yield Unit(entry.name, entry.path, 0, entry.size)
     else:  # equal parts rather than full ones and a rest, so that no unit is a crumb
         parts = max(1, -(-entry.size // unit_bytes))

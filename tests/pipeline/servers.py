@@ -76,8 +76,8 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if body:
                 piece = content[start:end]
-                self.wfile.write(piece[: len(piece) // 2] if short else piece)
                 web.sent += len(piece)
+                self.wfile.write(piece[: len(piece) // 2] if short else piece)
             if short:
                 self.connection.close()
 
