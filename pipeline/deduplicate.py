@@ -29,11 +29,12 @@ import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.deduplication import exact, near, paragraphs, survivors
+from pipeline.deduplication.former import sketch_files
 from pipeline.deduplication.judge import Tally, judge
 from pipeline.deduplication.messages import Inbox, Job, Message, count
 from pipeline.deduplication.records import Unit
 from pipeline.deduplication.settings import Reason, Settings
-from pipeline.storage import join, list_files, open_binary, read_bytes, write_atomically
+from pipeline.storage import join, open_binary, read_bytes, write_atomically
 
 __all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_deduplicate"]
 
@@ -89,7 +90,7 @@ class Deduplicate(beam.PTransform):  # type: ignore[misc]
     def expand(self, units: Any) -> Any:
         job, settings = self.job, self.job.settings
         walk = partial(near.walk, settings)
-        so_far = (units, units | "Same URL" >> Exchange(partial(exact.url_keys, job), exact.same_url))
+        so_far: tuple[Any, ...] = (units, units | "Same URL" >> Exchange(partial(exact.url_keys, job), exact.same_url))
         so_far += (so_far | "Same text" >> Exchange(partial(exact.text_keys, job), exact.same_text),)
         crowded = so_far | "Count bands" >> Exchange(partial(near.band_keys, job), count)
         for turn in range(settings.rounds):
@@ -103,8 +104,8 @@ class Deduplicate(beam.PTransform):  # type: ignore[misc]
         links = links | "Follow on" >> AtUnits(partial(survivors.follow, job))
         named = (units, links) | "Name" >> AtUnits(partial(survivors.name, job))
         lines = (units, named) | "Count lines" >> Exchange(partial(paragraphs.line_keys, job), count)
-        long_lines = partial(paragraphs.long_lines, job)
-        best = (units, named, lines) | "Best page" >> Exchange(long_lines, partial(paragraphs.best_page, settings))
+        shared_lines = partial(paragraphs.shared_lines, job)
+        best = (units, named, lines) | "Best page" >> Exchange(shared_lines, partial(paragraphs.best_page, settings))
         return (*so_far, named, lines, best) | "Judge" >> AtUnits(partial(judge, job))
 
 
@@ -116,7 +117,7 @@ def run_deduplicate(
     Raises `TooMuchLostError` when more documents would go than `max_loss` allows.
     """
     staged = sorted(staged_files, key=lambda path: (PurePosixPath(path).name, path))
-    former = [path for folder in settings.former_sketches for path in _sketch_files(folder)]
+    former = [path for folder in settings.former_sketches for path in sketch_files(folder, settings)]
     units = [Unit(i, path, former=i >= len(staged)) for i, path in enumerate([*staged, *former])]
     documents = sum(_rows(unit.path) for unit in units)
     partitions = max(1, -(-documents * _BYTES_A_DOCUMENT // settings.partition_bytes))
@@ -169,15 +170,6 @@ def summary(tally: Tally, settings: Settings) -> dict[str, Any]:
     for warning in warnings:
         log.warning("deduplicate: %s", warning)
     return {**tally.to_json(), "share_lost": round(share, 6), "warnings": warnings}
-
-
-def _sketch_files(folder: str) -> list[str]:
-    found = [path for path in list_files(folder) if path.endswith(".parquet")]
-    if not found:
-        raise ValueError(
-            f"deduplicate.former_sketches: no .parquet file in {folder}; name the folder OUT/sketches of a finished run"
-        )
-    return found
 
 
 def _rows(path: str) -> int:

@@ -51,7 +51,7 @@ PUBLISHED_SKETCH = pa.schema([pa.field("id", pa.string(), nullable=False), *SKET
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_DIGIT = re.compile(r"\d")
+_NUMBER = re.compile(r"\d+")
 _WORDS = re.compile(r"[^\W_]+")
 
 
@@ -94,10 +94,10 @@ def lines_of(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _line_key(words: list[str], long: bool) -> int:
-    # As CCNet's paragraph key (lower case, no punctuation, digits to 0); a long paragraph keeps its digits, for
-    # there they are what it says, and not a page number or a date.
+    # As CCNet's paragraph key (lower case, no punctuation, digits to 0), but a number of any length is one 0, and a
+    # long paragraph keeps its numbers: there they are what it says, and not a page number or a date.
     text = " ".join(words)
-    return xxh3_64_intdigest((text if long else _DIGIT.sub("0", text)).encode("utf-8", "surrogatepass")) or 1
+    return xxh3_64_intdigest((text if long else _NUMBER.sub("0", text)).encode("utf-8", "surrogatepass")) or 1
 
 
 def sketch_columns(document: Document, settings: Settings) -> dict[str, bytes]:

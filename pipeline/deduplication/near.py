@@ -37,7 +37,7 @@ from pipeline.minhash import agreement_for
 
 NEAR = list(Reason).index(Reason.NEAR_DUPLICATE)
 FULL = len(Reason)  # reason code of a note, not of a link: this document met a bucket at its limit
-_PAIRS = 1 << 15  # compared at a time: 140 bytes each
+_PAIRS = 1 << 15  # compared at a time: 144 bytes each
 
 Bucketed = tuple[Array, Array, Array]  # documents (RANKED + sketch), band keys, the document (its place) of each key
 
@@ -148,7 +148,7 @@ def compare(settings: Settings, blobs: Sequence[Bucketed]) -> Array:
     need = agreement_for(settings.threshold, settings.signature_rows)
     former = records["preference"][rank] == 0
     first = first_of_group(keys)
-    agreeing = _agreeing(records["sketch"], rank, rank[first])
+    agreeing = agreeing_bytes(records["sketch"], rank, rank[first])
     # A bucket is simple when everybody in it is a copy of the first one: all of them are settled at a stroke.
     others = first != np.arange(len(first))
     loose = others & ((agreeing < need) | former)
@@ -176,7 +176,7 @@ def _sorted(settings: Settings, blobs: Sequence[Bucketed]) -> tuple[Array, Array
     return records[order], keys[by_key], rank[by_key]
 
 
-def _agreeing(sketches: Array, one: Array, other: Array) -> Array:
+def agreeing_bytes(sketches: Array, one: Array, other: Array) -> Array:
     """Agreeing sketch bytes of the pairs (one[i], other[i])."""
     counts = np.empty(len(one), np.int64)
     for start in range(0, len(one), _PAIRS):

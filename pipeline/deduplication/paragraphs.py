@@ -1,8 +1,9 @@
 """Lines repeated across pages, among the documents that survived as a whole.
 
-A *long* paragraph stays on the best page that has it. A *short* line is boilerplate where many pages of the same
-registered domain repeat it, and it belongs to the page's header or footer, or is a sentence of its own. Code and table
-lines carry the key 0 and never take part. Unrelated sites share short lines, and nothing happens to them.
+A *long* paragraph stays on the best page that has it, wherever the others are. Shorter lines matter only where many
+pages of one registered domain repeat them: a *sentence* then stays on the best page too, and a line of a few words goes
+from the page's header and footer, and only from there. Unrelated sites share short lines, and nothing happens to them.
+Code and table lines carry the key 0 and never take part.
 """
 
 from __future__ import annotations
@@ -90,13 +91,14 @@ def _pages(found: Lines) -> Array:
     return found.domain[first]
 
 
-def long_lines(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
-    """The long paragraphs that other documents have too, with what ranks their documents."""
+def shared_lines(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
+    """The paragraphs and sentences that shall stay on one page only, with what ranks their documents."""
     unit = inbox.unit
-    if unit.former or not job.settings.paragraphs:
+    if unit.former:
         return
     found = lines(unit, job.settings, _surviving(job, inbox))
-    shared = np.flatnonzero(found.long & (counts_of(found.key, inbox.all("counts")) > 1))
+    long, repeated = _shared(job, inbox, found)
+    shared = np.flatnonzero(long | (repeated & _sentences(job, found)))
     records = ranked(unit, job.settings, LINED)[found.row[shared]]
     records["key"] = found.key[shared]
     yield from job.partitioned(records, records["key"])
@@ -105,40 +107,56 @@ def long_lines(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
 def removals(job: Job, inbox: Inbox, surviving: Array) -> tuple[Lines, Array]:
     """The unit's lines, and the mask of those to take out."""
     found = lines(inbox.unit, job.settings, surviving)
-    counts = counts_of(found.key, inbox.all("counts"))
-    pages = counts_of(found.domain, inbox.all("counts"))
-    repeated = (found.key != 0) & ~found.long & job.settings.boilerplate
-    repeated &= (counts >= job.settings.boilerplate_pages) & (counts >= job.settings.boilerplate_share * pages)
-    boilerplate = repeated & (at_an_edge(found, repeated) | (found.words >= job.settings.boilerplate_words_inside))
+    _, repeated = _shared(job, inbox, found)
+    boilerplate = at_an_edge(found, repeated) & ~_sentences(job, found)
     elsewhere = joined(inbox.all("elsewhere"), LINED)
     mine = np.stack([found.row.astype(np.uint64), found.key], axis=1)
     theirs = np.stack([row_of(elsewhere["document"]).astype(np.uint64), elsewhere["key"]], axis=1)
-    return found, boilerplate | (found.long & _rows_in(mine, theirs))
+    return found, boilerplate | _rows_in(mine, theirs)
+
+
+def _shared(job: Job, inbox: Inbox, found: Lines) -> tuple[Array, Array]:
+    """Masks: long paragraphs that another document has too; shorter lines that the domain repeats often enough."""
+    counts = counts_of(found.key, inbox.all("counts"))
+    pages = counts_of(found.domain, inbox.all("counts"))
+    often = (counts >= job.settings.boilerplate_pages) & (counts >= job.settings.boilerplate_share * pages)
+    long = found.long & (counts > 1) & job.settings.paragraphs
+    return long, (found.key != 0) & ~found.long & often & job.settings.boilerplate
+
+
+def _sentences(job: Job, found: Lines) -> Array:
+    mask: Array = found.words >= job.settings.sentence_words
+    return mask
 
 
 def _rows_in(mine: Array, theirs: Array) -> Array:
     whole = np.dtype([("row", "<u8"), ("key", "<u8")])
-    return np.isin(
+    found: Array = np.isin(
         np.ascontiguousarray(mine, "<u8").view(whole).ravel(), np.ascontiguousarray(theirs, "<u8").view(whole).ravel()
     )
+    return found
 
 
 def at_an_edge(found: Lines, repeated: Array) -> Array:
-    """Mask of the repeated lines with only repeated or blank ones between them and the document's beginning or end."""
+    """Mask of the repeated lines with only repeated or blank ones between them and the document's beginning or end.
+
+    A document of nothing but repeated lines has no edges: all of it would go.
+    """
     original = (found.words > 0) & ~repeated
     before = np.cumsum(original)
     first = first_of_group(found.row)
     since_start: Array = before - (before - original)[first]
     total = np.zeros(int(found.row.max(initial=-1)) + 1, np.int64)
     np.add.at(total, found.row, original.astype(np.int64))
-    return repeated & ((since_start == 0) | (since_start == total[found.row]))
+    mask: Array = repeated & (total[found.row] > 0) & ((since_start == 0) | (since_start == total[found.row]))
+    return mask
 
 
 # --- at partitions ---
 
 
 def best_page(settings: Settings, blobs: Sequence[Array]) -> Iterator[Message]:
-    """For every long paragraph: all documents but the best are told that it is elsewhere."""
+    """For every line that shall stay once: all documents but the best are told that it is elsewhere."""
     records = joined(blobs, LINED)
     records = records[np.lexsort((*best_first(records), records["key"]))]
     first = first_of_group(records["key"])
