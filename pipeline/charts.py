@@ -1,0 +1,145 @@
+"""Small SVG drawings for the report: plain functions of numbers. Colours are CSS classes, so that dark mode is CSS too.
+
+Every text that goes in is escaped, and nothing here needs a style attribute: the report's security policy forbids them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of the funnel: `came` pages reached it, `lost` of them ended there."""
+
+    stage: str
+    came: int
+    lost: int
+
+    @property
+    def left(self) -> int:
+        """Pages that went on."""
+        return self.came - self.lost
+
+
+_WIDTH, _HEIGHT = 1000, 330
+_TOP, _STREAM = 16, 170  # where the stream begins, and its height when every page is in it
+_EDGE = 92  # room for the first and the last label
+_FALL = 52  # how far a branch falls below the stream's bed
+
+
+def stream(steps: Sequence[Step], pages: int) -> Markup:
+    """The funnel as a stream that gets narrower: what a stage drops falls out of its lower edge."""
+    if not pages or not steps:
+        return Markup("")
+    width = (_WIDTH - 2 * _EDGE) / len(steps)
+    parts = [_label(_EDGE - 10, _TOP + _STREAM / 2, (f"{pages:,}", "pages read"), "end")]
+    for number, step in enumerate(steps):
+        parts.append(_reach(step, _EDGE + number * width, width, pages))
+    last = steps[-1].left
+    parts.append(_label(_WIDTH - _EDGE + 10, _TOP + _scaled(last, pages) / 2 + 4, (f"{last:,}", "kept"), "start"))
+    title = f"{pages:,} pages read, {last:,} kept; the table below holds the numbers of every stage"
+    return Markup('<svg class="stream" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        _WIDTH, _HEIGHT, title, Markup("").join(parts)
+    )
+
+
+def _scaled(count: int, pages: int) -> float:
+    return _STREAM * count / pages
+
+
+def _reach(step: Step, x: float, width: float, pages: int) -> Markup:
+    """One stage's part of the stream with its branch and label."""
+    before, after = _scaled(step.came, pages), _scaled(step.left, pages)
+    end = x + width
+    flow = Markup('<rect class="flow" x="{:.1f}" y="{}" width="{:.1f}" height="{:.1f}"/>').format(
+        x, _TOP, width + 0.5, max(after, 0.8)
+    )
+    if not step.lost:
+        return flow
+    thick = max(before - after, 1.0)
+    bed = _TOP + _STREAM + _FALL
+    middle, radius = x + width * 0.45, min(width * 0.4, thick + 14)
+    branch = Markup('<path class="loss" d="M{x:.1f} {a:.1f} H{m:.1f} Q{q:.1f} {a:.1f} {q:.1f} {c:.1f} V{bed} H{r:.1f} V{d:.1f} '
+                    'Q{r:.1f} {b:.1f} {m2:.1f} {b:.1f} H{x:.1f} Z"/>')  # fmt: skip
+    span = min(max(width * 0.12 * thick / 20, 2.5), width * 0.45)
+    shape = branch.format(
+        x=x, a=_TOP + after, b=_TOP + before, m=middle, q=middle + radius, c=_TOP + after + radius, bed=bed,
+        r=middle + radius - span, d=min(_TOP + before + radius - span, bed - 1), m2=max(middle - span, x),
+    )  # fmt: skip
+    lines = (f"−{step.lost:,}", *step.stage.split("_"))
+    return flow + shape + _label(min(middle + radius, end) - span / 2, bed + 18, lines, "middle")
+
+
+def _label(x: float, y: float, lines: Sequence[str], anchor: str) -> Markup:
+    spans = Markup("").join(
+        Markup('<tspan x="{:.1f}" dy="{}" class="{}">{}</tspan>').format(
+            x, 0 if n == 0 else 15, "number" if n == 0 else "word", line
+        )
+        for n, line in enumerate(lines)
+    )
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, spans)
+
+
+def bar(*parts: tuple[float, str]) -> Markup:
+    """One line of a bar chart: (share of the whole width, CSS class), from left to right."""
+    rects, x = [], 0.0
+    for share, name in parts:
+        width = max(min(share, 1.0 - x), 0.0)
+        rects.append(
+            Markup('<rect class="{}" x="{:.2f}%" width="{:.2f}%" height="100%"/>').format(name, 100 * x, 100 * width)
+        )
+        x += width
+    return Markup('<svg class="bar" aria-hidden="true">{}</svg>').format(Markup("").join(rects))
+
+
+def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> Markup:
+    """Columns with an axis; each column tells its number when pointed at."""
+    if not bins:
+        return Markup("")
+    width, height, top = 720, 210, 180
+    step, highest = width / len(bins), max(value for _, value in bins) or 1
+    every = max(len(bins) // ticks, 1)
+    drawn = []
+    for number, (name, value) in enumerate(bins):
+        tall = (top - 20) * value / highest
+        drawn.append(
+            Markup('<rect class="flow" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}: {:,}</title></rect>').format(
+                number * step + 1.5, top - tall, step - 3, tall, name, value
+            )
+        )  # fmt: skip
+        if number % every == 0:
+            drawn.append(Markup('<text class="word" x="{:.1f}" y="{}">{}</text>').format(number * step, top + 18, name))
+    axis = Markup('<line class="axis" x1="0" y1="{0}" x2="{1}" y2="{0}"/>').format(top, width)
+    return Markup('<svg class="histogram" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
+        width, height, label, axis, Markup("").join(drawn)
+    )
+
+
+def shares(asked: float, realised: float, weighted: float, largest: float) -> Markup:
+    """A domain's three shares on one line: a hollow dot for what is there, a bar for asked, a full dot for weighted."""
+
+    def at(value: float) -> str:
+        return f"{1 + 97 * value / largest:.2f}%" if largest else "1%"
+
+    return Markup(
+        '<svg class="shares" aria-hidden="true"><line class="axis" x1="1%" x2="98%" y1="50%" y2="50%"/>'
+        '<line class="change" x1="{r}" x2="{w}" y1="50%" y2="50%"/><line class="asked" x1="{a}" x2="{a}" y1="12%" y2="88%"/>'
+        '<circle class="realised" cx="{r}" cy="50%" r="4.5"/><circle class="weighted" cx="{w}" cy="50%" r="4.5"/></svg>'
+    ).format(r=at(realised), w=at(weighted), a=at(asked))
+
+
+def gauge(value: float, threshold: float) -> Markup:
+    """Where a measurement lies beside the limit that it broke, on a scale that shows both."""
+    largest = max(abs(value), abs(threshold)) * 1.15 or 1.0
+    at, limit = abs(value) / largest, abs(threshold) / largest
+    return Markup(
+        '<svg class="gauge" aria-hidden="true"><rect class="track" y="35%" width="100%" height="30%" rx="3"/>'
+        '<rect class="loss" y="35%" width="{:.1f}%" height="30%" rx="3"/>'
+        '<line class="limit" x1="{l:.1f}%" x2="{l:.1f}%" y1="5%" y2="95%"/></svg>'
+    ).format(100 * at, l=100 * limit)
+
+
