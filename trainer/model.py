@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from trainer.distributed import fill
 from trainer.loss import linear_cross_entropy
 from trainer.masks import Mask, attend, attention_mask, dense_mask
 from trainer.moe import ExpertSettings, Routing, SparseFeedForward, stack_routing
@@ -97,8 +98,9 @@ class ModelSettings(Settings):
     def flops_per_token(self, sequence: int) -> float:
         """FLOP of training a token in rows of `sequence`, forward and backward.
 
-        Kaplan et al. 2020, Chowdhery et al. 2022: 6 for each weight in a matrix product (the head counts, the embedding's look-up does not), and 6 D H for each of
-        the (sequence + 1) / 2 tokens that a causal query meets on average, for the scores and again for the mixing.
+        6 for each weight in a matrix product (the head counts, the embedding's look-up does not; Kaplan et al. 2020),
+        and 6 D H for each of the (sequence + 1) / 2 tokens that a causal query meets on average, for the scores and
+        again for the mixing (Chowdhery et al. 2022, appendix B, without the half that the causal mask saves).
         """
         looked_up = 0 if self.tied else self.rows * self.width
         attention = 6 * self.layers * self.heads * self.depth * (sequence + 1)
@@ -300,13 +302,13 @@ def initialise(model: nn.Module, seed: int, deviation: float = 0.02, layers: int
     """
     for name, weight in model.named_parameters():
         if weight.ndim < 2:
-            weight.fill_(1.0)
+            fill(weight, torch.ones(weight.shape))
             continue
         number = int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=7).digest(), "big")
         into_residual = any(part in ("out", "down") for part in name.split("."))
         scale = deviation / (2 * layers) ** 0.5 if into_residual else deviation
         values = torch.empty(weight.shape).normal_(0, scale, generator=torch.Generator().manual_seed(number))
-        weight.copy_(values)
+        fill(weight, values)
 
 
 def build_decoder(settings: ModelSettings, seed: int = 0) -> Decoder:

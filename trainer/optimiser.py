@@ -1,0 +1,63 @@
+"""AdamW, which weights it decays, and clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from trainer.settings import Settings
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps for a weight, as torch names it
+
+
+class OptimiserSettings(Settings):
+    """AdamW (Loshchilov and Hutter 2019) as GPT-3 and Llama use it."""
+
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)  # GPT-3, Brown et al. 2020, appendix B
+    epsilon: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)  # times the learning rate; GPT-3
+    decay_embedding: bool = False  # OLMo 2, section 3.3: without decay the embedding's norm is steadier
+    clip: float | None = Field(default=1.0, gt=0)  # global gradient norm; GPT-3
+
+
+def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
+    """AdamW over two groups, matrices with weight decay and everything else without. Fused, on CPUs too."""
+    decayed: list[Tensor] = []
+    plain: list[Tensor] = []
+    for name, weight in model.named_parameters():
+        embeds = name.split(".")[0] == "embedding"
+        (decayed if weight.ndim >= 2 and (settings.decay_embedding or not embeds) else plain).append(weight)
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    betas = (settings.beta1, settings.beta2)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, eps=settings.epsilon, fused=True)
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def clip_gradients(model: nn.Module, limit: float | None) -> float:
+    """Scale the gradients so that their global norm is at most `limit`; the norm before. Works on sharded weights."""
+    weights = list(model.parameters())
+    norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
+    if limit is not None:
+        torch.nn.utils.clip_grads_with_norm_(weights, limit, whole)
+    return float(whole)
+
+
+def moments(model: nn.Module, optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """What the optimiser remembers, by the weight's name: (`blocks.0.attention.out.weight/exp_avg`, tensor)."""
+    for name, weight in model.named_parameters():
+        for moment in MOMENTS:
+            if moment in optimiser.state[weight]:
+                yield f"{name}/{moment}", optimiser.state[weight][moment]
