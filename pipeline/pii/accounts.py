@@ -1,0 +1,61 @@
+"""Numbers with a check: bank accounts (IBAN), payment cards, US social security numbers. python-stdnum validates.
+
+Card numbers need a known issuer prefix, one of its lengths, and Luhn's check digit. Those of 12 to 14 digits are also
+the length of bar codes: they need a word such as `card` before them, or must fail the bar code's own check.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from stdnum import ean, iban, luhn
+from stdnum.us import ssn
+
+from pipeline.pii.spans import Kind, Span, ascii_digits, before
+
+_IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?")
+_CARD = re.compile(r"(?<![\w.,+/=#-])\d(?:[ -]?\d){11,18}+(?![\w/=]|[.,-]\d)")
+_SSN = re.compile(r"(?<![\w.,+/=#-])\d{3}([- ]?)\d{2}\1\d{4}(?![\w/=]|[.,-]\d)")
+# Issuer prefixes with lengths, as the issuers publish them: Visa, Mastercard, Amex, Discover, Diners, JCB, Maestro,
+# UnionPay, Mir.
+_ISSUERS = re.compile(
+    r"4\d{12}(?:\d{3})?(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
+    r"|6(?:011|4[4-9]\d|5\d\d)\d{12}(?:\d{3})?|3(?:0[0-5]|[68]\d)\d{11}|35(?:2[89]|[3-8]\d)\d{12}|(?:2131|1800)\d{11}"
+    r"|(?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}|62\d{14,17}|220[0-4]\d{12}"
+)
+_CARD_CUE = re.compile(r"card|credit|debit|visa|master|amex|maestro|karte|carte|tarjeta|carta|cartão|kaart|карт|κάρτα")
+_SSN_CUE = re.compile(r"\bssn\b|social security|soc\.? sec")
+
+
+def ibans(text: str) -> Iterator[Span]:
+    for match in _IBAN.finditer(text):
+        if value := _longest_iban(match[0]):
+            yield Span(match.start(), match.start() + len(value), Kind.IBAN, iban.compact(value))
+
+
+def _longest_iban(candidate: str) -> str:
+    """Words may follow in groups of four: cut group by group (at most eight) until the checksum holds."""
+    cuts = [len(candidate), *(match.start() for match in re.finditer(r"[ -]", candidate))]
+    for cut in sorted(cuts, reverse=True):
+        if iban.is_valid(candidate[:cut], check_country=False):
+            return candidate[:cut]
+    return ""
+
+
+def cards(text: str) -> Iterator[Span]:
+    for match in _CARD.finditer(text):
+        number = re.sub(r"\D", "", ascii_digits(match[0]))
+        if _ISSUERS.fullmatch(number) and luhn.is_valid(number) and len(set(number)) > 1:
+            bar_code = len(number) in (12, 13, 14) and ean.is_valid(number)
+            if not bar_code or _CARD_CUE.search(before(text, match.start(), 40)):
+                yield Span(match.start(), match.end(), Kind.CARD, number)
+
+
+def social_security_numbers(text: str) -> Iterator[Span]:
+    """With hyphens as they are; with spaces or bare only behind a word that names them."""
+    for match in _SSN.finditer(text):
+        number = re.sub(r"\D", "", ascii_digits(match[0]))
+        named = match[1] == "-" or _SSN_CUE.search(before(text, match.start(), 40))
+        if named and ssn.is_valid(f"{number[:3]}-{number[3:5]}-{number[5:]}"):
+            yield Span(match.start(), match.end(), Kind.SSN, number)

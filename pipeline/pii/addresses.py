@@ -1,0 +1,91 @@
+"""E-mail and IP addresses.
+
+E-mail: local@domain whose domain ends in a public suffix, or the same written as local (at) domain (dot) suffix. Those
+of documentation pass (`example.org` and the reserved suffixes of RFC 2606), and so do `git@host`, names of images
+(`logo@2x.png`) and code (`a@b.transpose`). IP: validated and public by `ipaddress`; what looks like a version passes.
+Every pattern is linear in the text: runs are possessive and can only start where a run starts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from functools import cache
+
+import tldextract
+
+from pipeline.pii.spans import Kind, Span, before
+
+_LOCAL = r"A-Za-z0-9\u00c0-\u024f\u0370-\u04ff_.%+\-"
+_EMAIL = re.compile(rf"(?<![{_LOCAL}])[{_LOCAL}]++@([\w-]++(?:\.[\w-]++)++)")
+_AT = r"[ \t]?[\[({][ \t]?(?:at|@|ät|arroba)[ \t]?[\])}][ \t]?"
+_DOT = r"(?:[ \t]?[\[({][ \t]?(?:dot|punkt|punto|point|\.)[ \t]?[\])}][ \t]?|\.)"
+_SPELLED_EMAIL = re.compile(rf"(?<![{_LOCAL}])([{_LOCAL}]++){_AT}([\w-]++(?:{_DOT}[\w-]++)++)", re.IGNORECASE)
+_SPELLED_DOT = re.compile(_DOT, re.IGNORECASE)
+_RESERVED = frozenset({"example", "test", "invalid", "localhost"})  # RFC 2606
+_SERVICE_USERS = frozenset({"git", "hg", "svn"})  # git@github.com:user/repository is an address of code
+
+_IPV4 = re.compile(r"(?<![\w.-])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\w|[.-][0-9])")
+_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{6,39}+(?![\w:])")
+_VERSION_CUE = re.compile(
+    r"(?:\bv|\bver\.?|version|release|firmware|build|kernel|update|section|chapter|abschnitt|kapitel|§|oid)\W{0,3}$"
+)
+_IP_CUE = re.compile(r"\bips?\b(?:[- ]?(?:address|adresse|v4))?\W{0,4}$|\bfrom\W{1,2}$")
+_RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "9.9.9.9", "1.1.1.1"})  # written with small numbers, and no version
+_VERSION_PART = 20  # four numbers below this are a version or a heading rather than somebody's address
+
+
+def emails(text: str, spelled_out: bool = True) -> Iterator[Span]:
+    if "@" in text:
+        for match in _EMAIL.finditer(text):
+            start = match.start() + len(match[0]) - len(match[0].lstrip(".-"))
+            if _is_personal(text[start : match.start(1) - 1], match[1]):
+                yield Span(start, match.end(), Kind.EMAIL, text[start : match.end()].lower())
+    if spelled_out:
+        for match in _SPELLED_EMAIL.finditer(text):
+            domain = _SPELLED_DOT.sub(".", match[2])
+            if _is_personal(match[1], domain):
+                yield Span(match.start(), match.end(), Kind.EMAIL, f"{match[1]}@{domain}".lower())
+
+
+def addresses(text: str) -> Iterator[Span]:
+    """Public IPv4 and IPv6 addresses."""
+    for match in _IPV4.finditer(text):
+        if _is_public(match[0]) and not _is_version(match[0], before(text, match.start(), 24)):
+            yield Span(match.start(), match.end(), Kind.IP, match[0])
+    for match in _IPV6.finditer(text):
+        if match[0].count(":") >= 3 and _is_public(match[0].rstrip(":")) and _is_full(match[0].rstrip(":")):
+            value = match[0].rstrip(":")
+            yield Span(match.start(), match.start() + len(value), Kind.IP, ipaddress.ip_address(value).exploded)
+
+
+def _is_personal(local: str, domain: str) -> bool:
+    labels = domain.lower().rstrip("-_").split(".")
+    if not local.strip(".-") or local.lower() in _SERVICE_USERS or not labels[-1].isalpha():
+        return False
+    reserved = labels[-1] in _RESERVED or any(label in _RESERVED for label in labels[-3:-1])
+    return not reserved and bool(_suffixes()(domain.lower()).suffix)
+
+
+def _is_public(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return parsed.is_global and not parsed.is_multicast
+
+
+def _is_version(address: str, context: str) -> bool:
+    small = address not in _RESOLVERS and all(int(part) < _VERSION_PART for part in address.split("."))
+    return bool(_VERSION_CUE.search(context)) or (small and not _IP_CUE.search(context))
+
+
+def _is_full(address: str) -> bool:
+    """Code is full of `a::b`: a shortened address must lie in the space that is given out, 2000::/3."""
+    return "::" not in address or (address[:1] in "23" and len(address.split(":")[0]) == 4)
+
+
+@cache
+def _suffixes() -> tldextract.TLDExtract:
+    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)  # the list that the package ships

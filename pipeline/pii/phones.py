@@ -1,0 +1,97 @@
+"""Phone numbers: a cheap pattern proposes, `phonenumbers` decides; precision before recall.
+
+A candidate counts when (a) it is international (+49 ..., 0049 ...) and valid, (b) a word such as `tel` stands before it
+and it is possible in one of the language's regions, or (c) it is valid in one of them and written in the groups usual
+there. What is written like a date, a price or a count, or stands behind `ISBN`, `DOI`, `No.` and the like, passes; bare
+digit runs pass unless (a) or (b) holds. The form 212-555-0123 counts in every language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat
+
+from pipeline.pii.spans import Kind, Span, ascii_digits, before
+
+# Regions in which pages of a language are mostly written, largest web first; "" holds for every language.
+REGIONS: dict[str, tuple[str, ...]] = {
+    "": ("US",), "en": ("US", "GB", "AU", "NZ", "IE", "ZA", "IN"), "de": ("DE", "AT", "CH"), "fr": ("FR", "BE", "CH"),
+    "es": ("ES", "MX", "AR", "CO", "CL", "PE"), "it": ("IT", "CH"), "pt": ("BR", "PT"), "nl": ("NL", "BE"),
+    "pl": ("PL",), "ru": ("RU", "KZ", "BY"), "el": ("GR", "CY"), "sv": ("SE", "FI"), "da": ("DK",), "no": ("NO",),
+    "fi": ("FI",), "cs": ("CZ",), "sk": ("SK",), "hu": ("HU",), "ro": ("RO", "MD"), "bg": ("BG",), "uk": ("UA",),
+    "tr": ("TR",), "ja": ("JP",), "zh": ("CN", "TW", "HK"), "ko": ("KR",), "ar": ("SA", "EG", "AE"), "he": ("IL",),
+    "fa": ("IR",), "hi": ("IN",), "id": ("ID",), "vi": ("VN",), "th": ("TH",), "ca": ("ES",), "hr": ("HR",),
+    "sr": ("RS",), "sl": ("SI",), "lt": ("LT",), "lv": ("LV",), "et": ("EE",), "is": ("IS",),
+}  # fmt: skip
+
+_CANDIDATE = re.compile(
+    r"(?<![\w.,/=#&<$€£¥_@-])(?:\+\s?)?\(?\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,16}+(?![\w=@%])"
+)
+_CUE = re.compile(
+    r"(?:\btele|\btel\b|\btlf|\bphone|\bfax|\bmobil|\bcell|\bcall\b|\bhandy|\bfon\b|\bruf|\bwhatsapp|\bsms\b|\bhotline|\btfno"
+    r"|\bteléf|\btél|\bmóvil|\bportable|\bcellulare|\bkom[oó]rk|\bτηλ|\bφαξ|\bκιν|\bтел|\bфакс|\bмоб|电话|電話|手机|传真|☎|📞|✆)"
+    r"[^\d\n]{0,24}$"
+)
+_NO_PHONE_CUE = re.compile(
+    r"(?:isbn|issn|\bdoi|\border|\bitem|\bmodel|\bart(?:icle|ikel)?\b|\bpart\b|\bsku\b|\bean\b|\bupc\b|\bpatent|\binvoice|\bbestell"
+    r"|\bserial|\bno\.|\bnr\.|\bnum|\bid\b|#|№|\bpmid|\barxiv|\bversion|\bcas\b|\biban\b|\bust|\bvat\b|\bhrb\b|[$€£¥])[^\n\d]{0,12}$"
+)
+_DATE_OR_YEARS = re.compile(
+    r"(?:(?:19|20)\d\d\W{1,3}(?:19|20)\d\d|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d\b.*|(?:19|20)\d\d[./-]\d{1,2}[./-]\d{1,2}\b.*)"
+)
+_COUNT = re.compile(r"\d{1,3}(?:[ \u00a0.]\d{3})+(?:\.\d+)?|\d+\.\d+|[01\s]+")
+_NANP = re.compile(r"(?:\+?1[ .-])?(?:\(\d{3}\)\s?|\d{3}[.-])\d{3}[.-]\d{4}")
+_GROUP = re.compile(r"\d+")
+
+
+def phones(text: str, language: str = "") -> Iterator[Span]:
+    for match in _CANDIDATE.finditer(text):
+        written = ascii_digits(match[0]).replace("\u00a0", " ")
+        written = re.sub(r"[\u2010-\u2015]", "-", written)
+        context = before(text, match.start(), 40)
+        if number := _phone(written, context, language):
+            yield Span(match.start(), match.end(), Kind.PHONE, number)
+
+
+def _phone(written: str, context: str, language: str) -> str:
+    """The number in its international form, "" where the candidate is no phone number."""
+    international = written.startswith(("+", "00"))
+    named = _CUE.search(context) is not None
+    if not named and (_NO_PHONE_CUE.search(context) or _DATE_OR_YEARS.fullmatch(written)):
+        return ""
+    if not (international or named) and (_COUNT.fullmatch(written) or _GROUP.fullmatch(written)):
+        return ""
+    for region in dict.fromkeys(REGIONS[""] + REGIONS.get(language, ())):
+        if number := _in_region(written, region, international, named):
+            return number
+    return ""
+
+
+def _in_region(written: str, region: str, international: bool, named: bool) -> str:
+    try:
+        parsed = phonenumbers.parse(re.sub(r"^00", "+", written), region)
+    except NumberParseException:
+        return ""
+    possible = phonenumbers.is_possible_number_with_reason(parsed)
+    local = possible == phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY
+    if named and (possible == phonenumbers.ValidationResult.IS_POSSIBLE or local):
+        return _key(parsed)
+    if not phonenumbers.is_valid_number(parsed):
+        return ""
+    if international or (region == "US" and _NANP.fullmatch(written)) or (region != "US" and _usual(parsed, written)):
+        return _key(parsed)
+    return ""
+
+
+def _usual(number: PhoneNumber, written: str) -> bool:
+    """Written in the groups that are usual in its region; behind a trunk 0 the area code's group is enough."""
+    usual = _GROUP.findall(phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL))
+    groups = _GROUP.findall(written)
+    return groups == usual or (groups[0] == usual[0] and written.lstrip("(").startswith("0") and len(groups) > 1)
+
+
+def _key(number: PhoneNumber) -> str:
+    return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))

@@ -1,0 +1,54 @@
+"""Keys and tokens that open something: formats that their issuers publish, and random values behind `key =`.
+
+A value behind `key =` counts when it is as random as a key: at least 16 characters, letters and digits, and a Shannon
+entropy of 3.5 bits a character (an English word has about 2.5 to 3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from math import log2
+
+from pipeline.pii.spans import Kind, Span
+
+MIN_ENTROPY = 3.5  # bits a character
+_FORMATS = re.compile(
+    r"(?<![A-Za-z0-9_])(?:"
+    r"(?:AKIA|ASIA)[A-Z0-9]{16}"  # AWS
+    r"|gh[pousr]_[A-Za-z0-9]{36,255}+|github_pat_[A-Za-z0-9_]{22,255}+"
+    r"|xox[abeoprs]-[A-Za-z0-9-]{10,255}+"  # Slack
+    r"|AIza[A-Za-z0-9_-]{35}"  # Google
+    r"|[rs]k_live_[A-Za-z0-9]{16,255}+"  # Stripe
+    r"|sk-(?:proj-|ant-)?[A-Za-z0-9_-]{32,255}+"  # OpenAI, Anthropic
+    r"|glpat-[A-Za-z0-9_-]{20,255}+|hf_[A-Za-z0-9]{30,255}+|npm_[A-Za-z0-9]{36}"
+    r"|eyJ[A-Za-z0-9_-]{8,4096}+\.eyJ[A-Za-z0-9_-]{8,4096}+\.[A-Za-z0-9_-]{8,4096}+"  # JWT
+    r")(?![A-Za-z0-9])"
+)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:(?:[^-]|-(?!----))*+-----END [A-Z0-9 ]{1,60}-----|(?:\s{0,4}[A-Za-z0-9+/=]{32,}+)*+)"
+)
+_ASSIGNED = re.compile(
+    r"(?:api|access|secret|private|auth|client)[ _-]?(?:key|token|secret)|secret|token|passw(?:or)?d|bearer",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(r"[\"']?(?:\s{0,3}[:=]>?\s{0,3}|\s)[\"']?([A-Za-z0-9_+/=.~-]{16,200}+)")
+
+
+def secrets(text: str) -> Iterator[Span]:
+    for pattern in (_PRIVATE_KEY, _FORMATS):
+        for match in pattern.finditer(text):
+            yield Span(match.start(), match.end(), Kind.SECRET, match[0])
+    for name in _ASSIGNED.finditer(text):
+        value = _VALUE.match(text, name.end())
+        if value and _is_random(value[1]):
+            yield Span(value.start(1), value.end(1), Kind.SECRET, value[1])
+
+
+def _is_random(value: str) -> bool:
+    if not (any(c.isdigit() for c in value) and any(c.isalpha() for c in value)):
+        return False
+    entropy = -sum(n / len(value) * log2(n / len(value)) for n in Counter(value).values())
+    return entropy >= MIN_ENTROPY
