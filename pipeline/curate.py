@@ -8,6 +8,7 @@ publish       verdicts    -> weighted shards, drops, sketches         map only; 
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,8 +73,12 @@ def curate(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Map
     if not is_complete(run.layout):
         with open_worker(run.config) as worker:  # a broken list or model is found here, before anything is written
             worker.start()
-    paths = {item.name: item.path for item in run.inputs}
-    claim(run.layout, identity(run), {"paths": paths, "units": sizes_of(run.units)}, overwrite=overwrite)
+    here = {
+        "paths": {item.name: _absolute(item.path) for item in run.inputs},
+        "units": sizes_of(run.units),
+        "settings": run.config.model_dump(mode="json"),  # with real paths, for `gristmill explain`
+    }
+    claim(run.layout, identity(run), here, overwrite=overwrite)
     if is_complete(run.layout):
         log.info("%s is complete already", run.layout.root)
         return read_json(run.layout.manifest)
@@ -83,6 +88,10 @@ def curate(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Map
     if not keep_work:
         remove_folder(storage.join(run.layout.root, "work"))
     return manifest
+
+
+def _absolute(path: str) -> str:
+    return path if storage.is_remote(path) else os.path.abspath(os.path.expanduser(path.removeprefix("file://")))
 
 
 def identity(run: Run) -> dict[str, Any]:
