@@ -39,7 +39,7 @@ class Chain:
         record: Record = page
         for name, stage in self.stages.items():
             start = time.process_time()
-            answer = stage(record)
+            answer = _call(name, stage, record)
             yield name, answer, time.process_time() - start
             if isinstance(answer, Dropped):
                 return
@@ -72,6 +72,16 @@ class Chain:
 
     def _scrub(self, text: str) -> str:
         return scrub(text, self.config.scrub_pii)[0]
+
+
+def _call(name: str, stage: Stage, record: Record) -> Record | Dropped:
+    """The stage's answer; a fault of ours costs the page, and its fate names the stage."""
+    try:
+        return stage(record)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise RuntimeError(f"{name}: {type(error).__name__}: {error}") from error
 
 
 def build_chain(config_json: str) -> Chain:
