@@ -98,10 +98,42 @@ class BatchSource:
         ]
         return [self.corpus.describe(index) for index in dict.fromkeys(document for document, _, _ in pieces)]
 
+    def token_documents(self, step: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
+        """The corpus's document of every input token, int64 [rows, sequence]."""
+        rows = []
+        for row in self._rows(step, rank, world):
+            pieces = self._pieces(int(row), self.settings.sequence)
+            rows.append(np.repeat([document for document, _, _ in pieces], [count for _, _, count in pieces]))
+        return np.stack(rows)
+
     def shares(self, steps: int) -> list[SourceShare]:
         """The mixture asked beside the one that so many steps read. Refuses more steps than there is data for."""
-        tokens = (self.settings.first_row + steps * self.settings.rows) * self.settings.sequence
-        return self.mixture.shares(tokens)
+        rows = self.settings.first_row + steps * self.settings.rows
+        read = self._tokens_read(rows) - self._tokens_read(self.settings.first_row)
+        return self.mixture.table(read)
+
+    def _tokens_read(self, rows: int) -> NDArray[np.float64]:
+        """Tokens of each document among the first rows read (but for a row's worth where passes meet)."""
+        if rows == 0:
+            return np.zeros(len(self.corpus))
+        sequence = self.settings.sequence
+        number = self.mixture.pass_of(rows * sequence - 1)
+        reading = self.mixture.read_pass(number)
+        first, order = self._row_order(number)
+        chosen = np.zeros(len(order) + 1)
+        chosen[order[: rows - first]] = 1
+        before = np.concatenate([[0], np.cumsum(chosen)]) * sequence  # tokens read below each row of the pass
+
+        def below(offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+            row, rest = np.divmod(offsets + (reading.first - first * sequence), sequence)
+            counts: NDArray[np.float64] = before[row] + rest * chosen[row]
+            return counts
+
+        lengths = self.corpus.length[reading.order]
+        now = below(reading.ends) - below(reading.ends - lengths)
+        whole = (self.mixture.seen(number) * self.corpus.length).astype(np.float64)
+        read: NDArray[np.float64] = whole + np.bincount(reading.order, weights=now, minlength=len(self.corpus))
+        return read
 
     def _rows(self, step: int, rank: int, world: int) -> NDArray[np.int64]:
         """Row numbers in the stream, after the shuffle, of one rank's part of a step."""

@@ -23,11 +23,15 @@ class SourceSettings(Settings):
     """One dataset of the mixture, or the part of it that passes the conditions."""
 
     path: str = Field(description="output of gristmill curate: a folder, or an s3://, gs:// or https:// address")
-    share: float | None = Field(None, ge=0, le=1, description="of the tokens read; by weight where it is left out")
-    minimum_quality: float | None = Field(None, description="of quality_score; documents without one do not pass")
-    domains: tuple[str, ...] = Field((), description="only these domains; all where empty")
-    languages: tuple[str, ...] = Field((), description="only these languages; all where empty")
-    weighted: bool = Field(True, description="honour the shards' weight; else every document counts once")
+    share: float | None = Field(
+        default=None, ge=0, le=1, description="of the tokens read; by weight where it is left out"
+    )
+    minimum_quality: float | None = Field(
+        default=None, description="of quality_score; documents without one do not pass"
+    )
+    domains: tuple[str, ...] = Field(default=(), description="only these domains; all where empty")
+    languages: tuple[str, ...] = Field(default=(), description="only these languages; all where empty")
+    weighted: bool = Field(default=True, description="honour the shards' weight; else every document counts once")
 
 
 class DataSettings(BatchSettings):
@@ -35,27 +39,36 @@ class DataSettings(BatchSettings):
 
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     cache: Path = Path("tokens")
-    held_out: float = Field(0.005, ge=0, lt=1, description="share of the documents that no run trains on")
-    verify: bool = Field(True, description="compare the token files' hashes before a run")
-    workers: int = Field(0, ge=0, description="processes that tokenise; 0 = all cores")
+    held_out: float = Field(default=0.005, ge=0, lt=1, description="share of the documents that no run trains on")
+    verify: bool = Field(default=True, description="compare the token files' hashes before a run")
+    workers: int = Field(default=0, ge=0, description="processes that tokenise; 0 = all cores")
 
 
 def open_data(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> BatchSource:
-    """The batches to train on: everything but the held-out documents. Tokenises what is not yet in the cache."""
+    """The batches to train on. Tokenises what is not yet in the cache."""
+    return training(load_corpus(settings, tokenizer, progress=progress), settings)
+
+
+def open_held_out(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> Corpus:
+    """The documents to evaluate on; refuses when there is none."""
     corpus = load_corpus(settings, tokenizer, progress=progress)
+    chosen = held_out(corpus, settings)
+    if not len(chosen):
+        raise DatasetError(
+            f"none of {len(corpus)} documents is held out at data.held_out = {settings.held_out:g}; raise it"
+        )
+    return chosen
+
+
+def training(corpus: Corpus, settings: DataSettings) -> BatchSource:
+    """Batches of everything but the held-out documents, by the sources' shares."""
     shares = {name: source.share for name, source in settings.sources.items() if source.share is not None}
     return BatchSource(corpus.select(~is_held_out(corpus, settings.held_out)), settings, shares)
 
 
-def open_held_out(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> Corpus:
-    """The documents to evaluate on. They are chosen by their ids, so no run over any mixture has seen them."""
-    corpus = load_corpus(settings, tokenizer, progress=progress)
-    held_out = corpus.select(is_held_out(corpus, settings.held_out))
-    if not len(held_out):
-        raise DatasetError(
-            f"none of {len(corpus)} documents is held out at data.held_out = {settings.held_out:g}; raise it"
-        )
-    return held_out
+def held_out(corpus: Corpus, settings: DataSettings) -> Corpus:
+    """The other documents. They are chosen by their ids, so no run over any mixture has seen them."""
+    return corpus.select(is_held_out(corpus, settings.held_out))
 
 
 def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> Corpus:

@@ -31,7 +31,7 @@ TYPES = {
     "characters": "integer",
     "weight": "number",
 }
-NEEDED = {"id", "text", "weight"}  # never null; other columns may hold nulls
+NEEDED = {"id", "text", "weight", "characters"}  # never null; other columns may hold nulls
 
 
 class DatasetError(ValueError):
@@ -46,6 +46,7 @@ class Shard:
     path: str
     sha256: str
     rows: int
+    bytes: int = 0  # compressed; 0 where the manifest does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,13 @@ def open_dataset(root: str) -> Dataset:
     manifest = _read_manifest(root)
     try:
         shards = tuple(
-            Shard(entry["path"], f"{root}/{entry['path']}", entry["sha256"], int(entry["rows"]))
+            Shard(
+                entry["path"],
+                f"{root}/{entry['path']}",
+                entry["sha256"],
+                int(entry["rows"]),
+                int(entry.get("bytes", 0)),
+            )
             for entry in manifest["shards"]
         )
         dataset = Dataset(root, str(manifest["content_hash"]), tuple(shard for shard in shards if shard.rows))

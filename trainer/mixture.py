@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from trainer.corpus import Corpus, uniform
 
-
 LEAST_DUE = 1e-4  # a document due less than once in ten thousand passes is never read
 
 
@@ -46,7 +45,7 @@ class SourceShare:
     asked: float  # share of the tokens read
     realised: float
     repetitions: float  # tokens read / tokens stored
-    most: int  # repetitions of the most repeated document
+    most: int  # times that the most repeated document was begun
     capped: int  # documents that reached max_repetitions
 
 
@@ -101,16 +100,10 @@ class Mixture:
             low, high = (middle, high) if self.first_token(middle) <= token else (low, middle)
         return low
 
-    def shares(self, tokens: int) -> list[SourceShare]:
-        """Asked beside realised for the first `tokens` tokens of the stream, a line a source."""
-        last = self.pass_of(max(tokens - 1, 0))
-        reading = self.read_pass(last)
-        seen = self.seen(last) + np.bincount(
-            reading.order[: np.searchsorted(reading.ends, tokens - reading.first, side="left") + 1],
-            minlength=len(self.corpus),
-        )
-        read = seen * self.corpus.length
+    def table(self, read: NDArray[np.float64]) -> list[SourceShare]:
+        """Asked beside realised, a line a source, when so many tokens have been read of each document."""
         due = self.due * self.corpus.length
+        times = np.ceil(read / np.maximum(self.corpus.length, 1)).astype(np.int64)
         lines = []
         for index, name in enumerate(self.corpus.names):
             mine = self.corpus.source == index
@@ -121,10 +114,10 @@ class Mixture:
                     documents=int(mine.sum()),
                     tokens=stored,
                     asked=float(due[mine].sum() / due.sum()),
-                    realised=float(read[mine].sum() / read.sum()),
+                    realised=float(read[mine].sum() / max(read.sum(), 1)),
                     repetitions=float(read[mine].sum() / max(stored, 1)),
-                    most=int(seen[mine].max(initial=0)),
-                    capped=0 if self.cap is None else int((seen[mine] >= self.cap).sum()),
+                    most=int(times[mine].max(initial=0)),
+                    capped=0 if self.cap is None else int((times[mine] >= self.cap).sum()),
                 )
             )
         return lines

@@ -30,14 +30,18 @@ PLACEHOLDERS = ("<EMAIL>", "<PHONE>", "<IP>", "<IBAN>", "<CARD>")
 class TokenizerSettings(Settings):
     """What to train. Defaults: 32,768 tokens, the size class of GPT-2 and Llama 2, so that ids fit 16 bits."""
 
-    vocabulary: int = Field(32_768, ge=400, description="tokens in all, special ones included")
+    vocabulary: int = Field(default=32_768, ge=400, description="tokens in all, special ones included")
     digits: Literal["single", "triples"] = "single"  # Llama 1 and 2 split digits singly, GPT-4 and Llama 3 in threes
-    sample_bytes: int = Field(500_000_000, ge=1, description="text to train on, drawn by the documents' weights")
-    minimum_count: int = Field(2, ge=1, description="a pair seen fewer times is not merged")
-    longest_token: int = Field(64, ge=2, description="bytes; keeps rulers of dashes from becoming tokens")
+    sample_bytes: int = Field(
+        default=500_000_000, ge=1, description="text to train on, drawn by the documents' weights"
+    )
+    minimum_count: int = Field(default=2, ge=1, description="a pair seen fewer times is not merged")
+    longest_token: int = Field(default=64, ge=2, description="bytes; keeps rulers of dashes from becoming tokens")
     placeholders: tuple[str, ...] = PLACEHOLDERS
-    sentinels: int = Field(100, ge=0, description="tokens for span corruption; T5 has 100")
-    multiple: int = Field(64, ge=1, description="reserved tokens fill the vocabulary up to a multiple, for the matmuls")
+    sentinels: int = Field(default=100, ge=0, description="tokens for span corruption; T5 has 100")
+    multiple: int = Field(
+        default=64, ge=1, description="reserved tokens fill the vocabulary up to a multiple, for the matmuls"
+    )
 
 
 class TokenizerError(ValueError):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.batches import BatchSettings, BatchSource
-from trainer.corpus import in_memory
+from trainer.corpus import Corpus, in_memory, joined
 
 
 def source(documents: list[list[int]], weights: list[float] | None = None, **more: int | None) -> BatchSource:
@@ -169,3 +169,61 @@ def test_micro_batches_are_the_batch() -> None:
     parts = batch.split(2)
     assert [len(part.inputs) for part in parts] == [2, 2, 1]
     assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
+
+
+def web(count: int, name: str, length: int = 9) -> Corpus:
+    return in_memory([[1] * length] * count, name=name)
+
+
+def reader_of(parts: list[Corpus], shares: dict[str, float], cap: int | None = None) -> BatchSource:
+    return BatchSource(joined(parts), BatchSettings(rows=5, sequence=40, max_repetitions=cap), shares)
+
+
+def test_shares_weigh_tokens_not_documents() -> None:
+    """200 long documents against 800 short ones: the shares are of tokens."""
+    reader = reader_of([web(200, "long", 99), web(800, "short")], {"long": 0.25, "short": 0.75})
+    lines = reader.shares(1400)
+    assert [line.asked for line in lines] == pytest.approx([0.25, 0.75])
+    assert [line.realised for line in lines] == pytest.approx([0.25, 0.75], abs=0.01)
+    assert lines[0].repetitions == pytest.approx(280_000 * 0.25 / 20_000, rel=0.04)
+    assert lines[1].repetitions == pytest.approx(280_000 * 0.75 / 8_000, rel=0.04)
+
+
+def test_the_table_counts_what_the_batches_hold() -> None:
+    """Against a count of every token of every batch, in the middle of a pass."""
+    parts = [
+        in_memory([[2] * 31] * 90, name="a"),
+        in_memory([[3] * 7] * 200, name="b"),
+        in_memory([[5]] * 50, name="c"),
+    ]
+    reader = reader_of(parts, {"a": 0.5})
+    for steps in (1, 7, 20, 61):
+        read = np.zeros(3)
+        for step in range(steps):
+            read += np.bincount(reader.corpus.source[reader.token_documents(step)].flatten(), minlength=3)
+        lines = reader.shares(steps)
+        counted = [line.repetitions * line.tokens for line in lines]
+        assert counted == pytest.approx(read.tolist(), abs=40)  # a row's worth where passes meet
+        assert [line.realised for line in lines] == pytest.approx((read / read.sum()).tolist(), abs=40 / read.sum())
+
+
+def test_a_source_without_share_takes_what_is_left() -> None:
+    asked = [line.asked for line in reader_of([web(100, "a"), web(100, "b"), web(300, "c")], {"a": 0.6}).shares(9)]
+    assert asked == pytest.approx([0.6, 0.1, 0.3])
+
+
+def test_the_cap_bounds_repetitions_and_the_table_says_so() -> None:
+    reader = reader_of([web(10, "small"), web(990, "large")], {"small": 0.5, "large": 0.5}, cap=4)
+    small, large = reader.shares(100)
+    assert small.most == 4
+    assert small.capped == 10
+    assert small.realised < 0.03 < small.asked == pytest.approx(0.5)
+    assert large.most <= 4
+    assert reader.mixture.available == 4 * 1000 * 10
+
+
+def test_more_steps_than_the_cap_allows_are_refused() -> None:
+    reader = reader_of([web(40, "a")], {}, cap=2)
+    assert reader.shares(4)[0].repetitions == pytest.approx(2)
+    with pytest.raises(ValueError, match=r"the data ends after 800 tokens .*max_repetitions \(now 2\)"):
+        reader.shares(5)

@@ -44,41 +44,6 @@ def test_two_passes_have_different_orders_and_each_is_a_permutation() -> None:
     assert first.tolist() != second.tolist()
 
 
-def test_shares_weigh_tokens_not_documents() -> None:
-    """200 long documents against 800 short ones: the shares are of tokens."""
-    long = corpus(200, name="long", length=99)
-    short = corpus(800, name="short", length=9)
-    lines = Mixture(joined([long, short]), {"long": 0.25, "short": 0.75}).shares(280_000)
-    assert [line.asked for line in lines] == pytest.approx([0.25, 0.75])
-    assert [line.realised for line in lines] == pytest.approx([0.25, 0.75], abs=0.02)
-    assert lines[0].repetitions == pytest.approx(280_000 * 0.25 / 20_000, rel=0.05)
-    assert lines[1].repetitions == pytest.approx(280_000 * 0.75 / 8_000, rel=0.05)
-
-
-def test_a_source_without_share_takes_what_is_left() -> None:
-    both = joined([corpus(100, name="a"), corpus(100, name="b"), corpus(300, name="c")])
-    asked = [line.asked for line in Mixture(both, {"a": 0.6}).shares(5000)]
-    assert asked == pytest.approx([0.6, 0.1, 0.3])
-
-
-def test_the_cap_bounds_repetitions_and_the_table_says_so() -> None:
-    both = joined([corpus(10, name="small"), corpus(990, name="large")])
-    mixture = Mixture(both, {"small": 0.5, "large": 0.5}, max_repetitions=4)
-    small, large = mixture.shares(20_000)
-    assert small.most == 4
-    assert small.capped == 10
-    assert small.realised < 0.03 < small.asked == pytest.approx(0.5)
-    assert large.most <= 4
-    assert mixture.available == 4 * 1000 * 10
-
-
-def test_more_tokens_than_the_cap_allows_are_refused() -> None:
-    mixture = Mixture(corpus(10), max_repetitions=2)
-    assert mixture.shares(200)[0].repetitions == 2
-    with pytest.raises(ValueError, match=r"the data ends after 200 tokens .*max_repetitions \(now 2\)"):
-        mixture.shares(201)
-
-
 @pytest.mark.parametrize(
     ("shares", "message"),
     [
