@@ -15,7 +15,9 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice
 
+import charset_normalizer
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
 # Up to this share of characters beyond ASCII may be broken before another charset is looked for. Cut-off pages and
@@ -30,6 +32,8 @@ _CODECS = {"gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr"
 _NO_CHARSETS = {"idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 
 
+_ENOUGH = 40  # bytes beyond ASCII
+_RUN = re.compile(rb"[\x80-\xff]+(?:[\x00-\x7f]{1,16}[\x80-\xff]+)*")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -68,11 +72,27 @@ def _in_spite_of_errors(content: bytes, declared: list[str]) -> tuple[str, Decod
         foreign = sum(map(len, _FOREIGN.findall(text)))
         if text.count("\ufffd") <= TOLERANCE * foreign:
             return text, Decoding.REPLACED
-    detected = _codec(detect_encoding(content)) or "windows-1252"
+    detected = _detect(content)
     strict = _strict(content, detected)
     if strict is not None:
         return strict, Decoding.DETECTED
     return content.decode(detected, "replace"), Decoding.REPLACED
+
+
+def _detect(content: bytes) -> str:
+    """What statistics say of the bytes beyond ASCII and their neighbours: a page of mark-up would drown a few words.
+
+    uchardet (in resiliparse) is right on most pages and fast; it answers UTF-8 where it has no idea (all of Korean),
+    which it cannot be here. charset-normalizer then decides, if there is enough to decide on.
+    """
+    runs = islice(_RUN.finditer(content), 2000)
+    sample = b" ".join(content[max(0, run.start() - 16) : run.end() + 16] for run in runs)
+    codec = _codec(detect_encoding(sample[:20_000]))
+    if codec and codec != "utf-8":
+        return codec
+    foreign = sum(byte > 127 for byte in sample[:4000])
+    best = charset_normalizer.from_bytes(sample[:4000]).best() if foreign >= _ENOUGH else None
+    return (_codec(best.encoding) if best else None) or "windows-1252"
 
 
 def _declared(content: bytes, http_charset: str | None) -> Iterator[tuple[str, Decoding]]:

@@ -192,7 +192,7 @@ def test_rows_of_the_columnar_index_choose_records(mirror: Path, tmp_path: Path,
 def test_an_index_that_does_not_fit_its_files(mirror: Path, tmp_path: Path) -> None:
     for rows, message in (
         ([(LISTED[0], 0, 10**9)], "the index names a record that ends at 1000000000"),
-        ([(LISTED[0], 0, 100), (LISTED[0], 50, 60)], "records at 0 and 50 overlap"),
+        ([(LISTED[0], 0, 100), (LISTED[0], 50, 60)], "records 0-100 and 50- overlap"),
     ):
         pq.write_table(_index(rows), tmp_path / "rows.parquet")
         with pytest.raises(ValueError, match=message):
