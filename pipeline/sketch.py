@@ -93,18 +93,18 @@ def lines_of(text: str) -> Iterator[tuple[str, bool]]:
         yield line, not (fence or fenced or line.lstrip().startswith("|"))
 
 
-def _line_key(words: list[str], long: bool) -> int:
-    # As CCNet's paragraph key (lower case, no punctuation, digits to 0), but a number of any length is one 0, and a
-    # long paragraph keeps its numbers: there they are what it says, and not a page number or a date.
+def _line_key(words: list[str], sentence: bool) -> int:
+    # As CCNet's paragraph key (lower case, no punctuation, digits to 0), but a number of any length is one 0, and from
+    # a sentence on numbers stay: there they are what the line says, and not the number of a page or a date.
     text = " ".join(words)
-    return xxh3_64_intdigest((text if long else _NUMBER.sub("0", text)).encode("utf-8", "surrogatepass")) or 1
+    return xxh3_64_intdigest((text if sentence else _NUMBER.sub("0", text)).encode("utf-8", "surrogatepass")) or 1
 
 
 def sketch_columns(document: Document, settings: Settings) -> dict[str, bytes]:
     """The values of `SKETCH_FIELDS` for one document."""
     lines = [(tokens(line), prose) for line, prose in lines_of(document.text)]
     line_keys = [
-        _line_key(words, len(words) >= settings.paragraph_words) if words and prose else 0 for words, prose in lines
+        _line_key(words, len(words) >= settings.sentence_words) if words and prose else 0 for words, prose in lines
     ]
     words = [word for line, _ in lines for word in line]
     hashes = minhash.shingle_hashes(words)

@@ -67,9 +67,10 @@ class Settings(Base):
     # From so many words on a repeated line stays on the best page only. Shorter ones go where they stand in a page's
     # header or footer, with nothing but repeated lines between them and the edge: "Ingredients" in the middle of every
     # recipe of a site is structure.
-    sentence_words: int = Field(6, ge=1)
-    # A document that lost lines and has fewer words left is dropped [Gopher keeps pages from 50 words on].
-    min_words_left: int = Field(50, ge=0)
+    sentence_words: int = Field(8, ge=1)
+    # A document that lost lines and has fewer words left is dropped. Below Gopher's 50 for whole pages, for what is
+    # left here is the page's own: course pages of 1996 with 40 words of description were worth keeping.
+    min_words_left: int = Field(30, ge=0)
 
     # The run stops above this share of documents lost, and warns above the others [BFF once deleted 90-98%: dclm#83;
     # 859,092 rows collapsed into 2: marin#6854].

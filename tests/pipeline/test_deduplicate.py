@@ -79,10 +79,10 @@ def test_too_little_left_after_lines_were_taken_out(tmp_path):
     boilerplate = "Subscribe to our weekly newsletter and never miss another story again"
     best = document("best", f"{boilerplate}\n\n{text(8, 60)}", quality_score=0.9)
     pages = [best, *(document(f"p{i}", f"{boilerplate}\n\n{text(i, 60)}") for i in range(3))]
-    short = document("short", f"{boilerplate}\n\n{text(9, 45)}")
+    short = document("short", f"{boilerplate}\n\n{text(9, 25)}")
     verdicts, summary = run([[*pages, short]], tmp_path)
     assert verdicts[short.id].reason == Reason.TOO_LITTLE_LEFT
-    assert (verdicts[short.id].value, verdicts[short.id].threshold) == (45.0, 50.0)
+    assert (verdicts[short.id].value, verdicts[short.id].threshold) == (25.0, 30.0)
     assert verdicts[short.id].survivor is None
     assert [verdicts[page.id].remove for page in pages] == [(), (0,), (0,), (0,)]
     assert summary["lines_removed"] == 3

@@ -7,7 +7,6 @@ import pytest
 from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xxhash import xxh32_intdigest
 
 from pipeline import minhash
 
@@ -16,7 +15,7 @@ ROWS = 144
 
 def reference(tokens: list[str], rows: int = ROWS, seed: int = 1) -> np.ndarray:
     """datasketch's own signature of the same shingles."""
-    peer = MinHash(rows, seed=seed, hashfunc=xxh32_intdigest)
+    peer = MinHash(rows, seed=seed, hashfunc=minhash.shingle_hash)
     for start in range(len(tokens) - minhash.SHINGLE + 1):
         peer.update(" ".join(tokens[start : start + minhash.SHINGLE]).encode())
     return peer.hashvalues

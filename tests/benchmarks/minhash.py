@@ -1,0 +1,74 @@
+"""MinHash signatures beside datasketch's bulk: the same values, how much sooner?
+
+    python -m tests.benchmarks.minhash [--texts 400]
+
+Texts by hand from GRISTMILL_DATA (default ../shared/data). Both sides start from token lists and end in signatures.
+datasketch is timed with the hash function it comes with (SHA-1) and with the fastest one we know (xxh32). The values
+are compared under our shingle hash, which datasketch takes as any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from datasketch import MinHash
+from xxhash import xxh32_intdigest
+
+from pipeline import minhash
+from pipeline.sketch import Settings, tokens
+from tests.benchmarks import data_folder
+
+REPETITIONS = 3
+
+
+def token_lists(count: int) -> list[list[str]]:
+    """Tokens of main contents extracted by hand, long enough for a shingle."""
+    with gzip.open(data_folder() / "gold.jsonl.gz", "rt") as file:
+        rows = [row for row in map(json.loads, file) if row["kind"] == "full"]
+    lists = [tokens(row["text"]) for row in rows]
+    return [words for words in lists if len(words) >= minhash.SHINGLE][:count]
+
+
+def shingles(words: list[str]) -> list[bytes]:
+    """The byte strings that datasketch hashes."""
+    size = minhash.SHINGLE
+    return [" ".join(words[i : i + size]).encode() for i in range(len(words) - size + 1)]
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Smallest CPU time of a few repetitions, and the result."""
+    seconds = []
+    for _ in range(REPETITIONS):
+        start = time.process_time()
+        result = work()
+        seconds.append(time.process_time() - start)
+    return min(seconds), result
+
+
+def main(count: int) -> None:
+    """Prints pages per second and the ratios."""
+    lists, rows = token_lists(count), Settings().signature_rows
+    ours, signatures = timed(lambda: [minhash.signature(minhash.shingle_hashes(words), rows) for words in lists])
+    default, _ = timed(lambda: MinHash.bulk([shingles(words) for words in lists], num_perm=rows))
+    quick, _ = timed(
+        lambda: MinHash.bulk([shingles(words) for words in lists], num_perm=rows, hashfunc=xxh32_intdigest)
+    )
+    peers = MinHash.bulk([shingles(words) for words in lists], num_perm=rows, hashfunc=minhash.shingle_hash)
+    equal = all(np.array_equal(a, b.hashvalues) for a, b in zip(signatures, peers, strict=True))
+    words = sum(map(len, lists))
+    print(f"MinHash, {rows} rows, {len(lists)} texts, {words:,} words; values equal to datasketch's: {equal}")
+    print(f"  ours                            {len(lists) / ours:6,.0f} texts/s")
+    for name, seconds in (("its own SHA-1", default), ("xxh32", quick)):
+        print(f"  datasketch bulk, {name:14} {len(lists) / seconds:6,.0f} texts/s   {seconds / ours:.1f} times slower")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--texts", type=int, default=400)
+    main(parser.parse_args().texts)
