@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 import pipeline.settings
 from classifiers.language import load_language_model
@@ -29,20 +29,22 @@ _FEW_CHARACTERS = 80  # with less prose than this, the model reads everything
 Identifier = Callable[[str], tuple[str, float]]
 
 
-class Settings(pipeline.settings.Settings):
-    engine: Literal["lid176", "py3langid"] = "lid176"
-    languages: tuple[str, ...] = ()  # ISO 639 codes to keep, such as ["en", "de"]; empty keeps all
-    min_score: float = Field(0.65, ge=0, le=1)  # RefinedWeb, FineWeb, DCLM
+def _are_codes(languages: tuple[str, ...]) -> tuple[str, ...]:
+    for code in languages:
+        if not re.fullmatch(r"[a-z]{2,3}", code):
+            raise ValueError(f"{code!r} is no language code; write ISO 639 codes in lower case, such as 'en' or 'de'")
+    return languages
 
-    @field_validator("languages")
-    @classmethod
-    def _are_codes(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
-        for code in languages:
-            if not re.fullmatch(r"[a-z]{2,3}", code):
-                raise ValueError(
-                    f"{code!r} is no language code; write ISO 639 codes in lower case, such as 'en' or 'de'"
-                )
-        return languages
+
+Languages = Annotated[tuple[str, ...], AfterValidator(_are_codes)]
+
+
+class Settings(pipeline.settings.Settings):
+    engine: Literal["lid176", "py3langid"] = Field("lid176", description="which language identifier")
+    languages: Languages = Field((), description='ISO 639 codes to keep, such as ["en", "de"]; empty keeps all')
+    min_score: float = Field(
+        0.65, ge=0, le=1, description="of the identifier; RefinedWeb, FineWeb, DCLM 0.65, CCNet 0.5"
+    )
 
 
 class Reason(StrEnum):

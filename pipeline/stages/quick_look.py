@@ -1,8 +1,11 @@
 """quick_look: pages that cannot come through are sent away before the costly extraction.
 
-A fast plain-text pass (resiliparse, a few percent of the extractor's cost) reads everything a visitor could see, hidden
-parts and form fields included. The main text is a part of that; so what is hopeless in the whole is hopeless in the
-part. Each reason names the later drop that it foresees.
+The page is opened (parsed, its menus and scripts taken out) and all text that is left is looked at, at a tenth of the
+extractor's cost; the extractor goes on with the opened page. The main text is a part of that text, so where the whole
+has too few words or sentences, the part has, too. Only the language is a guess: a page that is surely in a language
+which nobody wants. Each reason names the later drop that it foresees.
+
+Pages with text inside JSON (the extractor's last resort) are never judged.
 """
 
 from __future__ import annotations
@@ -12,60 +15,95 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from pydantic import Field
-from resiliparse.extract.html2text import extract_plain_text
 
 import pipeline.settings
-from pipeline.charset import decode
+from classifiers.language import load_language_model
+from pipeline import page_tree
 from pipeline.documents import Dropped, Kind, Page
+from pipeline.stages.identify_language import Identifier, Languages
 
 NAME = "quick_look"
-_EXCERPT_CHARACTERS = 2_000
+EXCERPT_CHARACTERS = 2_000
+_LANGUAGE_CHARACTERS = 10_000
 _WORD = re.compile(r"\w+")
-# Text that an extractor may take from a script (JSON-LD, Discourse): the visible part is not all there is.
-_HIDDEN_TEXT = re.compile(
-    r"articleBody|reviewBody|recipeInstructions|acceptedAnswer|data-preloaded|\"HowTo\"|\"Product\"|\"VideoObject\""
-)
+# Where a sentence may end. More places than true ends: an upper bound is what the argument needs.
+_SENTENCE_END = re.compile(r"[.!?…؟۔।։።](?![a-z0-9])|[。！？｡]")
+# Scripts that put no spaces between words, or mark no sentences: Thai, Lao, Tibetan, Burmese, Khmer, Japanese, Chinese.
+_UNSPACED = re.compile("[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_UNSPACED_SHARE = 0.1  # of the words; a page with more is judged by its characters alone
+
+Doubt = tuple["Reason", float, float, str]  # with the measurement, its limit and a detail
 
 
 class Settings(pipeline.settings.Settings):
-    enabled: bool = True
-    min_characters: int = Field(150, ge=0)  # letters and digits of the whole page
+    enabled: bool = Field(True, description="off: every page goes to the extractor")
+    max_bytes: int = Field(5_000_000, gt=0, description="larger pages go to the extractor unseen")
+    max_nodes: int = Field(100_000, gt=0, description="and pages of more elements")
+    min_words: int = Field(50, ge=0, description="words of the whole page; Gopher asks 50 of its text")
+    min_sentences: int = Field(3, ge=0, description="sentence ends of the whole page; C4 asks 3 of its text")
+    min_characters: int = Field(50, ge=0, description="characters of a whole page in a script without spaces")
+    languages: Languages = Field(
+        (), description="ISO 639 codes to keep, as in identify_language.languages; empty judges no page by its language"
+    )
+    sure_score: float = Field(
+        0.9, ge=0, le=1, description="score from which the language of the whole page is believed"
+    )
 
 
 class Reason(StrEnum):
     WOULD_BE_TOO_SHORT = "would_be_too_short"
+    WOULD_LACK_SENTENCES = "would_lack_sentences"
+    WOULD_BE_UNWANTED_LANGUAGE = "would_be_unwanted_language"
 
 
 SIGNALS: tuple[str, ...] = ()
 
 
 def build(settings: Settings) -> Callable[[Page], Page | Dropped]:
-    return lambda page: _looked_at(page, settings)
+    identify = load_language_model().identify if settings.languages else None
+    return lambda page: _looked_at(page, settings, identify)
 
 
-def _looked_at(page: Page, settings: Settings) -> Page | Dropped:
+def _looked_at(page: Page, settings: Settings, identify: Identifier | None) -> Page | Dropped:
     if not settings.enabled or page.kind is Kind.TEXT:
         return page
-    html, _ = decode(page.content, page.http_charset)
-    if _HIDDEN_TEXT.search(html):
-        return page
     try:
-        text = everything(html)
-    except Exception:  # the extractor will say what is wrong with the page
+        opened = page_tree.open_page(page, settings.max_bytes, settings.max_nodes)
+    except MemoryError:
+        raise
+    except Exception:  # too large, too deep, broken: the extractor gives it its reason
         return page
-    characters = sum(len(word) for word in _WORD.findall(text))
-    if characters < settings.min_characters:
-        return Dropped(
-            page,
-            NAME,
-            Reason.WOULD_BE_TOO_SHORT,
-            characters,
-            settings.min_characters,
-            excerpt=text[:_EXCERPT_CHARACTERS],
-        )
+    if not opened.embedded_text:
+        text = opened.tree.text_content()
+        doubt = _hopeless(text, settings) or _unwanted(text, settings, identify)
+        if doubt is not None:
+            return Dropped(
+                page, NAME, *doubt, excerpt=" ".join(text[: 2 * EXCERPT_CHARACTERS].split())[:EXCERPT_CHARACTERS]
+            )
+    page_tree.park(page, opened)
     return page
 
 
-def everything(html: str) -> str:
-    """All text of the page, one block a line."""
-    return extract_plain_text(html, preserve_formatting=True, alt_texts=True, form_fields=True, noscript=True)
+def _hopeless(text: str, settings: Settings) -> Doubt | None:
+    """Why no text of enough words or sentences can be a part of this one, if so."""
+    words = len(_WORD.findall(text))
+    unspaced = len(_UNSPACED.findall(text))
+    if unspaced > _UNSPACED_SHARE * words:
+        doubt = (Reason.WOULD_BE_TOO_SHORT, unspaced + words, settings.min_characters, "")
+        return doubt if unspaced + words < settings.min_characters else None
+    if words < settings.min_words:
+        return Reason.WOULD_BE_TOO_SHORT, words, settings.min_words, ""
+    ends = len(_SENTENCE_END.findall(text))
+    if ends < settings.min_sentences:
+        return Reason.WOULD_LACK_SENTENCES, ends, settings.min_sentences, ""
+    return None
+
+
+def _unwanted(text: str, settings: Settings, identify: Identifier | None) -> Doubt | None:
+    """Its language, where that is certain and nobody wants it."""
+    if identify is None:
+        return None
+    language, score = identify(text[:_LANGUAGE_CHARACTERS])
+    if language in settings.languages or score < settings.sure_score:
+        return None
+    return Reason.WOULD_BE_UNWANTED_LANGUAGE, score, settings.sure_score, language
