@@ -99,7 +99,7 @@ def domain_losses(
     return {
         name or "none": [float(total / count), float(count)]
         for name, total, count in zip(names, *sums, strict=True)
-        if count
+        if count and torch.isfinite(total)
     }
 
 

@@ -29,6 +29,7 @@ class ModelSettings(Settings):
     vocabulary: int = Field(default=8192, ge=2)  # rounded up to a multiple of 64, matrix units like it so
     width: int = Field(default=256, ge=2)
     layers: int = Field(default=6, ge=1)
+    encoder_layers: int = Field(default=0, ge=0)  # 0: a decoder; else an encoder-decoder after T5, without RoPE
     heads: int = Field(default=4, ge=1)
     kv_heads: int | None = Field(default=None, ge=1)  # None: as many as heads (multi-head attention)
     head_width: int | None = Field(default=None, ge=2)  # None: width / heads
@@ -51,6 +52,8 @@ class ModelSettings(Settings):
             raise ValueError(f"model.heads = {self.heads} is no multiple of model.kv_heads = {self.groups}")
         if self.depth % 2:
             raise ValueError(f"the head width is {self.depth}; RoPE turns pairs, so it must be even")
+        if self.encoder_layers and (self.groups != self.heads or self.positions != PositionSettings()):
+            raise ValueError("an encoder-decoder (model.encoder_layers) has neither kv_heads nor positions to set")
         if self.experts and self.experts.top_k > self.experts.experts:
             raise ValueError("model.experts.top_k is larger than the number of experts")
         if self.experts and self.experts.every > self.layers:
@@ -84,25 +87,34 @@ class ModelSettings(Settings):
     def parameters(self, active: bool = False) -> int:
         """Weights, embeddings included; with `active` those that one token meets (its top-k experts only)."""
         attention = self.width * self.depth * (2 * self.heads + 2 * self.groups)
-        feed_forward = 3 * self.width * self.inner
         total = (1 if self.tied else 2) * self.rows * self.width + self.width
-        for block in range(self.layers):
-            total += attention + 2 * self.width
-            if self.experts is not None and self.sparse(block):
-                met = self.experts.top_k if active else self.experts.experts
-                total += met * feed_forward + self.experts.experts * self.width
-            else:
-                total += feed_forward
+        total += self._feed_forwards(self.layers, active) + self.layers * (attention + 2 * self.width)
+        if self.encoder_layers:  # its blocks and last norm, cross-attention in the decoder, 32 biases a head and stack
+            total += self._feed_forwards(self.encoder_layers, active) + self.encoder_layers * (
+                attention + 2 * self.width
+            )
+            total += self.width + self.layers * (attention + self.width) + 2 * 32 * self.heads
         return total
+
+    def _feed_forwards(self, blocks: int, active: bool) -> int:
+        dense = 3 * self.width * self.inner
+        sparse = dense
+        if self.experts is not None:
+            met = self.experts.top_k if active else self.experts.experts
+            sparse = met * dense + self.experts.experts * self.width
+        return sum(sparse if self.sparse(block) else dense for block in range(blocks))
 
     def flops_per_token(self, sequence: int) -> float:
         """FLOP of training a token in rows of `sequence`, forward and backward.
 
         6 for each weight in a matrix product (the head counts, the embedding's look-up does not; Kaplan et al. 2020),
         and 6 D H for each of the (sequence + 1) / 2 tokens that a causal query meets on average, for the scores and
-        again for the mixing (Chowdhery et al. 2022, appendix B, without the half that the causal mask saves).
+        again for the mixing (Chowdhery et al. 2022, appendix B, without the half that the causal mask saves). Of an
+        encoder-decoder a token passes one stack: half the weights (Raffel et al. 2020, section 3.2.2).
         """
         looked_up = 0 if self.tied else self.rows * self.width
+        if self.encoder_layers:
+            return 3.0 * (self.parameters(active=True) - looked_up)
         attention = 6 * self.layers * self.heads * self.depth * (sequence + 1)
         return 6.0 * (self.parameters(active=True) - looked_up) + attention
 
@@ -194,6 +206,13 @@ class FeedForward(nn.Module):
         return result
 
 
+def feed_forward_of(settings: ModelSettings, index: int) -> FeedForward | SparseFeedForward:
+    """What block `index` (from 0) has after its attention."""
+    if settings.experts is not None and settings.sparse(index):
+        return SparseFeedForward(settings.width, settings.inner, settings.experts)
+    return FeedForward(settings.width, settings.inner)
+
+
 class Block(nn.Module):
     """Attention, then the feed-forward, each on a normalised copy and added to the residual stream."""
 
@@ -202,11 +221,7 @@ class Block(nn.Module):
         self.attention_norm = RMSNorm(settings.width, settings.norm_epsilon)
         self.attention = Attention(settings)
         self.feed_forward_norm = RMSNorm(settings.width, settings.norm_epsilon)
-        self.feed_forward: FeedForward | SparseFeedForward
-        if settings.experts is not None and settings.sparse(index):
-            self.feed_forward = SparseFeedForward(settings.width, settings.inner, settings.experts)
-        else:
-            self.feed_forward = FeedForward(settings.width, settings.inner)
+        self.feed_forward = feed_forward_of(settings, index)
 
     def forward(
         self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Mask, cache: tuple[Cache, int] | None = None

@@ -26,7 +26,7 @@ class Gradient(NamedTuple):
 
     loss: float  # nats a token, over the global batch
     tokens: int  # that counted, on all ranks
-    token_losses: Tensor  # fp32 [rows of this rank, S], on the CPU
+    token_losses: list[Tensor]  # of this rank's micro-batches, fp32 [B, S] each, on the CPU
     routing: Routing | None  # averaged over micro-batches and ranks
 
 
@@ -69,7 +69,7 @@ def accumulate(
         losses.append(output.token_losses)
     total = sum_over_ranks(total, world)
     routing = _mean_routing(routings, tokens, world) if routings else None
-    return Gradient(float(total) / max(tokens, 1), int(tokens), torch.cat(losses).cpu(), routing)
+    return Gradient(float(total) / max(tokens, 1), int(tokens), [part.cpu() for part in losses], routing)
 
 
 def _mean_routing(parts: list[Routing], tokens: float, world: World) -> Routing:
