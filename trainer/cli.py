@@ -105,9 +105,9 @@ def pretrain(
     torchrun --nproc-per-node N -m trainer.main pretrain ...
     """
     from trainer import pretrain as loop
-    from trainer.run import open_run, read_run
+    from trainer.recipe import open_recipe, read_recipe
 
-    run = open_run(read_run(config, changes, data, tokenizer))
+    run = open_recipe(read_recipe(config, changes, data, tokenizer))
     _echo_mixture(run.source, run.settings.loop.steps)
     result = loop.pretrain(
         run.settings,
@@ -132,10 +132,10 @@ def _echo_mixture(source: Any, steps: int) -> None:
 @click.option("--steps", type=click.IntRange(1), help="Of the run; the configuration's own where left out.")
 def mixture(config: str, data: str | None, tokenizer: Path | None, changes: tuple[str, ...], steps: int | None) -> None:
     """Shares asked and realised, and repetitions, of the data a run will read."""
-    from trainer.run import open_run, read_run
+    from trainer.recipe import open_recipe, read_recipe
     from trainer.trace import mixture_table
 
-    run = open_run(read_run(config, changes, data, tokenizer))
+    run = open_recipe(read_recipe(config, changes, data, tokenizer))
     click.echo(mixture_table(run.source.shares(steps or run.settings.loop.steps)))
 
 
@@ -155,10 +155,10 @@ def trace(
 
     Steps count from 0: the batch of step N makes the row of step N + 1 in metrics.jsonl.
     """
-    from trainer.run import open_run, read_run
+    from trainer.recipe import open_recipe, read_recipe
     from trainer.trace import as_lines
     from trainer.trace import trace as trace_steps
 
-    run = open_run(read_run(config, changes, data, tokenizer))
+    run = open_recipe(read_recipe(config, changes, data, tokenizer))
     for line in as_lines(trace_steps(run.source, steps), as_json=as_json):
         click.echo(line)

@@ -1,0 +1,104 @@
+"""Log-likelihoods of continuations under a model, counted as lm-evaluation-harness counts them.
+
+A pair of texts is encoded as one text and split where the context's own tokens end; spaces at the end of the context
+belong to the continuation. What does not fit the model's context is cut off on the left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from trainer.tokenizer import Tokenizer
+
+Model = Callable[[Tensor], Tensor]  # int64 [B, S] -> logits [B, S, V]
+
+
+class Pair(NamedTuple):
+    """A continuation to score after a context, in tokens. The context holds one token at least."""
+
+    context: tuple[int, ...]
+    continuation: tuple[int, ...]
+
+
+class Score(NamedTuple):
+    """ln P(continuation | context), and whether greedy decoding would give it."""
+
+    likelihood: float
+    greedy: bool
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model with its tokenizer, ready to score."""
+
+    model: Model
+    tokenizer: Tokenizer
+    context: int  # the most tokens that the model reads at once
+    device: torch.device | str = "cpu"
+    tokens_at_once: int = 8192  # of one forward pass, padding included
+    separator_first: bool = True  # every text begins as training documents do (the harness: add_bos_token=True)
+    progress: bool = False
+
+    def pair(self, context: str, continuation: str) -> Pair:
+        """The tokens of a context and its continuation."""
+        stripped = context.rstrip()
+        continuation = context[len(stripped) :] + continuation
+        start = [self.tokenizer.separator] if self.separator_first or not stripped else []
+        before = start + self.tokenizer.encode(stripped)
+        whole = start + self.tokenizer.encode(stripped + continuation)
+        return Pair(tuple(whole[: len(before)]), tuple(whole[len(before) :]))
+
+    def scores(self, pairs: Sequence[Pair]) -> list[Score]:
+        """The score of each pair. Pairs that need the same forward pass (one-token answers) share it."""
+        places: dict[tuple[int, ...], list[int]] = {}
+        for index, pair in enumerate(pairs):
+            places.setdefault(self._inputs(pair), []).append(index)
+        scores = [Score(0.0, True)] * len(pairs)
+        waiting = sorted((inputs for inputs in places if inputs), key=len, reverse=True)
+        with tqdm(total=len(waiting), desc="score", disable=None if self.progress else True) as bar:
+            for rows in _batches(waiting, self.tokens_at_once):
+                for inputs, logits in zip(rows, self._logits(rows), strict=True):
+                    for index in places[inputs]:
+                        scores[index] = _score(logits[: len(inputs)], pairs[index].continuation)
+                bar.update(len(rows))
+        return scores
+
+    def _inputs(self, pair: Pair) -> tuple[int, ...]:
+        """What the model reads: all but the last token, cut on the left."""
+        if not pair.continuation:
+            return ()
+        if len(pair.continuation) > self.context:
+            raise ValueError(
+                f"a continuation of {len(pair.continuation)} tokens does not fit the context of {self.context}"
+            )
+        return (*pair.context, *pair.continuation)[-self.context - 1 : -1]
+
+    @torch.inference_mode()
+    def _logits(self, rows: Sequence[tuple[int, ...]]) -> Tensor:
+        """Rows are padded on the right, where a causal model does not look."""
+        width = len(rows[0])
+        padded = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=self.device)
+        return self.model(padded)
+
+
+def _batches(rows: Sequence[tuple[int, ...]], tokens: int) -> Iterator[Sequence[tuple[int, ...]]]:
+    """Rows, the longest first, in groups of at most so many tokens with padding."""
+    at = 0
+    while at < len(rows):
+        count = max(1, tokens // len(rows[at]))
+        yield rows[at : at + count]
+        at += count
+
+
+def _score(logits: Tensor, continuation: tuple[int, ...]) -> Score:
+    """logits [S, V] of which the last ones predict the continuation."""
+    ours = logits[-len(continuation) :].float()
+    targets = torch.tensor(continuation, device=ours.device)
+    chosen = ours.log_softmax(dim=-1).gather(1, targets[:, None])
+    return Score(float(chosen.double().sum()), bool((ours.argmax(dim=-1) == targets).all()))

@@ -1,0 +1,87 @@
+"""How well a model predicts held-out text: perplexity and bits per byte, by domain.
+
+Perplexity is a mean over tokens, and tokens differ between tokenizers: one with longer tokens has fewer and harder
+ones, and a higher perplexity for the same model of the same text. Bits per byte divides the same sum by the bytes of
+the text, which no tokenizer changes, so it compares any two models on the same text; it is also the size to which the
+model could compress a byte of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from trainer.corpus import Corpus
+from trainer.evaluation.likelihood import Pair, Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Sums over some documents."""
+
+    documents: int = 0
+    tokens: int = 0
+    bytes: int = 0
+    nats: float = 0.0  # -ln P
+
+    def __add__(self, other: Fit) -> Fit:
+        return Fit(
+            self.documents + other.documents,
+            self.tokens + other.tokens,
+            self.bytes + other.bytes,
+            self.nats + other.nats,
+        )
+
+    @property
+    def loss(self) -> float:
+        """Nats a token."""
+        return self.nats / max(self.tokens, 1)
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.loss, 700.0))
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / max(self.bytes, 1) / math.log(2)
+
+
+def windows(tokens: Sequence[int], separator: int, context: int, kept: int = 1) -> Iterator[Pair]:
+    """A document of any length as pairs of at most `context` + 1 tokens; each token is a continuation exactly once.
+
+    The first token is predicted from the separator; each later window has `kept` tokens of context before what it
+    predicts (1 is the harness's; half of the context costs twice the time and gives every token a past).
+    """
+    if not 1 <= kept <= context:
+        raise ValueError(f"a window keeps 1 to {context} tokens of context, not {kept}")
+    end = min(context, len(tokens))
+    if tokens:
+        yield Pair((separator,), tuple(tokens[:end]))
+    while end < len(tokens):
+        start, end = end, min(end + context - kept + 1, len(tokens))
+        yield Pair(tuple(tokens[max(end - context - 1, 0) : start]), tuple(tokens[start:end]))
+
+
+def measure(scorer: Scorer, documents: Iterable[tuple[str, Sequence[int], int]], kept: int = 1) -> dict[str, Fit]:
+    """{group: fit} over (group, tokens without separator, bytes); "" is the sum of all."""
+    pairs: list[Pair] = []
+    owners: list[str] = []
+    fits: dict[str, Fit] = {"": Fit()}
+    for group, tokens, size in documents:
+        for pair in windows(tokens, scorer.tokenizer.separator, scorer.context, kept):
+            pairs.append(pair)
+            owners.append(group)
+        fits[group] = fits.get(group, Fit()) + Fit(1, len(tokens), size)
+    for group, score in zip(owners, scorer.scores(pairs), strict=True):
+        fits[group] += Fit(nats=-score.likelihood)
+    total = sum((fit for group, fit in fits.items() if group), start=fits[""])
+    return {"": total} | {group: fits[group] for group in sorted(fits) if group}
+
+
+def held_out_documents(corpus: Corpus, most: int | None = None) -> Iterator[tuple[str, Sequence[int], int]]:
+    """Documents of a corpus by domain, for `measure`; with `most` the first so many in the order of their hashes."""
+    order = corpus.key.argsort()[:most]
+    for index in order:
+        domain = corpus.domains[corpus.domain[index]] or "none"
+        yield domain, corpus.document(int(index))[1:].tolist(), int(corpus.bytes[index])

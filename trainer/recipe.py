@@ -1,0 +1,77 @@
+"""A whole run as one configuration: the loop's settings, the data and the tokenizer; and all of it opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from trainer import tokenizer as tokenizers
+from trainer.batches import BatchSource
+from trainer.config import ConfigError, read_config, validated
+from trainer.data import DataSettings, held_out, load_corpus, training
+from trainer.run import PretrainSettings
+from trainer.tokenizer import Tokenizer
+
+
+class Recipe(PretrainSettings):
+    """What a TOML file of a run holds."""
+
+    tokenizer: Path = Field(default=Path("tokenizer.json"), description="a tokenizer.json or its folder")
+    data: DataSettings = DataSettings()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A configuration with its files open."""
+
+    settings: Recipe
+    tokenizer: Tokenizer
+    source: BatchSource
+    validation: BatchSource | None  # the held-out documents; None where none are held out
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What a checkpoint keeps, enough to open the run again."""
+        return self.settings.model_dump(mode="json")
+
+
+def read_recipe(
+    source: str, changes: Sequence[str] = (), data: str | None = None, tokenizer: Path | None = None
+) -> Recipe:
+    """The settings of a TOML file, a preset, or a run's folder (what it ran with), with the command line's changes."""
+    more = [] if tokenizer is None else [f"tokenizer={str(tokenizer)!r}"]
+    more += [] if data is None else [f"data.sources={{web = {{path = {data!r}}}}}"]
+    if not Path(source).is_dir():
+        return read_config(Recipe, source, [*more, *changes])
+    from trainer import checkpoint
+
+    stored = validated(Recipe, checkpoint.read_state(checkpoint.find(Path(source))).settings, source)
+    return changed(stored, [*more, *changes], source)
+
+
+def changed(settings: Recipe, changes: Sequence[str], source: str = "the run") -> Recipe:
+    """The same settings with `section.key=value` changes."""
+    from trainer.config import apply_changes
+
+    return validated(Recipe, apply_changes(settings.model_dump(mode="json"), changes), source)
+
+
+def open_recipe(settings: Recipe, *, progress: bool = True) -> Opened:
+    """Loads the tokenizer, tokenises what is not yet, and checks that they fit the model."""
+    tokenizer = tokenizers.load(settings.tokenizer)
+    if "vocabulary" not in settings.model.model_fields_set:
+        settings = changed(settings, [f"model.vocabulary={tokenizer.vocabulary}"])
+    if settings.model.vocabulary < tokenizer.vocabulary:
+        raise ConfigError(
+            f"model.vocabulary = {settings.model.vocabulary:,} but {settings.tokenizer} has {tokenizer.vocabulary:,} "
+            "tokens; leave model.vocabulary out and it follows the tokenizer"
+        )
+    corpus = load_corpus(settings.data, tokenizer, progress=progress)
+    tested = held_out(corpus, settings.data)
+    endless = settings.data.model_copy(update={"max_repetitions": None, "first_row": 0})
+    validation = BatchSource(tested, endless) if tested.weight.any() else None
+    return Opened(settings, tokenizer, training(corpus, settings.data), validation)
