@@ -1,7 +1,7 @@
 """A checkpoint as a Hugging Face folder: Llama's layout for dense models, Mixtral's for sparse ones, safetensors only.
 
 Our rotary pairs and router already follow those models, so tensors are split and renamed, never changed. Mixtral's
-blocks are all sparse: a dense block among sparse ones is written as identical experts, whose gates add up to 1 whatever the
+blocks are all sparse: a dense block among them is written as identical experts, whose gates add up to 1 whatever the
 router says (larger on disk, equal in its answers).
 """
 
