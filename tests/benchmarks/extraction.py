@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.extraction [--sample N] [--list N]
 
-Score: multisets of word 4-grams of the text and of the gold; precision and recall of each page, averaged over pages, then
-F1. Scripts without spaces count each character as a word. For pages whose gold is snippets: the share of wanted
+Score: multisets of word 4-grams of the text and of the gold; precision and recall of each page, averaged over pages,
+then F1. Scripts without spaces count each character as a word. For pages whose gold is snippets: the share of wanted
 snippets found and of unwanted ones left out. Reads GRISTMILL_DATA (default ../shared/data).
 """
 
@@ -12,14 +12,12 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 import random
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import trafilatura
@@ -28,9 +26,8 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from pipeline.charset import decode
 from pipeline.documents import Dropped, Page
 from pipeline.stages import extract_text
+from tests.benchmarks import data_folder
 
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("GRISTMILL_DATA", ROOT.parent / "shared" / "data"))
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]|[^\W_]+")
 
 
@@ -44,7 +41,7 @@ class Gold:
 
 
 def rows(name: str) -> list[dict[str, Any]]:
-    with gzip.open(DATA / name, "rt", encoding="utf-8") as lines:
+    with gzip.open(data_folder() / name, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
@@ -54,12 +51,21 @@ def read_pages(wanted: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], P
     for row in wanted:
         files.setdefault(row["warc"], {})[row["offset"]] = row
     for name, at in sorted(files.items()):
-        with (DATA / "warc" / name).open("rb") as stream:
+        with (data_folder() / "warc" / name).open("rb") as stream:
             for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
                 if record.stream_pos in at:
                     row = at[record.stream_pos]
-                    yield row, Page(row["url"], row["date"][:19] + "Z", name, row["offset"], record.reader.read(),
-                                    http_charset=record.http_charset)
+                    yield (
+                        row,
+                        Page(
+                            row["url"],
+                            row["date"][:19] + "Z",
+                            name,
+                            row["offset"],
+                            record.reader.read(),
+                            http_charset=record.http_charset,
+                        ),
+                    )
 
 
 def gold_pages(sample: int | None) -> list[Gold]:
@@ -132,7 +138,10 @@ def score(pages: list[Gold], texts: list[str], seconds: float) -> Score:
         mean([" ".join(s.split()) in text for gold, text in flat for s in gold.wanted]),
         mean([" ".join(s.split()) not in text for gold, text in flat for s in gold.unwanted]),
         1000 * seconds / len(pages),
-        {s: f1(mean([p for g, p, _ in full if g.source == s]), mean([r for g, _, r in full if g.source == s])) for s in sources},
+        {
+            s: f1(mean([p for g, p, _ in full if g.source == s]), mean([r for g, _, r in full if g.source == s]))
+            for s in sources
+        },
     )
 
 
@@ -161,9 +170,6 @@ def main() -> None:
     arguments.add_argument("--sample", type=int, help="this many pages only")
     arguments.add_argument("--list", type=int, default=10, help="pages where plain trafilatura does better")
     options = arguments.parse_args()
-    if not DATA.exists():
-        print(f"skipped: no data at {DATA}; name a folder in GRISTMILL_DATA")
-        return
     pages = gold_pages(options.sample)
     print(f"{sum(bool(g.text) for g in pages)} pages with full text, {sum(not g.text for g in pages)} with snippets")
     print(f"{'engine':28} {'P':>6} {'R':>6} {'F1':>6} {'wanted':>7} {'left out':>9} {'ms/page':>8}  F1 by source")

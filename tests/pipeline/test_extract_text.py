@@ -244,6 +244,14 @@ def test_what_the_worker_lost_is_a_fate_without_a_measurement() -> None:
     assert (died.reason, died.value, died.threshold, died.detail) == (Reason.CRASHED, None, None, "killed by SIGKILL")
 
 
+def test_fall_back_engines_are_asked_where_the_rules_find_little() -> None:
+    # No tag says where the text is: the rules find the first paragraph only.
+    source = page(f"<body><div><div><p>{PROSE}</p></div></div>" + f"<div><div>{PROSE * 3}</div></div>" * 5 + "</body>")
+    rules = extracted(source, extract_text.build(Settings(fallback_below=0)))
+    asked = extracted(source)
+    assert len(asked.text) >= len(rules.text)
+
+
 def test_impossible_settings_are_refused() -> None:
     for wrong in ({"engine": "lynx"}, {"max_bytes": 0}, {"cpu_seconds": 0}, {"min_characters": 0}, {"tabels": True}):
         with pytest.raises(ValidationError):
@@ -300,10 +308,12 @@ def test_hostile_pages_have_a_fate(name: str, worker: KillableWorker) -> None:
         assert not any(0xF0000 <= ord(c) <= 0xF000B for c in answer.text)
 
 
-_PIECES = """<p> </p> <div> </div> <pre> </pre> <code> </code> <table> <tr> <td> </td> </table> <ul> <li> </ul> <math> </math>
+_PIECES = """
+    <p> </p> <div> </div> <pre> </pre> <code> </code> <table> <tr> <td> </td> </table> <ul> <li> </ul> <math> </math>
     <annotation&#32;encoding='application/x-tex'> <script&#32;type='math/tex'> </script> <br> <a&#32;href=x> </a> &#0;
-    &#1; &#xB; &#xFFFE; &#xD800; &#x80; &#12345; &amp; &#983045; <![CDATA[ ]]> <!-- --> <?x < > " ' word. 漢字。 $x$ \\( \\)
-    <svg> </svg> <q> <dl> <dd> <dt> <blockquote> <h2> <form> <noscript> <td&#32;colspan=99>"""
+    &#1; &#xB; &#xFFFE; &#xD800; &#x80; &#12345; &amp; &#983045; <![CDATA[ ]]> <!-- --> <?x < > " ' word. 漢字。 $x$
+    \\( \\) <svg> </svg> <q> <dl> <dd> <dt> <blockquote> <h2> <form> <noscript> <td&#32;colspan=99>
+"""
 
 
 @settings(max_examples=200, deadline=None)

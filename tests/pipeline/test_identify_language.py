@@ -1,0 +1,103 @@
+"""identify_language with the model that ships."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.documents import Document, Dropped
+from pipeline.stages import identify_language
+from pipeline.stages.identify_language import Reason, Settings, prose
+
+TEXTS = {
+    "en": "The farmer brings his grain to the mill and waits for the flour while the wheel is turning in the river.",
+    "de": "Der Bauer bringt sein Korn zur Mühle und wartet auf das Mehl, während sich das Rad im Fluss dreht.",
+    "fr": "Le paysan apporte son grain au moulin et attend la farine pendant que la roue tourne dans la rivière.",
+    "es": "El campesino lleva su grano al molino y espera la harina mientras la rueda gira en el río.",
+    "pl": "Rolnik przywozi swoje zboże do młyna i czeka na mąkę, podczas gdy koło obraca się w rzece.",
+    "ru": "Крестьянин привозит зерно на мельницу и ждёт муку, пока колесо вращается в реке.",
+    "el": "Ο αγρότης φέρνει το σιτάρι του στον μύλο και περιμένει το αλεύρι ενώ ο τροχός γυρίζει στο ποτάμι.",
+    "zh": "农夫把粮食运到磨坊，在水车转动的时候等着面粉。磨坊主人和他谈论天气和今年的收成。",
+    "ja": "農夫は穀物を水車小屋に運び、水車が川で回っている間、小麦粉ができるのを待っている。",
+}
+NAMES = "Xqv Zrt Kklm Ppq 12 33 Wrtz Bnm Qwx Vvb Ghj Klp 44 Mnb Vcx Zas Dfg Hjk 77 Poi Uyt Rew"
+
+
+def document(text: str) -> Document:
+    return Document(
+        "0" * 32, "http://example.org/", "2026-01-01T00:00:00Z", "a.warc.gz", 0, "example.org", "example.org", "", text
+    )
+
+
+def answer(text: str, **options: object) -> Document | Dropped:
+    return identify_language.build(Settings(**options))(document(text))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_languages_and_their_score_are_stored(language: str) -> None:
+    found = answer(TEXTS[language])
+    assert isinstance(found, Document)
+    assert found.language == language
+    assert 0.65 <= found.language_score <= 1.01
+    assert found.text == TEXTS[language]
+
+
+def test_a_language_that_is_not_wanted() -> None:
+    found = answer(TEXTS["de"], languages=["en", "fr"])
+    assert isinstance(found, Dropped)
+    assert (found.stage, found.reason, found.detail) == ("identify_language", Reason.LANGUAGE_NOT_WANTED, "de")
+    assert isinstance(found.record, Document)
+    assert found.record.language == "de"
+    assert isinstance(answer(TEXTS["fr"], languages=["en", "fr"]), Document)
+
+
+@pytest.mark.parametrize("text", ["", "12 34 56", NAMES])
+def test_no_language_to_speak_of(text: str) -> None:
+    found = answer(text)
+    assert isinstance(found, Dropped)
+    assert (found.reason, found.threshold) == (Reason.LANGUAGE_UNCERTAIN, 0.65)
+    assert found.value == found.record.language_score < 0.65  # type: ignore[union-attr]
+    assert isinstance(answer(text, min_score=0), Document)
+
+
+def test_a_mixture_is_less_certain_than_its_parts() -> None:
+    mixed = answer(" ".join(TEXTS.values()), min_score=0)
+    assert isinstance(mixed, Document)
+    assert mixed.language_score < 0.65
+
+
+def test_code_and_formulas_do_not_decide() -> None:
+    code = "```\nfor grain in grains:\n    print(grain.weight, file=the_file)\n```"
+    german = f"{TEXTS['de']}\n\n{code}\n\nDie Formel $E = mc^2$ steht in `grain.py` und auf http://example.org/the/file.\n\n{code}"
+    assert "print" not in prose(german)
+    assert "mc^2" not in prose(german)
+    assert "grain.py" not in prose(german)
+    found = answer(german)
+    assert isinstance(found, Document)
+    assert found.language == "de"
+
+
+def test_where_there_is_hardly_any_prose_the_model_reads_everything() -> None:
+    text = "```\nsome code\n```\n\nIn short."
+    assert prose(text) == text
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"languages": ["English"]}, {"languages": ["EN"]}, {"min_score": 1.5}, {"engine": "x"}]
+)
+def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, *_: object) -> object:
+        if name.startswith("py3langid"):
+            raise ModuleNotFoundError(name)
+        return import_module(name)
+
+    monkeypatch.setattr(identify_language, "import_module", missing)
+    with pytest.raises(ValueError, match="pip install py3langid"):
+        identify_language.build(Settings(engine="py3langid"))
