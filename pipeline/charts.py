@@ -25,9 +25,9 @@ class Step:
         return self.came - self.lost
 
 
-_WIDTH, _HEIGHT = 1000, 330
+_WIDTH, _HEIGHT = 1000, 295
 _TOP, _STREAM = 16, 170  # where the stream begins, and its height when every page is in it
-_EDGE = 92  # room for the first and the last label
+_EDGE = 84  # room for the first and the last label
 _FALL = 52  # how far a branch falls below the stream's bed
 
 
@@ -56,15 +56,15 @@ def _reach(step: Step, x: float, width: float, pages: int) -> Markup:
     before, after = _scaled(step.came, pages), _scaled(step.left, pages)
     end = x + width
     flow = Markup('<rect class="flow" x="{:.1f}" y="{}" width="{:.1f}" height="{:.1f}"/>').format(
-        x, _TOP, width + 0.5, max(after, 0.8)
+        x, _TOP, width + 1, max(after, 0.8)
     )
     if not step.lost:
         return flow
     thick = max(before - after, 1.0)
     bed = _TOP + _STREAM + _FALL
     middle, radius = x + width * 0.45, min(width * 0.4, thick + 14)
-    branch = Markup('<path class="loss" d="M{x:.1f} {a:.1f} H{m:.1f} Q{q:.1f} {a:.1f} {q:.1f} {c:.1f} V{bed} H{r:.1f} V{d:.1f} '
-                    'Q{r:.1f} {b:.1f} {m2:.1f} {b:.1f} H{x:.1f} Z"/>')  # fmt: skip
+    branch = Markup('<path class="loss" d="M{x:.1f} {a:.1f} H{m:.1f} Q{q:.1f} {a:.1f} {q:.1f} {c:.1f} V{bed} H{r:.1f} '
+                    'V{d:.1f} Q{r:.1f} {b:.1f} {m2:.1f} {b:.1f} H{x:.1f} Z"/>')  # fmt: skip
     span = min(max(width * 0.12 * thick / 20, 2.5), width * 0.45)
     shape = branch.format(
         x=x, a=_TOP + after, b=_TOP + before, m=middle, q=middle + radius, c=_TOP + after + radius, bed=bed,
@@ -107,9 +107,9 @@ def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> 
     for number, (name, value) in enumerate(bins):
         tall = (top - 20) * value / highest
         drawn.append(
-            Markup('<rect class="flow" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}: {:,}</title></rect>').format(
-                number * step + 1.5, top - tall, step - 3, tall, name, value
-            )
+            Markup(
+                '<rect class="flow" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}: {:,}</title></rect>'
+            ).format(number * step + 1.5, top - tall, step - 3, tall, name, value)
         )  # fmt: skip
         if number % every == 0:
             drawn.append(Markup('<text class="word" x="{:.1f}" y="{}">{}</text>').format(number * step, top + 18, name))
@@ -127,7 +127,8 @@ def shares(asked: float, realised: float, weighted: float, largest: float) -> Ma
 
     return Markup(
         '<svg class="shares" aria-hidden="true"><line class="axis" x1="1%" x2="98%" y1="50%" y2="50%"/>'
-        '<line class="change" x1="{r}" x2="{w}" y1="50%" y2="50%"/><line class="asked" x1="{a}" x2="{a}" y1="12%" y2="88%"/>'
+        '<line class="change" x1="{r}" x2="{w}" y1="50%" y2="50%"/>'
+        '<line class="asked" x1="{a}" x2="{a}" y1="12%" y2="88%"/>'
         '<circle class="realised" cx="{r}" cy="50%" r="4.5"/><circle class="weighted" cx="{w}" cy="50%" r="4.5"/></svg>'
     ).format(r=at(realised), w=at(weighted), a=at(asked))
 
@@ -141,5 +142,3 @@ def gauge(value: float, threshold: float) -> Markup:
         '<rect class="loss" y="35%" width="{:.1f}%" height="30%" rx="3"/>'
         '<line class="limit" x1="{l:.1f}%" x2="{l:.1f}%" y1="5%" y2="95%"/></svg>'
     ).format(100 * at, l=100 * limit)
-
-

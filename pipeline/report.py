@@ -16,13 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from pipeline import charts, storage
 from pipeline.config import Config, effective
 from pipeline.flow import STAGES
 from pipeline.layout import Layout, read_json
 from pipeline.report_data import Samples, changed_settings, collect
+from pipeline.stages.scrub_pii import SIGNAL_OF
 
 _HERE = Path(__file__).parent
 # Up to about four epochs of the same text are nearly as good as new text; beyond that they teach little
@@ -51,37 +51,52 @@ def rebuild_report(output: str) -> str:
 
 def render(report: Mapping[str, Any], samples: Samples) -> str:
     """The whole page."""
-    style, script = ((_HERE / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    policy = f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; base-uri 'none'; form-action 'none'"
-    return _environment().get_template("report.html.j2").render(
-        report=report,
-        samples=samples,
-        policy=policy,
-        style=Markup(style),
-        script=Markup(script),
-        steps=steps(report),
-        losses=losses(report, samples),
-        mixture=mixture(report),
-        warnings=warnings(report),
-        languages=ranked(report["languages"], "language", "documents", _LANGUAGES),
-        hosts=ranked(report["hosts"], "host", "documents", _HOSTS),
-        dropped_hosts=ranked(report["dropped_hosts"], "host", "pages", _HOSTS),
-        personal=personal(report, samples),
-        structure=structure(report),
-        costs=costs(report),
-        changed=list(changed_settings(report["config"], effective(Config()))),
-        max_repetitions=WARN_REPETITIONS,
+    policy = (
+        f"default-src 'none'; style-src {_digest('report.css')}; script-src {_digest('report.js')}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            samples=samples,
+            policy=policy,
+            sites=sites(report),
+            steps=steps(report),
+            losses=losses(report, samples),
+            mixture=mixture(report),
+            warnings=warnings(report),
+            languages=ranked(report["languages"], "language", "documents", _LANGUAGES),
+            hosts=ranked(report["hosts"], "host", "documents", _HOSTS),
+            dropped_hosts=ranked(report["dropped_hosts"], "host", "pages", _HOSTS),
+            personal=personal(report, samples),
+            structure=structure(report),
+            costs=costs(report),
+            changed=list(changed_settings(report["config"], effective(Config()))),
+            max_repetitions=WARN_REPETITIONS,
+        )
     )
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         extensions=["jinja2.ext.loopcontrols"],
     )
     environment.filters.update(
-        count=count, share=share, measure=measure, words=words, link=link, flat=lambda text: " ".join(text.split())
+        count=count,
+        number_of=number_of,
+        share=share,
+        measure=measure,
+        words=words,
+        link=link,
+        flat=lambda text: " ".join(text.split()),
     )
     environment.globals.update(
         bar=charts.bar, gauge=charts.gauge, histogram=charts.histogram, shares=charts.shares, stream=charts.stream
@@ -89,7 +104,9 @@ def _environment() -> Environment:
     return environment
 
 
-def _digest(text: str) -> str:
+def _digest(name: str) -> str:
+    # What the template includes: the file without its last line end.
+    text = (_HERE / name).read_text(encoding="utf-8").removesuffix("\n")
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -102,6 +119,14 @@ def count(value: float) -> str:
     '1,234,567'
     """
     return f"{value:,.0f}"
+
+
+def number_of(value: float, noun: str) -> str:
+    """
+    >>> number_of(1, "page"), number_of(2000, "page")
+    ('1 page', '2,000 pages')
+    """
+    return f"{count(value)} {noun}" + ("" if value == 1 else "s")
 
 
 def share(value: float) -> str:
@@ -158,6 +183,12 @@ def steps(report: Mapping[str, Any]) -> list[charts.Step]:
     return found
 
 
+def sites(report: Mapping[str, Any]) -> str:
+    """Registered domains of kept documents, as far as they are counted one by one."""
+    named = [line["host"] for line in report["hosts"] if line["host"] != "other"]
+    return count(len(named)) + ("+" if len(named) < len(report["hosts"]) else "")
+
+
 def losses(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:
     """Stages with their reasons, counts, shares and sampled pages."""
     pages = report["pages"] or 1
@@ -192,29 +223,33 @@ def mixture(report: Mapping[str, Any]) -> dict[str, Any]:
     """Domains asked and realised, with the scale of their drawing."""
     lines = report["domains"]
     largest = max((max(line["asked"], line["realised"], line["weighted"]) for line in lines), default=0.0)
-    return {"lines": lines, "largest": largest, "far": [line for line in lines if line["repetitions"] > WARN_REPETITIONS]}
+    return {
+        "lines": lines,
+        "largest": largest,
+        "far": [line for line in lines if line["repetitions"] > WARN_REPETITIONS],
+    }
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
     """What a person should see first."""
     found = [*report.get("warnings", ()), *report["duplicates"].get("warnings", ())]
-    for line in report["domains"]:
-        if line["repetitions"] > WARN_REPETITIONS:
-            found.append(
-                f"{line['domain']}: {line['repetitions']:.1f} effective repetitions; beyond about "
-                f"{WARN_REPETITIONS:g}, repeating text teaches little"
-            )
+    found += [
+        f"{line['domain']}: {line['repetitions']:.1f} effective repetitions; beyond about {WARN_REPETITIONS:g}, "
+        "repeating text teaches little"
+        for line in mixture(report)["far"]
+    ]
     return list(dict.fromkeys(found))
 
 
 def personal(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:
     """Replaced personal data by kind, kept and dropped pages, with places where it stood."""
     found = []
-    for name, sums in report["signals"].items():
-        if name.startswith("pii_") and (sums["sum"] or sums["dropped_sum"]):
-            kind = name.removeprefix("pii_")
-            shown = [text for key, texts in samples.placeholders.items() if key.lower() == kind for text in texts]
-            found.append({"kind": kind, **sums, "samples": shown})
+    for kind, name in SIGNAL_OF.items():
+        sums = report["signals"].get(name)
+        if sums and (sums["sum"] or sums["dropped_sum"]):
+            found.append(
+                {"kind": name.removeprefix("pii_"), **sums, "samples": samples.placeholders.get(str(kind), [])}
+            )
     return sorted(found, key=lambda line: -line["sum"])
 
 

@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.charset import Decoding
 from pipeline.layout import Layout
+from pipeline.stages.scrub_pii import PLACEHOLDERS
 
 PARTS = 6  # parts looked into
 SAMPLES = 5  # of each drop reason
 EXCERPT = 420  # characters of a page that are shown
-_PLACEHOLDER = re.compile(r"<([A-Z][A-Z0-9]*(?:_[A-Z][A-Z0-9]*)*)(?:_\d+)?>")
+_PLACEHOLDER = re.compile("|".join(map(re.escape, sorted(PLACEHOLDERS, key=len, reverse=True))))
 _WORDS = re.compile(r"\S+|\s+")
 _DROP_COLUMNS = [
     "id", "url", "stage", "reason", "value", "threshold", "detail", "duplicate_of", "language", "excerpt",
@@ -145,7 +146,7 @@ def _count_charset(row: Mapping[str, Any], samples: Samples) -> None:
 
 def _note_placeholders(text: str, samples: Samples) -> None:
     for match in _PLACEHOLDER.finditer(text):
-        shown = samples.placeholders.setdefault(match[1], [])
+        shown = samples.placeholders.setdefault(match[0][1:-1].partition("_")[0], [])
         if len(shown) < 3:
             start, end = match.span()
             shown.append((_line(text[max(start - 60, 0) : start]), match[0], _line(text[end : end + 60])))

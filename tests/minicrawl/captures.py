@@ -68,12 +68,22 @@ class Warc:
         response = head.to_bytes() + capture.body
         http = {"Content-Type": "application/http; msgtype=response"}
         records = [
-            (_record("request", capture.url, capture.date, request, {"Content-Type": "application/http; msgtype=request"}), ""),
+            (
+                _record(
+                    "request", capture.url, capture.date, request, {"Content-Type": "application/http; msgtype=request"}
+                ),
+                "",
+            ),
             (_record("response", capture.url, capture.date, response, http), capture.damage),
         ]
         if capture.at % 10 == 0:
             fields = b"fetchTimeMs: 120\r\ncharset-detected: utf-8\r\n"
-            records.append((_record("metadata", capture.url, capture.date, fields, {"Content-Type": "application/warc-fields"}), ""))
+            records.append(
+                (
+                    _record("metadata", capture.url, capture.date, fields, {"Content-Type": "application/warc-fields"}),
+                    "",
+                )
+            )
         return records
 
     def _packed(self, raw: bytes, damage: str) -> bytes:
@@ -86,7 +96,9 @@ class Warc:
             return packed[: len(packed) // 2]
         if damage == "garble":  # as a bad disk does it: some bytes in the middle, lengths untouched
             middle = len(packed) // 3
-            return packed[:middle] + bytes(byte ^ 0x5A for byte in packed[middle : middle + 200]) + packed[middle + 200 :]
+            return (
+                packed[:middle] + bytes(byte ^ 0x5A for byte in packed[middle : middle + 200]) + packed[middle + 200 :]
+            )
         return packed
 
 

@@ -1,5 +1,7 @@
 """Copies: the same URL twice, mirrors, near-duplicates of known edit distance, paragraphs that travel between pages."""
 
+# ruff: noqa: E501  sentences and markup read better unbroken
+
 from __future__ import annotations
 
 import random
@@ -12,7 +14,9 @@ from tests.minicrawl.grammar import Story, tell
 from tests.minicrawl.kept import SITES, story_page
 from tests.minicrawl.sites import Site
 
-MIRROR = Site("mirror.bytecache.example", "Bytecache Mirror", "divs", footer="Cached copy, see the original page for changes.")
+MIRROR = Site(
+    "mirror.bytecache.example", "Bytecache Mirror", "divs", footer="Cached copy, see the original page for changes."
+)
 LATE = 24 * 60  # copies were fetched a day after the originals
 
 
@@ -31,7 +35,16 @@ def same_urls() -> list[Capture]:
         lambda url: url + "#comments",
     )):  # fmt: skip
         original = story_page("en_town", number, SITES["en_town"])
-        pages.append(replace(original, url=change(original.url), at=LATE + number, fate="deduplicate:same_url", why="second visit", survivor=original.url))
+        pages.append(
+            replace(
+                original,
+                url=change(original.url),
+                at=LATE + number,
+                fate="deduplicate:same_url",
+                why="second visit",
+                survivor=original.url,
+            )
+        )
     return pages
 
 
@@ -42,14 +55,31 @@ def mirrors() -> list[Capture]:
         original = story_page(genre, 1, SITES[genre])
         site = replace(SITES[genre], host=MIRROR.host, charset="utf-8", declared="header")
         body = sites.render(site, tell(genre, 1))
-        pages.append(Capture(site.url(f"cache/{number}"), body, "deduplicate:same_text", "mirror", original.url, at=LATE + number))
+        pages.append(
+            Capture(
+                site.url(f"cache/{number}"), body, "deduplicate:same_text", "mirror", original.url, at=LATE + number
+            )
+        )
     return pages
 
 
 def edited(story: Story, share: float, seed: int) -> Story:
     """The story with `share` of its words replaced, evenly spread; the same on every machine."""
     draw = random.Random(f"{story.title} {share} {seed}")
-    spare = ("garden", "window", "evening", "letter", "quietly", "harbour", "seldom", "paper", "together", "silver", "almost", "number")
+    spare = (
+        "garden",
+        "window",
+        "evening",
+        "letter",
+        "quietly",
+        "harbour",
+        "seldom",
+        "paper",
+        "together",
+        "silver",
+        "almost",
+        "number",
+    )
 
     def changed(text: str) -> str:
         words = text.split(" ")
@@ -65,13 +95,34 @@ def near_duplicates() -> list[Capture]:
     """One word in a hundred or two replaced: word 5-grams share .8 to .95. Of each pair exactly one page stays."""
     pages = []
     for number, (genre, share) in enumerate(
-        (("en_travel", 0.01), ("en_animal", 0.01), ("en_book", 0.015), ("en_garden", 0.015), ("en_town", 0.02), ("en_life", 0.02))
+        (
+            ("en_travel", 0.01),
+            ("en_animal", 0.01),
+            ("en_book", 0.015),
+            ("en_garden", 0.015),
+            ("en_town", 0.02),
+            ("en_life", 0.02),
+        )
     ):
         original = story_page(genre, 5, SITES[genre])
-        site = replace(SITES[genre], host=f"reprints-{number}.example", charset="utf-8", declared="header", name="Reprints", footer="Reprinted with minor changes.")
+        site = replace(
+            SITES[genre],
+            host=f"reprints-{number}.example",
+            charset="utf-8",
+            declared="header",
+            name="Reprints",
+            footer="Reprinted with minor changes.",
+        )
         body = sites.render(site, edited(tell(genre, 5), share, number))
         pages.append(
-            Capture(site.url("reprint"), body, "deduplicate:near_duplicate", f"{share:.1%} of the words replaced", group=original.url, at=LATE + number)
+            Capture(
+                site.url("reprint"),
+                body,
+                "deduplicate:near_duplicate",
+                f"{share:.1%} of the words replaced",
+                group=original.url,
+                at=LATE + number,
+            )
         )
     return pages
 
@@ -82,7 +133,9 @@ def distant_relatives() -> list[Capture]:
     for number, genre in enumerate(("en_match", "en_health")):
         site = replace(SITES[genre], host=f"retold-{number}.example", charset="utf-8", name="Retold")
         body = sites.render(site, edited(tell(genre, 4), 0.14, number))
-        pages.append(Capture(site.url("retold"), body, "kept", "14% of the words replaced: no near-duplicate", at=LATE + number))
+        pages.append(
+            Capture(site.url("retold"), body, "kept", "14% of the words replaced: no near-duplicate", at=LATE + number)
+        )
     return pages
 
 
@@ -101,5 +154,13 @@ def travelling_paragraphs() -> list[Capture]:
         blocks = (story.blocks[0], ("p", shared), *story.blocks[1:])
         retold = edited(Story(story.title, blocks[:1] + blocks[2:]), 0.12, number)
         whole = Story(story.title, (retold.blocks[0], ("p", shared), *retold.blocks[1:]))
-        pages.append(Capture(site.url(f"essay-{number}"), sites.render(site, whole), "kept", "shares one long paragraph with three other pages", at=LATE + number))
+        pages.append(
+            Capture(
+                site.url(f"essay-{number}"),
+                sites.render(site, whole),
+                "kept",
+                "shares one long paragraph with three other pages",
+                at=LATE + number,
+            )
+        )
     return pages

@@ -1,5 +1,7 @@
 """Pages that ought to be out, each for one reason that its author had in mind."""
 
+# ruff: noqa: E501  sentences and markup read better unbroken
+
 from __future__ import annotations
 
 import gzip
@@ -91,14 +93,7 @@ def empty_handed() -> list[Capture]:
     ]  # fmt: skip
 
 
-_NAVIGATION = (
-    "Agriculture Animals Architecture Astronomy Beauty Biology Boats Books Business Camping Cars Chemistry Cinema Climate Cooking Crafts "
-    "Cycling Dance Design Economics Education Energy Engineering Family Fashion Finance Fishing Flowers Football Forestry Gardening "
-    "Geography Geology Golf Health History Hockey Housing Insurance Jewellery Jobs Language Law Literature Maps Marketing Mathematics "
-    "Medicine Museums Music Nutrition Opera Painting Pets Philosophy Photography Physics Poetry Politics Pottery Psychology Radio Railways "
-    "Religion Sailing Science Sculpture Security Shopping Skiing Society Software Sports Statistics Swimming Technology Tennis Theatre "
-    "Tourism Transport Travel Universities Volunteering Water Weather Weddings Wildlife Wine Writing Yoga Youth Zoology"
-).split()  # fmt: skip
+_NAVIGATION = ["Agriculture", "Animals", "Architecture", "Astronomy", "Beauty", "Biology", "Boats", "Books", "Business", "Camping", "Cars", "Chemistry", "Cinema", "Climate", "Cooking", "Crafts", "Cycling", "Dance", "Design", "Economics", "Education", "Energy", "Engineering", "Family", "Fashion", "Finance", "Fishing", "Flowers", "Football", "Forestry", "Gardening", "Geography", "Geology", "Golf", "Health", "History", "Hockey", "Housing", "Insurance", "Jewellery", "Jobs", "Language", "Law", "Literature", "Maps", "Marketing", "Mathematics", "Medicine", "Museums", "Music", "Nutrition", "Opera", "Painting", "Pets", "Philosophy", "Photography", "Physics", "Poetry", "Politics", "Pottery", "Psychology", "Radio", "Railways", "Religion", "Sailing", "Science", "Sculpture", "Security", "Shopping", "Skiing", "Society", "Software", "Sports", "Statistics", "Swimming", "Technology", "Tennis", "Theatre", "Tourism", "Transport", "Travel", "Universities", "Volunteering", "Water", "Weather", "Weddings", "Wildlife", "Wine", "Writing", "Yoga", "Youth", "Zoology"]  # fmt: skip
 
 
 def traps() -> list[Capture]:
@@ -117,8 +112,28 @@ def traps() -> list[Capture]:
 def languages() -> list[Capture]:
     """No language, or too many at once."""
     draw = random.Random("gibberish")
-    syllables = ("ka", "lu", "mi", "to", "ren", "vash", "oli", "pem", "dru", "xi", "zon", "ebba", "quo", "tir", "nyl", "fos")
-    gibberish = [" ".join("".join(draw.choice(syllables) for _ in range(draw.randint(1, 4))) for _ in range(60)) + "." for _ in range(4)]
+    syllables = (
+        "ka",
+        "lu",
+        "mi",
+        "to",
+        "ren",
+        "vash",
+        "oli",
+        "pem",
+        "dru",
+        "xi",
+        "zon",
+        "ebba",
+        "quo",
+        "tir",
+        "nyl",
+        "fos",
+    )
+    gibberish = [
+        " ".join("".join(draw.choice(syllables) for _ in range(draw.randint(1, 4))) for _ in range(60)) + "."
+        for _ in range(4)
+    ]
     mixture = [
         part
         for number in range(3)
@@ -140,7 +155,15 @@ def private() -> list[Capture]:
     last = ("smith", "meyer", "dupont", "rossi", "novak", "jensen", "garcia", "kowalski", "haas", "lind")
     names = [(a, b) for a in first for b in last]
     members = [f"{a.title()} {b.title()} is responsible for the district and can be reached at {a}.{b}@members-club.org or under +44 20 7946 {n:04d}." for n, (a, b) in enumerate(names)]  # fmt: skip
-    return [_page("members", "Members of the club", [" ".join(members[n : n + 5]) for n in range(0, 100, 5)], "scrub_pii:too_many", "a membership list")]
+    return [
+        _page(
+            "members",
+            "Members of the club",
+            [" ".join(members[n : n + 5]) for n in range(0, 100, 5)],
+            "scrub_pii:too_many",
+            "a membership list",
+        )
+    ]
 
 
 # --- filter_heuristics ---
@@ -157,7 +180,7 @@ def poor_text() -> list[Capture]:
         _page("haiku", "Short", ["The old pond lies still. A frog jumps into the water, and the sound of it is all that remains of the afternoon for us."], "filter:too_short", "a text of two dozen words"),
         _page("mantra", "Be calm", ["Breathe in and be calm, for the sea is always with you and the sea is calm."] * 30, "filter:repetition", "one sentence thirty times"),
         _page("tags", "Trending", [" ".join(f"#{word.lower()}" for word in _NAVIGATION) + " are the tags of the day."] * 1, "filter:symbols", "hash tags"),
-        _page("cliffhangers", "Teasers", [f"And then she opened the {thing} and there it was..." for thing in "door box letter drawer cellar trunk window book safe parcel wardrobe attic lid purse gate".split()], "filter:ellipsis", "every line ends in an ellipsis"),
+        _page("cliffhangers", "Teasers", [f"And then she opened the {thing} and there it was..." for thing in ["door", "box", "letter", "drawer", "cellar", "trunk", "window", "book", "safe", "parcel", "wardrobe", "attic", "lid", "purse", "gate"]], "filter:ellipsis", "every line ends in an ellipsis"),
         _page("phonebook", "Prices", ["The prices of the day are " + " ".join(f"{n * 37 % 991}.{n % 10}" for n in range(k, k + 40)) + " and that is all we have." for k in range(0, 160, 40)], "filter:letters", "numbers between a few words"),
         _page("bulletless", "Index", [f"{a} {b}" for a, b in zip(_NAVIGATION, _NAVIGATION[7:], strict=False)], "filter:list", "a list of short lines without a sentence"),
         _page("shouting", "SALE", ["BUY NOW AND SAVE MORE TODAY BECAUSE THE OFFER ENDS AT MIDNIGHT AND WILL NOT COME BACK", "CALL THE NUMBER ON YOUR SCREEN AND ASK FOR THE FREE GIFT THAT IS WAITING FOR YOU"] * 4 + _prose("en_shop", 331)[:1], "filter:line_corrections", "lines in capitals"),
@@ -169,28 +192,55 @@ def poor_text() -> list[Capture]:
 
 
 def _keyword_spam() -> list[str]:
-    words = "cheap replica watches online buy best price discount rolex omega swiss quality free shipping worldwide".split()
+    words = [
+        "cheap",
+        "replica",
+        "watches",
+        "online",
+        "buy",
+        "best",
+        "price",
+        "discount",
+        "rolex",
+        "omega",
+        "swiss",
+        "quality",
+        "free",
+        "shipping",
+        "worldwide",
+    ]
     draw = random.Random("spam")
     return [" ".join(draw.choice(words) for _ in range(45)) for _ in range(8)]
 
 
 def _adult() -> list[Capture]:
     # As mild as a page of the kind can be and still be what it is.
-    words = "porn xxx nude sex tits pussy cock milf anal blowjob hardcore fucking".split()
+    words = ["porn", "xxx", "nude", "sex", "tits", "pussy", "cock", "milf", "anal", "blowjob", "hardcore", "fucking"]
     draw = random.Random("adult")
     lines = [
         f"Watch {draw.choice(words)} and {draw.choice(words)} videos with hot {draw.choice(words)} girls, free {draw.choice(words)} "
         f"clips and the best {draw.choice(words)} pictures that you can find on the web today."
         for _ in range(9)
     ]
-    return [Capture("https://night-clips.example/index", sites.render(PLAIN, Story("Clips", tuple(("p", line) for line in lines))), "filter:adult", "explicit text under an innocent address")]
+    return [
+        Capture(
+            "https://night-clips.example/index",
+            sites.render(PLAIN, Story("Clips", tuple(("p", line) for line in lines))),
+            "filter:adult",
+            "explicit text under an innocent address",
+        )
+    ]
 
 
 def _gibberish_words() -> list[Capture]:
     """English letters and stop words, but no language that anybody speaks: the token distribution is off."""
     draw = random.Random("markov")
-    nouns = "zyx qorp flimbus trokal vexid numbril shaff glorbit prandle wikkum".split()
-    lines = [" ".join(f"that was the {draw.choice(nouns)} of the {draw.choice(nouns)} and it will be with" for _ in range(6)) + " them." for _ in range(6)]
+    nouns = ["zyx", "qorp", "flimbus", "trokal", "vexid", "numbril", "shaff", "glorbit", "prandle", "wikkum"]
+    lines = [
+        " ".join(f"that was the {draw.choice(nouns)} of the {draw.choice(nouns)} and it will be with" for _ in range(6))
+        + " them."
+        for _ in range(6)
+    ]
     return [_page("jabber", "Glorbit", lines, "filter:distribution", "invented nouns between stop words")]
 
 
@@ -200,4 +250,12 @@ def wet() -> list[Capture]:
     return [
         Capture(f"https://wet.example/{genre}", tell(genre, 340).text.encode(), "kept", "WET record", conversion=True)
         for genre in ("en_animal", "de_news", "fr_news")
-    ] + [Capture(news.url("wet-short"), b"Too short to say anything.", "filter:too_short", "WET record of five words", conversion=True)]
+    ] + [
+        Capture(
+            news.url("wet-short"),
+            b"Too short to say anything.",
+            "filter:too_short",
+            "WET record of five words",
+            conversion=True,
+        )
+    ]

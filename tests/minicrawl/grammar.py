@@ -80,7 +80,9 @@ def subjects(name: str) -> int:
 def tell(name: str, number: int) -> Story:
     """Story `number` of a genre; the same on every machine."""
     found = genre(name)
-    draw = random.Random(f"51 {name} {number}")  # of sixty salts, the one whose pages are least alike: Jaccard below .31
+    draw = random.Random(
+        f"51 {name} {number}"
+    )  # of sixty salts, the one whose pages are least alike: Jaccard below .31
     bound = {
         symbol: options[number % len(options)] if symbol == found.subject else draw.choice(options)
         for symbol, options in found.entries.items()

@@ -1,5 +1,7 @@
 """Pages that ought to come through: 160 stories on 20 sites, in five languages and a few charsets, and the odd ones."""
 
+# ruff: noqa: E501  sentences and markup read better unbroken
+
 from __future__ import annotations
 
 from html import escape
@@ -26,7 +28,9 @@ _MENUS = {
 }
 
 
-def _site(host: str, name: str, layout: str, language: str = "en", charset: str = "utf-8", declared: str = "header") -> Site:
+def _site(
+    host: str, name: str, layout: str, language: str = "en", charset: str = "utf-8", declared: str = "header"
+) -> Site:
     menu = _MENUS.get(language, ("Home", "Latest", "Archive", "About us", "Contact"))
     return Site(host, name, layout, language, charset, declared, menu, _FOOTERS[language])
 
@@ -50,7 +54,9 @@ SITES = {
     "en_table": _site("open-figures.example", "Open Figures", "article"),
     "de_news": _site("www.wiedtal-anzeiger.example", "Wiedtal-Anzeiger", "article", "de", "iso-8859-1"),
     "de_article": _site("langsam-gekocht.example", "Langsam gekocht", "divs", "de", "utf-8", "meta"),
-    "fr_news": _site("www.courrier-du-littoral.example", "Le Courrier du Littoral", "article", "fr", "iso-8859-15", "meta"),
+    "fr_news": _site(
+        "www.courrier-du-littoral.example", "Le Courrier du Littoral", "article", "fr", "iso-8859-15", "meta"
+    ),
     "fr_article": _site("carnets-de-marche.example", "Carnets de marche", "divs", "fr"),
     "es_news": _site("www.eldiariodelrio.example", "El Diario del Río", "article", "es", "windows-1252", "meta"),
     "ru_news": _site("vesti-verhneretchensk.example", "Вести Верхнереченска", "article", "ru", "windows-1251"),
@@ -60,11 +66,7 @@ SITES = {
 
 def stories() -> list[Capture]:
     """Every subject of every genre once."""
-    pages = []
-    for genre, site in SITES.items():
-        for number in range(subjects(genre)):
-            pages.append(story_page(genre, number, site))
-    return pages
+    return [story_page(genre, n, site) for genre, site in SITES.items() for n in range(subjects(genre))]
 
 
 def story_page(genre: str, number: int, site: Site) -> Capture:
@@ -88,7 +90,9 @@ def odd_ones() -> list[Capture]:
 
 
 def _old_style() -> list[Capture]:
-    site = _site("www.geopages-1998.example", "My Page About Steam Engines", "table", charset="iso-8859-1", declared="nowhere")
+    site = _site(
+        "www.geopages-1998.example", "My Page About Steam Engines", "table", charset="iso-8859-1", declared="nowhere"
+    )
     subjects_ = (
         "I have been building model steam engines in the cellar since 1974, and people keep asking me how to begin. Begin "
         "with something that cannot explode. A single-acting oscillating engine needs one cylinder, one piston and a "
@@ -103,7 +107,15 @@ def _old_style() -> list[Capture]:
         "with oil on his cuffs, explaining to somebody's grandfather why his idea would not have worked in 1890 either.",
     )
     story = Story("Small steam, honestly explained", tuple(("p", text) for text in subjects_))
-    return [Capture(site.url("~walter/steam.htm"), sites.render(site, story), "kept", "tables for layout, font tags, unclosed <p>", content_type="text/html")]
+    return [
+        Capture(
+            site.url("~walter/steam.htm"),
+            sites.render(site, story),
+            "kept",
+            "tables for layout, font tags, unclosed <p>",
+            content_type="text/html",
+        )
+    ]
 
 
 def _russian_koi8() -> Capture:
@@ -117,7 +129,13 @@ def _russian_koi8() -> Capture:
         "К утру спасли почти всё. Пропали только подшивки одной газеты, но и те потом прислали нам из соседнего города. С "
         "тех пор библиотека переехала на второй этаж, а в подвале теперь хранят лыжи, которым вода не страшна.",
     )))  # fmt: skip
-    return Capture(site.url("rasskaz/7"), sites.render(site, story), "kept", "KOI8-R, declared in the header", content_type=site.content_type)
+    return Capture(
+        site.url("rasskaz/7"),
+        sites.render(site, story),
+        "kept",
+        "KOI8-R, declared in the header",
+        content_type=site.content_type,
+    )
 
 
 def _latin_without_declaration() -> Capture:
@@ -130,14 +148,22 @@ def _latin_without_declaration() -> Capture:
         "In diesem Jahr waren es einundvierzig Paare, drei mehr als im vorigen. Größer ist die Freude über die Jungen: "
         "Nach zwei trockenen Sommern reichte das Wasser in den Wiesen endlich wieder für Frösche, Käfer und Mäuse.",
     )))  # fmt: skip
-    return Capture(site.url("2026/stoerche"), sites.render(site, story), "kept", "Latin-1 without any declaration", content_type="text/html")
+    return Capture(
+        site.url("2026/stoerche"),
+        sites.render(site, story),
+        "kept",
+        "Latin-1 without any declaration",
+        content_type="text/html",
+    )
 
 
 def _broken_markup() -> Capture:
     story = tell("en_travel", 108)
     text = "<p>".join(f"<div><b>{escape(block)}</i></div></span>" for _, block in story.blocks)
     html = f"<html><body><div class=article><h1>{story.title}<h1><table><tr><p>{text}<ul><li>unclosed <a href='x>link</body>"
-    return Capture("https://tagsoup.example/walk", html.encode(), "kept", "mis-nested, unclosed and stray tags, an unclosed quote")
+    return Capture(
+        "https://tagsoup.example/walk", html.encode(), "kept", "mis-nested, unclosed and stray tags, an unclosed quote"
+    )
 
 
 def _xhtml() -> Capture:
@@ -148,19 +174,28 @@ def _xhtml() -> Capture:
         '"http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">\n<html xmlns="http://www.w3.org/1999/xhtml"><head>'
         f"<title>{escape(story.title)}</title></head><body><div id='main'><h1>{escape(story.title)}</h1>{body}</div></body></html>"
     )
-    return Capture("https://strict-garden.example/page.xhtml", html.encode(), "kept", "XHTML", content_type="application/xhtml+xml")
+    return Capture(
+        "https://strict-garden.example/page.xhtml", html.encode(), "kept", "XHTML", content_type="application/xhtml+xml"
+    )
 
 
 def _cut_by_crawler() -> Capture:
     site = SITES["en_health"]
     body = sites.render(site, tell("en_health", 110))
-    return Capture(site.url("long/110.html"), body[: body.index(b"</article>")], "kept", "the body ends in the middle of the page")
+    return Capture(
+        site.url("long/110.html"), body[: body.index(b"</article>")], "kept", "the body ends in the middle of the page"
+    )
 
 
 def _deep_but_bearable() -> Capture:
     story = tell("en_book", 111)
     body = "<div>" * 150 + "".join(f"<p>{escape(block)}</p>" for _, block in story.blocks) + "</div>" * 150
-    return Capture("https://nested.example/review", f"<html><title>{escape(story.title)}</title><body>{body}".encode(), "kept", "150 nested divs")
+    return Capture(
+        "https://nested.example/review",
+        f"<html><title>{escape(story.title)}</title><body>{body}".encode(),
+        "kept",
+        "150 nested divs",
+    )
 
 
 def _quotes_lorem() -> Capture:
@@ -175,7 +210,9 @@ def _quotes_lorem() -> Capture:
         "Designers like it because its letters are spread about as evenly as those of ordinary prose, while the eye is not "
         "distracted by meaning. Critics answer that a layout which works only when it says nothing is not much of a layout.",
     )))  # fmt: skip
-    return Capture(site.url("dummy-text"), sites.render(site, story), "kept", "about dummy text, without the two famous words")
+    return Capture(
+        site.url("dummy-text"), sites.render(site, story), "kept", "about dummy text, without the two famous words"
+    )
 
 
 def _personal() -> list[Capture]:
@@ -211,9 +248,19 @@ def _personal() -> list[Capture]:
     )
     pages = []
     for (kind, text), first in zip(texts.items(), around, strict=True):
-        second = around[(around.index(first) + 2) % len(around)].rsplit(". ", 2)[0].replace("The ", "Our ").replace("we ", "all of us ") + "."
+        second = (
+            around[(around.index(first) + 2) % len(around)]
+            .rsplit(". ", 2)[0]
+            .replace("The ", "Our ")
+            .replace("we ", "all of us ")
+            + "."
+        )
         story = Story(f"Notice {kind}", (("p", first), ("p", text), ("p", second)))
-        pages.append(Capture(site.url(f"notice/{kind}"), sites.render(site, story), "kept", f"personal data: {kind}, to be replaced"))
+        pages.append(
+            Capture(
+                site.url(f"notice/{kind}"), sites.render(site, story), "kept", f"personal data: {kind}, to be replaced"
+            )
+        )
     return pages
 
 
@@ -230,7 +277,9 @@ def _lookalikes() -> Capture:
         "Librarians like such numbers because they outlive the people who assign them. A shelf mark from 1893 still leads "
         "to the same shelf, provided that nobody has been tempted to improve the system in the meantime.",
     )))  # fmt: skip
-    return Capture(site.url("numbers"), sites.render(site, story), "kept", "look-alikes of personal data: nothing to replace")
+    return Capture(
+        site.url("numbers"), sites.render(site, story), "kept", "look-alikes of personal data: nothing to replace"
+    )
 
 
 def _curly_prose() -> Capture:
@@ -245,4 +294,6 @@ def _curly_prose() -> Capture:
         ("p", "Escaping is the part that people forget. If the result is a web page, every value has to be escaped before it is "
          "inserted, and the safest place for that is inside the replacement function, where nobody can skip it by accident."),
     ))  # fmt: skip
-    return Capture(site.url("templates.html"), sites.render(site, story), "kept", "curly brackets, but inside <pre><code>")
+    return Capture(
+        site.url("templates.html"), sites.render(site, story), "kept", "curly brackets, but inside <pre><code>"
+    )

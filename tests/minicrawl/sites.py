@@ -1,5 +1,7 @@
 """How the mini-crawl's web sites look: each has a layout, a charset, and its own header, navigation and footer."""
 
+# ruff: noqa: E501  sentences and markup read better unbroken
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from html import escape
 from tests.minicrawl.grammar import Story
 
 # The MathML presentation of the formulas in prose/en_math.txt; the TeX source travels in the annotation.
-_MATHML = '<mrow><mi>f</mi><mo>(</mo><mi>x</mi><mo>)</mo><mo>=</mo><mfrac><mn>1</mn><mi>n</mi></mfrac></mrow>'
+_MATHML = "<mrow><mi>f</mi><mo>(</mo><mi>x</mi><mo>)</mo><mo>=</mo><mfrac><mn>1</mn><mi>n</mi></mfrac></mrow>"
 
 
 @dataclass(frozen=True)
