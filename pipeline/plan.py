@@ -21,13 +21,13 @@ from pipeline.isolate import KillableWorker, Lost
 from pipeline.ledger import count_words
 from pipeline.prepare import open_worker
 from pipeline.progress import duration, sizes_of
-from pipeline.sketch import bytes_per_document
 from pipeline.stages import read_warc
 from pipeline.units import Unit, cut_units
 
 SAMPLED_UNITS = 12
 PARQUET_RATIO = 0.45  # zstd bytes per character of text, measured on real shards
 Z95 = 1.96
+LOCAL_SHUFFLE_FACTOR = 4  # Beam's local runner keeps shuffled data in memory at about four times its size
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Plan:
     units: int
     bytes: int
     workers: int
-    sketch_bytes: int  # per document
+    shuffle_bytes: int  # per document
 
     @property
     def scale(self) -> float:
@@ -95,11 +95,12 @@ class Plan:
             ("time", f"{duration(self.hours * 3600)} with {self.workers} workers like this machine's cores"),
             (
                 "CPU",
-                f"{sample.cpu_seconds * scale / 3600:,.1f} hours, {1000 * sample.cpu_seconds / max(sample.pages, 1):.1f} s per 1,000 pages",
+                f"{sample.cpu_seconds * scale / 3600:,.1f} hours, "
+                f"{1000 * sample.cpu_seconds / max(sample.pages, 1):.1f} s per 1,000 pages",
             ),
             (
                 "memory",
-                f"{_size(sample.peak_memory)} per worker; deduplication {_size(kept * self.sketch_bytes)} of keys over all its workers",
+                f"{_size(sample.peak_memory)} per worker; deduplication {_size(kept * self.shuffle_bytes)} of keys",
             ),
             ("disk", f"{_size(disk)} of shards, and as much again while the run is under way"),
         ]
@@ -116,7 +117,7 @@ def make_plan(files: Sequence[Input], config: Config, sample_pages: int, workers
         for unit in chosen:
             _measure(unit, config, worker, math.ceil(sample_pages / len(chosen)), sample)
     total = sum(sizes_of(units).values())
-    return Plan(sample, len(files), len(units), total, workers, bytes_per_document(config.deduplicate))
+    return Plan(sample, len(files), len(units), total, workers, _bytes_per_document(config))
 
 
 def _measure(unit: Unit, config: Config, worker: KillableWorker, pages: int, sample: Sample) -> None:
@@ -137,6 +138,12 @@ def _measure(unit: Unit, config: Config, worker: KillableWorker, pages: int, sam
     sample.cpu_seconds += process_time() - reading
     children = psutil.Process().children()
     sample.peak_memory = max([sample.peak_memory, *(child.memory_info().rss for child in children)])
+
+
+def _bytes_per_document(config: Config) -> int:
+    """What crosses the shuffles of deduplication (the formula of deduplicate.py), as Beam's local runner holds it."""
+    line_keys = 8 * 40  # forty lines are much for a page
+    return LOCAL_SHUFFLE_FACTOR * (2 * 66 + 8 * config.deduplicate.bands + line_keys)
 
 
 def _other(item: object) -> bool:
