@@ -17,6 +17,7 @@ _TAGS = (
     "|meta|link|h2|h3|center|form|img|frameset"  # and what pages of the nineties begin with
 )
 _FIRST_TAG = re.compile(rb"[\t\n\x0c\r ]*<(?:(?:%b)[\t\n\x0c\r />]|!--)" % _TAGS.encode(), re.IGNORECASE)
+_CLEARLY_HTML = re.compile(rb"\s*<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE)
 _XHTML = re.compile(
     rb"\s*+<\?xml[^>]*>(?>\s|<!--.*?-->|<!DOCTYPE[^>]*>|<\?[^>]*>)*+<html[\s>]", re.IGNORECASE | re.DOTALL
 )
@@ -34,6 +35,8 @@ def is_html(identified: str, declared: str, body: bytes) -> bool:
         return identified in HTML_TYPES or (declared in HTML_TYPES and looks_like_html(body))
     if declared in HTML_TYPES:
         return not body.startswith(_BINARY)
+    if declared == "text/plain":  # four of 8,202 university pages of 1996; Common Crawl's detector takes them too
+        return bool(_CLEARLY_HTML.match(_head(body)))
     if declared in _XML_TYPES:
         return bool(_XHTML.match(_head(body)))
     return (declared in _UNKNOWN_TYPES or "/" not in declared) and looks_like_html(body)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -32,6 +33,8 @@ _BUSY = {408, 429, 500, 502, 503, 504}
 _BUSY_AT = {"data.commoncrawl.org": {403}}  # Common Crawl's front answers 403 to clients that ask too fast
 _COMMON_CRAWL = "s3://commoncrawl/"
 
+_CLIENTS = ("aiohttp", "botocore", "aiobotocore", "gcsfs", "google")  # whose errors are about the file, not about us
+
 _T = TypeVar("_T")
 
 
@@ -43,6 +46,10 @@ def is_remote(path: str) -> bool:
     return "://" in path and not path.startswith("file://")
 
 
+def _is_web(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
 def join(base: str, *names: str) -> str:
     if is_remote(base):
         return "/".join([base.rstrip("/"), *(name.strip("/") for name in names)])
@@ -50,11 +57,16 @@ def join(base: str, *names: str) -> str:
 
 
 def exists(path: str) -> bool:
-    with _explained(path, "look up"):
-        if is_remote(path):
-            fs, inner = _remote(path)
-            return bool(_retry(path, lambda: fs.exists(inner)))
-        return os.path.exists(_local(path))
+    with _explained(path, "find"):
+        if not is_remote(path):
+            return os.path.exists(_local(path))
+        fs, inner = _remote(path)
+        try:  # fs.exists() of web servers takes "busy" for "no"
+            return bool(_retry(path, lambda: fs.info(inner)))
+        except Exception as error:
+            if _is_missing(error):
+                return False
+            raise
 
 
 def size(path: str) -> int:
@@ -98,7 +110,10 @@ def glob_files(pattern: str) -> list[str]:
 
 
 def is_folder(path: str) -> bool:
-    with _explained(path, "look up"):
+    """Web servers have none: they could only be asked by fetching the whole file to look for links in it."""
+    if _is_web(path):
+        return False
+    with _explained(path, "find"):
         if is_remote(path):
             fs, inner = _remote(path)
             return bool(_retry(path, lambda: fs.isdir(inner)))
@@ -198,6 +213,7 @@ class _RemoteFile(io.RawIOBase):
         self._end = min(length, end) if end is not None else length
         self._position = 0
         self._block, self._block_start = b"", 0
+        self._options = {"headers": {"Accept-Encoding": "identity"}} if _is_web(path) else {}
 
     def readable(self) -> bool:
         return True
@@ -228,7 +244,7 @@ class _RemoteFile(io.RawIOBase):
         # Behind `end` (a record that begins inside and ends outside) ever smaller steps would be many requests.
         stop = min(start + BLOCK, self._end if start < self._end else self._length)
         with _explained(self._path, "read"):
-            block = _retry(self._path, lambda: self._fs.cat_file(self._inner, start=start, end=stop))
+            block = _retry(self._path, lambda: self._fs.cat_file(self._inner, start=start, end=stop, **self._options))
         if len(block) == self._length > stop - start:  # the server ignores ranges and sends the whole file
             if self._length > 8 * BLOCK:
                 raise StorageError(
@@ -244,41 +260,67 @@ class _RemoteFile(io.RawIOBase):
 
 def _retry(path: str, attempt: Callable[[], _T]) -> _T:
     pause = FIRST_PAUSE
-    for _ in range(TRIES - 1):
+    for tried in count(1):
         try:
             return attempt()
         except Exception as error:
-            if not _is_transient(path, error):
+            if tried >= _tries(path, error):
                 raise
             time.sleep(max(pause * random.uniform(0.5, 1.5), _asked_pause(error)))
             pause = min(2 * pause, LONGEST_PAUSE)
-    return attempt()
+    raise AssertionError("count() ends")
 
 
-def _is_transient(path: str, error: BaseException) -> bool:
+def _tries(path: str, error: BaseException) -> int:
+    """How often to ask in all when this happens."""
     import aiohttp
 
-    status = getattr(error, "status", None) or getattr(error, "code", None)
-    if isinstance(status, int) and status >= 400:
-        return status in _BUSY or status in _BUSY_AT.get(path.split("/")[2], ())
+    error = _root(error)
+    status = _status(error)
+    if status:
+        return TRIES if status in _BUSY or status in _BUSY_AT.get(path.split("/")[2], ()) else 1
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return True
+        return min(TRIES, 4)  # mostly a misspelt name
     lines_break = (ConnectionError, TimeoutError, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
-    return isinstance(error, lines_break) or getattr(error, "errno", None) == errno.EBUSY  # s3fs: SlowDown
+    return (
+        TRIES if isinstance(error, lines_break) or getattr(error, "errno", None) == errno.EBUSY else 1
+    )  # S3: SlowDown
+
+
+def _root(error: BaseException) -> BaseException:
+    """fsspec says "not found" of a web server's every failure; what really happened is its cause."""
+    while isinstance(error, FileNotFoundError) and error.__cause__:
+        error = error.__cause__
+    return error
+
+
+def _status(error: BaseException) -> int | None:
+    """The server's answer, as the clients of http (status) and gs (code) carry it."""
+    status = error.status if hasattr(error, "status") else getattr(error, "code", None)
+    return status if isinstance(status, int) and status >= 400 else None
+
+
+def _is_missing(error: BaseException) -> bool:
+    error = _root(error)
+    return isinstance(error, FileNotFoundError) or _status(error) in (404, 410)
 
 
 def _asked_pause(error: BaseException) -> float:
     """Seconds of a Retry-After header, within reason."""
-    headers = getattr(error, "headers", None) or {}
+    headers = getattr(_root(error), "headers", None) or {}
     asked = headers.get("Retry-After", "")
     return min(float(asked), 2 * LONGEST_PAUSE) if asked.isdigit() else 0.0
 
 
 def _remote(path: str) -> tuple[Any, str]:
     protocol = path.split("://", 1)[0]
-    anonymous = path.startswith(_COMMON_CRAWL) and not _aws_credentials()
+    options: dict[str, Any] = {"use_listings_cache": False}  # others write what we look for
+    if _is_web(path):  # the bytes as they lie there, through the proxies of the environment
+        options["client_kwargs"] = {"auto_decompress": False, "trust_env": True}
+    if path.startswith(_COMMON_CRAWL) and not _aws_credentials():
+        options["anon"] = True
     try:
-        fs, inner = fsspec.core.url_to_fs(path, **({"anon": True} if anonymous else {}))
+        fs, inner = fsspec.core.url_to_fs(path, **options)
     except (ImportError, ValueError) as error:
         raise StorageError(f"{path}: cannot open {protocol}:// ({error})") from error
     return fs, inner
@@ -309,27 +351,34 @@ def _raise(error: OSError) -> None:
 def _explained(path: str, verb: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        raise StorageError(f"{_culprit(path, error)}: no such file or folder; check the spelling") from error
-    except PermissionError as error:
-        hint = "use https://data.commoncrawl.org/ or set AWS credentials" if path.startswith(_COMMON_CRAWL) else ""
-        hint = hint or "check its owner and mode"
-        raise StorageError(f"{_culprit(path, error)}: no permission to {verb} it; {hint}") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(_existing_parent(path)).free >> 20
-            raise StorageError(f"{path}: the disk is full ({free} MiB free); free some space and run again") from error
-        raise StorageError(f"{_culprit(path, error)}: cannot {verb} it ({error.strerror or error})") from error
+    except StorageError:
+        raise
     except Exception as error:
-        status = getattr(error, "status", None)
-        if status is None:
+        root = _root(error)
+        if not isinstance(root, OSError) and not type(root).__module__.startswith(_CLIENTS):
             raise
-        raise StorageError(f"{path}: cannot {verb} it (the server answered {status})") from error
+        where = _culprit(path, root)
+        raise StorageError(f"{where}: {_explanation(path, verb, root)}") from error
 
 
-def _culprit(path: str, error: OSError) -> str:
+def _explanation(path: str, verb: str, error: BaseException) -> str:
+    status = _status(error)
+    if _is_missing(error):
+        return "no such file or folder; check the spelling"
+    if isinstance(error, PermissionError):
+        if path.startswith(_COMMON_CRAWL):
+            return "no permission; use https://data.commoncrawl.org/ instead, or set AWS credentials"
+        return f"no permission to {verb} it; check its owner and mode"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(_existing_parent(path)).free >> 20
+        return f"the disk is full ({free} MiB free); free some space and run again"
+    why = f"the server answered {status}" if status else getattr(error, "strerror", None) or str(error)
+    return f"cannot {verb} it ({' '.join(why.split()) or type(error).__name__})"
+
+
+def _culprit(path: str, error: BaseException) -> str:
     """The file that the user knows: not our temporary one beside it, but another one that failed while we wrote."""
-    named = str(error.filename or path)
+    named = str(getattr(error, "filename", None) or path)
     return path if os.path.dirname(named) == os.path.dirname(_local(path)) else named
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 
 class Web:
-    """What the server does and did. `failures` are the answers to come before the next good one, for GET requests."""
+    """What the server does and did. `failures` are its answers to the next requests, whatever these ask for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, body: bool) -> None:
             web.requests[self.command] += 1
-            failure = web.failures.pop(0) if body and web.failures else None
+            failure = web.failures.pop(0) if web.failures else None
             if failure == "reset":
                 self.connection.close()
                 return

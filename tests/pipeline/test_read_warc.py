@@ -119,7 +119,8 @@ def test_a_body_cut_in_its_encoding_gives_what_is_there(tmp_path: Path) -> None:
         ("", "", b"<rss><channel>", False),
         ("", "", b"<abbr>x", False),  # <a is a tag to look for, <abbr is not
         ("", "application/json", b"<html>", False),
-        ("", "text/plain", b"<html>", False),
+        ("", "text/plain", b"<HTML>\n<title>", True),
+        ("", "text/plain", b"<p>how to write <html>", False),
     ],
 )  # fmt: skip
 def test_what_is_a_web_page(tmp_path: Path, identified: str, declared: str, body: bytes, is_page: bool) -> None:

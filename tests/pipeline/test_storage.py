@@ -122,6 +122,8 @@ def test_a_web_server_is_read_by_ranges(web: Web) -> None:
     url = f"{web.url}/file.bin"
     assert storage.exists(url)
     assert not storage.exists(f"{web.url}/missing")
+    assert not storage.is_folder(url)
+    assert web.sent == 0  # nothing was fetched to find that out
     assert storage.size(url) == len(CONTENT)
     web.sent = 0
     with storage.open_binary(url, 200_000, 200_100) as file:
@@ -145,6 +147,16 @@ def test_a_busy_server_is_asked_again(web: Web, failure: int | str) -> None:
         assert file.read() == CONTENT[60_000:]
 
 
+@pytest.mark.parametrize("failure", [503, "reset"])
+def test_a_busy_server_is_not_taken_for_a_missing_file(web: Web, failure: int | str) -> None:
+    for ask in (storage.size, storage.exists, storage.read_bytes):
+        web.failures = [failure] * 3
+        assert ask(f"{web.url}/file.bin") in (len(CONTENT), True, CONTENT)
+    web.failures = [failure] * 100
+    with pytest.raises(StorageError, match=r"file\.bin: cannot find it \("):
+        storage.exists(f"{web.url}/file.bin")
+
+
 def test_a_server_that_stays_busy_is_given_up(web: Web) -> None:
     with storage.open_binary(f"{web.url}/file.bin") as file:
         web.failures = [503] * 100
@@ -154,6 +166,11 @@ def test_a_server_that_stays_busy_is_given_up(web: Web) -> None:
         assert web.requests["GET"] == storage.TRIES
 
 
+def test_a_server_that_does_not_exist_is_said_so(web: Web) -> None:
+    with pytest.raises(StorageError, match=r"http://nowhere\.invalid/x: cannot read it \("):
+        storage.size("http://nowhere.invalid/x")
+
+
 def test_a_refusal_is_not_repeated(web: Web) -> None:
     with storage.open_binary(f"{web.url}/file.bin") as file:
         web.failures = [403] * 100
@@ -161,6 +178,7 @@ def test_a_refusal_is_not_repeated(web: Web) -> None:
         with pytest.raises(StorageError, match="403"):
             file.read()
         assert web.requests["GET"] == 1
+    web.failures.clear()
     with pytest.raises(StorageError, match="no such file"):
         storage.size(f"{web.url}/missing")
 
@@ -203,6 +221,21 @@ def test_an_object_store(bucket: str) -> None:
     storage.remove(path)
     storage.remove(path)
     assert storage.list_files(bucket) == []
+
+
+def test_an_object_store_that_is_away_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(storage, "TRIES", 2)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(StorageError, match=r"s3://crawl/x: cannot read it \(.*127\.0\.0\.1:9"):
+        storage.size("s3://crawl/x")
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_common_crawls_bucket_is_read_anonymously_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
