@@ -12,7 +12,8 @@ the shuffles together, a document, with the defaults:
     2 x 66 bytes URL and text, 160 band keys, 8 a line for paragraphs           about 0.6 kB
     a document with near duplicates: 200 bytes times the partitions its shared bands fall into, 0.2-4 kB more
 
-Beam's local runner keeps everything that crosses a shuffle in memory, at about four times its size.
+Beam's local runner keeps everything that crosses a shuffle in memory, at about four times its size. Measured there
+with 30 lines a document and 22% near duplicates: 25,000 documents 2.4 s of CPU and 0.36 GB, 200,000 13 s and 0.69 GB.
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ def lines(unit: Unit, settings: Settings, surviving: Array) -> Lines:
     chosen = np.flatnonzero(surviving)
     text_key = np.frombuffer(b"".join(keys[i] for i in chosen), "<u8")
     word_count = np.frombuffer(b"".join(words[i] for i in chosen), "<u2").astype(np.int64)
-    domains = [xxh3_64_intdigest((name or "").encode()) for name in table["registered_domain"].to_pylist()]
+    # A document without a domain is a site of its own.
+    names = [name or f"{unit.index}/{number}" for number, name in enumerate(table["registered_domain"].to_pylist())]
+    domains = [xxh3_64_intdigest(name.encode()) for name in names]
     domain = np.array(domains, np.uint64)[row]
     long = (word_count >= settings.paragraph_words) & (text_key != 0)
     short = np.where(text_key == 0, np.uint64(0), mixed(text_key, domain))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,7 @@ def _preferences(table: pa.Table, sources: Sequence[str]) -> Array:
 
 def _preference(host: str, domain: str, file: str, sources: Sequence[str]) -> int:
     for place, source in enumerate(sources):
-        if host == source or domain == source or host.endswith(f".{source}") or file.startswith(source):
+        named = host == source or domain == source or host.endswith(f".{source}")
+        if named or file.startswith(source) or PurePosixPath(file).name.startswith(source):
             return place
     return len(sources)

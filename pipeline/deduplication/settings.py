@@ -32,7 +32,7 @@ class Settings(Base):
 
     keep: Keep = Keep.BEST
     # Before anything else, copies from the first entry that fits win: a host, a registered domain (its subdomains
-    # included), or the beginning of an input file's name.
+    # included), or the beginning of an input file's path or name.
     prefer_source: tuple[str, ...] = ()
     # Folders of former runs' stored sketches (OUT/sketches): what they have is dropped here.
     former_sketches: tuple[str, ...] = ()
