@@ -7,7 +7,7 @@ enough. Bytes are the yardstick: cost and yield per compressed byte of the sampl
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
 
@@ -124,7 +124,7 @@ def _measure(unit: Unit, config: Config, worker: KillableWorker, pages: int, sam
     """Adds the unit's first `pages` pages to the sample."""
     start, reading = perf_counter(), process_time()
     end = unit.start
-    for number, item in enumerate(item for item in read_warc.read_unit(unit, config.read_warc) if not _other(item)):
+    for number, item in enumerate(_fated(unit, config)):
         if number == pages:  # the first page beyond the sample says how many bytes the sample took
             end = _offset(item)
             break
@@ -146,8 +146,10 @@ def _bytes_per_document(config: Config) -> int:
     return LOCAL_SHUFFLE_FACTOR * (2 * 66 + 8 * config.deduplicate.bands + line_keys)
 
 
-def _other(item: object) -> bool:
-    return isinstance(item, read_warc.OtherRecord)
+def _fated(unit: Unit, config: Config) -> Iterator[Page | Dropped]:
+    for item in read_warc.read_unit(unit, config.read_warc):
+        if not isinstance(item, read_warc.OtherRecord):
+            yield item
 
 
 def _offset(item: Page | Dropped) -> int:
