@@ -19,6 +19,7 @@ from warcio.statusandheaders import StatusAndHeaders, StatusAndHeadersParser
 
 HEADER_BYTES = 1 << 16  # browsers and servers refuse far smaller ones (8-256 KiB)
 _MAX_CODINGS = 4  # a body gzipped more often than that is an attack
+_MAX_MEMBERS = 100  # of one gzip body; each costs a copy of what follows it
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]{0,256})?\r?\n")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
@@ -119,7 +120,7 @@ def _is_text(body: bytes) -> bool:
 def _inflate(window_bits: int, body: bytes, cap: int) -> bytes:
     pieces: list[bytes] = []
     total = 0
-    while body and total <= cap:  # a body may be several gzip members
+    for _ in range(_MAX_MEMBERS):
         inflater = zlib.decompressobj(window_bits)
         try:
             piece = inflater.decompress(body, cap + 1 - total)
@@ -130,7 +131,7 @@ def _inflate(window_bits: int, body: bytes, cap: int) -> bytes:
         pieces.append(piece)
         total += len(piece)
         body = inflater.unused_data
-        if body[:2] != b"\x1f\x8b":
+        if total > cap or body[:2] != b"\x1f\x8b":
             break
     return _capped(b"".join(pieces), cap)
 

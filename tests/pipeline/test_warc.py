@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
+from pipeline import storage
 from pipeline.documents import Dropped, Kind, Page
 from pipeline.inputs import Input
 from pipeline.stages.read_warc import OtherRecord, Settings, read_record, read_unit
 from pipeline.units import Unit, cut_units
+from tests.pipeline.servers import serve
 from tests.pipeline.warcs import DATE, Found, fate, html, read, record, site, whole_gzip, write, zstd_frames
 
 # --- whole files -----------------------------------------------------------------------------------------------------
@@ -136,6 +138,20 @@ def test_every_cut_of_a_damaged_file_gives_the_same_records_and_damage(tmp_path:
         ):
             assert offset in kept
         offset += len(part)
+
+
+def test_cuts_over_a_web_server_that_is_busy_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "FIRST_PAUSE", 0.001)
+    path = write(tmp_path / "x.warc.gz", site(30))
+    with serve(tmp_path) as web:
+        entry = Input("crawl/x.warc.gz", f"{web.url}/x.warc.gz", Path(path).stat().st_size)
+        units = cut_units([entry], 5000)
+        assert len(units) > 3
+        web.failures = [503, "reset", 503]
+        assert [found for unit in units for found in read_unit(unit, Settings())] == read(path)
+        assert not web.failures
+        page = next(found for found in read(path) if isinstance(found, Page))
+        assert read_record(entry.path, page.warc_offset, name=entry.name) == page
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------
