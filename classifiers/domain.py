@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 
 from classifiers.artefacts import Artefact, default_folder, load_artefact
-from classifiers.fasttext_model import FastTextModel
 from classifiers.features import FEATURE_VERSION, kind_line, topic_line
+from classifiers.linear import LinearModel
 from classifiers.logistic import Array, with_temperature
 
 NAME = "domain"
@@ -45,7 +45,12 @@ class DomainModel:
         self.kinds = (*manifest.labels["kind"], UNKNOWN)
         self._threshold = manifest.threshold
         self._exponent = {head: float(manifest.calibration[head]["exponent"]) for head in HEADS}
-        self._models = {head: FastTextModel(artefact.path(f"{head}.ftz"), manifest.labels[head]) for head in HEADS}
+        self._models = {
+            head: LinearModel.load(
+                artefact.path(f"{head}.words.txt"), artefact.path(f"{head}.weights.npy"), manifest.labels[head]
+            )
+            for head in HEADS
+        }
 
     def tag(self, items: Sequence[Item]) -> list[tuple[str, float]]:
         """Topic of each (url, title, text)."""

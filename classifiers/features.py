@@ -42,11 +42,14 @@ def style_line(text: str) -> str:
     return " ".join(_DIGIT.sub("0", token) for token in _TOKEN.findall(_head(text).lower()))
 
 
+PREFIX = 5  # letters of a word that count for the topic: a stemmer for every alphabet, "elections" meets "electoral"
+
+
 def topic_line(title: str, text: str) -> str:
-    """Words that can carry a topic, the title's twice: no digits, marks or function words."""
+    """Beginnings of the words that can carry a topic, the title's twice: no digits, marks or function words."""
     body = _WORD.findall(_head(text).lower())
     head = _WORD.findall(unicodedata.normalize("NFKC", title[:300]).lower())
-    return " ".join(word for word in (*head, *head, *body) if word not in FUNCTION_WORDS)
+    return " ".join(word[:PREFIX] for word in (*head, *head, *body) if word not in FUNCTION_WORDS)
 
 
 def kind_line(title: str, text: str) -> str:

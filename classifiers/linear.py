@@ -1,0 +1,123 @@
+"""A linear several-class text model: tf-idf of words into a softmax, kept as a word list and one table of half floats.
+
+Used where labels are few: on about two thousand hand-labelled pages in a dozen languages fastText reached a macro-F1
+of .35 on unseen domains and this .59 (the README says how it was measured). Training needs scipy, scoring only NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.logistic import Array
+
+VOCABULARY = 30_000
+MIN_ROWS = 2  # rows that a word must occur in
+RIDGE = 0.05  # penalty per row on the squared weights; 1 / (2 * 20) of scikit-learn's C = 20, doubled
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training row."""
+
+    label: str
+    line: str
+    weight: float = 1.0
+
+
+class LinearModel:
+    """`probabilities` answers rows in the order of `labels`."""
+
+    def __init__(self, words: Sequence[str], table: NDArray[np.float64], labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+        self._place = {word: number for number, word in enumerate(words)}
+        self._words = tuple(words)
+        self._idf, self._weights, self._bias = table[:-1, 0], table[:-1, 1:], table[-1, 1:]
+
+    @classmethod
+    def load(cls, words: Path, table: Path, labels: Sequence[str]) -> LinearModel:
+        stored = np.load(table, allow_pickle=False).astype(np.float64)
+        return cls(words.read_text(encoding="utf-8").split("\n")[:-1], stored, labels)
+
+    def save(self, words: Path, table: Path) -> None:
+        stored = np.zeros((len(self._words) + 1, len(self.labels) + 1), dtype=np.float16)
+        stored[:-1, 0], stored[:-1, 1:], stored[-1, 1:] = self._idf, self._weights, self._bias
+        words.write_text("".join(f"{word}\n" for word in self._words), encoding="utf-8")
+        np.save(table, stored, allow_pickle=False)
+
+    def probabilities(self, lines: Sequence[str]) -> Array:
+        logits = np.array([self._logits(line) for line in lines]).reshape(len(lines), len(self.labels))
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    def _logits(self, line: str) -> Array:
+        places, values = tf_idf(line, self._place, self._idf)
+        # A sum in a fixed order, not a matrix product: the same last digit on every machine.
+        return np.asarray(self._bias + (self._weights[places] * values[:, None]).sum(axis=0), dtype=np.float64)
+
+    def reasons(self, line: str, label: str, count: int = 10) -> list[tuple[str, float]]:
+        """The words that speak most for `label` in this line, with their part of its score."""
+        places, values = tf_idf(line, self._place, self._idf)
+        parts = self._weights[places, self.labels.index(label)] * values
+        order = np.argsort(-parts, kind="stable")[:count]
+        return [(self._words[places[i]], round(float(parts[i]), 3)) for i in order]
+
+
+def tf_idf(line: str, place: dict[str, int], idf: Array) -> tuple[NDArray[np.intp], Array]:
+    """(places of the known words, their values): (1 + log count) * idf, scaled to length 1."""
+    counts = Counter(line.split())
+    known = sorted((place[word], count) for word, count in counts.items() if word in place)
+    places = np.array([p for p, _ in known], dtype=np.intp)
+    values = np.array([1 + math.log(count) for _, count in known]) * idf[places]
+    return places, values / max(math.sqrt(float((values * values).sum())), 1e-12)
+
+
+def train_linear(rows: Sequence[Row], labels: Sequence[str]) -> LinearModel:
+    """Fit on rows of which every class weighs the same; deterministic, to half-float precision."""
+    from scipy.optimize import minimize
+    from scipy.sparse import csr_matrix
+
+    frequency = Counter(word for row in rows for word in set(row.line.split()))
+    common = sorted((word for word, count in frequency.items() if count >= MIN_ROWS), key=lambda w: (-frequency[w], w))
+    words = sorted(common[:VOCABULARY])
+    place = {word: number for number, word in enumerate(words)}
+    # Rounded as it will be stored, so that training and scoring see the same numbers.
+    idf = np.array([math.log((1 + len(rows)) / (1 + frequency[word])) + 1 for word in words])
+    idf = idf.astype(np.float16).astype(np.float64)
+    pairs = [tf_idf(row.line, place, idf) for row in rows]
+    starts = np.cumsum([0, *(len(places) for places, _ in pairs)])
+    features = csr_matrix(
+        (np.concatenate([v for _, v in pairs]), np.concatenate([p for p, _ in pairs]), starts), (len(rows), len(words))
+    )
+    truth = np.zeros((len(rows), len(labels)))
+    truth[np.arange(len(rows)), [labels.index(row.label) for row in rows]] = 1
+    weight = np.array([row.weight for row in rows])
+    mass = truth.T @ weight
+    present = int((mass > 0).sum())
+    weight = weight * (truth @ (weight.sum() / np.maximum(mass, 1e-12) / present))
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        table = flat.reshape(len(words) + 1, len(labels))
+        logits = features @ table[:-1] + table[-1]
+        logits = np.where(mass > 0, logits, -1e9)
+        logits -= logits.max(axis=1, keepdims=True)
+        powers = np.exp(logits)
+        total = powers.sum(axis=1, keepdims=True)
+        value = float((weight * (np.log(total[:, 0]) - (logits * truth).sum(axis=1))).sum())
+        error = (powers / total - truth) * weight[:, None]
+        gradient = np.vstack([features.T @ error + RIDGE * table[:-1], error.sum(axis=0)])
+        return value + RIDGE / 2 * float((table[:-1] ** 2).sum()), gradient.ravel()
+
+    start = np.zeros((len(words) + 1) * len(labels))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8}).x
+    weights = found.reshape(len(words) + 1, len(labels))
+    weights[-1, mass == 0] = -30.0  # a label without a row is never the answer
+    return LinearModel(
+        words, np.hstack([np.append(idf, 0.0)[:, None], weights]).astype(np.float16).astype(float), labels
+    )

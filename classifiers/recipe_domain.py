@@ -1,0 +1,167 @@
+"""The shipped domain model's recipe: pages that were read, and weak witnesses for the rest.
+
+Rows, in falling weight: pages labelled by reading (`read_labels.csv`: id, topic, kind); words that speak for a topic
+(`topic_words.txt`); Wikipedia articles by their categories; web sites by the categories of three public tables; unread
+pages by witnesses that the read pages vouch for. Everything is split by registered domain; test domains are read pages
+only, and no weak label of them is used either.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from classifiers import shared_data
+from classifiers.corpus import TextRow
+from classifiers.domain import HEADS, KINDS, TOPICS
+from classifiers.features import topic_line
+from classifiers.linear import Row
+from classifiers.sampling import Split, at_most_per_domain, sample_order, split_of
+from classifiers.urls import host_of, registered_domain_of
+from classifiers.weak_labels import Trust, decide, measure_trust, read_ut1, votes_on
+from classifiers.wikitext import categories
+
+LABELS = {"topic": TOPICS, "kind": KINDS}
+READ_LABELS = Path(__file__).parent / "read_labels.csv"
+TOPIC_WORDS = Path(__file__).parent / "topic_words.txt"
+WEAK_PER_DOMAIN = 10
+WEIGHT = {"read": 1.0, "words": 1.0, "wikipedia": 0.5, "table": 0.3, "weak": 0.3}
+WORD_ROWS = 6  # short rows into which a topic's words are dealt
+TABLE_CHARACTERS = 4_000  # of a web site's text
+
+_TABLES = (
+    ("website_classification.csv.gz", "website_url", "cleaned_website_text", "Category"),
+    ("website_classification_ruthvik.csv.gz", "website_url", "cleaned_website_text", "Category"),
+    ("yeshapan_websites_dataset.csv.gz", "url", "text", "category"),
+)
+_TABLE_TOPICS = {
+    "Travel": "travel_and_tourism", "Streaming Services": "entertainment", "Sports": "sports_and_fitness",
+    "Photography": "art_and_design", "Social Networking and Messaging": "social_life",
+    "Law and Government": "crime_and_law", "travel": "travel_and_tourism", "education": "education_and_jobs",
+    "technology": "software", "food": "food_and_dining", "medical": "health", "sports": "sports_and_fitness",
+    "entertainment": "entertainment",
+}  # fmt: skip
+_CATEGORY_TOPICS = {
+    "sports_and_fitness": r"football|sport|athlet|olympic|league|players",
+    "politics": r"politic|government|president|minister|election",
+    "health": r"disease|medic|health|anatomy",
+    "religion": r"religio|christian|islam|church|bible|jewish|hindu|buddh",
+    "science_and_math": r"mathemat|physic|chemi|biolog|astronom|species|plants|animals|geolog|scien",
+    "history_and_geography": r"history|empire|countries|cities|battles|wars|rivers|islands|populated|geograph|monarch",
+    "literature": r"novel|writers|poet|literature|books",
+    "entertainment": r"film|album|songs|music|television|actors|singers",
+    "software": r"software|computing|internet",
+    "software_development": r"programming",
+    "finance_and_business": r"econom|business|companies|banks|currency|tax",
+    "transportation": r"aircraft|ships|railway|vehicles|automobile|airports",
+    "art_and_design": r"painters|\barts?\b|architect|sculpt|design",
+    "crime_and_law": r"\blaw\b|crime|murder",
+    "games": r"games|chess",
+    "food_and_dining": r"food|cuisine|drink|beverage",
+    "education_and_jobs": r"universit|school|education",
+    "industrial": r"engineering|industry|manufactur|mining",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DomainData:
+    """Everything that trains and tests both heads."""
+
+    train: dict[str, list[Row]]  # head -> rows that are not read pages
+    read: list[TextRow]  # pages that were read and are not on a test domain
+    test: list[TextRow]
+    labels: Mapping[str, Mapping[str, str]]  # id -> head -> label, by reading
+    trust: Mapping[tuple[str, str], Trust] = field(default_factory=dict)
+    conflicts: Mapping[str, int] = field(default_factory=dict)  # head -> unread pages left out
+    counts: Mapping[str, int] = field(default_factory=dict)  # source of rows -> rows
+
+
+def read_labels(path: Path = READ_LABELS) -> dict[str, dict[str, str]]:
+    """id -> head -> label; a head is missing where the reader found that none fits."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = {row["id"]: {head: row[head] for head in LABELS if row[head]} for row in csv.DictReader(file)}
+    for identity, labels in rows.items():
+        for head, label in labels.items():
+            if label not in LABELS[head]:
+                raise ValueError(
+                    f"{path}: {identity} has the {head} {label!r}, which is none of {', '.join(LABELS[head])}"
+                )
+    return rows
+
+
+def domain_data(data: Path, work: Path) -> DomainData:
+    """Rows from the folder of real pages."""
+    labels = read_labels()
+    pages = sample_order(row for row in shared_data.pages(data, work) if len(row.text) >= 200)
+    read = [row for row in pages if row.id in labels]
+    test = [row for row in read if split_of(row.registered_domain) == Split.TEST]
+    known = [row for row in read if split_of(row.registered_domain) != Split.TEST]
+    ut1 = read_ut1(data / "lists" / "ut1.tar.gz")
+    trust = measure_trust(known, labels, ut1)
+    unread = (r for r in pages if r.id not in labels and split_of(r.registered_domain) != Split.TEST)
+    weak, conflicts = _weak_rows(list(at_most_per_domain(unread, WEAK_PER_DOMAIN)), ut1, trust)
+    topic_rows = {"words": list(word_rows()), "wikipedia": list(_article_rows(data)), "table": list(_table_rows(data))}
+    counts = {"read": len(known), "test": len(test)} | {name: len(rows) for name, rows in topic_rows.items()}
+    counts |= {f"weak {head}": len(rows) for head, rows in weak.items()}
+    train = {"topic": [row for rows in topic_rows.values() for row in rows] + weak["topic"], "kind": weak["kind"]}
+    return DomainData(train, known, test, labels, trust, conflicts, counts)
+
+
+def read_rows(pages: Sequence[TextRow], labels: Mapping[str, Mapping[str, str]], head: str) -> list[Row]:
+    """Training rows of pages that were read, where the reader gave a label for this head."""
+    line = HEADS[head]
+    found = ((page, labels[page.id].get(head)) for page in pages)
+    return [Row(label, line(page.title, page.text), WEIGHT["read"]) for page, label in found if label]
+
+
+def _weak_rows(
+    pages: Sequence[TextRow], ut1: Mapping[str, tuple[str, ...]], trust: Mapping[tuple[str, str], Trust]
+) -> tuple[dict[str, list[Row]], dict[str, int]]:
+    rows: dict[str, list[Row]] = {head: [] for head in HEADS}
+    conflicts: Counter[str] = Counter()
+    for page in pages:
+        decided, undecided = decide(votes_on(page, ut1), trust)
+        conflicts.update(undecided)
+        for head, label in decided.items():
+            rows[head].append(Row(label, HEADS[head](page.title, page.text), WEIGHT["weak"]))
+    return rows, dict(conflicts)
+
+
+def word_rows(path: Path = TOPIC_WORDS) -> Iterator[Row]:
+    """Each topic's words dealt into a few short rows, so that every word meets some of its companions."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        topic, _, text = line.partition(":")
+        words = text.split()
+        for number in range(WORD_ROWS):
+            yield Row(topic, topic_line("", " ".join(words[number::WORD_ROWS])), WEIGHT["words"])
+
+
+def _article_rows(data: Path) -> Iterator[Row]:
+    for article, wikitext in shared_data.articles(data, ("en",)):
+        votes = Counter(
+            topic
+            for category in categories(wikitext)
+            for topic, pattern in _CATEGORY_TOPICS.items()
+            if re.search(pattern, category.lower())
+        )
+        ranked = votes.most_common(2)
+        if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]):
+            yield Row(ranked[0][0], topic_line(article.title, article.text[:8_000]), WEIGHT["wikipedia"])
+
+
+def _table_rows(data: Path) -> Iterator[Row]:
+    csv.field_size_limit(2**24)  # a site's whole text is one field
+    for name, url, text, category in _TABLES:
+        with gzip.open(data / "topics" / name, "rt", encoding="utf-8-sig", newline="") as file:
+            for row in csv.DictReader(file):
+                topic = _TABLE_TOPICS.get(row[category] or "")
+                on_test = split_of(registered_domain_of(host_of(row[url]))) == Split.TEST
+                if topic and row[text] and not on_test:
+                    yield Row(topic, topic_line("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])

@@ -1,0 +1,150 @@
+"""Labels for pages that nobody read, from several weak witnesses, and what happens where they disagree.
+
+Each witness votes for a topic or a kind from something other than the text: the collection a page is from, the lists of
+hosts by category (UT1), words in the path of its URL. A witness is trusted as far as it agrees with the pages that were
+read; where witnesses disagree and trust does not decide, the page is left out. None of this evidence is an input of the
+model: it sees title and text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tarfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from classifiers.corpus import TextRow
+from classifiers.urls import host_of, registered_domain_of
+
+MIN_AGREEMENTS = 5  # read pages on which a witness must have been checked before it counts
+MIN_PRECISION = 0.6
+MARGIN = 0.7  # log-odds by which the best label must lead the second
+
+_BY_COLLECTION = {
+    "webkb": {"topic": "education_and_jobs", "kind": "academic"},
+    "recipe-scrapers": {"topic": "food_and_dining", "kind": "recipe"},
+    "daniel-waddle": {"kind": "news"},
+    "newspaper-family": {"kind": "news"},
+    "webstruct": {"kind": "organisation"},
+    "wikipedia-html": {"kind": "encyclopedia"},
+}
+_BY_UT1 = {
+    "sports": {"topic": "sports_and_fitness"},
+    "games": {"topic": "games"},
+    "financial": {"topic": "finance_and_business"},
+    "bank": {"topic": "finance_and_business", "kind": "organisation"},
+    "cooking": {"topic": "food_and_dining"},
+    "celebrity": {"topic": "entertainment"},
+    "audio-video": {"topic": "entertainment"},
+    "manga": {"topic": "entertainment"},
+    "jobsearch": {"topic": "education_and_jobs"},
+    "associations_religieuses": {"topic": "religion"},
+    "mixed_adult": {"topic": "adult"},
+    "lingerie": {"topic": "fashion_and_beauty"},
+    "press": {"kind": "news"},
+    "shopping": {"kind": "shop"},
+    "blog": {"kind": "blog"},
+    "forums": {"kind": "forum"},
+}
+_PATH_WORDS = {
+    "sport sports fussball deportes futbol sporty": {"topic": "sports_and_fitness"},
+    "health gesundheit salud sante zdrowie": {"topic": "health"},
+    "politics politik politica politique polityka polityczne": {"topic": "politics"},
+    "recipe recipes rezept rezepte receita receitas receta recetas przepis przepisy tarif opskrift": {
+        "topic": "food_and_dining",
+        "kind": "recipe",
+    },
+    "travel reise reisen viajes voyage turismo": {"topic": "travel_and_tourism"},
+    "business finance economia wirtschaft gospodarka economie": {"topic": "finance_and_business"},
+    "entertainment movies kino espectaculos": {"topic": "entertainment"},
+    "games gaming": {"topic": "games"},
+    "beauty fashion mode moda": {"topic": "fashion_and_beauty"},
+    "books literatur": {"topic": "literature"},
+    "forum forums viewtopic threads": {"kind": "forum"},
+    "blog blogs": {"kind": "blog"},
+    "shop product produkt products": {"kind": "shop"},
+    "wiki": {"kind": "encyclopedia"},
+    "news nachrichten noticias article artikel": {"kind": "news"},
+    "impressum privacy datenschutz terms": {"kind": "legal"},
+}
+_BY_PATH_WORD = {word: votes for words, votes in _PATH_WORDS.items() for word in words.split()}
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What one witness says about one page."""
+
+    witness: str
+    head: str  # topic or kind
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How often a witness said what a reader said."""
+
+    right: int
+    checked: int
+
+    @property
+    def precision(self) -> float:
+        return (self.right + 1) / (self.checked + 2)
+
+
+def read_ut1(archive: Path) -> dict[str, tuple[str, ...]]:
+    """Host or registered domain -> the UT1 categories used here that list it."""
+    hosts: dict[str, tuple[str, ...]] = {}
+    with tarfile.open(archive) as tar:
+        for category in sorted(_BY_UT1):
+            file = tar.extractfile(f"ut1/{category}.domains.txt")
+            for line in file or ():
+                host = line.decode("utf-8", "replace").strip().lower()
+                hosts[host] = (*hosts.get(host, ()), category)
+    return hosts
+
+
+def votes_on(row: TextRow, ut1: Mapping[str, tuple[str, ...]]) -> list[Vote]:
+    """Everything the witnesses say about a page."""
+    host = host_of(row.url)
+    found = [("collection " + row.source, _BY_COLLECTION.get(row.source, {}))]
+    listed = ut1.get(host.removeprefix("www.")) or ut1.get(registered_domain_of(host), ())
+    found += [("UT1 " + category, _BY_UT1[category]) for category in listed]
+    path = sorted(set(re.split(r"[^a-z]+", urlsplit(row.url).path.lower())))
+    found += [("path " + word, _BY_PATH_WORD[word]) for word in path if word in _BY_PATH_WORD]
+    return [Vote(witness, head, label) for witness, votes in found for head, label in votes.items()]
+
+
+def measure_trust(
+    rows: Iterable[TextRow], read: Mapping[str, Mapping[str, str]], ut1: Mapping[str, tuple[str, ...]]
+) -> dict[tuple[str, str], Trust]:
+    """(witness, head) -> how it did on pages that were read (`read`: id -> head -> label)."""
+    right: Counter[tuple[str, str]] = Counter()
+    checked: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        for vote in votes_on(row, ut1):
+            truth = read.get(row.id, {}).get(vote.head)
+            if truth:
+                checked[vote.witness, vote.head] += 1
+                right[vote.witness, vote.head] += vote.label == truth
+    return {key: Trust(right[key], checked[key]) for key in sorted(checked)}
+
+
+def decide(votes: Iterable[Vote], trust: Mapping[tuple[str, str], Trust]) -> tuple[dict[str, str], list[str]]:
+    """(head -> label, heads on which trusted witnesses disagreed without a winner)."""
+    weight: dict[str, Counter[str]] = defaultdict(Counter)
+    for vote in votes:
+        known = trust.get((vote.witness, vote.head), Trust(0, 0))
+        if known.checked >= MIN_AGREEMENTS and known.precision >= MIN_PRECISION:
+            weight[vote.head][vote.label] += math.log(known.precision / (1 - known.precision))  # type: ignore[assignment]
+    decided, conflicts = {}, []
+    for head, labels in weight.items():
+        ranked = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
+        if len(ranked) > 1 and ranked[0][1] - ranked[1][1] < MARGIN:
+            conflicts.append(head)
+        else:
+            decided[head] = ranked[0][0]
+    return decided, conflicts
