@@ -37,7 +37,7 @@ class Facts:
         self.quality[f"{edge:.2f}"] += 1
         self.group_sizes[str(row["duplicates"] + 1)] += 1
         for name, value in _measured(row):
-            self.signals[name] += value
+            self.signals[name] += value  # type: ignore[assignment]  # a Counter adds floats as well
             self.signal_documents[name] += 1
 
     def drop(self, row: Mapping[str, Any]) -> None:
@@ -45,7 +45,7 @@ class Facts:
         self.dropped[f"{row['stage']}:{row['reason']}"] += 1
         self.dropped_hosts[row["registered_domain"] or ""] += 1
         for name, value in _measured(row):
-            self.dropped_signals[name] += value
+            self.dropped_signals[name] += value  # type: ignore[assignment]
 
     def add(self, other: Facts) -> None:
         """Counts `other` in."""

@@ -117,7 +117,7 @@ def count_words(text: str) -> int:
 def drop_row(dropped: Dropped) -> dict[str, Any]:
     """The row of a page that is not in a shard."""
     record = dropped.record
-    is_document = isinstance(record, Document)
+    document = record if isinstance(record, Document) else None
     return {
         "id": record.id,
         "url": record.url,
@@ -132,7 +132,7 @@ def drop_row(dropped: Dropped) -> dict[str, Any]:
         "threshold": dropped.threshold,
         "detail": dropped.detail,
         "duplicate_of": None,
-        "language": record.language if is_document else None,
+        "language": document.language if document else None,
         "excerpt": dropped.excerpt,
-        "signals": dict(record.signals) if is_document else None,
+        "signals": dict(document.signals) if document else None,
     }
