@@ -18,7 +18,7 @@ CHARACTERS = 500
 BY_CHARACTER = frozenset({"zh", "ja"})
 LANGUAGES = {  # code of lid.176: code of wordfreq
     **{code: code for code in (
-        "ar bg bn ca cs da de el en es fa fi fr he hi hu id is it ja ko lt lv mk ms nl pl pt ro ru sk sl sv ta tr uk ur vi zh"
+        "ar bg bn ca cs da de el en es fa fi fr he hi hu id is it ja lt lv mk ms nl pl pt ro ru sk sl sv ta tr uk ur vi zh"
     ).split()},
     "no": "nb", "hr": "sh", "sr": "sh", "bs": "sh", "sh": "sh", "tl": "fil",
 }  # fmt: skip

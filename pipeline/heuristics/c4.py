@@ -1,0 +1,127 @@
+"""C4's line and page rules: Raffel et al. 2020, with the values of the code that made the data (5 words, 3 sentences).
+
+As in FineWeb, the rule that every line must end in punctuation is off: alone it takes 30% of the tokens. The rules were
+meant against menus, notices and placeholder text, and so they spare here what is none of these:
+
+- lines of code, tables, formulas and lists, headings (a short line with a longer one behind it), and short lines of a
+  paragraph that is long enough as a whole (verse, addresses, ingredients);
+- a line with "javascript" that does not also ask to enable something, or is long: tutorials speak of JavaScript too;
+- longer lines that speak of cookies or terms: an article about privacy is none of its notices;
+- curly brackets in code and formulas. C4 drops a page for one bracket; here for a share of its lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from math import ceil
+
+from pydantic import Field
+
+import pipeline.settings
+from pipeline.heuristics.rules import Reason, Rule
+from pipeline.heuristics.words import Form, Parts, words_in
+
+_CITATION = re.compile(r"\[(?:\d{0,4}|edit|citation needed)\]")
+_SCRIPT_NOTICE = re.compile(
+    r"\b(?:enable|enabled|activate|turn(?:ed)? on|disabled|required?|support|aktivier\w*|activ[aeé]\w*|habilit\w*|ativ\w*)\b"
+)
+_POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+_INLINE_CODE = re.compile(r"`[^`\n]*`|\$[^$\n]*\$|<[A-Z]+(?:_\d+)?>")
+_TERMINAL = tuple('.?!"”’»。！？…؟۔।։)')
+_SENTENCE_END = re.compile(r"[.!?…؟۔।։]+[\"'”’»)\]]*(?=\s|$)|[。！？]+", re.MULTILINE)
+_NO_SENTENCE_MARKS = frozenset({"th", "lo", "km", "my", "bo"})
+
+
+class Settings(pipeline.settings.Settings):
+    min_words_per_line: int | None = Field(5, ge=0)
+    max_word_characters: int | None = Field(1000, ge=1)  # a line with a longer word goes
+    end_punctuation: bool = False  # lines without go
+    remove_citations: bool = True  # [12], [edit], [citation needed]
+    remove_script_notices: bool = True
+    remove_policy_lines: bool = True
+    max_notice_words: int = Field(40, ge=0)  # ours: longer lines are no notices
+    drop_lorem_ipsum: bool = True
+    max_curly_lines: float | None = Field(0.1, ge=0, le=1)  # C4's own rule is 0
+    min_sentences: int | None = Field(3, ge=0)
+    max_characters: int | None = Field(None, ge=0)  # C4: 190,000
+
+    @property
+    def max_lorem_ipsum(self) -> int | None:
+        return 0 if self.drop_lorem_ipsum else None
+
+
+RULES = (
+    Rule(Reason.LOREM_IPSUM, "c4_lorem_ipsum", "max_lorem_ipsum"),
+    Rule(Reason.CURLY_BRACKETS, "c4_curly_lines", "max_curly_lines"),
+    Rule(Reason.TOO_FEW_SENTENCES, "c4_sentences", "min_sentences", at_least=True),
+    Rule(Reason.TOO_MANY_CHARACTERS, "c4_characters", "max_characters"),
+)
+SIGNALS = ("c4_removed_lines", "c4_lorem_ipsum", "c4_curly_lines", "c4_sentences", "c4_characters")
+
+
+def headings(page: Parts, settings: Settings) -> list[bool]:
+    """Which short lines belong to something longer: a heading to its text, a line of verse to its paragraph."""
+    scale = page.characters_per_word
+    shortest = settings.min_words_per_line or 5
+    counts = [words_in(line, scale) for line in page.lines]
+    long = [n >= shortest or form != Form.PROSE for n, form in zip(counts, page.forms, strict=True)]
+    lines_of, words_of = Counter(page.paragraph_of), Counter[int]()
+    for number, n in zip(page.paragraph_of, counts, strict=True):
+        words_of[number] += ceil(n)
+    return [
+        not is_long and (next_is_long or (lines_of[number] > 1 and words_of[number] >= 2 * shortest))
+        for is_long, next_is_long, number in zip(long, [*long[1:], False], page.paragraph_of, strict=True)
+    ]
+
+
+def correct(page: Parts, lines: list[str | None], settings: Settings, headings: list[bool]) -> list[str | None]:
+    """The lines after C4's rules, None for those to go."""
+    corrected: list[str | None] = []
+    for line, form, heading in zip(lines, page.forms, headings, strict=True):
+        if line is None or form >= Form.TABLE:
+            corrected.append(line)
+            continue
+        if settings.remove_citations and "[" in line:
+            line = _CITATION.sub("", line).strip()
+        kept = bool(line) and not _goes(line, form, heading, page.characters_per_word, settings)
+        corrected.append(line if kept else None)
+    return corrected
+
+
+def _goes(line: str, form: Form, heading: bool, scale: int, settings: Settings) -> bool:
+    words = words_in(line, scale)
+    if settings.max_word_characters is not None and not scale and len(line) > settings.max_word_characters:
+        if max(map(len, line.split())) > settings.max_word_characters:
+            return True
+    if words <= settings.max_notice_words and _is_notice(line.lower(), settings):
+        return True
+    if form == Form.LIST_ITEM or heading:
+        return False
+    if settings.end_punctuation and (not line.endswith(_TERMINAL) or line.endswith("...")):
+        return True
+    return settings.min_words_per_line is not None and words < settings.min_words_per_line
+
+
+def _is_notice(lowered: str, settings: Settings) -> bool:
+    if settings.remove_script_notices and "javascript" in lowered and _SCRIPT_NOTICE.search(lowered):
+        return True
+    return settings.remove_policy_lines and any(phrase in lowered for phrase in _POLICY)
+
+
+def measure(page: Parts) -> dict[str, float]:
+    signals = {"c4_lorem_ipsum": float(page.text.lower().count("lorem ipsum")), "c4_characters": float(len(page.text))}
+    if page.prose:
+        curly = 0
+        if "{" in page.prose_text:
+            curly = sum("{" in _INLINE_CODE.sub("", line) for line in page.prose if "{" in line)
+        signals["c4_curly_lines"] = curly / len(page.prose)
+    if page.prose and page.language not in _NO_SENTENCE_MARKS and len(page.prose) >= len(page.lines) / 2:
+        signals["c4_sentences"] = float(sentences(page.prose))
+    return signals
+
+
+def sentences(lines: list[str]) -> int:
+    """Sentence ends, and a sentence for every line that stops without one."""
+    ends = len(_SENTENCE_END.findall("\n".join(lines)))
+    return ends + sum(not line.endswith(_TERMINAL) for line in lines)

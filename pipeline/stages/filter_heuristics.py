@@ -1,0 +1,134 @@
+"""filter_heuristics: line corrections, then page rules. A family a module in pipeline/heuristics/, with its sources.
+
+The text is cut into lines, paragraphs and words once. First the lines: RefinedWeb's corrections, then C4's. Then
+every family measures the corrected text, and all measurements go into the signals whether or not a rule breaks. Then
+the rules in the order of `FAMILIES`; the first one broken names the drop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pipeline.settings
+from pipeline.documents import Document, Dropped
+from pipeline.heuristics import c4, distribution, fineweb, gopher, harmful_words, refinedweb
+from pipeline.heuristics.c4 import Settings as C4
+from pipeline.heuristics.distribution import Settings as Distribution
+from pipeline.heuristics.fineweb import Settings as FineWeb
+from pipeline.heuristics.gopher import Settings as Gopher
+from pipeline.heuristics.harmful_words import Settings as HarmfulWords
+from pipeline.heuristics.refinedweb import Settings as RefinedWeb
+from pipeline.heuristics.rules import Broken, Reason, first_broken
+from pipeline.heuristics.words import Parts, parts
+
+__all__ = ["SIGNALS", "Reason", "Settings", "build", "correct", "files", "measure"]
+
+NAME = "filter_heuristics"
+FAMILIES = {
+    "refinedweb": refinedweb.RULES,
+    "gopher": gopher.RULES,
+    "c4": c4.RULES,
+    "fineweb": fineweb.RULES,
+    "distribution": distribution.RULES,
+    "harmful_words": harmful_words.RULES,
+}
+SIGNALS: tuple[str, ...] = (
+    *refinedweb.SIGNALS,
+    *gopher.SIGNALS,
+    *c4.SIGNALS,
+    *fineweb.SIGNALS,
+    *distribution.SIGNALS,
+    *harmful_words.SIGNALS,
+)
+
+
+class Settings(pipeline.settings.Settings):
+    """null for a limit lets its rule pass."""
+
+    refinedweb: RefinedWeb = RefinedWeb()
+    gopher: Gopher = Gopher()
+    c4: C4 = C4()
+    fineweb: FineWeb = FineWeb()
+    distribution: Distribution = Distribution()
+    harmful_words: HarmfulWords = HarmfulWords()
+
+
+def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
+    harmful_words.words_of(settings.harmful_words, "en")  # an unreadable list fails now, not on a page
+    return lambda document: _filtered(document, settings)
+
+
+def files(settings: Settings) -> list[Path]:
+    lists = settings.harmful_words
+    return [*sorted(distribution.REFERENCES.glob("*.txt")), *sorted(lists.lists.glob("*.txt")), lists.everyday]
+
+
+def correct(text: str, language: str, settings: Settings) -> tuple[str, dict[str, float]]:
+    """The text after line corrections, and how much they took. Code, tables and blank lines keep their shape."""
+    page = parts(text, language)
+    headings = c4.headings(page, settings.c4)
+    corrected, share = refinedweb.correct(page, settings.refinedweb, headings)
+    after = c4.correct(page, corrected, settings.c4, headings)
+    removed = sum(line is None for line in after) - sum(line is None for line in corrected)
+    signals = {"refinedweb_corrected": share, "c4_removed_lines": float(removed)}
+    return _with_lines(text, page, after), signals
+
+
+def measure(text: str, language: str, settings: Settings) -> dict[str, float]:
+    """Every measurement of a text, by signal."""
+    page = parts(text, language)
+    table = distribution.reference(language)
+    return {
+        **gopher.measure(page, settings.gopher, gopher.stop_words(language, table)),
+        **c4.measure(page),
+        **fineweb.measure(page),
+        **distribution.measure(page, table),
+        **harmful_words.measure(page, settings.harmful_words),
+    }
+
+
+def _filtered(document: Document, settings: Settings) -> Document | Dropped:
+    text, signals = correct(document.text, document.language, settings)
+    signals |= measure(text, document.language, settings)
+    document = replace(document, text=text).measured(**signals)
+    broken = _first_broken(signals, settings)
+    if broken is None:
+        return document
+    return Dropped(document, NAME, broken.reason, broken.value, broken.limit, detail=broken.signal)
+
+
+def _first_broken(signals: Mapping[str, float], settings: Settings) -> Broken | None:
+    for family, rules in FAMILIES.items():
+        if broken := first_broken(rules, signals, getattr(settings, family)):
+            return broken
+    return None
+
+
+def _with_lines(text: str, page: Parts, lines: list[str | None]) -> str:
+    """The text with its lines replaced in place; where nothing changed, the text itself."""
+    if lines == page.lines:
+        return text
+    replacements = iter(zip(page.lines, lines, strict=True))
+    pieces: list[str] = []
+    for raw in text.split("\n"):
+        if not raw.strip():
+            pieces.append(raw)
+            continue
+        old, new = next(replacements)
+        if new is not None:
+            pieces.append(raw if new == old else new)
+    return _without_wide_gaps("\n".join(pieces))
+
+
+def _without_wide_gaps(text: str) -> str:
+    """At most one blank line where lines went: blank lines inside code are nobody's gap."""
+    pieces: list[str] = []
+    fenced = False
+    for line in text.strip("\n").split("\n"):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        if line.strip() or fenced or (pieces and pieces[-1].strip()):
+            pieces.append(line)
+    return "\n".join(pieces).rstrip()
