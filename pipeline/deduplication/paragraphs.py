@@ -118,11 +118,11 @@ def removals(job: Job, inbox: Inbox, surviving: Array) -> tuple[Lines, Array]:
 
 
 def _shared(job: Job, inbox: Inbox, found: Lines) -> tuple[Array, Array]:
-    """Masks: long paragraphs that another document has too; shorter lines that the domain repeats often enough."""
+    """Masks: long paragraphs that enough documents have; shorter lines that the domain repeats often enough."""
     counts = counts_of(found.key, inbox.all("counts"))
     pages = counts_of(found.domain, inbox.all("counts"))
     often = (counts >= job.settings.boilerplate_pages) & (counts >= job.settings.boilerplate_share * pages)
-    long = found.long & (counts > 1) & job.settings.paragraphs
+    long = found.long & (counts >= job.settings.paragraph_pages) & job.settings.paragraphs
     return long, (found.key != 0) & ~found.long & often & job.settings.boilerplate
 
 

@@ -60,6 +60,7 @@ class Settings(Base):
     # Paragraphs of at least so many words stay on the best page only [50 tokens: Lee 2022, RefinedWeb].
     paragraphs: bool = True
     paragraph_words: int = Field(50, ge=1)
+    paragraph_pages: int = Field(2, ge=2)  # raise it to leave passages alone that two versions of a page share
     # Shorter lines count as repeated when that many pages and that share of the registered domain's pages have them.
     boilerplate: bool = True
     boilerplate_pages: int = Field(4, ge=2)

@@ -254,6 +254,22 @@ def test_units_partitions_and_order_do_not_matter(tmp_path):
     assert answers[0][1]["lines_removed"] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [0, 30])
+def test_two_processes_give_the_bytes_of_one(tmp_path, count):
+    documents = [
+        row(document(f"{i}", f"Our Site\n\n{text(i % 7, 80)} tail {i}", quality_score=i / 40), Settings())
+        for i in range(count)
+    ]
+    paths = write(tmp_path / "staged", [documents[::2], documents[1::2]])
+    two = [*OPTIONS, "--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    summaries = [run_deduplicate(paths, str(tmp_path / str(i)), Settings(), o) for i, o in enumerate((OPTIONS, two))]
+    assert summaries[0] == summaries[1]
+    for path in paths:
+        one, other = ((tmp_path / str(i) / Path(path).name).read_bytes() for i in range(2))
+        assert one == other
+
+
 @pytest.mark.parametrize("units", [[], [[]], [[], []], [[document("a", "")]], [[document("a", text(1))]]])
 def test_nothing_and_next_to_nothing(tmp_path, units):
     verdicts, summary = run(units, tmp_path)

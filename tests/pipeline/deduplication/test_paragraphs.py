@@ -41,6 +41,12 @@ def test_a_long_paragraph_stays_on_the_best_page_wherever_the_others_are(tmp_pat
     assert found == [[], [quoted], [quoted.upper() + "!"]]
 
 
+def test_how_many_pages_must_share_a_long_paragraph_is_a_setting(tmp_path):
+    pages = [[text(i), text(0, 60)] for i in range(1, 4)]
+    assert removed(pages, tmp_path, Settings(paragraph_pages=4)) == [[]] * 3
+    assert removed(pages, tmp_path, Settings(paragraph_pages=3)) == [[], [text(0, 60)], [text(0, 60)]]
+
+
 def test_a_long_paragraph_that_differs_in_a_number_is_another(tmp_path):
     census = f"The census of 2020 counted 1234 people. {text(0, 55)}"
     pages = [[text(1), census], [text(2), census.replace("1234", "9876")]]
