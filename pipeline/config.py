@@ -39,8 +39,9 @@ from pipeline.stages.tag_domain import Settings as TagDomain
 
 # Packages whose version can change a byte of the output.
 _LIBRARIES = (
-    "charset-normalizer", "fasttext-community", "fastwarc", "lxml", "numpy", "phonenumbers", "pyarrow",
+    "brotli", "charset-normalizer", "fasttext-community", "fastwarc", "idna", "lxml", "numpy", "phonenumbers", "pyarrow",
     "python-stdnum", "resiliparse", "tldextract", "trafilatura", "warcio", "xxhash",
+    "zstandard",
 )  # fmt: skip
 
 
@@ -126,12 +127,12 @@ def files_read(config: Config) -> dict[str, str]:
 
 
 def _short_name(path: Path) -> str:
-    """The path inside our own packages, the bare name elsewhere: the same on every machine."""
+    """The path inside our own packages, folder and name elsewhere: the same on every machine."""
     for package in (pipeline, classifiers):
         root = Path(str(package.__file__)).parent
         if Path(path).is_relative_to(root):
             return f"{root.name}/{Path(path).relative_to(root).as_posix()}"
-    return Path(path).name
+    return "/".join(Path(path).parts[-2:])
 
 
 def _sha256(path: Path) -> str:
