@@ -91,3 +91,10 @@ def test_cells_are_hundredths_of_quality():
 def test_negative_shares_are_refused():
     with pytest.raises(ValidationError, match="shares must not be negative"):
         Settings(shares={"a": -1})
+
+
+def test_the_default_shares_name_the_models_own_labels():
+    from classifiers.artefacts import default_folder
+    from classifiers.domain import load_domain_model
+
+    assert set(Settings().shares) == {*load_domain_model(default_folder("domain")).labels} - {"unknown"}

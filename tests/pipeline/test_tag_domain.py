@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.documents import Document, Dropped
+from pipeline.stages.tag_domain import Reason, Settings, build
+
+RECIPE = Document(
+    "0" * 32, "https://kitchen.example/soup", "t", "f", 0, "h", "h", "Onion soup recipe",
+    "Chop the onions and fry them slowly in butter. Add the stock, salt and pepper, then simmer for twenty minutes. "
+    "Serve with grated cheese and toasted bread. This soup recipe feeds four people and tastes even better tomorrow. "
+    "Ingredients: onions, butter, flour, beef stock, white wine, thyme, bay leaf, cheese, bread.",
+)  # fmt: skip
+
+
+def test_label_and_confidence_are_stored():
+    tagged = build(Settings())(RECIPE)
+    assert isinstance(tagged, Document)
+    assert tagged.domain == "food_and_dining"
+    assert 0 < tagged.domain_score <= 1
+
+
+def test_a_domain_that_is_not_wanted_is_a_drop():
+    dropped = build(Settings(drop=frozenset({"food_and_dining"})))(RECIPE)
+    assert isinstance(dropped, Dropped)
+    assert (dropped.stage, dropped.reason, dropped.detail) == ("tag_domain", Reason.DOMAIN_NOT_WANTED, "food_and_dining")
+
+
+def test_a_label_that_the_model_does_not_know_is_refused():
+    with pytest.raises(ValueError, match=r"no such domain \['Fod'\]"):
+        build(Settings(drop=frozenset({"Fod"})))
