@@ -67,7 +67,10 @@ class PretrainSettings(Settings):
 
 
 # Settings that may change between a checkpoint and its resume: they steer what is written, not what is computed.
+# Of the data, the fingerprint is compared instead: a moved folder is no other data.
 FREE = (
+    "data",
+    "tokenizer",
     "checkpoints",
     "anomalies",
     "loop.validate_every",
