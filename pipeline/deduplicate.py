@@ -5,12 +5,11 @@ Text never travels. Units (staged files) and partitions (shares of the keys) exc
 then near duplicates (`deduplication/near.py`), then repeated lines (`deduplication/paragraphs.py`) among the documents
 that survived, so that nothing is kept only in a document that is dropped.
 
-Memory of a worker: it holds one unit's columns (about 0.6 kB a document) or one partition. Partitions are as many
-as it takes for `partition_bytes` each (64 MB of keys; sorting them takes about six times that, 0.4 GB). What crosses
-the shuffles together, a document, with the defaults:
+Memory of a worker: one unit's columns (about 0.6 kB a document) or one partition. There are as many partitions as it
+takes for `partition_bytes` each, at 1 kB a document; sorting takes a few times that. With the defaults, there cross:
 
-    2 x 66 bytes URL and text, 160 band keys, 8 a line for paragraphs           about 0.6 kB
-    a document with near duplicates: 200 bytes times the partitions its shared bands fall into, 0.2-4 kB more
+    every document          66 bytes for its URL, 66 for its text, 192 for its bands, 8 a line            about 0.6 kB
+    one with near copies    210 bytes for each partition that its shared bands fall into, 24 at most      0.2-5 kB
 
 Beam's local runner keeps everything that crosses a shuffle in memory, at about four times its size. Measured there
 with 30 lines a document and 22% near duplicates: 25,000 documents 2.4 s of CPU and 0.36 GB, 200,000 13 s and 0.69 GB.
@@ -41,7 +40,7 @@ __all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_dedupli
 
 log = logging.getLogger(__name__)
 
-_BYTES_A_DOCUMENT = 66 + 8 * 40  # the largest exchange by far is of line keys; forty lines are much for a page
+_BYTES_A_DOCUMENT = 1000  # the largest exchange: sketches, when a fifth of the documents have near copies
 TALLY = "tally.json"
 
 

@@ -114,8 +114,3 @@ def similarity(agreeing: NDArray[np.integer] | int, rows: int) -> NDArray[np.flo
 def agreement_for(threshold: float, rows: int) -> int:
     """The smallest number of agreeing bytes whose estimated similarity reaches the threshold."""
     return math.ceil(round(rows * (threshold * (1 - _CHANCE) + _CHANCE), 9))
-
-
-def candidate_probability(jaccard: float, bands: int, rows: int) -> float:
-    """How likely two documents of this similarity share at least one band."""
-    return float(1 - (1 - jaccard**rows) ** bands)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from pipeline.deduplication.messages import Inbox, Job, Message, to_units
-from pipeline.deduplication.records import KEYED, LINK, Array, best_first, fixed_width, joined, ranked
+from pipeline.deduplication.records import (
+    KEYED,
+    Array,
+    best_first,
+    first_of_group,
+    fixed_width,
+    joined,
+    links,
+    ranked,
+)
 from pipeline.deduplication.settings import Reason
 
 
@@ -52,18 +60,3 @@ def same_key(blobs: Sequence[Array], reason: int) -> Array:
     # Documents of earlier runs are not judged.
     losers = np.flatnonzero((leaders != np.arange(len(records))) & (records["preference"] > 0))
     return links(records["document"][losers], records["document"][leaders[losers]], reason)
-
-
-def first_of_group(*keys: Array) -> Array:
-    """For sorted keys: the position at which each one's group begins."""
-    if not len(keys[0]):
-        return np.empty(0, np.int64)
-    new = np.concatenate([[True], np.any([key[1:] != key[:-1] for key in keys], axis=0)])
-    return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
-
-
-def links(documents: Array, leaders: Array | np.uint64, reason: int, agreeing: Any = 0) -> Array:
-    """`LINK` records."""
-    found = np.empty(len(documents), LINK)
-    found["document"], found["leader"], found["reason"], found["agreeing"] = documents, leaders, reason, agreeing
-    return found

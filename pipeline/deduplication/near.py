@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.deduplication.exact import first_of_group, links
 from pipeline.deduplication.messages import Inbox, Job, Message, counts_of, to_units
 from pipeline.deduplication.records import (
     LINK,
@@ -29,6 +28,8 @@ from pipeline.deduplication.records import (
     Array,
     Unit,
     best_first,
+    first_of_group,
+    links,
     ranked,
     row_of,
 )

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from pipeline.deduplication.exact import first_of_group
 from pipeline.deduplication.messages import Inbox, Job, Message, counts_of, to_units
-from pipeline.deduplication.records import LINED, Array, Unit, best_first, joined, ranked, row_of
+from pipeline.deduplication.records import LINED, Array, Unit, best_first, first_of_group, joined, ranked, row_of
 from pipeline.deduplication.settings import Settings
 from pipeline.deduplication.survivors import survives
 

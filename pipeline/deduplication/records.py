@@ -54,17 +54,8 @@ class Unit:
         return np.uint64(self.index << 32) | np.asarray(rows, np.uint64)
 
 
-def unit_of(documents: Array) -> Array:
-    return np.asarray(documents >> np.uint64(32), np.int64)
-
-
 def row_of(documents: Array) -> Array:
     return np.asarray(documents & np.uint64(0xFFFFFFFF), np.int64)
-
-
-def by_unit(records: Array, documents: Array) -> Iterable[tuple[int, Array]]:
-    """The records, grouped by the units of `documents` (one of their fields)."""
-    yield from grouped(records, unit_of(documents))
 
 
 def grouped(records: Array, keys: Array) -> Iterable[tuple[int, Array]]:
@@ -72,6 +63,21 @@ def grouped(records: Array, keys: Array) -> Iterable[tuple[int, Array]]:
     order = np.argsort(keys, kind="stable")
     found, starts = np.unique(keys[order], return_index=True)
     yield from zip(found.tolist(), np.split(records[order], starts[1:]), strict=False)
+
+
+def first_of_group(*keys: Array) -> Array:
+    """For sorted keys: the position at which each one's group begins."""
+    if not len(keys[0]):
+        return np.empty(0, np.int64)
+    new = np.concatenate([[True], np.any([key[1:] != key[:-1] for key in keys], axis=0)])
+    return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
+
+
+def links(documents: Array, leaders: Array | np.uint64, reason: int, agreeing: Any = 0) -> Array:
+    """`LINK` records."""
+    found = np.empty(len(documents), LINK)
+    found["document"], found["leader"], found["reason"], found["agreeing"] = documents, leaders, reason, agreeing
+    return found
 
 
 def joined(arrays: Sequence[Array], dtype: np.dtype[Any]) -> Array:
