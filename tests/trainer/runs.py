@@ -1,0 +1,50 @@
+"""A small text and a small run, for the tests of the loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.batches import BatchSettings, BatchSource
+from trainer.corpus import Corpus, in_memory
+from trainer.pretrain import Result, pretrain
+from trainer.run import PretrainSettings
+
+VOCABULARY = 64
+
+
+def corpus(documents: int = 120, seed: int = 0) -> Corpus:
+    """Documents of a language with a grammar: each token is mostly the one before plus a step that the document keeps."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for _ in range(documents):
+        length, step = int(generator.integers(8, 60)), int(generator.integers(1, 4))
+        noise = generator.random(length) < 0.1
+        tokens = np.where(noise, generator.integers(0, 40, length), (generator.integers(40) + step * np.arange(length)) % 40)
+        rows.append((tokens + 1).tolist())
+    return in_memory(rows)
+
+
+def source(rows: int = 8, sequence: int = 32, **values: Any) -> BatchSource:
+    return BatchSource(corpus(), BatchSettings(rows=rows, sequence=sequence, max_repetitions=None, **values))
+
+
+def settings(**changes: Any) -> PretrainSettings:
+    """A run of seconds; changes are given as `loop={"steps": 9}`."""
+    values: dict[str, dict[str, Any]] = {
+        "model": {"vocabulary": VOCABULARY, "width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "context": 64},
+        "schedule": {"peak": 1e-2, "warmup": 3},
+        "loop": {"steps": 12, "precision": "float32", "threads": 1, "validate_every": 1000},
+        "checkpoints": {"every": 4, "keep_last": 10},
+    }
+    for section, change in changes.items():
+        values[section] = {**values.get(section, {}), **change}
+    return PretrainSettings.model_validate(values)
+
+
+def run(out: Path, changes: dict[str, Any] | None = None, **arguments: Any) -> Result:
+    """Train on the small text without a word."""
+    given = {"source": source(), "say": lambda _: None, **arguments}
+    return pretrain(settings(**(changes or {})), out=out, **given)
