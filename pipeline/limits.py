@@ -1,13 +1,26 @@
-"""Which setting limits which measurement: by name (`max_word_length` limits `word_length`), for `explain`."""
+"""Which setting limits which measurement: what `explain` shows side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from pydantic import BaseModel
+from typing import Any
 
 from pipeline.documents import Document
+from pipeline.stages import filter_heuristics
+
+# stage -> measurement -> (setting that it must not be below, setting that it must not be above)
+_LIMITS: Mapping[str, Mapping[str, tuple[str | None, str | None]]] = {
+    "extract_text": {
+        "html_bytes": (None, "max_bytes"),
+        "dom_nodes": (None, "max_nodes"),
+        "text_characters": ("min_characters", None),
+    },
+    "identify_language": {"score": ("min_score", None)},
+    "scrub_pii": {"pii_finds": (None, "max_finds"), "pii_per_1000_words": (None, "max_finds_per_1000_words")},
+    "score_quality": {"score": ("min_score", None)},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +40,28 @@ class Measure:
         return min(distances, default=None)
 
 
-def measures(stage: str, signals: Mapping[str, float], document: Document, settings: BaseModel) -> tuple[Measure, ...]:
+def measures(stage: str, signals: Mapping[str, float], document: Document, settings: Any) -> tuple[Measure, ...]:
     """Every measurement of a stage, those with a limit first, the tightest at the top."""
-    values = dict(signals)
-    if stage == "identify_language":
-        values["score"] = document.language_score
-    if stage == "score_quality":
-        values["score"] = document.quality_score
-    limits = dict(_limits(settings))
-    found = [
-        Measure(name, value, limits.get(f"min_{name}"), limits.get(f"max_{name}")) for name, value in values.items()
-    ]
+    scores = {"identify_language": document.language_score, "score_quality": document.quality_score}
+    values = {**signals, **({"score": scores[stage]} if stage in scores else {})}
+    limits = _heuristic_limits(settings) if stage == filter_heuristics.NAME else _named_limits(stage, settings)
+    found = [Measure(name, value, *limits.get(name, (None, None))) for name, value in values.items()]
     return tuple(sorted(found, key=lambda item: (item.margin is None, _relative(item))))
+
+
+def _named_limits(stage: str, settings: Any) -> dict[str, tuple[float | None, float | None]]:
+    def value(name: str | None) -> float | None:
+        return getattr(settings, name) if name else None
+
+    return {signal: (value(low), value(high)) for signal, (low, high) in _LIMITS.get(stage, {}).items()}
+
+
+def _heuristic_limits(settings: Any) -> dict[str, tuple[float | None, float | None]]:
+    limits: dict[str, list[float | None]] = defaultdict(lambda: [None, None])
+    for family, rules in filter_heuristics.FAMILIES.items():
+        for rule in rules:
+            limits[rule.signal][0 if rule.at_least else 1] = getattr(getattr(settings, family), rule.setting)
+    return {signal: (low, high) for signal, (low, high) in limits.items()}
 
 
 def _relative(item: Measure) -> float:
@@ -47,12 +70,3 @@ def _relative(item: Measure) -> float:
         return 0.0
     limit = item.low if item.low is not None and item.value - item.low == item.margin else item.high
     return item.margin / abs(limit) if limit else item.margin
-
-
-def _limits(settings: BaseModel) -> Iterator[tuple[str, float]]:
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, BaseModel):
-            yield from _limits(value)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield name, float(value)

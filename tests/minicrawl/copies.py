@@ -51,7 +51,20 @@ def same_urls() -> list[Capture]:
 def mirrors() -> list[Capture]:
     """The same text under other URLs, once in another charset."""
     pages = []
-    for number, genre in enumerate(("en_life", "en_science", "en_news", "de_article", "ru_news", "fr_article")):
+    for number, genre in enumerate(
+        (
+            "en_life",
+            "en_science",
+            "en_news",
+            "de_article",
+            "ru_news",
+            "fr_article",
+            "en_recipe",
+            "en_garden",
+            "es_news",
+            "zh_article",
+        )
+    ):
         original = story_page(genre, 1, SITES[genre])
         site = replace(SITES[genre], host=MIRROR.host, charset="utf-8", declared="header")
         body = sites.render(site, tell(genre, 1))

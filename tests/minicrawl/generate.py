@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from tests.minicrawl import copies, dropped, kept
+from tests.minicrawl import copies, dropped, kept, poor
 from tests.minicrawl.captures import Capture, Warc
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 def crawl() -> list[Warc]:
     """Every capture in its file; originals before copies, good and bad mixed as a crawler finds them."""
     stories = kept.stories()
-    pages = _shuffled([*stories[::2], *kept.odd_ones(), *dropped.dropped()])
+    pages = _shuffled([*stories[::2], *kept.odd_ones(), *dropped.dropped(), *poor.poor_text()])
     halves = len(pages) // 2
     plain, packed = stories[1:12:2], stories[13:30:2]
     files = {
@@ -29,7 +29,7 @@ def crawl() -> list[Warc]:
         "minicrawl-00002.warc.gz": copies.copies(),
         "minicrawl-00003.warc": plain,
         "minicrawl-00004.warc.zst": packed,
-        "minicrawl-00005.warc.wet.gz": dropped.wet(),
+        "minicrawl-00005.warc.wet.gz": poor.wet(),
     }
     minute = 0
     warcs = []

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 
 from tests.minicrawl import sites
@@ -85,7 +86,8 @@ def odd_ones() -> list[Capture]:
     """Kept although something about them is unusual."""
     return [
         *_old_style(), _russian_koi8(), _latin_without_declaration(), _broken_markup(), _xhtml(), _cut_by_crawler(),
-        _deep_but_bearable(), _quotes_lorem(), *_personal(), _lookalikes(), _curly_prose(),
+        _deep_but_bearable(), _quotes_lorem(), *_personal(), _lookalikes(), _curly_prose(), _japanese(), _greek(),
+        _in_json(),
     ]  # fmt: skip
 
 
@@ -160,7 +162,7 @@ def _latin_without_declaration() -> Capture:
 def _broken_markup() -> Capture:
     story = tell("en_travel", 108)
     text = "<p>".join(f"<div><b>{escape(block)}</i></div></span>" for _, block in story.blocks)
-    html = f"<html><body><div class=article><h1>{story.title}<h1><table><tr><p>{text}<ul><li>unclosed <a href='x>link</body>"
+    html = f"<html><body><div class=article><h1>{story.title}</h1><p>{text}<ul><li>unclosed <a href='x>link</body>"
     return Capture(
         "https://tagsoup.example/walk", html.encode(), "kept", "mis-nested, unclosed and stray tags, an unclosed quote"
     )
@@ -297,3 +299,58 @@ def _curly_prose() -> Capture:
     return Capture(
         site.url("templates.html"), sites.render(site, story), "kept", "curly brackets, but inside <pre><code>"
     )
+
+
+def _japanese() -> Capture:
+    site = Site(
+        "machi-aruki.example",
+        "まち歩き帖",
+        "article",
+        "ja",
+        "shift_jis",
+        "meta",
+        ("ホーム", "記事", "連絡先"),
+        "無断転載を禁じます。",
+    )
+    story = Story("古い時計店の午後", tuple(("p", text) for text in (
+        "駅前の商店街を抜けると、小さな時計店がある。看板の文字はほとんど読めないが、店の中ではいくつもの振り子が、少しずつ違う速さで動いている。店主の話では、六十年前に父親から受け継いだときから、机の位置も道具の並べ方も変えていないという。",
+        "修理を頼まれるのは、たいてい思い出のある時計だ。祖父の腕時計、引っ越しのときに壊れた目覚まし、結婚式でもらった置き時計。部品がもう作られていないことも多く、そのときは歯車を一枚ずつ自分で削る。急ぐ人には向かない仕事です、と店主は笑った。",
+        "夕方になると、近所の子どもたちが窓の外に集まってくる。五時になると、店の時計が一斉に鳴るからだ。全部が同時に鳴ることはないけれど、それでいいのだと思う。少し遅れて鳴る時計があるから、私たちはもう一度、音に耳をすますのである。",
+    )))  # fmt: skip
+    return Capture(
+        site.url("tokei"),
+        sites.render(site, story),
+        "kept",
+        "Japanese, Shift JIS in a meta element",
+        content_type=site.content_type,
+    )
+
+
+def _greek() -> Capture:
+    site = Site(
+        "ta-nea-tou-nisiou.example",
+        "Τα νέα του νησιού",
+        "divs",
+        "el",
+        "windows-1253",
+        "header",
+        ("Αρχική", "Νέα", "Επικοινωνία"),
+        "Όλα τα δικαιώματα διατηρούνται.",
+    )
+    story = Story("Το τελευταίο καΐκι", tuple(("p", text) for text in (
+        "Στο μικρό λιμάνι του χωριού έχει μείνει μόνο ένα ξύλινο καΐκι, και ο καπετάνιος του είναι ογδόντα δύο χρονών. Κάθε πρωί, όταν ο καιρός το επιτρέπει, βγαίνει για ψάρεμα μαζί με τον εγγονό του, που σπουδάζει στην Αθήνα και γυρίζει τα καλοκαίρια.",
+        "Παλιά, λέει, υπήρχαν σαράντα τέτοιες βάρκες και τρία ναυπηγεία στην παραλία. Τα ξύλα έρχονταν από το απέναντι βουνό και κάθε τεχνίτης είχε τα δικά του μυστικά. Σήμερα τα παιδιά μαθαίνουν να επισκευάζουν μηχανές, αλλά κανείς δεν ξέρει πια να λυγίζει μια σανίδα με φωτιά και νερό.",
+        "Ο δήμος θέλει να φτιάξει ένα μικρό μουσείο στην παλιά αποθήκη. Αν βρεθούν τα χρήματα, το καΐκι θα μείνει στη θάλασσα και οι επισκέπτες θα μπορούν να κάνουν μια βόλτα γύρω από τον κόλπο. Ο καπετάνιος συμφώνησε, με έναν όρο: να κρατάει εκείνος το τιμόνι.",
+    )))  # fmt: skip
+    return Capture(
+        site.url("nea/112"), sites.render(site, story), "kept", "Greek, windows-1253", content_type=site.content_type
+    )
+
+
+def _in_json() -> Capture:
+    story = tell("en_town", 113)
+    body = json.dumps(
+        {"@context": "https://schema.org", "@type": "NewsArticle", "headline": story.title, "articleBody": story.text}
+    )
+    html = f'<html><head><title>{escape(story.title)}</title><script type="application/ld+json">{body}</script></head><body><div id="app"></div></body></html>'
+    return Capture("https://single-page-app.example/story", html.encode(), "kept", "the text is in JSON-LD only")

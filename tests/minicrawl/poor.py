@@ -1,0 +1,194 @@
+# ruff: noqa: E501  sentences and markup read better unbroken
+"""Poor text, one page for each rule of Gopher, C4, FineWeb, RefinedWeb and the word lists that it ought to break."""
+
+from __future__ import annotations
+
+import random
+from html import escape
+
+from tests.minicrawl import sites
+from tests.minicrawl.captures import Capture
+from tests.minicrawl.dropped import NAVIGATION, PLAIN, plain_page, prose_of
+from tests.minicrawl.grammar import Story, tell
+from tests.minicrawl.kept import SITES
+
+RULE = "filter_heuristics:"
+_THINGS = [
+    "door",
+    "box",
+    "letter",
+    "drawer",
+    "cellar",
+    "trunk",
+    "window",
+    "book",
+    "safe",
+    "parcel",
+    "wardrobe",
+    "attic",
+    "lid",
+    "purse",
+    "gate",
+]
+
+
+def poor_text() -> list[Capture]:
+    """Pages that say nothing, or too little, or always the same."""
+    return [*_unfinished(), *_symbols(), *_words(), *_lines(), *_repeated(), *_unwanted()]
+
+
+def _unfinished() -> list[Capture]:
+    lorem = (
+        "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna aliqua. "
+        "Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo consequat."
+    )
+    script = "document.addEventListener('load', function() { slider.show(); });"
+    first, *rest = prose_of("en_travel", 332)
+    return [
+        plain_page("draft", "Our new site", [*prose_of("en_shop", 330), lorem], RULE + "lorem_ipsum", "lorem ipsum between real paragraphs"),
+        plain_page("leaked-script", "A walk", [first, script, *rest], RULE + "curly_brackets", "JavaScript between paragraphs"),
+        plain_page("haiku", "Short", ["The old pond lies still. A frog jumps into the water, and the sound of it is all that remains of the afternoon for us."], "quick_look:would_be_too_short", "a text of two dozen words"),
+        plain_page("index", "Index", [f"{a} {b}" for a, b in zip(NAVIGATION, NAVIGATION[7:], strict=False)], "quick_look:would_lack_sentences", "a list of short lines without a sentence"),
+        plain_page("tags", "Trending", [" ".join(f"#{word.lower()}" for word in NAVIGATION) + " are the tags of the day."], "quick_look:would_lack_sentences", "hash tags"),
+    ]  # fmt: skip
+
+
+def _symbols() -> list[Capture]:
+    hashes = [
+        f"Have you seen the {a.lower()} and the {b.lower()} of today? #{a} #{b}"
+        for a, b in zip(NAVIGATION[:24:2], NAVIGATION[1:24:2], strict=True)
+    ]
+    thoughts = [
+        f"Well ... I thought about the {thing} ... and then ... you know ... it was only a {thing} after all. So be it."
+        for thing in _THINGS
+    ]
+    teasers = [f"And then she opened the {thing} and there it was..." for thing in _THINGS]
+    bullets = "".join(
+        f"<li>The {thing} can be opened with a key that hangs behind the clock in the hall.</li>".replace("hall", other)
+        for thing, other in zip(_THINGS, NAVIGATION[30:], strict=False)
+    )
+    numbers = [
+        "The prices of the day are "
+        + " ".join(f"{n * 37 % 991}.{n % 10}" for n in range(k, k + 40))
+        + " and that is all we have."
+        for k in range(0, 160, 40)
+    ]
+    return [
+        plain_page("hashes", "Today", hashes, RULE + "too_many_hashes", "two hash tags a sentence"),
+        plain_page("thoughts", "Thinking aloud", thoughts, RULE + "too_many_ellipses", "three dots everywhere"),
+        plain_page("cliffhangers", "Teasers", teasers, RULE + "too_many_ellipsis_lines", "every line ends in an ellipsis"),
+        Capture(PLAIN.url("bullets"), sites.render(PLAIN, Story("Keys", (("html", f"<ul>{bullets}</ul>"),))), RULE + "too_many_bullets", "nothing but a list"),
+        plain_page("prices", "Prices", numbers, RULE + "too_few_alphabetic_words", "numbers between a few words"),
+    ]  # fmt: skip
+
+
+def _words() -> list[Capture]:
+    tiny = "I am up. He is in. We go on. It is so. Do as I do. He is at it. I am he. It is to be. We do it. Go on up. I see it. He is to go."
+    tiny_more = "If it is so, do it. Is he in? He is. Am I to go? No. We are at it. Do as we do. I do. It is I. So be it. Is it on? It is up to me."
+    long = [
+        f"The {a}ification of {b}ological {c}ization notwithstanding, {b}ographical institutionalization and {a}isational internationalization "
+        f"characteristically overcompensate the misrepresentation of {c}otechnological counterrevolutionaries."
+        for a, b, c in (
+            ("crystall", "ornith", "micro"),
+            ("commerc", "lexic", "nano"),
+            ("industr", "palaeont", "bio"),
+            ("nation", "epidemi", "electr"),
+            ("electr", "soci", "psych"),
+        )
+    ]
+    bare = [
+        f"Old {thing} stands near {place.lower()} shop. Mary paints it blue every spring, then sells {count} small pictures at market. Her brother Tom says nobody buys them, but he keeps one above his bed."
+        for thing, place, count in zip(
+            _THINGS[:5], NAVIGATION[20:], ("nine", "seven", "twelve", "forty", "eleven"), strict=False
+        )
+    ]
+    salad = [
+        f"Cheap replica watches discount: {a} {b}. Luxury brands online store, {b} outlet, fast delivery worldwide, {a} sale 2026. Best quality of Swiss {a} with the {b} copies."
+        for a, b in zip(NAVIGATION[:20:2], NAVIGATION[21:41:2], strict=True)
+    ]
+    return [
+        plain_page("telegram", "So be it", [tiny, tiny_more], RULE + "words_too_short", "words of two letters"),
+        plain_page("abstract", "Notwithstanding", long, RULE + "words_too_long", "nothing but long words"),
+        plain_page("headlines", "Market", bare, RULE + "too_few_stop_words", "English without its commonest words"),
+        plain_page("watches", "Best replica watches", salad, RULE + "unusual_words", "keyword stuffing"),
+    ]  # fmt: skip
+
+
+def _lines() -> list[Capture]:
+    stubs = [
+        f"The {a} is closed to visitors and that will not change. Please use the {b} beside it instead"
+        for a, b in zip(_THINGS, _THINGS[3:], strict=False)
+    ]
+    short = [f"She left it near the {thing}." for thing in _THINGS] + [
+        f"They hid it under her {thing}." for thing in _THINGS
+    ]
+    shouting = [
+        "BUY NOW AND SAVE MORE TODAY BECAUSE THE OFFER ENDS AT MIDNIGHT AND WILL NOT COME BACK",
+        "CALL THE NUMBER ON YOUR SCREEN AND ASK FOR THE FREE GIFT THAT IS WAITING FOR YOU",
+    ]
+    return [
+        plain_page("stubs", "Notices", stubs, RULE + "too_few_punctuated_lines", "no line ends like a sentence"),
+        plain_page("where", "Where is it?", short, RULE + "too_many_short_lines", "lines of twenty characters"),
+        plain_page("shouting", "SALE", [*shouting * 4, *prose_of("en_shop", 331)[:1]], RULE + "corrected_too_much", "lines in capitals"),
+    ]  # fmt: skip
+
+
+def _repeated() -> list[Capture]:
+    calm = "Breathe in and be calm, for the sea is always with you and the sea is calm."
+    twice = " ".join(prose_of("en_town", 333))
+    return [
+        plain_page("mantra", "Be calm", [calm * 6, "The tide comes to those who wait for it. " + calm * 5], RULE + "top_3_gram", "one sentence eleven times"),
+        plain_page("twice", "Told twice", [twice, "Once more. " + twice], RULE + "duplicate_5_grams", "a text twice in one page"),
+    ]  # fmt: skip
+
+
+def _unwanted() -> list[Capture]:
+    words = ["blowjob", "cumshot", "cunt", "pussy", "milf", "deepthroat", "gangbang", "handjob", "bukkake", "fuck"]
+    draw = random.Random("adult")
+    lines = []
+    for story in (prose_of("en_book", 334), prose_of("en_travel", 335)):
+        for paragraph in story:
+            pieces = paragraph.split(" ")
+            for _ in range(4):
+                pieces.insert(draw.randrange(len(pieces) - 1), draw.choice(words))
+            lines.append(" ".join(pieces))
+    body = sites.render(PLAIN, Story("Clips", tuple(("p", escape(line)) for line in lines)))
+    return [
+        Capture(
+            "https://night-clips.example/index",
+            body,
+            RULE + "harmful_words",
+            "explicit words under an innocent address",
+        )
+    ]
+
+
+def wet() -> list[Capture]:
+    """Text that somebody extracted already: repetition that an HTML extractor would have folded is still there."""
+    line = "Your call is important to us, please hold the line and be patient."
+    article = prose_of("en_animal", 341)
+    menu = " ".join(f"{a} and {b}," for a, b in zip(NAVIGATION, reversed(NAVIGATION), strict=True))
+    texts = {
+        "on-hold": ("\n".join([*article[:1], *[line] * 12]), "duplicate_lines", "one line twelve times"),
+        "refrain": (
+            "\n\n".join([article[0], line, article[1], line, article[2]]),
+            "repeated_line_characters",
+            "one line twice in a good text",
+        ),
+        "endless": (
+            f"The subjects of this site are {menu} with more to come",
+            "too_few_sentences",
+            "a hundred words, no sentence",
+        ),
+        "short": ("Too short to say anything.", "too_few_words", "five words"),
+    }
+    good = [
+        Capture(
+            f"https://wet.example/{genre}", tell(genre, number).text.encode(), "kept", "WET record", conversion=True
+        )
+        for genre, number in (("en_animal", 340), ("de_news", 340), ("fr_news", 344))
+    ]
+    return good + [
+        Capture(SITES["en_news"].url(f"wet/{name}"), text.encode(), RULE + reason, f"WET: {why}", conversion=True)
+        for name, (text, reason, why) in texts.items()
+    ]  # fmt: skip
