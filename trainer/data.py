@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import xxhash
+from numpy.typing import NDArray
 from pydantic import Field
 
 from trainer.batches import BatchSettings, BatchSource
@@ -31,6 +34,7 @@ class SourceSettings(Settings):
     )
     domains: tuple[str, ...] = Field(default=(), description="only these domains; all where empty")
     languages: tuple[str, ...] = Field(default=(), description="only these languages; all where empty")
+    exclude: Path | None = Field(default=None, description="JSONL rows whose `document` ids are left out")
     weighted: bool = Field(default=True, description="honour the shards' weight; else every document counts once")
 
 
@@ -89,6 +93,8 @@ def chosen(store: Store, name: str, source: SourceSettings) -> Corpus:
         keep &= np.isin(np.array(store.corpus.domains)[store.corpus.domain], source.domains)
     if source.languages:
         keep &= np.isin(store.language, source.languages)
+    if source.exclude is not None:
+        keep &= ~np.isin(store.corpus.key, excluded_keys(source.exclude))
     corpus = store.corpus if keep.all() else store.corpus.select(keep)
     if not len(corpus):
         raise DatasetError(
@@ -97,6 +103,17 @@ def chosen(store: Store, name: str, source: SourceSettings) -> Corpus:
     return corpus if source.weighted else replace(corpus, weight=np.ones(len(corpus)))
 
 
-def is_held_out(corpus: Corpus, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def excluded_keys(path: Path) -> NDArray[np.uint64]:
+    """Keys of the documents that a file names, such as `gristmill train contamination` writes."""
+    try:
+        ids = [json.loads(line)["document"] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f'{path}: not a list of documents to leave out (rows of {{"document": id}}): {error}'
+        ) from error
+    return np.array([xxhash.xxh3_64_intdigest(identifier.encode()) for identifier in ids], dtype=np.uint64)
+
+
+def is_held_out(corpus: Corpus, share: float) -> NDArray[np.bool_]:
     """True for documents that no run trains on."""
     return uniform(corpus.key, HELD_OUT_SEED) < share
