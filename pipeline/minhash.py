@@ -39,14 +39,14 @@ def _weights(size: int) -> U64:
 def shingle_hashes(tokens: list[str], size: int = SHINGLE) -> U32:
     """A 32-bit hash of every run of `size` tokens; empty when there are fewer tokens.
 
-    The upper half of the sum of xxh32(token) times its place's 64-bit weight: multiply-shift for vectors, of which
-    two different shingles collide with probability 2**-32. Tokens repeat, so that hashing them once each and adding in
-    numpy costs a quarter of hashing every shingle.
+    The upper half of the sum of xxh32(token) times its place's 64-bit weight: multiply-shift for vectors, under which
+    two different shingles collide with probability 2**-32. Hashing tokens and adding in numpy costs a quarter of
+    hashing every shingle.
     """
     if len(tokens) < size:
         return np.empty(0, np.uint32)
-    known = {token: xxh32_digest(token.encode("utf-8", "surrogatepass")) for token in set(tokens)}
-    words = np.frombuffer(b"".join(map(known.__getitem__, tokens)), ">u4").astype(np.uint64)
+    digests = b"".join(map(xxh32_digest, map(str.encode, tokens)))
+    words = np.frombuffer(digests, ">u4").astype(np.uint64)
     count = len(tokens) - size + 1
     total = np.zeros(count, np.uint64)
     for place, weight in enumerate(_weights(size)):
