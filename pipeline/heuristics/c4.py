@@ -27,7 +27,7 @@ _SCRIPT_NOTICE = re.compile(
     r"\b(?:enable|enabled|activate|turn(?:ed)? on|disabled|required?|support|aktivier\w*|activ[aeé]\w*|habilit\w*|ativ\w*)\b"
 )
 _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
-_INLINE_CODE = re.compile(r"`[^`\n]*`|\$[^$\n]*\$|<[A-Z]+(?:_\d+)?>")
+_INLINE_CODE = re.compile(r"`[^`\n]*`|\${1,2}[^$\n]+\${1,2}|<[A-Z]+(?:_\d+)?>")
 _TERMINAL = tuple('.?!"”’»。！？…؟۔।։)')
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։]+[\"'”’»)\]]*(?=\s|$)|[。！？]+", re.MULTILINE)
 _NO_SENTENCE_MARKS = frozenset({"th", "lo", "km", "my", "bo"})

@@ -26,11 +26,12 @@ from pipeline.heuristics.words import Parts
 ENGLISH_STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})  # Gopher's eight
 _STOP_WORD_SHARE = 0.008
 _LETTER = re.compile(r"[^\W\d_]")
-_SYMBOL_TOKEN = re.compile(r"(?<!\S)[^\w\s]+(?!\S)")
+_SIGN = re.compile(r"(?<!\S)[^\w\s]+(?!\S)")
 _NO_MEAN_LENGTH = frozenset({"ko", "vi"})  # syllable blocks and syllables: three characters is a long word
 _LONG_WORDS = frozenset(
     {"fi", "et", "hu", "tr", "de", "ml", "ta", "te", "kn", "el", "ru", "uk", "kk", "mn", "eu", "is", "ka"}
 )
+_ENOUGH_PROSE = 50  # words; with less, the rules about words are not asked
 _TOP = (2, 3, 4)
 _DUPLICATE = (5, 6, 7, 8, 9, 10)
 
@@ -110,25 +111,20 @@ def measure(page: Parts, settings: Settings, common: frozenset[str]) -> dict[str
     return {
         "gopher_words": page.all_words,
         **_lines(page),
-        **(_words(page, common, settings) if page.prose_words >= (settings.min_words or 0) else {}),
+        **(_words(page, common) if page.prose_words >= _ENOUGH_PROSE else {}),
         **_duplicates(page.prose, "line"),
         **({} if settings.skip_paragraphs else _duplicates(page.paragraphs, "paragraph")),
         **ngram_shares(page.units, page.characters_per_word or 1),
     }
 
 
-def _words(page: Parts, common: frozenset[str], settings: Settings) -> dict[str, float]:
+def _words(page: Parts, common: frozenset[str]) -> dict[str, float]:
     """Rules about words are asked of pages with enough prose; a page of code or tables alone has none."""
-    words = page.words
-    if not words:
-        return {}
-    text = page.prose_text
-    symbols = len(_SYMBOL_TOKEN.findall(text)) - text.count("\n- ") - text.startswith("- ")
-    letters = sum(1 for word in words if word.isalpha() or _LETTER.search(word))
+    words, text = page.words, page.prose_text
     signals = {
         "gopher_hash_ratio": text.count("#") / page.prose_words,
         "gopher_ellipsis_ratio": (text.count("...") + text.count("…")) / page.prose_words,
-        "gopher_alphabetic_words": letters / (len(words) + max(0, symbols)),
+        "gopher_alphabetic_words": _alphabetic(page),
     }
     if not page.characters_per_word and page.language not in _NO_MEAN_LENGTH:
         mean = sum(map(len, words)) / len(words)
@@ -137,6 +133,14 @@ def _words(page: Parts, common: frozenset[str], settings: Settings) -> dict[str,
     if common and not page.characters_per_word:
         signals["gopher_stop_words"] = float(len(common.intersection(words)))
     return signals
+
+
+def _alphabetic(page: Parts) -> float:
+    """Share of the words with a letter; signs that stand alone are words without (the dash of a list item is none)."""
+    letters = sum(1 for unit in page.units if unit.isalpha() or _LETTER.search(unit))
+    text = page.prose_text
+    signs = len(_SIGN.findall(text)) - text.count("\n- ") - text.startswith("- ")
+    return letters / (len(page.units) + max(0, signs))
 
 
 def _lines(page: Parts) -> dict[str, float]:

@@ -25,7 +25,7 @@ class Settings(pipeline.settings.Settings):
     lists: Path = WORDS / "harmful"  # a folder of <language>.txt
     everyday: Path = WORDS / "everyday.txt"
     min_different: int = Field(3, ge=1)  # with fewer different words, the share is not looked at
-    max_per_1000_words: float | None = Field(8, ge=0)
+    max_per_1000_words: float | None = Field(10, ge=0)
 
 
 RULES = (Rule(Reason.HARMFUL_WORDS, "harmful_per_1000_counted", "max_per_1000_words"),)
@@ -47,6 +47,8 @@ class Words:
 
     def __init__(self, entries: Iterable[str], spaced: bool) -> None:
         entries = sorted(set(entries))
+        if not spaced:
+            entries = [entry for entry in entries if len(entry) > 1]  # one character is part of many harmless words
         self.single = frozenset(entry for entry in entries if spaced and entry.isalpha())
         others = sorted((entry for entry in entries if entry not in self.single), key=len, reverse=True)
         edge = r"\b" if spaced else ""

@@ -22,7 +22,9 @@ _MARKS = (
     "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e30-\u0e4e\u0eb0-\u0ecd\u0f71-\u0f84"
 )
 _WORD = re.compile(rf"[\w{_MARKS}]+(?:['’.-][\w{_MARKS}]+)*")
+_UNIT = re.compile(r"[a-z0-9.]+|\S")
 _PARAGRAPH = re.compile(r"\n{2,}")
+SHORT_LINE = 30  # characters: FineWeb's measure
 _PROSE_CELL_WORDS = 12  # a table whose cells hold this many words on average is a page layout, not data
 
 
@@ -61,9 +63,27 @@ class Parts:
         return self.text if len(self.prose) == len(self.lines) else "\n".join(self.prose)
 
     @cached_property
-    def running(self) -> list[str]:
-        """Lines of running text only."""
-        return [line for line, form in zip(self.lines, self.forms, strict=True) if form == Form.PROSE]
+    def blocks(self) -> list[str]:
+        """Running text by lines, but short lines of one paragraph (verse, ingredients, an address) as one."""
+        return self._blocks(Form.PROSE)
+
+    @cached_property
+    def blocks_and_lists(self) -> list[str]:
+        """The same with the items of lists."""
+        return self._blocks(Form.LIST_ITEM)
+
+    def _blocks(self, last: Form) -> list[str]:
+        blocks: list[str] = []
+        before = -1
+        for line, form, number in zip(self.lines, self.forms, self.paragraph_of, strict=True):
+            if form > last:
+                continue
+            if number == before and len(line) <= SHORT_LINE and len(blocks[-1].rpartition("\n")[2]) <= SHORT_LINE:
+                blocks[-1] += "\n" + line
+            else:
+                blocks.append(line)
+            before = number
+        return blocks
 
     @cached_property
     def words(self) -> list[str]:
@@ -72,8 +92,8 @@ class Parts:
 
     @cached_property
     def units(self) -> list[str]:
-        """What repetition is counted in: words, or the characters of a language without spaces."""
-        return list("".join(self.words)) if self.characters_per_word else self.words
+        """What repetition is counted in: words, or the characters of a language without spaces (Latin words whole)."""
+        return _UNIT.findall(" ".join(self.words)) if self.characters_per_word else self.words
 
     @cached_property
     def prose_words(self) -> float:

@@ -14,11 +14,11 @@ from importlib import import_module
 from pathlib import Path
 
 WORDS = 300
-CHARACTERS = 500
+CHARACTERS = 100
 BY_CHARACTER = frozenset({"zh", "ja"})
 LANGUAGES = {  # code of lid.176: code of wordfreq
     **{code: code for code in (
-        "ar bg bn ca cs da de el en es fa fi fr he hi hu id is it ja lt lv mk ms nl pl pt ro ru sk sl sv ta tr uk ur vi zh"
+        "ar bg ca cs da de el en es fa fi fr he hu id is it ja lt lv mk ms nl pl pt ro ru sk sl sv tr uk ur vi zh"
     ).split()},
     "no": "nb", "hr": "sh", "sr": "sh", "bs": "sh", "sh": "sh", "tl": "fil",
 }  # fmt: skip
