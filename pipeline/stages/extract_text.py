@@ -26,6 +26,7 @@ from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.isolate import Loss, Lost
 from pipeline.page_tree import RefusedError
 
+_TABS = re.compile(r"\t+")
 NAME = "extract_text"
 _DUMPED_SHARE = 0.9
 Engine = Callable[[HtmlElement], str]  # a tree that it may change -> text with the marks of `markup`
