@@ -215,7 +215,10 @@ def _keep_formula(element: _Element) -> bool:
     mark = DISPLAY if _is_display(element) else MATH
     whole = _with_wrappers(element)
     whole.tail = f"{mark}{latex}{mark}{whole.tail or ''}"
+    parent = whole.getparent()
     remove(whole)
+    if mark == DISPLAY and parent is not None and parent.tag == "div" and not len(parent):
+        parent.tag = "p"  # an equation in a <div> of its own: the engine drops short divs, but no paragraphs
     return True
 
 
