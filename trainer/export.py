@@ -64,6 +64,8 @@ def export(
 
 
 def _refuse_what_has_no_layout(settings: ModelSettings) -> None:
+    if settings.encoder_layers:
+        raise ValueError("an encoder-decoder has neither Llama's nor Mixtral's layout; only decoders can be exported")
     if settings.experts is not None and not settings.experts.normalised:
         raise ValueError(
             "Mixtral's gates add up to 1 and this model's do not (model.experts.normalise_gates, or top_k = 1): "
@@ -173,7 +175,7 @@ def _feed_forward_tensors(name: str, tensor: Tensor, settings: ModelSettings) ->
             yield f"mlp.{inner}.weight", part
         return
     experts = settings.experts.experts
-    each = [tensor] * experts if tensor.ndim == 2 else [matrix.T for matrix in tensor]
+    each = [tensor.clone() for _ in range(experts)] if tensor.ndim == 2 else [matrix.T for matrix in tensor]
     for number, matrix in enumerate(each):
         parts = zip(("w1", "w3"), matrix.chunk(2), strict=True) if name == "gate_up" else [("w2", matrix)]
         for inner, part in parts:

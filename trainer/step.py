@@ -24,7 +24,7 @@ Inputs = dict[str, Tensor]  # keyword arguments of a model's forward pass; `weig
 class Gradient(NamedTuple):
     """What a step's backward passes leave besides the weights' gradients."""
 
-    loss: float  # nats a token, over the global batch
+    loss: float  # cross-entropy in nats a token, over the global batch
     tokens: int  # that counted, on all ranks
     token_losses: list[Tensor]  # of this rank's micro-batches, fp32 [B, S] each, on the CPU
     routing: Routing | None  # averaged over micro-batches and ranks
@@ -65,7 +65,7 @@ def accumulate(
                 loss = loss + output.routing.loss(experts) * (count / max(tokens, 1))
                 routings.append(Routing(*(field.detach() * count for field in output.routing)))
             torch.autograd.backward(loss * world.size)
-        total += output.loss.detach()
+        total += (output.token_losses * part["weights"].to(world.device)).sum()  # without the z-loss
         losses.append(output.token_losses)
     total = sum_over_ranks(total, world)
     routing = _mean_routing(routings, tokens, world) if routings else None

@@ -22,7 +22,9 @@ def corpus(documents: int = 120, seed: int = 0) -> Corpus:
     for _ in range(documents):
         length, step = int(generator.integers(8, 60)), int(generator.integers(1, 4))
         noise = generator.random(length) < 0.1
-        tokens = np.where(noise, generator.integers(0, 40, length), (generator.integers(40) + step * np.arange(length)) % 40)
+        tokens = np.where(
+            noise, generator.integers(0, 40, length), (generator.integers(40) + step * np.arange(length)) % 40
+        )
         rows.append((tokens + 1).tolist())
     return in_memory(rows)
 

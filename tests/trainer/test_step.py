@@ -36,7 +36,9 @@ def gradients(net: Decoder) -> torch.Tensor:
     return flat
 
 
-@pytest.mark.parametrize("experts", [None, {"experts": 4, "every": 2, "capacity_factor": None, "balance": 0, "router_z": 0}])
+@pytest.mark.parametrize(
+    "experts", [None, {"experts": 4, "every": 2, "capacity_factor": None, "balance": 0, "router_z": 0}]
+)
 def test_accumulation_equals_the_large_batch(experts):
     net = model(experts=experts)
     parts = uneven()
