@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.chain import Chain
+from pipeline.charset import Decoding
 from pipeline.config import Config, files_read, versions
 from pipeline.documents import Document, Dropped, Kind, Page, Record
 from pipeline.explain_text import describe
@@ -137,9 +138,8 @@ def _replay(page: Page | Dropped, row: Mapping[str, Any], chain: Chain) -> Itera
         return
     record: Record = page
     for name, answer, seconds in chain.steps(page):
-        text = record.text if isinstance(record, Document) else None
         if isinstance(answer, Dropped):
-            yield _dropped(answer, text, seconds, chain.config)
+            yield _dropped(answer, record, seconds, chain.config)
             return
         yield _passed(name, record, answer, seconds, chain.config)
         record = answer
@@ -167,10 +167,13 @@ def _scores(name: str, document: Document) -> str:
         return f"score {document.quality_score:.3f}"
     if name == "tag_domain":
         return f"{document.domain} with a probability of {document.domain_score:.3f}"
-    return f"{len(document.text.split()):,} words, title: {document.title[:60]}" if name == "extract_text" else ""
+    if name == "extract_text":
+        charset = list(Decoding)[int(document.signals["charset_step"])].value.replace("_", " ")
+        return f"{len(document.text.split()):,} words, charset by {charset}, title: {document.title[:60]}"
+    return ""
 
 
-def _measures(name: str, before: Record, after: Record, config: Config) -> tuple[Measure, ...]:
+def _measures(name: str, before: Record | None, after: Record, config: Config) -> tuple[Measure, ...]:
     if not isinstance(after, Document):
         return ()
     known = before.signals if isinstance(before, Document) else {}
@@ -178,12 +181,8 @@ def _measures(name: str, before: Record, after: Record, config: Config) -> tuple
     return measures(name, new, after, getattr(config, name))
 
 
-def _dropped(answer: Dropped, before: str | None, seconds: float = 0.0, config: Config | None = None) -> Stage:
-    record = answer.record
-    found: tuple[Measure, ...] = ()
-    if isinstance(record, Document) and config is not None:
-        own = {key: record.signals[key] for key in record.signals}
-        found = measures(answer.stage, own, record, getattr(config, answer.stage))
+def _dropped(answer: Dropped, before: Record | None, seconds: float = 0.0, config: Config | None = None) -> Stage:
+    after = answer.record
     return Stage(
         answer.stage,
         "dropped",
@@ -191,9 +190,9 @@ def _dropped(answer: Dropped, before: str | None, seconds: float = 0.0, config: 
         str(answer.reason),
         answer.value,
         answer.threshold,
-        before,
-        record.text if isinstance(record, Document) else answer.excerpt or None,
-        found,
+        before.text if isinstance(before, Document) else None,
+        after.text if isinstance(after, Document) else answer.excerpt or None,
+        _measures(answer.stage, before, after, config) if config else (),
         round(seconds, 4),
     )
 

@@ -99,12 +99,12 @@ def _difference(before: str, after: str) -> Iterator[str]:
 def _measures(found: tuple[Measure, ...]) -> Iterator[str]:
     limited = [item for item in found if item.margin is not None]
     if limited:
-        yield f"{_INDENT}{'measurement':<38}{'value':>12}{'at least':>12}{'at most':>12}{'margin':>12}"
+        yield f"{_INDENT}{'measurement':<40}{'value':>11}{'at least':>11}{'at most':>11}{'margin':>11}"
     for item in limited:
         broken = "  ← broken" if (item.margin or 0) < 0 else ""
         yield (
-            f"{_INDENT}{item.name:<38}{measure(item.value):>12}{measure(item.low):>12}{measure(item.high):>12}"
-            f"{measure(item.margin):>12}{broken}"
+            f"{_INDENT}{item.name:<40}{measure(item.value):>11}{measure(item.low):>11}{measure(item.high):>11}"
+            f"{measure(item.margin):>11}{broken}"
         )
     others = ", ".join(f"{item.name} {measure(item.value)}" for item in found if item.margin is None and item.value)
     if others:

@@ -223,7 +223,7 @@ def _personal() -> list[Capture]:
         "mail": "Anyone who would like to sing with us in the spring may simply write to margaret.hollis@stannes-choir.org "
         "before the end of the month. Please say which part you sing and whether you can read music; neither is required.",
         "phone": "Our treasurer, who also keeps the key to the vestry, can be reached on +44 20 7946 0018 in the evening. If "
-        "nobody answers, try the sexton, whose number is (212) 555-2368 while he visits his daughter in New York.",
+        "nobody answers, try the sexton under (212) 736-5000 while he visits his daughter in New York.",
         "network": "The recordings lie on a small server in the organ loft. From outside it answers under 81.2.69.142 and, on "
         "newer connections, under 2a02:c207:2024:1127::1; inside the building use 192.168.1.20 as before.",
         "bank": "Subscriptions can be paid into the account DE89 3704 0044 0532 0130 00 with your name as the reference. A "

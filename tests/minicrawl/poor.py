@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import re
 from html import escape
 
 from tests.minicrawl import sites
@@ -102,10 +103,27 @@ def _words() -> list[Capture]:
             _THINGS[:5], NAVIGATION[20:], ("nine", "seven", "twelve", "forty", "eleven"), strict=False
         )
     ]
-    salad = [
-        f"Cheap replica watches discount: {a} {b}. Luxury brands online store, {b} outlet, fast delivery worldwide, {a} sale 2026. Best quality of Swiss {a} with the {b} copies."
-        for a, b in zip(NAVIGATION[:20:2], NAVIGATION[21:41:2], strict=True)
+    draw = random.Random("salad")
+    offers = [
+        "cheap",
+        "replica",
+        "watches",
+        "luxury",
+        "brands",
+        "outlet",
+        "discount",
+        "online",
+        "delivery",
+        "worldwide",
+        "bargain",
+        "genuine",
+        "sale",
+        "wholesale",
+        "coupon",
     ]
+    keywords = [*offers, *(word.lower() for word in NAVIGATION)]
+    salad = [" ".join([*draw.sample(keywords, 12), *draw.sample(offers, 4)]).capitalize() + "." for _ in range(12)]
+    salad[3:5] = ["Everything for the friends of luxury and of bargains.", *salad[3:5]]
     return [
         plain_page("telegram", "So be it", [tiny, tiny_more], RULE + "words_too_short", "words of two letters"),
         plain_page("abstract", "Notwithstanding", long, RULE + "words_too_long", "nothing but long words"),
@@ -115,22 +133,26 @@ def _words() -> list[Capture]:
 
 
 def _lines() -> list[Capture]:
-    stubs = [
-        f"The {a} is closed to visitors and that will not change. Please use the {b} beside it instead"
-        for a, b in zip(_THINGS, _THINGS[3:], strict=False)
-    ]
-    short = [f"She left it near the {thing}." for thing in _THINGS] + [
-        f"They hid it under her {thing}." for thing in _THINGS
-    ]
+    sentences = re.split(
+        r"(?<=[.!?]) ", " ".join([*prose_of("en_town", 336), *prose_of("en_life", 337), *prose_of("en_book", 338)])
+    )
+    stubs = [f"{a} {b}".rstrip(".!?") for a, b in zip(sentences[::2], sentences[1::2], strict=False)]
+    short = [line for text in prose_of("en_travel", 339) + prose_of("en_forum", 339) for line in _verses(text.split())]
     shouting = [
         "BUY NOW AND SAVE MORE TODAY BECAUSE THE OFFER ENDS AT MIDNIGHT AND WILL NOT COME BACK",
         "CALL THE NUMBER ON YOUR SCREEN AND ASK FOR THE FREE GIFT THAT IS WAITING FOR YOU",
     ]
     return [
         plain_page("stubs", "Notices", stubs, RULE + "too_few_punctuated_lines", "no line ends like a sentence"),
-        plain_page("where", "Where is it?", short, RULE + "too_many_short_lines", "lines of twenty characters"),
+        plain_page("where", "Where is it?", short, RULE + "too_many_short_lines", "lines of five short words"),
         plain_page("shouting", "SALE", [*shouting * 4, *prose_of("en_shop", 331)[:1]], RULE + "corrected_too_much", "lines in capitals"),
     ]  # fmt: skip
+
+
+def _verses(words: list[str]) -> list[str]:
+    """Lines of five words and at most thirty characters, as many as there are."""
+    lines = [" ".join(words[n : n + 5]).rstrip(".,;:") + "." for n in range(0, len(words) - 4, 5)]
+    return [line for line in lines if len(line) <= 30]
 
 
 def _repeated() -> list[Capture]:

@@ -52,7 +52,7 @@ def hostile(numbers: dict[str, Any], curated_minicrawl: Path, tmp_path_factory: 
 
 
 def texts(page: lxml.html.HtmlElement, path: str) -> list[str]:
-    return [" ".join(element.text_content().split()) for element in page.xpath(path)]
+    return [" ".join(" ".join(element.itertext()).split()) for element in page.xpath(path)]
 
 
 def test_examples_in_docstrings() -> None:
@@ -214,10 +214,12 @@ def test_rebuilding_needs_a_run(tmp_path: Path) -> None:
 # --- in a real browser ---
 
 _CONTRAST = """
-const luminance = (rgb) => { const [r, g, b] = rgb.map((v) => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+const luminance = (rgb) => { const [r, g, b] = rgb.map((v) => (v /= 255) <= .03928 ?
+    v / 12.92 : ((v + .055) / 1.055) ** 2.4);
   return .2126 * r + .7152 * g + .0722 * b; };
 const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-const ground = (node) => { for (; node; node = node.parentElement) { const c = parse(getComputedStyle(node).backgroundColor);
+const ground = (node) => { for (; node; node = node.parentElement) {
+  const c = parse(getComputedStyle(node).backgroundColor);
   if (c.length === 3 || c[3] === 1) return c.slice(0, 3); } return [255, 255, 255]; };
 const poor = new Set();
 document.querySelectorAll("details").forEach((item) => (item.open = true));
