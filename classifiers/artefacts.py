@@ -129,8 +129,20 @@ def _verify(folder: Path, file: str, expected: str) -> None:
         )
 
 
-def save_manifest(folder: Path, manifest: Manifest, card: str) -> None:
+def save_manifest(folder: Path, manifest: Manifest, prose: str) -> None:
     """Write `manifest.json` and the model card beside the model's files; same content, same bytes."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
-    (folder / CARD).write_text(card, encoding="utf-8")
+    (folder / CARD).write_text(_card(manifest, prose), encoding="utf-8")
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _card(manifest: Manifest, prose: str) -> str:
+    thresholds = ", ".join(f"{head} {value}" for head, value in manifest.threshold.items())
+    lines = [prose.strip(), "", "## Facts", "", f"- Version {manifest.version}, features {manifest.feature_version}"]
+    lines += [f"- Threshold: {thresholds}", f"- Licence: {manifest.licence}", f"- Made by `{manifest.command}`", ""]
+    if manifest.metrics:
+        lines += ["## Measured on unseen domains by that command", "", "| measure | value |", "|---|---|"]
+        lines += [f"| {name} | {value:g} |" for name, value in manifest.metrics.items()] + [""]
+    lines += ["## Made from", "", "| data | role | rows | licence |", "|---|---|---|---|"]
+    lines += [f"| {data.name} | {data.role} | {data.rows} | {data.licence} |" for data in manifest.training_data]
+    return "\n".join(lines) + "\n"

@@ -56,3 +56,12 @@ def train(examples: Iterable[tuple[str, str]], path: Path, **parameters: Any) ->
         model = fasttext.train_supervised(str(lines), thread=1, seed=1, verbose=0, **parameters)
         model.quantize(input=str(lines), cutoff=cutoff, retrain=bool(cutoff), thread=1, qnorm=True, verbose=0)
     model.save_model(str(path))
+
+
+def labels_of(path: Path) -> list[str]:
+    """The labels of a model file, without fastText's prefix; ValueError where it is none."""
+    try:
+        model = fasttext.load_model(str(path))
+    except ValueError as error:
+        raise ValueError(f"{path} is no fastText model: {error}") from error
+    return [label.removeprefix(PREFIX) for label in model.get_labels()]

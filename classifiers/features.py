@@ -53,7 +53,7 @@ def topic_line(title: str, text: str) -> str:
 
 
 def kind_line(title: str, text: str) -> str:
-    """How the page is written, led by what its shape is: fences, tables, lists and line lengths as words of their own."""
+    """How the page is written, led by what its shape is: fences, tables, lists, line lengths as words of their own."""
     return " ".join([*_shape(text[:MAX_CHARACTERS]), style_line(title[:300]), style_line(text)])
 
 

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from classifiers.artefacts import default_folder, load_artefact
-from classifiers.features import FEATURE_VERSION
-from classifiers.scorer import YesNoModel
+from classifiers.artefacts import Artefact, default_folder, load_artefact
+from classifiers.features import FEATURE_VERSION, topic_line
+from classifiers.linear import LinearModel
+from classifiers.logistic import log_odds_of, sigmoid
 
 NAME = "harm"
+LABELS = ("harmless", "harmful")
+
+
+class HarmModel:
+    """`score` answers P(harmful or adult) of each text."""
+
+    def __init__(self, artefact: Artefact) -> None:
+        self.artefact = artefact
+        self.threshold = artefact.manifest.threshold[NAME]
+        calibration = artefact.manifest.calibration
+        self._slope, self._offset = float(calibration["slope"]), float(calibration["offset"])
+        self._model = LinearModel.load(artefact.path("words.txt"), artefact.path("weights.npy"), LABELS)
+
+    def score(self, texts: Sequence[str]) -> list[float]:
+        """One calibrated probability a text; a text without a word gets 0."""
+        if not texts:
+            return []
+        lines = [topic_line("", text) for text in texts]
+        log_odds = log_odds_of(self._model.probabilities(lines)[:, 1])
+        scores = sigmoid(self._slope * log_odds + self._offset)
+        return [round(float(score), 6) if line else 0.0 for score, line in zip(scores, lines, strict=True)]
 
 
 @cache
-def _load(folder: Path) -> YesNoModel:
-    return YesNoModel(load_artefact(folder, NAME, FEATURE_VERSION))
+def _load(folder: Path) -> HarmModel:
+    return HarmModel(load_artefact(folder, NAME, FEATURE_VERSION))
 
 
-def load_harm_model(folder: Path | None = None) -> YesNoModel:
-    """The shipped model or the one in `folder`, verified; loaded once per process. `model.score(texts)`."""
+def load_harm_model(folder: Path | None = None) -> HarmModel:
+    """The shipped model or the one in `folder`, verified; loaded once per process."""
     return _load(folder or default_folder(NAME))

@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from shutil import copyfile
 
-from classifiers.artefacts import Artefact, default_folder, load_artefact
-from classifiers.fasttext_model import FastTextModel
+from classifiers.artefacts import (
+    Artefact,
+    Manifest,
+    TrainingData,
+    default_folder,
+    digest_of,
+    load_artefact,
+    save_manifest,
+)
+from classifiers.fasttext_model import FastTextModel, labels_of
 from classifiers.features import one_line
 
 NAME = "language"
@@ -44,3 +53,26 @@ def _load(folder: Path) -> LanguageModel:
 def load_language_model(folder: Path | None = None) -> LanguageModel:
     """The shipped lid.176, or the fastText language model packed in `folder`; loaded once per process."""
     return _load(folder or default_folder(NAME))
+
+
+def pack(file: Path, folder: Path, licence: str, source: str, threshold: float = 0.65, card: str = "") -> Manifest:
+    """Make a model folder of a fastText language model, so that it can be used instead of lid.176."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if file.resolve() != (folder / FILE).resolve():
+        copyfile(file, folder / FILE)
+    digest = digest_of(folder / FILE)
+    manifest = Manifest(
+        name=NAME,
+        version=digest[:12],
+        feature_version=FEATURE_VERSION,
+        files={FILE: digest},
+        labels={NAME: tuple(sorted(labels_of(folder / FILE)))},
+        threshold={NAME: threshold},
+        calibration={"method": "none: the engine's own probability"},
+        training_data=(TrainingData(name=source, role="not trained here", rows=0, sha256=digest, licence=licence),),
+        metrics={},
+        licence=licence,
+        command="gristmill classify pack",
+    )
+    save_manifest(folder, manifest, card or f"# Language: {file.name}\n\n{source}\n")
+    return manifest

@@ -44,7 +44,7 @@ def log_odds_of(probabilities: Array, floor: float = 1e-4) -> Array:
 
 
 def fit_logistic(table: Array, truth: Array, ridge: float = 1.0, signs: Sequence[int] = ()) -> Logistic:
-    """Balanced, ridge-penalised logistic regression by Newton's method; rounded, so that it is the same in text and memory.
+    """Balanced, ridge-penalised logistic regression by Newton's method; rounded: the same in text and memory.
 
     `signs` may forbid a weight to be negative (1) or positive (-1) or leave it free (0): a column whose fitted weight
     contradicts its sign is left out. Small data finds such contradictions in the collection, not in the web.
@@ -58,8 +58,8 @@ def fit_logistic(table: Array, truth: Array, ridge: float = 1.0, signs: Sequence
         if not wrong.any():
             break
         allowed &= ~wrong
-    rounded = (tuple(round(float(v), 6) for v in values) for values in (mean, scale, weights * allowed))
-    return Logistic(*rounded, bias=round(bias, 6))
+    rounded = [tuple(round(float(v), 6) for v in values) for values in (mean, scale, weights * allowed)]
+    return Logistic(rounded[0], rounded[1], rounded[2], round(bias, 6))
 
 
 def _newton(table: Array, truth: Array, balance: Array, ridge: float) -> tuple[Array, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,5 +85,5 @@ def length_bins(lengths: ArrayLike, edges: Sequence[int]) -> list[tuple[str, NDA
             f"{low}-{high if high is not None else ''}",
             (values >= low) & (values < (high if high is not None else np.inf)),
         )
-        for low, high in zip(limits, limits[1:], strict=False)
+        for low, high in pairwise(limits)
     ]

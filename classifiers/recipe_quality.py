@@ -8,7 +8,7 @@ answers and their sites stay in training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +21,7 @@ from classifiers.urls import host_of, normalise_url, registered_domain_of
 LABELS = ("crawl", "cited")
 MIN_CHARACTERS = 200  # of both classes alike
 PER_DOMAIN = 20
+TRAINING_RATIO = 2.0  # rows of one class for one of the other per length bin; fastText needs the rows more than balance
 BOILERPLATE_SHARE = 0.3  # of the pages whose boilerplate becomes a negative of its own
 WEBKB_PER_DOMAIN = 60
 
@@ -79,14 +80,43 @@ def examples(data: Path, work: Path, weakest: Match = Match.HOST) -> list[Exampl
         for row in rows
         if len(row.boilerplate) >= MIN_CHARACTERS and unit_hash("boilerplate", row.id) < BOILERPLATE_SHARE
     ]
-    chosen_positives, chosen_negatives = match_lengths(
-        sample_order([*positives, *helpers]), sample_order([*negatives, *leftovers]), ratio=2.0
+    return split_and_match(positives, negatives, helpers, leftovers)
+
+
+def split_and_match(
+    positives: Sequence[TextRow],
+    negatives: Sequence[TextRow],
+    more_positives: Sequence[TextRow] = (),
+    more_negatives: Sequence[TextRow] = (),
+) -> list[Example]:
+    """Examples split by registered domain and matched in length within each split; the further rows only train.
+
+    Of the further rows, only those whose registered domain is in training, or no domain of a page at all, are used.
+    """
+    tested = {row.registered_domain for row in (*positives, *negatives)} - {""}
+    helpers = [row for row in more_positives if row.registered_domain not in tested] + _of(
+        Split.TRAIN, [row for row in more_positives if row.registered_domain in tested]
     )
-    helper_ids = {row.id for row in helpers}
+    classes = {split: (_of(split, positives), _of(split, negatives)) for split in Split}
+    found = _matched(
+        Split.TRAIN,
+        [*classes[Split.TRAIN][0], *helpers],
+        [*classes[Split.TRAIN][1], *_of(Split.TRAIN, more_negatives)],
+        TRAINING_RATIO,
+    )
+    return found + [row for split in (Split.VALIDATION, Split.TEST) for row in _matched(split, *classes[split], 1.0)]
+
+
+def _of(split: Split, rows: Sequence[TextRow]) -> list[TextRow]:
+    # A text without a URL is a site of its own.
+    return [row for row in rows if split_of(row.registered_domain or row.id) == split]
+
+
+def _matched(split: Split, positives: Sequence[TextRow], negatives: Sequence[TextRow], ratio: float) -> list[Example]:
+    """Both classes with the same histogram of lengths (at `ratio` 1), labelled."""
+    classes = match_lengths(sample_order(positives), sample_order(negatives), ratio)
     return [
-        Example(row, label, Split.TRAIN, row.id)
-        if row.id in helper_ids
-        else Example(row, label, split_of(row.registered_domain), row.registered_domain)
-        for label, chosen in ((LABELS[1], chosen_positives), (LABELS[0], chosen_negatives))
-        for row in chosen
+        Example(row, label, split, row.registered_domain or row.id)
+        for label, rows in zip(reversed(LABELS), classes, strict=True)
+        for row in rows
     ]

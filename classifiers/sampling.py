@@ -1,7 +1,7 @@
 """Which rows a model learns from: chosen by hash of their id, matched in length, split by registered domain.
 
-Made against the faults of RedPajama-v1's recipe: negatives are a true sample (not the first rows of each shard), a length
-floor applies to both classes alike, and the class ratio counts what was taken, not what was skipped.
+Made against the faults of RedPajama-v1's recipe: negatives are a true sample (not the first rows of each shard), a
+length floor applies to both classes alike, and the class ratio counts what was taken, not what was skipped.
 """
 
 from __future__ import annotations

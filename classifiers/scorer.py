@@ -20,7 +20,7 @@ LAYER = "layer.json"
 
 def layer_input(texts: Sequence[str], fasttext_probability: Array) -> Array:
     """What the logistic layer reads: STATISTICS and fastText's log-odds as the last column."""
-    return np.c_[statistics_table(texts), log_odds_of(fasttext_probability)]
+    return np.hstack([statistics_table(texts), log_odds_of(fasttext_probability)[:, None]])
 
 
 class YesNoModel:
@@ -32,7 +32,7 @@ class YesNoModel:
         self.threshold = artefact.manifest.threshold[head]
         self._fasttext = FastTextModel(artefact.path(FASTTEXT), artefact.manifest.labels[head])
         stored = artefact.json(LAYER)
-        self._layer = Logistic(*(tuple(stored[key]) for key in ("mean", "scale", "weights")), bias=stored["bias"])
+        self._layer = Logistic(tuple(stored["mean"]), tuple(stored["scale"]), tuple(stored["weights"]), stored["bias"])
         self._slope, self._offset = stored["slope"], stored["offset"]
 
     def score(self, texts: Sequence[str]) -> list[float]:

@@ -85,7 +85,7 @@ def _out_of_fold(data: DomainData, head: str, pages: Sequence[TextRow]) -> Array
         inside = [page for page, place in zip(pages, fold, strict=True) if place != number]
         outside = np.flatnonzero(fold == number)
         model: LinearModel = train_linear(read_rows(inside, data.labels, head) + data.train[head], LABELS[head])
-        answers[outside] = model.probabilities([HEADS[head](pages[i].title, pages[i].text) for i in outside])
+        answers[outside] = model.probabilities([HEADS[head](pages[int(i)].title, pages[int(i)].text) for i in outside])
     return answers
 
 

@@ -25,14 +25,23 @@ from classifiers.scorer import FASTTEXT, LAYER, YesNoModel, layer_input
 FOLDS = 4
 FASTTEXT_SETTINGS = {"epoch": 8, "lr": 0.2, "wordNgrams": 2, "dim": 32, "bucket": 200_000, "minCount": 3}
 CUTOFF = 60_000  # words and n-grams that the quantised model keeps: about 1.5 MB
-SIGNS = {"function_word_share": 1, "function_word_kinds": 1, "sentence_line_share": 1, "mark_share": -1}
+# What running text has more of than menus and shouting; a small collection must not teach the opposite.
+SIGNS = {
+    "function_word_share": 1,
+    "function_word_kinds": 1,
+    "sentence_line_share": 1,
+    "words_per_line": 1,
+    "upper_share": -1,
+    "mark_share": -1,
+    "exclamation_share": -1,
+}
 
 
 def train_yes_no(
     name: str, labels: tuple[str, str], examples: Sequence[Example], folder: Path, keep: float, card: str,
     data: tuple[TrainingData, ...], licence: str, command: str,
 ) -> YesNoModel:  # fmt: skip
-    """Train, calibrate, measure and write the model `name`; `keep` is the share of validation rows above the threshold."""
+    """Train, calibrate, measure and write the model; `keep` is the share of validation rows above its threshold."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = {split: [example for example in examples if example.split == split] for split in Split}
     for split, rows in parts.items():
@@ -111,8 +120,8 @@ def out_of_fold(examples: Sequence[Example], labels: tuple[str, str]) -> Array:
         for number in range(FOLDS):
             unseen = np.flatnonzero(fold == number)
             if len(unseen):
-                fasttext_on([examples[i] for i in np.flatnonzero(fold != number)], path)
-                answers[unseen] = _answers(FastTextModel(path, labels), [examples[i] for i in unseen])
+                fasttext_on([examples[int(i)] for i in np.flatnonzero(fold != number)], path)
+                answers[unseen] = _answers(FastTextModel(path, labels), [examples[int(i)] for i in unseen])
     return answers
 
 

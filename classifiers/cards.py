@@ -1,0 +1,64 @@
+"""The prose of the model cards; `artefacts.save_manifest` puts the measured numbers under it."""
+
+from __future__ import annotations
+
+QUALITY = """# Quality: does a page read like what Wikipedia cites?
+
+A calibrated probability. fastText (words and word pairs, quantised) and a dozen statistics of the text (share
+of function words, of sentence-like lines, of capitals, ...) meet in a logistic layer; two numbers calibrate
+it on unseen domains. A score of 0.7 means: of pages that score 0.7, seven in ten are on a host that Wikipedia
+cites, where half of all are.
+
+Good at: telling articles, references and explanations from menus, listings, contact pages, teasers and shops,
+at any length (the classes have the same lengths in training).
+
+Bad at: what reads well and is wrong; languages outside the seventeen of its function words (they score lower
+for the language alone); Wikipedia's taste (news and reference works above blogs, forums, recipes and
+fiction). The pages it learned from are a collection of other projects' test pages, no sample of the crawl,
+and most positives are weak: they are on a cited host, and not cited themselves. Train your own on your crawl
+with `gristmill classify sample` and `gristmill classify train quality --sample`.
+"""
+
+DOMAIN = """# Domain: what a page is about, and what kind of source it is
+
+Two linear models on tf-idf: 24 topics after WebOrganizer, 14 kinds of source. Title and text only; hosts and
+URLs helped to label, so they are no input. Answers whose calibrated probability is below the threshold are
+`unknown`, which the weights treat as a domain of its own.
+
+Labels: about 2,000 pages in a dozen languages that one reader (a language model at work on this project)
+labelled from host, title and the beginning and middle of the text; a list of words that speak for each topic,
+written by the same reader after the reading; Wikipedia articles by category; three public tables of web
+sites; unread pages by witnesses that the read pages vouch for (`calibration.witnesses` in the manifest says
+how far). The word list was written when the test pages had been read: the figures below may flatter it a
+little.
+
+Good at: food, health, sports, crime, politics, transport; recipes, news, shops. Bad at: art, history,
+literature, social life and everything rare in the collection; German, English, Spanish, French, Polish,
+Russian, Chinese and Greek are seen in training, others hardly. `adult` has three read pages: use the harm
+model and the host lists for that.
+"""
+
+HARM = """# Harm: is a text harmful, or for adults?
+
+A calibrated probability from one linear model on tf-idf, for what lists of hosts and of words miss.
+
+It learned harm from the questions of red-teaming dialogues (HH-RLHF), and adult content from made-up teasers
+of listed words: no real adult page was in the data. So it knows requests for harm and the vocabulary of adult
+sites, and little else: not propaganda, not fraud, not graphic description without that vocabulary. The
+vocabulary file holds slurs and obscene words.
+
+Short questions are its weak side: one in six harmless Open-Assistant questions passes the threshold. On whole
+pages about health, law and politics false positives are what the table says.
+"""
+
+LANGUAGE = """# Language: fastText lid.176
+
+The compressed language identification model of fastText (`lid.176.ftz`), unchanged, by Facebook (Joulin,
+Grave, Bojanowski, Mikolov: "Bag of Tricks for Efficient Text Classification"; Joulin et al.: "FastText.zip"),
+from <https://fasttext.cc/docs/en/language-identification.html>, under the Creative Commons
+Attribution-ShareAlike 3.0 licence (<https://creativecommons.org/licenses/by-sa/3.0/>), which keeps applying
+to this file.
+
+176 languages, ISO 639 codes. It reads the whole text on one line. Weak on texts under about 50 characters, on
+mixed pages, on code, and between close languages (Serbian, Croatian and Bosnian; Indonesian and Malay).
+"""

@@ -1,0 +1,49 @@
+"""The gate: a model may replace the shipped one only if it is no worse on the pinned test rows.
+
+`floors.json` holds, per model, the digest of the test rows and the least value of each measure. Other test rows mean
+that the numbers cannot be compared, and are refused too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FLOORS = Path(__file__).parent / "floors.json"
+
+
+def load_floors(path: Path = FLOORS) -> dict[str, Any]:
+    """{model: {"test_digest": ..., "floors": {"test.auc": 0.7, ...}}}"""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as floors: {error}") from error
+    return found
+
+
+def value_at(numbers: Mapping[str, Any], dotted: str) -> float:
+    """`test.auc` -> numbers["test"]["auc"]."""
+    value: Any = numbers
+    for part in dotted.split("."):
+        value = value[part]
+    return float(value)
+
+
+def complaints(name: str, numbers: Mapping[str, Any], floors: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a model's numbers, one line a complaint; empty when it may pass."""
+    if name not in floors:
+        return [f"no floors are pinned for {name}"]
+    pinned = floors[name]
+    if numbers["test_digest"] != pinned["test_digest"]:
+        return [
+            f"{name} was measured on test rows {numbers['test_digest'][:12]}..., the floors are pinned on "
+            f"{pinned['test_digest'][:12]}...: measure on the same data, or pin new floors in words"
+        ]
+    found = []
+    for measure, floor in sorted(pinned["floors"].items()):
+        value = value_at(numbers, measure)
+        if not value >= floor:  # a nan is no pass
+            found.append(f"{name}: {measure} is {value:.4f}, the floor is {floor:.4f}")
+    return found

@@ -1,0 +1,151 @@
+"""The shipped harm model's recipe, and its training: small, and open about how little harmful text it could learn from.
+
+Harmful: what people asked in the red-teaming dialogues of HH-RLHF, and teasers of adult sites put together from word
+lists (LDNOOBW and the `adult` line of `topic_words.txt`): no adult page is in the data. Harmless: questions and answers
+of Open-Assistant, so that dialogue itself is no sign, and pages about everything else, health, law and news above all,
+in whole and in pieces as short as a question.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from classifiers import shared_data
+from classifiers.artefacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
+from classifiers.features import FEATURE_VERSION, topic_line
+from classifiers.harm import LABELS, NAME, HarmModel
+from classifiers.linear import Row, train_linear
+from classifiers.logistic import fit_platt, log_odds_of
+from classifiers.measures import auc, reliability
+from classifiers.recipe_domain import TOPIC_WORDS, read_labels
+from classifiers.sampling import Split, at_most_per_domain, sample_order, split_of, unit_hash
+
+PER_DOMAIN = 5
+PIECE = 250  # characters; about a question
+TEASERS = 600
+FALSE_POSITIVES = 0.005  # of web pages of the validation domains that may pass the threshold
+_FURNITURE = (
+    "watch free {} videos hd", "hot {} pics and movies", "{} live cam chat now", "best {} site members only 18",
+    "amateur {} gallery updated daily", "horny singles near you {}", "{} stories uncensored", "kostenlos {} filme",
+    "videos {} gratis", "{} gratuit en streaming",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HarmRow:
+    """One text with its label, split and where it came from."""
+
+    id: str
+    source: str
+    label: str
+    split: Split
+    text: str
+
+
+def _dialogues(data: Path) -> Iterator[HarmRow]:
+    for number, line in enumerate(shared_data.lines_of(data / "trainer" / "pref" / "hh_rlhf_harmless_dev.jsonl.gz")):
+        turns = re.findall(r"Human:(.*?)(?=\n\nAssistant:|\Z)", json.loads(line)["chosen"], re.DOTALL)
+        text = "\n".join(turn.strip() for turn in turns)
+        first = turns[0].strip() if turns else ""
+        if text:
+            # Split by the first question: the set holds the same dialogue more than once.
+            yield HarmRow(f"hh-{number}", "hh-rlhf", LABELS[1], split_of(first), text)
+
+
+def _teasers(data: Path) -> Iterator[HarmRow]:
+    adult = next(line for line in TOPIC_WORDS.read_text(encoding="utf-8").splitlines() if line.startswith("adult:"))
+    words = set(adult.split()[1:])
+    with tarfile.open(data / "lists" / "ldnoobw.tar.gz") as tar:
+        for member in sorted(tar.getmembers(), key=lambda entry: entry.name):
+            file = tar.extractfile(member)
+            words |= {line.strip() for line in (file.read().decode("utf-8").splitlines() if file else ())}
+    ordered = sorted(word for word in words if word)
+    for number in range(TEASERS):
+        chosen = [ordered[int(unit_hash("word", str(number), str(i)) * len(ordered))] for i in range(6)]
+        frames = [_FURNITURE[int(unit_hash("frame", str(number), str(i)) * len(_FURNITURE))] for i in range(6)]
+        text = "\n".join(frame.format(word) for frame, word in zip(frames, chosen, strict=True))
+        yield HarmRow(f"teaser-{number}", "adult teasers", LABELS[1], split_of(f"teaser-{number}"), text)
+
+
+def _harmless(data: Path, work: Path) -> Iterator[HarmRow]:
+    for row in shared_data.answers(data):
+        question, _, answer = row.text.partition("\n\n")
+        split = split_of(question)
+        yield HarmRow(row.id, "open-assistant", LABELS[0], split, question or answer)
+        yield HarmRow(f"{row.id}-answer", "open-assistant", LABELS[0], split, answer)
+    labels = read_labels()
+    adult = {identity for identity, found in labels.items() if found.get("topic") == "adult"}
+    pages = (row for row in sample_order(shared_data.pages(data, work)) if row.id not in adult)
+    for row in at_most_per_domain(pages, PER_DOMAIN):
+        split = split_of(row.registered_domain)
+        yield HarmRow(row.id, "web pages", LABELS[0], split, row.text)
+        start = int(unit_hash("piece", row.id) * max(len(row.text) - PIECE, 1))
+        yield HarmRow(f"{row.id}-piece", "pieces of web pages", LABELS[0], split, row.text[start : start + PIECE])
+
+
+def harm_rows(data: Path, work: Path) -> list[HarmRow]:
+    """Every row of the shipped model."""
+    return [*_dialogues(data), *_teasers(data), *_harmless(data, work)]
+
+
+def train_harm(rows: list[HarmRow], folder: Path, card: str, command: str) -> HarmModel:
+    """Train, calibrate on validation rows, choose the threshold by false positives there, measure on test rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {split: [row for row in rows if row.split == split] for split in Split}
+    model = train_linear([Row(row.label, topic_line("", row.text)) for row in parts[Split.TRAIN]], LABELS)
+    model.save(folder / "words.txt", folder / "weights.npy")
+    validation = parts[Split.VALIDATION]
+    raw = log_odds_of(model.probabilities([topic_line("", row.text) for row in validation])[:, 1])
+    slope, offset = fit_platt(raw, np.array([float(row.label == LABELS[1]) for row in validation]))
+    ids = sha256("".join(f"{row.id}\t{row.label}\t{row.split}\n" for row in rows).encode()).hexdigest()
+    manifest = Manifest(
+        name=NAME,
+        version=digest_of(folder / "weights.npy")[:12],
+        feature_version=FEATURE_VERSION,
+        files={file: digest_of(folder / file) for file in ("words.txt", "weights.npy")},
+        labels={NAME: LABELS},
+        threshold={NAME: 1.0},
+        calibration={"method": "Platt on validation rows, balanced classes", "slope": slope, "offset": offset},
+        training_data=(TrainingData(name="HH-RLHF harmless dev, LDNOOBW, Open-Assistant, web pages", role="as split",
+                                    rows=len(rows), sha256=ids, licence="MIT, CC BY 4.0, Apache-2.0, not shipped"),),
+        metrics={},
+        licence="Apache-2.0 (weights); made from the data above",
+        command=command,
+    )  # fmt: skip
+    save_manifest(folder, manifest, card)
+    fitted = HarmModel(load_artefact(folder, NAME, FEATURE_VERSION))
+    pages = fitted.score([row.text for row in validation if row.source == "web pages"])
+    threshold = round(max(0.5, float(np.quantile(pages, 1 - FALSE_POSITIVES))), 4)
+    test = parts[Split.TEST]
+    scores = np.array(fitted.score([row.text for row in test]))
+    truth = np.array([row.label == LABELS[1] for row in test])
+    final = manifest.model_copy(
+        update={
+            "threshold": {NAME: threshold},
+            "calibration": manifest.calibration | {"test": reliability(truth, scores)},
+            "metrics": {"test_auc": round(auc(truth, scores), 4)} | _shares_above(test, scores, threshold),
+        }
+    )
+    save_manifest(folder, final, card)
+    return HarmModel(load_artefact(folder, NAME, FEATURE_VERSION))
+
+
+def _shares_above(rows: list[HarmRow], scores: np.typing.NDArray[np.float64], threshold: float) -> dict[str, float]:
+    """Share of test rows above the threshold, per source and, for web pages that were read, per topic."""
+    labels = read_labels()
+    groups: dict[str, list[float]] = {}
+    for row, score in zip(rows, scores, strict=True):
+        groups.setdefault(f"above_threshold, {row.source}", []).append(float(score))
+        topic = labels.get(row.id, {}).get("topic") if row.source == "web pages" else None
+        if topic in ("health", "crime_and_law", "politics"):
+            groups.setdefault(f"false_positives, {topic}", []).append(float(score))
+    shares = {name: round(float(np.mean(np.array(v) >= threshold)), 4) for name, v in sorted(groups.items())}
+    return shares | {f"rows, {name}": float(len(v)) for name, v in sorted(groups.items())}

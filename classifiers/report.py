@@ -1,0 +1,158 @@
+"""The evaluation report: one Markdown page, the numbers as JSON, and four plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PLOTS = ("quality_auc.png", "quality_calibration.png", "domain_topic.png", "domain_kind.png")
+
+
+def write_report(numbers: Mapping[str, Any], folder: Path) -> Path:
+    """Write everything into `folder`; the Markdown file's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "numbers.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _plot_quality(numbers["quality"], folder)
+    for head in ("topic", "kind"):
+        _plot_confusion(numbers["domain"][head], folder / f"domain_{head}.png", f"{head}: rows true, columns answered")
+    page = folder / "report.md"
+    parts = [_quality_part(numbers["quality"]), _domain_part(numbers["domain"]), _harm_part(numbers["harm"])]
+    page.write_text("# Classifiers, measured\n\n" + "\n".join(parts), encoding="utf-8")
+    return page
+
+
+def _table(head: list[str], rows: list[list[Any]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(_cell(value) for value in row) + " |" for row in rows)]) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = str(value).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    return " ".join(text.split())
+
+
+def _auc_table(groups: Mapping[str, Any], name: str) -> str:
+    rows = [
+        [key, entry["rows"], entry["auc"], f"{entry['low']:.2f} to {entry['high']:.2f}"]
+        for key, entry in groups.items()
+    ]
+    return _table([name, "rows", "AUC", "95% interval"], rows)
+
+
+def _quality_part(q: Mapping[str, Any]) -> str:
+    gain = {name: round(q["human"]["auc"] - entry["auc"], 3) for name, entry in q["human_baselines"].items()}
+    calibration = [[e["from"], e["rows"], e["score"], e["truth"]] for e in q["calibration"]]
+    pages = "".join(
+        f"### {name}\n\n" + _table(["score", "label", "url", "begins"], rows) + "\n"
+        for name, rows in q["pages"].items()
+    )
+    return "\n".join(
+        [
+            "## Quality\n",
+            f"Test digest `{q['test_digest'][:16]}`. Cited against not cited pages, of the same lengths, on "
+            "domains unseen in training.\n",
+            _auc_table({"model, test": q["test"], "model, test and validation": q["test_and_validation"]}
+                       | {f"baseline: {k}": v for k, v in q["baselines"].items()}, "score"),
+            "Agreement with human judgements (DCLM's set, never trained on):\n",
+            _auc_table({"model": q["human"]} | {f"baseline: {k}": v for k, v in q["human_baselines"].items()}, "score"),
+            f"What the model adds to each baseline there: {', '.join(f'{k} {v:+.3f}' for k, v in gain.items())}.\n",
+            "![AUC](quality_auc.png)\n",
+            "By length in characters:\n", _auc_table(q["by_length"], "length"),
+            "By language:\n", _auc_table(q["by_language"], "language"),
+            "By collection:\n", _auc_table(q["by_source"], "collection"),
+            f"Mean score by length: {', '.join(f'{k}: {v}' for k, v in q['score_by_length'].items())}.\n",
+            f"Calibration on the test rows (expected error {q['calibration_error']}):\n",
+            _table(["from", "rows", "mean score", "share cited"], calibration),
+            "![Calibration](quality_calibration.png)\n",
+            "Pages to read:\n", pages,
+        ]
+    )  # fmt: skip
+
+
+def _domain_part(d: Mapping[str, Any]) -> str:
+    t = d["test"]
+    rows = [
+        [head, int(t[f"{head}_rows"]), d[head]["most_common_label"], t[f"{head}_accuracy"], t[f"{head}_macro_f1"],
+         t[f"{head}_answered"], t[f"{head}_precision_of_answers"]]
+        for head in ("topic", "kind")
+    ]  # fmt: skip
+    head = ["head", "pages", "most common label", "accuracy", "macro-F1", "answered", "right of the answered"]
+    parts = [
+        f"## Domain\n\nTest digest `{d['test_digest'][:16]}`: pages labelled by reading, of unseen domains.\n",
+        _table(head, rows),
+    ]
+    for name in ("topic", "kind"):
+        true = [sum(row) for row in d[name]["confusion"]]
+        scored = [[label, true[i], d[name]["f1"].get(label)] for i, label in enumerate(d[name]["labels"]) if true[i]]
+        parts += [_table([name, "pages", "F1"], scored), f"![{name}](domain_{name}.png)\n"]
+    return "\n".join(parts)
+
+
+def _harm_part(h: Mapping[str, Any]) -> str:
+    rows = [[name, entry["rows"], entry["above_threshold"]] for name, entry in h["above"].items()]
+    return (
+        f"## Harm\n\nTest digest `{h['test_digest'][:16]}`, {h['test']['rows']} rows, AUC {h['test']['auc']:.3f}.\n\n"
+        + _table(["rows of", "rows", "share above the threshold"], rows)
+    )
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure  # not pyplot: no window, no state between reports
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _plot_quality(q: Mapping[str, Any], folder: Path) -> None:
+    figure = _figure(8, 4.5)
+    groups = {"model": (q["test_and_validation"], q["human"])}
+    groups |= {name: (q["baselines"][name], q["human_baselines"][name]) for name in q["baselines"]}
+    axes = figure.subplots()
+    for offset, (label, colour) in enumerate(
+        (("cited or not, unseen domains", "#4c72b0"), ("human judgement", "#dd8452"))
+    ):
+        entries = [pair[offset] for pair in groups.values()]
+        places = [i + 0.4 * (0.5 - offset) for i in range(len(groups))]
+        values = [entry["auc"] for entry in entries]
+        spread = [[e["auc"] - e["low"] for e in entries], [e["high"] - e["auc"] for e in entries]]
+        axes.barh(places, values, 0.38, xerr=spread, color=colour, label=label, capsize=3)
+    axes.set(
+        yticks=range(len(groups)), yticklabels=list(groups), xlim=(0.4, 1), xlabel="AUC (0.5 = chance), 95% interval"
+    )
+    axes.axvline(0.5, color="black", linewidth=0.8)
+    axes.invert_yaxis()
+    axes.legend(loc="lower right")
+    figure.savefig(folder / PLOTS[0], dpi=110)
+    figure = _figure(5, 4.5)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect")
+    points = q["calibration"]
+    axes.plot([p["score"] for p in points], [p["truth"] for p in points], marker="o", label="test rows")
+    for p in points:
+        axes.annotate(str(p["rows"]), (p["score"], p["truth"]), textcoords="offset points", xytext=(5, -10), fontsize=8)
+    axes.set(xlabel="mean score of the bin", ylabel="share that is cited", title="Calibration (numbers: rows)")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.legend()
+    figure.savefig(folder / PLOTS[1], dpi=110)
+
+
+def _plot_confusion(head: Mapping[str, Any], path: Path, title: str) -> None:
+    kept = [i for i, row in enumerate(head["confusion"]) if sum(row) or sum(other[i] for other in head["confusion"])]
+    rows = [i for i in kept if sum(head["confusion"][i])]
+    table = [[head["confusion"][i][j] for j in kept] for i in rows]
+    shares = [[value / sum(row) for value in row] for row in table]
+    figure = _figure(10, 8.5)
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set(xticks=range(len(kept)), yticks=range(len(rows)), title=title)
+    axes.set_xticklabels([head["labels"][i] for i in kept], rotation=60, ha="right", fontsize=8)
+    axes.set_yticklabels([head["labels"][i] for i in rows], fontsize=8)
+    for y, row in enumerate(table):
+        for x, value in enumerate(row):
+            if value:
+                axes.text(x, y, str(value), ha="center", va="center", fontsize=7,
+                          color="white" if shares[y][x] > 0.5 else "black")  # fmt: skip
+    figure.savefig(path, dpi=110)

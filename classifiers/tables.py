@@ -1,0 +1,134 @@
+"""Rows in and out of JSON Lines and Parquet files, a batch at a time: files larger than memory pass through."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Row = dict[str, Any]
+BATCH = 512
+
+
+def is_parquet(path: Path) -> bool:
+    """Told by the name: .parquet is Parquet, .jsonl and .jsonl.gz are JSON Lines, anything else is refused."""
+    if path.suffix == ".parquet":
+        return True
+    if path.name.endswith((".jsonl", ".jsonl.gz", ".json", ".json.gz", ".ndjson")):
+        return False
+    raise ValueError(f"{path}: the name should end in .jsonl, .jsonl.gz or .parquet")
+
+
+def read_batches(path: Path, columns: Sequence[str] | None = None, size: int = BATCH) -> Iterator[list[Row]]:
+    """Lists of at most `size` rows; of Parquet only `columns`, where given and present."""
+    if not path.is_file():
+        raise ValueError(f"{path} is not there: name a .jsonl, .jsonl.gz or .parquet file")
+    if is_parquet(path):
+        yield from _parquet_batches(path, columns, size)
+        return
+    batch: list[Row] = []
+    with _open_text(path, "rt") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                batch.append(_json_row(line, path, number))
+            if len(batch) == size:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _parquet_batches(path: Path, columns: Sequence[str] | None, size: int) -> Iterator[list[Row]]:
+    try:
+        with pq.ParquetFile(path) as parquet:
+            names = parquet.schema_arrow.names
+            wanted = [name for name in columns if name in names] if columns is not None else names
+            for batch in parquet.iter_batches(batch_size=size, columns=wanted):
+                yield batch.to_pylist()
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is no readable Parquet file: {error}") from error
+
+
+def _json_row(line: str, path: Path, number: int) -> Row:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {number}: not JSON ({error.msg}); one object a line is needed") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{path}, line {number}: a {type(row).__name__} where an object with a `text` field is needed")
+    return row
+
+
+def _open_text(path: Path, mode: str) -> Any:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, mode, encoding="utf-8")
+    return path.open(mode, encoding="utf-8")
+
+
+def texts_of(batch: Sequence[Row], path: Path) -> list[str]:
+    """The `text` of every row; a null counts as empty, a missing column is an error."""
+    for row in batch:
+        if "text" not in row:
+            raise ValueError(f"{path}: a row has no `text`; its columns are {', '.join(row) or 'none'}")
+    return [row["text"] or "" for row in batch]
+
+
+def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[str, list[Any]]]) -> int:
+    """Write `source` to `target` (of either format) with the columns that `score` gives for each batch; rows written.
+
+    The target appears when it is complete.
+    """
+    if source.resolve() == target.resolve():
+        raise ValueError(f"{target} is the input itself: give another --output")
+    partial, rows = target.with_name(f".{target.name}.partial"), 0
+    with ExitStack() as stack:
+        write = _parquet_writer(partial, source, stack) if is_parquet(target) else _json_writer(partial, target, stack)
+        for batch in read_batches(source):
+            scored = score(batch)
+            write([row | {name: values[i] for name, values in scored.items()} for i, row in enumerate(batch)])
+            rows += len(batch)
+    partial.replace(target)
+    return rows
+
+
+def _json_writer(partial: Path, target: Path, stack: ExitStack) -> Callable[[list[Row]], None]:
+    opener = gzip.open if target.name.endswith(".gz") else open
+    file = stack.enter_context(opener(partial, "wt", encoding="utf-8"))
+
+    def write(rows: list[Row]) -> None:
+        file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+
+    return write
+
+
+def _parquet_writer(partial: Path, source: Path, stack: ExitStack) -> Callable[[list[Row]], None]:
+    known = list(pq.read_schema(source)) if is_parquet(source) else None
+    writers: list[pq.ParquetWriter] = []
+
+    def write(rows: list[Row]) -> None:
+        if not writers:
+            found = pa.Table.from_pylist(rows).schema
+            kept = {field.name for field in known} if known is not None else set()
+            fields = [*known, *(f for f in found if f.name not in kept)] if known is not None else list(found)
+            writers.append(stack.enter_context(pq.ParquetWriter(partial, pa.schema(fields), compression="zstd")))
+        writers[0].write_table(pa.Table.from_pylist(rows, schema=writers[0].schema))
+
+    return write
+
+
+def write_jsonl(rows: Iterable[Row], path: Path) -> int:
+    """JSON Lines, gzipped where the name says so; the number of rows. The file appears when it is complete."""
+    partial, count = path.with_name(f".{path.name}.partial"), 0
+    opener = gzip.open if path.name.endswith(".gz") else open
+    with opener(partial, "wt", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    partial.replace(path)
+    return count
