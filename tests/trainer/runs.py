@@ -16,7 +16,7 @@ VOCABULARY = 64
 
 
 def corpus(documents: int = 120, seed: int = 0) -> Corpus:
-    """Documents of a language with a grammar: each token is mostly the one before plus a step that the document keeps."""
+    """Documents with a grammar: a token is mostly the one before plus a step that the document keeps."""
     generator = np.random.default_rng(seed)
     rows = []
     for _ in range(documents):

@@ -1,0 +1,51 @@
+"""trainer/presets: each is accepted whole, has the size it says, and the tiny ones train."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.trainer import runs
+from trainer.config import presets
+from trainer.metrics import read_metrics
+from trainer.pretrain import pretrain
+from trainer.recipe import read_recipe
+
+# Millions of weights, all and those that a token meets, at a vocabulary of 32,768.
+SIZES = {
+    "tiny": (7.8, 7.8),
+    "tiny-sparse": (9.6, 8.4),
+    "tiny-t5": (15.7, 15.7),
+    "125m": (124.3, 124.3),
+    "1b": (1040.3, 1040.3),
+    "7b": (6744.7, 6744.7),
+    "sparse": (868.3, 339.8),
+}
+
+
+def test_every_preset_is_tested():
+    assert set(SIZES) <= set(presets())
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_preset_has_the_size_it_says(name):
+    recipe = read_recipe(name, ["model.vocabulary=32768"])
+    whole, active = SIZES[name]
+    assert recipe.model.parameters() / 1e6 == pytest.approx(whole, rel=0.01)
+    assert recipe.model.parameters(active=True) / 1e6 == pytest.approx(active, rel=0.01)
+    assert recipe.data.sequence == recipe.model.context
+    assert recipe.data.rows % 8 == 0  # ranks divide the rows of a step
+    assert recipe.schedule.warmup < recipe.loop.steps / 5
+    tokens = recipe.data.rows * recipe.data.sequence * recipe.loop.steps
+    if not name.startswith("tiny"):
+        assert tokens / recipe.model.parameters(active=True) > 15
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-sparse", "tiny-t5"])
+def test_a_tiny_preset_trains(tmp_path, name):
+    fast = ["model.vocabulary=64", "data.rows=4", "loop.steps=8", "schedule.warmup=2", "loop.threads=1"]
+    if name == "tiny-t5":
+        fast += ["objective.first_sentinel=42", "objective.sentinels=20"]
+    recipe = read_recipe(name, fast)
+    pretrain(recipe, runs.source(4, 256), tmp_path, say=lambda _: None)
+    rows = read_metrics(tmp_path)
+    assert rows[-1]["loss"] < rows[0]["loss"]
