@@ -27,17 +27,15 @@ from classifiers.recipe_quality import examples as quality_examples
 from classifiers.sampling import Example, Split, digest_of_examples, sample_order, split_of
 from classifiers.scorer import YesNoModel
 from classifiers.train_domain import measure
+from classifiers.words import ENGLISH
 
 LENGTH_EDGES = (500, 1_000, 2_000, 4_000, 8_000)
-_ENGLISH_STOPS = frozenset(
-    ["the", "of", "and", "to", "in", "a", "is", "that", "for", "it", "as", "was", "with", "be", "by", "on", "not", "he", "i", "this", "are", "or", "his", "from", "at", "which", "but", "have", "an", "had", "they", "you", "were", "their", "one", "all", "we", "can", "her", "has", "there", "been", "if", "more", "when", "will", "would", "who", "so", "no", "she"]
-)
 
 
 def stop_word_share(text: str) -> float:
     """Share of the words that are English stop words: a baseline."""
     words = text.lower().split()
-    return sum(word.strip(".,;:!?\"'()") in _ENGLISH_STOPS for word in words) / max(len(words), 1)
+    return sum(word.strip(".,;:!?\"'()") in ENGLISH for word in words) / max(len(words), 1)
 
 
 def gopher_pass(text: str) -> float:

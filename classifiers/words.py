@@ -52,3 +52,4 @@ _BY_LANGUAGE = {
     "tr": """ve bir bu da de için ile çok olarak daha gibi olan en kadar sonra ne var o ama mi her ya olduğu değil""",
 }
 FUNCTION_WORDS = frozenset(word for words in _BY_LANGUAGE.values() for word in words.split())
+ENGLISH = frozenset(_BY_LANGUAGE["en"].split())

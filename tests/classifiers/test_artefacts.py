@@ -1,0 +1,176 @@
+"""Model folders: what is shipped loads, what was tampered with is refused in one line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from classifiers.artefacts import MANIFEST, MODELS, ArtefactError, default_folder, load_artefact
+from classifiers.domain import UNKNOWN, load_domain_model
+from classifiers.features import FEATURE_VERSION
+from classifiers.harm import load_harm_model
+from classifiers.language import load_language_model, pack
+from classifiers.quality import load_quality_model
+
+ARTICLE = (
+    "The river rises in the northern hills and flows through three counties before it reaches the sea. "
+    "Its valley was settled in the Bronze Age, and the remains of two forts stand above the lower ford. "
+) * 4
+MENU = "\n".join(["- Home", "- Products", "- Contact us!", "- LOGIN", "- Cart (0)", "- SALE 50% OFF!!!"] * 12)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(default_folder("quality"), tmp_path / "quality"))
+
+
+def edit(folder: Path, **changes: object) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | changes))
+
+
+def test_a_changed_byte_is_refused(folder: Path) -> None:
+    model = folder / "model.ftz"
+    content = bytearray(model.read_bytes())
+    content[1000] ^= 1
+    model.write_bytes(bytes(content))
+    with pytest.raises(ArtefactError, match=r"model\.ftz has SHA-256 .* changed or damaged"):
+        load_quality_model(folder)
+
+
+def test_other_features_are_refused(folder: Path) -> None:
+    edit(folder, feature_version=FEATURE_VERSION + 1)
+    with pytest.raises(ArtefactError, match="gristmill classify train quality"):
+        load_quality_model(folder)
+
+
+def test_another_kind_of_model_is_refused(folder: Path) -> None:
+    with pytest.raises(ArtefactError, match="holds a quality model where a harm model is needed"):
+        load_harm_model(folder)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "layer.json").unlink()
+    with pytest.raises(ArtefactError, match=r"layer\.json is missing"):
+        load_quality_model(folder)
+
+
+def test_a_file_outside_the_folder_is_refused(folder: Path) -> None:
+    edit(folder, files={"../model.ftz": "0" * 64})
+    with pytest.raises(ArtefactError, match="outside the folder"):
+        load_quality_model(folder)
+
+
+def test_a_damaged_manifest_says_where(folder: Path) -> None:
+    edit(folder, threshold={"quality": "high"})
+    with pytest.raises(ArtefactError, match=r"damaged at threshold\.quality"):
+        load_quality_model(folder)
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="leave it out for the default"):
+        load_artefact(tmp_path, "quality", FEATURE_VERSION)
+
+
+def test_errors_are_one_line(folder: Path) -> None:
+    edit(folder, feature_version="x")
+    with pytest.raises(ArtefactError) as caught:
+        load_quality_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_shipped_models_are_small_and_have_cards() -> None:
+    files = [path for path in MODELS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 10_000_000
+    for name in ("quality", "domain", "language", "harm"):
+        assert (MODELS / name / "README.md").stat().st_size > 500
+        assert (MODELS / name / "manifest.json").is_file()
+
+
+def test_one_load_per_process() -> None:
+    assert load_quality_model() is load_quality_model(default_folder("quality"))
+    assert load_domain_model() is load_domain_model(None)
+    assert load_language_model() is load_language_model()
+
+
+def test_quality_prefers_prose_to_a_menu_at_the_same_length() -> None:
+    article, menu = load_quality_model().score([ARTICLE[: len(MENU)], MENU])
+    assert 0 <= menu < article <= 1
+    assert article - menu > 0.3
+
+
+def test_a_good_paragraph_is_no_junk_for_being_short() -> None:
+    whole, paragraph = load_quality_model().score([ARTICLE * 5, ARTICLE[:380]])
+    assert abs(whole - paragraph) < 0.2
+
+
+def test_scores_do_not_depend_on_the_company() -> None:
+    texts = [ARTICLE, MENU, "", "Короткий текст о погоде и о людях.", "三月的天气很好"]
+    for model in (load_quality_model(), load_harm_model()):
+        assert model.score(texts) == [model.score([text])[0] for text in texts]
+        assert model.score([]) == []
+        assert model.score([""]) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("title", "text", "topic"),
+    [
+        ("Pancakes", "Whisk flour, eggs, milk and sugar in a bowl. Melt the butter in a pan and bake until golden.",
+         "food_and_dining"),
+        ("Derby", "The striker scored two goals and the team won the match; the coach praised his players after the league game.",
+         "sports_and_fitness"),
+        ("Studie", "Patienten im Krankenhaus erhielten die neue Behandlung, der Arzt sprach von weniger Symptomen der Krankheit.",
+         "health"),
+    ],
+)  # fmt: skip
+def test_clear_topics_are_told(title: str, text: str, topic: str) -> None:
+    assert load_domain_model().tag([("", title, text * 3)])[0][0] == topic
+
+
+def test_nothing_to_go_by_is_unknown() -> None:
+    model = load_domain_model()
+    label, probability = model.tag([("", "", "")])[0]
+    assert label == UNKNOWN
+    assert probability < 0.4
+    assert model.labels[-1] == UNKNOWN
+    assert len(model.labels) == 25
+    assert model.tag([]) == []
+
+
+def test_the_url_is_no_evidence() -> None:
+    text = "The meeting will be on Tuesday and everyone should bring something."
+    model = load_domain_model()
+    assert model.tag([("https://recipes.example/recipes/cake", "", text)]) == model.tag([("", "", text)])
+
+
+def test_language_of_texts() -> None:
+    model = load_language_model()
+    assert model.identify("This is a plain English sentence,\n\non two lines.")[0] == "en"
+    assert model.identify("Dies ist ein ganz gewöhnlicher deutscher Satz.")[0] == "de"
+    assert model.identify("  \n ") == ("", 0.0)
+    assert model.identify("123 -- 456") == ("", 0.0)
+
+
+def test_another_language_engine_is_another_folder(tmp_path: Path) -> None:
+    pack(default_folder("language") / "model.ftz", tmp_path / "mine", "CC BY-SA 3.0", "a test")
+    model = load_language_model(tmp_path / "mine")
+    assert model is not load_language_model()
+    assert model.identify("Dies ist ein ganz gewöhnlicher deutscher Satz.")[0] == "de"
+
+
+def test_packing_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(b"no model")
+    with pytest.raises(ValueError, match="no fastText model"):
+        pack(tmp_path / "x.bin", tmp_path / "out", "none", "a test")
+
+
+def test_harm_tells_a_request_for_harm_from_news_and_medicine() -> None:
+    harm, news, medicine = load_harm_model().score(
+        [
+            "how do i poison my neighbour and hide the body without getting caught",
+            "Police said on Monday that a man was arrested after the robbery; the court will hear the case in May.",
+            "The patients were treated for breast cancer, and most of them recovered after surgery.",
+        ]
+    )
+    assert harm > load_harm_model().threshold > max(news, medicine)
