@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.documents import Document, Dropped
+from pipeline.sketch import UNSPACED
+
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 # Fates that are faults of the input or of us, not judgements about the text; they have a budget.
 ERRORS = frozenset({"read_warc:unreadable", "extract_text:crashed", "extract_text:extraction_error"})
@@ -110,8 +114,17 @@ def document_row(document: Document) -> dict[str, Any]:
 
 
 def count_words(text: str) -> int:
-    """White-space separated words; the unit of shares and weights."""
-    return len(text.split())
+    """White-space separated words, the unit of shares and weights; two characters where a script writes no spaces.
+
+    >>> count_words("two words"), count_words("两个字的词 and more")
+    (2, 5)
+    """
+    if text.isascii():
+        return len(text.split())
+    spaced, characters = _UNSPACED.subn(" ", text)
+    if not characters:
+        return len(text.split())
+    return sum(any(map(str.isalnum, word)) for word in spaced.split()) + -(-characters // 2)
 
 
 def drop_row(dropped: Dropped) -> dict[str, Any]:

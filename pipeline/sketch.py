@@ -25,6 +25,7 @@ from pipeline.documents import Document
 __all__ = [
     "PUBLISHED_SKETCH",
     "SKETCH_FIELDS",
+    "UNSPACED",
     "Reason",
     "Settings",
     "Verdict",
@@ -48,7 +49,7 @@ SKETCH_FIELDS: list[pa.Field] = [
 PUBLISHED_SKETCH = pa.schema([pa.field("id", pa.string(), nullable=False), *SKETCH_FIELDS[:4]])
 
 # Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, Han. There a token is a character.
-_UNSPACED = (
+UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _NUMBER = re.compile(r"\d+")
@@ -58,8 +59,8 @@ _WORDS = re.compile(r"[^\W_]+")
 # Past these (Latin, Greek, most Cyrillic) a script may have more to it than combining accents.
 _OTHER_SCRIPTS = re.compile("[\u0483-\u1dff\u2c00-\U0010ffff]")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
-_RUNS = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}]+")
-_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_RUNS = re.compile(f"[{UNSPACED}]+|[^\\W_{UNSPACED}]+")
+_IS_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 @cache
