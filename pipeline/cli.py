@@ -17,6 +17,8 @@ from typing import Any
 
 import click
 
+from pipeline.engines import engine_options
+
 
 class _Lazy(click.Group):
     """Mounts other packages' command groups without importing them: `gristmill --help` needs neither Beam nor torch."""
@@ -77,6 +79,7 @@ def _with_input_options(command: Any) -> Any:
 @click.option("--keep-work", is_flag=True, help="Keep OUT/work after publishing.")
 @click.option("--snapshot", metavar="CC-MAIN-YYYY-WW", help="A whole crawl by name, published under OUTPUT/NAME.")
 @click.option("--mirror", default="https://data.commoncrawl.org/", show_default=True, help="Where --snapshot reads.")
+@engine_options
 def curate(
     inputs: tuple[str, ...],
     prefix: str | None,
@@ -89,6 +92,7 @@ def curate(
     keep_work: bool,
     snapshot: str | None,
     mirror: str,
+    **asked: Any,
 ) -> None:
     """Turn WARC files into weighted Parquet shards with a ledger and a report.
 
@@ -97,6 +101,7 @@ def curate(
     """
     from pipeline import curate as phases
     from pipeline.config import load_config
+    from pipeline.engines import Asked, open_engine
     from pipeline.inputs import resolve_inputs
     from pipeline.layout import Layout
     from pipeline.snapshot import Snapshot, at_work
@@ -111,7 +116,8 @@ def curate(
             settings = stack.enter_context(at_work(crawl, settings))
             inputs, prefix, output = (crawl.listing,), mirror, crawl.output
         files = resolve_inputs(inputs, prefix=prefix, limit=limit)
-        run = phases.plan_run(files, settings, output, workers=workers)
+        engine = stack.enter_context(open_engine(Asked(**asked), workers))
+        run = phases.plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
         phases.curate(run, overwrite=overwrite, keep_work=keep_work)
     click.echo(funnel(Layout(output)))
 
