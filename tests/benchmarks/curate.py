@@ -4,8 +4,8 @@
 
 Real pages from GRISTMILL_DATA (default ../shared/data), without those of 1996, which have a fiftieth of today's size.
 The plain loop is what one would write first: trafilatura on every page, then the same filters, scores and sketches, all
-in one process. What the quick look sends away is run through the rest of the stages as well: keeping such a page would be
-a disagreement.
+in one process. What the quick look sends away is run through the rest of the stages as well: keeping such a page would
+be a disagreement.
 """
 
 from __future__ import annotations
@@ -120,9 +120,7 @@ def compare(count: int) -> None:
     wrong = wrongly_sent_away(pages, chain)
     print(f"agreement with the same stages without it {1 - len(wrong) / len(pages):.2%} (aim 99.5%)")
     kept, kept_plain = a1[0][0] | a2[0][0], b1[0] | b2[0]
-    print(
-        f"kept {len(kept)}; with plain trafilatura's text instead of ours {len(kept_plain)}, {len(kept & kept_plain)} both"
-    )
+    print(f"kept {len(kept)}; with plain trafilatura's text {len(kept_plain)}, {len(kept & kept_plain)} in both")
     for url in [*wrong, *sorted(kept ^ kept_plain)[:20]]:
         print(f"  only {'curate' if url in kept else 'the plain loop'} keeps {url}")
 
