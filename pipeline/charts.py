@@ -100,7 +100,7 @@ def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> 
     """Columns with an axis; each column tells its number when pointed at."""
     if not bins:
         return Markup("")
-    width, height, top = 720, 210, 180
+    width, height, top = 480, 270, 236
     step, highest = width / len(bins), max(value for _, value in bins) or 1
     every = max(len(bins) // ticks, 1)
     drawn = []

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from classifiers.urls import host_of
 from pipeline import charts, storage
 from pipeline.config import Config, effective
 from pipeline.flow import STAGES
@@ -29,7 +30,7 @@ _HERE = Path(__file__).parent
 # (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models").
 WARN_REPETITIONS = 4.0
 _HOSTS = 15
-_LANGUAGES = 12
+_LANGUAGES = 8
 _STRUCTURE = {"code": "Code blocks", "tables": "Tables", "formulas": "Formulas", "lists": "Lists"}
 
 
@@ -92,6 +93,7 @@ def _environment() -> Environment:
     environment.filters.update(
         count=count,
         number_of=number_of,
+        host_of=host_of,
         share=share,
         measure=measure,
         words=words,
@@ -215,7 +217,7 @@ def ranked(lines: Sequence[Mapping[str, Any]], name: str, number: str, limit: in
     most = max((n for _, n in shown), default=1) or 1
     found = [{"name": title, "count": n, "share": n / total, "length": n / most} for title, n in shown]
     if rest and len(named) > limit:
-        found.append({"name": "all others", "count": rest, "share": rest / total, "length": min(rest / most, 1.0)})
+        found.append({"name": "all others", "count": rest, "share": rest / total, "length": 0.0})
     return found
 
 

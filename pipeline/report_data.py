@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.charset import Decoding
+from pipeline.deduplication.settings import Reason
 from pipeline.layout import Layout
 from pipeline.stages.scrub_pii import PLACEHOLDERS
 
@@ -98,9 +99,12 @@ def _drops(layout: Layout, samples: Samples) -> list[dict[str, Any]]:
     samples.drops = {
         group: [{**row, "excerpt": shortened(row["excerpt"])} for row in rows] for group, rows in found.groups().items()
     }
-    named = [row for rows in found.groups().values() for row in rows if row["duplicate_of"]]
-    order = {"near_duplicate": 0, "same_text": 1}
-    return sorted(named, key=lambda row: (order.get(row["reason"], 2), row["id"]))[: 2 * SAMPLES]
+    return [
+        row
+        for (_, reason), rows in sorted(found.groups().items())
+        for row in rows[: SAMPLES if reason == Reason.NEAR_DUPLICATE else 2]
+        if row["duplicate_of"]
+    ]
 
 
 def _kept(layout: Layout, samples: Samples, wanted: set[str]) -> dict[str, dict[str, Any]]:
