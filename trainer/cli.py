@@ -87,7 +87,7 @@ def tokens(dataset: str, tokenizer_path: Path, cache: Path, workers: int) -> Non
 
 @train.command()
 @configured
-@click.option("--output", type=FOLDER, required=True, help="Folder of the run; a run that is there goes on.")
+@click.option("--output", "--out", type=FOLDER, required=True, help="Folder of the run; a run there goes on.")
 @click.option("--start", type=FOLDER, help="Run or checkpoint to take the first weights from.")
 @click.option("--allow-changes", is_flag=True, help="Go on though settings or data differ from the checkpoint's.")
 def pretrain(
@@ -102,7 +102,7 @@ def pretrain(
     """Train a model. CONFIG is a TOML file, a preset's name, or the folder of another run.
 
     Run the same command again after a crash: it goes on from the last checkpoint. On several devices:
-    torchrun --nproc-per-node N -m trainer.main pretrain ...
+    torchrun --nproc-per-node N $(which gristmill) train pretrain ...
     """
     from trainer import pretrain as loop
     from trainer.recipe import open_recipe, read_recipe
@@ -162,3 +162,276 @@ def trace(
     run = open_recipe(read_recipe(config, changes, data, tokenizer))
     for line in as_lines(trace_steps(run.source, steps), as_json=as_json):
         click.echo(line)
+
+
+@train.command()
+@click.argument("run", type=FOLDER)
+@click.option("--output", "--out", type=FOLDER, required=True, help="Folder of the annealed run.")
+@click.option("--control", is_flag=True, help="The same schedule on the run's own mixture, from where it stopped.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="steps=200, minimum_quality=0.5, ...")
+def anneal(run: Path, output: Path, control: bool, changes: tuple[str, ...]) -> None:
+    """Bring the learning rate of RUN (or of any checkpoint) to 0 on better data, or stretch its context."""
+    from trainer import anneal as annealing
+    from trainer import checkpoint
+    from trainer.config import read_config
+    from trainer.recipe import open_recipe, read_recipe
+
+    settings = read_config(annealing.AnnealSettings, None, [*changes, *(["control=true"] if control else [])])
+    recipe = read_recipe(str(run))
+    state = checkpoint.read_state(checkpoint.find(run))
+    opened = open_recipe(recipe.model_copy(update={"data": annealing.annealed_data(recipe.data, settings, state)}))
+    _echo_mixture(opened.source, settings.steps)
+    result = annealing.anneal(
+        settings, run, opened.source, output, validation=opened.validation, configuration=opened.configuration
+    )
+    click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
+
+
+@train.command()
+@click.argument("run", type=FOLDER)
+@click.option("--output", "--out", type=FOLDER, required=True)
+@click.option("--bfloat16", is_flag=True, help="Half the size; the default keeps every bit.")
+def export(run: Path, output: Path, bfloat16: bool) -> None:
+    """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models)."""
+    from trainer import export as exporting
+    from trainer import tokenizer as tokenizers
+    from trainer.recipe import read_recipe
+
+    path = read_recipe(str(run)).tokenizer
+    number = exporting.Number.BFLOAT16 if bfloat16 else exporting.Number.FLOAT32
+    separator = tokenizers.load(path).separator
+    click.echo(exporting.export(run, output, tokenizer=path, separator=separator, number=number))
+
+
+@train.command()
+@click.argument("run", type=FOLDER)
+@click.argument("prompts", nargs=-1)
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="tokens=200, temperature=0.8, seed=1, ...")
+def generate(run: Path, prompts: tuple[str, ...], changes: tuple[str, ...]) -> None:
+    """Continue PROMPTS with RUN's model; without a prompt, write from nothing."""
+    from trainer import generate as generating
+    from trainer import tokenizer as tokenizers
+    from trainer.config import read_config
+    from trainer.recipe import read_recipe
+    from trainer.run import load_model
+
+    settings = read_config(generating.GenerateSettings, None, changes)
+    tokenizer = tokenizers.load(read_recipe(str(run)).tokenizer)
+    begun = [[tokenizer.separator, *tokenizer.encode(prompt)] for prompt in prompts or ("",)]
+    answers = generating.generate(load_model(run, _device()), begun, settings, stop=[tokenizer.separator])
+    for prompt, answer in zip(prompts or ("",), answers, strict=True):
+        click.echo(prompt + _printable(tokenizer.decode(answer)))
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _printable(text: str) -> str:
+    """What a model writes may hold anything; nothing in it moves the terminal's cursor."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+
+
+@train.command("eval")
+@click.argument("run", type=FOLDER)
+@click.option("--task", "tasks", type=FILE, multiple=True, help="JSONL file of questions; may be repeated.")
+@click.option("--output", type=FILE, help="JSON report.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="examples=5, limit=100, documents=500")
+@click.option("--no-held-out", is_flag=True, help="Questions only; the run's data is not opened.")
+def evaluate(
+    run: Path, tasks: tuple[Path, ...], output: Path | None, changes: tuple[str, ...], no_held_out: bool
+) -> None:
+    """Measure RUN's model: bits per byte of held-out text by domain, and questions by letter and by full answer."""
+    from trainer import evaluate as evaluation
+    from trainer.config import read_config
+    from trainer.data import open_held_out
+    from trainer.recipe import read_recipe
+
+    settings = read_config(evaluation.EvaluationSettings, None, changes)
+    scorer = _scorer(run)
+    held_out = None if no_held_out else open_held_out(read_recipe(str(run)).data, scorer.tokenizer)
+    report = evaluation.evaluate(scorer, tasks, held_out, settings)
+    if output is not None:
+        output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    click.echo(evaluation.table(report))
+
+
+def _scorer(run: Path) -> Any:
+    from trainer import tokenizer as tokenizers
+    from trainer.evaluation.likelihood import Scorer
+    from trainer.recipe import read_recipe
+    from trainer.run import load_model
+
+    recipe = read_recipe(str(run))
+    model = load_model(run, _device())
+    return Scorer(
+        lambda tokens: model(tokens).logits,
+        tokenizers.load(recipe.tokenizer),
+        recipe.model.context,
+        device=_device(),
+        progress=sys.stderr.isatty(),
+    )
+
+
+@train.command("order-test")
+@click.argument("run", type=FOLDER)
+@click.argument("examples", type=FILE)
+@click.option("--runs", default=15, show_default=True)
+@click.option("--shuffles", default=10, show_default=True)
+def order(run: Path, examples: Path, runs: int, shuffles: int) -> None:
+    """Has RUN's model seen EXAMPLES (JSONL) in the order of the file? Prints a p-value."""
+    from trainer.contamination import texts_of
+    from trainer.evaluation.order import order_test
+
+    found = order_test(_scorer(run), [text for _, text in texts_of(examples)], runs, shuffles)
+    click.echo(
+        f"p = {found.p:.3g}: the file's order is {found.advantage:+.2f} nats likelier than {shuffles} shuffles, "
+        f"mean of {runs} runs"
+    )
+
+
+@train.command()
+@click.argument("training")
+@click.option("--eval", "sets", type=FILE, multiple=True, required=True, help="Evaluation file; may be repeated.")
+@click.option("--output", type=FILE, help="JSONL of what was found; a source's `exclude` reads it.")
+@click.option("--canaries", type=click.IntRange(0), default=200, show_default=True, help="Planted to measure recall.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="words=13, overlap=0.5, ubiquitous=100")
+def contamination(
+    training: str, sets: tuple[Path, ...], output: Path | None, canaries: int, changes: tuple[str, ...]
+) -> None:
+    """Find evaluation text in TRAINING: a curated dataset, or a JSONL file of instructions or preferences."""
+    from trainer import contamination as search
+    from trainer.config import read_config
+    from trainer.dataset import open_dataset
+
+    settings = read_config(search.ContaminationSettings, None, changes)
+    index = search.build_index([item for path in sets for item in search.items_of(path)], settings)
+    if training.removesuffix(".gz").endswith(".jsonl"):
+        texts = search.texts_of(Path(training))
+        hits, common = search.scan_texts(index, texts)
+        documents = len(texts)
+    else:
+        dataset = open_dataset(training)
+        hits, common = search.scan_dataset(index, dataset)
+        documents, texts = dataset.rows, search.some_texts(dataset, 500)
+    report = search.summary(index, hits, documents, common)
+    if canaries:
+        report["canaries"] = search.canary_recall(index, texts, canaries)
+    if output is not None:
+        rows = (json.dumps(hit._asdict(), ensure_ascii=False) + "\n" for hit in hits)
+        output.write_text("".join(rows), encoding="utf-8")
+    click.echo(json.dumps(report, indent=1))
+
+
+@train.group()
+def scaling() -> None:
+    """Scaling laws: train a ladder of sizes, fit, predict, compare."""
+
+
+@scaling.command()
+@configured
+@click.option("--output", "--out", type=FOLDER, required=True, help="Folder of the runs and of points.csv.")
+@click.option("--rungs", "rung_changes", multiple=True, metavar="KEY=VALUE", help="widths=[64, 96], data=[0.5, 1, 2]")
+def ladder(
+    config: str,
+    data: str | None,
+    tokenizer: Path | None,
+    changes: tuple[str, ...],
+    output: Path,
+    rung_changes: tuple[str, ...],
+) -> None:
+    """Train the same recipe at several sizes, and predict the largest from the others."""
+    from trainer import ladder as ladders
+    from trainer.config import read_config
+    from trainer.recipe import open_recipe, read_recipe
+
+    settings = read_config(ladders.LadderSettings, None, rung_changes)
+    points = ladders.climb(open_recipe(read_recipe(config, changes, data, tokenizer)), settings, output, click.echo)
+    click.echo(ladders.describe(points))
+
+
+@scaling.command()
+@click.argument("points", type=FILE)
+@click.option("--drop-highest", type=click.IntRange(0), default=0, help="Leave out so many runs of highest loss.")
+@click.option("--predict", nargs=2, type=float, metavar="PARAMETERS TOKENS", help="The loss of a run not yet made.")
+def fit(points: Path, drop_highest: int, predict: tuple[float, float] | None) -> None:
+    """Fit the runs of a CSV file (parameters, tokens or flop, loss): power law, isoFLOP minima, L(N, D)."""
+    from trainer import ladder as ladders
+    from trainer import scaling as laws
+
+    runs = laws.without_highest(laws.read_points(points), drop_highest)
+    click.echo(ladders.describe(runs))
+    if predict:
+        found = laws.predict(runs, *predict)
+        click.echo(f"predicted loss {found.loss:.4f} ({found.low:.4f} to {found.high:.4f}, {found.confidence:.0%})")
+
+
+@scaling.command()
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+def compare(first: Path, second: Path) -> None:
+    """Compare two families of runs (architectures or datasets) by slope and intercept of loss against compute."""
+    from trainer import scaling as laws
+
+    found = laws.compare(laws.read_points(first), laws.read_points(second))
+    for path, line in ((first, found.first), (second, found.second)):
+        click.echo(f"{path}: loss = {line(1.0):.4g} * C^{line.slope:.4f}, R2 {line.r2:.4f}")
+    click.echo("slope, second minus first: {:+.4f} to {:+.4f} (90%)".format(*found.slope_difference))
+    click.echo("ln loss at equal compute:  {:+.4f} to {:+.4f} (90%)".format(*found.intercept_difference))
+
+
+@train.command()
+@click.option("--parameters", type=float, required=True, help="Weights; 405e9 reads as 405 billion.")
+@click.option("--tokens", type=float, required=True)
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="device=h100, mfu=0.4, devices=1024, ...")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def cost(parameters: float, tokens: float, changes: tuple[str, ...], as_json: bool) -> None:
+    """What a run will cost: FLOP, device hours, dollars, carbon, and whether its size is right.
+
+    Keys of --set: device, mfu, devices, goodput, price, overhead, grid, attention, inference_tokens.
+    """
+    from dataclasses import asdict
+
+    from trainer import cost as costs
+    from trainer.config import read_config
+
+    settings = read_config(costs.CostSettings, None, [f"parameters={parameters}", f"tokens={tokens}", *changes])
+    found = costs.estimate(settings)
+    click.echo(json.dumps(asdict(found), indent=1) if as_json else costs.table(settings, found))
+
+
+@train.command()
+@click.argument("config")
+@click.option("--dataset", "datasets", multiple=True, required=True, metavar="NAME=PATH", help="Two of them.")
+@click.option("--tokenizer", type=click.Path(path_type=Path), help="One for both.")
+@click.option("--texts", multiple=True, metavar="NAME=FILE", help='JSONL of {"text": ...} to judge on.')
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--output", "--out", type=FOLDER, required=True)
+@click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="One setting; may be repeated.")
+def ablate(
+    config: str,
+    datasets: tuple[str, ...],
+    tokenizer: Path | None,
+    texts: tuple[str, ...],
+    seeds: int,
+    output: Path,
+    changes: tuple[str, ...],
+) -> None:
+    """Train the same small model on two datasets, several seeds each, and report which is better, and how surely."""
+    from trainer import ablate as ablation
+    from trainer.recipe import read_recipe
+
+    named = dict(_named(item) for item in datasets)
+    files = {name: Path(path) for name, path in map(_named, texts)}
+    recipe = read_recipe(config, changes, None, tokenizer)
+    found = ablation.ablate(recipe, named, output, seeds, files, say=click.echo)
+    click.echo(ablation.table(named, found))
+
+
+def _named(item: str) -> tuple[str, str]:
+    name, equals, path = item.partition("=")
+    if not (name and equals and path):
+        raise click.BadParameter(f"{item}: write it as NAME=PATH")
+    return name, path

@@ -313,3 +313,15 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _strings(inner)
+
+
+def some_texts(dataset: Dataset, most: int) -> list[tuple[str, str]]:
+    """(id, text) of the first documents of a dataset."""
+    found: list[tuple[str, str]] = []
+    for shard in dataset.shards:
+        with fetched(shard) as path:
+            for batch in read_rows(path, shard.path, ("id", "text")):
+                found += [(row["id"], row["text"]) for row in batch.to_pylist()]
+                if len(found) >= most:
+                    return found[:most]
+    return found

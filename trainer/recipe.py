@@ -34,6 +34,12 @@ class Opened:
     validation: BatchSource | None  # the held-out documents; None where none are held out
 
     @property
+    def shares(self) -> dict[str, float]:
+        """What the sources ask for."""
+        sources = self.settings.data.sources
+        return {name: source.share for name, source in sources.items() if source.share is not None}
+
+    @property
     def configuration(self) -> dict[str, Any]:
         """What a checkpoint keeps, enough to open the run again."""
         return self.settings.model_dump(mode="json")
@@ -60,11 +66,25 @@ def changed(settings: Recipe, changes: Sequence[str], source: str = "the run") -
     return validated(Recipe, apply_changes(settings.model_dump(mode="json"), changes), source)
 
 
+def _objective_changes(tokenizer: Tokenizer) -> list[str]:
+    """The ids that a denoising objective takes from the tokenizer."""
+    sentinels = [index for token, index in tokenizer.control.items() if token.startswith("<|sentinel_")]
+    if not sentinels:
+        raise ConfigError("the tokenizer has no sentinels for denoising; train one with sentinels = 100")
+    return [
+        f"objective.first_sentinel={min(sentinels)}",
+        f"objective.sentinels={len(sentinels)}",
+        f"objective.separator={tokenizer.separator}",
+    ]
+
+
 def open_recipe(settings: Recipe, *, progress: bool = True) -> Opened:
     """Loads the tokenizer, tokenises what is not yet, and checks that they fit the model."""
     tokenizer = tokenizers.load(settings.tokenizer)
     if "vocabulary" not in settings.model.model_fields_set:
         settings = changed(settings, [f"model.vocabulary={tokenizer.vocabulary}"])
+    if settings.objective.denoisers and "first_sentinel" not in settings.objective.model_fields_set:
+        settings = changed(settings, _objective_changes(tokenizer))
     if settings.model.vocabulary < tokenizer.vocabulary:
         raise ConfigError(
             f"model.vocabulary = {settings.model.vocabulary:,} but {settings.tokenizer} has {tokenizer.vocabulary:,} "

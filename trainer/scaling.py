@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import logsumexp
+from scipy.stats import t as student
 
 DELTA = 1e-3  # of the Huber loss on log-losses
 STARTS = tuple(itertools.product((0.0, 8.0), (0.0, 8.0), (-1.0, 0.5), (0.3, 0.8), (0.3, 0.8)))  # a, b, e, alpha, beta
@@ -160,6 +161,20 @@ def predict(points: Sequence[Point], parameters: float, tokens: float, confidenc
     draws = [other.loss(parameters, tokens) * math.exp(generator.choice(noise)) for other in resampled_laws(points)]
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Prediction(law.loss(parameters, tokens), float(low), float(high), confidence)
+
+
+def predict_by_compute(points: Sequence[Point], flop: float, confidence: float = 0.9) -> Prediction:
+    """The loss at another compute by a straight line through logarithms, with Student's prediction interval."""
+    if len(points) < 3:
+        raise ScalingError(f"{len(points)} runs: a line with an interval needs 3 or more")
+    line = _against_flop(points)
+    x = np.log([point.flop for point in points])
+    scatter = np.log([point.loss / line(point.flop) for point in points])
+    variance = (scatter**2).sum() / (len(points) - 2)
+    distance = (math.log(flop) - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
+    half = student.ppf((1 + confidence) / 2, len(points) - 2) * math.sqrt(variance * (1 + 1 / len(points) + distance))
+    best = line(flop)
+    return Prediction(best, best * math.exp(-half), best * math.exp(half), confidence)
 
 
 def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
