@@ -71,7 +71,7 @@ def headings(page: Parts, settings: Settings) -> list[bool]:
         words_of[number] += ceil(n)
     return [
         not is_long and (next_is_long or (lines_of[number] > 1 and words_of[number] >= 2 * shortest))
-        for is_long, next_is_long, number in zip(long, [*long[1:], False], page.paragraph_of, strict=True)
+        for is_long, next_is_long, number in zip(long, [*long, False][1:], page.paragraph_of, strict=True)
     ]
 
 

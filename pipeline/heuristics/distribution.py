@@ -25,7 +25,9 @@ _ENOUGH_WORDS = 200  # below, chance alone moves the divergence
 
 
 class Settings(pipeline.settings.Settings):
-    max_divergence: float | None = Field(0.30, ge=0, le=1)  # bits; one real page in a hundred lies above, a list of names at 0.35
+    max_divergence: float | None = Field(
+        0.30, ge=0, le=1
+    )  # bits; one real page in a hundred lies above, a list of names at 0.35
 
 
 RULES = (Rule(Reason.UNUSUAL_WORDS, "distribution_divergence", "max_divergence"),)

@@ -120,18 +120,18 @@ def measure(page: Parts, settings: Settings, common: frozenset[str]) -> dict[str
 
 def _words(page: Parts, common: frozenset[str]) -> dict[str, float]:
     """Rules about words are asked of pages with enough prose; a page of code or tables alone has none."""
-    words, text = page.words, page.prose_text
+    text = page.prose_text
     signals = {
         "gopher_hash_ratio": text.count("#") / page.prose_words,
         "gopher_ellipsis_ratio": (text.count("...") + text.count("…")) / page.prose_words,
         "gopher_alphabetic_words": _alphabetic(page),
     }
     if not page.characters_per_word and page.language not in _NO_MEAN_LENGTH:
-        mean = sum(map(len, words)) / len(words)
+        mean = sum(map(len, page.words)) / len(page.words)
         name = "gopher_mean_word_length_joining" if page.language in _LONG_WORDS else "gopher_mean_word_length"
         signals[name] = mean
     if common and not page.characters_per_word:
-        signals["gopher_stop_words"] = float(len(common.intersection(words)))
+        signals["gopher_stop_words"] = float(len(common & page.vocabulary))
     return signals
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.words import CHARACTERS_PER_WORD, Parts
+from pipeline.heuristics.words import CHARACTERS_PER_WORD, WORD, Parts
 
 WORDS = Path(__file__).parent.parent / "lists" / "words"
 
@@ -53,12 +53,15 @@ class Words:
         others = sorted((entry for entry in entries if entry not in self.single), key=len, reverse=True)
         edge = r"\b" if spaced else ""
         self.phrases = re.compile(edge + f"(?:{'|'.join(map(re.escape, others))})" + edge) if others else None
+        # Of every phrase the first word, where the words of a page can tell that it cannot be there.
+        self.starts = frozenset((WORD.findall(phrase) or [phrase])[0] for phrase in others) if spaced else frozenset()
 
     def found(self, page: Parts) -> list[str]:
         """Every occurrence, in no order."""
-        single = self.single.intersection(page.words)
+        single = self.single & page.vocabulary
         hits = [word for word in page.words if word in single] if single else []
-        return hits + (self.phrases.findall(page.prose_text.lower()) if self.phrases else [])
+        possible = self.phrases is not None and not (self.starts and self.starts.isdisjoint(page.vocabulary))
+        return hits + (self.phrases.findall(page.prose_text.lower()) if possible and self.phrases else [])
 
 
 @cache

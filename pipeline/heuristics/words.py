@@ -21,7 +21,7 @@ CHARACTERS_PER_WORD: Mapping[str, int] = MappingProxyType(
 _MARKS = (
     "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e30-\u0e4e\u0eb0-\u0ecd\u0f71-\u0f84"
 )
-_WORD = re.compile(rf"[\w{_MARKS}]+(?:['’.-][\w{_MARKS}]+)*")
+WORD = re.compile(rf"[\w{_MARKS}]+(?:['’.-][\w{_MARKS}]+)*")
 _UNIT = re.compile(r"[a-z0-9.]+|\S")
 _PARAGRAPH = re.compile(r"\n{2,}")
 SHORT_LINE = 30  # characters: FineWeb's measure
@@ -73,22 +73,26 @@ class Parts:
         return self._blocks(Form.LIST_ITEM)
 
     def _blocks(self, last: Form) -> list[str]:
-        blocks: list[str] = []
+        blocks: list[list[str]] = []
         before = -1
         for line, form, number in zip(self.lines, self.forms, self.paragraph_of, strict=True):
             if form > last:
                 continue
-            if number == before and len(line) <= SHORT_LINE and len(blocks[-1].rpartition("\n")[2]) <= SHORT_LINE:
-                blocks[-1] += "\n" + line
+            if number == before and len(line) <= SHORT_LINE and len(blocks[-1][-1]) <= SHORT_LINE:
+                blocks[-1].append(line)
             else:
-                blocks.append(line)
+                blocks.append([line])
             before = number
-        return blocks
+        return ["\n".join(block) for block in blocks]
 
     @cached_property
     def words(self) -> list[str]:
         """Lower-case words of the prose, without punctuation. Without spaces: stretches between punctuation."""
-        return _WORD.findall(self.prose_text.lower())
+        return WORD.findall(self.prose_text.lower())
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        return frozenset(self.words)
 
     @cached_property
     def units(self) -> list[str]:
@@ -104,7 +108,7 @@ class Parts:
         """Of the whole text, code and tables included."""
         if len(self.prose) == len(self.lines):
             return self.prose_words
-        return self._count(_WORD.findall(self.text))
+        return self._count(WORD.findall(self.text))
 
     @cached_property
     def paragraphs(self) -> list[str]:
@@ -121,7 +125,7 @@ class Parts:
 def words_in(line: str, characters_per_word: int) -> float:
     """Number of words of one line."""
     if characters_per_word:
-        return sum(map(len, _WORD.findall(line))) / characters_per_word
+        return sum(map(len, WORD.findall(line))) / characters_per_word
     return float(len(line.split()))
 
 

@@ -25,6 +25,7 @@ _ISSUERS = re.compile(
     r"|(?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}|62\d{14,17}|220[0-4]\d{12}"
 )
 _CARD_CUE = re.compile(r"card|credit|debit|visa|master|amex|maestro|karte|carte|tarjeta|carta|cartão|kaart|карт|κάρτα")
+_COUNTRY_CODE = re.compile(r"\+\d{1,3}\W?$")  # then it is a phone number
 _SSN_CUE = re.compile(r"\bssn\b|social security|soc\.? sec")
 
 
@@ -56,6 +57,8 @@ def social_security_numbers(text: str) -> Iterator[Span]:
     """With hyphens as they are; with spaces or bare only behind a word that names them."""
     for match in _SSN.finditer(text):
         number = re.sub(r"\D", "", ascii_digits(match[0]))
+        if _COUNTRY_CODE.search(before(text, match.start(), 6)):
+            continue
         named = match[1] == "-" or _SSN_CUE.search(before(text, match.start(), 40))
         if named and ssn.is_valid(f"{number[:3]}-{number[3:5]}-{number[5:]}"):
             yield Span(match.start(), match.end(), Kind.SSN, number)

@@ -1,6 +1,7 @@
 """E-mail and IP addresses.
 
-E-mail: local@domain whose domain ends in a public suffix, or the same written as local (at) domain (dot) suffix. Those
+E-mail: local@domain whose domain ends in a public suffix, or written as local (at) domain (dot) suffix, with or without
+the brackets. Those
 of documentation pass (`example.org` and the reserved suffixes of RFC 2606), and so do `git@host`, names of images
 (`logo@2x.png`) and code (`a@b.transpose`). IP: validated and public by `ipaddress`; what looks like a version passes.
 Every pattern is linear in the text: runs are possessive and can only start where a run starts.
@@ -12,6 +13,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 
 import tldextract
 
@@ -22,12 +24,15 @@ _EMAIL = re.compile(rf"(?<![{_LOCAL}])[{_LOCAL}]++@([\w-]++(?:\.[\w-]++)++)")
 _AT = r"[ \t]?[\[({][ \t]?(?:at|@|ät|arroba)[ \t]?[\])}][ \t]?"
 _DOT = r"(?:[ \t]?[\[({][ \t]?(?:dot|punkt|punto|point|\.)[ \t]?[\])}][ \t]?|\.)"
 _SPELLED_EMAIL = re.compile(rf"(?<![{_LOCAL}])([{_LOCAL}]++){_AT}([\w-]++(?:{_DOT}[\w-]++)++)", re.IGNORECASE)
+_SPELLED_IN_WORDS = re.compile(
+    rf"(?<![{_LOCAL}])([{_LOCAL}]++)[ \t]at[ \t]([\w-]++(?:(?:[ \t]dot[ \t])[\w-]++)++)", re.IGNORECASE
+)
 _SPELLED_DOT = re.compile(_DOT, re.IGNORECASE)
 _RESERVED = frozenset({"example", "test", "invalid", "localhost"})  # RFC 2606
 _SERVICE_USERS = frozenset({"git", "hg", "svn"})  # git@github.com:user/repository is an address of code
 
 _IPV4 = re.compile(r"(?<![\w.-])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\w|[.-][0-9])")
-_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{6,39}+(?![\w:])")
+_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:|::)[0-9A-Fa-f:]{4,38}+(?![\w:])")
 _VERSION_CUE = re.compile(
     r"(?:\bv|\bver\.?|version|release|firmware|build|kernel|update|section|chapter|abschnitt|kapitel|§|oid)\W{0,3}$"
 )
@@ -43,8 +48,8 @@ def emails(text: str, spelled_out: bool = True) -> Iterator[Span]:
             if _is_personal(text[start : match.start(1) - 1], match[1]):
                 yield Span(start, match.end(), Kind.EMAIL, text[start : match.end()].lower())
     if spelled_out:
-        for match in _SPELLED_EMAIL.finditer(text):
-            domain = _SPELLED_DOT.sub(".", match[2])
+        for match in chain(_SPELLED_EMAIL.finditer(text), _SPELLED_IN_WORDS.finditer(text)):
+            domain = re.sub(r"\s+dot\s+", ".", _SPELLED_DOT.sub(".", match[2]), flags=re.IGNORECASE)
             if _is_personal(match[1], domain):
                 yield Span(match.start(), match.end(), Kind.EMAIL, f"{match[1]}@{domain}".lower())
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
 
 from pipeline.pii.spans import Kind, Span, ascii_digits, before
 
@@ -28,8 +28,10 @@ REGIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 _CANDIDATE = re.compile(
-    r"(?<![\w.,/=#&<$€£¥_@-])(?:\+\s?)?\(?\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,16}+(?![\w=@%])"
-)
+    r"(?<![\w.,/=#&<$€£¥_@-])(?:\+\s?)?\(?\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,16}+(?![^\Wx]|x\D|[=@%])"
+)  # a number may be followed by its extension: 555-0123x42
+# Two numbers, or a postcode and a number, that stand side by side.
+_SEAM = re.compile(r"(?<=\d)[ /]{1,3}(?=[(+]|00|1[-.]\d{3}[-.]|\d{3}[-.]\d{3}[-.]\d{4})")
 _CUE = re.compile(
     r"(?:\btele|\btel\b|\btlf|\bphone|\bfax|\bmobil|\bcell|\bcall\b|\bhandy|\bfon\b|\bruf|\bwhatsapp|\bsms\b|\bhotline|\btfno"
     r"|\bteléf|\btél|\bmóvil|\bportable|\bcellulare|\bkom[oó]rk|\bτηλ|\bφαξ|\bκιν|\bтел|\bфакс|\bмоб|电话|電話|手机|传真|☎|📞|✆)"
@@ -37,53 +39,70 @@ _CUE = re.compile(
 )
 _NO_PHONE_CUE = re.compile(
     r"(?:isbn|issn|\bdoi|\border|\bitem|\bmodel|\bart(?:icle|ikel)?\b|\bpart\b|\bsku\b|\bean\b|\bupc\b|\bpatent|\binvoice|\bbestell"
-    r"|\bserial|\bno\.|\bnr\.|\bnum|\bid\b|#|№|\bpmid|\barxiv|\bversion|\bcas\b|\biban\b|\bust|\bvat\b|\bhrb\b|[$€£¥])[^\n\d]{0,12}$"
+    r"|\bserial|\bno\.|\bnr\.|\bid\b|#|№|\bpmid|\barxiv|\bversion|\bcas\b|\biban\b|\bust|\bvat\b|\bhrb\b|[$€£¥])[^\n\d]{0,12}$"
 )
 _DATE_OR_YEARS = re.compile(
     r"(?:(?:19|20)\d\d\W{1,3}(?:19|20)\d\d|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d\b.*|(?:19|20)\d\d[./-]\d{1,2}[./-]\d{1,2}\b.*)"
 )
-_COUNT = re.compile(r"\d{1,3}(?:[ \u00a0.]\d{3})+(?:\.\d+)?|\d+\.\d+|[01\s]+")
-_NANP = re.compile(r"(?:\+?1[ .-])?(?:\(\d{3}\)\s?|\d{3}[.-])\d{3}[.-]\d{4}")
+_COUNT = re.compile(r"\d{1,3}(?:[ .]\d{3})+|\d+\.\d+|[01\s]+")
+_NANP = re.compile(r"(?:\+?1[ .-])?(?:\(\d{3}\)[ .-]{0,2}\d{3}[ .-]?\d{4}|\d{3}[.-]\d{3}[.-]\d{4})")
+_FEWEST_CHARACTERS = 6
+_MOST_GROUPS = 8
 _GROUP = re.compile(r"\d+")
 
 
 def phones(text: str, language: str = "") -> Iterator[Span]:
     for match in _CANDIDATE.finditer(text):
-        written = ascii_digits(match[0]).replace("\u00a0", " ")
-        written = re.sub(r"[\u2010-\u2015]", "-", written)
+        written = re.sub(r"[\u2010-\u2015]", "-", ascii_digits(match[0]).replace("\u00a0", " "))
         context = before(text, match.start(), 40)
-        if number := _phone(written, context, language):
-            yield Span(match.start(), match.end(), Kind.PHONE, number)
+        for start, end in _pieces(written):
+            if number := _phone(written[start:end], context, language):
+                yield Span(match.start() + start, match.start() + end, Kind.PHONE, number)
+                if not _SEAM.search(written) or end - start == len(written):
+                    break
+
+
+def _pieces(written: str) -> list[tuple[int, int]]:
+    """The whole first; then its parts where two numbers meet, or what is left without a house number or postcode."""
+    seams = list(_SEAM.finditer(written))
+    starts = [0, *(seam.end() for seam in seams)]
+    ends = [*(seam.start() for seam in seams), len(written)]
+    gaps = list(re.finditer(r" +", written))
+    shorter = [(0, gap.start()) for gap in gaps[:0:-1]][:2] + [(gap.end(), len(written)) for gap in gaps[:1]]
+    parts = [(0, len(written)), *(zip(starts, ends, strict=True) if seams else shorter)]
+    return [(start, end) for start, end in parts if end - start >= _FEWEST_CHARACTERS]
 
 
 def _phone(written: str, context: str, language: str) -> str:
     """The number in its international form, "" where the candidate is no phone number."""
+    if len(_GROUP.findall(written)) > _MOST_GROUPS:
+        return ""
     international = written.startswith(("+", "00"))
     named = _CUE.search(context) is not None
     if not named and (_NO_PHONE_CUE.search(context) or _DATE_OR_YEARS.fullmatch(written)):
         return ""
     if not (international or named) and (_COUNT.fullmatch(written) or _GROUP.fullmatch(written)):
         return ""
-    for region in dict.fromkeys(REGIONS[""] + REGIONS.get(language, ())):
-        if number := _in_region(written, region, international, named):
-            return number
-    return ""
+    own = REGIONS.get(language, ())
+    parsed = [(region, number) for region in dict.fromkeys(own + REGIONS[""]) if (number := _parsed(written, region))]
+    for region, number in parsed:
+        shaped = (region == "US" and _NANP.fullmatch(written)) or (region in own and _usual(number, written))
+        if (international or named or shaped) and phonenumbers.is_valid_number(number):
+            return _key(number)
+    return next((_key(number) for _, number in parsed if named and _is_possible(number)), "")
 
 
-def _in_region(written: str, region: str, international: bool, named: bool) -> str:
+def _parsed(written: str, region: str) -> PhoneNumber | None:
     try:
-        parsed = phonenumbers.parse(re.sub(r"^00", "+", written), region)
+        return phonenumbers.parse(re.sub(r"^00", "+", written), region)
     except NumberParseException:
-        return ""
-    possible = phonenumbers.is_possible_number_with_reason(parsed)
-    local = possible == phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY
-    if named and (possible == phonenumbers.ValidationResult.IS_POSSIBLE or local):
-        return _key(parsed)
-    if not phonenumbers.is_valid_number(parsed):
-        return ""
-    if international or (region == "US" and _NANP.fullmatch(written)) or (region != "US" and _usual(parsed, written)):
-        return _key(parsed)
-    return ""
+        return None
+
+
+def _is_possible(number: PhoneNumber) -> bool:
+    """Long enough for its region, if need be without the area code."""
+    answer = phonenumbers.is_possible_number_with_reason(number)
+    return answer in (ValidationResult.IS_POSSIBLE, ValidationResult.IS_POSSIBLE_LOCAL_ONLY)
 
 
 def _usual(number: PhoneNumber, written: str) -> bool:
