@@ -131,8 +131,12 @@ def _walk(code: Any, kind: CitationKind, template: str) -> Iterator[tuple[str, C
             inside = CitationKind.TEMPLATE if kind == CitationKind.EXTERNAL_LINK else kind
             name = str(node.name).strip().lower()
             for parameter in node.params:
-                if str(parameter.name).strip().lower() not in _COPIES:
-                    yield from _walk(parameter.value, inside, name)
+                key, value = str(parameter.name).strip().lower(), str(parameter.value).strip()
+                if key in _COPIES:
+                    continue
+                if "url" in key and value.startswith("//"):  # the parser takes only absolute URLs for links
+                    yield value, inside, name
+                yield from _walk(parameter.value, inside, name)
         elif isinstance(node, Tag):
             is_ref = str(node.tag).strip().lower() == "ref"
             named = CitationKind.NAMED_REF if is_ref and node.has("name") else CitationKind.REF

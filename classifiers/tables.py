@@ -93,6 +93,8 @@ def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[st
             scored = score(batch)
             write([row | {name: values[i] for name, values in scored.items()} for i, row in enumerate(batch)])
             rows += len(batch)
+        if not rows:
+            write([])  # so that an empty file stays a file of its format
     partial.replace(target)
     return rows
 
@@ -113,13 +115,18 @@ def _parquet_writer(partial: Path, source: Path, stack: ExitStack) -> Callable[[
 
     def write(rows: list[Row]) -> None:
         if not writers:
-            found = pa.Table.from_pylist(rows).schema
+            found = [_typed(field) for field in pa.Table.from_pylist(rows).schema]
             kept = {field.name for field in known} if known is not None else set()
             fields = [*known, *(f for f in found if f.name not in kept)] if known is not None else list(found)
             writers.append(stack.enter_context(pq.ParquetWriter(partial, pa.schema(fields), compression="zstd")))
         writers[0].write_table(pa.Table.from_pylist(rows, schema=writers[0].schema))
 
     return write
+
+
+def _typed(field: pa.Field) -> pa.Field:
+    # A column that is null throughout the first batch may hold anything later; text is the likeliest.
+    return field.with_type(pa.string()) if pa.types.is_null(field.type) else field
 
 
 def write_jsonl(rows: Iterable[Row], path: Path) -> int:

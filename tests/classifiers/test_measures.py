@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
@@ -12,6 +12,7 @@ from classifiers.measures import auc, calibration_error, confusion, f1_by_label,
 from classifiers.train_domain import threshold_for
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=60))
 def test_auc_is_scikit_learns_with_ties(rows: list[tuple[bool, int]]) -> None:
     truth, scores = [t for t, _ in rows], [s for _, s in rows]

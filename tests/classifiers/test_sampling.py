@@ -1,0 +1,132 @@
+"""Who may be in which split, and that length tells nothing."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from classifiers.corpus import TextRow
+from classifiers.measures import auc
+from classifiers.recipe_quality import Cited, Match, by_citation, split_and_match
+from classifiers.sample_files import from_file, sample_examples, to_rows
+from classifiers.sampling import Split, at_most_per_domain, match_lengths, sample_order, split_of, unit_hash
+from classifiers.tables import write_jsonl
+
+
+def page(number: int, site: str, length: int = 500) -> TextRow:
+    return TextRow(f"{site}-{number}", f"https://www.{site}/{number}", "test", "", "wort " * (length // 5))
+
+
+def pages(seed: int, sites: int = 300) -> list[TextRow]:
+    chance = random.Random(seed)
+    return [page(n, f"site{s}.info", chance.randint(200, 9_000)) for s in range(sites) for n in range(chance.randint(1, 4))]
+
+
+def test_no_registered_domain_is_on_two_sides() -> None:
+    examples = split_and_match(pages(1), pages(2, 250), [page(1, "wikipedia.org")] * 3, pages(3, 280))
+    sides: dict[str, set[Split]] = {}
+    for example in examples:
+        sides.setdefault(example.row.registered_domain, set()).add(example.split)
+    assert all(len(found) == 1 for found in sides.values())
+    assert {split for found in sides.values() for split in found} == set(Split)
+
+
+def test_sub_domains_share_their_split() -> None:
+    rows = [TextRow(str(i), f"https://{name}.bbc.co.uk/{i}", "t", "", "x") for i, name in enumerate(["news", "www", "m"])]
+    assert {row.registered_domain for row in rows} == {"bbc.co.uk"}
+    assert len({split_of(row.registered_domain) for row in rows}) == 1
+
+
+def test_splits_have_their_shares() -> None:
+    found = Counter(split_of(f"site{i}.info") for i in range(4_000))
+    assert found[Split.TEST] == pytest.approx(800, abs=100)
+    assert found[Split.VALIDATION] == pytest.approx(600, abs=100)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 30_000), min_size=1, max_size=60), st.lists(st.integers(1, 30_000), min_size=1, max_size=60)
+)
+def test_matched_classes_have_one_histogram(left: list[int], right: list[int]) -> None:
+    from classifiers.sampling import length_bin
+
+    rows = [[page(i, f"{name}.info", n) for i, n in enumerate(side)] for name, side in (("a", left), ("b", right))]
+    chosen = match_lengths(*rows)
+    histograms = [Counter(length_bin(row.text) for row in side) for side in chosen]
+    assert histograms[0] == histograms[1]
+    every = [Counter(length_bin(row.text) for row in side) for side in rows]
+    assert sum(histograms[0].values()) == sum((every[0] & every[1]).values())  # the largest that can be had
+
+
+def test_length_tells_nothing_after_matching() -> None:
+    chance = random.Random(7)
+    long = [page(i, f"a{i}.info", int(chance.lognormvariate(8, 0.8))) for i in range(2_000)]
+    short = [page(i, f"b{i}.info", int(chance.lognormvariate(7, 0.8))) for i in range(2_000)]
+    before = auc([1] * 2_000 + [0] * 2_000, [len(r.text) for r in (*long, *short)])
+    one, other = match_lengths(long, short)
+    after = auc([1] * len(one) + [0] * len(other), [len(r.text) for r in (*one, *other)])
+    assert before > 0.75
+    assert abs(after - 0.5) < 0.03
+
+
+def test_a_sample_is_no_prefix_and_no_matter_of_order() -> None:
+    rows = pages(5)
+    order = [row.id for row in sample_order(rows)]
+    assert order == [row.id for row in sample_order(reversed(rows))]
+    firsts = {row.id for row in rows[: len(rows) // 2]}
+    assert 0.35 < sum(identity in firsts for identity in order[:100]) / 100 < 0.65
+
+
+def test_no_site_speaks_for_the_web() -> None:
+    rows = [page(i, "big.info") for i in range(50)] + [page(0, "small.info")]
+    assert Counter(row.registered_domain for row in at_most_per_domain(rows, 3)) == {"big.info": 3, "small.info": 1}
+
+
+def test_cited_by_page_by_host_and_the_doubtful_between() -> None:
+    cited = Cited.of(["https://www.a.info/one?utm_source=w", "http://sub.b.info/x"])
+    rows = [
+        TextRow("1", "http://a.info/one/", "t", "", ""),  # the page itself
+        TextRow("2", "https://a.info/two", "t", "", ""),  # its host
+        TextRow("3", "https://other.b.info/", "t", "", ""),  # only its registered domain: neither
+        TextRow("4", "https://c.info/", "t", "", ""),
+    ]
+    positives, negatives = by_citation(rows, cited, Match.HOST)
+    assert [row.id for row in positives] == ["1", "2"]
+    assert [row.id for row in negatives] == ["4"]
+    exact, negatives = by_citation(rows, cited, Match.EXACT)
+    assert [row.id for row in exact] == ["1"]
+    assert [row.id for row in negatives] == ["4"]
+    assert cited.match("https://a.info/two") == Match.HOST
+
+
+def test_the_sample_command_s_rows_come_back_the_same(tmp_path: Path) -> None:
+    staged = tmp_path / "staged.jsonl"
+    rows = pages(9)
+    write_jsonl(({"id": row.id, "url": row.url, "text": row.text} for row in rows), staged)
+    cited = tmp_path / "refs.txt"
+    cited.write_text("".join(f"{row.url}\n" for row in rows if unit_hash("cite", row.registered_domain) < 0.4))
+    instructions = tmp_path / "more.jsonl"
+    write_jsonl(({"text": f"Question {i}? " + "Because. " * 50} for i in range(40)), instructions)
+    examples = sample_examples([staged], cited, [instructions], Match.EXACT, None)
+    write_jsonl(to_rows(examples), tmp_path / "sample.jsonl")
+    assert from_file(tmp_path / "sample.jsonl") == examples
+    labels = Counter((example.split, example.label) for example in examples)
+    assert all(labels[split, "cited"] > 5 and labels[split, "crawl"] > 5 for split in Split)
+    assert any(example.row.source == "more.jsonl" for example in examples)
+    smaller = sample_examples([staged], cited, [], Match.EXACT, 150)
+    assert {example.row.id for example in smaller} < {row.id for row in rows}
+    assert len(smaller) <= 300
+
+
+def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
+    staged = tmp_path / "staged.jsonl"
+    write_jsonl([{"url": "https://a.info", "text": "x" * 300}], staged)
+    (tmp_path / "refs.txt").write_text("https://b.info\n")
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        sample_examples([staged], tmp_path / "refs.txt", [], Match.EXACT, None)
+    write_jsonl([{"text": "a"}], tmp_path / "bad.jsonl")
+    with pytest.raises(ValueError, match="no output of `gristmill classify sample`"):
+        from_file(tmp_path / "bad.jsonl")

@@ -1,0 +1,160 @@
+"""Training: same data, same bytes; the features are one module; the gate refuses what is worse."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from classifiers.artefacts import digest_of
+from classifiers.corpus import TextRow
+from classifiers.domain import KINDS, TOPICS
+from classifiers.features import STATISTICS, kind_line, one_line, statistics, style_line, topic_line
+from classifiers.gate import FLOORS, complaints, load_floors, value_at
+from classifiers.linear import LinearModel, Row, train_linear
+from classifiers.measures import auc
+from classifiers.recipe_domain import read_labels, word_rows
+from classifiers.recipe_quality import LABELS, split_and_match
+from classifiers.sampling import Example, Split
+from classifiers.train import quality_from
+
+GOOD = "The committee published its report on the history of the canal and described how the locks were built by hand".split()
+BAD = "SALE cart login free click here best price offer !!! subscribe menu home next page buy now cheap deal".split()
+
+
+def small_examples() -> list[Example]:
+    chance = random.Random(11)
+
+    def text(words: list[str], mixed: list[str]) -> str:
+        chosen = [chance.choice(words if chance.random() < 0.8 else mixed) for _ in range(90)]
+        return "\n".join(" ".join(chosen[i : i + 9]) + "." for i in range(0, 90, 9))
+
+    def rows(name: str, words: list[str], mixed: list[str]) -> list[TextRow]:
+        return [TextRow(f"{name}{i}", f"https://{name}{i}.example/", name, "", text(words, mixed)) for i in range(160)]
+
+    return split_and_match(rows("good", GOOD, BAD), rows("bad", BAD, GOOD))
+
+
+def test_the_same_data_gives_the_same_bytes_and_a_model_that_works(tmp_path: Path) -> None:
+    examples = small_examples()
+    models = [quality_from(examples, tmp_path / name, 0.5, "test") for name in ("one", "two")]
+    for file in ("model.ftz", "layer.json", "manifest.json", "README.md"):
+        assert digest_of(tmp_path / "one" / file) == digest_of(tmp_path / "two" / file)
+    test = [example for example in examples if example.split == Split.TEST]
+    scores = models[0].score([example.row.text for example in test])
+    truth = [example.label == LABELS[1] for example in test]
+    assert auc(truth, scores) > 0.95
+    manifest = models[0].artefact.manifest
+    assert manifest.metrics["test_auc"] == pytest.approx(auc(truth, scores), abs=1e-4)
+    assert {data.role for data in manifest.training_data} == {"cited", "crawl", "as split"}
+    assert manifest.calibration["validation"]
+
+
+def test_the_threshold_keeps_what_was_asked_for(tmp_path: Path) -> None:
+    examples = small_examples()
+    validation = [example.row.text for example in examples if example.split == Split.VALIDATION]
+    model = quality_from(examples, tmp_path / "model", 0.25, "test")
+    kept = np.mean(np.array(model.score(validation)) >= model.threshold)
+    assert kept == pytest.approx(0.25, abs=1.5 / len(validation))
+
+
+def test_a_split_without_one_of_the_classes_is_refused(tmp_path: Path) -> None:
+    examples = [replace(example, split=Split.TRAIN) for example in small_examples()]
+    with pytest.raises(ValueError, match="validation split holds 0 rows"):
+        quality_from(examples, tmp_path / "model", 0.5, "test")
+
+
+def test_the_linear_model_is_scikit_learns() -> None:
+    chance = random.Random(2)
+    words = [f"w{i}" for i in range(60)]
+    labels = ("a", "b", "c")
+    rows = [
+        Row(label, " ".join(chance.choices(words, [3 if i % 3 == n else 1 for i in range(60)], k=25)))
+        for _ in range(60)
+        for n, label in enumerate(labels)
+    ]
+    ours = train_linear(rows, labels)
+    vectors = TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"\S+")
+    theirs = LogisticRegression(C=20, max_iter=2_000, tol=1e-8, class_weight="balanced")
+    lines = [row.line for row in rows]
+    theirs.fit(vectors.fit_transform(lines), [row.label for row in rows])
+    fresh = [" ".join(chance.choices(words, k=20)) for _ in range(50)]
+    assert ours.probabilities(fresh) == pytest.approx(theirs.predict_proba(vectors.transform(fresh)), abs=0.02)
+
+
+def test_a_linear_model_comes_back_from_its_files(tmp_path: Path) -> None:
+    rows = [Row("a", "red green"), Row("b", "blue green"), Row("a", "red"), Row("b", "blue blue")]
+    model = train_linear(rows, ("a", "b", "never"))
+    model.save(tmp_path / "words.txt", tmp_path / "weights.npy")
+    again = LinearModel.load(tmp_path / "words.txt", tmp_path / "weights.npy", ("a", "b", "never"))
+    lines = ["red", "blue green", "", "unseen"]
+    assert np.array_equal(model.probabilities(lines), again.probabilities(lines))
+    assert again.probabilities(["red"])[0].argmax() == 0
+    assert again.probabilities(lines)[:, 2].max() < 1e-6
+    assert again.reasons("red green", "a")[0][0] == "red"
+    with pytest.raises(ValueError, match="pickled"):
+        np.save(tmp_path / "evil.npy", np.array([{}], dtype=object))
+        LinearModel.load(tmp_path / "words.txt", tmp_path / "evil.npy", ("a",))
+
+
+def test_features_do_not_see_markup_case_or_length() -> None:
+    text = "## The Old Canal\n\n- It was **built** in [1820](https://x.example/a?b) by hand.\n"
+    assert style_line(text) == "the old canal it was built in 0 0 0 0 by hand .".replace("0 0 0 0", "0000")
+    assert topic_line("Canal", text).split() == ["canal", "canal", "old", "canal", "built", "hand"]
+    assert one_line(" a\n\nb\tc ") == "a b c"
+    once, often = statistics(text), statistics(text * 30)
+    assert len(once) == len(STATISTICS)
+    assert once[2] == pytest.approx(often[2])  # sentence_line_share
+    assert kind_line("t", "```\ncode\n```\n") != kind_line("t", "code\n")
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\x00\ud7ff", "a" * 100_000, "|" * 5_000, "[](" * 3_000, "𝕳𝖊𝖑𝖑𝖔 🙂" * 50])
+def test_features_survive_hostile_text(text: str) -> None:
+    assert np.isfinite(statistics(text)).all()
+    assert "\n" not in style_line(text) + topic_line(text, text) + kind_line(text, text)
+
+
+def test_read_labels_are_complete_and_known() -> None:
+    labels = read_labels()
+    assert len(labels) > 1_900
+    assert all(len(identity) == 40 for identity in labels)
+    assert {found["topic"] for found in labels.values() if "topic" in found} <= set(TOPICS)
+    assert {found["kind"] for found in labels.values() if "kind" in found} <= set(KINDS)
+
+
+def test_an_unknown_label_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("id,topic,kind\nabc,cooking,recipe\n")
+    with pytest.raises(ValueError, match="abc has the topic 'cooking'"):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_every_topic_has_words() -> None:
+    assert {row.label for row in word_rows()} == set(TOPICS)
+
+
+def test_the_gate_refuses_what_is_worse_or_measured_elsewhere() -> None:
+    floors = {"quality": {"test_digest": "d" * 64, "floors": {"test.auc": 0.7, "human.auc": 0.88}}}
+    numbers = {"test_digest": "d" * 64, "test": {"auc": 0.71}, "human": {"auc": 0.9}}
+    assert complaints("quality", numbers, floors) == []
+    assert complaints("quality", numbers | {"human": {"auc": 0.87}}, floors) == [
+        "quality: human.auc is 0.8700, the floor is 0.8800"
+    ]
+    assert complaints("quality", numbers | {"human": {"auc": float("nan")}}, floors)
+    assert "other test" not in complaints("quality", numbers, floors)
+    assert "pin new floors" in complaints("quality", numbers | {"test_digest": "e" * 64}, floors)[0]
+    assert complaints("domain", numbers, floors) == ["no floors are pinned for domain"]
+
+
+def test_the_pinned_floors_are_readable(tmp_path: Path) -> None:
+    floors = load_floors()
+    assert set(floors) == {"quality", "domain", "harm"}
+    assert all(len(entry["test_digest"]) == 64 and entry["floors"] for entry in floors.values())
+    assert value_at({"a": {"b": 0.5}}, "a.b") == 0.5
+    (tmp_path / "floors.json").write_text("{")
+    with pytest.raises(ValueError, match="cannot be read as floors"):
+        load_floors(tmp_path / "floors.json")
+    assert json.loads(FLOORS.read_text()) == floors
