@@ -1,0 +1,206 @@
+"""What training costs: tokens per CPU-second of a 14M model beside nanoGPT-like plain torch and Hugging Face's Llama.
+
+    python -m tests.benchmarks.trainer [--steps 4] [--rounds 3] [--threads 1]
+
+All take the same real text (GRISTMILL_DATA, default ../shared/data), cut by the trainer's own batches; a step is
+forward, backward, clipping and AdamW, in one process, in turns, so that a busy machine troubles all alike. The plain
+model is what one writes first after nanoGPT: LayerNorm, learned positions, GELU, cross-entropy over the whole logits.
+Its feed-forward is 4 x wide instead of 8/3 gated, so all have the same number of weights and products.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tests.benchmarks import data_folder
+from trainer.batches import BatchSettings, BatchSource
+from trainer.corpus import in_memory
+from trainer.distributed import World
+from trainer.hardware import matmul_rate
+from trainer.model import Decoder, ModelSettings, build_decoder
+from trainer.moe import ExpertSettings
+from trainer.optimiser import OptimiserSettings, build_optimiser, clip_gradients, set_learning_rate
+from trainer.step import accumulate, autocast, causal_inputs
+from trainer.tokenizer import TokenizerSettings, train
+
+SHAPE = ModelSettings(vocabulary=8192, width=384, layers=6, heads=6, context=512)  # 13.8M weights
+ROWS, SEQUENCE = 8, 512
+ALONE = World(0, 1, torch.device("cpu"))
+
+Step = Callable[[int], None]
+
+
+class PlainBlock(nn.Module):
+    """As in nanoGPT."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width, bias=False), nn.LayerNorm(width, bias=False)
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, length, width = x.shape
+        parts = self.qkv(self.norm1(x)).split(width, dim=2)
+        q, k, v = (part.view(rows, length, self.heads, -1).transpose(1, 2) for part in parts)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(y.transpose(1, 2).contiguous().view(rows, length, width))
+        return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Plain(nn.Module):
+    """The model that one would write first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(SHAPE.rows, SHAPE.width), nn.Embedding(SEQUENCE, SHAPE.width)
+        self.blocks = nn.ModuleList(PlainBlock(SHAPE.width, SHAPE.heads) for _ in range(SHAPE.layers))
+        self.norm = nn.LayerNorm(SHAPE.width, bias=False)
+        for weight in self.parameters():
+            if weight.ndim > 1:
+                nn.init.normal_(weight, 0, 0.02)
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        x = self.tokens(inputs) + self.places(torch.arange(inputs.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        logits = F.linear(self.norm(x), self.tokens.weight)
+        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.reshape(-1))
+
+
+def llama() -> LlamaForCausalLM:
+    """Hugging Face's model of our shape."""
+    config = LlamaConfig(
+        vocab_size=SHAPE.rows,
+        hidden_size=SHAPE.width,
+        intermediate_size=SHAPE.inner,
+        num_hidden_layers=SHAPE.layers,
+        num_attention_heads=SHAPE.heads,
+        max_position_embeddings=SEQUENCE,
+        tie_word_embeddings=True,
+        use_cache=False,
+    )
+    return LlamaForCausalLM(config)
+
+
+def step_of_ours(model: Decoder, source: BatchSource, half: bool, masked: bool = True) -> Step:
+    """One step of the trainer, its data included."""
+    optimiser = build_optimiser(model, OptimiserSettings())
+    set_learning_rate(optimiser, 1e-3)
+
+    def step(number: int) -> None:
+        inputs = causal_inputs(source.batch(number))
+        if not masked:
+            del inputs["document_ids"], inputs["positions"]
+        optimiser.zero_grad(set_to_none=True)
+        accumulate(model, [inputs], ALONE, half, model.settings.experts)
+        clip_gradients(model, 1.0)
+        optimiser.step()
+
+    return step
+
+
+def step_of_theirs(model: nn.Module, loss: Callable[..., Tensor], source: BatchSource, half: bool) -> Step:
+    """One step as scripts have it: the same batches, clipping and fused AdamW."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+
+    def step(number: int) -> None:
+        batch = source.batch(number)
+        optimiser.zero_grad(set_to_none=True)
+        with autocast(ALONE.device, half):
+            found = loss(batch.inputs, batch.targets)
+        found.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+
+    return step
+
+
+def hugging_face_loss(model: LlamaForCausalLM, inputs: Tensor, targets: Tensor) -> Tensor:
+    return model(input_ids=inputs, labels=targets, shift_labels=targets).loss
+
+
+def contenders(source: BatchSource, half: bool) -> dict[str, Step]:
+    plain, theirs = Plain(), llama()
+    sparse = SHAPE.model_copy(update={"experts": ExpertSettings(experts=8, top_k=2, every=2)})
+    return {
+        "plain torch (nanoGPT-like)": step_of_theirs(plain, plain, source, half),
+        "Hugging Face Llama": step_of_theirs(theirs, partial(hugging_face_loss, theirs), source, half),
+        "ours, no document mask": step_of_ours(build_decoder(SHAPE), source, half, masked=False),
+        "ours, document mask": step_of_ours(build_decoder(SHAPE), source, half),
+        "ours, 8 experts of which 2, every 2nd block": step_of_ours(build_decoder(sparse), source, half),
+    }
+
+
+def real_source() -> BatchSource:
+    """Real pages' main text through a tokenizer of 8,192, packed."""
+    path = data_folder() / "gold.jsonl.gz"
+    texts: list[str] = []
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            if row["kind"] == "full" and len(texts) < 600:
+                texts.append(row["text"])
+    tokenizer = train(texts[:200], TokenizerSettings(vocabulary=8192, sentinels=0))
+    corpus = in_memory(tokenizer.encode_many(texts), separator=tokenizer.separator)
+    print(f"{len(texts)} real pages, {corpus.tokens:,} tokens, {corpus.tokens / len(texts):.0f} a document")
+    return BatchSource(corpus, BatchSettings(rows=ROWS, sequence=SEQUENCE, max_repetitions=None))
+
+
+def measure(steps: dict[str, Step], count: int, rounds: int) -> dict[str, float]:
+    """Tokens per CPU-second of each, the median of the rounds."""
+    for step in steps.values():
+        step(0)
+    rates: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds):
+        for name, step in steps.items():
+            begin = time.process_time()
+            for index in range(count):
+                step(1 + number * count + index)
+            rates[name].append(count * ROWS * SEQUENCE / (time.process_time() - begin))
+    return {name: statistics.median(found) for name, found in rates.items()}
+
+
+def loading_rate(source: BatchSource, batches: int = 50) -> float:
+    """Tokens per CPU-second of making batches."""
+    begin = time.process_time()
+    for step in range(batches):
+        source.batch(1000 + step)
+    return batches * ROWS * SEQUENCE / (time.process_time() - begin)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=3, help="of a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    source = real_source()
+    flops = SHAPE.flops_per_token(SEQUENCE)
+    for half in (False, True):
+        peak = matmul_rate(ALONE.device, torch.bfloat16 if half else torch.float32)
+        rates = measure(contenders(source, half), options.steps, options.rounds)
+        base = rates["plain torch (nanoGPT-like)"]
+        print(f"\n{'bf16' if half else 'fp32'}, {options.threads} threads; matmul peak {peak / 1e9:.0f} GFLOP/s")
+        for name, rate in rates.items():
+            dense = "" if "experts" in name else f"  MFU {rate * options.threads * flops / peak:.0%}"
+            print(f"  {name:<46} {rate:8,.0f} tokens/CPU-s  {rate / base:5.2f} x plain{dense}")
+    print(f"\nloading: {loading_rate(source):,.0f} tokens/CPU-s")
+
+
+if __name__ == "__main__":
+    main()
