@@ -18,7 +18,7 @@ PLAIN = Site("pages.mixed-bag.example", "Mixed Bag", "article", footer="Mixed ba
 
 def dropped() -> list[Capture]:
     """Everything but copies and poor text."""
-    return [*not_pages(), *blocked(), *empty_handed(), *traps(), *languages(), *private()]
+    return [*not_pages(), *blocked(), *empty_handed(), *traps(), *languages(), *private(), *parked()]
 
 
 def plain_page(path: str, title: str, paragraphs: list[str], fate: str, why: str, **more: object) -> Capture:
@@ -93,6 +93,22 @@ def empty_handed() -> list[Capture]:
 
 
 NAVIGATION = ["Agriculture", "Animals", "Architecture", "Astronomy", "Beauty", "Biology", "Boats", "Books", "Business", "Camping", "Cars", "Chemistry", "Cinema", "Climate", "Cooking", "Crafts", "Cycling", "Dance", "Design", "Economics", "Education", "Energy", "Engineering", "Family", "Fashion", "Finance", "Fishing", "Flowers", "Football", "Forestry", "Gardening", "Geography", "Geology", "Golf", "Health", "History", "Hockey", "Housing", "Insurance", "Jewellery", "Jobs", "Language", "Law", "Literature", "Maps", "Marketing", "Mathematics", "Medicine", "Museums", "Music", "Nutrition", "Opera", "Painting", "Pets", "Philosophy", "Photography", "Physics", "Poetry", "Politics", "Pottery", "Psychology", "Radio", "Railways", "Religion", "Sailing", "Science", "Sculpture", "Security", "Shopping", "Skiing", "Society", "Software", "Sports", "Statistics", "Swimming", "Technology", "Tennis", "Theatre", "Tourism", "Transport", "Travel", "Universities", "Volunteering", "Water", "Weather", "Weddings", "Wildlife", "Wine", "Writing", "Yoga", "Youth", "Zoology"]  # fmt: skip
+
+
+def parked() -> list[Capture]:
+    """Hosts with nothing on them, as a crawl meets them by the thousand."""
+    texts = {
+        "example-hosting": "Apache is functioning normally. This page is here because the site administrator has changed nothing yet.",
+        "brand-new-shop": "Our shop opens soon. Leave your address and we will tell you.",
+        "for-sale": "The owner of this domain offers it for sale. Click here to inquire.",
+        "forbidden": "Forbidden. You have no permission to see this folder.",
+        "cookies": "We value your privacy. Accept all. Reject all. Manage preferences.",
+        "updating": "Down for maintenance, we will be back shortly.",
+    }
+    return [
+        Capture(f"https://{host}.example/", f"<html><title>{host}</title><body><h1>Welcome</h1><p>{text}</p></body></html>".encode(), "quick_look:would_be_too_short", "parked or empty host")
+        for host, text in texts.items()
+    ]  # fmt: skip
 
 
 def traps() -> list[Capture]:

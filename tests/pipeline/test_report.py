@@ -84,10 +84,15 @@ def test_every_reason_has_its_count_and_up_to_five_pages(page: lxml.html.HtmlEle
 
 def test_samples_show_measurement_and_limit(page: lxml.html.HtmlElement, curated_minicrawl: Path) -> None:
     drops = ds.dataset(curated_minicrawl / "drops").to_table().to_pylist()
-    row = next(row for row in drops if row["reason"] == "would_be_too_short")
-    facts = texts(page, "//*[@id='quick_look-would_be_too_short']//*[@class='facts']")
-    wanted = f"measured {report.measure(row['value'])} < limit {report.measure(row['threshold'])}"
-    assert any(wanted in fact for fact in facts)
+    limits = {
+        row["url"]: f"measured {report.measure(row['value'])} < limit {report.measure(row['threshold'])}"
+        for row in drops
+        if row["reason"] == "would_be_too_short"
+    }
+    cards = page.xpath("//*[@id='quick_look-would_be_too_short']//article")
+    assert len(cards) == SAMPLES
+    for card in cards:
+        assert texts(card, ".//*[@class='facts']")[0].startswith(limits[texts(card, "./h4")[0]])
 
 
 def test_copies_stand_beside_their_survivors_with_the_difference_marked(page: lxml.html.HtmlElement) -> None:
