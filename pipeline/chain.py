@@ -10,10 +10,9 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page, Record, Stage
 from pipeline.flow import PAGE_STAGES
+from pipeline.ledger import EXCERPT_CHARACTERS, excerpt_of
 from pipeline.sketch import sketch_columns
 from pipeline.stages.scrub_pii import scrub
-
-EXCERPT_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +61,18 @@ class Chain:
     def presentable(self, dropped: Dropped) -> Dropped:
         """The drop with a short excerpt and no personal data: what the ledger may show."""
         record = dropped.record
+        language = record.language if isinstance(record, Document) else ""
         text = (record.text if isinstance(record, Document) else dropped.excerpt)[: 4 * EXCERPT_CHARACTERS]
-        clean = self._scrub(text)[:EXCERPT_CHARACTERS]
+        clean = excerpt_of(self._scrub(text, language))
         if isinstance(record, Document):
-            record = replace(record, title=self._scrub(record.title), text="")
+            record = replace(record, title=self._scrub(record.title, language), text="")
         else:
             record = replace(record, content=b"")  # 140 kB that nobody needs on the way back
-        return replace(dropped, record=record, detail=self._scrub(dropped.detail)[:EXCERPT_CHARACTERS], excerpt=clean)
+        detail = excerpt_of(self._scrub(dropped.detail, language))
+        return replace(dropped, record=record, detail=detail, excerpt=clean)
 
-    def _scrub(self, text: str) -> str:
-        return scrub(text, self.config.scrub_pii)[0]
+    def _scrub(self, text: str, language: str) -> str:
+        return scrub(text, self.config.scrub_pii, language)[0]
 
 
 def _call(name: str, stage: Stage, record: Record) -> Record | Dropped:

@@ -113,6 +113,16 @@ def document_row(document: Document) -> dict[str, Any]:
     }
 
 
+EXCERPT_CHARACTERS = 500
+
+
+def excerpt_of(text: str) -> str:
+    """The first characters for the ledger, cut between words: half a number could be somebody's."""
+    if len(text) <= EXCERPT_CHARACTERS:
+        return text
+    return text[: EXCERPT_CHARACTERS + 1].rsplit(None, 1)[0][:EXCERPT_CHARACTERS]
+
+
 def count_words(text: str) -> int:
     """White-space separated words, the unit of shares and weights; two characters where a script writes no spaces.
 

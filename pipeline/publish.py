@@ -21,7 +21,7 @@ from pydantic import Field
 from pipeline import storage
 from pipeline.facts import Facts
 from pipeline.layout import Layout
-from pipeline.ledger import count_words
+from pipeline.ledger import count_words, excerpt_of
 from pipeline.schema import DROP, SHARD
 from pipeline.settings import Settings as BaseSettings
 from pipeline.sketch import PUBLISHED_SKETCH, Verdict, read_verdicts, remove_paragraphs
@@ -114,7 +114,7 @@ def duplicate_row(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
         "threshold": verdict.threshold,
         "detail": "",
         "duplicate_of": verdict.survivor,
-        "excerpt": row["text"][:500],
+        "excerpt": excerpt_of(row["text"]),
     }
 
 

@@ -7,10 +7,11 @@ from enum import StrEnum
 
 import pytest
 
-from pipeline.chain import EXCERPT_CHARACTERS, Chain, build_chain
+from pipeline.chain import Chain, build_chain
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.flow import PAGE_STAGES, signal_names
+from pipeline.ledger import EXCERPT_CHARACTERS, excerpt_of
 from pipeline.sketch import SKETCH_FIELDS
 
 PARAGRAPH = (
@@ -38,9 +39,7 @@ def chain() -> Chain:
 
 
 def test_a_good_page_passes_every_stage_in_order(chain):
-    steps = list(
-        chain.steps(page("\n".join([PARAGRAPH] * 1 + ["Bread made of it keeps for a week. " + PARAGRAPH[104:]])))
-    )
+    steps = list(chain.steps(page(PARAGRAPH + "\nBread that is made of this flour keeps for a week and more.")))
     assert [name for name, _, _ in steps] == list(PAGE_STAGES)
     document = steps[-1][1]
     assert isinstance(document, Document)
@@ -96,3 +95,11 @@ def test_ids_are_of_url_time_and_bytes():
     one = page("x")
     assert one.id == page("x").id
     assert len({one.id, page("y").id, replace(one, url="u").id, replace(one, fetched_at="t").id}) == 4
+
+
+def test_an_excerpt_is_cut_between_words():
+    text = "word " * 98 + "call 0123456789012345 today"
+    assert len(text) > EXCERPT_CHARACTERS
+    assert excerpt_of(text) == "word " * 98 + "call"
+    assert excerpt_of("x" * 600) == "x" * EXCERPT_CHARACTERS
+    assert excerpt_of("short") == "short"
