@@ -19,13 +19,16 @@ import tldextract
 
 from pipeline.pii.spans import Kind, Span, before
 
-_LOCAL = r"A-Za-z0-9\u00c0-\u024f\u0370-\u04ff_.%+\-"
-_EMAIL = re.compile(rf"(?<![{_LOCAL}])[{_LOCAL}]++@([\w-]++(?:\.[\w-]++)++)")
+# Latin, Greek and Cyrillic letters: in scripts without spaces the sentence goes on behind an address.
+_LETTER = r"A-Za-z0-9\u00c0-\u024f\u0370-\u04ff"
+_LOCAL = rf"{_LETTER}_.%+\-"
+_LABEL = rf"[{_LETTER}_-]++"
+_EMAIL = re.compile(rf"(?<![{_LOCAL}])[{_LOCAL}]++@({_LABEL}(?:\.{_LABEL})++)")
 _AT = r"[ \t]?[\[({][ \t]?(?:at|@|ät|arroba)[ \t]?[\])}][ \t]?"
 _DOT = r"(?:[ \t]?[\[({][ \t]?(?:dot|punkt|punto|point|\.)[ \t]?[\])}][ \t]?|\.)"
-_SPELLED_EMAIL = re.compile(rf"(?<![{_LOCAL}])([{_LOCAL}]++){_AT}([\w-]++(?:{_DOT}[\w-]++)++)", re.IGNORECASE)
+_SPELLED_EMAIL = re.compile(rf"(?<![{_LOCAL}])([{_LOCAL}]++){_AT}({_LABEL}(?:{_DOT}{_LABEL})++)", re.IGNORECASE)
 _SPELLED_IN_WORDS = re.compile(
-    rf"(?<![{_LOCAL}])([{_LOCAL}]++)[ \t]at[ \t]([\w-]++(?:(?:[ \t]dot[ \t])[\w-]++)++)", re.IGNORECASE
+    rf"(?<![{_LOCAL}])([{_LOCAL}]++)[ \t]at[ \t]({_LABEL}(?:[ \t]dot[ \t]{_LABEL})++)", re.IGNORECASE
 )
 _SPELLED_DOT = re.compile(_DOT, re.IGNORECASE)
 _RESERVED = frozenset({"example", "test", "invalid", "localhost"})  # RFC 2606

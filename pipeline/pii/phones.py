@@ -28,7 +28,7 @@ REGIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 _CANDIDATE = re.compile(
-    r"(?<![\w.,/=#&<$€£¥_@-])(?:\+\s?)?\(?\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,16}+(?![^\Wx]|x\D|[=@%])"
+    r"(?<![\w.,/=#&<$€£¥_@-])(?:\+\s?)?\(?\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,30}+(?![^\Wx]|x\D|[=@%])"
 )  # a number may be followed by its extension: 555-0123x42
 # Two numbers, or a postcode and a number, that stand side by side.
 _SEAM = re.compile(r"(?<=\d)[ /]{1,3}(?=[(+]|00|1[-.]\d{3}[-.]|\d{3}[-.]\d{3}[-.]\d{4})")
@@ -83,7 +83,7 @@ def _phone(written: str, context: str, language: str) -> str:
         return ""
     if not (international or named) and (_COUNT.fullmatch(written) or _GROUP.fullmatch(written)):
         return ""
-    own = REGIONS.get(language, ())
+    own = REGIONS.get(language, ()) if language else ()
     parsed = [(region, number) for region in dict.fromkeys(own + REGIONS[""]) if (number := _parsed(written, region))]
     for region, number in parsed:
         shaped = (region == "US" and _NANP.fullmatch(written)) or (region in own and _usual(number, written))
