@@ -24,7 +24,9 @@ from trainer.settings import Settings
 
 SEPARATOR = "<|endoftext|>"
 CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-PLACEHOLDERS = ("<EMAIL>", "<PHONE>", "<IP>", "<IBAN>", "<CARD>")
+# What the pipeline's scrub_pii writes: equal values of a document share a number, from the 21st on the bare name.
+PERSONAL = ("SECRET", "EMAIL", "IBAN", "CARD", "SSN", "IP", "PHONE", "NAME")
+PLACEHOLDERS = tuple(f"<{kind}{number}>" for kind in PERSONAL for number in ("", *(f"_{n}" for n in range(1, 21))))
 
 
 class TokenizerSettings(Settings):

@@ -17,7 +17,7 @@ ROWS = pages(300)
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocabulary=512))
+    return tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocabulary=768))
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def test_many_files_and_bf16(tmp_path, monkeypatch):
 
 def test_the_tokenizer_goes_along(tmp_path):
     text = "The quick brown fox jumps over the lazy dog. " * 50
-    tokenizer = train([text], TokenizerSettings(vocabulary=448))
+    tokenizer = train([text], TokenizerSettings(vocabulary=704))
     tokenizer.save(tmp_path / "tokenizer.json")
     runs.run(tmp_path / "run", {"model": {"vocabulary": tokenizer.vocabulary}, "loop": {"steps": 1}})
     folder = export.export(tmp_path / "run", tmp_path / "hf", tokenizer=tmp_path, separator=tokenizer.separator)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Engine
 from transformers import PreTrainedTokenizerFast
 
+from pipeline.pii import spans
 from tests.trainer.curated import pages
 from trainer import tokenizer as tokenizers
 from trainer.tokenizer import CHAT, PLACEHOLDERS, SEPARATOR, Tokenizer, TokenizerError, TokenizerSettings, split_pattern
@@ -20,7 +21,7 @@ TEXTS = [row["text"] + "\n\n" + CODE + "Tel 555 1234, 1999 and 20000. Grüße, �
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train(TEXTS, TokenizerSettings(vocabulary=768))
+    return tokenizers.train(TEXTS, TokenizerSettings(vocabulary=1024))
 
 
 HOSTILE = st.one_of(
@@ -72,6 +73,10 @@ def test_text_that_exhausts_the_fast_engine_is_encoded_by_the_other(tokenizer: T
     assert [tokenizer.decode(part) for part in ids] == ["before", text, "after"]
 
 
+def test_placeholders_are_those_that_the_pipeline_writes() -> None:
+    assert spans.PLACEHOLDERS == PLACEHOLDERS
+
+
 def test_placeholders_are_tokens_in_text_and_control_tokens_are_not(tokenizer: Tokenizer) -> None:
     assert tokenizer.encode("<EMAIL>") == [tokenizer.placeholders["<EMAIL>"]]
     for token in (SEPARATOR, *CHAT, "<|sentinel_0|>", "<|reserved_0|>"):
@@ -102,9 +107,13 @@ def test_pieces_are_the_whole_text(text: str) -> None:
 
 
 def test_digits_never_join_when_split_singly(tokenizer: Tokenizer) -> None:
-    tokens = (tokenizer.decode([index]) for index in range(tokenizer.vocabulary))
-    assert not [token for token in tokens if sum(map(str.isdigit, token)) > 1 and not token.startswith("<|")]
-    triples = tokenizers.train(["1234 1234 1999 1999 20000"] * 9, TokenizerSettings(vocabulary=448, digits="triples"))
+    special = {*tokenizer.control, *tokenizer.placeholders}
+    tokens = {tokenizer.decode([index]) for index in range(tokenizer.vocabulary)} - special
+    assert not [token for token in tokens if sum(map(str.isdigit, token)) > 1]
+    triples = tokenizers.train(
+        ["1234 1234 1999 1999 20000"] * 9,
+        TokenizerSettings(vocabulary=448, digits="triples", placeholders=(), sentinels=0),
+    )
     assert len(triples.encode("1234")) == 2
 
 
@@ -127,14 +136,14 @@ def test_the_file_is_read_by_transformers(tmp_path: Path, tokenizer: Tokenizer) 
 
 def test_the_vocabulary_is_a_multiple_and_training_is_reproducible(tokenizer: Tokenizer) -> None:
     assert tokenizer.vocabulary % 64 == 0
-    assert tokenizers.train(TEXTS, TokenizerSettings(vocabulary=768)).sha256 == tokenizer.sha256
+    assert tokenizers.train(TEXTS, TokenizerSettings(vocabulary=1024)).sha256 == tokenizer.sha256
 
 
 def test_hopeless_training_is_refused() -> None:
     with pytest.raises(TokenizerError, match="no repeated pair"):
-        tokenizers.train(["ab"], TokenizerSettings(vocabulary=512))
+        tokenizers.train(["ab"], TokenizerSettings(vocabulary=1024))
     with pytest.raises(TokenizerError, match="leave no merge"):
-        tokenizers.train(TEXTS, TokenizerSettings(vocabulary=400, sentinels=200))
+        tokenizers.train(TEXTS, TokenizerSettings(vocabulary=500))
 
 
 def test_files_that_are_no_tokenizer_get_one_line(tmp_path: Path, tokenizer: Tokenizer) -> None:

@@ -28,7 +28,7 @@ CONTEXT = 96
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([row["text"] for row in pages(80)], TokenizerSettings(vocabulary=640))
+    return tokenizers.train([row["text"] for row in pages(80)], TokenizerSettings(vocabulary=896))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from trainer.tokenizer import Tokenizer, TokenizerSettings
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([row["text"] for row in pages(40)], TokenizerSettings(vocabulary=512))
+    return tokenizers.train([row["text"] for row in pages(40)], TokenizerSettings(vocabulary=768))
 
 
 def bigram(vocabulary: int) -> Tensor:

@@ -20,7 +20,7 @@ EXAMPLES = [" ".join(RANDOM.choices(VOCABULARY, k=4)) for _ in range(60)]
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train(EXAMPLES, TokenizerSettings(vocabulary=448, sentinels=0))
+    return tokenizers.train(EXAMPLES, TokenizerSettings(vocabulary=704, sentinels=0))
 
 
 class Windowed(nn.Module):
