@@ -92,7 +92,7 @@ def test_without_hashes_sizes_are_compared(tmp_path: Path, dataset: Dataset, tok
 def test_another_tokenizer_or_dataset_has_its_own_tokens(
     tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer
 ) -> None:
-    other = tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocabulary=704, sentinels=9))
+    other = tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocabulary=768, minimum_count=60))
     second = open_dataset(str(write_dataset(tmp_path / "second", ROWS[:9], shards=1)))
     stores = [
         tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False),
