@@ -31,6 +31,7 @@ from trainer.distributed import World, join_world, sum_over_ranks
 from trainer.metrics import MetricsLog, domain_losses, token_documents, worst_documents
 from trainer.optimiser import clip_gradients, set_learning_rate
 from trainer.run import PretrainSettings, Run, describe, open_run, resume, save
+from trainer.run_report import write_run_report
 from trainer.schedule import learning_rate
 from trainer.step import Gradient, Inputs, accumulate, causal_inputs, evaluate_loss
 
@@ -93,6 +94,8 @@ def pretrain(
             describe(run, say)
         with MetricsLog(out, run.step, settings.loop.tensorboard) if world.leads else _nothing() as log:
             _loop(run, log, validation, say)
+        if world.leads:
+            say(f"report: {write_run_report(out)}")
         return Result(run.step, run.tokens, run.loss, checkpoint.find(run.folder))
 
 
