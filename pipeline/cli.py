@@ -101,6 +101,7 @@ def curate(
     """
     from pipeline import curate as phases
     from pipeline.config import load_config
+    from pipeline.engine import SubmittedError
     from pipeline.engines import Asked, open_engine
     from pipeline.inputs import resolve_inputs
     from pipeline.layout import Layout
@@ -118,7 +119,11 @@ def curate(
         files = resolve_inputs(inputs, prefix=prefix, limit=limit)
         engine = stack.enter_context(open_engine(Asked(**asked), workers))
         run = phases.plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
-        phases.curate(run, overwrite=overwrite, keep_work=keep_work)
+        try:
+            phases.curate(run, overwrite=overwrite, keep_work=keep_work)
+        except SubmittedError as submitted:
+            click.echo(submitted)
+            return
     click.echo(funnel(Layout(output)))
 
 

@@ -18,13 +18,12 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import storage
 from pipeline.card import write_card
 from pipeline.config import Config, effective, files_read, fingerprint, versions
 from pipeline.deduplicate import run_deduplicate
-from pipeline.engine import LOCAL_OPTIONS, Spread
+from pipeline.engine import LOCAL_OPTIONS, Spread, open_pipeline
 from pipeline.facts import Facts
 from pipeline.inputs import Input
 from pipeline.isolate import KillableWorker
@@ -112,7 +111,7 @@ def prepare(run: Run) -> dict[str, Tally]:
     units = run.units
     pending = [unit for unit in units if unit.key not in _finished(run, units)]
     log.info("prepare: %d units of WARC bytes, %d done before", len(units), len(units) - len(pending))
-    with Watch(run.layout, sizes_of(units)), beam.Pipeline(options=PipelineOptions(list(run.options))) as pipeline:
+    with Watch(run.layout, sizes_of(units)), open_pipeline(run.options) as pipeline:
         (
             pipeline
             | "Units" >> beam.Create(pending)
@@ -219,7 +218,7 @@ class WritePart:
 
 def spread(run: Run, label: str, task: Measure | WritePart, work: Sequence[Any]) -> list[dict[str, Any]]:
     """Every item's result in order; an item whose result is stored is not done again."""
-    with beam.Pipeline(options=PipelineOptions(list(run.options))) as pipeline:
+    with open_pipeline(run.options) as pipeline:
         pipeline | "Work" >> beam.Create(list(work)) | label >> Spread(Once(task), nullcontext, run.workers)
     return in_threads(lambda item: read_json(task.result(item)), work)
 

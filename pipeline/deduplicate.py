@@ -26,7 +26,6 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow.parquet as pq
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.deduplication import exact, near, paragraphs, survivors
 from pipeline.deduplication.former import sketch_files
@@ -34,6 +33,7 @@ from pipeline.deduplication.judge import Tally, judge
 from pipeline.deduplication.messages import Inbox, Job, Message, count
 from pipeline.deduplication.records import Unit
 from pipeline.deduplication.settings import Reason, Settings
+from pipeline.engine import open_pipeline
 from pipeline.storage import join, open_binary, read_bytes, write_atomically
 
 __all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_deduplicate"]
@@ -131,7 +131,7 @@ def run_deduplicate(
 
 def run(job: Job, units: Sequence[Unit], pipeline_options: Sequence[str]) -> None:
     """The pipeline: units in, verdict files and their tally out."""
-    with beam.Pipeline(options=PipelineOptions(list(pipeline_options))) as pipeline:
+    with open_pipeline(pipeline_options) as pipeline:
         (
             pipeline
             | "Units" >> beam.Create([(unit.index, ("unit", unit)) for unit in units])

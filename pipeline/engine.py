@@ -5,14 +5,15 @@ Work items are few and fat (units of WARC bytes, hash partitions, shards), so an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -24,11 +25,29 @@ Tool = TypeVar("Tool")
 LOCAL_OPTIONS = ("--runner=FnApiRunner",)
 
 
+class SubmittedError(Exception):
+    """The job was handed to a launcher and has not run here; the same command again goes on behind it."""
+
+
+@contextmanager
+def open_pipeline(options: Sequence[str]) -> Iterator[beam.Pipeline]:
+    """A Beam pipeline that has run when the block ends.
+
+    Raises SubmittedError where the options ask for a template: then a job graph is written, and nothing has run.
+    """
+    parsed = PipelineOptions(list(options))  # always given, or Beam would read our own command line
+    with beam.Pipeline(options=parsed) as pipeline:
+        yield pipeline
+    template = parsed.view_as(GoogleCloudOptions).template_location
+    if template:
+        raise SubmittedError(f"the job graph is {template}; once its job is done, run the same command again to go on")
+
+
 class Spread(beam.PTransform, Generic[Item, Result, Tool]):
     """`function(item, tool)` for every item, `concurrency` at a time in each Beam worker.
 
-    `tool` is what a worker opens once and uses for many items (a child process with loaded models). On one machine one
-    Beam worker keeps `concurrency` of them busy, however unequal the items; on a cluster it is 1 and the engine spreads.
+    `tool` is what a worker opens once and uses for many items (a child process with loaded models). On one machine a
+    Beam worker keeps `concurrency` of them busy, however unequal the items; on a cluster it is 1, the engine spreads.
     """
 
     def __init__(

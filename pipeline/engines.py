@@ -42,9 +42,7 @@ _OPTIONS = (
         "--runner", default=LOCAL, show_default=True, metavar="NAME", help="Engine: local, spark, flink or dataflow."
     ),
     click.option("--spark-master", metavar="URL", help="With --runner spark: spark://HOST:PORT, yarn, local[2] ..."),
-    click.option(
-        "--spark-conf", multiple=True, metavar="NAME=VALUE", help="Spark's own settings, as for spark-submit."
-    ),
+    click.option("--spark-conf", multiple=True, metavar="NAME=VALUE", help="As for spark-submit."),
     click.option("--flink-master", metavar="ADDRESS", help="With --runner flink: HOST:PORT or [local]."),
     click.option(
         "--environment",
@@ -115,7 +113,8 @@ def refuse_unproven(asked: Asked) -> None:
         why = _WHY_NOT.get(name, "no test has shown that it gives the same output as the local runner")
         if not asked.force_runner:
             raise ValueError(
-                f"--runner {asked.runner} is refused: {why}. Proven are {', '.join(PROVEN)}; --force-runner uses it anyway"
+                f"--runner {asked.runner} is refused: {why}. "
+                f"Proven are {', '.join(PROVEN)}; --force-runner uses it anyway"
             )
         log.warning("--runner %s: %s; compare content_hash with a local run of the same input", asked.runner, why)
     only_for = {"spark_master": SPARK, "spark_conf": SPARK, "flink_master": FLINK}

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 log = logging.getLogger("gristmill")
 
@@ -75,7 +76,7 @@ FLINK = Kind(
 
 @contextmanager
 def running(kind: Kind, given: str | None, arguments: Sequence[str], properties: Sequence[str]) -> Iterator[str]:
-    """HOST:PORT of a job server while the block runs. `properties` are Java's (name=value); `arguments` the driver's."""
+    """HOST:PORT of a job server while the block runs. `properties` are Java's, NAME=VALUE."""
     if given and _is_address(given):
         yield given
         return
@@ -154,7 +155,7 @@ def _assemble(kind: Kind, folder: Path) -> None:
             "-DoutputDirectory=jars",
             "-DincludeScope=runtime",
         ]
-        done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True)  # noqa: S603
         if done.returncode:
             raise EngineError(
                 f"Maven cannot fetch the {kind.name} job server ({_last_error(done.stdout + done.stderr)}); "
@@ -219,8 +220,8 @@ def spark_jars() -> Path:
 
 
 @contextmanager
-def _process(command: list[str], sink: object) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)  # type: ignore[call-overload]
+def _process(command: list[str], sink: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)  # noqa: S603
     try:
         yield process
     finally:
