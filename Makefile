@@ -26,6 +26,10 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/gristmill curate tests/minicrawl/warc --output $(DEMO)/curated
 	$(BIN)/gristmill audit $(DEMO)/curated
+	$(BIN)/gristmill train tokenizer $(DEMO)/curated --output $(DEMO)/tokenizer --vocabulary 2048
+	$(BIN)/gristmill train pretrain tiny --data $(DEMO)/curated --tokenizer $(DEMO)/tokenizer --output $(DEMO)/model
+	$(BIN)/gristmill train eval $(DEMO)/model
+	$(BIN)/gristmill train generate $(DEMO)/model "The river"
 
 test: install
 	$(BIN)/pytest tests

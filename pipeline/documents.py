@@ -66,6 +66,8 @@ class Document:
     quality_score: float = 0.0
     domain: str = ""
     domain_score: float = 0.0
+    kind: str = ""  # of source: news, recipe, forum, ...
+    kind_score: float = 0.0
     signals: Mapping[str, float] = field(default_factory=dict)  # every measurement, by its declared name
 
     def measured(self, **signals: float) -> Document:

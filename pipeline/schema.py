@@ -27,6 +27,8 @@ _TEXT = [
     pa.field("quality_score", pa.float64()),
     pa.field("domain", pa.string()),
     pa.field("domain_score", pa.float64()),
+    pa.field("kind", pa.string()),
+    pa.field("kind_score", pa.float64()),
     pa.field("words", pa.int64()),
     pa.field("characters", pa.int64()),
 ]

@@ -9,6 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Time says nothing here: speed is for benchmarks, and other work may share the machine.
+settings.register_profile("gristmill", deadline=None)
+settings.load_profile("gristmill")
 
 ROOT = Path(__file__).parent.parent
 MINICRAWL = ROOT / "tests" / "minicrawl" / "warc"

@@ -1,4 +1,9 @@
-"""tag_domain: what the page is about (WebOrganizer's 24 topics, or `unknown`), for the mixture's weights."""
+"""tag_domain: what the page is about (WebOrganizer's 24 topics, or `unknown`), what kind of source it is, and how much
+it reads like harmful or adult text.
+
+The topic decides the weight in the mixture. The harm score is a measurement; it drops nothing unless `max_harm` is set,
+because on real pages its highest scores were jokes and gossip (block lists and `filter_heuristics` drop).
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,15 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from classifiers.domain import load_domain_model
 from pydantic import Field
 
 from classifiers.artefacts import default_folder
+from classifiers.domain import load_domain_model
+from classifiers.harm import load_harm_model
 from pipeline.documents import Document, Dropped
 from pipeline.settings import Settings as BaseSettings
 
-SIGNALS: tuple[str, ...] = ()  # label and confidence have columns of their own
+SIGNALS = ("harm_score",)  # labels and confidences have columns of their own
 
 
 class Settings(BaseSettings):
@@ -23,6 +29,8 @@ class Settings(BaseSettings):
     model: Path = Field(
         default_folder("domain"), description="folder of a model that `gristmill classify train domain` wrote"
     )
+    harm_model: Path = Field(default_folder("harm"), description="folder of a harm model")
+    max_harm: float | None = Field(None, ge=0, le=1, description="drop above this harm score; None drops nothing")
     drop: frozenset[str] = Field(frozenset(), description="domains to leave out, by their label")
 
 
@@ -30,27 +38,41 @@ class Reason(StrEnum):
     """Why a document is out."""
 
     DOMAIN_NOT_WANTED = "domain_not_wanted"
+    HARMFUL_TEXT = "harmful_text"
 
 
 def files(settings: Settings) -> list[Path]:
-    """The model's files."""
-    if not settings.model.is_dir():
-        raise ValueError(f"{settings.model}: no such model folder")
-    return sorted(path for path in settings.model.iterdir() if path.is_file())
+    """The models' files."""
+    for folder in (settings.model, settings.harm_model):
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such model folder")
+    return sorted(
+        path for folder in (settings.model, settings.harm_model) for path in folder.iterdir() if path.is_file()
+    )
 
 
 def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
     """Loads the model. Raises ValueError for a label that it does not know."""
-    model = load_domain_model(settings.model)
+    model, harm = load_domain_model(settings.model), load_harm_model(settings.harm_model)
     unknown = settings.drop - {*model.labels, "unknown"}
     if unknown:
         raise ValueError(f"tag_domain.drop: no such domain {sorted(unknown)}; the model knows {sorted(model.labels)}")
 
     def tag_domain(document: Document) -> Document | Dropped:
-        label, probability = model.tag([(document.url, document.title, document.text)])[0]
-        tagged = replace(document, domain=label, domain_score=round(probability, 6))
+        item = (document.url, document.title, document.text)
+        (label, probability), (kind, certainty) = model.tag([item])[0], model.kind([item])[0]
+        harm_score = round(harm.score([document.text])[0], 6)
+        tagged = replace(
+            document.measured(harm_score=harm_score),
+            domain=label,
+            domain_score=round(probability, 6),
+            kind=kind,
+            kind_score=round(certainty, 6),
+        )
         if label in settings.drop:
             return Dropped(tagged, "tag_domain", Reason.DOMAIN_NOT_WANTED, detail=label)
+        if settings.max_harm is not None and harm_score > settings.max_harm:
+            return Dropped(tagged, "tag_domain", Reason.HARMFUL_TEXT, harm_score, settings.max_harm)
         return tagged
 
     return tag_domain

@@ -18,12 +18,24 @@ def test_label_and_confidence_are_stored():
     assert isinstance(tagged, Document)
     assert tagged.domain == "food_and_dining"
     assert 0 < tagged.domain_score <= 1
+    assert tagged.kind == "recipe"
+    assert 0 <= tagged.signals["harm_score"] < 0.5
 
 
 def test_a_domain_that_is_not_wanted_is_a_drop():
     dropped = build(Settings(drop=frozenset({"food_and_dining"})))(RECIPE)
     assert isinstance(dropped, Dropped)
-    assert (dropped.stage, dropped.reason, dropped.detail) == ("tag_domain", Reason.DOMAIN_NOT_WANTED, "food_and_dining")
+    assert (dropped.stage, dropped.reason, dropped.detail) == (
+        "tag_domain",
+        Reason.DOMAIN_NOT_WANTED,
+        "food_and_dining",
+    )
+
+
+def test_harm_is_a_measurement_unless_a_limit_is_set():
+    dropped = build(Settings(max_harm=0.0))(RECIPE)
+    assert isinstance(dropped, Dropped)
+    assert (dropped.stage, dropped.reason, dropped.threshold) == ("tag_domain", Reason.HARMFUL_TEXT, 0.0)
 
 
 def test_a_label_that_the_model_does_not_know_is_refused():
