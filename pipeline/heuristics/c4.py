@@ -3,7 +3,7 @@
 As in FineWeb, the rule that every line must end in punctuation is off: alone it takes 30% of the tokens. The rules were
 meant against menus, notices and placeholder text, and so they spare here what is none of these:
 
-- lines of code, tables, formulas and lists, headings (a short line with a longer one behind it), and short lines of a
+- lines of code, tables, formulas and lists, headings (one or two short lines before a longer one), and short lines of a
   paragraph that is long enough as a whole (verse, addresses, ingredients);
 - a line with "javascript" that does not also ask to enable something, or is long: tutorials speak of JavaScript too;
 - longer lines that speak of cookies or terms: an article about privacy is none of its notices;
@@ -24,12 +24,14 @@ from pipeline.heuristics.words import Form, Parts, words_in
 
 _CITATION = re.compile(r"\[(?:\d{0,4}|edit|citation needed)\]")
 _SCRIPT_NOTICE = re.compile(
-    r"\b(?:enable|enabled|activate|turn(?:ed)? on|disabled|required?|support|aktivier\w*|activ[aeé]\w*|habilit\w*|ativ\w*)\b"
+    r"\b(?:enabled?|activate|turn(?:ed)? on|disabled|required?|support"
+    r"|aktivier\w*|activ[aeé]\w*|habilit\w*|ativ\w*)\b"
 )
 _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 _INLINE_CODE = re.compile(r"`[^`\n]*`|\${1,2}[^$\n]+\${1,2}|<[A-Z]+(?:_\d+)?>")
 _TERMINAL = tuple('.?!"”’»。！？…؟۔।։)')
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։]+[\"'”’»)\]]*(?=\s|$)|[。！？]+", re.MULTILINE)
+_FEW_WORDS = 3  # more than the shortest line, and lines together are verse or an address rather than a menu
 _NO_SENTENCE_MARKS = frozenset({"th", "lo", "km", "my", "bo"})
 
 
@@ -69,9 +71,10 @@ def headings(page: Parts, settings: Settings) -> list[bool]:
     lines_of, words_of = Counter(page.paragraph_of), Counter[int]()
     for number, n in zip(page.paragraph_of, counts, strict=True):
         words_of[number] += ceil(n)
+    soon_long = [any(long[i + 1 : i + 3]) for i in range(len(long))]  # a title may have a subtitle
     return [
-        not is_long and (next_is_long or (lines_of[number] > 1 and words_of[number] >= 2 * shortest))
-        for is_long, next_is_long, number in zip(long, [*long, False][1:], page.paragraph_of, strict=True)
+        not is_long and (soon or (lines_of[number] > 1 and words_of[number] >= shortest + _FEW_WORDS))
+        for is_long, soon, number in zip(long, soon_long, page.paragraph_of, strict=True)
     ]
 
 
@@ -91,9 +94,9 @@ def correct(page: Parts, lines: list[str | None], settings: Settings, headings: 
 
 def _goes(line: str, form: Form, heading: bool, scale: int, settings: Settings) -> bool:
     words = words_in(line, scale)
-    if settings.max_word_characters is not None and not scale and len(line) > settings.max_word_characters:
-        if max(map(len, line.split())) > settings.max_word_characters:
-            return True
+    longest = settings.max_word_characters
+    if longest is not None and not scale and len(line) > longest and max(map(len, line.split())) > longest:
+        return True
     if words <= settings.max_notice_words and _is_notice(line.lower(), settings):
         return True
     if form == Form.LIST_ITEM or heading:

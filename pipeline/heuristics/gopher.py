@@ -1,9 +1,9 @@
 """Gopher's quality and repetition rules: Rae et al. 2021 (arXiv 2112.11446), section A.1 and table A1.
 
-Ours where the renderings differ: words are runs of letters and digits (no punctuation tokens), word length is their mean,
-stop words are distinct ones. Repetition is of prose. A duplicate is what was there before: the first occurrence does not
-count. Shares are of the words' characters; characters under several n-grams count once, so every share lies in [0, 1].
-Codes of n-grams are exact (no hashing), and only positions whose (n-1)-gram is repeated are looked at again.
+Ours where the renderings differ: words are runs of letters and digits (no punctuation tokens), word length is their
+mean, stop words are distinct ones. Repetition is of prose. A duplicate is what was there before: the first occurrence
+does not count. Shares are of the words' characters; characters under several n-grams count once, so every share lies in
+[0, 1]. Codes of n-grams are exact (no hashing), and only positions whose (n-1)-gram is repeated are looked at again.
 
 Word length and stop words are English facts. The bounds on length are not applied to Korean, Vietnamese or languages
 without spaces, the upper one is raised for languages that join words. Stop words elsewhere are those of the language's
@@ -21,11 +21,11 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.words import Parts
+from pipeline.heuristics.words import MARKS, Parts
 
 ENGLISH_STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})  # Gopher's eight
 _STOP_WORD_SHARE = 0.008
-_LETTER = re.compile(r"[^\W\d_]")
+_LETTER = re.compile(rf"[^\W\d_]|[{MARKS}]")
 _SIGN = re.compile(r"(?<!\S)[^\w\s]+(?!\S)")
 _NO_MEAN_LENGTH = frozenset({"ko", "vi"})  # syllable blocks and syllables: three characters is a long word
 _LONG_WORDS = frozenset(

@@ -1,11 +1,11 @@
 """RefinedWeb's line corrections: Penedo et al. 2023 (arXiv 2306.01116), appendix G.2, with the values of DCLM's recipe.
 
-Lines go that are mostly capitals, only digits, a counter of a social network, or one word; "read more" and the like are
-cut off short lines; and a page that loses more than 5% of its words this way is dropped.
+Lines go that are mostly capitals, only digits, a counter of a social network, or one word; "read more" and the like
+are cut off short lines; and a page that loses more than 5% of its words this way is dropped.
 
-Ours: a one-word or all-capitals line stays when it is the heading of what follows, or stands in verse; list items, code,
-tables and formulas are not asked; lines of a few letters (an abbreviation) are not capitals; the counters and phrases
-are known in several languages.
+Ours: a one-word or all-capitals line stays when it is the heading of what follows, or stands in verse; list items,
+code, tables and formulas are not asked; lines of a few letters (an abbreviation) are not capitals; the counters and
+phrases are known in several languages.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from pipeline.heuristics.rules import Reason, Rule
 from pipeline.heuristics.words import Form, Parts, words_in
 
 _COUNTER = re.compile(
-    r"\W*\d[\d.,]*\s?(?:k|m|b|mio|mln|tsd)?\.?\s+(?:likes?|shares?|comments?|retweets?|reposts?|quotes?|bookmarks?|upvotes?"
-    r"|downvotes?|downloads?|views?|followers?|kommentare?|aufrufe|gefällt mir|commentaires?|partages?|vues|comentarios?"
-    r"|compartidos|seguidores|visitas|commenti|condivisioni|reacties|komentarz[ey]?|комментари\w+|просмотр\w*|σχόλια)\W*",
+    r"\W*\d[\d.,]*\s?(?:k|m|b|mio|mln|tsd)?\.?\s+"
+    r"(?:likes?|shares?|comments?|retweets?|reposts?|quotes?|bookmarks?|upvotes?|downvotes?|downloads?|views?|followers?"
+    r"|kommentare?|aufrufe|gefällt mir|commentaires?|partages?|vues|comentarios?|compartidos|seguidores|visitas"
+    r"|commenti|condivisioni|reacties|komentarz[ey]?|комментари\w+|просмотр\w*|σχόλια)\W*",
     re.IGNORECASE,
 )
 _DIGITS_ONLY = re.compile(r"[\d\s.,:;/()%+-]+")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pipeline.settings
 from pipeline.documents import Document, Dropped
 from pipeline.heuristics import c4, distribution, fineweb, gopher, harmful_words, refinedweb
-from pipeline.heuristics.c4 import Settings as C4
+from pipeline.heuristics.c4 import Settings as C4Settings
 from pipeline.heuristics.distribution import Settings as Distribution
 from pipeline.heuristics.fineweb import Settings as FineWeb
 from pipeline.heuristics.gopher import Settings as Gopher
@@ -49,7 +49,7 @@ class Settings(pipeline.settings.Settings):
 
     refinedweb: RefinedWeb = RefinedWeb()
     gopher: Gopher = Gopher()
-    c4: C4 = C4()
+    c4: C4Settings = C4Settings()
     fineweb: FineWeb = FineWeb()
     distribution: Distribution = Distribution()
     harmful_words: HarmfulWords = HarmfulWords()

@@ -1,25 +1,23 @@
 """Writes reference/<language>.txt: the most common words of a language with their share of all its words.
 
-The source is the Python package `wordfreq` 3.1 (Robyn Speer; data CC BY-SA 4.0), which joins Wikipedia, subtitles, news,
-books and web text. For languages written without spaces the table is of characters. Run it once, when the tables are to
-change:
+The source is the Python package `wordfreq` 3.1 (Robyn Speer; data CC BY-SA 4.0), which joins Wikipedia, subtitles,
+news, books and web text. For languages written without spaces the table is of characters. Run it once, when the tables
+are to change:
 
     pip install wordfreq && python pipeline/lists/words/build_reference.py
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
 
 WORDS = 300
 CHARACTERS = 100
 BY_CHARACTER = frozenset({"zh", "ja"})
-LANGUAGES = {  # code of lid.176: code of wordfreq
-    **{code: code for code in (
-        "ar bg ca cs da de el en es fa fi fr he hu id is it ja lt lv mk ms nl pl pt ro ru sk sl sv tr uk ur vi zh"
-    ).split()},
+SAME_CODE = "ar bg ca cs da de el en es fa fi fr he hu id is it ja lt lv mk ms nl pl pt ro ru sk sl sv tr uk ur vi zh"  # lid.176
+LANGUAGES = {code: code for code in SAME_CODE.split()} | {
     "no": "nb", "hr": "sh", "sr": "sh", "bs": "sh", "sh": "sh", "tl": "fil",
 }  # fmt: skip
 HEADER = "# Share of all {unit} of the language, from wordfreq 3.1 (Robyn Speer). Licence: CC BY-SA 4.0.\n"
@@ -27,7 +25,7 @@ HEADER = "# Share of all {unit} of the language, from wordfreq 3.1 (Robyn Speer)
 
 def table(frequencies: dict[str, float], by_character: bool) -> list[tuple[str, float]]:
     """The commonest units with their shares, in order."""
-    shares: Counter[str] = Counter()
+    shares: defaultdict[str, float] = defaultdict(float)
     for word, share in frequencies.items():
         for unit in word if by_character else [word]:
             if unit.replace("'", "").isalpha():

@@ -1,0 +1,89 @@
+"""scrub_pii on labelled text: recall and false finds by kind.
+
+    python -m tests.benchmarks.pii
+
+Sentences of Presidio's synthetic set (exact spans) and contact pages of webstruct (values without spans; precision there
+is not known, because not every number on a page is labelled). Reads GRISTMILL_DATA (default ../shared/data).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections import Counter
+
+from pipeline.stages.scrub_pii import Settings, find
+from tests.benchmarks import data_folder
+
+KINDS = {
+    "EMAIL_ADDRESS": "EMAIL",
+    "PHONE_NUMBER": "PHONE",
+    "IP_ADDRESS": "IP",
+    "CREDIT_CARD": "CARD",
+    "IBAN_CODE": "IBAN",
+    "US_SSN": "SSN",
+}
+CONTACTS = {"TEL": "PHONE", "FAX": "PHONE", "EMAIL": "EMAIL"}
+LOCAL_DIGITS = 7  # of a phone number, that identify it on a page
+
+
+def presidio() -> None:
+    hits: Counter[str] = Counter()
+    missed: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    with gzip.open(data_folder() / "pii" / "presidio_synth_v2.json.gz", "rt", encoding="utf-8") as file:
+        rows = json.load(file)
+    for row in rows:
+        spans = find(row["full_text"], Settings(), "en")
+        gold = [(s["start_position"], s["end_position"], KINDS.get(s["entity_type"])) for s in row["spans"]]
+        for start, end, kind in gold:
+            if kind is not None:
+                hit = any(span.kind == kind and span.start < end and span.end > start for span in spans)
+                (hits if hit else missed)[kind] += 1
+        for span in spans:
+            if not any(kind and span.start < end and span.end > start for start, end, kind in gold):
+                wrong[str(span.kind)] += 1
+    print(f"presidio_synth_v2: {len(rows)} sentences")
+    for kind in KINDS.values():
+        print(f"  {kind:6} found {hits[kind]:4} of {hits[kind] + missed[kind]:4}   false {wrong[kind]}")
+
+
+def contact_pages() -> None:
+    hits: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    with gzip.open(data_folder() / "pii" / "webstruct_contact_pages.jsonl.gz", "rt", encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            spans = find(row["text"], Settings(), "en")
+            values = [row["text"][span.start : span.end].lower() for span in spans]
+            for label, value in {(label, value) for label, value in row["entities"] if label in CONTACTS}:
+                if is_value(label, value):
+                    total[label] += 1
+                    hits[label] += any(same(value.lower(), other) for other in values)
+    print("webstruct contact pages")
+    for label in CONTACTS:
+        print(f"  {label:6} found {hits[label]:4} of {total[label]:4}")
+
+
+def is_value(label: str, value: str) -> bool:
+    """Labels also mark extensions (`ext. 12`) and lone words."""
+    return "@" in value if label == "EMAIL" else len(digits(value)) >= LOCAL_DIGITS
+
+
+def digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
+
+
+def same(labelled: str, found: str) -> bool:
+    if "@" in labelled:
+        return labelled in found or found in labelled
+    return digits(labelled)[-LOCAL_DIGITS:] in digits(found)
+
+
+def main() -> None:
+    presidio()
+    contact_pages()
+
+
+if __name__ == "__main__":
+    main()
