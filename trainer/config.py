@@ -84,11 +84,20 @@ def as_toml(settings: Settings) -> str:
 def _lines(values: dict[str, Any], path: tuple[str, ...]) -> list[str]:
     plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
     lines = [f"[{'.'.join(map(_key, path))}]"] if path and plain else []
-    lines += [f"{_key(key)} = {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items()]
+    lines += [f"{_key(key)} = {_literal(value)}" for key, value in plain.items()]
     for key, value in values.items():
         if isinstance(value, dict):
             lines += ([""] if lines else []) + _lines(value, (*path, key))
     return lines
+
+
+def _literal(value: Any) -> str:
+    """A TOML value; JSON's strings and numbers are TOML's."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(key)} = {_literal(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _key(key: str) -> str:

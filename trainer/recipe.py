@@ -55,7 +55,9 @@ def read_recipe(
         return read_config(Recipe, source, [*more, *changes])
     from trainer import checkpoint
 
-    stored = validated(Recipe, checkpoint.read_state(checkpoint.find(Path(source))).settings, source)
+    settings = checkpoint.read_state(checkpoint.find(Path(source))).settings
+    known = {name: value for name, value in settings.items() if name in Recipe.model_fields}  # not a stage's own
+    stored = validated(Recipe, known, source)
     return changed(stored, [*more, *changes], source)
 
 

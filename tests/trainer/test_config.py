@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainer.config import ConfigError, as_toml, presets, read_config
+from trainer.data import DataSettings
+from trainer.recipe import Recipe
+from trainer.tokenizer import TokenizerSettings
+
+
+def test_a_file_is_read_and_changed(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("rows = 8\n[sources.web]\npath = 'x'\n")
+    changes = ["sequence=64", "sources.web.share=0.5", "sources.wiki.path=/tmp/a b", "document_mask=false", "cache=c"]
+    settings = read_config(DataSettings, str(path), changes)
+    assert (settings.rows, settings.sequence, settings.document_mask) == (8, 64, False)
+    assert settings.sources["web"].share == 0.5
+    assert settings.sources["wiki"].path == "/tmp/a b"
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "message"),
+    [
+        ("rows = 'many'", [], r"run.toml: rows: Input should be a valid integer"),
+        ("[sources.web]\npath = 'x'\nshar = 1", [], r"run.toml: sources.web.shar: Extra inputs are not permitted"),
+        ("rows = = 1", [], "run.toml: not TOML"),
+        ("", ["rows"], "--set rows: write it as section.key=value"),
+        ("rows = 1", ["rows.deep=2"], "--set rows.deep=2: rows is a value, not a section"),
+    ],
+)
+def test_faults_get_one_line_with_their_path(tmp_path: Path, text: str, changes: list[str], message: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_config(DataSettings, str(tmp_path / "run.toml"), changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_preset_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"gigantic: no such configuration; a \.toml file or one of .*tiny"):
+        read_config(Recipe, "gigantic")
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_setting_can_be_written_and_read_again(tmp_path: Path, name: str) -> None:
+    recipe = read_config(Recipe, name, ['data.sources.web.path=a "b" \\ ü', "data.sources.web.share=0.25"])
+    (tmp_path / "again.toml").write_text(as_toml(recipe))
+    assert read_config(Recipe, str(tmp_path / "again.toml")) == recipe
+
+
+def test_without_a_file_the_defaults_are_changed() -> None:
+    assert read_config(TokenizerSettings, None, ["digits=triples"]).digits == "triples"
