@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trainer.loss import linear_cross_entropy
-from trainer.model import FeedForward, ModelSettings, Output, RMSNorm, feed_forward_of
+from trainer.model import FeedForward, ModelSettings, Output, feed_forward_of
 from trainer.moe import Routing, stack_routing
+from trainer.norm import RMSNorm
 
 BUCKETS = 32  # of relative distances
 FARTHEST = 128  # tokens; from here on all distances share a bucket

@@ -19,6 +19,7 @@ from trainer.distributed import fill
 from trainer.loss import linear_cross_entropy
 from trainer.masks import Mask, attend, attention_mask, dense_mask
 from trainer.moe import ExpertSettings, Routing, SparseFeedForward, stack_routing
+from trainer.norm import RMSNorm
 from trainer.positions import PositionSettings, rotate, rotation
 from trainer.settings import Settings
 
@@ -157,18 +158,6 @@ class Cache:
         return dense_mask(self.document_ids[:, self.length : end], self.document_ids[:, :end])
 
 
-class RMSNorm(nn.Module):
-    """x over its root mean square, times a learned scale (Zhang and Sennrich 2019)."""
-
-    def __init__(self, width: int, epsilon: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.epsilon = epsilon
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
-
-
 class Attention(nn.Module):
     """Grouped-query attention with rotary positions (Ainslie et al. 2023)."""
 
@@ -179,11 +168,11 @@ class Attention(nn.Module):
         self.out = nn.Linear(self.heads * self.depth, settings.width, bias=False)
 
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Mask, cache: tuple[Cache, int] | None) -> Tensor:
-        """x [B, S, W] -> [B, S, W]; `turn` holds cosines and sines [B, 1, S, D/2]."""
+        """x [B, S, W] -> [B, S, W]; `turn` holds cosines and sines [B, 1, S, D]."""
         mixed = self.qkv(x).unflatten(-1, (-1, self.depth)).transpose(1, 2)  # [B, H + 2G, S, D]
-        q, k, v = mixed.split((self.heads, self.groups, self.groups), dim=1)
-        cosines, sines = (table.to(q.dtype) for table in turn)
-        q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
+        turned, v = torch.split(mixed, [self.heads + self.groups, self.groups], dim=1)
+        cosines, sines = (table.to(v.dtype) for table in turn)
+        q, k = torch.split(rotate(turned, cosines, sines), [self.heads, self.groups], dim=1)
         if cache is not None:
             k, v = cache[0].extend(cache[1], k, v)
         attended = attend(q, k, v, mask)  # [B, H, S, D]

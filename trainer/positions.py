@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from typing import Any
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from trainer.settings import Settings
 
@@ -82,13 +84,32 @@ def sharpness(settings: PositionSettings) -> float:
 
 
 def rotation(positions: Tensor, settings: PositionSettings, head_width: int) -> tuple[Tensor, Tensor]:
-    """positions int [B, S] (or [1, S] where all rows agree) -> cosines and sines, fp32 [B, 1, S, D/2]."""
+    """positions int [B, S] (or [1, S] where all rows agree) -> cosines and sines, fp32 [B, 1, S, D].
+
+    Both halves of a head have the same angles; the first half's sines are negative, as `rotate` wants them.
+    """
     angles = positions[:, None, :, None].float() * frequencies(settings, head_width).to(positions.device)
     scale = sharpness(settings)
-    return angles.cos() * scale, angles.sin() * scale
+    cosines, sines = angles.cos() * scale, angles.sin() * scale  # [B, 1, S, D/2]
+    return torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)
 
 
 def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     """Turn each pair of x [B, H, S, D] by its position's angle."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cosines - second * sines, second * cosines + first * sines), dim=-1)
+    turned: Tensor = _Rotate.apply(x, cosines, sines)  # type: ignore[no-untyped-call]
+    return turned
+
+
+class _Rotate(torch.autograd.Function):
+    """The gradient of a turn is the turn back, so nothing but the tables is kept. Half as many passes as autograd's."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+        ctx.save_for_backward(cosines, sines)
+        return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, None, None]:
+        cosines, sines = ctx.saved_tensors
+        return torch.addcmul(d_out * cosines, d_out.roll(d_out.shape[-1] // 2, dims=-1), sines, value=-1), None, None

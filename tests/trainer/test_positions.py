@@ -32,8 +32,9 @@ def test_tables_equal_transformers(settings):
     positions = torch.arange(256)[None]
     cosines, sines = LlamaRotaryEmbedding(config)(torch.zeros(1, 1, 64), positions)
     ours = rotation(positions, settings, 32)
-    torch.testing.assert_close(ours[0][:, 0], cosines[..., :16], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(ours[1][:, 0], sines[..., :16], rtol=1e-5, atol=1e-5)
+    signs = torch.tensor([-1.0] * 16 + [1.0] * 16)
+    torch.testing.assert_close(ours[0][:, 0], cosines, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours[1][:, 0], sines * signs, rtol=1e-5, atol=1e-5)
 
 
 def test_scores_depend_on_distance_alone():
@@ -58,3 +59,16 @@ def test_scores_depend_on_distance_alone():
 def test_impossible_positions_are_refused(values, fault):
     with pytest.raises(ValidationError, match=fault):
         PositionSettings(**values)
+
+
+def test_the_gradient_of_a_turn_is_the_turn_back():
+    tables = rotation(torch.arange(9)[None], KINDS[4], 8)
+    x, weight = torch.randn(2, 2, 3, 9, 8, generator=torch.Generator().manual_seed(0))
+    x = x.double().requires_grad_()
+    tables = tuple(table.double() for table in tables)
+    first, second = x.chunk(2, dim=-1)
+    cosines, sines = (table[..., 4:] for table in tables)
+    plain = torch.cat((first * cosines - second * sines, second * cosines + first * sines), dim=-1)
+    torch.testing.assert_close(rotate(x, *tables), plain)
+    grads = [torch.autograd.grad((y * weight).sum(), x)[0] for y in (rotate(x, *tables), plain)]
+    torch.testing.assert_close(grads[0], grads[1])

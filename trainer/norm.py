@@ -1,0 +1,50 @@
+"""RMSNorm: x over its root mean square, times a learned scale (Zhang and Sennrich 2019).
+
+CUDA has a fused kernel; on a CPU torch 2.13 composes the norm of many small operations, each a pass over memory
+(measured: 8 to 10 times LayerNorm, which has a kernel). Here it takes three passes forward and six backward: 3 times.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+class RMSNorm(nn.Module):
+    """Normalises the last dimension."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., W] -> the same shape."""
+        if x.is_cuda:
+            return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
+        normed: Tensor = _RMSNorm.apply(x, self.weight, self.epsilon)  # type: ignore[no-untyped-call]
+        return normed
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)  # [..., 1]
+        scale = torch.rsqrt(norm.square() / x.shape[-1] + epsilon).to(x.dtype)
+        ctx.save_for_backward(x, weight, scale)
+        return (x * scale).mul_(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight, scale = ctx.saved_tensors
+        normed = x * scale
+        product = (normed * d_out).flatten(0, -2)  # [N, W]
+        along = (product @ weight.to(x.dtype) / x.shape[-1]).view(scale.shape)  # the part of the gradient along x
+        d_weight = product.sum(dim=0).to(weight.dtype)
+        d_x = normed.mul_(-along).add_(d_out * weight).mul_(scale)
+        return d_x, d_weight, None
