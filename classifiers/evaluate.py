@@ -85,7 +85,7 @@ def _groups(names: Sequence[str], truth: Sequence[int], scores: Sequence[float],
     for name, count in sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])):
         chosen = [i for i, other in enumerate(names) if other == name]
         labels = [truth[i] for i in chosen]
-        if count >= least and 0 < sum(labels) < count:
+        if count >= least and min(sum(labels), count - sum(labels)) >= least // 2:
             found[name] = _auc_row(labels, [scores[i] for i in chosen])
     return found
 

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+MAX_STEP = 3.0  # of a coefficient per iteration: well separated rows would throw Newton off
+
+
 @dataclass(frozen=True, slots=True)
 class Logistic:
     """P(1) = sigmoid(bias + weights . (x - mean) / scale)."""
@@ -49,8 +52,8 @@ def fit_logistic(table: Array, truth: Array, ridge: float = 1.0, signs: Sequence
     `signs` may forbid a weight to be negative (1) or positive (-1) or leave it free (0): a column whose fitted weight
     contradicts its sign is left out. Small data finds such contradictions in the collection, not in the web.
     """
-    mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-9)
-    balance = np.where(truth == 1, 0.5 / max(truth.mean(), 1e-9), 0.5 / max(1 - truth.mean(), 1e-9))
+    mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
+    balance = _balance(truth)
     allowed = np.ones(table.shape[1], dtype=bool)
     while True:
         weights, bias = _newton((table - mean) / scale * allowed, truth, balance, ridge)
@@ -60,6 +63,12 @@ def fit_logistic(table: Array, truth: Array, ridge: float = 1.0, signs: Sequence
         allowed &= ~wrong
     rounded = [tuple(round(float(v), 6) for v in values) for values in (mean, scale, weights * allowed)]
     return Logistic(rounded[0], rounded[1], rounded[2], round(bias, 6))
+
+
+def _balance(truth: Array) -> Array:
+    """Row weights under which both classes weigh the same."""
+    share = float(truth.mean())
+    return np.where(truth == 1, 0.5 / max(share, 1e-9), 0.5 / max(1 - share, 1e-9))
 
 
 def _newton(table: Array, truth: Array, balance: Array, ridge: float) -> tuple[Array, float]:
@@ -72,17 +81,23 @@ def _newton(table: Array, truth: Array, balance: Array, ridge: float) -> tuple[A
         gradient = design.T @ (balance * (p - truth)) + penalty @ beta
         hessian = (design * (balance * p * (1 - p))[:, None]).T @ design + penalty
         step = np.linalg.solve(hessian, gradient)
-        beta = beta - step
+        beta = beta - step * min(1.0, MAX_STEP / max(float(np.abs(step).max()), 1e-12))
         if np.abs(step).max() < 1e-9:
             break
     return beta[1:], float(beta[0])
 
 
 def fit_platt(log_odds: Array, truth: Array) -> tuple[float, float]:
-    """(slope, offset) such that sigmoid(slope * log_odds + offset) is calibrated on these rows."""
-    fitted = fit_logistic(log_odds[:, None], truth, ridge=1e-3)
-    slope = fitted.weights[0] / fitted.scale[0]
-    return round(slope, 6), round(fitted.bias - slope * fitted.mean[0], 6)
+    """(slope, offset) such that sigmoid(slope * log_odds + offset) is calibrated on these rows, classes weighing alike.
+
+    Platt's own targets stay a little off 0 and 1, so that perfectly separated rows do not call for an infinite slope.
+    """
+    mean, scale = float(log_odds.mean()), max(float(log_odds.std()), 1e-9)
+    positives, negatives = float(truth.sum()), float(len(truth) - truth.sum())
+    target = np.where(truth == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    weights, bias = _newton(((log_odds - mean) / scale)[:, None], target, _balance(truth), ridge=1e-6)
+    slope = float(weights[0]) / scale
+    return round(slope, 6), round(bias - slope * mean, 6)
 
 
 def fit_temperature(probabilities: Array, truth: NDArray[np.int64]) -> float:

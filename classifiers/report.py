@@ -124,7 +124,7 @@ def _plot_quality(q: Mapping[str, Any], folder: Path) -> None:
     )
     axes.axvline(0.5, color="black", linewidth=0.8)
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     figure.savefig(folder / PLOTS[0], dpi=110)
     figure = _figure(5, 4.5)
     axes = figure.subplots()

@@ -50,6 +50,7 @@ _BY_UT1 = {
     "blog": {"kind": "blog"},
     "forums": {"kind": "forum"},
 }
+UT1_CATEGORIES = tuple(sorted(_BY_UT1))
 _PATH_WORDS = {
     "sport sports fussball deportes futbol sporty": {"topic": "sports_and_fitness"},
     "health gesundheit salud sante zdrowie": {"topic": "health"},
@@ -99,7 +100,7 @@ def read_ut1(archive: Path) -> dict[str, tuple[str, ...]]:
     """Host or registered domain -> the UT1 categories used here that list it."""
     hosts: dict[str, tuple[str, ...]] = {}
     with tarfile.open(archive) as tar:
-        for category in sorted(_BY_UT1):
+        for category in UT1_CATEGORIES:
             file = tar.extractfile(f"ut1/{category}.domains.txt")
             for line in file or ():
                 host = line.decode("utf-8", "replace").strip().lower()

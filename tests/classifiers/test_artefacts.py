@@ -118,9 +118,9 @@ def test_scores_do_not_depend_on_the_company() -> None:
     [
         ("Pancakes", "Whisk flour, eggs, milk and sugar in a bowl. Melt the butter in a pan and bake until golden.",
          "food_and_dining"),
-        ("Derby", "The striker scored two goals and the team won the match; the coach praised his players after the league game.",
+        ("Derby", "The striker scored two goals and the team won the match; the coach praised his players.",
          "sports_and_fitness"),
-        ("Studie", "Patienten im Krankenhaus erhielten die neue Behandlung, der Arzt sprach von weniger Symptomen der Krankheit.",
+        ("Studie", "Patienten im Krankenhaus erhielten eine neue Behandlung, der Arzt sah weniger Symptome.",
          "health"),
     ],
 )  # fmt: skip

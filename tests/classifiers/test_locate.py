@@ -60,5 +60,5 @@ def test_an_index_without_host_and_status_still_works(file: Path, tmp_path: Path
 
 def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"url": ["https://a.example"]}), tmp_path / "x.parquet")
-    with pytest.raises(ValueError, match="lacks the column.*warc_filename.*columnar index"):
+    with pytest.raises(ValueError, match=r"lacks the column.*warc_filename.*columnar index"):
         list(locate([tmp_path / "x.parquet"], CITED))

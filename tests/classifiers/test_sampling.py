@@ -22,7 +22,9 @@ def page(number: int, site: str, length: int = 500) -> TextRow:
 
 def pages(seed: int, sites: int = 300) -> list[TextRow]:
     chance = random.Random(seed)
-    return [page(n, f"site{s}.info", chance.randint(200, 9_000)) for s in range(sites) for n in range(chance.randint(1, 4))]
+    return [
+        page(n, f"site{s}.info", chance.randint(200, 9_000)) for s in range(sites) for n in range(chance.randint(1, 4))
+    ]
 
 
 def test_no_registered_domain_is_on_two_sides() -> None:
@@ -35,7 +37,9 @@ def test_no_registered_domain_is_on_two_sides() -> None:
 
 
 def test_sub_domains_share_their_split() -> None:
-    rows = [TextRow(str(i), f"https://{name}.bbc.co.uk/{i}", "t", "", "x") for i, name in enumerate(["news", "www", "m"])]
+    rows = [
+        TextRow(str(i), f"https://{name}.bbc.co.uk/{i}", "t", "", "x") for i, name in enumerate(["news", "www", "m"])
+    ]
     assert {row.registered_domain for row in rows} == {"bbc.co.uk"}
     assert len({split_of(row.registered_domain) for row in rows}) == 1
 

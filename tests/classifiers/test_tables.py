@@ -76,7 +76,7 @@ def test_a_failed_run_leaves_no_target(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         path = tmp_path / f"{rows}.jsonl"
-        path.write_text(("{\"text\": \"" + "word " * 500 + "\"}\n") * rows)
+        path.write_text(('{"text": "' + "word " * 500 + '"}\n') * rows)
         tracemalloc.start()
         add_columns(path, tmp_path / "out.jsonl", lengths)
         top = tracemalloc.get_traced_memory()[1]

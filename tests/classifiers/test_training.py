@@ -10,6 +10,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from classifiers import train_scorer
 from classifiers.artefacts import digest_of
 from classifiers.corpus import TextRow
 from classifiers.domain import KINDS, TOPICS
@@ -22,8 +23,17 @@ from classifiers.recipe_quality import LABELS, split_and_match
 from classifiers.sampling import Example, Split
 from classifiers.train import quality_from
 
-GOOD = "The committee published its report on the history of the canal and described how the locks were built by hand".split()
-BAD = "SALE cart login free click here best price offer !!! subscribe menu home next page buy now cheap deal".split()
+GOOD = "The committee published its report on the history of the canal and described how locks were built by hand"
+BAD = "SALE cart login free click here best price offer !!! subscribe menu home next page buy now cheap deal"
+
+
+@pytest.fixture(autouse=True)
+def small_fasttext(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings for data of a few hundred rows: the shipped ones take minutes to quantise."""
+    monkeypatch.setattr(train_scorer, "CUTOFF", 2_000)
+    monkeypatch.setattr(
+        train_scorer, "FASTTEXT_SETTINGS", train_scorer.FASTTEXT_SETTINGS | {"bucket": 4_000, "dim": 8, "epoch": 5}
+    )
 
 
 def small_examples() -> list[Example]:
@@ -34,9 +44,9 @@ def small_examples() -> list[Example]:
         return "\n".join(" ".join(chosen[i : i + 9]) + "." for i in range(0, 90, 9))
 
     def rows(name: str, words: list[str], mixed: list[str]) -> list[TextRow]:
-        return [TextRow(f"{name}{i}", f"https://{name}{i}.example/", name, "", text(words, mixed)) for i in range(160)]
+        return [TextRow(f"{name}{i}", f"https://{name}{i}.info/", name, "", text(words, mixed)) for i in range(160)]
 
-    return split_and_match(rows("good", GOOD, BAD), rows("bad", BAD, GOOD))
+    return split_and_match(rows("good", GOOD.split(), BAD.split()), rows("bad", BAD.split(), GOOD.split()))
 
 
 def test_the_same_data_gives_the_same_bytes_and_a_model_that_works(tmp_path: Path) -> None:
@@ -96,8 +106,8 @@ def test_a_linear_model_comes_back_from_its_files(tmp_path: Path) -> None:
     assert again.probabilities(["red"])[0].argmax() == 0
     assert again.probabilities(lines)[:, 2].max() < 1e-6
     assert again.reasons("red green", "a")[0][0] == "red"
-    with pytest.raises(ValueError, match="pickled"):
-        np.save(tmp_path / "evil.npy", np.array([{}], dtype=object))
+    np.save(tmp_path / "evil.npy", np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
         LinearModel.load(tmp_path / "words.txt", tmp_path / "evil.npy", ("a",))
 
 
@@ -144,7 +154,6 @@ def test_the_gate_refuses_what_is_worse_or_measured_elsewhere() -> None:
         "quality: human.auc is 0.8700, the floor is 0.8800"
     ]
     assert complaints("quality", numbers | {"human": {"auc": float("nan")}}, floors)
-    assert "other test" not in complaints("quality", numbers, floors)
     assert "pin new floors" in complaints("quality", numbers | {"test_digest": "e" * 64}, floors)[0]
     assert complaints("domain", numbers, floors) == ["no floors are pinned for domain"]
 

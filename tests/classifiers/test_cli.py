@@ -1,0 +1,130 @@
+"""`gristmill classify` as people use it, and what importing it costs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from classifiers.cli import classify
+from classifiers.quality import load_quality_model
+from classifiers.tables import read_batches
+from tests.classifiers.test_references import WIKITEXT, dump_of
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(classify, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def rows_of(path: Path) -> list[dict[str, object]]:
+    return [row for batch in read_batches(path) for row in batch]
+
+
+def test_classifiers_import_neither_beam_nor_torch_nor_the_pipeline() -> None:
+    probe = (
+        "import pkgutil, importlib, sys, classifiers\n"
+        "for module in pkgutil.walk_packages(classifiers.__path__, 'classifiers.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "heavy = {'apache_beam', 'torch', 'pipeline', 'trainer', 'sklearn', 'matplotlib.pyplot'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", ["references", "locate", "sample", "train", "evaluate", "gate", "score", "pack"])
+def test_every_command_explains_itself(command: str) -> None:
+    assert len(run(command, "--help").splitlines()) > 5
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_references_writes_every_citation_and_its_speed(tmp_path: Path, workers: int) -> None:
+    dump = tmp_path / "dump.xml"
+    dump.write_bytes(dump_of(*((f"Article {i}", "0", WIKITEXT) for i in range(120)), ("Talk:A", "1", WIKITEXT)))
+    output = run("references", dump, "--output", tmp_path / "refs.jsonl", "--workers", workers)
+    rows = rows_of(tmp_path / "refs.jsonl")
+    assert len(rows) == 1_200
+    assert rows[0] == {
+        "article": "Article 0", "url": "https://example.org/a?utm_source=x", "key": "example.org/a", "kind": "ref",
+        "template": "cite web",
+    }  # fmt: skip
+    assert [row["article"] for row in rows[::10]] == [f"Article {i}" for i in range(120)]
+    assert "120 articles, 1200 cited URLs" in output
+    assert "MB/s" in output
+    assert "hours" in output
+    assert "5 articles, 50 cited" in run("references", dump, "--output", tmp_path / "few.jsonl.gz", "--limit", 5)
+
+
+def test_references_of_something_else_fails_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "dump.xml").write_text("<html><p>not closed")
+    output = run("references", tmp_path / "dump.xml", "--output", tmp_path / "refs.jsonl", code=1)
+    assert "cannot be read as a MediaWiki XML dump" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "refs.jsonl").exists()
+
+
+def test_locate_writes_rows_that_curate_can_read(tmp_path: Path) -> None:
+    index = {
+        "url": ["https://example.org/a", "https://x.org/"], "warc_filename": ["one.warc.gz", "two.warc.gz"],
+        "warc_record_offset": [7, 8], "warc_record_length": [70, 80],
+    }  # fmt: skip
+    pq.write_table(pa.table(index), tmp_path / "index.parquet")
+    (tmp_path / "refs.txt").write_text("http://www.example.org/a/\n")
+    run("locate", tmp_path / "index.parquet", "--references", tmp_path / "refs.txt", "--output", tmp_path / "r.parquet")
+    assert rows_of(tmp_path / "r.parquet") == [
+        {"warc_filename": "one.warc.gz", "offset": 7, "length": 70, "url": "https://example.org/a", "match": "exact"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "columns"),
+    [
+        ("quality", {"quality_score": float}),
+        ("domain", {"domain": str, "domain_score": float, "kind": str, "kind_score": float}),
+        ("language", {"language": str, "language_score": float}),
+        ("harm", {"harm_score": float}),
+    ],
+)
+def test_score_adds_its_columns_in_both_formats(tmp_path: Path, model: str, columns: dict[str, type]) -> None:
+    rows = [
+        {"url": f"https://a.example/{i}", "text": f"The {i} cats sat on the mat in the old house."} for i in range(5)
+    ]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    for source, target in (("in.jsonl", "out.parquet"), ("in.parquet", "out.jsonl")):
+        assert "5 rows" in run("score", model, tmp_path / source, "--output", tmp_path / target)
+        scored = rows_of(tmp_path / target)
+        assert [{key: row[key] for key in ("url", "text")} for row in scored] == rows
+        assert {name: type(scored[0][name]) for name in columns} == columns
+
+
+def test_score_says_the_same_as_the_model(tmp_path: Path) -> None:
+    text = "A long history of the town was written in 1901 by its clerk, and reprinted by the county."
+    (tmp_path / "in.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    run("score", "quality", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl")
+    assert rows_of(tmp_path / "out.jsonl")[0]["quality_score"] == load_quality_model().score([text])[0]
+
+
+def test_score_without_text_says_which_columns_there_are(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"body": "x"}\n')
+    output = run("score", "harm", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl", code=1)
+    assert "has no `text`; its columns are body" in output
+
+
+def test_train_without_data_says_what_to_name(tmp_path: Path) -> None:
+    output = run("train", "quality", "--data", tmp_path / "nowhere", "--output", tmp_path / "model", code=1)
+    assert "name the folder of real pages with --data" in output
+    assert "--data" in run("train", "domain", "--data", tmp_path, "--output", tmp_path / "model", code=1)
+
+
+def test_sample_needs_something_positive(tmp_path: Path) -> None:
+    (tmp_path / "staged.jsonl").write_text('{"text": "x"}\n')
+    assert "something must be positive" in run(
+        "sample", tmp_path / "staged.jsonl", "--output", tmp_path / "s.jsonl", code=1
+    )
