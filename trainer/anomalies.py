@@ -45,7 +45,7 @@ class AnomalySettings(Settings):
         return self
 
 
-class TrainingStoppedError(RuntimeError):
+class TrainingStoppedError(ValueError):
     """The run ended itself at an anomaly; the message says where the report and the checkpoint lie."""
 
 

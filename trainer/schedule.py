@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trainer.settings import Settings
 
@@ -32,15 +32,9 @@ class ScheduleSettings(Settings):
     peak: float = Field(default=3e-4, gt=0)  # Llama 2 7B; presets of smaller models have larger ones
     warmup: int = Field(default=100, ge=0)  # steps; Llama 2 has 2,000
     shape: Shape = Shape.COSINE
-    final: float = Field(default=0.1, ge=0, le=1)  # of the peak at the last step (Llama 2: 0.1)
+    final: float = Field(default=0.1, ge=0, le=1)  # of the peak at the end (Llama 2: 0.1); constant has none
     decay: float = Field(default=0.2, gt=0, le=1)  # of the steps, for wsd (Haegele et al. 2024: 0.1 to 0.2 is enough)
     fall: Fall = Fall.SQRT
-
-    @model_validator(mode="after")
-    def _possible(self) -> ScheduleSettings:
-        if self.shape is Shape.CONSTANT and "final" in self.model_fields_set and self.final != 1:
-            raise ValueError("schedule.final has no meaning with a constant rate; leave it out or choose another shape")
-        return self
 
 
 def learning_rate(step: int, steps: int, settings: ScheduleSettings) -> float:

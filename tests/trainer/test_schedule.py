@@ -42,9 +42,10 @@ def test_linear_and_constant():
     assert rates(10, shape="constant", warmup=0, final=1.0) == [1.0] * 10
 
 
-def test_a_final_rate_of_a_constant_is_refused():
-    with pytest.raises(ValidationError, match=r"schedule\.final"):
-        ScheduleSettings(shape="constant", final=0.5)
+def test_settings_survive_being_written_and_read():
+    for shape in ("cosine", "wsd", "linear", "constant"):
+        settings = ScheduleSettings(shape=shape)
+        assert ScheduleSettings.model_validate(settings.model_dump(mode="json")) == settings
 
 
 def detector(**values: object) -> SpikeDetector:
