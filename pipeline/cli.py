@@ -77,7 +77,7 @@ def _with_input_options(command: Any) -> Any:
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one per core")
 @click.option("--overwrite", is_flag=True, help="Replace an output of other settings (valid units are kept).")
 @click.option("--keep-work", is_flag=True, help="Keep OUT/work after publishing.")
-@click.option("--snapshot", metavar="CC-MAIN-YYYY-WW", help="A whole crawl by name, published under OUTPUT/NAME.")
+@click.option("--snapshot", metavar="CC-MAIN-YYYY-WW", help="A whole crawl by name (or `newest`), to OUTPUT/NAME.")
 @click.option("--mirror", default="https://data.commoncrawl.org/", show_default=True, help="Where --snapshot reads.")
 @engine_options
 def curate(
@@ -105,7 +105,7 @@ def curate(
     from pipeline.engines import Asked, open_engine
     from pipeline.inputs import resolve_inputs
     from pipeline.layout import Layout
-    from pipeline.snapshot import Snapshot, at_work
+    from pipeline.snapshot import NEWEST, Snapshot, at_work, newest
     from pipeline.summary import funnel
 
     if bool(inputs) == bool(snapshot):
@@ -113,7 +113,7 @@ def curate(
     settings = load_config(config, overrides)
     with ExitStack() as stack:
         if snapshot:
-            crawl = Snapshot(snapshot, output, mirror)
+            crawl = Snapshot(newest(mirror) if snapshot == NEWEST else snapshot, output, mirror)
             settings = stack.enter_context(at_work(crawl, settings))
             inputs, prefix, output = (crawl.listing,), mirror, crawl.output
         files = resolve_inputs(inputs, prefix=prefix, limit=limit)

@@ -8,7 +8,7 @@ Options of Beam are given with `--beam NAME=VALUE`; their names are Beam's own. 
 - `use_runner_v2` and the container image: workers run what is locked in deploy/Dockerfile and install nothing.
 
 A flex template builds one job a launch, and a run is four of them, each from the results of the former: so a launch
-submits the next one that is not done and ends (`Submitted`); deploy/dataflow/README.md says how to repeat it.
+builds the next one that is not done and ends (`SubmittedError`); deploy/README.md says how to repeat it.
 """
 
 from __future__ import annotations

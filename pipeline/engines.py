@@ -153,9 +153,15 @@ def _flink(asked: Asked, workers: int) -> Iterator[tuple[str, ...]]:
 
 
 def _portable(endpoint: str) -> tuple[str, ...]:
-    # Stages are fused by Beam's Python side: the job servers' own fusion gives some of our merged inputs two producers
-    # and then refuses them ("should have exactly one producing PTransformNode").
-    return ("--runner=PortableRunner", f"--job_endpoint={endpoint}", "--experiments=pre_optimize=all")
+    return (
+        "--runner=PortableRunner",
+        f"--job_endpoint={endpoint}",
+        # Stages are fused by Beam's Python side: the job servers' own fusion gives some of our merged inputs two
+        # producers and then refuses them ("should have exactly one producing PTransformNode").
+        "--experiments=pre_optimize=all",
+        # An executor keeps its Python workers between stages; by default each stage starts and imports anew.
+        f"--environment_cache_millis={10 * 60 * 1000}",
+    )
 
 
 def _spark_property(pair: str) -> str:

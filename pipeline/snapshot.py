@@ -27,6 +27,8 @@ from pipeline.layout import Layout, read_json, write_json
 
 NAME = re.compile(r"CC-MAIN-(\d{4})-(\d{2})")
 MIRROR = "https://data.commoncrawl.org/"
+INDEX = "https://index.commoncrawl.org/collinfo.json"  # the crawls behind MIRROR, which cannot be listed itself
+NEWEST = "newest"
 LEASE_SECONDS = 900.0  # a silent owner loses the lock after this; it gives a sign of life three times as often
 
 
@@ -71,6 +73,19 @@ class Snapshot:
             return
         content_hash = read_json(Layout(self.output).manifest)["content_hash"]
         write_json(pointer, {"snapshot": self.name, "content_hash": content_hash})
+
+
+def newest(mirror: str = MIRROR, index: str = INDEX) -> str:
+    """The name of the newest crawl that a mirror has; for Common Crawl's own server, by its index."""
+    if mirror.rstrip("/") == MIRROR.rstrip("/"):
+        names = [str(crawl.get("id")) for crawl in json.loads(storage.read_bytes(index))]
+    else:
+        listings = storage.glob_files(storage.join(mirror, "crawl-data", "*", "warc.paths.gz"))
+        names = [listing.rsplit("/", 2)[-2] for listing in listings]
+    crawls = [name for name in names if NAME.fullmatch(name)]
+    if not crawls:
+        raise ValueError(f"{mirror}: no crawl-data/CC-MAIN-YYYY-WW/warc.paths.gz here; name a crawl with --snapshot")
+    return max(crawls)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.snapshot import LockedError, Snapshot, latest_path, lock
+from pipeline.snapshot import LockedError, Snapshot, latest_path, lock, newest
 
 
 def complete(base, name, content_hash="x"):
@@ -46,6 +46,19 @@ def test_the_second_is_told_who_is_at_work(tmp_path):
     with lock(path):  # released
         pass
     assert not (tmp_path / "a.lock").exists()
+
+
+def test_the_newest_crawl_of_a_mirror_and_of_an_index(tmp_path):
+    for name in ("CC-MAIN-2025-51", "CC-MAIN-2026-05", "CC-NEWS", "CC-MAIN-2026-09"):
+        (tmp_path / "crawl-data" / name).mkdir(parents=True)
+        if name != "CC-MAIN-2026-09":  # announced, not there yet
+            (tmp_path / "crawl-data" / name / "warc.paths.gz").touch()
+    assert newest(str(tmp_path)) == "CC-MAIN-2026-05"
+    index = tmp_path / "collinfo.json"
+    index.write_text(json.dumps([{"id": "CC-MAIN-2026-47"}, {"id": "CC-MAIN-2008-2009"}, {"id": "CC-MAIN-2026-43"}]))
+    assert newest(index=str(index)) == "CC-MAIN-2026-47"
+    with pytest.raises(ValueError, match="name a crawl"):
+        newest(str(tmp_path / "empty"))
 
 
 def test_a_lock_without_a_sign_of_life_is_taken_over(tmp_path):

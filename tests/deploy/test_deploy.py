@@ -1,0 +1,166 @@
+"""The files of deploy/ agree with the command, with each other and with public schemas."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import kubernetes_validate
+import pytest
+import yaml
+
+from pipeline.cli import gristmill as group
+from pipeline.cli import main
+from pipeline.dataflow import REQUIRED
+from tests.conftest import ROOT
+
+DEPLOY = ROOT / "deploy"
+SCRIPTS = sorted(DEPLOY.rglob("*.sh"))
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+DOCKERFILES = sorted(DEPLOY.glob("Dockerfile*"))
+CURATE = group.commands["curate"]
+
+
+def parse(arguments: list[str]) -> dict:
+    """What the command would do with these arguments; usage errors are raised."""
+    assert arguments[0] == "curate"
+    return CURATE.make_context("curate", list(arguments[1:])).params
+
+
+def flex_main():
+    spec = importlib.util.spec_from_file_location("flex_main", DEPLOY / "dataflow/main.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_is_something_to_check():
+    assert len(SCRIPTS) == 3
+    assert len(MANIFESTS) == 2
+    assert len(DOCKERFILES) == 2
+    assert callable(main)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shell_scripts_pass_shellcheck(script):
+    if not shutil.which("shellcheck"):
+        pytest.skip("no shellcheck here")
+    done = subprocess.run(["shellcheck", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
+def test_kubernetes_manifests_follow_the_schema_and_call_the_command_as_it_is(manifest):
+    content = yaml.safe_load(manifest.read_text())
+    kubernetes_validate.validate(content, "1.30", strict=True)
+    job = content["spec"]["jobTemplate"] if content["kind"] == "CronJob" else content
+    pod = job["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    (container,) = pod["containers"]
+    asked = parse(container["args"])
+    assert asked["snapshot"]
+    assert asked["output"].startswith("s3://")
+
+
+def test_a_broken_manifest_would_be_seen():
+    content = yaml.safe_load(MANIFESTS[0].read_text())
+    content["spec"]["shedule"] = "x"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(content, "1.30", strict=True)
+
+
+def test_every_parameter_of_the_flex_template_is_the_commands_or_beams():
+    metadata = json.loads((DEPLOY / "dataflow/metadata.json").read_text())
+    names = {parameter["name"] for parameter in metadata["parameters"]}
+    module = flex_main()
+    options = {option.lstrip("-") for parameter in CURATE.params for option in parameter.opts}
+    assert set(module.OPTIONS) <= options
+    assert {module.ARGUMENTS, *module.OPTIONS} <= names
+    beams = names - {module.ARGUMENTS, *module.OPTIONS}
+    assert beams == {"sdk_container_image", "disk_size_gb"}
+    assert "sdk_container_image" in REQUIRED
+    for parameter in metadata["parameters"]:
+        assert parameter["label"]
+        assert parameter["helpText"]
+        for pattern in parameter.get("regexes", ()):
+            re.compile(pattern)
+    needed = {parameter["name"] for parameter in metadata["parameters"] if not parameter["isOptional"]}
+    assert needed == {"output", "sdk_container_image"}
+
+
+def test_what_the_launcher_passes_becomes_a_command_that_parses():
+    launched = [
+        "--runner=DataflowRunner", "--project=my-project", "--region=us-central1", "--temp_location=gs://b/temp",
+        "--template_location=gs://b/template", "--sdk_container_image=r.dev/p/gristmill:1", "--inputs=gs://b/a gs://b/c",
+        "--output=gs://b/out", "--limit=3", "--set=publish.shard_bytes=1000;prepare.unit_bytes=5", "--prefix=",
+    ]  # fmt: skip
+    asked = parse(flex_main().command(launched))
+    assert asked["inputs"] == ("gs://b/a", "gs://b/c")
+    assert asked["runner"] == "dataflow"
+    assert asked["limit"] == 3
+    assert asked["prefix"] is None
+    assert asked["overrides"] == ("publish.shard_bytes=1000", "prepare.unit_bytes=5")
+    assert set(asked["beam"]) == {
+        "project=my-project", "region=us-central1", "temp_location=gs://b/temp", "template_location=gs://b/template",
+        "sdk_container_image=r.dev/p/gristmill:1",
+    }  # fmt: skip
+
+
+def test_launch_scripts_name_only_options_that_exist():
+    options = {option for parameter in CURATE.params for option in parameter.opts}
+    text = (DEPLOY / "spark/submit.sh").read_text()
+    call = text[text.index("exec gristmill") :]
+    assert set(re.findall(r"--[a-z-]+", call + text[text.index("conf=") :])) <= options
+
+
+def test_the_airflow_file_compiles_and_calls_the_command_as_it_is():
+    tree = ast.parse((DEPLOY / "airflow/gristmill_monthly.py").read_text())
+    (call,) = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "CURATE"
+    ]
+    arguments = [item.value if isinstance(item, ast.Constant) else "s3://b/out" for item in call.elts]
+    assert parse(arguments)["snapshot"] == "newest"
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_images_run_without_root_on_locked_versions_and_copy_what_exists(dockerfile):
+    lines = dockerfile.read_text().splitlines()
+    assert "USER 10001" in lines
+    assert any("--constraint requirements.lock" in line for line in lines)
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for line in lines:
+        if line.startswith("COPY") and "--from" not in line:
+            for source in line.split()[1:-1]:
+                assert (ROOT / source).exists(), f"{line}: no {source}"
+                assert source in allowed, f"{source} is kept out by .dockerignore"
+
+
+def test_the_worker_image_has_beam_in_the_locked_version_and_the_trainer_has_none():
+    worker, trainer = (path.read_text() for path in DOCKERFILES)
+    beam = re.search(r"^apache-beam==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)[1]
+    assert f"ARG BEAM={beam}" in worker
+    assert "[pipeline,dataflow]" in worker
+    assert "[trainer]" in trainer
+    assert "beam" not in re.sub(r"import apache_beam|without Beam", "", trainer).lower()
+
+
+def test_usage_errors_are_seen_by_these_tests():
+    with pytest.raises(click.UsageError):
+        parse(["curate", "x", "--output", "y", "--no-such-option"])
+
+
+def test_models_travel_with_the_packages():
+    for path in ("classifiers/models", "pipeline/lists"):
+        files = [file for file in (ROOT / path).rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+        patterns = re.search(r'^"\*" = \[(.*)\]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+        endings = tuple(re.findall(r'"\*(\.\w+)"', patterns))
+        left_out = [file for file in files if not file.name.endswith((*endings, ".py"))]
+        assert not left_out, f"not in the package, so not in the image: {[str(Path(file)) for file in left_out]}"
