@@ -64,9 +64,8 @@ SIGNALS = ("c4_removed_lines", "c4_lorem_ipsum", "c4_curly_lines", "c4_sentences
 
 def headings(page: Parts, settings: Settings) -> list[bool]:
     """Which short lines belong to something longer: a heading to its text, a line of verse to its paragraph."""
-    scale = page.characters_per_word
     shortest = settings.min_words_per_line or 5
-    counts = [words_in(line, scale) for line in page.lines]
+    counts = page.line_words
     long = [n >= shortest or form != Form.PROSE for n, form in zip(counts, page.forms, strict=True)]
     lines_of, words_of = Counter(page.paragraph_of), Counter[int]()
     for number, n in zip(page.paragraph_of, counts, strict=True):
@@ -80,30 +79,34 @@ def headings(page: Parts, settings: Settings) -> list[bool]:
 
 def correct(page: Parts, lines: list[str | None], settings: Settings, headings: list[bool]) -> list[str | None]:
     """The lines after C4's rules, None for those to go."""
-    corrected: list[str | None] = []
-    for line, form, heading in zip(lines, page.forms, headings, strict=True):
-        if line is None or form >= Form.TABLE:
-            corrected.append(line)
+    corrected = list(lines)
+    for number, line in enumerate(lines):
+        if line is None or page.forms[number] >= Form.TABLE:
             continue
         if settings.remove_citations and "[" in line:
             line = _CITATION.sub("", line).strip()
-        kept = bool(line) and not _goes(line, form, heading, page.characters_per_word, settings)
-        corrected.append(line if kept else None)
+        unchanged = line == page.lines[number]
+        words = page.line_words[number] if unchanged else words_in(line, page.characters_per_word)
+        may_be_short = headings[number] or page.forms[number] == Form.LIST_ITEM
+        corrected[number] = None if _goes(line, words, may_be_short, page, settings) else line
     return corrected
 
 
-def _goes(line: str, form: Form, heading: bool, scale: int, settings: Settings) -> bool:
-    words = words_in(line, scale)
+def _goes(line: str, words: float, may_be_short: bool, page: Parts, settings: Settings) -> bool:
     longest = settings.max_word_characters
-    if longest is not None and not scale and len(line) > longest and max(map(len, line.split())) > longest:
+    if longest is not None and len(line) > longest and not page.characters_per_word and _longest_word(line) > longest:
         return True
     if words <= settings.max_notice_words and _is_notice(line.lower(), settings):
         return True
-    if form == Form.LIST_ITEM or heading:
-        return False
+    if may_be_short:
+        return not line
     if settings.end_punctuation and (not line.endswith(_TERMINAL) or line.endswith("...")):
         return True
-    return settings.min_words_per_line is not None and words < settings.min_words_per_line
+    return not line or (settings.min_words_per_line is not None and words < settings.min_words_per_line)
+
+
+def _longest_word(line: str) -> int:
+    return max(map(len, line.split()), default=0)
 
 
 def _is_notice(lowered: str, settings: Settings) -> bool:
@@ -113,7 +116,7 @@ def _is_notice(lowered: str, settings: Settings) -> bool:
 
 
 def measure(page: Parts) -> dict[str, float]:
-    signals = {"c4_lorem_ipsum": float(page.text.lower().count("lorem ipsum")), "c4_characters": float(len(page.text))}
+    signals = {"c4_lorem_ipsum": float(page.lowered.count("lorem ipsum")), "c4_characters": float(len(page.text))}
     if page.prose:
         curly = 0
         if "{" in page.prose_text:

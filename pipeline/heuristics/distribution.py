@@ -44,7 +44,8 @@ def reference(language: str) -> Mapping[str, float] | None:
     return {word: float(share) for word, share in rows}
 
 
-def measure(page: Parts, table: Mapping[str, float] | None) -> dict[str, float]:
+def measure(page: Parts) -> dict[str, float]:
+    table = reference(page.language)
     if table is None or page.prose_words < _ENOUGH_WORDS:
         return {}
     return {"distribution_divergence": divergence(Counter(page.units), table)}
@@ -53,14 +54,16 @@ def measure(page: Parts, table: Mapping[str, float] | None) -> dict[str, float]:
 def divergence(counts: Mapping[str, int], table: Mapping[str, float]) -> float:
     """Jensen-Shannon divergence in bits between the page and the table, all words outside the table being one."""
     total = sum(counts.values())
-    result = 0.0
-    page_rest, table_rest = 1.0, 1.0
-    for word, expected in table.items():
-        share = counts.get(word, 0) / total
-        result += _term(share, expected)
-        page_rest -= share
-        table_rest -= expected
-    return min(1.0, max(0.0, result + _term(max(0.0, page_rest), max(0.0, table_rest))))
+    table_rest = 1.0 - sum(table.values())
+    page_rest, unseen, result = 1.0, 1.0 - table_rest, 0.0
+    for word, expected in table.items():  # in the table's order: sums of floats depend on it
+        if word in counts:
+            share = counts[word] / total
+            result += _term(share, expected)
+            page_rest -= share
+            unseen -= expected
+    rest = _term(max(0.0, page_rest), max(0.0, table_rest))
+    return min(1.0, max(0.0, result + rest + unseen / 2))  # a word that the page lacks adds half its share
 
 
 def _term(p: float, q: float) -> float:

@@ -13,13 +13,15 @@ reference table with a share of 0.8% or more, eight at least; languages without 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 import pipeline.settings
+from pipeline.heuristics.distribution import reference
 from pipeline.heuristics.rules import Reason, Rule
 from pipeline.heuristics.words import MARKS, Parts
 
@@ -97,28 +99,29 @@ RULES: tuple[Rule, ...] = (
 SIGNALS: tuple[str, ...] = tuple(dict.fromkeys(rule.signal for rule in RULES))
 
 
-def stop_words(language: str, reference: Mapping[str, float] | None) -> frozenset[str]:
+@cache
+def stop_words(language: str) -> frozenset[str]:
     """The words that any prose of the language has; empty where nobody knows."""
     if language == "en":
         return ENGLISH_STOP_WORDS
-    ranked = sorted((reference or {}).items(), key=lambda item: (-item[1], item[0]))
+    ranked = sorted((reference(language) or {}).items(), key=lambda item: (-item[1], item[0]))
     common = [word for word, share in ranked if share >= _STOP_WORD_SHARE]
     return frozenset(common if len(common) >= 8 else [word for word, _ in ranked[:8]])
 
 
-def measure(page: Parts, settings: Settings, common: frozenset[str]) -> dict[str, float]:
-    """All measurements that make sense for the page; `common` are its language's stop words."""
+def measure(page: Parts, settings: Settings) -> dict[str, float]:
+    """All measurements that make sense for the page."""
     return {
         "gopher_words": page.all_words,
         **_lines(page),
-        **(_words(page, common) if page.prose_words >= _ENOUGH_PROSE else {}),
+        **(_words(page) if page.prose_words >= _ENOUGH_PROSE else {}),
         **_duplicates(page.prose, "line"),
         **({} if settings.skip_paragraphs else _duplicates(page.paragraphs, "paragraph")),
         **ngram_shares(page.units, page.characters_per_word or 1),
     }
 
 
-def _words(page: Parts, common: frozenset[str]) -> dict[str, float]:
+def _words(page: Parts) -> dict[str, float]:
     """Rules about words are asked of pages with enough prose; a page of code or tables alone has none."""
     text = page.prose_text
     signals = {
@@ -130,6 +133,7 @@ def _words(page: Parts, common: frozenset[str]) -> dict[str, float]:
         mean = sum(map(len, page.words)) / len(page.words)
         name = "gopher_mean_word_length_joining" if page.language in _LONG_WORDS else "gopher_mean_word_length"
         signals[name] = mean
+    common = stop_words(page.language)
     if common and not page.characters_per_word:
         signals["gopher_stop_words"] = float(len(common & page.vocabulary))
     return signals
@@ -137,7 +141,8 @@ def _words(page: Parts, common: frozenset[str]) -> dict[str, float]:
 
 def _alphabetic(page: Parts) -> float:
     """Share of the words with a letter; signs that stand alone are words without (the dash of a list item is none)."""
-    letters = sum(1 for unit in page.units if unit.isalpha() or _LETTER.search(unit))
+    doubtful = [unit for unit in page.units if not unit.isalpha()]
+    letters = len(page.units) - sum(_LETTER.search(unit) is None for unit in doubtful)
     text = page.prose_text
     signs = len(_SIGN.findall(text)) - text.count("\n- ") - text.startswith("- ")
     return letters / (len(page.units) + max(0, signs))
@@ -233,6 +238,6 @@ def _top_share(positions: Ints, order: Ints, starts: Ints, counts: Ints, size: i
 def _covered(starts: Ints, size: int, lengths: Ints) -> int:
     """Characters of the units under n-grams that start at `starts`, each unit counted once."""
     edges = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.add.at(edges, starts, 1)
-    np.add.at(edges, starts + size, -1)
+    edges[starts] += 1  # no position twice
+    edges[starts + size] -= 1
     return int(lengths[np.cumsum(edges[:-1]) > 0].sum())

@@ -50,18 +50,20 @@ class Words:
         if not spaced:
             entries = [entry for entry in entries if len(entry) > 1]  # one character is part of many harmless words
         self.single = frozenset(entry for entry in entries if spaced and entry.isalpha())
-        others = sorted((entry for entry in entries if entry not in self.single), key=len, reverse=True)
+        others = [entry for entry in entries if entry not in self.single and WORD.search(entry)]
+        others.sort(key=len, reverse=True)
         edge = r"\b" if spaced else ""
         self.phrases = re.compile(edge + f"(?:{'|'.join(map(re.escape, others))})" + edge) if others else None
-        # Of every phrase the first word, where the words of a page can tell that it cannot be there.
-        self.starts = frozenset((WORD.findall(phrase) or [phrase])[0] for phrase in others) if spaced else frozenset()
+        # A page without all words of a phrase cannot have it, and most pages have no phrase.
+        self.phrase_words = [frozenset(WORD.findall(phrase)) for phrase in others] if spaced else [frozenset[str]()]
 
     def found(self, page: Parts) -> list[str]:
         """Every occurrence, in no order."""
         single = self.single & page.vocabulary
         hits = [word for word in page.words if word in single] if single else []
-        possible = self.phrases is not None and not (self.starts and self.starts.isdisjoint(page.vocabulary))
-        return hits + (self.phrases.findall(page.prose_text.lower()) if possible and self.phrases else [])
+        if self.phrases is not None and any(words <= page.vocabulary for words in self.phrase_words):
+            hits += self.phrases.findall(page.lowered)
+        return hits
 
 
 @cache

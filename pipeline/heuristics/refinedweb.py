@@ -33,6 +33,7 @@ _ASIDES = re.compile(
     re.IGNORECASE,
 )
 _FEW_LETTERS = 8
+_LONG_LINE = 200  # characters; asides stand in shorter ones
 
 
 class Settings(pipeline.settings.Settings):
@@ -58,24 +59,24 @@ def correct(page: Parts, settings: Settings, headings: list[bool]) -> tuple[list
         if corrected != line:
             gone += words_in(line, scale) - (words_in(corrected, scale) if corrected else 0)
         lines.append(corrected)
-    total = sum(words_in(line, scale) for line in page.lines) if gone else 1.0
+    total = sum(page.line_words) if gone else 1.0
     return lines, gone / max(1.0, total)
 
 
 def _corrected(line: str, heading: bool, scale: int, settings: Settings) -> str | None:
-    if _DIGITS_ONLY.fullmatch(line) or (line[0] in "0123456789(+•·|" and _COUNTER.fullmatch(line)):
+    if not line[0].isalpha() and (_DIGITS_ONLY.fullmatch(line) or _COUNTER.fullmatch(line)):
         return None
     if not heading and ((not scale and " " not in line and "\t" not in line) or _is_shouted(line, settings)):
         return None
-    if len(line) < 400 and _ASIDES.search(line) and words_in(line, scale) <= settings.max_aside_words:
+    if len(line) < _LONG_LINE and words_in(line, scale) <= settings.max_aside_words and _ASIDES.search(line):
         return _ASIDES.sub("", line).strip() or None
     return line
 
 
 def _is_shouted(line: str, settings: Settings) -> bool:
-    if settings.max_upper_case is None or line.islower():
+    """By its beginning: nobody starts a long line in capitals to go on in small letters."""
+    beginning = line[:_LONG_LINE]
+    if settings.max_upper_case is None or beginning.islower():
         return False
-    upper = sum(map(str.isupper, line))
-    if upper < _FEW_LETTERS:
-        return False
-    return upper > settings.max_upper_case * sum(map(str.isalpha, line))
+    upper = sum(map(str.isupper, beginning))
+    return upper >= _FEW_LETTERS and upper > settings.max_upper_case * sum(map(str.isalpha, beginning))

@@ -86,7 +86,16 @@ class Parts:
     @cached_property
     def words(self) -> list[str]:
         """Lower-case words of the prose, without punctuation. Without spaces: stretches between punctuation."""
-        return WORD.findall(self.prose_text.lower())
+        return WORD.findall(self.lowered)
+
+    @cached_property
+    def lowered(self) -> str:
+        return self.prose_text.lower()
+
+    @cached_property
+    def line_words(self) -> list[float]:
+        """Number of words of every line."""
+        return [words_in(line, self.characters_per_word) for line in self.lines]
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:

@@ -79,12 +79,11 @@ def correct(text: str, language: str, settings: Settings) -> tuple[str, dict[str
 def measure(text: str, language: str, settings: Settings) -> dict[str, float]:
     """Every measurement of a text, by signal."""
     page = parts(text, language)
-    table = distribution.reference(language)
     return {
-        **gopher.measure(page, settings.gopher, gopher.stop_words(language, table)),
+        **gopher.measure(page, settings.gopher),
         **c4.measure(page),
         **fineweb.measure(page),
-        **distribution.measure(page, table),
+        **distribution.measure(page),
         **harmful_words.measure(page, settings.harmful_words),
     }
 

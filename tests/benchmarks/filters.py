@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.filters [--pages 300]
 
-The plain loop measures what Gopher, C4 and FineWeb measure the shortest way one would write it: a regular expression for
-the words, str methods for the lines, NumPy for the n-grams. It corrects no lines, knows no languages, and has neither
-word lists nor a distribution. Pages are extracted from GRISTMILL_DATA (default ../shared/data), before any clock runs.
+The plain loop measures what Gopher, C4 and FineWeb measure the shortest way one would write it: a regular expression
+for the words, str methods for the lines, NumPy for the n-grams. It corrects no lines, knows no languages, and has
+neither word lists nor a distribution. Pages are extracted from GRISTMILL_DATA (default ../shared/data) before any clock
+runs.
 """
 
 from __future__ import annotations

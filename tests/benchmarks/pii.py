@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.pii
 
-Sentences of Presidio's synthetic set (exact spans) and contact pages of webstruct (values without spans; precision there
-is not known, because not every number on a page is labelled). Reads GRISTMILL_DATA (default ../shared/data).
+Sentences of Presidio's synthetic set (exact spans) and contact pages of webstruct (values without spans; precision
+there is not known, because not every number on a page is labelled). Reads GRISTMILL_DATA (default ../shared/data).
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from pathlib import Path
 WORDS = 300
 CHARACTERS = 100
 BY_CHARACTER = frozenset({"zh", "ja"})
-SAME_CODE = "ar bg ca cs da de el en es fa fi fr he hu id is it ja lt lv mk ms nl pl pt ro ru sk sl sv tr uk ur vi zh"  # lid.176
+# Codes of lid.176 that are wordfreq's too, and those that are not.
+SAME_CODE = "ar bg ca cs da de el en es fa fi fr he hu id is it ja lt lv mk ms nl pl pt ro ru sk sl sv tr uk ur vi zh"
 LANGUAGES = {code: code for code in SAME_CODE.split()} | {
     "no": "nb", "hr": "sh", "sr": "sh", "bs": "sh", "sh": "sh", "tl": "fil",
 }  # fmt: skip
