@@ -150,7 +150,7 @@ class _Child:
         with theirs:
             code = f"from pipeline.isolate import _serve; _serve({theirs.fileno()}, {os.getpid()})"
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and constant code
-                [sys.executable, "-c", code],
+                [sys.executable, "-P", "-c", code],  # -P: a folder named `pipeline` where the user stands is not ours
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": _import_path()},
