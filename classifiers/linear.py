@@ -1,7 +1,7 @@
 """A linear several-class text model: tf-idf of words into a softmax, kept as a word list and one table of half floats.
 
-Used where labels are few: on about two thousand hand-labelled pages in a dozen languages fastText reached a macro-F1
-of .35 on unseen domains and this .59 (the README says how it was measured). Training needs scipy, scoring only NumPy.
+Used where labels are few: on the same rows, labels and word beginnings fastText reached a macro-F1 of .54 on topics of
+unseen domains (dimension 50, 50 epochs) and this .59. Training needs scipy, scoring only NumPy.
 """
 
 from __future__ import annotations
