@@ -166,6 +166,15 @@ def trace(
 
 @train.command()
 @click.argument("run", type=FOLDER)
+def report(run: Path) -> None:
+    """Write RUN/report.html: loss, domains, rates, speed, experts. Also while the run goes on."""
+    from trainer.run_report import write_run_report
+
+    click.echo(write_run_report(run))
+
+
+@train.command()
+@click.argument("run", type=FOLDER)
 @click.option("--output", "--out", type=FOLDER, required=True, help="Folder of the annealed run.")
 @click.option("--control", is_flag=True, help="The same schedule on the run's own mixture, from where it stopped.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="steps=200, minimum_quality=0.5, ...")

@@ -15,6 +15,7 @@ from trainer.dataset import Dataset, DatasetError, Shard, fetched, read_rows
 
 SEED = 0x53414D50
 HELD_OUT = 0.02  # share of the documents that a tokenizer is measured on; includes those that models are
+LEAST_HELD_OUT = 50  # documents; a small dataset gives up to a fifth for them
 SPREAD = 4  # a large dataset is sampled from so many times the text that is needed, not from all of its shards
 COMPRESSION = 2.5  # bytes of text to a byte of zstd-compressed shard, measured on web text
 
@@ -78,9 +79,13 @@ def _weighted_characters(shard: Shard) -> float:
         )
 
 
+def _share(dataset: Dataset) -> float:
+    return min(0.2, max(HELD_OUT, LEAST_HELD_OUT / dataset.rows))
+
+
 def training_texts(dataset: Dataset, size: int) -> Iterator[str]:
     """What a tokenizer is trained on: the sample without its held-out documents."""
-    for sample in draw(dataset, size, HELD_OUT):
+    for sample in draw(dataset, size, _share(dataset)):
         if not sample.held_out:
             yield from [sample.text] * sample.times
 
@@ -88,7 +93,7 @@ def training_texts(dataset: Dataset, size: int) -> Iterator[str]:
 def held_out_samples(dataset: Dataset, size: int) -> Iterator[Sample]:
     """What it is measured on. In a small dataset nothing may be held out; then it is the sample itself."""
     found = 0
-    for sample in draw(dataset, size, HELD_OUT):
+    for sample in draw(dataset, size, _share(dataset)):
         if sample.held_out:
             found += 1
             yield sample

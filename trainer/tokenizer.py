@@ -213,6 +213,7 @@ def _byte_of_character() -> dict[str, int]:
 
 
 def _token_texts(tokenizer: Tokenizer) -> list[str]:
-    """Each token as text, where it is valid text by itself."""
+    """Every token that is valid text by itself, 64 lines to a text."""
     ids = range(tokenizer.vocabulary - len(tokenizer.control) - len(tokenizer.placeholders))
-    return [text for text in tokenizer.engine.decode_batch([[index] for index in ids]) if "\ufffd" not in text]
+    texts = [text for text in tokenizer.engine.decode_batch([[index] for index in ids]) if "\ufffd" not in text]
+    return ["\n".join(texts[start : start + 64]) for start in range(0, len(texts), 64)]

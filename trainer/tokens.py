@@ -17,6 +17,7 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -92,7 +93,7 @@ def _write_parts(store: Path, dataset: Dataset, numbers: list[int], workers: int
 
 def write_part(store: Path, number: int, shard: Shard, threads: int = 1) -> Part:
     """Tokenises one shard; the part's .json, which makes it count, is written last."""
-    tokenizer = tokenizers.load(store)
+    tokenizer = _loaded(store)
     tokens, index, facts = part_files(store, number)
     facts.unlink(missing_ok=True)
     with fetched(shard) as path, tokens.open("wb") as file:
@@ -106,6 +107,11 @@ def write_part(store: Path, number: int, shard: Shard, threads: int = 1) -> Part
     part = Part(shard.name, shard.sha256, len(table), int(length.sum()), size, sha256(tokens), sha256(index))
     _write_whole(facts, asdict(part))
     return part
+
+
+@lru_cache(maxsize=1)
+def _loaded(store: Path) -> Tokenizer:
+    return tokenizers.load(store)  # once in a process, not once a shard
 
 
 def _encode_batches(path: Path, shard: Shard, tokenizer: Tokenizer, threads: int, file: BinaryIO) -> list[pa.Table]:

@@ -49,6 +49,10 @@ def base(folder: Path) -> list[object]:
     return ["--data", folder / "set", "--tokenizer", folder / "tokenizer", "--set", f"data.cache={folder}/cache", *SET]
 
 
+def test_a_run_is_reported(made: Path) -> None:
+    assert run("report", made / "run").strip() == str(made / "run" / "report.html")
+
+
 def test_the_mixture_of_a_run_is_shown(made: Path) -> None:
     assert "100.00%" in run("mixture", made / "run", "--steps", 5)
 

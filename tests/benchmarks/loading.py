@@ -1,0 +1,158 @@
+"""What feeding a model costs: batches of the trainer beside a plain loop and Hugging Face datasets streaming.
+
+    python -m tests.benchmarks.loading [--pages 2000] [--passes 3]
+
+All read the same Parquet shards of real text (GRISTMILL_DATA, default ../shared/data) and make packed int64 rows of
+equal length. The plain loop is what one writes first: pyarrow row groups, tiktoken with the same tokenizer, a buffer.
+Hugging Face streams the shards through `map` with the same tokenizer and groups texts as its own training script does.
+Both of them tokenise at every pass; the trainer once (its cost is shown), so it is also shown with that spread over the
+passes. Figures are tokens per CPU-second, of all threads and children.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tiktoken
+
+from tests.benchmarks import data_folder
+from trainer import tokenizer as tokenizers
+from trainer.batches import BatchSettings, BatchSource
+from trainer.dataset import open_dataset
+from trainer.store import open_store
+from trainer.tokenizer import Tokenizer, TokenizerSettings
+from trainer.tokens import tokenize
+
+ROWS, SEQUENCE = 32, 1024
+SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("weight", pa.float64()), ("characters", pa.int64())])
+
+
+def real_texts(count: int) -> list[str]:
+    """Main texts of real pages and Wikipedia articles."""
+    found: list[str] = []
+    for name in ("gold.jsonl.gz", "wiki/articles.jsonl.gz"):
+        with gzip.open(data_folder() / name, "rt", encoding="utf-8") as lines:
+            rows = map(json.loads, lines)
+            found += [row["text"] for row in rows if isinstance(row.get("text"), str) and len(row["text"]) > 500]
+    return found[:count]
+
+
+def write_shards(folder: Path, texts: list[str], shards: int = 4) -> None:
+    """The texts as a dataset."""
+    (folder / "shards").mkdir(parents=True)
+    entries = []
+    for number in range(shards):
+        mine = texts[number::shards]
+        ids = [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in mine]
+        columns = [ids, mine, [1.0] * len(mine), [len(text) for text in mine]]
+        path = folder / "shards" / f"part-{number:05d}.parquet"
+        pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd", row_group_size=1024)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        entries.append({"path": f"shards/{path.name}", "rows": len(mine), "sha256": digest})
+    (folder / "manifest.json").write_text(json.dumps({"content_hash": entries[0]["sha256"], "shards": entries}))
+
+
+def plain_rows(folder: Path, encoding: tiktoken.Encoding, separator: int) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    """pyarrow and tiktoken."""
+    buffer: list[int] = []
+    for path in sorted((folder / "shards").glob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(columns=["text"]):
+            for text in batch.column(0).to_pylist():
+                buffer.append(separator)
+                buffer += encoding.encode_ordinary(text)
+                while len(buffer) >= ROWS * SEQUENCE:
+                    yield np.array(buffer[: ROWS * SEQUENCE], dtype=np.int64).reshape(ROWS, SEQUENCE)
+                    del buffer[: ROWS * SEQUENCE]
+
+
+def hugging_face_rows(folder: Path, tokenizer: Path) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    """datasets streaming, transformers' fast tokenizer, texts grouped into rows."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import datasets
+    from transformers import PreTrainedTokenizerFast
+
+    fast = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer / "tokenizer.json"))
+
+    def encode(rows: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+        return {"input_ids": fast(rows["text"], return_attention_mask=False)["input_ids"]}
+
+    def group(rows: dict[str, list[list[int]]]) -> dict[str, list[list[int]]]:
+        flat = [token for ids in rows["input_ids"] for token in ids]
+        whole = len(flat) // SEQUENCE * SEQUENCE
+        return {"input_ids": [flat[start : start + SEQUENCE] for start in range(0, whole, SEQUENCE)]}
+
+    files = [str(path) for path in sorted((folder / "shards").glob("*.parquet"))]
+    stream = datasets.load_dataset("parquet", data_files=files, split="train", streaming=True).select_columns(["text"])
+    encoded = stream.map(encode, batched=True, remove_columns=["text"]).map(group, batched=True)
+    for batch in encoded.with_format("numpy").iter(batch_size=ROWS):
+        yield np.stack(batch["input_ids"])
+
+
+def trainer_rows(source: BatchSource, steps: int) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    """Batches, with document ids and positions."""
+    for step in range(steps):
+        yield source.batch(step).inputs.numpy()
+
+
+def timed(work: Callable[[], Iterator[np.ndarray]]) -> tuple[float, int]:  # type: ignore[type-arg]
+    """(CPU-seconds of this process and its children, tokens)."""
+    begin = os.times()
+    tokens = sum(rows.size for rows in work())
+    end = os.times()
+    return sum(end[:4]) - sum(begin[:4]), tokens
+
+
+def fast_encoding(tokenizer: Tokenizer) -> tiktoken.Encoding:
+    """The tiktoken form that the trainer itself found equal."""
+    if tokenizer._tiktoken is None:
+        raise SystemExit("tiktoken's ids differ for this tokenizer: nothing to compare")
+    return tokenizer._tiktoken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", type=int, default=2000)
+    parser.add_argument("--passes", type=int, default=3)
+    options = parser.parse_args()
+    texts = real_texts(options.pages)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_shards(folder / "set", texts)
+        tokenizer = tokenizers.train(texts[:500], TokenizerSettings(vocabulary=16_384))
+        tokenizer.save(folder / "tokenizer.json")
+        begin = time.process_time()
+        store = tokenize(open_dataset(str(folder / "set")), tokenizer, folder / "cache", 1, progress=False)
+        once = time.process_time() - begin
+        corpus = open_store(store, "web").corpus
+        settings = BatchSettings(rows=ROWS, sequence=SEQUENCE, max_repetitions=None)
+        steps = options.passes * corpus.tokens // (ROWS * SEQUENCE)
+        source = BatchSource(corpus, settings)
+        print(f"{len(corpus):,} real pages, {corpus.tokens:,} tokens; rows of {SEQUENCE}, {options.passes} passes")
+        ours, tokens = timed(lambda: trainer_rows(source, steps))
+        encoding = fast_encoding(tokenizer)
+        plain, plain_tokens = timed(lambda: plain_rows(folder / "set", encoding, tokenizer.separator))
+        theirs, their_tokens = timed(lambda: hugging_face_rows(folder / "set", folder))
+    rates = {
+        "trainer, tokens made before": tokens / ours,
+        f"trainer, tokenising spread over {options.passes} passes": tokens / (ours + once),
+        "trainer, tokenising alone": corpus.tokens / once,
+        "plain loop: pyarrow + tiktoken": plain_tokens / plain,
+        "Hugging Face datasets streaming": their_tokens / theirs,
+    }
+    for label, rate in rates.items():
+        print(f"  {label:<44} {rate:12,.0f} tokens/CPU-s  {rate * plain / plain_tokens:7.2f} x plain loop")
+
+
+if __name__ == "__main__":
+    main()
