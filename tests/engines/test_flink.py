@@ -8,7 +8,7 @@ from pipeline.jobserver import FLINK
 from tests.conftest import MINICRAWL
 from tests.engines.clusters import need
 
-pytestmark = [pytest.mark.java, pytest.mark.slow]
+pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on a busy machine
 
 
 def test_flink_writes_the_bytes_of_the_local_runner(tmp_path, gristmill):

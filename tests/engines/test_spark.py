@@ -16,7 +16,7 @@ from pipeline.jobserver import SPARK
 from tests.conftest import MINICRAWL, ROOT
 from tests.engines.clusters import need, spark_cluster
 
-pytestmark = [pytest.mark.java, pytest.mark.slow]
+pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on a busy machine
 
 SMALL = ("--set", "prepare.unit_bytes=40000")  # many units, so that there is something to spread and to lose
 ON_LOOPBACK = ("--spark-conf", "spark.driver.host=127.0.0.1", "--spark-conf", "spark.driver.bindAddress=127.0.0.1")
@@ -86,7 +86,7 @@ def test_a_worker_killed_in_mid_run_changes_nothing(cluster, tmp_path, local):
         [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, command)],
         cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     while len(list(output.glob("work/*/tally/*"))) < 2:
         assert run.poll() is None, run.communicate()[1][-3000:]
         assert time.monotonic() < deadline
@@ -95,7 +95,7 @@ def test_a_worker_killed_in_mid_run_changes_nothing(cluster, tmp_path, local):
     victims += victims[0].children(recursive=True)  # its executor and the Python workers: as if the machine were gone
     for victim in victims:
         victim.kill()
-    _, errors = run.communicate(timeout=400)
+    _, errors = run.communicate(timeout=1200)
     assert run.returncode == 0, errors[-3000:]
     assert not list(output.glob("work/*")), "finished, and the work folder is gone"
     assert (output / "manifest.json").read_bytes() == local

@@ -1,0 +1,115 @@
+"""Dataflow without Google: options are checked, and the job graph of every phase is built and staged to a fake bucket."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, WorkerOptions
+from apache_beam.portability.api import beam_runner_api_pb2
+
+from pipeline.dataflow import dataflow_options
+from tests.conftest import MINICRAWL
+from tests.engines.gcs import serve_gcs
+
+GOOD = {
+    "project": "my-project",
+    "region": "us-central1",
+    "temp_location": "gs://b/temp",
+    "sdk_container_image": "us-docker.pkg.dev/my-project/images/gristmill:1",
+}
+
+
+def flags(**changed: str | None) -> tuple[str, ...]:
+    return tuple(f"--{name}={value}" for name, value in {**GOOD, **changed}.items() if value is not None)
+
+
+def test_ours_are_added_and_one_thread_serves_a_core():
+    options = PipelineOptions(list(dataflow_options(flags(max_num_workers="50"))))
+    assert options.view_as(WorkerOptions).max_num_workers == 50
+    assert options.get_all_options()["number_of_worker_harness_threads"] == 1
+    assert options.get_all_options()["experiments"] == ["use_runner_v2", "shuffle_mode=service"]
+    assert options.view_as(WorkerOptions).use_public_ips is False
+    assert options.view_as(GoogleCloudOptions).project == "my-project"
+
+
+def test_what_is_given_goes_before_ours():
+    options = PipelineOptions(list(dataflow_options((*flags(), "--number_of_worker_harness_threads=2"))))
+    assert options.get_all_options()["number_of_worker_harness_threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"project": None}, "needs --beam project="),
+        ({"region": None}, "needs --beam region="),
+        ({"temp_location": None}, "needs --beam temp_location="),
+        ({"sdk_container_image": None}, "needs --beam sdk_container_image="),
+        ({"project": "My Project"}, "the id of a project"),
+        ({"region": "us-central1-a"}, "not a zone"),
+        ({"temp_location": "/tmp/x"}, "gs:// address"),
+        ({"template_location": "template"}, "gs:// address"),
+        ({"sdk_container_image": "gristmill"}, "REGISTRY/IMAGE:TAG"),
+    ],
+)
+def test_options_that_cannot_be_right_are_refused(changed, says):
+    with pytest.raises(ValueError, match=says):
+        dataflow_options(flags(**changed))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_graph_of_every_phase_is_built_and_staged(tmp_path, gristmill):
+    """Each start builds the next job that is not done; the local runner then does that job's work."""
+    output = tmp_path / "out"
+    arguments = ("curate", MINICRAWL, "--output", output, "--keep-work")
+    steps = []
+    with serve_gcs() as store:
+        for number, until in enumerate(("Prepare", "Deduplicate", "Measure", "Publish")):
+            template = f"gs://b/templates/{number}"
+            beam = (*flags(template_location=template, dataflow_endpoint=store.url), "--no_auth")
+            options = [part for flag in beam for part in ("--beam", flag.removeprefix("--"))]
+            environment = {"STORAGE_EMULATOR_HOST": store.url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+            done = gristmill(*arguments, "--runner", "dataflow", *options, **environment)
+            assert f"the job graph is {template}" in done.stdout
+            steps.append(graph(store, number))
+            assert any(until in name for name in steps[-1]), (until, steps[-1])
+            finish_job(arguments, until)
+        gristmill(*arguments)
+    assert json.loads((output / "manifest.json").read_text())["pages"] > 200
+    assert "Deduplicate/Judge/GroupByKey" in steps[1]
+    assert os.path.exists(output / "report.json")
+
+
+def graph(store, number: int) -> set[str]:
+    """Names of the steps in the staged graph, checked against the job that names it."""
+    job = json.loads(store.objects["b", f"templates/{number}"])
+    assert job["environment"]["sdkPipelineOptions"]["options"]["region"] == GOOD["region"]
+    assert GOOD["sdk_container_image"] in json.dumps(job["environment"]["workerPools"])
+    (name,) = [name for _, name in store.objects if name.endswith("pipeline.pb") and _is_of(store, name, job)]
+    pipeline = beam_runner_api_pb2.Pipeline.FromString(store.objects["b", name])
+    return {transform.unique_name for transform in pipeline.components.transforms.values()}
+
+
+def _is_of(store, name: str, job: dict) -> bool:
+    return f"gs://b/{name}" in json.dumps(job)
+
+
+def finish_job(arguments: tuple[object, ...], phase: str) -> None:
+    """Does one phase's work where Dataflow would: the next start finds it done."""
+    from pipeline import curate as phases
+    from pipeline.config import Config
+    from pipeline.inputs import resolve_inputs
+
+    run = phases.plan_run(resolve_inputs([str(arguments[1])], prefix=None, limit=None), Config(), str(arguments[3]))
+    tallies = phases.prepare(run)
+    if phase == "Prepare":
+        return
+    verdicts, _ = phases.deduplicate(run, tallies)
+    if phase == "Deduplicate":
+        return
+    measured = phases.spread(run, "Measure", phases.Measure(run.layout, verdicts), sorted(tallies))
+    if phase == "Publish":
+        phases.publish(run, tallies, verdicts, {})
+    assert measured
