@@ -36,8 +36,10 @@ _LONG_WORDS = frozenset(
 _ENOUGH_PROSE = 50  # words; with less, the rules about words are not asked
 _TOP = (2, 3, 4)
 _DUPLICATE = (5, 6, 7, 8, 9, 10)
+_SORTS_BY_VALUE = 1_000_000  # units; its third power still fits 64 bits
 
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 class Settings(pipeline.settings.Settings):
@@ -190,49 +192,49 @@ def ngram_shares(units: Sequence[str], scale: int = 1) -> dict[str, float]:
     total = int(lengths.sum())
     positions, codes = np.arange(len(ids)), ids
     for size in range(2, 10 * scale + 1):
-        positions, codes, order, starts, counts = _longer(ids, positions, codes, size, len(numbers))
-        if not len(counts) or counts.max() == 1:
+        positions, order, repeats = _sorted(ids, positions, codes, size, len(numbers))
+        if not repeats.any():
             break
         n, rest = divmod(size, scale)
         if not rest and n in _TOP:
-            shares[f"gopher_top_{n}_gram"] = _top_share(positions, order, starts, counts, size, lengths) / total
+            shares[f"gopher_top_{n}_gram"] = _top_share(positions[order], repeats, size, lengths) / total
         elif not rest and n in _DUPLICATE:
-            repeats = np.ones(len(order), dtype=bool)
-            repeats[starts] = False
             shares[f"gopher_duplicate_{n}_grams"] = _covered(positions[order[repeats]], size, lengths) / total
-        often = np.repeat(counts > 1, counts)
-        keep = np.sort(order[often])
-        positions, codes = positions[keep], codes[keep]
+        often = repeats.copy()
+        often[:-1] |= repeats[1:]
+        back = np.argsort(order[often])  # from the order of codes to that of the text
+        codes = np.cumsum(~repeats, dtype=np.int64)[often][back]
+        positions = positions[order[often][back]]
     return shares
 
 
-def _longer(ids: Ints, positions: Ints, codes: Ints, size: int, vocabulary: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """n-grams of `size` units that start at `positions`: a dense code each, and its groups (order, starts, counts).
+def _sorted(ids: Ints, positions: Ints, codes: Ints, size: int, vocabulary: int) -> tuple[Ints, Ints, Flags]:
+    """n-grams of `size` units that start at `positions`, sorted: their order, and which are like the one before.
 
-    A code is exact: code of the (n-1)-gram, times the vocabulary, plus the last unit, renumbered from 0.
+    A code is exact: the number of the (n-1)-gram, times the vocabulary, plus the last unit. Equal n-grams stay in the
+    order of the text, so the first of them is never a repeat.
     """
-    fits = positions + size <= len(ids)
-    positions = positions[fits]
-    wide = codes[fits] * vocabulary + ids[positions + size - 1]
-    order = np.argsort(wide, kind="stable")
-    ordered = wide[order]
-    first = np.ones(len(ordered), dtype=bool)
-    first[1:] = ordered[1:] != ordered[:-1]
-    starts = np.flatnonzero(first)
-    counts = np.diff(np.append(starts, len(ordered)))
-    dense = np.empty(len(ordered), dtype=np.int64)
-    dense[order] = np.cumsum(first) - 1
-    return positions, dense, order, starts, counts
+    positions = positions[: np.searchsorted(positions, len(ids) - size, side="right")]
+    wide = codes[: len(positions)] * vocabulary + ids[positions + size - 1]
+    if len(ids) < _SORTS_BY_VALUE:  # code and place in one number: sorting values is quicker than sorting places
+        ordered, order = np.divmod(np.sort(wide * len(ids) + np.arange(len(wide))), len(ids))
+    else:
+        order = np.argsort(wide, kind="stable")
+        ordered = wide[order]
+    repeats = np.zeros(len(ordered), dtype=bool)
+    np.equal(ordered[1:], ordered[:-1], out=repeats[1:])
+    return positions, order, repeats
 
 
-def _top_share(positions: Ints, order: Ints, starts: Ints, counts: Ints, size: int, lengths: Ints) -> int:
+def _top_share(positions: Ints, repeats: Flags, size: int, lengths: Ints) -> int:
     """Characters under the commonest n-gram; of equally common ones, under the longest, then the first."""
+    starts = np.flatnonzero(~repeats)
+    counts = np.diff(np.append(starts, len(repeats)))
     groups = np.flatnonzero(counts == counts.max())
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    firsts = positions[order[starts[groups]]]
-    width = offsets[firsts + size] - offsets[firsts]
-    best = groups[np.lexsort((firsts, -width))[0]]
-    return _covered(positions[order[starts[best] : starts[best] + counts[best]]], size, lengths)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    firsts = positions[starts[groups]]
+    best = groups[np.lexsort((firsts, ends[firsts] - ends[firsts + size]))[0]]
+    return _covered(positions[starts[best] : starts[best] + counts[best]], size, lengths)
 
 
 def _covered(starts: Ints, size: int, lengths: Ints) -> int:
