@@ -1,4 +1,4 @@
-"""A bucket of Google's object store on the loopback: the JSON API as gcsfs and Beam speak it, and trouble on request."""
+"""A bucket of Google's object store on the loopback: the JSON API as gcsfs and Beam speak it, trouble on request."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _handler(store: Store) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self._answer()
 
-        do_POST = do_PUT = do_DELETE = do_GET
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815  named by http.server
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -192,7 +192,7 @@ def _handler(store: Store) -> type[BaseHTTPRequestHandler]:
                 self._send(200, b"{}", {"Location": where})
             elif query.get("uploadType") == "multipart":
                 head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-                described, content = BytesParser().parsebytes(head + body).get_payload()
+                described, _ = BytesParser().parsebytes(head + body).get_payload()
                 name = query.get("name") or json.loads(described.get_payload())["name"]
                 raw = body.split(b"\r\n\r\n" if b"\r\n\r\n" in body else b"\n\n", 2)[2]
                 boundary = re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])[1]

@@ -115,9 +115,13 @@ def test_of_two_who_create_a_lock_one_is_told_so(store):
 
 
 def test_a_write_that_fails_shows_nothing(store):
-    with pytest.raises(RuntimeError), storage.write_atomically(f"{store.scheme}://b/half") as file:
-        file.write(b"x" * 100_000)
-        raise RuntimeError
+    def half() -> None:
+        with storage.write_atomically(f"{store.scheme}://b/half") as file:
+            file.write(b"x" * 100_000)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     assert store.names("half") == []
 
 
