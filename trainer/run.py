@@ -21,7 +21,7 @@ from trainer.anomalies import AnomalySettings, SpikeDetector
 from trainer.batches import BatchSource
 from trainer.checkpoint import CheckpointSettings, State
 from trainer.denoising import ObjectiveSettings
-from trainer.distributed import Parallel, World, spread
+from trainer.distributed import Parallel, World, spread, sum_over_ranks
 from trainer.encoder_decoder import EncoderDecoder
 from trainer.hardware import Hardware, Precision, measure_hardware
 from trainer.model import Decoder, ModelSettings, initialise
@@ -122,7 +122,7 @@ def open_run(
             f"data.sequence = {source.settings.sequence} is longer than model.context = {settings.model.context}"
         )
     out.mkdir(parents=True, exist_ok=True)
-    hardware = measure_hardware(world.device, _agreed_precision(out, loop.precision))
+    hardware = _agreed_hardware(world, out, loop.precision)
     model = empty_model(settings.model)
     module = spread(model, world, loop.parallel, hardware.precision is Precision.BFLOAT16)
     initialise(model, loop.seed, settings.model.deviation, settings.model.layers)
@@ -152,11 +152,15 @@ def empty_model(settings: ModelSettings) -> Decoder | EncoderDecoder:
         return EncoderDecoder(settings) if settings.encoder_layers else Decoder(settings)
 
 
-def _agreed_precision(out: Path, wanted: Precision) -> Precision:
-    """The precision that this run began with: a measurement of today must not change it half-way."""
+def _agreed_hardware(world: World, out: Path, wanted: Precision) -> Hardware:
+    """What this rank measures, in the precision that the run began with, or else that every rank would choose."""
     if wanted is Precision.AUTO and checkpoint.checkpoints(out / "checkpoints"):
-        return Precision(checkpoint.read_state(checkpoint.find(out)).precision)
-    return wanted
+        wanted = Precision(checkpoint.read_state(checkpoint.find(out)).precision)
+    hardware = measure_hardware(world.device, wanted)
+    half = hardware.precision is Precision.BFLOAT16
+    votes = sum_over_ranks(torch.tensor(float(half), device=world.device), world)
+    agreed = Precision.BFLOAT16 if float(votes) == world.size else Precision.FLOAT32
+    return hardware._replace(precision=agreed)
 
 
 def resume(run: Run, path: Path, allow_changes: bool, say: Callable[[str], None]) -> None:
