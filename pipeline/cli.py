@@ -131,6 +131,8 @@ def curate(
 @_with_input_options
 @click.option("--sample-pages", default=300, show_default=True, help="Pages to run through the whole chain.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one per core")
+@click.option("--engine", type=click.Choice(["local", "dataflow"]), default="local", show_default=True)
+@click.option("--price", "prices", multiple=True, metavar="NAME=DOLLARS", help="A price of --engine dataflow.")
 def plan(
     inputs: tuple[str, ...],
     prefix: str | None,
@@ -139,9 +141,12 @@ def plan(
     overrides: tuple[str, ...],
     sample_pages: int,
     workers: int,
+    engine: str,
+    prices: tuple[str, ...],
 ) -> None:
     """Predict hours, memory, disk, kept pages and words from a small sample, before anything is spent."""
     from pipeline.config import load_config
+    from pipeline.dataflow_plan import DataflowPlan, Prices
     from pipeline.inputs import resolve_inputs
     from pipeline.plan import make_plan
 
@@ -149,7 +154,11 @@ def plan(
         raise click.UsageError("name the INPUTS to plan for")
     settings = load_config(config, overrides)
     files = resolve_inputs(inputs, prefix=prefix, limit=limit)
-    click.echo(make_plan(files, settings, sample_pages, workers).describe())
+    cost = Prices.given(prices)
+    forecast = make_plan(files, settings, sample_pages, workers)
+    click.echo(forecast.describe())
+    if engine == "dataflow":
+        click.echo("\n" + DataflowPlan(forecast, cost).describe())
 
 
 @gristmill.command()
