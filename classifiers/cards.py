@@ -35,7 +35,8 @@ little.
 Good at: food, health, sports, crime, politics, transport; recipes, news, shops. Bad at: art, history,
 literature, social life and everything rare in the collection; German, English, Spanish, French, Polish,
 Russian, Chinese and Greek are seen in training, others hardly. `adult` has three read pages: use the harm
-model and the host lists for that.
+model and the host lists for that. The kinds books_and_literature, code_and_documentation and legal are known almost
+only from a list of words (`kind_words.txt`) and are not tested: 2, 5 and 7 pages of them were read.
 """
 
 HARM = """# Harm: is a text harmful, or for adults?

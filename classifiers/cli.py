@@ -110,7 +110,12 @@ def _parse(batch: Sequence[tuple[str, str]]) -> list[Citation]:
 @classify.command()
 @click.argument("index", type=EXISTING, nargs=-1, required=True)
 @click.option("--references", type=EXISTING, required=True, help="Cited URLs (.jsonl of `references`, or .txt).")
-@click.option("--output", type=ANY_PATH, required=True, help="Parquet: warc_filename, offset, length, url, match.")
+@click.option(
+    "--output",
+    type=ANY_PATH,
+    required=True,
+    help="Parquet: warc_filename, warc_record_offset, warc_record_length, url, match.",
+)
 @click.option(
     "--by-host", is_flag=True, help="Also pages nobody cites on cited hosts, marked `host`: weaker, many more."
 )

@@ -22,9 +22,10 @@ from classifiers.urls import host_of, normalise_url
 
 NEEDED = ("url", "warc_filename", "warc_record_offset", "warc_record_length")
 HTML = ("text/html", "application/xhtml+xml")
+# The names that the index uses and that `gristmill curate` reads byte ranges by.
 SCHEMA = pa.schema(
-    [("warc_filename", pa.string()), ("offset", pa.int64()), ("length", pa.int64()), ("url", pa.string()),
-     ("match", pa.string())]
+    [("warc_filename", pa.string()), ("warc_record_offset", pa.int64()), ("warc_record_length", pa.int64()),
+     ("url", pa.string()), ("match", pa.string())]
 )  # fmt: skip
 
 

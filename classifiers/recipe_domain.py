@@ -1,9 +1,9 @@
 """The shipped domain model's recipe: pages that were read, and weak witnesses for the rest.
 
-Rows, in falling weight: pages labelled by reading (`read_labels.csv`: id, topic, kind); words that speak for a topic
-(`topic_words.txt`); Wikipedia articles by their categories; web sites by the categories of three public tables; unread
-pages by witnesses that the read pages vouch for. Everything is split by registered domain; test domains are read pages
-only, and no weak label of them is used either.
+Rows, in falling weight: pages labelled by reading (`read_labels.csv`: id, topic, kind); words that speak for a topic or
+a kind (`topic_words.txt`, `kind_words.txt`); Wikipedia articles by their categories; web sites by the categories of
+three public tables; unread pages by witnesses that the read pages vouch for. Everything is split by registered domain;
+test domains are read pages only, and no weak label of them is used either.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from classifiers.wikitext import categories
 LABELS = {"topic": TOPICS, "kind": KINDS}
 READ_LABELS = Path(__file__).parent / "read_labels.csv"
 TOPIC_WORDS = Path(__file__).parent / "topic_words.txt"
+KIND_WORDS = Path(__file__).parent / "kind_words.txt"
 WEAK_PER_DOMAIN = 10
 WEIGHT = {"read": 1.0, "words": 1.0, "wikipedia": 0.5, "table": 0.3, "weak": 0.3}
 WORD_ROWS = 6  # short rows into which a topic's words are dealt
@@ -105,10 +106,16 @@ def domain_data(data: Path, work: Path) -> DomainData:
     trust = measure_trust(known, labels, ut1)
     unread = (r for r in pages if r.id not in labels and split_of(r.registered_domain) != Split.TEST)
     weak, conflicts = _weak_rows(list(at_most_per_domain(unread, WEAK_PER_DOMAIN)), ut1, trust)
-    topic_rows = {"words": list(word_rows()), "wikipedia": list(_article_rows(data)), "table": list(_table_rows(data))}
+    topic_rows = {
+        "words": list(word_rows(TOPIC_WORDS, "topic")),
+        "wikipedia": list(_article_rows(data)),
+        "table": list(_table_rows(data)),
+    }
     counts = {"read": len(known), "test": len(test)} | {name: len(rows) for name, rows in topic_rows.items()}
     counts |= {f"weak {head}": len(rows) for head, rows in weak.items()}
-    train = {"topic": [row for rows in topic_rows.values() for row in rows] + weak["topic"], "kind": weak["kind"]}
+    topic = [row for rows in topic_rows.values() for row in rows]
+    kind = list(word_rows(KIND_WORDS, "kind"))
+    train = {"topic": topic + weak["topic"], "kind": kind + weak["kind"]}
     return DomainData(train, known, test, labels, trust, conflicts, counts)
 
 
@@ -132,15 +139,16 @@ def _weak_rows(
     return rows, dict(conflicts)
 
 
-def word_rows(path: Path = TOPIC_WORDS) -> Iterator[Row]:
-    """Each topic's words dealt into a few short rows, so that every word meets some of its companions."""
+def word_rows(path: Path, head: str) -> Iterator[Row]:
+    """Each label's words dealt into a few short rows, so that every word meets some of its companions."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
-        topic, _, text = line.partition(":")
+        label, _, text = line.partition(":")
         words = text.split()
         for number in range(WORD_ROWS):
-            yield Row(topic, topic_line("", " ".join(words[number::WORD_ROWS])), WEIGHT["words"])
+            dealt = " ".join(words[number::WORD_ROWS])
+            yield Row(label, topic_line("", dealt) if head == "topic" else dealt, WEIGHT["words"])
 
 
 def _article_rows(data: Path) -> Iterator[Row]:

@@ -78,7 +78,13 @@ def test_locate_writes_rows_that_curate_can_read(tmp_path: Path) -> None:
     (tmp_path / "refs.txt").write_text("http://www.example.org/a/\n")
     run("locate", tmp_path / "index.parquet", "--references", tmp_path / "refs.txt", "--output", tmp_path / "r.parquet")
     assert rows_of(tmp_path / "r.parquet") == [
-        {"warc_filename": "one.warc.gz", "offset": 7, "length": 70, "url": "https://example.org/a", "match": "exact"}
+        {
+            "warc_filename": "one.warc.gz",
+            "warc_record_offset": 7,
+            "warc_record_length": 70,
+            "url": "https://example.org/a",
+            "match": "exact",
+        }
     ]
 
 

@@ -18,7 +18,7 @@ from classifiers.features import STATISTICS, kind_line, one_line, statistics, st
 from classifiers.gate import FLOORS, complaints, load_floors, value_at
 from classifiers.linear import LinearModel, Row, train_linear
 from classifiers.measures import auc
-from classifiers.recipe_domain import read_labels, word_rows
+from classifiers.recipe_domain import KIND_WORDS, TOPIC_WORDS, read_labels, word_rows
 from classifiers.recipe_quality import LABELS, split_and_match
 from classifiers.sampling import Example, Split
 from classifiers.train import quality_from
@@ -143,7 +143,8 @@ def test_an_unknown_label_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_topic_has_words() -> None:
-    assert {row.label for row in word_rows()} == set(TOPICS)
+    assert {row.label for row in word_rows(TOPIC_WORDS, "topic")} == set(TOPICS)
+    assert {row.label for row in word_rows(KIND_WORDS, "kind")} < set(KINDS)
 
 
 def test_the_gate_refuses_what_is_worse_or_measured_elsewhere() -> None:
