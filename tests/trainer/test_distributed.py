@@ -84,7 +84,7 @@ def test_two_ranks_equal_one(two_ranks, tmp_path, name):
         assert a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-4)
         assert a["tokens"] == b["tokens"]
         assert a["domains"]["none"] == pytest.approx(b["domains"]["none"], rel=1e-5)
-        for name in a.get("experts", {}):
+        for name in ("load", "z") if "experts" in a else ():  # the balance of a rank is its own, no mean of tokens
             torch.testing.assert_close(torch.tensor(a["experts"][name]), torch.tensor(b["experts"][name]))
 
 
