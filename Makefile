@@ -48,6 +48,7 @@ types: install
 bench: install
 	$(BIN)/python -m tests.benchmarks.curate
 	$(BIN)/python -m tests.benchmarks.filters
+	$(BIN)/python -m tests.benchmarks.pii
 	$(BIN)/python -m tests.benchmarks.minhash
 	$(BIN)/python -m tests.benchmarks.near_duplicates
 	$(BIN)/python -m tests.benchmarks.extraction

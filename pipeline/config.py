@@ -39,8 +39,8 @@ from pipeline.stages.tag_domain import Settings as TagDomain
 
 # Packages whose version can change a byte of the output.
 _LIBRARIES = (
-    "brotli", "charset-normalizer", "fasttext-community", "fastwarc", "idna", "lxml", "numpy", "phonenumbers", "pyarrow",
-    "python-stdnum", "resiliparse", "tldextract", "trafilatura", "warcio", "xxhash",
+    "brotli", "charset-normalizer", "fasttext-community", "fastwarc", "idna", "lxml", "numpy", "phonenumbers",
+    "pyarrow", "python-stdnum", "resiliparse", "tldextract", "trafilatura", "warcio", "xxhash",
     "zstandard",
 )  # fmt: skip
 

@@ -17,13 +17,14 @@ from pydantic import Field, field_validator
 
 from pipeline.settings import Settings as BaseSettings
 
-# Labels of classifiers/models/domain. Topic shares of the web part of OLMo 3 32B's mid-training mixture, in per cent, computed from its published
-# configuration (PARAMETERS: "A ready-made default for topic weights").
+# Topic shares of the web part of OLMo 3 32B's mid-training mixture, in per cent, computed from its published
+# configuration, under the labels of classifiers/models/domain.
 OLMO3_TOPIC_SHARES: Mapping[str, float] = {
     "science_and_math": 21.0, "software": 11.2, "health": 10.0, "entertainment": 9.6, "games": 6.9,
     "literature": 6.8, "software_development": 4.7, "education_and_jobs": 4.3, "finance_and_business": 4.1,
-    "electronics_and_hardware": 3.5, "crime_and_law": 2.9, "history_and_geography": 2.7, "politics": 2.2, "religion": 2.0,
-    "industrial": 1.6, "food_and_dining": 1.4, "sports_and_fitness": 1.3, "art_and_design": 1.3, "transportation": 1.0,
+    "electronics_and_hardware": 3.5, "crime_and_law": 2.9, "history_and_geography": 2.7, "politics": 2.2,
+    "religion": 2.0, "industrial": 1.6, "food_and_dining": 1.4, "sports_and_fitness": 1.3, "art_and_design": 1.3,
+    "transportation": 1.0,
     "home_and_hobbies": 0.9, "social_life": 0.5, "travel_and_tourism": 0.2, "adult": 0.1, "fashion_and_beauty": 0.01,
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ class AnnealSettings(Settings):
     steps: int = Field(default=200, ge=1)
     control: bool = False  # the same on the run's own mixture, going on where it stopped reading
     minimum_quality: float | None = None  # of every source (DCLM tightens its threshold for the cool-down)
-    sources: dict[str, SourceSettings] = Field(default_factory=dict)  # the high-quality mixture; empty: the run's own sources
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)  # the mixture; empty: the run's own sources
     learning_rate: float | None = Field(default=None, gt=0)  # to begin with; None: the checkpoint's last one
     shape: Shape = Shape.LINEAR  # OLMo 2 and Llama 3
     final: float = Field(default=0.0, ge=0, lt=1)  # of the first rate

@@ -1,4 +1,4 @@
-"""The promises of `gristmill curate`, on the mini-crawl and in processes of its own: same bytes, resume, clear errors."""
+"""The promises of `gristmill curate`, on the mini-crawl, in processes of its own: same bytes, resume, clear errors."""
 
 from __future__ import annotations
 

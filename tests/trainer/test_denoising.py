@@ -62,7 +62,7 @@ def test_span_corruption_hides_15_percent_in_spans_of_3():
         shares.append(hidden.mean())
     assert set(shares) == {77 / 512}  # round(0.15 * 512): the same for every row, so that rows stay equally long
     assert np.concatenate(spans).mean() == pytest.approx(77 / 26)  # round(77 / 3) spans
-    assert 77 / 26 == pytest.approx(3.0, abs=0.05)
+    assert pytest.approx(3.0, abs=0.05) == 77 / 26
     assert np.concatenate(spans).std() > 1  # and they do vary
 
 

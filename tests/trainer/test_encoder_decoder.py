@@ -82,7 +82,9 @@ def test_logits_equal_t5():
 @pytest.mark.parametrize("both_ways", [True, False])
 def test_buckets_equal_t5(both_ways):
     distance = torch.arange(300)[None, :] - torch.arange(300)[:, None]
-    expected = T5Attention._relative_position_bucket(distance, bidirectional=both_ways, num_buckets=32, max_distance=128)
+    expected = T5Attention._relative_position_bucket(
+        distance, bidirectional=both_ways, num_buckets=32, max_distance=128
+    )
     assert torch.equal(buckets(300, 300, both_ways), expected)
 
 

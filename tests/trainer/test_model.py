@@ -116,7 +116,9 @@ def test_initial_weights_depend_on_the_seed_and_the_name_alone():
         assert a.ndim < 2 or not torch.equal(a, c)
     assert torch.equal(build_decoder(deep, 3).blocks[0].attention.qkv.weight, one.blocks[0].attention.qkv.weight)
     assert one.blocks[0].feed_forward.gate_up.weight.std().item() == pytest.approx(0.02, rel=0.05)
-    assert one.blocks[0].feed_forward.down.weight.std().item() == pytest.approx(0.02 / 2, rel=0.05)  # sqrt(2 * 2 layers)
+    assert one.blocks[0].feed_forward.down.weight.std().item() == pytest.approx(
+        0.02 / 2, rel=0.05
+    )  # sqrt(2 * 2 layers)
 
 
 def test_first_loss_is_that_of_guessing():
