@@ -48,7 +48,7 @@ class TooMuchLostError(ValueError):
     """Deduplication would drop more than `max_loss` allows."""
 
 
-class AtUnits(beam.PTransform):  # type: ignore[misc]
+class AtUnits(beam.PTransform):
     """Messages -> one call a unit -> messages."""
 
     def __init__(self, step: Callable[[Inbox], Iterator[Any]]) -> None:
@@ -61,7 +61,7 @@ class AtUnits(beam.PTransform):  # type: ignore[misc]
         return merged | beam.GroupByKey() | beam.FlatMapTuple(lambda unit, inbox: step(Inbox.of(unit, inbox)))
 
 
-class Exchange(beam.PTransform):  # type: ignore[misc]
+class Exchange(beam.PTransform):
     """Messages -> one call a unit -> blobs for partitions -> one call a partition -> messages."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Exchange(beam.PTransform):  # type: ignore[misc]
         )
 
 
-class Deduplicate(beam.PTransform):  # type: ignore[misc]
+class Deduplicate(beam.PTransform):
     """(unit number, ("unit", Unit)) -> one tally a unit; the verdict files are written on the way."""
 
     def __init__(self, job: Job) -> None:
