@@ -136,6 +136,14 @@ def table(report: dict[str, Any]) -> str:
                 f"{row['perplexity']:>12,.2f}{row['bits_per_byte']:>11.4f}"
             )
     for name, row in report["tasks"].items():
-        numbers = [f"{key.replace('_', ' ')} {value:.3f}" for key, value in row.items() if not key.endswith("_error")]
-        lines.append(f"{name}: " + ", ".join(numbers).replace("questions", "").replace(".000", "", 1).strip())
+        shown = (f"{key.replace('_', ' ')} {_number(row[key])}" for key in row if not _is_aside(key))
+        lines.append(f"{name}, {row['questions']:,} questions: {', '.join(shown)}")
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if value < 1000 else f"{value:.3g}"
+
+
+def _is_aside(key: str) -> bool:
+    return key == "questions" or key.endswith("_error")

@@ -75,7 +75,7 @@ def test_a_run_is_evaluated(made: Path) -> None:
     assert report["tasks"]["quiz"]["questions"] == 1
     assert 0 < report["held_out"]["all"]["bits_per_byte"] < 8
     assert set(report["held_out"]) == {"all", "health", "software", "travel"}
-    assert "quiz: 1, chance 0.500" in said
+    assert "quiz, 1 questions: chance 0.500, answer " in said
 
 
 def test_text_is_generated_and_a_model_exported(made: Path) -> None:
