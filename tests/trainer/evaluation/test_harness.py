@@ -23,6 +23,7 @@ from trainer.evaluation.questions import read_questions
 from trainer.tokenizer import SEPARATOR, Tokenizer, TokenizerSettings
 
 lm_eval = pytest.importorskip("lm_eval")
+pytestmark = pytest.mark.slow  # two programs, a minute on a busy machine
 CONTEXT = 96
 
 
