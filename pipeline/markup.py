@@ -23,9 +23,11 @@ _MARKS = re.compile("[\U000f0000-\U000f000b]")
 _MARKS_BEGIN = "\U000f0000".encode()[:3]
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _NO_CONTROLS = bytes(32 if byte < 32 and byte not in b"\t\n\r" else byte for byte in range(256))
-_CONTROL_REFERENCE = re.compile(
-    rb"&#(?:0*(?:[0-8]|1[1-24-9]|2[0-9]|3[01])(?![0-9])|[xX]0*(?:[0-8bceBCEfF]|1[0-9a-fA-F])(?![0-9a-fA-F]));?"
+_FORBIDDEN_REFERENCE = re.compile(
+    rb"&#(?:0*(?:[0-8]|1[1-24-9]|2[0-9]|3[01]|6553[45])(?![0-9])"
+    rb"|[xX]0*(?:[0-8bceBCEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF])(?![0-9a-fA-F]));?"
 )
+_NONCHARACTERS = re.compile(rb"\xef\xbf[\xbe\xbf]")
 PARSER_DEPTH = 256  # libxml2's own limit: it stops reading a page that nests deeper
 
 # lxml looks the class of every node up in Python; one class for all elements saves an eighth of the extraction.
@@ -85,7 +87,8 @@ class Counts:
 def source_bytes(html: str) -> bytes:
     """The page as UTF-8 without characters that XML cannot hold, and without our own marks."""
     source = html.encode("utf-8", "replace").translate(_NO_CONTROLS)
-    source = _CONTROL_REFERENCE.sub(b" ", source) if b"&#" in source else source
+    source = _FORBIDDEN_REFERENCE.sub(b" ", source) if b"&#" in source else source
+    source = _NONCHARACTERS.sub(b" ", source) if b"\xef\xbf" in source else source
     return _MARKS.sub("", source.decode()).encode() if _MARKS_BEGIN in source else source
 
 

@@ -26,9 +26,9 @@ from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.isolate import Loss, Lost
 from pipeline.page_tree import RefusedError
 
-_TABS = re.compile(r"\t+")
 NAME = "extract_text"
 _DUMPED_SHARE = 0.9
+_TABS = re.compile(r"\t+")
 Engine = Callable[[HtmlElement], str]  # a tree that it may change -> text with the marks of `markup`
 
 
@@ -191,6 +191,7 @@ def _main_text(tree: HtmlElement, options: Extractor) -> str:
 
 def _resiliparse(settings: Settings) -> Engine:
     def extract(tree: HtmlElement) -> str:
+        _keep_lists(tree)
         html = tostring(tree, encoding="unicode")
         text = extract_plain_text(html, preserve_formatting=True, main_content=True, comments=settings.comments)
         return markup.PARAGRAPH.join(map(_marked, text.split("\n\n")))
@@ -198,13 +199,21 @@ def _resiliparse(settings: Settings) -> Engine:
     return extract
 
 
+def _keep_lists(tree: HtmlElement) -> None:
+    """resiliparse takes every `ul` for a menu. Those are gone by now: what is left becomes lines with a dash."""
+    items = [(item, sum(1 for _ in item.iterancestors("ul", "ol"))) for item in tree.iter("li")]
+    for item, depth in items:
+        if item.getparent().tag == "ul":
+            item.text = f"{markup.SPACE * 2 * (depth - 1)}- {(item.text or '').lstrip()}"
+            item.tag = "div"
+    for unordered in list(tree.iter("ul")):
+        unordered.tag = "div"
+
+
 def _marked(block: str) -> str:
-    """A paragraph of resiliparse's text: its tab-separated rows become a table, its bullets ours."""
+    """A paragraph of resiliparse's text: its tab-separated rows become a table."""
     lines = block.split("\n")
     rows = ["\t" in line.strip() for line in lines]
-    marked = [
-        f"| {_TABS.sub(' | ', line.strip())} |" if row else re.sub(r"^\s*•\s", "- ", line)
-        for line, row in zip(lines, rows, strict=True)
-    ]
-    lists = any(line.startswith("- ") for line in marked)
+    marked = [f"| {_TABS.sub(' | ', line.strip())} |" if row else line for line, row in zip(lines, rows, strict=True)]
+    lists = any(line.lstrip(f" {markup.SPACE}").startswith("- ") for line in lines)
     return markup.TABLE * any(rows) + markup.LIST * lists + markup.LINE.join(marked)

@@ -183,7 +183,12 @@ def test_readers_comments_are_out_unless_wanted() -> None:
 
 def test_the_other_engine() -> None:
     stage = extract_text.build(Settings(engine="resiliparse"))
-    document = extracted(article("<pre><code>if x:\n    y()</code></pre>"), stage)
+    table = "<table><tr><th>Grain</th><th>Price</th></tr><tr><td>Rye</td><td>34</td></tr></table>"
+    items = f"<ul><li>{PROSE}</li><li>The wheel turns.</li></ul>"
+    document = extracted(article("<pre><code>if x:\n    y()</code></pre>", table, items), stage)
+    assert "| Grain | Price |\n| Rye | 34 |" in document.text
+    assert f"- {PROSE.strip()}\n- The wheel turns." in document.text
+    assert [document.signals[f"text_{name}"] for name in ("code", "tables", "lists")] == [1, 1, 1]
     assert PROSE.strip() in document.text
     assert "```\nif x:\n    y()\n```" in document.text
     assert "Shop" not in document.text
@@ -252,6 +257,12 @@ def test_fall_back_engines_are_asked_where_the_rules_find_little() -> None:
     assert len(asked.text) >= len(rules.text)
 
 
+def test_a_page_dumped_as_one_paragraph_gets_its_paragraphs_from_the_other_engine() -> None:
+    cells = "".join(f"<font>Line {i} of the farmer's account of his grain.</font><br>" for i in range(12))
+    text = extracted(page(f"<html><body>{cells}</body></html>")).text
+    assert "Line 3 of the farmer's account of his grain.\nLine 4" in text
+
+
 def test_impossible_settings_are_refused() -> None:
     for wrong in ({"engine": "lynx"}, {"max_bytes": 0}, {"cpu_seconds": 0}, {"min_characters": 0}, {"tabels": True}):
         with pytest.raises(ValidationError):
@@ -311,13 +322,15 @@ def test_hostile_pages_have_a_fate(name: str, worker: KillableWorker) -> None:
 _PIECES = """
     <p> </p> <div> </div> <pre> </pre> <code> </code> <table> <tr> <td> </td> </table> <ul> <li> </ul> <math> </math>
     <annotation&#32;encoding='application/x-tex'> <script&#32;type='math/tex'> </script> <br> <a&#32;href=x> </a> &#0;
-    &#1; &#xB; &#xFFFE; &#xD800; &#x80; &#12345; &amp; &#983045; <![CDATA[ ]]> <!-- --> <?x < > " ' word. 漢字。 $x$
+    &#1; &#xB; &#xFFFE; &#65535; &#xD800; &#x80; &amp; &#983045; <![CDATA[ ]]> <!-- --> <?x < > " ' word. 漢字。 $x$
     \\( \\) <svg> </svg> <q> <dl> <dd> <dt> <blockquote> <h2> <form> <noscript> <td&#32;colspan=99>
 """
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.sampled_from(_PIECES.split()) | st.text(max_size=8), max_size=60), st.booleans())
+@given(
+    st.lists(st.sampled_from([*_PIECES.split(), "\ufffe", "\x0b"]) | st.text(max_size=8), max_size=60), st.booleans()
+)
 def test_any_soup_has_a_fate(pieces: list[str], with_prose: bool) -> None:
     soup = " ".join(pieces).replace("&#32;", " ")
     source = page((f"<p>{PROSE * 3}</p>" * with_prose + soup).encode("utf-8", "surrogatepass"))
