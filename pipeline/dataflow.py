@@ -20,6 +20,7 @@ OURS = (
     "--experiments=use_runner_v2",
     "--experiments=shuffle_mode=service",
     "--no_use_public_ips",
+    "--no_save_main_session",  # functions travel by their names: workers have the same packages
 )
 REQUIRED = {
     "project": "the Google Cloud project that pays",
@@ -47,6 +48,8 @@ def dataflow_options(extra: tuple[str, ...]) -> tuple[str, ...]:
     ours = [each for each in OURS if each.startswith("--experiments") or each.partition("=")[0] not in _names(extra)]
     if given.get("use_public_ips") is not None:
         ours.remove("--no_use_public_ips")
+    if "staging_location" not in given:  # or Beam looks for a bucket of its own choice
+        ours.append(f"--staging_location={given['temp_location'].rstrip('/')}/staging")
     return ("--runner=DataflowRunner", *ours, *extra)
 
 

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import google_crc32c
+
 PAGE = 1000  # names in one answer to a listing, as Google's
 
 
@@ -55,6 +57,7 @@ class Store:
             "size": str(len(content)),
             "contentType": "application/octet-stream",
             "md5Hash": base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode(),
+            "crc32c": base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode(),
             "timeCreated": "2026-11-21T00:00:00.000Z",
             "updated": "2026-11-21T00:00:00.000Z",
             "storageClass": "STANDARD",

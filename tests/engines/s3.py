@@ -11,6 +11,8 @@ from itertools import count
 from typing import Any
 
 import boto3
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -22,7 +24,7 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 
 @dataclass
 class Bucket:
-    """The bucket `b`, and how to reach it."""
+    """The bucket `grist`, and how to reach it."""
 
     client: Any
     url: str
@@ -34,14 +36,14 @@ class Bucket:
         return {**KEYS, "AWS_ENDPOINT_URL": self.url}
 
     def put(self, name: str, content: bytes) -> None:
-        self.client.put_object(Bucket="b", Key=name, Body=content)
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object("grist", name, content)  # in this process: thousands a second
 
     def names(self, prefix: str) -> list[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="b", Prefix=prefix)
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="grist", Prefix=prefix)
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
     def read(self, name: str) -> bytes:
-        return self.client.get_object(Bucket="b", Key=name)["Body"].read()
+        return self.client.get_object(Bucket="grist", Key=name)["Body"].read()
 
 
 @contextmanager
@@ -66,7 +68,7 @@ def serve_s3() -> Iterator[Bucket]:
     client = boto3.client(
         "s3", endpoint_url=url, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
     )
-    client.create_bucket(Bucket="b")
+    client.create_bucket(Bucket="grist")
     holder.append(Bucket(client, url))
     try:
         yield holder[0]

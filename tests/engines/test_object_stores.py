@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import fsspec
 import pytest
 
 from pipeline import storage
@@ -31,13 +32,13 @@ class Google:
         self.environment = {"STORAGE_EMULATOR_HOST": store.url, **PLAIN}
 
     def put(self, name: str, content: bytes) -> None:
-        self.store.put("b", name, content)
+        self.store.put("grist", name, content)
 
     def names(self, prefix: str) -> list[str]:
         return sorted(name for _, name in list(self.store.objects) if name.startswith(prefix))
 
     def read(self, name: str) -> bytes:
-        return self.store.objects["b", name]
+        return self.store.objects["grist", name]
 
     def disturb(self, every: int) -> None:
         self.store.trouble_every = every
@@ -61,6 +62,7 @@ def store(request, monkeypatch):
         faced = face(served)
         for name, value in faced.environment.items():
             monkeypatch.setenv(name, value)
+        fsspec.get_filesystem_class(request.param).clear_instance_cache()  # or it talks to the former test's server
         yield faced
 
 
@@ -76,7 +78,15 @@ def local_hash(tmp_path_factory, gristmill) -> str:
 def test_a_troubled_and_killed_run_ends_with_the_local_content(store, local_hash, gristmill):
     for path in sorted(MINICRAWL.iterdir()):
         store.put(f"in/{path.name}", path.read_bytes())
-    command = ["curate", f"{store.scheme}://b/in", "--output", f"{store.scheme}://b/out", "--workers", "2", *SMALL]
+    command = [
+        "curate",
+        f"{store.scheme}://grist/in",
+        "--output",
+        f"{store.scheme}://grist/out",
+        "--workers",
+        "2",
+        *SMALL,
+    ]
     run = subprocess.Popen(
         [sys.executable, "-c", "from pipeline.cli import main; main()", *command],
         cwd=ROOT, env=dict(os.environ), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -101,14 +111,14 @@ def test_a_troubled_and_killed_run_ends_with_the_local_content(store, local_hash
 def test_thousands_of_keys_are_listed_whole(store):
     for number in range(2500):
         store.put(f"many/{number:05d}.warc.gz", b"x")
-    folder = f"{store.scheme}://b/many"
+    folder = f"{store.scheme}://grist/many"
     assert len(storage.list_files(folder)) == 2500
     assert len(storage.glob_files(f"{folder}/000*.warc.gz")) == 100
     assert len(resolve_inputs([f"{folder}/00*"], prefix=None, limit=None)) == 1000
 
 
 def test_of_two_who_create_a_lock_one_is_told_so(store):
-    path = f"{store.scheme}://b/a.lock"
+    path = f"{store.scheme}://grist/a.lock"
     assert storage.create_exclusively(path, b"first")
     assert not storage.create_exclusively(path, b"second")
     assert storage.read_bytes(path) == b"first"
@@ -116,7 +126,7 @@ def test_of_two_who_create_a_lock_one_is_told_so(store):
 
 def test_a_write_that_fails_shows_nothing(store):
     def half() -> None:
-        with storage.write_atomically(f"{store.scheme}://b/half") as file:
+        with storage.write_atomically(f"{store.scheme}://grist/half") as file:
             file.write(b"x" * 100_000)
             raise RuntimeError
 
@@ -129,6 +139,6 @@ def test_throttling_and_cut_lines_are_outlived(store, monkeypatch):
     monkeypatch.setattr(storage, "FIRST_PAUSE", 0.01)
     content = bytes(range(256)) * 4000
     store.disturb(every=2)
-    with storage.write_atomically(f"{store.scheme}://b/file") as file:
+    with storage.write_atomically(f"{store.scheme}://grist/file") as file:
         file.write(content)
-    assert storage.read_bytes(f"{store.scheme}://b/file") == content
+    assert storage.read_bytes(f"{store.scheme}://grist/file") == content
