@@ -68,7 +68,7 @@ def run(command: str, reader) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1500,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
@@ -79,6 +79,7 @@ def test_there_are_commands_to_test():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_command_of_the_readme_runs(reader):
     for command in COMMANDS:
         if not command.startswith("make "):
@@ -92,11 +93,12 @@ def test_make_knows_the_targets_that_the_readme_names():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_make_demo_ends_with_the_funnel_and_where_things_are(tmp_path):
     venv = Path(sys.prefix)
     done = subprocess.run(
         ["make", "demo", "--assume-old=install", f"VENV={venv}", f"DEMO={tmp_path / 'demo'}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=600,
+        cwd=ROOT, capture_output=True, text=True, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("pages read", "kept", "shards", "report.html", "import pyarrow.dataset as ds"):
