@@ -111,12 +111,10 @@ def prepare(run: Run) -> dict[str, Tally]:
     units = run.units
     pending = [unit for unit in units if unit.key not in _finished(run, units)]
     log.info("prepare: %d units of WARC bytes, %d done before", len(units), len(units) - len(pending))
-    with Watch(run.layout, sizes_of(units)), open_pipeline(run.options) as pipeline:
-        (
-            pipeline
-            | "Units" >> beam.Create(pending)
-            | "Prepare" >> Spread(PrepareUnit(run.config, run.layout), partial(open_worker, run.config), run.workers)
-        )
+    if pending:
+        task, tool = PrepareUnit(run.config, run.layout), partial(open_worker, run.config)
+        with Watch(run.layout, sizes_of(units)), open_pipeline(run.options) as pipeline:
+            pipeline | "Units" >> beam.Create(pending) | "Prepare" >> Spread(task, tool, run.workers)
     tallies = _finished(run, units)
     for unit in units:
         if unit.key not in tallies:
@@ -162,7 +160,7 @@ def deduplicate(run: Run, tallies: Mapping[str, Tally]) -> tuple[str, dict[str, 
     if not storage.exists(marker):
         log.info("deduplicate: %d documents", sum_tallies(tallies).kept)
         staged = [run.layout.unit("staged", key) for key in sorted(tallies)]
-        write_json(marker, run_deduplicate(staged, verdicts, run.config.deduplicate, run.options))
+        write_json(marker, run_deduplicate(staged, verdicts, run.config.deduplicate, run.options, resume=True))
     return verdicts, read_json(marker)
 
 
@@ -218,8 +216,11 @@ class WritePart:
 
 def spread(run: Run, label: str, task: Measure | WritePart, work: Sequence[Any]) -> list[dict[str, Any]]:
     """Every item's result in order; an item whose result is stored is not done again."""
-    with open_pipeline(run.options) as pipeline:
-        pipeline | "Work" >> beam.Create(list(work)) | label >> Spread(Once(task), nullcontext, run.workers)
+    there = in_threads(lambda item: storage.exists(task.result(item)), work)
+    pending = [item for item, done in zip(work, there, strict=True) if not done]
+    if pending:
+        with open_pipeline(run.options) as pipeline:
+            pipeline | "Work" >> beam.Create(pending) | label >> Spread(Once(task), nullcontext, run.workers)
     return in_threads(lambda item: read_json(task.result(item)), work)
 
 

@@ -29,6 +29,7 @@ REQUIRED = {
     "sdk_container_image": "the worker's image, built from deploy/Dockerfile",
 }
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+_FOLDER = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/.+")
 _REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 
 
@@ -41,8 +42,8 @@ def dataflow_options(extra: tuple[str, ...]) -> tuple[str, ...]:
     _check(given, "project", _PROJECT, "the id of a project, not its name or number")
     _check(given, "region", _REGION, "a region such as us-central1, not a zone")
     for name in ("temp_location", "staging_location", "template_location"):
-        if name in given and not given[name].startswith("gs://"):
-            raise ValueError(f"--beam {name}={given[name]}: expected a gs:// address")
+        if name in given and not _FOLDER.fullmatch(given[name]):  # Beam would quietly take a bucket of its own choice
+            raise ValueError(f"--beam {name}={given[name]}: expected gs://BUCKET/FOLDER")
     if not re.fullmatch(r"[^\s/]+(/[^\s/]+)+(:[\w.-]+|@sha256:[0-9a-f]{64})", given["sdk_container_image"]):
         raise ValueError(f"--beam sdk_container_image={given['sdk_container_image']}: expected REGISTRY/IMAGE:TAG")
     ours = [each for each in OURS if each.startswith("--experiments") or each.partition("=")[0] not in _names(extra)]

@@ -34,7 +34,7 @@ from pipeline.deduplication.messages import Inbox, Job, Message, count
 from pipeline.deduplication.records import Unit
 from pipeline.deduplication.settings import Reason, Settings
 from pipeline.engine import open_pipeline
-from pipeline.storage import join, open_binary, read_bytes, write_atomically
+from pipeline.storage import exists, join, open_binary, read_bytes, write_atomically
 
 __all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_deduplicate"]
 
@@ -110,9 +110,16 @@ class Deduplicate(beam.PTransform):
 
 
 def run_deduplicate(
-    staged_files: Sequence[str], verdict_folder: str, settings: Settings, pipeline_options: Sequence[str]
+    staged_files: Sequence[str],
+    verdict_folder: str,
+    settings: Settings,
+    pipeline_options: Sequence[str],
+    *,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Writes `verdict_folder/<name of the staged file>` for each staged file; returns the summary of all of them.
+
+    With `resume` verdicts that are complete there, of the same files and settings, are only summed up.
 
     Raises `TooMuchLostError` when more documents would go than `max_loss` allows.
     """
@@ -124,7 +131,8 @@ def run_deduplicate(
     job = Job(settings, partitions, verdict_folder)
     tally = Tally()
     if staged:
-        run(job, units, pipeline_options)
+        if not (resume and exists(join(verdict_folder, TALLY))):  # written last
+            run(job, units, pipeline_options)
         tally = Tally(**json.loads(read_bytes(join(verdict_folder, TALLY))))
     return summary(tally, settings)
 

@@ -16,7 +16,7 @@ from tests.engines.gcs import serve_gcs
 GOOD = {
     "project": "my-project",
     "region": "us-central1",
-    "temp_location": "gs://b/temp",
+    "temp_location": "gs://grist/temp",
     "sdk_container_image": "us-docker.pkg.dev/my-project/images/gristmill:1",
 }
 
@@ -48,8 +48,9 @@ def test_what_is_given_goes_before_ours():
         ({"sdk_container_image": None}, "needs --beam sdk_container_image="),
         ({"project": "My Project"}, "the id of a project"),
         ({"region": "us-central1-a"}, "not a zone"),
-        ({"temp_location": "/tmp/x"}, "gs:// address"),
-        ({"template_location": "template"}, "gs:// address"),
+        ({"temp_location": "/tmp/x"}, "gs://BUCKET/FOLDER"),
+        ({"temp_location": "gs://b/temp"}, "gs://BUCKET/FOLDER"),
+        ({"template_location": "template"}, "gs://BUCKET/FOLDER"),
         ({"sdk_container_image": "gristmill"}, "REGISTRY/IMAGE:TAG"),
     ],
 )
@@ -67,7 +68,7 @@ def test_the_graph_of_every_phase_is_built_and_staged(tmp_path, gristmill):
     steps = []
     with serve_gcs() as store:
         for number, until in enumerate(("Prepare", "Deduplicate", "Measure", "Publish")):
-            template = f"gs://b/templates/{number}"
+            template = f"gs://grist/templates/{number}"
             beam = (*flags(template_location=template), "--no_auth")
             options = [part for flag in beam for part in ("--beam", flag.removeprefix("--"))]
             environment = {"STORAGE_EMULATOR_HOST": store.url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
@@ -84,12 +85,12 @@ def test_the_graph_of_every_phase_is_built_and_staged(tmp_path, gristmill):
 
 def graph(store, number: int) -> set[str]:
     """Names of the steps in the staged graph, checked against the job that names it."""
-    job = json.loads(store.objects["b", f"templates/{number}"])
+    job = json.loads(store.objects["grist", f"templates/{number}"])
     assert job["environment"]["sdkPipelineOptions"]["options"]["region"] == GOOD["region"]
     assert GOOD["sdk_container_image"] in json.dumps(job["environment"]["workerPools"])
     address = job["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
     bucket, _, name = address.removeprefix("gs://").partition("/")
-    assert bucket == "b", "staged where we asked for, not in a bucket of Beam's choice"
+    assert bucket == "grist", "staged where we asked for, not in a bucket of Beam's choice"
     pipeline = beam_runner_api_pb2.Pipeline.FromString(store.objects[bucket, name])
     assert not [each for _, each in store.objects if "main_session" in each]
     return {transform.unique_name for transform in pipeline.components.transforms.values()}
