@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,3 +82,19 @@ def test_span_lengths_are_the_runs(rows):
     rows = [row + [longest - sum(row)] * (sum(row) < longest) for row in rows]
     ids = torch.stack([torch.repeat_interleave(torch.arange(len(row)), torch.tensor(row)) for row in rows])
     assert span_lengths(ids) == [length for row in rows for length in row]
+
+
+@pytest.mark.parametrize("length", [1, 7, 512])
+def test_short_bf16_spans_are_as_exact_as_the_kernel(length):
+    inputs = [x.repeat(1, 1, 1, 2).bfloat16().requires_grad_() for x in heads(2, length, groups=4)]
+    exact = F.scaled_dot_product_attention(*(x.double() for x in inputs), is_causal=True)
+    ours, kernel = attend(*inputs, None), F.scaled_dot_product_attention(*inputs, is_causal=True)
+    expected = torch.autograd.grad(exact.square().sum(), inputs)
+
+    def error(found: torch.Tensor, right: torch.Tensor) -> float:
+        return ((found.double() - right).norm() / right.norm()).item()
+
+    assert error(ours, exact) < 0.01
+    assert error(ours, exact) < 3 * error(kernel, exact) + 1e-6
+    for a, b in zip(torch.autograd.grad(ours.square().sum(), inputs), expected, strict=True):
+        assert error(a, b) < 0.03 or b.norm() < 1e-6
