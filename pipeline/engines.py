@@ -19,6 +19,7 @@ import json
 import logging
 import shutil
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,10 +93,10 @@ def open_engine(asked: Asked, workers: int) -> Iterator[Engine]:
     refuse_unproven(asked)
     extra = tuple(f"--{each.lstrip('-')}" for each in asked.beam)
     if asked.runner == SPARK:
-        with _spark(asked) as options:
+        with _quiet_goodbyes(), _spark(asked) as options:
             yield Engine((*options, *_check(extra, _described(options))), 1)
     elif asked.runner == FLINK:
-        with _flink(asked, workers) as options:
+        with _quiet_goodbyes(), _flink(asked, workers) as options:
             yield Engine((*options, *_check(extra, _described(options))), 1)
     elif asked.runner == DATAFLOW:
         from pipeline.dataflow import dataflow_options
@@ -150,6 +151,24 @@ def _flink(asked: Asked, workers: int) -> Iterator[tuple[str, ...]]:
     parallelism = () if any("parallelism" in each for each in asked.beam) else (f"--parallelism={workers}",)
     with running(KIND, asked.job_server, ["--flink-master", asked.flink_master], ()) as endpoint:
         yield (*_portable(endpoint), f"--flink_master={asked.flink_master}", *environment, *parallelism)
+
+
+@contextmanager
+def _quiet_goodbyes() -> Iterator[None]:
+    """Loopback workers are threads of ours; when the engine hangs up on them, each would print a traceback."""
+    import grpc
+
+    before = threading.excepthook
+
+    def hook(found: threading.ExceptHookArgs) -> None:
+        if not issubclass(found.exc_type, grpc.RpcError):
+            before(found)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _portable(endpoint: str) -> tuple[str, ...]:
