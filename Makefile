@@ -39,7 +39,7 @@ test-fast: install
 	$(BIN)/pytest tests -m "not slow and not java"
 
 lint: install
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 
 types: install

@@ -11,10 +11,10 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from classifiers.quality import load_quality_model
 from pydantic import Field
 
 from classifiers.artefacts import default_folder
+from classifiers.quality import load_quality_model
 from pipeline.documents import Document, Dropped
 from pipeline.settings import Settings as BaseSettings
 
