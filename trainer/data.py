@@ -25,7 +25,9 @@ HELD_OUT_SEED = 0x48454C44  # the same documents are held out whatever the run's
 class SourceSettings(Settings):
     """One dataset of the mixture, or the part of it that passes the conditions."""
 
-    path: str = Field(description="output of gristmill curate: a folder, or an s3://, gs:// or https:// address")
+    path: str = Field(
+        description="output of gristmill curate, or of its snapshots (the latest): a folder, s3://, gs:// or https://"
+    )
     share: float | None = Field(
         default=None, ge=0, le=1, description="of the tokens read; by weight where it is left out"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ TYPES = {
     "characters": "integer",
     "weight": "number",
 }
+SNAPSHOT = re.compile(r"CC-MAIN-\d{4}-\d{2}")  # as Common Crawl names them: never a path to elsewhere
 NEEDED = {"id", "text", "weight", "characters"}  # never null; other columns may hold nulls
 
 
@@ -63,9 +65,17 @@ class Dataset:
 
 
 def open_dataset(root: str) -> Dataset:
-    """Reads the manifest of a dataset; `root` is its folder, or an s3://, gs:// or https:// address."""
+    """Reads the manifest of a dataset; `root` is its folder, or an s3://, gs:// or https:// address.
+
+    The folder of monthly snapshots stands for the one that its latest.json names; a snapshot's own folder pins it.
+    """
     root = root.rstrip("/")
-    manifest = _read_manifest(root)
+    manifest = _read_json(f"{root}/manifest.json")
+    if manifest is None:
+        root = _latest(root)
+        manifest = _read_json(f"{root}/manifest.json")
+    if not isinstance(manifest, dict):
+        raise DatasetError(f"{root}/manifest.json: not a manifest of gristmill curate (a {type(manifest).__name__})")
     try:
         shards = tuple(
             Shard(
@@ -87,22 +97,31 @@ def open_dataset(root: str) -> Dataset:
     return dataset
 
 
-def _read_manifest(root: str) -> dict[str, Any]:
-    path = f"{root}/manifest.json"
+def _latest(root: str) -> str:
+    """The snapshot that `latest.json` names; `gristmill curate --snapshot` moves it."""
+    pointer = _read_json(f"{root}/latest.json")
+    if pointer is None:
+        raise DatasetError(
+            f"{root}/manifest.json: there is none, nor a latest.json; pass the output folder of a finished "
+            "`gristmill curate` (the manifest comes last)"
+        )
+    name = pointer.get("snapshot") if isinstance(pointer, dict) else None
+    if not isinstance(name, str) or not SNAPSHOT.fullmatch(name):
+        raise DatasetError(f"{root}/latest.json: names no snapshot ({name!r}); pass the folder of one")
+    return f"{root}/{name}"
+
+
+def _read_json(path: str) -> Any:
+    """What a small file holds; None where there is none."""
     try:
         with fsspec.open(path, "rb") as file:
-            manifest = json.load(file)
-    except FileNotFoundError as error:
-        raise DatasetError(
-            f"{path}: there is none; pass the output folder of a finished `gristmill curate` (the manifest comes last)"
-        ) from error
+            return json.load(file)
+    except FileNotFoundError:
+        return None
     except ValueError as error:
         raise DatasetError(f"{path}: not JSON ({error}); curate the dataset again") from error
     except Exception as error:
         raise DatasetError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(manifest, dict):
-        raise DatasetError(f"{path}: not a manifest of gristmill curate (a {type(manifest).__name__})")
-    return manifest
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.engines.gcs import serve_gcs
 from tests.trainer.curated import SCHEMA, pages, row, write_dataset
 from trainer.dataset import DatasetError, fetched, open_dataset, read_rows
 
@@ -71,6 +72,23 @@ def test_shards_on_s3_are_read_and_checked(tmp_path: Path, bucket: str) -> None:
         open_dataset(f"{bucket}/nothing")
 
 
+def test_shards_on_gs_are_read_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_dataset(tmp_path / "set", pages(12))
+    with serve_gcs() as store:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", store.url)
+        monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # gcsfs asks Google itself otherwise
+        fsspec.get_filesystem_class("gs").clear_instance_cache()
+        for path in root.rglob("*.*"):
+            store.put("grist", f"set/{path.relative_to(root)}", path.read_bytes())
+        assert read("gs://grist/set") == read(str(root))
+        store.put("grist", "set/shards/part-00000.parquet", b"other bytes")
+        with pytest.raises(DatasetError, match=r"gs://grist/set/shards/part-00000.parquet: its SHA-256"):
+            read("gs://grist/set")
+        with pytest.raises(DatasetError, match="there is none"):
+            open_dataset("gs://grist/nothing")
+    fsspec.get_filesystem_class("gs").clear_instance_cache()
+
+
 def broken(folder: Path, fault: str) -> str:
     """A dataset with one fault."""
     rows = pages(6)
@@ -115,7 +133,7 @@ def broken(folder: Path, fault: str) -> str:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("no manifest", r"manifest.json: there is none; pass the output folder of a finished `gristmill curate`"),
+        ("no manifest", r"manifest.json: there is none, nor a latest.json; pass the output folder of a finished"),
         ("half a manifest", r"manifest.json: not JSON"),
         ("a list", r"not a manifest of gristmill curate \(a list\)"),
         ("another manifest", r"not a manifest of gristmill curate \(KeyError: 'path'\)"),
@@ -133,6 +151,22 @@ def test_a_broken_dataset_gets_one_clear_line(tmp_path: Path, fault: str, messag
     with pytest.raises(DatasetError, match=message) as caught:
         read(broken(tmp_path, fault))
     assert "\n" not in str(caught.value)
+
+
+def test_snapshots_are_followed_by_their_pointer_or_pinned(tmp_path: Path) -> None:
+    for month, text in ((38, "September"), (43, "October")):
+        write_dataset(tmp_path / f"CC-MAIN-2026-{month}", [row(month, text)], 1)
+    pointer = tmp_path / "latest.json"
+    pointer.write_text(json.dumps({"snapshot": "CC-MAIN-2026-38", "content_hash": "x"}))
+    assert [page["text"] for page in read(f"{tmp_path}/")] == ["September"]
+    pointer.write_text(json.dumps({"snapshot": "CC-MAIN-2026-43", "content_hash": "y"}))
+    assert [page["text"] for page in read(str(tmp_path))] == ["October"]
+    assert [page["text"] for page in read(f"{tmp_path}/CC-MAIN-2026-38")] == ["September"]
+    assert open_dataset(str(tmp_path)).root == f"{tmp_path}/CC-MAIN-2026-43"
+    for wrong in ({"snapshot": "../elsewhere"}, {"snapshot": 5}, [], {}):
+        pointer.write_text(json.dumps(wrong))
+        with pytest.raises(DatasetError, match=r"latest.json: names no snapshot"):
+            open_dataset(str(tmp_path))
 
 
 def test_one_row_is_a_dataset(tmp_path: Path) -> None:
