@@ -26,7 +26,7 @@ def _options(*decorators: Any) -> Callable[[Command], Command]:
 
 configured = _options(
     click.argument("config"),
-    click.option("--data", metavar="DATASET", help="The one source, `web`: output of gristmill curate, or of its snapshots."),
+    click.option("--data", metavar="DATASET", help="Output of gristmill curate, or of its snapshots: source `web`."),
     click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json or its folder."),
     click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="One setting; may be repeated."),
 )

@@ -75,16 +75,6 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def token_documents(source: BatchSource, step: int, rank: int, world: int) -> NDArray[np.int64]:
-    """The corpus's document of every input token, int64 [rows, S], of the batch of the same arguments."""
-    sequence = source.settings.sequence
-    rows = []
-    for row in source._rows(step, rank, world):
-        pieces = source._pieces(int(row), sequence)
-        rows.append(np.repeat([document for document, _, _ in pieces], [count for _, _, count in pieces]))
-    return np.stack(rows)
-
-
 def domain_losses(
     losses: Tensor, counted: Tensor, documents: NDArray[np.int64], source: BatchSource, world: World
 ) -> dict[str, list[float]]:

@@ -28,7 +28,7 @@ from trainer.anomalies import Action, Anomaly, TrainingStoppedError
 from trainer.batches import Batch, BatchSource
 from trainer.denoising import denoising_inputs
 from trainer.distributed import World, join_world, sum_over_ranks
-from trainer.metrics import MetricsLog, domain_losses, token_documents, worst_documents
+from trainer.metrics import MetricsLog, domain_losses, worst_documents
 from trainer.optimiser import clip_gradients, set_learning_rate
 from trainer.run import PretrainSettings, Run, describe, open_run, resume, save
 from trainer.run_report import write_run_report
@@ -131,7 +131,7 @@ def _loop(run: Run, log: MetricsLog | None, validation: BatchSource | None, say:
 
 def _prepare(run: Run, step: int) -> Prepared:
     batch = run.source.batch(step, run.world.rank, run.world.size)
-    return Prepared(batch, token_documents(run.source, step, run.world.rank, run.world.size))
+    return Prepared(batch, run.source.token_documents(step, run.world.rank, run.world.size))
 
 
 def _inputs(run: Run, batch: Batch, step: int) -> list[Inputs]:
@@ -233,7 +233,7 @@ def _validate(run: Run, source: BatchSource) -> dict[str, Any]:
         batch = source.batch(step, run.world.rank, run.world.size)
         parts = _inputs(run, batch, step)
         losses, counted = _by_input_token(evaluate_loss(run.module, parts, run.world, run.half), parts, batch)
-        documents = token_documents(source, step, run.world.rank, run.world.size)
+        documents = source.token_documents(step, run.world.rank, run.world.size)
         for name, (mean, count) in domain_losses(losses, counted, documents, source, run.world).items():
             total = sums.setdefault(name, [0.0, 0.0])
             total[0] += mean * count

@@ -17,7 +17,7 @@ from trainer.anomalies import TrainingStoppedError
 from trainer.batches import BatchSettings, BatchSource
 from trainer.distributed import World
 from trainer.hardware import Precision, matmul_rate, measure_hardware
-from trainer.metrics import domain_losses, read_metrics, token_documents
+from trainer.metrics import domain_losses, read_metrics
 from trainer.model import build_decoder
 from trainer.run import load_model
 
@@ -55,7 +55,7 @@ def test_a_run_learns_and_writes_what_the_report_needs(tmp_path):
 def test_token_documents_name_the_document_of_every_token():
     source = runs.source()
     batch = source.batch(3, 1, 2)
-    documents = token_documents(source, 3, 1, 2)
+    documents = source.token_documents(3, 1, 2)
     for row in range(4):
         for place in range(32):
             text = source.corpus.document(int(documents[row, place]))
@@ -68,7 +68,7 @@ def test_token_documents_name_the_document_of_every_token():
 
 def test_domain_losses_leave_out_what_does_not_count():
     source = two_domains()
-    documents = token_documents(source, 0, 0, 1)
+    documents = source.token_documents(0)
     losses = torch.rand(8, 32, generator=torch.Generator().manual_seed(0))
     counted = torch.rand(8, 32, generator=torch.Generator().manual_seed(1)) < 0.5
     found = domain_losses(losses, counted, documents, source, ALONE)
