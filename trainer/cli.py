@@ -179,7 +179,10 @@ def report(run: Path) -> None:
 @click.option("--control", is_flag=True, help="The same schedule on the run's own mixture, from where it stopped.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="steps=200, minimum_quality=0.5, ...")
 def anneal(run: Path, output: Path, control: bool, changes: tuple[str, ...]) -> None:
-    """Bring the learning rate of RUN (or of any checkpoint) to 0 on better data, or stretch its context."""
+    """Bring the learning rate of RUN (or of any checkpoint) to 0 on better data, or stretch its context.
+
+    Validated on the documents held out of RUN's own data, with --control and without: so the two can be compared.
+    """
     from trainer import anneal as annealing
     from trainer import checkpoint
     from trainer.config import read_config
@@ -188,10 +191,13 @@ def anneal(run: Path, output: Path, control: bool, changes: tuple[str, ...]) -> 
     settings = read_config(annealing.AnnealSettings, None, [*changes, *(["control=true"] if control else [])])
     recipe = read_recipe(str(run))
     state = checkpoint.read_state(checkpoint.find(run))
-    opened = open_recipe(recipe.model_copy(update={"data": annealing.annealed_data(recipe.data, settings, state)}))
+    opened, usual = (
+        open_recipe(recipe.model_copy(update={"data": annealing.annealed_data(recipe.data, stage, state)}))
+        for stage in (settings, settings.model_copy(update={"control": True}))
+    )
     _echo_mixture(opened.source, settings.steps)
     result = annealing.anneal(
-        settings, run, opened.source, output, validation=opened.validation, configuration=opened.configuration
+        settings, run, opened.source, output, validation=usual.validation, configuration=opened.configuration
     )
     click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
 
@@ -248,9 +254,15 @@ def _printable(text: str) -> str:
 @click.option("--task", "tasks", type=FILE, multiple=True, help="JSONL file of questions; may be repeated.")
 @click.option("--output", type=FILE, help="JSON report.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="examples=5, limit=100, documents=500")
+@click.option("--data", metavar="DATASET", help="Of which to take the held-out text; the run's own where left out.")
 @click.option("--no-held-out", is_flag=True, help="Questions only; the run's data is not opened.")
 def evaluate(
-    run: Path, tasks: tuple[Path, ...], output: Path | None, changes: tuple[str, ...], no_held_out: bool
+    run: Path,
+    tasks: tuple[Path, ...],
+    output: Path | None,
+    changes: tuple[str, ...],
+    data: str | None,
+    no_held_out: bool,
 ) -> None:
     """Measure RUN's model: bits per byte of held-out text by domain, and questions by letter and by full answer."""
     from trainer import evaluate as evaluation
@@ -260,7 +272,7 @@ def evaluate(
 
     settings = read_config(evaluation.EvaluationSettings, None, changes)
     scorer = _scorer(run)
-    held_out = None if no_held_out else open_held_out(read_recipe(str(run)).data, scorer.tokenizer)
+    held_out = None if no_held_out else open_held_out(read_recipe(str(run), data=data).data, scorer.tokenizer)
     report = evaluation.evaluate(scorer, tasks, held_out, settings)
     if output is not None:
         output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

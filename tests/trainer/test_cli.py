@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tests.trainer.curated import pages, write_dataset
 from trainer.ablate import Difference
 from trainer.cli import train
+from trainer.metrics import read_metrics
 
 Run = Callable[..., str]
 FAST = ["model.width=32", "model.layers=1", "model.heads=2", "model.kv_heads=1", "data.rows=8", "data.sequence=64"]
@@ -84,19 +85,26 @@ def test_text_is_generated_and_a_model_exported(made: Path) -> None:
     assert (made / "exported" / "model.safetensors").is_file()
 
 
-def test_a_run_is_annealed(made: Path) -> None:
-    run(
-        "anneal",
-        made / "run",
-        "--control",
-        "--output",
-        made / "annealed",
-        "--set",
-        "steps=3",
-        "--set",
-        "learning_rate=1e-3",
-    )
-    assert run("eval", made / "annealed", "--set", "documents=3").startswith("held-out text")
+def test_a_run_is_annealed_and_its_control_is_judged_on_the_same_text(made: Path) -> None:
+    stage = ["--set", "steps=2", "--set", "learning_rate=1e-3", "--set", "minimum_quality=0.6"]
+    run("anneal", made / "run", *stage, "--output", made / "better")
+    run("anneal", made / "run", *stage, "--control", "--output", made / "control")
+    quality = {row["id"]: row["quality_score"] for row in pages(200)}
+
+    def read(name: str) -> set[float]:
+        lines = run("trace", made / name, "--step", 0, "--step", 1, "--json").splitlines()
+        return {quality[json.loads(line)["id"]] for line in lines}
+
+    assert min(read("better")) == 0.6
+    assert min(read("control")) == 0.0
+    judged = [read_metrics(made / name)[-1]["validation"]["domains"] for name in ("better", "control")]
+    assert len({str({name: tokens for name, (_, tokens) in found.items()}) for found in judged}) == 1
+    documents = [
+        json.loads((made / "eval.json").read_text())["held_out"]["all"]["documents"]
+        for name in ("better", "control")
+        if run("eval", made / name, "--data", made / "set", "--output", made / "eval.json").startswith("held-out text")
+    ]
+    assert documents[0] == documents[1] > 5
 
 
 def test_contamination_is_reported(made: Path) -> None:
