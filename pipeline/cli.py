@@ -111,19 +111,23 @@ def curate(
     if bool(inputs) == bool(snapshot):
         raise click.UsageError("name either INPUTS or --snapshot")
     settings = load_config(config, overrides)
-    with ExitStack() as stack:
-        if snapshot:
-            crawl = Snapshot(newest(mirror) if snapshot == NEWEST else snapshot, output, mirror)
-            settings = stack.enter_context(at_work(crawl, settings))
-            inputs, prefix, output = (crawl.listing,), mirror, crawl.output
-        files = resolve_inputs(inputs, prefix=prefix, limit=limit)
-        engine = stack.enter_context(open_engine(Asked(**asked), workers))
-        run = phases.plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
-        try:
+    try:
+        with ExitStack() as stack:
+            if snapshot:
+                crawl = Snapshot(newest(mirror) if snapshot == NEWEST else snapshot, output, mirror)
+                inputs, prefix, output = (crawl.listing,), mirror, crawl.output
+                if crawl.is_complete() and not overwrite:
+                    crawl.publish()
+                    click.echo(f"{output} is complete already; --overwrite does it again\n{funnel(Layout(output))}")
+                    return
+                settings = stack.enter_context(at_work(crawl, settings))
+            files = resolve_inputs(inputs, prefix=prefix, limit=limit)
+            engine = stack.enter_context(open_engine(Asked(**asked), workers))
+            run = phases.plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
             phases.curate(run, overwrite=overwrite, keep_work=keep_work)
-        except SubmittedError as submitted:
-            click.echo(submitted)
-            return
+    except SubmittedError as submitted:  # it has left the snapshot's lock, and latest.json where it was
+        click.echo(submitted)
+        return
     click.echo(funnel(Layout(output)))
 
 

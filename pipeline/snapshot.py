@@ -11,6 +11,7 @@ Starting it twice is safe: the second one says who runs and stops. A lock whose 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import socket
@@ -20,16 +21,20 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.layout import Layout, read_json, write_json
 
+log = logging.getLogger("gristmill")
 NAME = re.compile(r"CC-MAIN-(\d{4})-(\d{2})")
 MIRROR = "https://data.commoncrawl.org/"
 INDEX = "https://index.commoncrawl.org/collinfo.json"  # the crawls behind MIRROR, which cannot be listed itself
 NEWEST = "newest"
-LEASE_SECONDS = 900.0  # a silent owner loses the lock after this; it gives a sign of life three times as often
+# A silent owner loses the lock after this; it gives a sign of life three times as often. Kubernetes starts a job that
+# was killed six times within ten minutes: the lock of the dead one must have ended by then.
+LEASE_SECONDS = 300.0
 
 
 class LockedError(ValueError):
@@ -58,6 +63,10 @@ class Snapshot:
         """Where this snapshot is published."""
         return storage.join(self.base, self.name)
 
+    def is_complete(self) -> bool:
+        """Whether its manifest stands; then a start has nothing to do."""
+        return storage.exists(Layout(self.output).manifest)
+
     def former(self) -> tuple[str, ...]:
         """Sketch folders of the complete snapshots before this one, oldest first."""
         names = {path.rsplit("/", 2)[-2] for path in storage.glob_files(storage.join(self.base, "*", "manifest.json"))}
@@ -66,7 +75,7 @@ class Snapshot:
 
     def publish(self) -> None:
         """Moves `latest.json`, if this snapshot is complete and no newer one stands there."""
-        if not storage.exists(Layout(self.output).manifest):
+        if not self.is_complete():
             raise ValueError(f"{self.output} has no manifest.json; latest.json stays where it is")
         pointer = latest_path(self.base)
         if storage.exists(pointer) and read_json(pointer)["snapshot"] > self.name:
@@ -124,28 +133,45 @@ def lock(path: str, lease_seconds: float = LEASE_SECONDS) -> Iterator[None]:
 
 
 def _take(path: str, owner: dict[str, object], lease_seconds: float) -> None:
-    for _ in range(2):
-        if storage.create_exclusively(path, _content(owner, lease_seconds)):
-            return
-        try:
-            holder = read_json(path)
-        except ValueError:
-            continue  # released between the two looks
-        if holder["expires"] > time.time():
-            raise LockedError(
-                f"{path}: {holder['host']} (process {holder['pid']}) is at work; "
-                f"without a sign of life its lock ends in {holder['expires'] - time.time():.0f} s"
-            )
-        storage.remove(path)  # its owner fell silent; whoever creates the file next has it
-    raise LockedError(f"{path}: somebody else took the lock at the same moment; try again")
+    if storage.create_exclusively(path, _content(owner, lease_seconds)):
+        return
+    try:
+        holder = read_json(path)
+    except ValueError:
+        raise LockedError(f"{path}: somebody else took or left the lock at this moment; try again") from None
+    if holder["token"] == owner["token"]:
+        return  # ours, though the store's answer was lost and it was asked again
+    if holder["expires"] > time.time():
+        raise LockedError(
+            f"{path}: {holder['host']} (process {holder['pid']}) is at work; "
+            f"without a sign of life its lock ends in {holder['expires'] - time.time():.0f} s"
+        )
+    _take_over(path, holder, owner, lease_seconds)
+
+
+def _take_over(path: str, holder: dict[str, Any], owner: dict[str, object], lease_seconds: float) -> None:
+    """Puts `owner` in the place of a silent `holder`; of several who try, one gets it: who creates the claim."""
+    claim = f"{path}.{holder['token']}"
+    if not storage.create_exclusively(claim, b""):
+        raise LockedError(f"{path}: somebody else is taking the lock; if nobody is, remove {claim}")
+    try:
+        if not _holds(path, holder):
+            raise LockedError(f"{path}: somebody else took the lock at this moment; try again")
+        with storage.write_atomically(path) as file:
+            file.write(_content(owner, lease_seconds))
+    finally:
+        storage.remove(claim)
 
 
 def _renew(path: str, owner: dict[str, object], lease_seconds: float, stop: threading.Event) -> None:
     while not stop.wait(lease_seconds / 3):
-        if not _holds(path, owner):
-            return  # taken over: the output is the same bytes whoever writes it, so no harm is done
-        with storage.write_atomically(path) as file:
-            file.write(_content(owner, lease_seconds))
+        try:
+            if read_json(path)["token"] != owner["token"]:
+                return  # taken over: the output is the same bytes whoever writes it, so no harm is done
+            with storage.write_atomically(path) as file:
+                file.write(_content(owner, lease_seconds))
+        except ValueError as error:  # the store is away for now; the next sign of life may still come in time
+            log.warning("no sign of life in the lock: %s", error)
 
 
 def _holds(path: str, owner: dict[str, object]) -> bool:

@@ -18,6 +18,7 @@ import yaml
 from pipeline.cli import gristmill as group
 from pipeline.cli import main
 from pipeline.dataflow import REQUIRED
+from pipeline.snapshot import LEASE_SECONDS
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -66,6 +67,14 @@ def test_kubernetes_manifests_follow_the_schema_and_call_the_command_as_it_is(ma
     asked = parse(container["args"])
     assert asked["snapshot"]
     assert asked["output"].startswith("s3://")
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
+def test_a_killed_job_is_still_being_restarted_when_the_lock_of_its_dead_self_ends(manifest):
+    content = yaml.safe_load(manifest.read_text())
+    job = content["spec"]["jobTemplate"] if content["kind"] == "CronJob" else content
+    pauses = [min(10 * 2**number, 300) for number in range(job["spec"]["backoffLimit"])]  # seconds, as Kubernetes waits
+    assert sum(pauses[:-1]) > LEASE_SECONDS
 
 
 def test_a_broken_manifest_would_be_seen():
