@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pipeline.ledger import FAILURES
+
 QUALITY_BINS = 20
+MESSAGES_PER_PART = 50
+MESSAGE_CHARACTERS = 200
 HOSTS_PER_PART = 5_000  # the rest of a part's hosts are counted as one line, so that facts stay small
 
 
@@ -26,6 +30,7 @@ class Facts:
     signals: Counter[str] = field(default_factory=Counter)  # sums over kept documents
     signal_documents: Counter[str] = field(default_factory=Counter)  # documents in which it is not zero
     dropped_signals: Counter[str] = field(default_factory=Counter)  # sums over dropped pages that were measured
+    failures: Counter[str] = field(default_factory=Counter)  # pages by the error message of the stage that failed
 
     def keep(self, row: Mapping[str, Any]) -> None:
         """Counts a row of a shard."""
@@ -42,7 +47,10 @@ class Facts:
 
     def drop(self, row: Mapping[str, Any]) -> None:
         """Counts a row of drops/."""
-        self.dropped[f"{row['stage']}:{row['reason']}"] += 1
+        fate = f"{row['stage']}:{row['reason']}"
+        self.dropped[fate] += 1
+        if fate in FAILURES:
+            self.failures[row["detail"][:MESSAGE_CHARACTERS]] += 1
         self.dropped_hosts[row["registered_domain"] or ""] += 1
         for name, value in _measured(row):
             self.dropped_signals[name] += value  # type: ignore[assignment]
@@ -57,6 +65,7 @@ class Facts:
         values = {item.name: dict(sorted(getattr(self, item.name).items())) for item in fields(self)}
         for name in ("hosts", "dropped_hosts"):
             values[name] = dict(most_common(getattr(self, name), HOSTS_PER_PART))
+        values["failures"] = dict(most_common(self.failures, MESSAGES_PER_PART))
         return values
 
     @classmethod

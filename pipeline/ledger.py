@@ -13,8 +13,9 @@ from pipeline.sketch import UNSPACED
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 
-# Fates that are faults of the input or of us, not judgements about the text; they have a budget.
-ERRORS = frozenset({"read_warc:unreadable", "extract_text:crashed", "extract_text:extraction_error"})
+# Fates that are faults of a stage or of the input, not judgements about the text; they have a budget.
+FAILURES = frozenset({"extract_text:crashed", "extract_text:extraction_error"})
+ERRORS = FAILURES | {"read_warc:unreadable"}
 
 
 class LedgerError(Exception):

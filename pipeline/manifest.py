@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline import storage
+from pipeline.alarms import alarms
 from pipeline.config import fingerprint
 from pipeline.facts import Facts, most_common
 from pipeline.flow import STAGES
@@ -84,12 +85,23 @@ def make_report(
     tally: Tally, facts: Facts, lines: Sequence[Mixture], duplicates: Mapping[str, Any], manifest: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`report.json`: counts from the published rows, costs from the tallies."""
-    unreadable = facts.dropped["read_warc:unreadable"]
+    report = _numbers(tally, facts, lines, duplicates, manifest)
+    return {**report, "warnings": alarms(report)}
+
+
+def _numbers(
+    tally: Tally, facts: Facts, lines: Sequence[Mixture], duplicates: Mapping[str, Any], manifest: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "pages": tally.pages,
         "kept": facts.kept["documents"],
         "dropped": by_stage(facts.dropped, STAGES),
-        "unreadable": unreadable,
+        "unreadable": facts.dropped["read_warc:unreadable"],
+        "failures": [
+            {"message": message, "pages": count}
+            for message, count in most_common(facts.failures, 10)
+            if message != "other"
+        ],
         "records": dict(sorted(tally.records.items())),
         "words": facts.kept["words"],
         "characters": facts.kept["characters"],

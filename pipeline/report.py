@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from classifiers.urls import host_of
 from pipeline import charts, storage
+from pipeline.alarms import WARN_REPETITIONS, alarms
 from pipeline.config import Config, effective
 from pipeline.flow import STAGES
 from pipeline.layout import Layout, read_json
@@ -26,9 +27,6 @@ from pipeline.report_data import Samples, changed_settings, collect
 from pipeline.stages.scrub_pii import SIGNAL_OF
 
 _HERE = Path(__file__).parent
-# Up to about four epochs of the same text are nearly as good as new text; beyond that they teach little
-# (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models").
-WARN_REPETITIONS = 4.0
 _HOSTS = 15
 _LANGUAGES = 8
 _STRUCTURE = {"code": "Code blocks", "tables": "Tables", "formulas": "Formulas", "lists": "Lists"}
@@ -67,7 +65,7 @@ def render(report: Mapping[str, Any], samples: Samples) -> str:
             steps=steps(report),
             losses=losses(report, samples),
             mixture=mixture(report),
-            warnings=warnings(report),
+            warnings=alarms(report),
             languages=ranked(report["languages"], "language", "documents", _LANGUAGES),
             hosts=ranked(report["hosts"], "host", "documents", _HOSTS),
             dropped_hosts=ranked(report["dropped_hosts"], "host", "pages", _HOSTS),
@@ -228,19 +226,7 @@ def mixture(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "lines": lines,
         "largest": largest,
-        "far": [line for line in lines if line["repetitions"] > WARN_REPETITIONS],
     }
-
-
-def warnings(report: Mapping[str, Any]) -> list[str]:
-    """What a person should see first."""
-    found = [*report.get("warnings", ()), *report["duplicates"].get("warnings", ())]
-    found += [
-        f"{line['domain']}: {line['repetitions']:.1f} effective repetitions; beyond about {WARN_REPETITIONS:g}, "
-        "repeating text teaches little"
-        for line in mixture(report)["far"]
-    ]
-    return list(dict.fromkeys(found))
 
 
 def personal(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:

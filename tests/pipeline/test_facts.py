@@ -24,6 +24,16 @@ def test_every_row_is_counted_once():
     assert facts.dropped == {"s:r": 1}
 
 
+def test_messages_of_stages_that_failed_are_counted_and_no_others():
+    facts = Facts()
+    for reason, detail in [("crashed", "out of memory"), ("extraction_error", "NameError: x" * 50), ("no_text", "y")]:
+        row = {"stage": "extract_text", "reason": reason, "detail": detail, "registered_domain": "", "signals": None}
+        facts.drop(row)
+        facts.drop(row)
+    assert facts.failures == {"out of memory": 2, ("NameError: x" * 50)[:200]: 2}
+    assert Facts.from_json(facts.to_json()) == facts
+
+
 def test_facts_add_up_over_parts_and_survive_json():
     one, two, both = Facts(), Facts(), Facts()
     for part in (one, two):

@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from pipeline import charts, report, report_data
+from pipeline.alarms import alarms
 from pipeline.layout import Layout
 from pipeline.report_data import SAMPLES, Samples, collect, marked_differences, shortened
 from tests.pipeline import browser
@@ -162,7 +163,7 @@ def test_too_many_repetitions_are_a_warning(numbers: dict[str, Any]) -> None:
     line = {"domain": "poetry", "documents": 1, "words": 90, "realised": 0.01, "asked": 0.2, "weighted": 0.06,
             "repetitions": 6.5, "capped": 1.0}  # fmt: skip
     values = {**numbers, "domains": [line]}
-    assert any("poetry: 6.5 effective repetitions" in text for text in report.warnings(values))
+    assert any("poetry: 6.5 effective repetitions" in text for text in alarms(values))
     page = lxml.html.fromstring(report.render(values, Samples()))
     assert texts(page, "//td[contains(@class, 'over')]") == ["6.50 ▲"]
 
