@@ -28,7 +28,8 @@ _SCRIPT_NOTICE = re.compile(
     r"|aktivier\w*|activ[aeé]\w*|habilit\w*|ativ\w*)\b"
 )
 _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
-_INLINE_CODE = re.compile(r"`[^`\n]*`|\${1,2}[^$\n]+\${1,2}|<[A-Z]+(?:_\d+)?>")
+# Pandoc's rule for formulas: no white space inside the dollars, no digit behind them. `$(x){ $("y")` is jQuery.
+_INLINE_CODE = re.compile(r"`[^`\n]*`|\$\$[^$\n]+\$\$|\$(?!\s)[^$\n]+(?<!\s)\$(?!\d)")
 _TERMINAL = tuple('.?!"”’»。！？…؟۔।։)')
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։]+[\"'”’»)\]]*(?=\s|$)|[。！？]+", re.MULTILINE)
 _FEW_WORDS = 3  # more than the shortest line, and lines together are verse or an address rather than a menu
@@ -120,11 +121,16 @@ def measure(page: Parts) -> dict[str, float]:
     if page.prose:
         curly = 0
         if "{" in page.prose_text:
-            curly = sum("{" in _INLINE_CODE.sub("", line) for line in page.prose if "{" in line)
+            curly = sum("{" in _INLINE_CODE.sub(_unless_open, line) for line in page.prose if "{" in line)
         signals["c4_curly_lines"] = curly / len(page.prose)
     if page.prose and page.language not in _NO_SENTENCE_MARKS and len(page.prose) >= len(page.lines) / 2:
         signals["c4_sentences"] = float(sentences(page.prose))
     return signals
+
+
+def _unless_open(code: re.Match[str]) -> str:
+    """Nothing for a formula; what opens braces without closing them is none."""
+    return code[0] if code[0][0] == "$" and code[0].count("{") != code[0].count("}") else ""
 
 
 def sentences(lines: list[str]) -> int:

@@ -433,6 +433,24 @@ def test_sentences() -> None:
     assert c4.sentences(["这是一。这是二！", "没有标点"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("line", "is_curly"),
+    [
+        ("var page = {title: 'x'};", True),
+        ('$(window).load(function(){ $("#menu").slicknav(); });', True),
+        ("$('a').on('click',function(){$('b').hide()});", True),
+        ("jQuery(document).ready(function($){ $('.x').show(); });", True),
+        ("Pay $5 and {name} gets $10 back.", True),
+        ("Let $x_{1}$ and $\\frac{a}{b}$ be given, and $$\\sum_{i} x_{i}$$ their sum.", False),
+        ("At $5 a piece, $x_{1}$ of them cost much.", False),
+        ("Write `f{x}` for the braces.", False),
+        ("Write to <EMAIL_1> for $5.", False),
+    ],
+)
+def test_scripts_that_leaked_are_curly_and_formulas_are_not(line: str, is_curly: bool) -> None:
+    assert c4.measure(parts(line, "en"))["c4_curly_lines"] == float(is_curly)
+
+
 def test_divergence_is_jensen_shannon() -> None:
     table = {"a": 0.5, "b": 0.25}  # a quarter for all other words
     assert distribution.divergence({"a": 2, "b": 1, "x": 1}, table) == pytest.approx(0)
