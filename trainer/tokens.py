@@ -6,15 +6,18 @@
                                 tokens.json          written when all parts are there
 
 The folder is named by the dataset's content hash and the tokenizer's SHA-256, so another dataset or tokenizer never
-meets old tokens. A finished part is not made again; one whose files have changed since is.
+meets old tokens. A finished part is not made again; one whose files have changed since is. Processes that want the same
+tokens at once take turns.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import multiprocessing
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -62,30 +65,36 @@ def store_path(dataset: Dataset, tokenizer: Tokenizer, cache: Path) -> Path:
 def tokenize(dataset: Dataset, tokenizer: Tokenizer, cache: Path, workers: int = 0, *, progress: bool = True) -> Path:
     """Makes what is missing of a dataset's token files, shards in parallel (0 = all cores); returns their folder."""
     store = store_path(dataset, tokenizer, cache)
-    tokenizer.save(store / "tokenizer.json")
-    waiting = [number for number, shard in enumerate(dataset.shards) if not _is_finished(store, number, shard)]
-    if waiting or not (store / "tokens.json").exists():
-        with tqdm(total=dataset.rows, unit=" documents", desc="tokenize", disable=None if progress else True) as bar:
-            bar.update(dataset.rows - sum(dataset.shards[number].rows for number in waiting))
-            _write_parts(store, dataset, waiting, workers or len(os.sched_getaffinity(0)), bar)
-        parts = [read_part(store, number) for number in range(len(dataset.shards))]
-        _write_whole(store / "tokens.json", _facts(dataset, tokenizer, parts))
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the ranks of a run start together: the first makes it, the others find it
+        tokenizer.save(store / "tokenizer.json")
+        waiting = [number for number, shard in enumerate(dataset.shards) if not _is_finished(store, number, shard)]
+        if waiting or not (store / "tokens.json").exists():
+            _write_parts(store, dataset, waiting, workers or len(os.sched_getaffinity(0)), progress)
+            parts = [read_part(store, number) for number in range(len(dataset.shards))]
+            _write_whole(store / "tokens.json", _facts(dataset, tokenizer, parts))
     return store
 
 
-def _write_parts(store: Path, dataset: Dataset, numbers: list[int], workers: int, bar: tqdm[Any]) -> None:
+def _write_parts(store: Path, dataset: Dataset, numbers: list[int], workers: int, progress: bool) -> None:
+    with tqdm(total=dataset.rows, unit=" documents", desc="tokenize", disable=None if progress else True) as bar:
+        bar.update(dataset.rows - sum(dataset.shards[number].rows for number in numbers))
+        for part in _parts(store, dataset, numbers, workers):
+            bar.update(part.documents)
+
+
+def _parts(store: Path, dataset: Dataset, numbers: list[int], workers: int) -> Iterator[Part]:
     """Each shard in a process of its own; where there are more workers than shards, they encode on several threads."""
     processes = max(1, min(workers, len(numbers)))
     threads = max(1, workers // processes)
     if processes == 1:
-        for number in numbers:
-            bar.update(write_part(store, number, dataset.shards[number], threads).documents)
+        yield from (write_part(store, number, dataset.shards[number], threads) for number in numbers)
         return
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         jobs = [pool.submit(write_part, store, number, dataset.shards[number], threads) for number in numbers]
         try:
-            for job in as_completed(jobs):
-                bar.update(job.result().documents)
+            yield from (job.result() for job in as_completed(jobs))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from trainer import tokenizer as tokenizers
 from trainer.dataset import Dataset, DatasetError, open_dataset
 from trainer.store import open_store
 from trainer.tokenizer import Tokenizer, TokenizerSettings
-from trainer.tokens import tokenize
+from trainer.tokens import store_path, tokenize
 
 ROWS = pages(50, weights=(1.0, 0.5, 2.0))
 
@@ -80,6 +82,20 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, dataset: Dataset, tokenizer:
         open_store(store, "web")
     tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     assert {path.name: path.read_bytes() for path in store.iterdir()} == whole
+
+
+def test_processes_that_start_together_take_turns(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
+    """As the ranks of a run do: none may read, or write again, what another is writing."""
+    store = store_path(dataset, tokenizer, tmp_path / "cache")
+    store.mkdir(parents=True)
+    with (store / "lock").open("w") as other, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        job = pool.submit(tokenize, dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+        with pytest.raises(TimeoutError):
+            job.result(timeout=0.5)
+        assert [path.name for path in store.iterdir()] == ["lock"]
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert job.result() == store
 
 
 def test_without_hashes_sizes_are_compared(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
