@@ -23,7 +23,7 @@ from pipeline import storage
 from pipeline.card import write_card
 from pipeline.config import Config, effective, files_read, fingerprint, versions
 from pipeline.deduplicate import run_deduplicate
-from pipeline.engine import LOCAL_OPTIONS, Spread, open_pipeline
+from pipeline.engine import LOCAL_OPTIONS, Counts, Spread, open_pipeline
 from pipeline.facts import Facts
 from pipeline.inputs import Input
 from pipeline.isolate import KillableWorker
@@ -127,14 +127,15 @@ def prepare(run: Run) -> dict[str, Tally]:
 
 @dataclass(frozen=True)
 class PrepareUnit:
-    """`prepare_unit` of one run, as a value that travels to the workers."""
+    """`prepare_unit` of one run, as a value that travels to the workers; counts under the names of `Progress`."""
 
     config: Config
     layout: Layout
 
-    def __call__(self, unit: Unit, worker: KillableWorker) -> str:
-        prepare_unit(unit, self.config, self.layout, worker)
-        return unit.key
+    def __call__(self, unit: Unit, worker: KillableWorker) -> Counts:
+        tally = prepare_unit(unit, self.config, self.layout, worker)
+        done = {"units_done": 1, "bytes_done": sizes_of([unit])[unit.key]}
+        return {**done, "pages": tally.pages, "errors": tally.errors}
 
 
 def _finished(run: Run, units: Sequence[Unit]) -> dict[str, Tally]:
@@ -188,6 +189,7 @@ class Measure:
 
     layout: Layout
     verdicts: str
+    counter = "units_measured"
 
     def result(self, key: str) -> str:
         """Where the counts lie once they are made."""
@@ -205,6 +207,7 @@ class WritePart:
     verdicts: str
     weights: Mapping[Cell, float]
     key: str
+    counter = "parts_written"
 
     def result(self, part: Part) -> str:
         """Where the part's facts lie once its files are whole."""
@@ -230,10 +233,11 @@ class Once:
 
     task: Measure | WritePart
 
-    def __call__(self, item: Any, _tool: None) -> None:
+    def __call__(self, item: Any, _tool: None) -> Counts:
         path = self.task.result(item)
         if not storage.exists(path):
             write_json(path, self.task.compute(item))
+        return {self.task.counter: 1}
 
 
 def in_threads(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:

@@ -5,7 +5,7 @@ Work items are few and fat (units of WARC bytes, hash partitions, shards), so an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from queue import SimpleQueue
@@ -18,8 +18,9 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 Tool = TypeVar("Tool")
+Counts = Mapping[str, int]  # what an item adds to the engine's counters, by their names
+COUNTERS = "gristmill"  # their namespace on an engine's dashboard
 
 # Beam's in-process runner by its name, because DirectRunner tries to download another runner first.
 LOCAL_OPTIONS = ("--runner=FnApiRunner",)
@@ -43,16 +44,17 @@ def open_pipeline(options: Sequence[str]) -> Iterator[beam.Pipeline]:
         raise SubmittedError(f"the job graph is {template}; once its job is done, run the same command again to go on")
 
 
-class Spread(beam.PTransform, Generic[Item, Result, Tool]):
+class Spread(beam.PTransform, Generic[Item, Tool]):
     """`function(item, tool)` for every item, `concurrency` at a time in each Beam worker.
 
+    What it returns goes to the engine's counters, for its own dashboards; results are files, and reports read those.
     `tool` is what a worker opens once and uses for many items (a child process with loaded models). On one machine a
     Beam worker keeps `concurrency` of them busy, however unequal the items; on a cluster it is 1, the engine spreads.
     """
 
     def __init__(
         self,
-        function: Callable[[Item, Tool], Result],
+        function: Callable[[Item, Tool], Counts],
         tool: Callable[[], AbstractContextManager[Tool]],
         concurrency: int = 1,
     ) -> None:
@@ -60,7 +62,7 @@ class Spread(beam.PTransform, Generic[Item, Result, Tool]):
         self.function, self.tool, self.concurrency = function, tool, concurrency
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
-        """PCollection[Item] -> PCollection[Result]."""
+        """PCollection[Item] -> PCollection[Counts]."""
         # Without the reshuffle, the items would stay where they were created: on one worker.
         return items | beam.Reshuffle() | beam.ParDo(_SpreadFn(self.function, self.tool, self.concurrency))
 
@@ -68,7 +70,6 @@ class Spread(beam.PTransform, Generic[Item, Result, Tool]):
 class _SpreadFn(beam.DoFn):
     def __init__(self, function: Callable[..., Any], tool: Callable[[], Any], concurrency: int) -> None:
         self.function, self.tool, self.concurrency = function, tool, concurrency
-        self.done = Metrics.counter("gristmill", "units_done")
 
     def setup(self) -> None:
         self.stack = ExitStack()
@@ -85,9 +86,10 @@ class _SpreadFn(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         for future in self.pending:
-            result = future.result()
-            self.done.inc()
-            yield WindowedValue(result, GlobalWindow().max_timestamp(), (GlobalWindow(),))
+            counts = future.result()
+            for name, count in counts.items():  # here: Beam counts nothing in threads that it has not started
+                Metrics.counter(COUNTERS, name).inc(count)
+            yield WindowedValue(counts, GlobalWindow().max_timestamp(), (GlobalWindow(),))
         self.pending = []
 
     def teardown(self) -> None:
