@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -118,13 +119,21 @@ def pretrain(
         configuration=run.configuration,
         allow_changes=allow_changes,
     )
-    click.echo(f"{result.checkpoint}: step {result.steps:,}, {result.tokens:,} tokens, loss {result.loss:.4f}")
+    if _leads():
+        click.echo(f"{result.checkpoint}: step {result.steps:,}, {result.tokens:,} tokens, loss {result.loss:.4f}")
+
+
+def _leads() -> bool:
+    """Of the processes that torchrun starts one talks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _echo_mixture(source: Any, steps: int) -> None:
     from trainer.trace import mixture_table
 
-    click.echo(mixture_table(source.shares(steps)), err=True)
+    table = mixture_table(source.shares(steps))  # on every rank: it refuses more steps than there is data for
+    if _leads():
+        click.echo(table, err=True)
 
 
 @train.command()
@@ -199,7 +208,8 @@ def anneal(run: Path, output: Path, control: bool, changes: tuple[str, ...]) -> 
     result = annealing.anneal(
         settings, run, opened.source, output, validation=usual.validation, configuration=opened.configuration
     )
-    click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
+    if _leads():
+        click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
 
 
 @train.command()

@@ -54,6 +54,13 @@ def test_a_run_is_reported(made: Path) -> None:
     assert run("report", made / "run").strip() == str(made / "run" / "report.html")
 
 
+def test_of_several_ranks_one_talks(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    said = run("pretrain", "tiny", *base(made), "--output", made / "run")
+    assert "realised" not in said
+    assert "step 12, " not in said
+
+
 def test_the_mixture_of_a_run_is_shown(made: Path) -> None:
     assert "100.00%" in run("mixture", made / "run", "--steps", 5)
 
