@@ -20,7 +20,7 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.words import Form, Parts, words_in
+from pipeline.heuristics.words import NO_SENTENCE_MARKS, Form, Parts, words_in
 
 _CITATION = re.compile(r"\[(?:\d{0,4}|edit|citation needed)\]")
 _SCRIPT_NOTICE = re.compile(
@@ -33,7 +33,6 @@ _INLINE_CODE = re.compile(r"`[^`\n]*`|\$\$[^$\n]+\$\$|\$(?!\s)[^$\n]+(?<!\s)\$(?
 _TERMINAL = tuple('.?!"”’»。！？…؟۔।։)')
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։]+[\"'”’»)\]]*(?=\s|$)|[。！？]+", re.MULTILINE)
 _FEW_WORDS = 3  # more than the shortest line, and lines together are verse or an address rather than a menu
-_NO_SENTENCE_MARKS = frozenset({"th", "lo", "km", "my", "bo"})
 
 
 class Settings(pipeline.settings.Settings):
@@ -123,7 +122,7 @@ def measure(page: Parts) -> dict[str, float]:
         if "{" in page.prose_text:
             curly = sum("{" in _INLINE_CODE.sub(_unless_open, line) for line in page.prose if "{" in line)
         signals["c4_curly_lines"] = curly / len(page.prose)
-    if page.prose and page.language not in _NO_SENTENCE_MARKS and len(page.prose) >= len(page.lines) / 2:
+    if page.prose and page.language not in NO_SENTENCE_MARKS and len(page.prose) >= len(page.lines) / 2:
         signals["c4_sentences"] = float(sentences(page.prose))
     return signals
 

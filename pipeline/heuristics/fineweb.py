@@ -13,7 +13,7 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.words import SHORT_LINE, Parts, words_in
+from pipeline.heuristics.words import NO_SENTENCE_MARKS, SHORT_LINE, Parts, words_in
 
 TERMINAL = tuple(".!?\"'”’»›)…。！？」』）؟۔।॥։፧።᙮;:")[:-2]
 _SHORT_LINE_UNSPACED = 12  # a Chinese character is about two and a half Latin ones
@@ -48,7 +48,7 @@ def measure(page: Parts) -> dict[str, float]:
         "fineweb_repeated_line_characters": _repeated(lines),
         "fineweb_lines_per_word": len(lines) / page.prose_words,
     }
-    if page.language != "th":  # Thai sentences end without a mark
+    if page.language not in NO_SENTENCE_MARKS:
         signals["fineweb_punctuated_lines"] = sum(line.endswith(TERMINAL) for line in lines) / len(lines)
     return signals
 

@@ -18,6 +18,8 @@ from types import MappingProxyType
 CHARACTERS_PER_WORD: Mapping[str, int] = MappingProxyType(
     {"zh": 2, "ja": 2, "wuu": 2, "yue": 2, "th": 4, "lo": 4, "km": 4, "my": 4, "bo": 3}
 )
+# Thai, Lao and Tibetan hardly mark sentences, Khmer and Burmese do it with signs that few other rules know.
+NO_SENTENCE_MARKS = frozenset({"th", "lo", "km", "my", "bo"})
 MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e30-\u0e4e\u0eb0-\u0ecd\u0f71-\u0f84"
 WORD = re.compile(rf"[\w{MARKS}]+(?:['’.-][\w{MARKS}]+)*")
 _UNIT = re.compile(r"[a-z0-9.]+|\S")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 from typing import Any
 
@@ -294,6 +295,22 @@ def test_good_pages_stay_whole(text: str, language: str) -> None:
     result = run(text, language)
     assert isinstance(result, Document), (result.reason, result.value, result.threshold)
     assert result.text == text
+
+
+@pytest.mark.parametrize(
+    ("syllables", "end", "language"),
+    [
+        ("មនុស្ស ទាំង អស់ កើត មក មាន សេរី ភាព និង សម សេចក្ដី ថ្លៃ ថ្នូរ សិទ្ធិ", "។", "km"),
+        ("လူ တိုင်း သည် တူ ညီ လွတ် လပ် သော ဂုဏ် သိက္ခာ ဖြင့် လည်း ကောင်း အခွင့်", "။", "my"),
+        ("ມະ ນຸດ ທຸກ ຄົນ ເກີດ ມາ ມີ ກຽດ ສັກ ສີ ສິດ ທິ ເສ ລີ ພາບ ແລະ ຄວາມ", "", "lo"),
+        ("འགྲོ་ བ་ མིའི་ རིགས་ རྒྱུད་ ཡོངས་ ལ་ སྐྱེས་ ཙམ་ ཉིད་ ནས་ ཆེ་ མཐོངས་ དང་", "།", "bo"),
+    ],
+)
+def test_pages_without_spaces_are_not_judged_by_rules_for_words(syllables: str, end: str, language: str) -> None:
+    choose = random.Random(7)
+    lines = ["".join(choose.choices(syllables.split(), k=50)) + end for _ in range(10)]
+    result = run("\n\n".join(lines), language)
+    assert isinstance(result, Document), (result.reason, result.value, result.threshold)
 
 
 def test_a_page_of_code_alone_is_not_asked_for_prose() -> None:
