@@ -327,19 +327,31 @@ def order(run: Path, examples: Path, runs: int, shuffles: int) -> None:
 @click.argument("training")
 @click.option("--eval", "sets", type=FILE, multiple=True, required=True, help="Evaluation file; may be repeated.")
 @click.option("--output", type=FILE, help="JSONL of what was found; a source's `exclude` reads it.")
+@click.option("--clean", type=FILE, help="TRAINING (JSONL) without the rows in which something was found.")
 @click.option("--canaries", type=click.IntRange(0), default=200, show_default=True, help="Planted to measure recall.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="words=13, overlap=0.5, ubiquitous=100")
 def contamination(
-    training: str, sets: tuple[Path, ...], output: Path | None, canaries: int, changes: tuple[str, ...]
+    training: str,
+    sets: tuple[Path, ...],
+    output: Path | None,
+    clean: Path | None,
+    canaries: int,
+    changes: tuple[str, ...],
 ) -> None:
-    """Find evaluation text in TRAINING: a curated dataset, or a JSONL file of instructions or preferences."""
+    """Find evaluation text in TRAINING: a curated dataset, or a JSONL file of instructions or preferences.
+
+    A report, or a filter: of a dataset by a source's `exclude`, of a JSONL file by --clean.
+    """
     from trainer import contamination as search
     from trainer.config import read_config
     from trainer.dataset import open_dataset
 
     settings = read_config(search.ContaminationSettings, None, changes)
     index = search.build_index([item for path in sets for item in search.items_of(path)], settings)
-    if training.removesuffix(".gz").endswith(".jsonl"):
+    is_jsonl = training.removesuffix(".gz").endswith(".jsonl")
+    if clean is not None and not is_jsonl:
+        raise click.UsageError("--clean is for JSONL; a dataset's source leaves out what --output lists by `exclude`")
+    if is_jsonl:
         texts = search.texts_of(Path(training))
         hits, common = search.scan_texts(index, texts)
         documents = len(texts)
@@ -353,6 +365,8 @@ def contamination(
     if output is not None:
         rows = (json.dumps(hit._asdict(), ensure_ascii=False) + "\n" for hit in hits)
         output.write_text("".join(rows), encoding="utf-8")
+    if clean is not None:
+        search.write_clean(Path(training), hits, clean)
     click.echo(json.dumps(report, indent=1))
 
 

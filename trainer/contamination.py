@@ -298,13 +298,24 @@ def items_of(path: Path) -> list[Item]:
 
 def texts_of(path: Path) -> list[tuple[str, str]]:
     """(file:line, text) of every row of a JSONL file of any phase; its text is that of all its strings."""
-    data = path.read_bytes()
-    lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")
-    rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     try:
-        return [(f"{path.name}:{number}", "\n\n".join(_strings(json.loads(line)))) for number, line in rows]
+        return [(place, "\n\n".join(_strings(json.loads(line)))) for place, line in _lines(path)]
     except ValueError as error:
         raise ValueError(f"{path}: not JSON lines ({error})") from error
+
+
+def write_clean(path: Path, hits: Iterable[Hit], clean: Path) -> None:
+    """The rows of a JSONL file in which nothing was found, as they were."""
+    found = {hit.document for hit in hits}
+    data = "".join(f"{line}\n" for place, line in _lines(path) if place not in found).encode()
+    clean.write_bytes(gzip.compress(data, mtime=0) if clean.suffix == ".gz" else data)
+
+
+def _lines(path: Path) -> list[tuple[str, str]]:
+    """(file:line, line) of the lines that are not empty."""
+    data = path.read_bytes()
+    lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")
+    return [(f"{path.name}:{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _strings(value: Any) -> Iterator[str]:

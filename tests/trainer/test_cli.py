@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click import UsageError
 from click.testing import CliRunner
 
 from tests.trainer.curated import pages, write_dataset
@@ -124,9 +125,14 @@ def test_contamination_is_reported(made: Path) -> None:
     chats.write_text(
         json.dumps({"messages": [{"content": pages(200)[1]["text"]}, {"content": "ok"}]}) + "\n" + '{"a": "b"}\n'
     )
-    said = json.loads(run("contamination", chats, "--eval", evaluation))
+    said = json.loads(run("contamination", chats, "--eval", evaluation, "--clean", made / "clean.jsonl"))
     assert said["contaminated"] == 1
     assert said["canaries"]["recall"] == 1.0
+    assert (made / "clean.jsonl").read_text() == '{"a": "b"}\n'
+    with pytest.raises(UsageError, match="exclude"):
+        train.main(
+            ["contamination", str(made / "set"), "--eval", str(evaluation), "--clean", "x"], standalone_mode=False
+        )
 
 
 def test_the_order_of_a_file_is_tested(made: Path) -> None:

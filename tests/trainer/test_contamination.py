@@ -26,6 +26,7 @@ from trainer.contamination import (
     scan_texts,
     summary,
     texts_of,
+    write_clean,
 )
 from trainer.data import DataSettings, open_data
 from trainer.dataset import DatasetError, open_dataset
@@ -167,6 +168,8 @@ def test_items_are_questions_with_their_answer_or_all_text_of_a_row(tmp_path: Pa
     chats.write_bytes(gzip.compress(json.dumps({"turns": [{"role": "user", "text": "Hello"}, 5]}).encode()))
     assert items_of(chats) == [Item("chats", 0, "user\n\nHello")]
     assert texts_of(chats) == [("chats.jsonl.gz:1", "user\n\nHello")]
+    write_clean(chats, [Hit("chats.jsonl.gz:2", "quiz", 0, 1.0, "")], tmp_path / "clean.jsonl.gz")
+    assert texts_of(tmp_path / "clean.jsonl.gz") == [("clean.jsonl.gz:1", "user\n\nHello")]
     quiz.write_text("nonsense")
     with pytest.raises(ValueError, match="not JSON lines"):
         items_of(quiz)
