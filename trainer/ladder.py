@@ -1,8 +1,9 @@
 """A ladder of model sizes, trained by one recipe: the points that scaling laws are fitted to.
 
 Every rung has the recipe's shape: heads of the same width, layers in proportion to the width, the same data and batch.
-Steps grow with the size (tokens per parameter are the recipe's), and the learning rate falls with the width, as the
-largest stable rate does. The largest rung is then predicted from the smaller ones and compared with what it came to.
+Steps grow with the size (so many tokens a parameter; or, for isoFLOP curves, as many as a budget of compute pays for),
+and the learning rate falls with the width, as the largest stable rate does. The largest rung is then predicted from the
+smaller ones and compared with what it came to.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class LadderSettings(Settings):
     widths: tuple[int, ...] = Field(default=(64, 96, 128, 192, 256), min_length=2)
     tokens_per_parameter: float = Field(default=20.0, gt=0, description="Hoffmann et al. 2022: about 20 is optimal")
     data: tuple[float, ...] = Field(default=(1.0,), min_length=1, description="each size at so many times that data")
+    flop: tuple[float, ...] = Field(default=(), description="instead: each size at these budgets, for isoFLOP minima")
     rate_exponent: float = Field(
         default=1.0, ge=0, description="the rate is the recipe's times (its width / width) ^ this"
     )
@@ -73,21 +75,21 @@ def rungs(recipe: Recipe, settings: LadderSettings) -> list[Rung]:
             "head_width": base.depth,
             "hidden": None if base.hidden is None else 64 * max(1, round(base.hidden * width / base.width / 64)),
         }
-        found += [_rung(recipe, shape, width, times, settings) for times in settings.data]
+        found += [_rung(recipe, shape, width, amount, settings) for amount in settings.flop or settings.data]
     return sorted(found, key=lambda rung: counted_parameters(rung.recipe.model) * rung.recipe.loop.steps)
 
 
-def _rung(recipe: Recipe, shape: dict[str, Any], width: int, times: float, settings: LadderSettings) -> Rung:
+def _rung(recipe: Recipe, shape: dict[str, Any], width: int, amount: float, settings: LadderSettings) -> Rung:
     values = recipe.model_dump(mode="json")
     values["model"] |= shape
-    model = ModelSettings.model_validate(values["model"])
-    per_step = recipe.data.rows * recipe.data.sequence
-    steps = max(1, round(times * settings.tokens_per_parameter * counted_parameters(model) / per_step))
+    size = counted_parameters(ModelSettings.model_validate(values["model"]))
+    tokens = amount / (6 * size) if settings.flop else amount * settings.tokens_per_parameter * size
+    steps = max(1, round(tokens / (recipe.data.rows * recipe.data.sequence)))
     values["loop"] |= {"steps": steps, "validate_every": steps}
     values["checkpoints"] |= {"every": steps}
     values["schedule"]["peak"] *= (recipe.model.width / width) ** settings.rate_exponent
     values["schedule"]["warmup"] = min(values["schedule"]["warmup"], steps // 10)
-    name = f"width-{width}" + ("" if times == 1 else f"-data-{times:g}")
+    name = f"width-{width}" + (f"-flop-{amount:g}" if settings.flop else "" if amount == 1 else f"-data-{amount:g}")
     return Rung(name, validated(Recipe, values, f"rung {name}"))
 
 
