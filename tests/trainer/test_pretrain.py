@@ -19,7 +19,7 @@ from trainer.distributed import World
 from trainer.hardware import Precision, matmul_rate, measure_hardware
 from trainer.metrics import domain_losses, read_metrics
 from trainer.model import build_decoder
-from trainer.run import load_model
+from trainer.run import load_model, open_run
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -136,6 +136,26 @@ def test_nan_never_reaches_the_weights(tmp_path):
         assert torch.equal(value, build_decoder(runs.settings().model).state_dict()[key])
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)  # no NaN, no Infinity: other readers refuse them
+
+
+def test_nan_ends_the_run_at_once_where_that_is_asked(tmp_path):
+    with pytest.raises(TrainingStoppedError, match="step 1: not_finite"):
+        runs.run(tmp_path, {"model": {"z_loss": 1e39}, "anomalies": {"not_finite": "stop"}})
+    assert [row["action"] for row in anomalies(tmp_path)] == ["stop"]
+    assert anomalies(tmp_path)[0]["documents"]
+    assert checkpoint.read_state(checkpoint.find(tmp_path)).step == 0
+
+
+@pytest.mark.parametrize("shape", [{}, {"encoder_layers": 1, "kv_heads": None}])
+def test_compilation_is_an_option(tmp_path, shape):
+    """Every block is handed to torch.compile; that compiled blocks give the same loss is shown in test_model."""
+    objective = {"denoisers": [{}], "first_sentinel": 50, "sentinels": 10} if shape else {}
+    for asked in (True, False):
+        chosen = runs.settings(model=shape, objective=objective, loop={"compile": asked})
+        model = open_run(chosen, runs.source(), tmp_path, ALONE, None).model
+        blocks = [*model.blocks, *getattr(model, "encoder_blocks", ())]
+        assert len(blocks) == (3 if shape else 2)
+        assert all((block._compiled_call_impl is not None) is asked for block in blocks)
 
 
 @pytest.mark.parametrize("changes", [{}, {"model": {"encoder_layers": 2, "kv_heads": None}}])

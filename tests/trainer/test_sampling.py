@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import ByteLevelBPETokenizer
+from transformers import GPT2TokenizerFast
 
 from tests.trainer.curated import pages, row, write_dataset
 from trainer import tokenizer as tokenizers
@@ -85,6 +87,17 @@ def test_bytes_per_token_by_domain_and_language(tmp_path: Path) -> None:
     lines = table(report).splitlines()
     assert [line.split()[0] for line in lines[:2]] == ["bytes", "all"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_a_peer_may_come_as_gpt2s_two_files(tmp_path: Path) -> None:
+    """vocab.json and merges.txt, with GPT-2's own way of splitting text: counts as transformers has them."""
+    texts = [values["text"] + " It's 1999, they'll  see!\n\n  x" for values in pages(60)]
+    engine = ByteLevelBPETokenizer()
+    engine.train_from_iterator(texts, vocab_size=500, show_progress=False)
+    engine.save_model(str(tmp_path))
+    theirs = GPT2TokenizerFast.from_pretrained(tmp_path)
+    assert len(theirs) > 400  # it was read, merges and all
+    assert peer(str(tmp_path))(texts) == [len(theirs(text)["input_ids"]) for text in texts]
 
 
 def test_tokenizers_that_are_none_get_one_line(tmp_path: Path) -> None:
