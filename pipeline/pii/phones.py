@@ -1,9 +1,10 @@
 """Phone numbers: a cheap pattern proposes, `phonenumbers` decides; precision before recall.
 
-A candidate counts when (a) it is international (+49 ..., 0049 ...) and valid, (b) a word such as `tel` stands before it
-and it is possible in one of the language's regions, or (c) it is valid in one of them and written in the groups usual
-there. What is written like a date, a price or a count, or stands behind `ISBN`, `DOI`, `No.` and the like, passes; bare
-digit runs pass unless (a) or (b) holds. The form 212-555-0123 counts in every language.
+A candidate counts when (a) it is international (+49 ..., 0049 ...) and valid, (b) a label such as `tel` or `mobile:`
+stands right before it and it is possible in one of the language's regions, (c) a word such as `call` stands a little
+before it and it is valid there, or (d) it is valid and written in the groups usual there. What is written like a date,
+a price or a count, or stands behind `ISBN`, `DOI`, `No.` and the like, passes unless (b) holds; bare digit runs pass
+unless (a), (b) or (c) does. The form 212-555-0123 counts in every language.
 """
 
 from __future__ import annotations
@@ -32,20 +33,29 @@ _CANDIDATE = re.compile(
 )  # a number may be followed by its extension: 555-0123x42
 # Two numbers, or a postcode and a number, that stand side by side.
 _SEAM = re.compile(r"(?<=\d)[ /]{1,3}(?=[(+]|00|1[-.]\d{3}[-.]|\d{3}[-.]\d{3}[-.]\d{4})")
-_CUE = re.compile(
-    r"(?:\btele|\btel\b|\btlf|\bphone|\bfax|\bmobil|\bcell|\bcall\b|\bhandy|\bfon\b|\bruf|\bwhatsapp|\bsms\b|\bhotline|\btfno"
-    r"|\bteléf|\btél|\bmóvil|\bportable|\bcellulare|\bkom[oó]rk|\bτηλ|\bφαξ|\bκιν|\bтел|\bфакс|\bмоб|电话|電話|手机|传真|☎|📞|✆)"
-    r"[^\d\n]{0,24}$"
+# Words for the apparatus, with what their languages add to them: telephone, Telefonnummer, Faxnr, телефоны, phones.
+_NAMES = (
+    r"\b(?:t[eé]l[eéè](?:ph|f)[oóôò]\w*|t[eé]l(?:[eé]f)?|tlf|tfno|tfn|fono|phones?|fax\w*|whatsapp|sms|hotline|kom[oó]rk\w+|móvil"
+    r"|cellulare|τηλ\w*|φαξ|κιν\w*|тел(?:ефон\w*)?|факс\w*|моб(?:ильн\w+)?)\b|电话|電話|手机|传真|☎|📞|✆"
 )
+_OTHERS = r"\b(?:mobil[eo]?|cell|call|calling|handy|fon|ruf|portable)\b"  # and for much else
+_LABEL = re.compile(
+    rf"(?:(?:{_NAMES})(?:[ ./-]{{0,3}}(?:no|nr|num\w*|nummer|número|№))?|(?:{_OTHERS})(?=[ .#]{{0,3}}:))"
+    r"[^\w\n]{0,8}$"
+)
+_CUE = re.compile(rf"(?:{_NAMES}|{_OTHERS})[^\d\n]{{0,24}}$")
 _NO_PHONE_CUE = re.compile(
     r"(?:isbn|issn|\bdoi|\border|\bitem|\bmodel|\bart(?:icle|ikel)?\b|\bpart\b|\bsku\b|\bean\b|\bupc\b|\bpatent|\binvoice|\bbestell"
     r"|\bserial|\bno\.|\bnr\.|\bid\b|#|№|\bpmid|\barxiv|\bversion|\bcas\b|\biban\b|\bust|\bvat\b|\bhrb\b|[$€£¥])[^\n\d]{0,12}$"
 )
-_DATE_OR_YEARS = re.compile(
-    r"(?:(?:19|20)\d\d\W{1,3}(?:19|20)\d\d|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d\b.*|(?:19|20)\d\d[./-]\d{1,2}[./-]\d{1,2}\b.*)"
+_DATE_OR_YEARS = re.compile(  # and volume (year) pages, and ZIP+4
+    r"\(?(?:(?:19|20)\d\d\W{1,3}(?:19|20)\d\d|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d\b.*|(?:19|20)\d\d[./-]\d{1,2}[./-]\d{1,2}\b.*)"
+    r"|.*\((?:19|20)\d\d\).*|[1-9]\d{4}[- ]\d{4}"
 )
-_COUNT = re.compile(r"\d{1,3}(?:[ .]\d{3})+|\d+\.\d+|[01\s]+")
+_COUNT = re.compile(r"\(?\d{1,3}(?:[ .]\d{3})+|\d+\.\d+|[01\s]+")
 _NANP = re.compile(r"(?:\+?1[ .-])?(?:\(\d{3}\)[ .-]{0,2}\d{3}[ .-]?\d{4}|\d{3}[.-]\d{3}[.-]\d{4})")
+_DIALLED = re.compile(r"0\d+|\d{10,}")  # bare digits that a person would dial
+_LOCAL = re.compile(r"\d{3}[ .-]\d{4}")  # 736-5000, in North America
 _FEWEST_CHARACTERS = 6
 _MOST_GROUPS = 8
 _GROUP = re.compile(r"\d+")
@@ -78,18 +88,24 @@ def _phone(written: str, context: str, language: str) -> str:
     if len(_GROUP.findall(written)) > _MOST_GROUPS:
         return ""
     international = written.startswith(("+", "00"))
-    named = _CUE.search(context) is not None
-    if not named and (_NO_PHONE_CUE.search(context) or _DATE_OR_YEARS.fullmatch(written)):
+    named = _LABEL.search(context) is not None
+    near = named or _CUE.search(context) is not None
+    if not named and _NO_PHONE_CUE.search(context):
         return ""
-    if not (international or named) and (_COUNT.fullmatch(written) or _GROUP.fullmatch(written)):
+    if (not named or written[0] == "(") and _DATE_OR_YEARS.fullmatch(written):
+        return ""
+    if not (international or named) and _COUNT.fullmatch(written):
+        return ""
+    if not (international or named or (near and _DIALLED.fullmatch(written))) and _GROUP.fullmatch(written):
         return ""
     own = REGIONS.get(language, ()) if language else ()
     parsed = [(region, number) for region in dict.fromkeys(own + REGIONS[""]) if (number := _parsed(written, region))]
     for region, number in parsed:
         shaped = (region == "US" and _NANP.fullmatch(written)) or (region in own and _usual(number, written))
-        if (international or named or shaped) and phonenumbers.is_valid_number(number):
+        if (international or near or shaped) and phonenumbers.is_valid_number(number):
             return _key(number)
-    return next((_key(number) for _, number in parsed if named and _is_possible(number)), "")
+    possible = named or (near and _LOCAL.fullmatch(written))
+    return next((_key(number) for _, number in parsed if possible and _is_possible(number)), "")
 
 
 def _parsed(written: str, region: str) -> PhoneNumber | None:
