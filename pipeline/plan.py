@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter, process_time
 
 import psutil
@@ -67,6 +68,11 @@ class Plan:
         return self.sample.wall_seconds * self.scale / self.workers / 3600
 
     @property
+    def disk_bytes(self) -> float:
+        """Size of the shards."""
+        return self.sample.characters * self.scale * PARQUET_RATIO
+
+    @property
     def kept_share(self) -> tuple[float, float, float]:
         """Estimate and the 95% interval (Wilson) of the share of pages kept before deduplication."""
         n, k = self.sample.pages, self.sample.kept
@@ -82,7 +88,6 @@ class Plan:
         sample, scale = self.sample, self.scale
         pages, kept = sample.pages * scale, sample.kept * scale
         share, low, high = self.kept_share
-        disk = sample.characters * scale * PARQUET_RATIO
         rows = [
             ("input", f"{self.files:,} files, {_size(self.bytes)}, {self.units:,} units of work"),
             ("sample", f"{sample.pages:,} pages, {_size(sample.bytes)}, {sample.cpu_seconds:.0f} s of CPU time"),
@@ -102,7 +107,7 @@ class Plan:
                 "memory",
                 f"{_size(sample.peak_memory)} per worker; deduplication {_size(kept * self.shuffle_bytes)} of keys",
             ),
-            ("disk", f"{_size(disk)} of shards, and as much again while the run is under way"),
+            ("disk", f"{_size(self.disk_bytes)} of shards, and as much again while the run is under way"),
         ]
         return "\n".join(f"{name:<8}{text}" for name, text in rows)
 
@@ -136,8 +141,16 @@ def _measure(unit: Unit, config: Config, worker: KillableWorker, pages: int, sam
     sample.bytes += _bytes_between(unit, end)
     sample.wall_seconds += perf_counter() - start
     sample.cpu_seconds += process_time() - reading
-    children = psutil.Process().children()
-    sample.peak_memory = max([sample.peak_memory, *(child.memory_info().rss for child in children)])
+    sample.peak_memory = max([sample.peak_memory, *map(_peak_memory, psutil.Process().children())])
+
+
+def _peak_memory(process: psutil.Process) -> int:
+    """The most that it ever had in memory, which one large page decides; what it has now where nobody counted."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except OSError:
+        return int(process.memory_info().rss)
 
 
 def _bytes_per_document(config: Config) -> int:
