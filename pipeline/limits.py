@@ -20,6 +20,7 @@ _LIMITS: Mapping[str, Mapping[str, tuple[str | None, str | None]]] = {
     "identify_language": {"score": ("min_score", None)},
     "scrub_pii": {"pii_finds": (None, "max_finds"), "pii_per_1000_words": (None, "max_finds_per_1000_words")},
     "score_quality": {"score": ("min_score", None)},
+    "tag_domain": {"harm_score": (None, "max_harm")},
 }
 
 

@@ -15,6 +15,7 @@ from pipeline import explain_text, limits
 from pipeline.config import Config
 from pipeline.documents import Document
 from pipeline.explain import explain, jaccard
+from pipeline.flow import PAGE_STAGES
 from pipeline.layout import Layout
 from pipeline.lookup import find_pages, similar_urls
 from tests.conftest import Command
@@ -156,6 +157,33 @@ def test_jaccard_of_word_5_grams() -> None:
     assert jaccard(left, right) == 0.5
     assert jaccard(left, left) == 1.0
     assert jaccard(left, "") == 0.0
+
+
+def test_every_measurement_that_dropped_a_document_stands_beside_its_limit_with_its_margin(
+    curated_minicrawl: Path, drops: list[dict[str, Any]]
+) -> None:
+    measured = {
+        row["reason"]: row
+        for row in drops
+        if row["threshold"] is not None and row["language"] and row["stage"] != "deduplicate"
+    }
+    assert len(measured) > 10
+    for row in measured.values():
+        stage = next(found for found in replay(row["id"], curated_minicrawl) if found["url"] == row["url"])["stages"][
+            -1
+        ]
+        broken = [item for item in stage["measures"] if row["threshold"] in (item["low"], item["high"])]
+        assert [item["value"] for item in broken if item["value"] == row["value"]], row
+        text = explain(row["id"], str(curated_minicrawl))
+        assert re.search(rf"{explain_text.measure(row['value'])} .*-[\d.e,-]+  ← broken", text), row
+
+
+def test_every_threshold_of_a_document_stage_is_known_to_explain() -> None:
+    for stage in ("extract_text", "identify_language", "scrub_pii", "score_quality", "tag_domain"):
+        fields, shown = type(getattr(Config(), stage)).model_fields, limits._LIMITS[stage]
+        named = {limit for pair in shown.values() for limit in pair if limit}
+        assert {name for name in fields if name.startswith(("min_", "max_"))} <= named <= set(fields)
+        assert set(shown) - {"score"} <= set(PAGE_STAGES[stage].SIGNALS)
 
 
 def test_measures_stand_beside_their_limits_tightest_first() -> None:
