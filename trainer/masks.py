@@ -11,8 +11,9 @@ A mask takes the form that the device is fastest with, is built once a batch, an
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,8 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 SHORT = 512
 
 
-class Spans(NamedTuple):
+@dataclass(frozen=True)
+class Spans:
     """Lengths of the documents of all rows, laid end to end; they add up to B * S, and none crosses a row's end."""
 
     lengths: list[int]
@@ -92,7 +94,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, causal: bool = True) -> 
         mixed: Tensor = _flex(q.is_cuda)(q, k, v, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1])
         return mixed
     if isinstance(mask, Spans):
-        return _attend_spans(q, k, v, mask.lengths)
+        attended: Tensor = _attend_spans(q, k, v, mask)
+        return attended
     return _sdpa(q, k, v, mask, causal and mask is None)
 
 
@@ -102,10 +105,14 @@ def _flex(compiled: bool) -> Callable[..., Tensor]:
     return cast("Callable[..., Tensor]", kernel)
 
 
-def _attend_spans(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
+# Not compiled: lengths differ from batch to batch, and each would be compiled anew until torch gives up on the block.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _attend_spans(q: Tensor, k: Tensor, v: Tensor, spans: Spans) -> Tensor:
     """Causal attention inside each span. One split and one concatenation, so that autograd copies nothing twice."""
     flat = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))  # [B * S, heads, D]
-    pieces = [[part.transpose(0, 1)[None] for part in torch.split(x, lengths)] for x in flat]  # [1, heads, L, D] each
+    pieces = [
+        [part.transpose(0, 1)[None] for part in torch.split(x, spans.lengths)] for x in flat
+    ]  # [1, heads, L, D] each
     mixed = [_sdpa(a, b, c, None, True)[0].transpose(0, 1) for a, b, c in zip(*pieces, strict=True)]  # [L, H, D] each
     batch, heads, length, depth = q.shape
     return torch.cat(mixed).view(batch, length, heads, depth).transpose(1, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from pydantic import ValidationError
+from torch._dynamo.testing import CompileCounter
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainer.model import Cache, Decoder, ModelSettings, build_decoder, initialise
@@ -149,6 +150,20 @@ def test_compiled_blocks_give_the_same_loss():
     compiled = model(ids[:, :-1], ids[:, 1:], document_ids=documents).loss
     torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-4)
     compiled.backward()
+
+
+def test_other_documents_are_not_compiled_anew():
+    torch._dynamo.reset()
+    model, counter = build_decoder(TINY, seed=5), CompileCounter()
+    for block in model.blocks:
+        block.compile(backend=counter)
+    compiled = []
+    for first in (3, 8, 13, 21):
+        documents = torch.tensor([[0] * first + [1] * (32 - first), [0] * (first + 1) + list(range(1, 32 - first))])
+        model(tokens(2, 32), tokens(2, 32), document_ids=documents).loss.backward()
+        compiled.append(counter.frame_count)
+    assert compiled == [compiled[0]] * 4
+    assert compiled[0] > 1
 
 
 def test_weights_can_be_made_on_the_meta_device_first():
