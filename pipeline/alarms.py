@@ -19,7 +19,7 @@ WARN_SAME_FAILURE = 10  # pages with one and the same error message
 
 def alarms(report: Mapping[str, Any]) -> list[str]:
     """One line each, from the numbers of report.json."""
-    return [*_failures(report), *report["duplicates"].get("warnings", ()), *_repetitions(report)]
+    return [*_failures(report), *_leaks(report), *report["duplicates"].get("warnings", ()), *_repetitions(report)]
 
 
 def _failures(report: Mapping[str, Any]) -> Iterator[str]:
@@ -39,6 +39,16 @@ def failed_pages(report: Mapping[str, Any]) -> int:
     """Pages that a stage failed on."""
     reasons = report["dropped"].get("extract_text", {})
     return sum(reasons.get(reason, 0) for reason in ("extraction_error", "crashed"))
+
+
+def _leaks(report: Mapping[str, Any]) -> Iterator[str]:
+    found = report["rescan"]["finds"]
+    if found:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in found.items())
+        yield (
+            f"personal data is left in the published texts ({kinds} in the {report['rescan']['documents']:,} that were "
+            "scanned once more); see `gristmill audit`"
+        )
 
 
 def _repetitions(report: Mapping[str, Any]) -> Iterator[str]:

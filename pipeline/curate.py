@@ -32,7 +32,7 @@ from pipeline.ledger import Tally
 from pipeline.manifest import claim, is_complete, make_manifest, make_report
 from pipeline.prepare import finished, open_worker, prepare_unit, unit_folder_key
 from pipeline.progress import Watch, sizes_of
-from pipeline.publish import Part, measure_unit, plan_parts, write_part
+from pipeline.publish import Part, Publication, measure_unit, plan_parts, write_part
 from pipeline.report import write_report
 from pipeline.units import Unit, cut_units
 from pipeline.weights import Cell, mixture, weight_table
@@ -175,7 +175,8 @@ def publish(run: Run, tallies: Mapping[str, Tally], verdicts: str, duplicates: M
     characters = {key: tally.characters for key, tally in tallies.items()}
     parts = plan_parts(characters, run.config.publish.shard_bytes)
     log.info("publish: %d documents in %d parts", sum(mix.documents.values()), len(parts))
-    written = spread(run, "Publish", WritePart(run.layout, verdicts, mix.weights, _publish_key(run, verdicts)), parts)
+    publication = Publication(run.layout, verdicts, mix.weights, run.config.scrub_pii)
+    written = spread(run, "Publish", WritePart(publication, _publish_key(run, verdicts)), parts)
     return finish(run, sum_tallies(tallies), mix, duplicates, written)
 
 
@@ -203,18 +204,16 @@ class Measure:
 class WritePart:
     """Writes one part of the output."""
 
-    layout: Layout
-    verdicts: str
-    weights: Mapping[Cell, float]
+    publication: Publication
     key: str
     counter = "parts_written"
 
     def result(self, part: Part) -> str:
         """Where the part's facts lie once its files are whole."""
-        return self.layout.unit("published", f"{self.key}-{part.number:05d}")
+        return self.publication.layout.unit("published", f"{self.key}-{part.number:05d}")
 
     def compute(self, part: Part) -> dict[str, Any]:
-        return write_part(part, self.layout, self.verdicts, self.weights)
+        return write_part(part, self.publication)
 
 
 def spread(run: Run, label: str, task: Measure | WritePart, work: Sequence[Any]) -> list[dict[str, Any]]:

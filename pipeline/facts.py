@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -30,6 +30,7 @@ class Facts:
     signals: Counter[str] = field(default_factory=Counter)  # sums over kept documents
     signal_documents: Counter[str] = field(default_factory=Counter)  # documents in which it is not zero
     dropped_signals: Counter[str] = field(default_factory=Counter)  # sums over dropped pages that were measured
+    rescanned: Counter[str] = field(default_factory=Counter)  # published texts looked at once more: documents, finds
     failures: Counter[str] = field(default_factory=Counter)  # pages by the error message of the stage that failed
 
     def keep(self, row: Mapping[str, Any]) -> None:
@@ -44,6 +45,11 @@ class Facts:
         for name, value in _measured(row):
             self.signals[name] += value  # type: ignore[assignment]  # a Counter adds floats as well
             self.signal_documents[name] += 1
+
+    def rescan(self, finds: Iterable[str]) -> None:
+        """Counts a published text with the personal data that was found in it all the same, by kind."""
+        self.rescanned["documents"] += 1
+        self.rescanned.update(finds)
 
     def drop(self, row: Mapping[str, Any]) -> None:
         """Counts a row of drops/."""

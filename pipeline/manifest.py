@@ -102,6 +102,10 @@ def _numbers(
             for message, count in most_common(facts.failures, 10)
             if message != "other"
         ],
+        "rescan": {
+            "documents": facts.rescanned["documents"],
+            "finds": {kind: n for kind, n in sorted(facts.rescanned.items()) if kind != "documents"},
+        },
         "records": dict(sorted(tally.records.items())),
         "words": facts.kept["words"],
         "characters": facts.kept["characters"],

@@ -25,9 +25,11 @@ from pipeline.ledger import count_words, excerpt_of
 from pipeline.schema import DROP, SHARD
 from pipeline.settings import Settings as BaseSettings
 from pipeline.sketch import PUBLISHED_SKETCH, Verdict, read_verdicts, remove_paragraphs
+from pipeline.stages import scrub_pii
 from pipeline.weights import Cell, cell_of
 from pipeline.weights import Settings as WeightSettings
 
+RESCANNED = 2_000  # published texts of each part that are scanned for personal data once more; `audit` scans them all
 ROWS_AT_ONCE = 1024  # a row group; also what is in memory at a time
 MODULUS = 1 << 256
 
@@ -192,38 +194,48 @@ def row_digest(row: Mapping[str, Any]) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).digest(), "big")
 
 
-def write_part(part: Part, layout: Layout, verdicts: str, weights: Mapping[Cell, float]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Publication:
+    """What turns staged rows into published ones."""
+
+    layout: Layout
+    verdicts: str
+    weights: Mapping[Cell, float]
+    personal: scrub_pii.Settings
+
+
+def write_part(part: Part, publication: Publication) -> dict[str, Any]:
     """Writes the part's three files; returns {"files": ..., "facts": ...}."""
     facts = Facts()
     kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
     with ExitStack() as stack:
         writers = {
-            kind: stack.enter_context(PartWriter(layout.part(kind, part.number), schema))
+            kind: stack.enter_context(PartWriter(publication.layout.part(kind, part.number), schema))
             for kind, schema in kinds.items()
         }
         for unit in part.units:
-            _write_unit(unit, layout, verdicts, weights, writers, facts)
+            _write_unit(unit, publication, writers, facts)
     return {"files": {kind: writer.facts() for kind, writer in writers.items()}, "facts": facts.to_json()}
 
 
-def _write_unit(
-    unit: str,
-    layout: Layout,
-    verdicts: str,
-    weights: Mapping[Cell, float],
-    writers: Mapping[str, PartWriter],
-    facts: Facts,
-) -> None:
-    for row in _rows(layout.unit("drops", unit)):
+def _write_unit(unit: str, publication: Publication, writers: Mapping[str, PartWriter], facts: Facts) -> None:
+    for row in _rows(publication.layout.unit("drops", unit)):
         writers["drops"].write(row)
         facts.drop(row)
-    for row, verdict in _judged(unit, layout, verdicts):
+    for row, verdict in _judged(unit, publication.layout, publication.verdicts):
         if verdict.kept:
-            published = kept_row(row, verdict, weights)
+            published = kept_row(row, verdict, publication.weights)
             writers["shards"].write(published)
             writers["sketches"].write({name: row[name] for name in PUBLISHED_SKETCH.names})
             facts.keep(published)
+            if facts.rescanned["documents"] < RESCANNED:
+                facts.rescan(_personal_data(published, publication.personal))
         else:
             dropped = duplicate_row(row, verdict)
             writers["drops"].write(dropped)
             facts.drop(dropped)
+
+
+def _personal_data(row: Mapping[str, Any], settings: scrub_pii.Settings) -> Iterator[str]:
+    for column in ("title", "text"):
+        yield from (str(span.kind) for span in scrub_pii.find(row[column], settings, row["language"]))

@@ -50,6 +50,12 @@ def test_one_message_on_many_pages_however_many_pages_there_are(numbers: dict[st
     assert FAULT in page.xpath("//*[@class='warnings']")[0].text_content()
 
 
+def test_personal_data_left_in_the_output(numbers: dict[str, Any]) -> None:
+    assert numbers["rescan"] == {"documents": numbers["kept"], "finds": {}}
+    (line,) = alarms({**numbers, "rescan": {"documents": 2000, "finds": {"EMAIL": 3}}})
+    assert "(EMAIL 3 in the 2,000 that were scanned once more)" in line
+
+
 def test_copies_and_repetitions_are_among_them(numbers: dict[str, Any]) -> None:
     duplicates = {**numbers["duplicates"], "warnings": ["60% are copies"]}
     domains = [{**numbers["domains"][0], "domain": "poetry", "repetitions": 6.5}]

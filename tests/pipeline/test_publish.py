@@ -8,10 +8,24 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.deduplication.verdicts import write_verdicts
+from pipeline.layout import Layout
 from pipeline.manifest import content_hash
-from pipeline.publish import PartWriter, duplicate_row, kept_row, plan_parts, row_digest
+from pipeline.prepare import write_table
+from pipeline.publish import (
+    Part,
+    PartWriter,
+    Publication,
+    duplicate_row,
+    kept_row,
+    plan_parts,
+    row_digest,
+    write_part,
+)
 from pipeline.schema import DROP
+from pipeline.schema import STAGED as STAGED_SCHEMA
 from pipeline.sketch import Verdict
+from pipeline.stages import scrub_pii
 
 STAGED = {
     "id": "a", "url": "u", "host": "h", "registered_domain": "h", "fetched_at": "t", "warc_file": "f", "warc_offset": 1,
@@ -74,6 +88,24 @@ def test_a_part_that_fails_leaves_no_file(tmp_path):
     writer.write(drop(1))
     writer.__exit__(RuntimeError, RuntimeError("stop"), None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_personal_data_that_got_through_is_found_by_the_second_scan(tmp_path):
+    keys = {"url_key": b"k" * 16, "text_key": b"k" * 16, **dict.fromkeys(("bands", "sketch", "paragraphs"), b"")}
+    sound = {**STAGED, **keys, "paragraph_words": b"", "text": "Write to <EMAIL_1> today"}
+    rows = [
+        sound,
+        {**sound, "text": "Write to lydia@longbourn-house.org today"},
+        {**sound, "title": "+44 20 7946 0958"},
+    ]
+    layout, verdicts = Layout(str(tmp_path), "key"), str(tmp_path / "verdicts")
+    write_table(layout.unit("staged", "unit"), rows, STAGED_SCHEMA)
+    write_table(layout.unit("drops", "unit"), [], DROP)
+    nothing = {"reason": None, "survivor": None, "value": None, "threshold": None, "duplicates": 0, "remove": []}
+    write_verdicts(f"{verdicts}/unit.parquet", {name: [value] * 3 for name, value in nothing.items()})
+    publication = Publication(layout, verdicts, {("Health", 50): 1.0}, scrub_pii.Settings())
+    facts = write_part(Part(0, ("unit",)), publication)["facts"]
+    assert facts["rescanned"] == {"EMAIL": 1, "PHONE": 1, "documents": 3}
 
 
 @given(st.lists(st.integers(0, 99), max_size=30), st.integers(1, 5))
