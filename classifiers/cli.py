@@ -124,13 +124,14 @@ def locate(index: tuple[Path, ...], references: Path, output: Path, by_host: boo
     """Find cited pages in Common Crawl's columnar INDEX files, as byte ranges that `gristmill curate` reads."""
     import pyarrow.parquet as pq
 
-    from classifiers.locate import SCHEMA, CitedKeys
+    from classifiers.cited import Cited
+    from classifiers.locate import SCHEMA
     from classifiers.locate import locate as find
     from classifiers.sample_files import cited_urls
 
     partial, rows = output.with_name(f".{output.name}.partial"), 0
     with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-        for batch in find(index, CitedKeys.of(cited_urls(references)), by_host):
+        for batch in find(index, Cited.of(cited_urls(references)), by_host):
             writer.write_batch(batch)
             rows += batch.num_rows
     partial.replace(output)
@@ -141,20 +142,26 @@ def locate(index: tuple[Path, ...], references: Path, output: Path, by_host: boo
 @click.argument("staged", type=EXISTING, nargs=-1, required=True)
 @click.option("--references", type=EXISTING, help="Cited URLs (.jsonl of `references`, or .txt).")
 @click.option("--match", type=click.Choice(["exact", "host"]), default="exact", show_default=True,
-              help="`host` also takes pages nobody cites on cited hosts: weaker, many more.")  # fmt: skip
+              help="`host` also takes pages nobody cites on cited hosts, marked: weaker, many more.")  # fmt: skip
 @click.option("--positives", type=EXISTING, multiple=True, help="More positives: any JSONL or Parquet with `text`.")
-@click.option("--limit", type=click.IntRange(min=1), help="About so many documents of STAGED, by hash of their id.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Cited and other documents of STAGED, about so many of each, by hash of their id.",
+)
 @click.option("--output", type=ANY_PATH, required=True, help="Labelled examples, as .jsonl or .jsonl.gz.")
 @speaks_plainly
 def sample(
     staged: tuple[Path, ...], references: Path | None, match: str, positives: tuple[Path, ...], limit: int | None,
     output: Path,
 ) -> None:  # fmt: skip
-    """Draw training examples from STAGED documents (JSONL or Parquet with url and text): cited against not cited.
+    """Draw training examples from STAGED documents: cited against not cited.
+
+    STAGED are JSONL or Parquet files with url and text, or folders of them, such as the shards of a run.
 
     Classes are matched in length; train, validation and test are split by registered domain.
     """
-    from classifiers.recipe_quality import Match
+    from classifiers.cited import Match
     from classifiers.sample_files import sample_examples, to_rows
     from classifiers.tables import write_jsonl
     from classifiers.train import counts_of
@@ -182,7 +189,7 @@ def sample(
 def train(model: str, data: Path, work: Path, examples: Path | None, match: str, keep: float, output: Path) -> None:
     """Train MODEL and write its folder; the same data gives the same bytes."""
     from classifiers import train as trainers
-    from classifiers.recipe_quality import Match
+    from classifiers.cited import Match
     from classifiers.sample_files import from_file
 
     fitted: Any
@@ -257,7 +264,7 @@ def gate(model: str, folder: Path, data: Path, work: Path, floors: Path | None, 
 
 def _numbers_of(model: str, folder: Path, data: Path, work: Path) -> dict[str, Any]:
     from classifiers import evaluate as measures
-    from classifiers.recipe_quality import Match
+    from classifiers.cited import Match
     from classifiers.recipe_quality import examples as quality_examples
 
     chosen = {name: folder if name == model else None for name in TRAINABLE}

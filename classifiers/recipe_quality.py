@@ -9,14 +9,13 @@ answers and their sites stay in training.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 
 from classifiers import shared_data
+from classifiers.cited import Cited, Match
 from classifiers.corpus import TextRow
 from classifiers.sampling import Example, Split, at_most_per_domain, match_lengths, sample_order, split_of, unit_hash
-from classifiers.urls import host_of, normalise_url, registered_domain_of
 
 LABELS = ("crawl", "cited")
 MIN_CHARACTERS = 200  # of both classes alike
@@ -26,44 +25,18 @@ BOILERPLATE_SHARE = 0.3  # of the pages whose boilerplate becomes a negative of 
 WEBKB_PER_DOMAIN = 60
 
 
-class Match(StrEnum):
-    EXACT = "exact"
-    HOST = "host"  # weaker: a page nobody cited on a host that somebody did
-
-
-@dataclass(frozen=True, slots=True)
-class Cited:
-    """What Wikipedia cites, by exact page, host and registered domain."""
-
-    pages: frozenset[str]
-    hosts: frozenset[str]
-    domains: frozenset[str]
-
-    @classmethod
-    def of(cls, urls: Iterable[str]) -> Cited:
-        urls = list(urls)
-        hosts = {_host(url) for url in urls} - {""}
-        return cls(frozenset(map(normalise_url, urls)), frozenset(hosts), frozenset(map(registered_domain_of, hosts)))
-
-    def match(self, url: str) -> Match | None:
-        if normalise_url(url) in self.pages:
-            return Match.EXACT
-        return Match.HOST if _host(url) in self.hosts else None
-
-
-def _host(url: str) -> str:
-    return host_of(url).removeprefix("www.")
+def label_of(row: TextRow, cited: Cited, weakest: Match) -> str | None:
+    """`cited`, or `crawl` where not even the registered domain is cited; None for what lies between."""
+    match = cited.match(row.url)
+    if match == Match.EXACT or (match == Match.HOST and weakest == Match.HOST):
+        return LABELS[1]
+    return LABELS[0] if match is None and row.registered_domain not in cited.domains else None
 
 
 def by_citation(rows: Iterable[TextRow], cited: Cited, weakest: Match) -> tuple[list[TextRow], list[TextRow]]:
-    """(cited rows, rows of which not even the registered domain is cited); what lies between is in neither."""
-    positives, negatives = [], []
-    for row in rows:
-        match = cited.match(row.url)
-        if match == Match.EXACT or (match == Match.HOST and weakest == Match.HOST):
-            positives.append(row)
-        elif match is None and row.registered_domain not in cited.domains:
-            negatives.append(row)
+    """(cited rows, rows of the crawl); what lies between is in neither."""
+    labelled = [(label_of(row, cited, weakest), row) for row in rows]
+    positives, negatives = ([row for label, row in labelled if label == wanted] for wanted in reversed(LABELS))
     return positives, negatives
 
 

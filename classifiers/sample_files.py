@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
+from classifiers.cited import Cited, Match
 from classifiers.corpus import TextRow
-from classifiers.recipe_quality import LABELS, MIN_CHARACTERS, PER_DOMAIN, Cited, Match, by_citation, split_and_match
-from classifiers.sampling import Example, Split, at_most_per_domain, sample_order, unit_hash
+from classifiers.recipe_quality import LABELS, MIN_CHARACTERS, PER_DOMAIN, label_of, split_and_match
+from classifiers.sampling import Example, HashSample, Split, at_most_per_domain
 from classifiers.tables import Row, read_batches, texts_of
 
 COLUMNS = ("id", "url", "title", "text", "source")
 
 
-def text_rows(path: Path) -> Iterator[TextRow]:
-    """Rows of any JSONL or Parquet file with a `text` column; the other COLUMNS are used where present."""
+def text_rows(path: Path, source: str) -> Iterator[TextRow]:
+    """Rows of any JSONL or Parquet file with a `text` column; of the other COLUMNS those that are there."""
     for batch in read_batches(path, COLUMNS):
         for row, text in zip(batch, texts_of(batch, path), strict=True):
             identity = str(row.get("id") or sha256(f"{row.get('url', '')}\n{text}".encode()).hexdigest()[:40])
             url, title = str(row.get("url") or ""), str(row.get("title") or "")
-            yield TextRow(identity, url, str(row.get("source") or path.name), title, text)
+            yield TextRow(identity, url, str(row.get("source") or source), title, text)
 
 
 def cited_urls(path: Path) -> Iterator[str]:
@@ -40,35 +41,37 @@ def cited_urls(path: Path) -> Iterator[str]:
 def sample_examples(
     staged: Sequence[Path], references: Path | None, positives: Sequence[Path], weakest: Match, limit: int | None
 ) -> list[Example]:
-    """Cited staged documents and every row of `positives` against a hash sample of the staged documents not cited."""
-    rows = (row for path in staged for row in text_rows(path) if len(row.text) >= MIN_CHARACTERS)
-    pages = list(at_most_per_domain(sample_order(_hash_share(rows, limit)), PER_DOMAIN))
-    cited = Cited.of(cited_urls(references)) if references else Cited(frozenset(), frozenset(), frozenset())
-    found, negatives = by_citation(pages, cited, weakest)
-    given = [row for path in positives for row in text_rows(path) if len(row.text) >= MIN_CHARACTERS]
+    """Cited staged documents and every row of `positives` against staged documents not cited.
+
+    Of both kinds of staged documents about `limit`, by hash of id: cited pages are one in hundreds of a crawl.
+    """
+    cited = Cited.of(cited_urls(references) if references else ())
+    samples = {label: HashSample(limit) for label in LABELS}
+    for row in (row for path in staged for file in files_at(path) for row in text_rows(file, path.name)):
+        label = label_of(row, cited, weakest)
+        if label and len(row.text) >= MIN_CHARACTERS:
+            samples[label].add(row)
+    negatives, found = (list(at_most_per_domain(samples[label].rows(), PER_DOMAIN)) for label in LABELS)
+    given = [row for path in positives for row in text_rows(path, path.name) if len(row.text) >= MIN_CHARACTERS]
     if not found and not given:
         raise ValueError("no staged document is cited and no --positives file has rows: nothing to learn from")
     if not negatives:
         raise ValueError(
             "every staged document is cited or too short: give more staged documents as the crawl's sample"
         )
-    return split_and_match([*found, *given], negatives)
+    matches = {row.id: cited.match(row.url) for row in found}
+    examples = split_and_match([*found, *given], negatives)
+    return [replace(example, match=matches.get(example.row.id) or "") for example in examples]
 
 
-def _hash_share(rows: Iterable[TextRow], limit: int | None) -> Iterator[TextRow]:
-    """All rows, or about `limit` of them by hash of id, in bounded memory: the share halves when twice as many came."""
-    if limit is None:
-        yield from rows
-        return
-    share, kept = 1.0, {}
-    for row in rows:
-        place = unit_hash("sample", row.id)
-        if place < share:
-            kept[row.id] = (place, row)
-        if len(kept) > 2 * limit:
-            share /= 2
-            kept = {identity: pair for identity, pair in kept.items() if pair[0] < share}
-    yield from (row for _, row in kept.values())
+def files_at(path: Path) -> list[Path]:
+    """A file itself; of a folder (a run's shards or staged documents) every Parquet and JSON Lines file in it."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for pattern in ("*.parquet", "*.jsonl", "*.jsonl.gz") for file in path.glob(pattern))
+    if not found:
+        raise ValueError(f"{path} holds no .parquet, .jsonl or .jsonl.gz file")
+    return found
 
 
 def to_rows(examples: Iterable[Example]) -> Iterator[Row]:
@@ -76,7 +79,9 @@ def to_rows(examples: Iterable[Example]) -> Iterator[Row]:
     for example in examples:
         row = asdict(example.row)
         row.pop("boilerplate")
-        yield row | {"label": example.label, "split": str(example.split), "group": example.group}
+        yield row | {
+            "label": example.label, "split": str(example.split), "group": example.group, "match": example.match,
+        }  # fmt: skip
 
 
 def from_file(path: Path) -> list[Example]:
@@ -86,7 +91,7 @@ def from_file(path: Path) -> list[Example]:
         for row in batch:
             try:
                 text = TextRow(row["id"], row["url"], row["source"], row["title"], row["text"])
-                examples.append(Example(text, row["label"], Split(row["split"]), row["group"]))
+                examples.append(Example(text, row["label"], Split(row["split"]), row["group"], row["match"]))
             except (KeyError, ValueError) as error:
                 raise ValueError(f"{path} is no output of `gristmill classify sample`: {error}") from None
     if {example.label for example in examples} - set(LABELS):

@@ -34,6 +34,7 @@ class Example:
     label: str
     split: Split
     group: str  # never on both sides of a fold: the registered domain, or the article where one site gave them all
+    match: str = ""  # how a staged document was found to be cited: exact, or (weaker) host
 
 
 def unit_hash(*parts: str) -> float:
@@ -52,6 +53,29 @@ def split_of(registered_domain: str) -> Split:
 def sample_order(rows: Iterable[TextRow]) -> list[TextRow]:
     """Rows in the order of their hashed ids: every prefix is a uniform sample."""
     return sorted(rows, key=lambda row: (unit_hash("sample", row.id), row.id))
+
+
+class HashSample:
+    """About `limit` of the rows added, by hash of their id, in bounded memory: the share halves when it holds too many.
+
+    Without a limit it holds all of them.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit, self.share = limit, 1.0
+        self.kept: dict[str, tuple[float, TextRow]] = {}
+
+    def add(self, row: TextRow) -> None:
+        place = unit_hash("sample", row.id)
+        if place < self.share:
+            self.kept[row.id] = (place, row)
+        if self.limit is not None and len(self.kept) > 2 * self.limit:
+            self.share /= 2
+            self.kept = {identity: pair for identity, pair in self.kept.items() if pair[0] < self.share}
+
+    def rows(self) -> list[TextRow]:
+        """In the order of `sample_order`."""
+        return [row for _, row in sorted(self.kept.values(), key=lambda pair: (pair[0], pair[1].id))]
 
 
 def at_most_per_domain(rows: Iterable[TextRow], limit: int) -> Iterator[TextRow]:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from classifiers import cards
 from classifiers.artefacts import TrainingData
+from classifiers.cited import Match
 from classifiers.domain import DomainModel
 from classifiers.harm import HarmModel
 from classifiers.quality import NAME
 from classifiers.recipe_domain import domain_data
 from classifiers.recipe_harm import harm_rows, train_harm
-from classifiers.recipe_quality import LABELS, Match
+from classifiers.recipe_quality import LABELS
 from classifiers.recipe_quality import examples as quality_examples
 from classifiers.sampling import Example
 from classifiers.scorer import YesNoModel
@@ -39,19 +40,20 @@ def quality_from(examples: Sequence[Example], folder: Path, keep: float, command
 
 
 def sources_of(examples: Sequence[Example]) -> tuple[TrainingData, ...]:
-    """Every collection and label with its rows, for the manifest."""
+    """Every collection and label (with how a cited page was found) and their rows, for the manifest."""
     groups: dict[tuple[str, str], list[str]] = {}
     for example in examples:
-        groups.setdefault((example.row.source, example.label), []).append(example.row.id)
+        role = f"{example.label}, {example.match}" if example.match else example.label
+        groups.setdefault((example.row.source, role), []).append(example.row.id)
     return tuple(
         TrainingData(
             name=source,
-            role=label,
+            role=role,
             rows=len(ids),
             sha256=sha256("\n".join(ids).encode()).hexdigest(),
             licence=_LICENCES.get(source, "pages belong to their publishers and are not shipped"),
         )
-        for (source, label), ids in sorted(groups.items())
+        for (source, role), ids in sorted(groups.items())
     )
 
 

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from classifiers.locate import SCHEMA, CitedKeys, locate
+from classifiers.cited import Cited
+from classifiers.locate import SCHEMA, locate
 
-CITED = CitedKeys.of(["https://www.a.example/one?utm_source=w", "http://b.example/two/"])
+CITED = Cited.of(["https://www.a.example/one?utm_source=w", "http://b.example/two/"])
 
 
 def index(path: Path, rows: list[tuple[str, str, int, str, int]]) -> Path:

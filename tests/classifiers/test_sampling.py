@@ -1,6 +1,7 @@
 """Who may be in which split, and that length tells nothing."""
 
 import random
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from classifiers.cited import Cited, Match
 from classifiers.corpus import TextRow
 from classifiers.measures import auc
-from classifiers.recipe_quality import Cited, Match, by_citation, split_and_match
+from classifiers.recipe_quality import by_citation, split_and_match
 from classifiers.sample_files import from_file, sample_examples, to_rows
-from classifiers.sampling import Split, at_most_per_domain, match_lengths, sample_order, split_of, unit_hash
+from classifiers.sampling import HashSample, Split, at_most_per_domain, match_lengths, sample_order, split_of, unit_hash
 from classifiers.tables import write_jsonl
 
 
@@ -122,7 +124,39 @@ def test_the_sample_command_s_rows_come_back_the_same(tmp_path: Path) -> None:
     assert any(example.row.source == "more.jsonl" for example in examples)
     smaller = sample_examples([staged], cited, [], Match.EXACT, 150)
     assert {example.row.id for example in smaller} < {row.id for row in rows}
-    assert len(smaller) <= 300
+    assert max(Counter(example.label for example in smaller).values()) <= 300
+
+
+def test_a_bounded_sample_is_a_prefix_of_the_whole_ones_order() -> None:
+    rows = pages(6, sites=800)
+    sample, whole = HashSample(100), HashSample(None)
+    for row in (*rows, *rows[:50]):
+        sample.add(row)
+        whole.add(row)
+    assert whole.rows() == sample_order(rows)
+    assert 100 <= len(sample.rows()) <= 200
+    assert sample.rows() == whole.rows()[: len(sample.rows())]
+
+
+def test_a_limit_does_not_lose_the_few_that_are_cited(tmp_path: Path) -> None:
+    rows = pages(9, sites=600)
+    write_jsonl(({"id": row.id, "url": row.url, "text": row.text} for row in rows), tmp_path / "staged.jsonl")
+    cited = {row.url for row in rows if unit_hash("cite", row.registered_domain) < 0.05}
+    (tmp_path / "refs.txt").write_text("\n".join(sorted(cited)))
+    examples = sample_examples([tmp_path / "staged.jsonl"], tmp_path / "refs.txt", [], Match.EXACT, 60)
+    assert {example.row.url for example in examples if example.label == "cited"} <= cited
+    assert sum(example.label == "cited" for example in examples) > len(cited) / 2  # the rest found no like in length
+
+
+def test_cited_urls_take_eight_bytes_each() -> None:
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        Cited.of(f"https://www.a{i % 50}.info/page/{i}" for i in range(count))
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    assert (peak(15_000) - peak(5_000)) / 10_000 < 40  # the hash, twice while it is sorted; a string takes 80
 
 
 def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
