@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from classifiers import shared_data
+from classifiers.cited import Match
 from classifiers.domain import HEADS, UNKNOWN, DomainModel
 from classifiers.features import STATISTICS, statistics
 from classifiers.harm import LABELS as HARM_LABELS
@@ -20,9 +21,8 @@ from classifiers.harm import HarmModel
 from classifiers.language import load_language_model
 from classifiers.measures import auc, auc_interval, calibration_error, confusion, f1_by_label, length_bins, reliability
 from classifiers.recipe_domain import LABELS, read_labels
-from classifiers.recipe_harm import harm_rows
+from classifiers.recipe_harm import harm_rows, shares_above
 from classifiers.recipe_quality import LABELS as QUALITY_LABELS
-from classifiers.recipe_quality import Match
 from classifiers.recipe_quality import examples as quality_examples
 from classifiers.sampling import Example, Split, digest_of_examples, sample_order, split_of
 from classifiers.scorer import YesNoModel
@@ -171,26 +171,18 @@ def evaluate_domain(model: DomainModel, data: Path, work: Path) -> dict[str, Any
 
 
 def evaluate_harm(model: HarmModel, data: Path, work: Path) -> dict[str, Any]:
-    """AUC on unseen rows and the share above the threshold by source."""
+    """AUC on unseen rows, and the share above the threshold by source and on pages where a false alarm hurts most."""
     rows = [row for row in harm_rows(data, work) if row.split == Split.TEST]
-    scores = np.array(model.score([row.text for row in rows]))
-    truth = np.array([row.label == HARM_LABELS[1] for row in rows])
-    above = {}
-    for source in sorted({row.source for row in rows}):
-        mask = np.array([row.source == source for row in rows])
-        above[source] = {
-            "rows": int(mask.sum()),
-            "above_threshold": round(float((scores[mask] >= model.threshold).mean()), 4),
-        }
-    topics = read_labels()
-    for topic in ("health", "crime_and_law", "politics"):
-        mask = np.array([r.source == "web pages" and topics.get(r.id, {}).get("topic") == topic for r in rows])
-        above[f"web pages about {topic}"] = {
-            "rows": int(mask.sum()),
-            "above_threshold": round(float((scores[mask] >= model.threshold).mean()), 4),
-        }
+    scores = model.score([row.text for row in rows])
+    truth = [row.label == HARM_LABELS[1] for row in rows]
+    above = shares_above(rows, scores, model.threshold)
     digest = sha256("".join(f"{row.id}\t{row.label}\n" for row in rows).encode()).hexdigest()
-    return {"test_digest": digest, "test": {"auc": round(auc(truth, scores), 4), "rows": len(rows)}, "above": above}
+    return {
+        "test_digest": digest,
+        "test": {"auc": round(auc(truth, scores), 4), "rows": len(rows)},
+        "above": {group: {"rows": count, "above_threshold": share} for group, (count, share) in above.items()},
+        "spared": {group: round(1 - share, 4) for group, (_, share) in above.items() if group.startswith("web pages")},
+    }
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +31,8 @@ from classifiers.sampling import Split, at_most_per_domain, sample_order, split_
 PER_DOMAIN = 5
 PIECE = 250  # characters; about a question
 TEASERS = 600
+# Pages on which a false alarm hurts most, as the reader labelled them.
+SENSITIVE = (("topic", "health"), ("topic", "crime_and_law"), ("topic", "politics"), ("kind", "news"))
 FALSE_POSITIVES = 0.005  # of web pages of the validation domains that may pass the threshold
 _FURNITURE = (
     "watch free {} videos hd", "hot {} pics and movies", "{} live cam chat now", "best {} site members only 18",
@@ -125,27 +127,33 @@ def train_harm(rows: list[HarmRow], folder: Path, card: str, command: str) -> Ha
     pages = fitted.score([row.text for row in validation if row.source == "web pages"])
     threshold = round(max(0.5, float(np.quantile(pages, 1 - FALSE_POSITIVES))), 4)
     test = parts[Split.TEST]
-    scores = np.array(fitted.score([row.text for row in test]))
+    scores = fitted.score([row.text for row in test])
+    above = shares_above(test, scores, threshold)
     truth = np.array([row.label == LABELS[1] for row in test])
     final = manifest.model_copy(
         update={
             "threshold": {NAME: threshold},
             "calibration": manifest.calibration | {"test": reliability(truth, scores)},
-            "metrics": {"test_auc": round(auc(truth, scores), 4)} | _shares_above(test, scores, threshold),
+            "metrics": {"test_auc": round(auc(truth, scores), 4)}
+            | {f"above_threshold, {group}": share for group, (_, share) in above.items()}
+            | {f"rows, {group}": float(count) for group, (count, _) in above.items()},
         }
     )
     save_manifest(folder, final, card)
     return HarmModel(load_artefact(folder, NAME, FEATURE_VERSION))
 
 
-def _shares_above(rows: list[HarmRow], scores: np.typing.NDArray[np.float64], threshold: float) -> dict[str, float]:
-    """Share of test rows above the threshold, per source and, for web pages that were read, per topic."""
+def groups_of(row: HarmRow, labels: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The row's source and, for a web page that was read, which of the SENSITIVE it is."""
+    found = labels.get(row.id, {}) if row.source == "web pages" else {}
+    return [row.source, *(f"web pages: {label}" for head, label in SENSITIVE if found.get(head) == label)]
+
+
+def shares_above(rows: Sequence[HarmRow], scores: Sequence[float], threshold: float) -> dict[str, tuple[int, float]]:
+    """Group -> (rows, share of them above the threshold): false positives where the group is harmless."""
     labels = read_labels()
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, list[bool]] = {}
     for row, score in zip(rows, scores, strict=True):
-        groups.setdefault(f"above_threshold, {row.source}", []).append(float(score))
-        topic = labels.get(row.id, {}).get("topic") if row.source == "web pages" else None
-        if topic in ("health", "crime_and_law", "politics"):
-            groups.setdefault(f"false_positives, {topic}", []).append(float(score))
-    shares = {name: round(float(np.mean(np.array(v) >= threshold)), 4) for name, v in sorted(groups.items())}
-    return shares | {f"rows, {name}": float(len(v)) for name, v in sorted(groups.items())}
+        for group in groups_of(row, labels):
+            groups.setdefault(group, []).append(score >= threshold)
+    return {group: (len(above), round(sum(above) / len(above), 4)) for group, above in sorted(groups.items())}

@@ -1,0 +1,207 @@
+"""`gristmill classify` from a folder of pages to a measured model that passes the gate, on a small made-up folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from sklearn.metrics import confusion_matrix, roc_auc_score
+
+from classifiers import train_scorer
+from classifiers.artefacts import digest_of
+from classifiers.cited import Match
+from classifiers.cli import TRAINABLE, classify
+from classifiers.corpus import TextRow, read_rows
+from classifiers.domain import TOPICS, load_domain_model
+from classifiers.gate import load_floors, value_at
+from classifiers.harm import load_harm_model
+from classifiers.quality import load_quality_model
+from classifiers.recipe_domain import read_labels
+from classifiers.recipe_quality import examples
+from classifiers.report import PLOTS
+from classifiers.sampling import Split, split_of
+from classifiers.tables import read_batches
+from tests.classifiers.small_data import write_data
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(classify, [str(argument) for argument in arguments])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder; labels and sizes of the shipped models give way to ones that fit it."""
+    folder = tmp_path_factory.mktemp("data")
+    labels = write_data(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_labels, "__defaults__", (labels,))
+        patch.setattr(train_scorer, "CUTOFF", 2_000)
+        small = {"bucket": 4_000, "dim": 8, "epoch": 5}
+        patch.setattr(train_scorer, "FASTTEXT_SETTINGS", train_scorer.FASTTEXT_SETTINGS | small)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def told(data: Path) -> dict[str, str]:
+    """What training each model printed; the models lie in data/models."""
+    return {name: run("train", name, *of(data), "--output", data / "models" / name) for name in TRAINABLE}
+
+
+@pytest.fixture(scope="module")
+def numbers(data: Path, told: dict[str, str]) -> dict[str, Any]:
+    """What one command measured and wrote to data/report."""
+    models = [part for name in TRAINABLE for part in (f"--{name}", data / "models" / name)]
+    run("evaluate", *of(data), *models, "--output", data / "report")
+    found: dict[str, Any] = json.loads((data / "report/numbers.json").read_text())
+    return found
+
+
+def of(data: Path) -> tuple[object, ...]:
+    return ("--data", data, "--work", data / "work")
+
+
+def pages_of(data: Path) -> list[TextRow]:
+    return [row for path in (data / "work").glob("pages-*.jsonl") for row in read_rows(path)]
+
+
+def test_training_says_what_a_score_means(told: dict[str, str]) -> None:
+    meanings = re.findall(r"^  (0\.\d\d): (\d+)% cited \((\d+) rows\)$", told["quality"], re.MULTILINE)
+    assert len(meanings) >= 2
+    assert [score for score, _, _ in meanings] == sorted(score for score, _, _ in meanings)
+    assert "test_auc" in told["harm"]
+    assert "topic_macro_f1" in told["domain"]
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_the_same_folder_gives_the_same_bytes(data: Path, told: dict[str, str], name: str) -> None:
+    run("train", name, *of(data), "--output", data / "again" / name)
+    files = sorted(path.name for path in (data / "models" / name).iterdir())
+    for file in files:
+        assert digest_of(data / "again" / name / file) == digest_of(data / "models" / name / file), file
+    assert {"manifest.json", "README.md"} < set(files)
+
+
+def test_the_quality_report_is_about_pages_of_unseen_domains(data: Path, numbers: dict[str, Any]) -> None:
+    model = load_quality_model(data / "models/quality")
+    every = examples(data, data / "work", Match.HOST)
+    test = [example for example in every if example.split == Split.TEST]
+    trained = {example.row.registered_domain for example in every if example.split == Split.TRAIN}
+    assert not trained & {example.row.registered_domain for example in test}
+    found = numbers["quality"]
+    truth, scores = [e.label == "cited" for e in test], model.score([e.row.text for e in test])
+    assert found["test"]["rows"] == len(test) > 30
+    assert found["test"]["auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+    assert found["test"]["low"] <= found["test"]["auc"] <= found["test"]["high"]
+    assert set(found["baselines"]) == set(found["human_baselines"])
+    assert {"text length", "English stop words", "Gopher pass"} <= set(found["baselines"])
+    assert found["human"]["rows"] == 60
+    assert list(found["by_language"]) == ["en"]
+    assert len(found["by_length"]) >= 2
+    top, bottom = ([page[0] for page in found["pages"][name]] for name in ("top", "bottom"))
+    assert min(top) >= max(bottom)
+    assert len(found["pages"]["middle"]) == 12
+
+
+def test_the_domain_report_holds_scikit_learns_confusion_matrix(data: Path, numbers: dict[str, Any]) -> None:
+    labels, model = read_labels(), load_domain_model(data / "models/domain")
+    found = numbers["domain"]["topic"]
+    assert found["labels"] == [*TOPICS, "unknown"]
+    tested = [row for row in pages_of(data) if row.id in labels and split_of(row.registered_domain) == Split.TEST]
+    answers = [label for label, _ in model.tag([(row.url, row.title, row.text) for row in tested])]
+    truth = [labels[row.id]["topic"] for row in tested]
+    assert found["confusion"] == confusion_matrix(truth, answers, labels=found["labels"]).tolist()
+    assert numbers["domain"]["test"]["topic_rows"] == len(tested) > 30
+    assert numbers["domain"]["test"]["topic_macro_f1"] > 0.9
+
+
+def test_false_alarms_are_counted_on_health_law_and_news(data: Path, numbers: dict[str, Any]) -> None:
+    found = numbers["harm"]
+    for group in ("health", "crime_and_law", "politics", "news"):
+        counted = found["above"][f"web pages: {group}"]
+        assert counted["rows"] > 5
+        assert found["spared"][f"web pages: {group}"] == pytest.approx(1 - counted["above_threshold"])
+    assert found["above"]["hh-rlhf"]["above_threshold"] > 0.9
+    assert load_harm_model(data / "models/harm").score(["the committee published its report"])[0] < 0.5
+
+
+def test_the_report_is_a_page_with_tables_and_plots(data: Path, numbers: dict[str, Any]) -> None:
+    page = (data / "report/report.md").read_text()
+    for part in ("By length", "By language", "By collection", "### top", "### middle", "### bottom", "## Harm", "news"):
+        assert part in page
+    assert f"{numbers['quality']['test']['auc']:.3f}" in page
+    for plot in PLOTS:
+        assert plot in page
+        assert (data / "report" / plot).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def floors(data: Path, numbers: dict[str, Any]) -> Path:
+    """The shipped measures, pinned on these test rows at the values that were just measured."""
+    pinned = {
+        name: {
+            "test_digest": numbers[name]["test_digest"],
+            "floors": {measure: value_at(numbers[name], measure) for measure in entry["floors"]},
+        }
+        for name, entry in load_floors().items()
+    }
+    path = data / "floors.json"
+    path.write_text(json.dumps(pinned))
+    return path
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_the_gate_lets_an_equal_model_through_and_stops_a_worse_one(
+    data: Path, floors: Path, tmp_path: Path, name: str
+) -> None:
+    pinned = json.loads(floors.read_text())
+    higher = json.loads(json.dumps(pinned))
+    measure = min(pinned[name]["floors"])
+    higher[name]["floors"][measure] += 0.01
+    other = json.loads(json.dumps(pinned))
+    other[name]["test_digest"] = "0" * 64
+    paths = []
+    for number, content in enumerate((pinned, higher, other)):
+        paths.append(tmp_path / f"{number}.json")
+        paths[-1].write_text(json.dumps(content))
+    command = ("gate", name, data / "models" / name, *of(data), "--floors")
+    assert "passes" in run(*command, paths[0])
+    assert f"{name}: {measure} is" in run(*command, paths[1], code=1)
+    assert "measured on test rows" in run(*command, paths[2], code=1)
+    assert "although worse: the old one was wrong" in run(*command, paths[1], "--accept-worse", "the old one was wrong")
+    run(*command, paths[1], "--accept-worse", " ", code=1)  # no words
+
+
+def test_a_sample_of_staged_documents_trains_a_model(data: Path, told: dict[str, str], tmp_path: Path) -> None:
+    pages = pages_of(data)
+    staged = [{"id": row.id, "url": row.url, "title": row.title, "text": row.text} for row in pages]
+    (tmp_path / "staged").mkdir()
+    for number in (0, 1):
+        pq.write_table(pa.Table.from_pylist(staged[number::2]), tmp_path / f"staged/part-{number}.parquet")
+    urls = [row.url for row in pages if row.source == "articles"]
+    other = [f"{url}/other" for url in urls[::3]]  # of these only the host is cited
+    (tmp_path / "refs.txt").write_text("".join(f"{url}\n" for url in [*other, *urls[1::3], *urls[2::3]]))
+    chosen = [{"text": f"Question? {row.text}"} for row in pages[:40]]
+    pq.write_table(pa.Table.from_pylist(chosen), tmp_path / "chosen.parquet")
+    command = ("sample", tmp_path / "staged", "--references", tmp_path / "refs.txt", "--match", "host", "--output")
+    output = run(*command, tmp_path / "sample.jsonl.gz", "--positives", tmp_path / "chosen.parquet")
+    rows = [row for batch in read_batches(tmp_path / "sample.jsonl.gz") for row in batch]
+    assert f"{len(rows)} examples" in output
+    marks = {(row["source"], row["label"], row["match"]) for row in rows}
+    staged_marks = {("staged", "cited", "exact"), ("staged", "cited", "host"), ("staged", "crawl", "")}
+    assert marks == {*staged_marks, ("chosen.parquet", "cited", "")}
+    assert all((row["match"] == "host") == (row["url"] in urls[::3]) for row in rows if row["label"] == "cited")
+    run("train", "quality", "--sample", tmp_path / "sample.jsonl.gz", "--output", tmp_path / "model")
+    manifest = load_quality_model(tmp_path / "model").artefact.manifest
+    assert manifest.command.endswith("--sample sample.jsonl.gz")
+    assert {"cited, exact", "cited, host", "cited", "crawl"} < {data.role for data in manifest.training_data}
+    refused = run("train", "harm", "--sample", tmp_path / "sample.jsonl.gz", "--output", tmp_path / "model", code=1)
+    assert "--sample trains the quality model" in refused
