@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pipeline.charset import Decoding
 from pipeline.ledger import FAILURES
 
 QUALITY_BINS = 20
@@ -30,6 +31,7 @@ class Facts:
     signals: Counter[str] = field(default_factory=Counter)  # sums over kept documents
     signal_documents: Counter[str] = field(default_factory=Counter)  # documents in which it is not zero
     dropped_signals: Counter[str] = field(default_factory=Counter)  # sums over dropped pages that were measured
+    charset_steps: Counter[str] = field(default_factory=Counter)  # pages with text, by how their charset was found
     rescanned: Counter[str] = field(default_factory=Counter)  # published texts looked at once more: documents, finds
     failures: Counter[str] = field(default_factory=Counter)  # pages by the error message of the stage that failed
 
@@ -45,6 +47,7 @@ class Facts:
         for name, value in _measured(row):
             self.signals[name] += value  # type: ignore[assignment]  # a Counter adds floats as well
             self.signal_documents[name] += 1
+        self._charset(row)
 
     def rescan(self, finds: Iterable[str]) -> None:
         """Counts a published text with the personal data that was found in it all the same, by kind."""
@@ -60,6 +63,12 @@ class Facts:
         self.dropped_hosts[row["registered_domain"] or ""] += 1
         for name, value in _measured(row):
             self.dropped_signals[name] += value  # type: ignore[assignment]
+        self._charset(row)
+
+    def _charset(self, row: Mapping[str, Any]) -> None:
+        step = (row["signals"] or {}).get("charset_step")
+        if step is not None:
+            self.charset_steps[list(Decoding)[int(step)].value] += 1
 
     def add(self, other: Facts) -> None:
         """Counts `other` in."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.alarms import alarms
+from pipeline.charset import Decoding
 from pipeline.config import fingerprint
 from pipeline.facts import Facts, most_common
 from pipeline.flow import STAGES
@@ -102,6 +103,7 @@ def _numbers(
             for message, count in most_common(facts.failures, 10)
             if message != "other"
         ],
+        "charset_steps": dict(most_common(facts.charset_steps, len(Decoding))),
         "rescan": {
             "documents": facts.rescanned["documents"],
             "finds": {kind: n for kind, n in sorted(facts.rescanned.items()) if kind != "documents"},

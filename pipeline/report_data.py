@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import heapq
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.charset import Decoding
 from pipeline.deduplication.settings import Reason
 from pipeline.layout import Layout
 from pipeline.stages.scrub_pii import PLACEHOLDERS
@@ -29,11 +28,9 @@ _PLACEHOLDER = re.compile("|".join(map(re.escape, sorted(PLACEHOLDERS, key=len, 
 _WORDS = re.compile(r"\S+|\s+")
 _DROP_COLUMNS = [
     "id", "url", "stage", "reason", "value", "threshold", "detail", "duplicate_of", "language", "excerpt",
-    "signals.charset_step",
 ]  # fmt: skip
 _KEPT_COLUMNS = [
     "id", "url", "title", "text", "language", "quality_score", "domain", "words", "duplicates", "weight",
-    "signals.charset_step",
 ]  # fmt: skip
 
 
@@ -48,7 +45,6 @@ class Samples:
     doubtful: list[dict[str, Any]] = field(default_factory=list)  # kept with the lowest scores
     copies: list[dict[str, Any]] = field(default_factory=list)  # dropped copies beside their survivors
     placeholders: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)  # kind -> (before, it, after)
-    charset_steps: Counter[str] = field(default_factory=Counter)
 
 
 class _Smallest:
@@ -95,7 +91,6 @@ def _drops(layout: Layout, samples: Samples) -> list[dict[str, Any]]:
     found = _Smallest(SAMPLES)
     for row in _rows(layout, "drops", _DROP_COLUMNS, samples):
         found.offer((row["stage"], row["reason"]), row["id"], row)
-        _count_charset(row, samples)
     samples.drops = {
         group: [{**row, "excerpt": shortened(row["excerpt"])} for row in rows] for group, rows in found.groups().items()
     }
@@ -111,7 +106,6 @@ def _kept(layout: Layout, samples: Samples, wanted: set[str]) -> dict[str, dict[
     by_domain, lowest = _Smallest(2), _Smallest(SAMPLES)
     survivors = {}
     for row in _rows(layout, "shards", _KEPT_COLUMNS, samples):
-        _count_charset(row, samples)
         _note_placeholders(row["text"], samples)
         short = {**row, "text": shortened(row["text"])}
         by_domain.offer(row["domain"], row["id"], short)
@@ -140,12 +134,6 @@ def _spread(items: Sequence[str], limit: int) -> list[str]:
     """At most `limit` of the items, evenly spread, the first among them."""
     step = max(len(items) / limit, 1.0)
     return [items[int(n * step)] for n in range(min(limit, len(items)))]
-
-
-def _count_charset(row: Mapping[str, Any], samples: Samples) -> None:
-    step = (row["signals"] or {}).get("charset_step")
-    if step is not None:
-        samples.charset_steps[list(Decoding)[int(step)].value] += 1
 
 
 def _note_placeholders(text: str, samples: Samples) -> None:

@@ -15,13 +15,15 @@ def test_every_row_is_counted_once():
     facts.keep(kept())
     facts.keep(kept(language="de", quality_score=1.0))
     facts.drop({"stage": "s", "reason": "r", "registered_domain": None, "signals": None})
+    facts.drop({"stage": "s", "reason": "r", "registered_domain": None, "signals": {"charset_step": 2.0}})
     assert facts.kept == {"documents": 2, "words": 10, "characters": 60, "duplicates": 4}
     assert facts.languages == {"en": 1, "de": 1}
     assert facts.quality == {"0.50": 1, "0.95": 1}
     assert facts.group_sizes == {"3": 2}
     assert facts.signals == {"pii_email": 4.0}
     assert facts.signal_documents == {"pii_email": 2}
-    assert facts.dropped == {"s:r": 1}
+    assert facts.dropped == {"s:r": 2}
+    assert facts.charset_steps == {"meta": 1}
 
 
 def test_messages_of_stages_that_failed_are_counted_and_no_others():

@@ -83,6 +83,17 @@ def test_every_reason_has_its_count_and_up_to_five_pages(page: lxml.html.HtmlEle
             assert f"{count:,} {unit}" in found.find("summary").text_content()
 
 
+def test_charset_steps_are_those_of_all_pages_with_text(page: lxml.html.HtmlElement, numbers: dict[str, Any]) -> None:
+    measured = numbers["kept"] + sum(
+        sum(reasons.values())
+        for stage, reasons in numbers["dropped"].items()
+        if stage not in ("read_warc", "block_urls", "quick_look", "extract_text")
+    )
+    assert sum(numbers["charset_steps"].values()) == measured
+    shown = texts(page, "//table[caption='How the charset of a page was found']/tbody/tr")
+    assert shown == [f"{step.replace('_', ' ')} {n}" for step, n in numbers["charset_steps"].items()]
+
+
 def test_samples_show_measurement_and_limit(page: lxml.html.HtmlElement, curated_minicrawl: Path) -> None:
     drops = ds.dataset(curated_minicrawl / "drops").to_table().to_pylist()
     limits = {
