@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 from random import Random
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -184,6 +185,60 @@ def test_lettered_questions_with_examples(tmp_path: Path, both: tuple[Scorer, An
         shots=2,
     )
     assert found["letter"] == pytest.approx(expected["acc,none"])
+
+
+def test_two_ways_to_a_goal(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
+    """PIQA's shape, as the harness's piqa.yaml asks."""
+    random = Random(4)
+    rows = [
+        {"goal": f"{words(random, 20)}?", "sol1": words(random, 9), "sol2": words(random, 9), "label": n % 2}
+        for n in range(24)
+    ]
+    ours, theirs = both
+    path = write(tmp_path / "piqa.jsonl", rows)
+    found = ask(ours, read_questions(path), EvaluationSettings())
+    local = task(
+        "piqa_local",
+        path,
+        output_type="multiple_choice",
+        doc_to_text="Question: {{goal}}\nAnswer:",
+        doc_to_target="label",
+        doc_to_choice="{{[sol1, sol2]}}",
+        metrics=["acc", "acc_norm"],
+    )
+    expected = run(theirs, local)
+    assert found["answer"] == pytest.approx(expected["acc,none"])
+    assert found["answer_per_character"] == pytest.approx(expected["acc_norm,none"])
+
+
+def test_causes_and_effects(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
+    """COPA's shape with the harness's own functions. Its choices begin with a space, so its delimiter is left out."""
+    copa = run_path(f"{lm_eval.__path__[0]}/tasks/super_glue/copa/utils.py")
+    random = Random(5)
+    rows = [
+        {
+            "premise": f"The {words(random, 12)}.",
+            "question": random.choice(["cause", "effect"]),
+            "choice1": f"A {words(random, 9)}.",
+            "choice2": f"It {words(random, 9)}.",
+            "label": random.randrange(2),
+        }
+        for _ in range(24)
+    ]
+    ours, theirs = both
+    path = write(tmp_path / "copa.jsonl", rows)
+    found = ask(ours, read_questions(path), EvaluationSettings())
+    local = task(
+        "copa_local",
+        path,
+        output_type="multiple_choice",
+        doc_to_text=copa["doc_to_text"],
+        doc_to_target=lambda row: row["label"],
+        doc_to_choice=copa["doc_to_choice"],
+        target_delimiter="",
+        metrics=["acc"],
+    )
+    assert found["answer"] == pytest.approx(run(theirs, local)["acc,none"])
 
 
 def test_sentences_to_complete(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
