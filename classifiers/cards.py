@@ -10,7 +10,7 @@ it on unseen domains. A score of 0.7 means: of pages that score 0.7, seven in te
 cites, where half of all are.
 
 Good at: telling articles, references and explanations from menus, listings, contact pages, teasers and shops,
-at any length (the classes have the same lengths in training).
+at any length (of pages of about a length, training has at most two of one class for one of the other).
 
 Bad at: what reads well and is wrong; languages outside the seventeen of its function words (they score lower
 for the language alone); Wikipedia's taste (news and reference works above blogs, forums, recipes and
@@ -49,7 +49,7 @@ sites, and little else: not propaganda, not fraud, not graphic description witho
 vocabulary file holds slurs and obscene words.
 
 Short questions are its weak side: one in six harmless Open-Assistant questions passes the threshold. On whole
-pages about health, law and politics false positives are what the table says.
+pages about health, law and politics and on news, false positives are what the table says.
 """
 
 LANGUAGE = """# Language: fastText lid.176

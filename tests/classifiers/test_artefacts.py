@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from classifiers import cards
 from classifiers.artefacts import MANIFEST, MODELS, ArtefactError, default_folder, load_artefact
 from classifiers.domain import UNKNOWN, load_domain_model
 from classifiers.features import FEATURE_VERSION
@@ -86,6 +87,22 @@ def test_the_shipped_models_are_small_and_have_cards() -> None:
     for name in ("quality", "domain", "language", "harm"):
         assert (MODELS / name / "README.md").stat().st_size > 500
         assert (MODELS / name / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "prose"),
+    [("quality", cards.QUALITY), ("domain", cards.DOMAIN), ("harm", cards.HARM), ("language", cards.LANGUAGE)],
+)
+def test_the_shipped_cards_are_the_ones_that_training_writes(name: str, prose: str) -> None:
+    assert (MODELS / name / "README.md").read_text().startswith(prose.strip() + "\n\n## Facts\n")
+
+
+def test_the_shipped_language_model_is_packed_again_to_the_same_bytes(tmp_path: Path) -> None:
+    shipped = load_language_model().artefact
+    (data,) = shipped.manifest.training_data
+    pack(shipped.path("model.ftz"), tmp_path, data.licence, data.name, card=cards.LANGUAGE)
+    for file in default_folder("language").iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_one_load_per_process() -> None:

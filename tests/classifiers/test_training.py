@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from classifiers import train_scorer
 from classifiers.artefacts import digest_of
 from classifiers.corpus import TextRow
 from classifiers.domain import KINDS, TOPICS
-from classifiers.features import STATISTICS, kind_line, one_line, statistics, style_line, topic_line
+from classifiers.features import FEATURE_VERSION, STATISTICS, kind_line, one_line, statistics, style_line, topic_line
 from classifiers.gate import FLOORS, complaints, load_floors, value_at
 from classifiers.linear import LinearModel, Row, train_linear
 from classifiers.measures import auc
@@ -120,6 +121,19 @@ def test_features_do_not_see_markup_case_or_length() -> None:
     assert len(once) == len(STATISTICS)
     assert once[2] == pytest.approx(often[2])  # sentence_line_share
     assert kind_line("t", "```\ncode\n```\n") != kind_line("t", "code\n")
+
+
+def test_features_of_a_version_never_change() -> None:
+    """Models were trained on them: whoever changes a feature raises FEATURE_VERSION, and then these digests."""
+    texts = [
+        f"# Überschrift {GOOD}\n\n- {BAD}\n* Ça va, l’été? 3,14 €\n| a | b |\n|---|---|\n```\nx = 1\n```",
+        "三月的天气很好，我们去公园。Короткий текст о погоде! ﬁne ﬂow\u00ad [link](http://a.example/x_y) **bold**",
+        GOOD * 400,
+    ]
+    lines = [line for text in texts for line in (style_line(text), topic_line(BAD, text), kind_line(BAD, text))]
+    numbers = [f"{value:.9f}" for text in texts for value in statistics(text)]
+    found = {FEATURE_VERSION: [sha256("\n".join(part).encode()).hexdigest()[:16] for part in (lines, numbers)]}
+    assert found == {1: ["cb4968f5dfff72c9", "fa9f1097a82dc455"]}
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\x00\ud7ff", "a" * 100_000, "|" * 5_000, "[](" * 3_000, "𝕳𝖊𝖑𝖑𝖔 🙂" * 50])
