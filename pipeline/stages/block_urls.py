@@ -23,7 +23,7 @@ from pydantic import Field
 
 import pipeline.settings
 from classifiers.urls import normalise_url
-from pipeline.blocklists import Table, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
+from pipeline.blocklists import SHIPPED, Table, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
 from pipeline.documents import Dropped, Page
 from pipeline.settings import ListFile
 
@@ -50,7 +50,7 @@ class Ut1(ListFile):
 
 
 def _shipped(name: str) -> tuple[ListFile, ...]:
-    return (ListFile(path=Path(name)),)
+    return (ListFile(path=SHIPPED / name),)  # whatever files of that name lie where the user stands
 
 
 class Settings(pipeline.settings.Settings):

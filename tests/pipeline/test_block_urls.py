@@ -192,6 +192,16 @@ def test_shipped_lists_are_tidy_and_described(name: str) -> None:
     assert f"`{name}`" in (SHIPPED / "README.md").read_text()
 
 
+def test_a_file_where_the_user_stands_does_not_replace_a_default_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("hosts.txt", "hard_words.txt", "soft_words.txt", "banned_substrings.txt"):
+        (tmp_path / name).write_text("example")
+    assert judge("http://example.com/example") == ("", "")
+    assert judge("http://www.pornhub.com/")[0] == "registered_domain"
+
+
 # --- formats ---------------------------------------------------------------------------------------------------------
 
 
