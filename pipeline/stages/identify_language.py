@@ -1,6 +1,7 @@
 """identify_language: the language of a document's prose, with its score; only wanted languages pass.
 
-The model is fastText's lid.176 (176 languages, ISO 639 codes). A score below 0.65 means a mixture of languages, a list
+The model is fastText's lid.176 (176 languages, ISO 639 codes); `model` names another fastText model, packed as a folder
+by `gristmill classify pack`. A score below 0.65 means a mixture of languages, a list
 of names or no language at all: RefinedWeb, FineWeb and DCLM drop there (CCNet at 0.5). Every language is kept unless
 `languages` names some. Code and formulas are left out of what the model reads: they look like English.
 """
@@ -12,11 +13,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 import pipeline.settings
+from classifiers.artefacts import default_folder
 from classifiers.language import load_language_model
 from pipeline.documents import Document, Dropped
 
@@ -40,7 +43,10 @@ Languages = Annotated[tuple[str, ...], AfterValidator(_are_codes)]
 
 
 class Settings(pipeline.settings.Settings):
-    engine: Literal["lid176", "py3langid"] = Field("lid176", description="which language identifier")
+    engine: Literal["fasttext", "py3langid"] = Field("fasttext", description="which language identifier")
+    model: Path = Field(
+        default_folder("language"), description="folder of the engine fasttext: lid.176, or what `classify pack` wrote"
+    )
     languages: Languages = Field((), description='ISO 639 codes to keep, such as ["en", "de"]; empty keeps all')
     min_score: float = Field(
         0.65, ge=0, le=1, description="of the identifier; RefinedWeb, FineWeb, DCLM 0.65, CCNet 0.5"
@@ -55,6 +61,15 @@ class Reason(StrEnum):
 SIGNALS: tuple[str, ...] = ()
 
 
+def files(settings: Settings) -> list[Path]:
+    """The model's files."""
+    if settings.engine != "fasttext":
+        return []
+    if not settings.model.is_dir():
+        raise ValueError(f"{settings.model}: no such model folder")
+    return sorted(path for path in settings.model.iterdir() if path.is_file())
+
+
 def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
     identify = load(settings)
     return lambda document: _identified(document, settings, identify)
@@ -62,7 +77,7 @@ def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
 
 def load(settings: Settings) -> Identifier:
     """The configured engine: text -> (ISO 639 code, probability)."""
-    return load_language_model().identify if settings.engine == "lid176" else _py3langid()
+    return load_language_model(settings.model).identify if settings.engine == "fasttext" else _py3langid()
 
 
 def prose(text: str) -> str:
@@ -87,7 +102,7 @@ def _py3langid() -> Identifier:
     except ImportError:
         raise ValueError(
             "identify_language.engine = 'py3langid' needs the package py3langid: `pip install py3langid`, "
-            "or leave the engine at 'lid176'"
+            "or leave the engine at 'fasttext'"
         ) from None
     model = langid.LanguageIdentifier.from_pickled_model(langid.MODEL_FILE, norm_probs=True)
 

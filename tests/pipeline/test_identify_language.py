@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from classifiers.artefacts import digest_of
+from classifiers.fasttext_model import train
+from classifiers.language import pack
+from pipeline.config import Config, files_read
 from pipeline.documents import Document, Dropped
 from pipeline.stages import identify_language
 from pipeline.stages.identify_language import Reason, Settings, prose
@@ -90,6 +95,21 @@ def test_where_there_is_hardly_any_prose_the_model_reads_everything() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_another_packed_model_answers_and_is_in_the_fingerprint(tmp_path: Path) -> None:
+    train(((label, text) for _ in range(50) for label, text in (("xx", "one two three"), ("yy", "eins zwei"))),
+          tmp_path / "own.ftz", minCount=1, epoch=20, lr=1.0, dim=4, wordNgrams=2, bucket=1_000)  # fmt: skip
+    pack(tmp_path / "own.ftz", tmp_path / "own", "CC0-1.0", "two made-up languages")
+    settings = Settings(model=tmp_path / "own", min_score=0)
+    found = identify_language.build(settings)(document("one two three " * 20))
+    assert isinstance(found, Document)
+    assert found.language == "xx"
+    read = files_read(Config(identify_language=settings))
+    assert read["identify_language:own/model.ftz"] == digest_of(tmp_path / "own/model.ftz")
+    assert "identify_language:classifiers/models/language/model.ftz" in files_read(Config())
+    with pytest.raises(ValueError, match="no such model folder"):
+        files_read(Config(identify_language=Settings(model=tmp_path / "nowhere")))
 
 
 def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
