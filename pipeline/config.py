@@ -12,9 +12,10 @@ import hashlib
 import importlib.metadata
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import tomlkit
@@ -67,6 +68,23 @@ class Config(Settings):
     tag_domain: TagDomain = TagDomain()
     deduplicate: Deduplicate = Deduplicate()
     publish: Publish = Publish()
+
+    def __reduce__(self) -> tuple[Callable[[str], Config], tuple[str]]:
+        """A worker may have our packages elsewhere: what lies in them travels by the package's name."""
+        text = self.model_dump_json()
+        for package in (pipeline, classifiers):
+            text = text.replace(f'"{_folder(package)}/', f'"<{package.__name__}>/')
+        return _arrived, (text,)
+
+
+def _arrived(text: str) -> Config:
+    for package in (pipeline, classifiers):
+        text = text.replace(f'"<{package.__name__}>/', f'"{_folder(package)}/')
+    return Config.model_validate_json(text)
+
+
+def _folder(package: ModuleType) -> Path:
+    return Path(str(package.__file__)).parent
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -129,7 +147,7 @@ def files_read(config: Config) -> dict[str, str]:
 def _short_name(path: Path) -> str:
     """The path inside our own packages, folder and name elsewhere: the same on every machine."""
     for package in (pipeline, classifiers):
-        root = Path(str(package.__file__)).parent
+        root = _folder(package)
         if Path(path).is_relative_to(root):
             return f"{root.name}/{Path(path).relative_to(root).as_posix()}"
     return "/".join(Path(path).parts[-2:])
@@ -155,7 +173,7 @@ def versions() -> dict[str, str]:
 
 def _sources() -> Iterator[tuple[str, bytes]]:
     for package in (pipeline, classifiers):
-        root = Path(str(package.__file__)).parent
+        root = _folder(package)
         for path in sorted(root.rglob("*.py")):
             yield f"{root.name}/{path.relative_to(root).as_posix()}", path.read_bytes()
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
 
 import pytest
 
 from pipeline.config import Config, effective, files_read, fingerprint, load_config, to_toml, versions
+from tests.conftest import ROOT
 
 
 def test_a_file_only_needs_what_differs(tmp_path):
@@ -57,6 +61,21 @@ def test_printed_settings_read_back_as_the_same_configuration(tmp_path):
 def test_the_configuration_survives_its_trip_to_a_worker():
     config = load_config(None, ["prepare.unit_bytes=7"])
     assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_shipped_lists_and_models_are_found_where_the_worker_has_them(tmp_path):
+    own = load_config(None, [f"block_urls.hosts=[{{path='{tmp_path}/own.txt'}}]"])
+    assert pickle.loads(pickle.dumps(own)) == own
+    for package in ("pipeline", "classifiers"):
+        (tmp_path / package).symlink_to(ROOT / package)
+    code = (
+        f"import pickle, sys; sys.path.insert(0, '{tmp_path}')\n"
+        "config = pickle.load(sys.stdin.buffer)\n"
+        "print(config.score_quality.model, config.block_urls.soft_words[0].path, config.block_urls.hosts[0].path)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(own), capture_output=True, check=True)
+    there = ("classifiers/models/quality", "pipeline/lists/soft_words.txt", "own.txt")
+    assert done.stdout.decode().split() == [f"{tmp_path}/{path}" for path in there]
 
 
 def test_effective_settings_are_plain_json_and_name_no_folder_of_this_machine():
