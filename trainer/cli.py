@@ -14,6 +14,8 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+RUN = click.Path(exists=True, file_okay=False, path_type=Path)
+READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _options(*decorators: Any) -> Callable[[Command], Command]:
@@ -89,7 +91,7 @@ def tokens(dataset: str, tokenizer_path: Path, cache: Path, workers: int) -> Non
 @train.command()
 @configured
 @click.option("--output", "--out", type=FOLDER, required=True, help="Folder of the run; a run there goes on.")
-@click.option("--start", type=FOLDER, help="Run or checkpoint to take the first weights from.")
+@click.option("--start", type=RUN, help="Run or checkpoint to take the first weights from.")
 @click.option("--allow-changes", is_flag=True, help="Go on though settings or data differ from the checkpoint's.")
 def pretrain(
     config: str,
@@ -174,7 +176,7 @@ def trace(
 
 
 @train.command()
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=RUN)
 def report(run: Path) -> None:
     """Write RUN/report.html: loss, domains, rates, speed, experts. Also while the run goes on."""
     from trainer.run_report import write_run_report
@@ -183,7 +185,7 @@ def report(run: Path) -> None:
 
 
 @train.command()
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=RUN)
 @click.option("--output", "--out", type=FOLDER, required=True, help="Folder of the annealed run.")
 @click.option("--control", is_flag=True, help="The same schedule on the run's own mixture, from where it stopped.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="steps=200, minimum_quality=0.5, ...")
@@ -213,7 +215,7 @@ def anneal(run: Path, output: Path, control: bool, changes: tuple[str, ...]) -> 
 
 
 @train.command()
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=RUN)
 @click.option("--output", "--out", type=FOLDER, required=True)
 @click.option("--bfloat16", is_flag=True, help="Half the size; the default keeps every bit.")
 def export(run: Path, output: Path, bfloat16: bool) -> None:
@@ -229,7 +231,7 @@ def export(run: Path, output: Path, bfloat16: bool) -> None:
 
 
 @train.command()
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=RUN)
 @click.argument("prompts", nargs=-1)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="tokens=200, temperature=0.8, seed=1, ...")
 def generate(run: Path, prompts: tuple[str, ...], changes: tuple[str, ...]) -> None:
@@ -260,8 +262,8 @@ def _printable(text: str) -> str:
 
 
 @train.command("eval")
-@click.argument("run", type=FOLDER)
-@click.option("--task", "tasks", type=FILE, multiple=True, help="JSONL file of questions; may be repeated.")
+@click.argument("run", type=RUN)
+@click.option("--task", "tasks", type=READ, multiple=True, help="JSONL file of questions; may be repeated.")
 @click.option("--output", type=FILE, help="JSON report.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="examples=5, limit=100, documents=500")
 @click.option("--data", metavar="DATASET", help="Of which to take the held-out text; the run's own where left out.")
@@ -307,8 +309,8 @@ def _scorer(run: Path) -> Any:
 
 
 @train.command("order-test")
-@click.argument("run", type=FOLDER)
-@click.argument("examples", type=FILE)
+@click.argument("run", type=RUN)
+@click.argument("examples", type=READ)
 @click.option("--runs", default=15, show_default=True)
 @click.option("--shuffles", default=10, show_default=True)
 def order(run: Path, examples: Path, runs: int, shuffles: int) -> None:
@@ -325,7 +327,7 @@ def order(run: Path, examples: Path, runs: int, shuffles: int) -> None:
 
 @train.command()
 @click.argument("training")
-@click.option("--eval", "sets", type=FILE, multiple=True, required=True, help="Evaluation file; may be repeated.")
+@click.option("--eval", "sets", type=READ, multiple=True, required=True, help="Evaluation file; may be repeated.")
 @click.option("--output", type=FILE, help="JSONL of what was found; a source's `exclude` reads it.")
 @click.option("--clean", type=FILE, help="TRAINING (JSONL) without the rows in which something was found.")
 @click.option("--canaries", type=click.IntRange(0), default=200, show_default=True, help="Planted to measure recall.")
@@ -398,7 +400,7 @@ def ladder(
 
 
 @scaling.command()
-@click.argument("points", type=FILE)
+@click.argument("points", type=READ)
 @click.option("--drop-highest", type=click.IntRange(0), default=0, help="Leave out so many runs of highest loss.")
 @click.option("--predict", nargs=2, type=float, metavar="PARAMETERS TOKENS", help="The loss of a run not yet made.")
 def fit(points: Path, drop_highest: int, predict: tuple[float, float] | None) -> None:
@@ -414,8 +416,8 @@ def fit(points: Path, drop_highest: int, predict: tuple[float, float] | None) ->
 
 
 @scaling.command()
-@click.argument("first", type=FILE)
-@click.argument("second", type=FILE)
+@click.argument("first", type=READ)
+@click.argument("second", type=READ)
 def compare(first: Path, second: Path) -> None:
     """Compare two families of runs (architectures or datasets) by slope and intercept of loss against compute."""
     from trainer import scaling as laws

@@ -153,6 +153,16 @@ def test_a_ladder_is_climbed_fitted_and_its_last_rung_foretold(made: Path) -> No
     assert "slope" in run("scaling", "compare", made / "ladder" / "points.csv", made / "ladder" / "points.csv")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["eval nothing", "generate nothing", "export nothing --output x", "anneal nothing --output x", "report nothing"],
+)
+def test_a_run_that_is_not_there_is_said_so(words: str) -> None:
+    result = CliRunner().invoke(train, words.split())
+    assert result.exit_code == 2
+    assert result.output.splitlines()[-1] == "Error: Invalid value for 'RUN': Directory 'nothing' does not exist."
+
+
 def test_a_run_is_costed() -> None:
     assert "3.79e+25 FLOP" in run("cost", "--parameters", "405e9", "--tokens", "15.6e12")
     assert json.loads(run("cost", "--parameters", "1e9", "--tokens", "2e10", "--json"))["flop"] == 1.2e20
