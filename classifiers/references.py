@@ -139,8 +139,9 @@ def _walk(code: Any, kind: CitationKind, template: str) -> Iterator[tuple[str, C
                 yield from _walk(parameter.value, inside, name)
         elif isinstance(node, Tag):
             is_ref = str(node.tag).strip().lower() == "ref"
-            named = CitationKind.NAMED_REF if is_ref and node.has("name") else CitationKind.REF
-            yield from _walk(node.contents, named if is_ref else kind, "" if is_ref else template)
+            has_name = any(str(attribute.name).strip().lower() == "name" for attribute in node.attributes)
+            own = CitationKind.NAMED_REF if has_name else CitationKind.REF
+            yield from _walk(node.contents, own if is_ref else kind, "" if is_ref else template)
         elif isinstance(node, Wikilink):
             yield from _walk(node.text, kind, template)
         elif isinstance(node, Heading):

@@ -13,7 +13,12 @@ from click.testing import CliRunner
 from classifiers.cli import classify
 from classifiers.quality import load_quality_model
 from classifiers.tables import read_batches
+from pipeline.documents import Page
+from pipeline.inputs import resolve_inputs
+from pipeline.stages.read_warc import Settings, read_unit
+from pipeline.units import cut_units
 from tests.classifiers.test_references import WIKITEXT, dump_of
+from tests.pipeline.warcs import site
 
 
 def run(*arguments: object, code: int = 0) -> str:
@@ -69,23 +74,30 @@ def test_references_of_something_else_fails_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "refs.jsonl").exists()
 
 
-def test_locate_writes_rows_that_curate_can_read(tmp_path: Path) -> None:
+def test_from_a_dump_over_the_index_to_the_cited_page(tmp_path: Path) -> None:
+    """What `references` finds in a dump, `locate` finds in the index, and `curate` reads by range and nothing else."""
+    (tmp_path / "dump.xml").write_bytes(dump_of(("A", "0", "Said.<ref>{{cite web|url=http://example.com/3}}</ref>")))
+    run("references", tmp_path / "dump.xml", "--output", tmp_path / "refs.jsonl")
+    records = site(5)
+    (tmp_path / "one.warc.gz").write_bytes(b"".join(records))
+    starts = [sum(map(len, records[:at])) for at in range(len(records))]
+    responses = range(1, len(records), 3)
     index = {
-        "url": ["https://example.org/a", "https://x.org/"], "warc_filename": ["one.warc.gz", "two.warc.gz"],
-        "warc_record_offset": [7, 8], "warc_record_length": [70, 80],
-    }  # fmt: skip
+        "url": [f"https://www.example.com/{number}" for number in range(5)],
+        "warc_filename": ["one.warc.gz"] * 5,
+        "warc_record_offset": [starts[at] for at in responses],
+        "warc_record_length": [len(records[at]) for at in responses],
+    }
     pq.write_table(pa.table(index), tmp_path / "index.parquet")
-    (tmp_path / "refs.txt").write_text("http://www.example.org/a/\n")
-    run("locate", tmp_path / "index.parquet", "--references", tmp_path / "refs.txt", "--output", tmp_path / "r.parquet")
-    assert rows_of(tmp_path / "r.parquet") == [
-        {
-            "warc_filename": "one.warc.gz",
-            "warc_record_offset": 7,
-            "warc_record_length": 70,
-            "url": "https://example.org/a",
-            "match": "exact",
-        }
+    rows = tmp_path / "rows.parquet"
+    run("locate", tmp_path / "index.parquet", "--references", tmp_path / "refs.jsonl", "--output", rows)
+    assert rows_of(rows) == [
+        {name: values[3] for name, values in index.items() if name != "url"}
+        | {"url": "https://www.example.com/3", "match": "exact"}
     ]
+    (read,) = [page for unit in cut_units(resolve_inputs([str(rows)])) for page in read_unit(unit, Settings())]
+    assert isinstance(read, Page)
+    assert read.url == "http://example.com/3"
 
 
 @pytest.mark.parametrize(

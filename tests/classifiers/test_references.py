@@ -53,6 +53,23 @@ def test_every_kind_of_citation_is_found_where_it_stands() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("wikitext", "kind"),
+    [
+        ("<references><ref name=a>{{cite web|url=https://a.example/}}</ref></references>", CitationKind.NAMED_REF),
+        ("{{reflist|refs=<ref name=a>https://a.example/</ref>}}", CitationKind.NAMED_REF),
+        ("{{Einzelnachweise}}<ref>{{Internetquelle |url=https://a.example/ |titel=B}}</ref>", CitationKind.REF),
+        ("<ref>{{публикация|ссылка=https://a.example/}}</ref>", CitationKind.REF),
+        ("{|\n! x !! y\n|-\n| 1 <ref>[https://a.example/ B]</ref> || 2\n|}", CitationKind.REF),
+        ("'''Bold [https://a.example/ B]'''", CitationKind.EXTERNAL_LINK),
+        ("== Links ==\n* https://a.example/", CitationKind.EXTERNAL_LINK),
+        ("<REF NAME='a'>https://a.example/</REF>", CitationKind.NAMED_REF),
+    ],
+)
+def test_a_citation_in_any_wrapping_and_edition(wikitext: str, kind: CitationKind) -> None:
+    assert [(found.key, found.kind) for found in citations("T", wikitext)] == [("a.example", kind)]
+
+
 def test_the_key_is_the_pipelines_normal_form() -> None:
     keys = {citation.url: citation.key for citation in citations("T", WIKITEXT)}
     assert keys["https://example.org/a?utm_source=x"] == "example.org/a"
