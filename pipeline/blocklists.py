@@ -70,11 +70,18 @@ class Table:
 def locate(list_file: ListFile) -> Path:
     """The file itself, or the list of that name that ships with us. Raises ListError if neither is there."""
     path = list_file.path.expanduser()
-    if not path.exists() and path.name == str(path) and (SHIPPED / path).exists():
+    if not _is_there(path) and path.name == str(path) and (SHIPPED / path).exists():
         path = SHIPPED / path
-    if not path.exists():
+    if not _is_there(path):
         raise ListError(f"list {path}: no such file; correct its path in the configuration or remove the entry")
     return path
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError as error:
+        raise ListError(f"list {path}: no permission to read it; check its owner and mode") from error
 
 
 def read_hosts(list_file: ListFile) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -15,10 +16,13 @@ import psutil
 import pyarrow.dataset as ds
 import pytest
 
+from classifiers.artefacts import default_folder
+from pipeline.blocklists import SHIPPED
 from pipeline.schema import DROP, SHARD
 from tests.conftest import MINICRAWL, ROOT
 
 # Small units make many of them, so that there is something to interrupt and to spread.
+HOSTS = SHIPPED / "hosts.txt"
 SMALL = ("--set", "prepare.unit_bytes=40000")
 
 
@@ -141,6 +145,9 @@ def test_other_settings_are_refused_by_name_and_overwrite_replaces(undisturbed, 
         ([MINICRAWL, "--set", "prepare.max_error_share=7"], "prepare.max_error_share"),
         ([MINICRAWL, "--config", "missing.toml"], "missing.toml"),
         ([MINICRAWL, "--set", "score_quality.model='nowhere'"], "nowhere"),
+        ([MINICRAWL, "--set", "block_urls.hosts=[{path='no.txt'}]"], "list no.txt: no such file; correct its path"),
+        ([MINICRAWL, "--set", f"block_urls.hosts=[{{path='{HOSTS}', sha256='00'}}]"], "the configuration says 00"),
+        ([MINICRAWL, "--set", f"block_urls.ut1=[{{path='{HOSTS}'}}]"], "not a readable tar archive"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(arguments, says, tmp_path, gristmill):
@@ -171,6 +178,49 @@ def test_a_disk_that_takes_no_more_is_one_line_and_nothing_looks_whole(tmp_path)
     assert done.stderr.splitlines()[-1].startswith("gristmill: ")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_a_model_of_another_hash_is_one_line_and_writes_nothing(tmp_path, gristmill):
+    shutil.copytree(default_folder("quality"), tmp_path / "quality")
+    largest = max((tmp_path / "quality").iterdir(), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes() + b"x")
+    model = f"score_quality.model='{tmp_path / 'quality'}'"
+    done = gristmill("curate", MINICRAWL, "--output", tmp_path / "out", "--set", model, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{largest} has SHA-256" in line
+    assert not (tmp_path / "out").exists()
+
+
+def ordinary() -> None:
+    """Takes from root the right to read and write everything; a no-op for others."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+@pytest.mark.parametrize("forbidden", ["input", "listing", "list", "output"])
+def test_no_permission_is_one_line_that_names_the_file(tmp_path, forbidden):
+    for name in ("input", "list"):
+        (tmp_path / name).mkdir()
+    warc = shutil.copy(MINICRAWL / "minicrawl-00005.warc.wet.gz", tmp_path / "input")
+    hosts = tmp_path / "list" / "hosts.txt"
+    hosts.write_text("bad.example")
+    (tmp_path / "listing").mkdir()
+    (tmp_path / "listing" / "warc.paths").write_text(warc)
+    (tmp_path / "output").mkdir()
+    (tmp_path / forbidden).chmod(0)
+    source = warc if forbidden != "listing" else tmp_path / "listing" / "warc.paths"
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "curate", source]
+    command += ["--output", tmp_path / "output" / "out", "--set", f"block_urls.hosts=[{{path='{hosts}'}}]"]
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, cwd=ROOT, timeout=300, preexec_fn=ordinary
+    )
+    (tmp_path / forbidden).chmod(0o700)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"gristmill: {'list ' * (forbidden == 'list')}{tmp_path / forbidden}/")
+    assert "ermission" in line
+    assert list((tmp_path / "output").iterdir()) == []
 
 
 def test_an_output_that_cannot_be_written_is_one_line(tmp_path, gristmill):
