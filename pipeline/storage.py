@@ -31,7 +31,9 @@ LONGEST_PAUSE = 30.0
 BLOCK = 8 << 20  # bytes of one range request
 _BUSY = {408, 429, 500, 502, 503, 504}
 _BUSY_AT = {"data.commoncrawl.org": {403}}  # Common Crawl's front answers 403 to clients that ask too fast
+# Common Crawl's bucket answers to AWS credentials only (since April 2022); its web server has the same files for all.
 _COMMON_CRAWL = "s3://commoncrawl/"
+_COMMON_CRAWL_WEB = "https://data.commoncrawl.org/"
 
 _CLIENTS = ("aiohttp", "botocore", "aiobotocore", "gcsfs", "google")  # whose errors are about the file, not about us
 
@@ -47,7 +49,14 @@ def is_remote(path: str) -> bool:
 
 
 def _is_web(path: str) -> bool:
-    return path.startswith(("http://", "https://"))
+    return _address(path).startswith(("http://", "https://"))
+
+
+def _address(path: str) -> str:
+    """Where to ask: the path itself, but Common Crawl's web server for those who have no AWS credentials."""
+    if path.startswith(_COMMON_CRAWL) and not _aws_credentials():
+        return _COMMON_CRAWL_WEB + path.removeprefix(_COMMON_CRAWL)
+    return path
 
 
 def join(base: str, *names: str) -> str:
@@ -102,6 +111,9 @@ def read_bytes(path: str) -> bytes:
 def glob_files(pattern: str) -> list[str]:
     """Files (no folders) that match, sorted; `**` crosses folders."""
     with _explained(pattern, "list"):
+        if _is_web(pattern):
+            why = " without AWS credentials" if pattern.startswith(_COMMON_CRAWL) else ""
+            raise StorageError(f"{pattern}: cannot be searched{why}; pass a warc.paths.gz listing or single files")
         if is_remote(pattern):
             fs, inner = _remote(pattern)
             found = _retry(pattern, lambda: fs.glob(inner, detail=True))
@@ -278,7 +290,7 @@ def _tries(path: str, error: BaseException) -> int:
     error = _root(error)
     status = _status(error)
     if status:
-        return TRIES if status in _BUSY or status in _BUSY_AT.get(path.split("/")[2], ()) else 1
+        return TRIES if status in _BUSY or status in _BUSY_AT.get(_address(path).split("/")[2], ()) else 1
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return min(TRIES, 4)  # mostly a misspelt name
     lines_break = (ConnectionError, TimeoutError, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
@@ -317,10 +329,8 @@ def _remote(path: str) -> tuple[Any, str]:
     options: dict[str, Any] = {"use_listings_cache": False}  # others write what we look for
     if _is_web(path):  # the bytes as they lie there, through the proxies of the environment
         options["client_kwargs"] = {"auto_decompress": False, "trust_env": True}
-    if path.startswith(_COMMON_CRAWL) and not _aws_credentials():
-        options["anon"] = True
     try:
-        fs, inner = fsspec.core.url_to_fs(path, **options)
+        fs, inner = fsspec.core.url_to_fs(_address(path), **options)
     except (ImportError, ValueError) as error:
         raise StorageError(f"{path}: cannot open {protocol}:// ({error})") from error
     return fs, inner
@@ -367,7 +377,7 @@ def _explanation(path: str, verb: str, error: BaseException) -> str:
         return "no such file or folder; check the spelling"
     if isinstance(error, PermissionError):
         if path.startswith(_COMMON_CRAWL):
-            return "no permission; use https://data.commoncrawl.org/ instead, or set AWS credentials"
+            return "no permission with these AWS credentials; use https://data.commoncrawl.org/ instead"
         return f"no permission to {verb} it; check its owner and mode"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(_existing_parent(path)).free >> 20

@@ -103,6 +103,14 @@ def test_a_job_server_that_dies_shows_its_last_words(monkeypatch, tmp_path):
         pass
 
 
+def test_a_job_server_that_runs_elsewhere_is_used_as_it_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))  # neither Java nor Maven
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path))
+    for kind in (jobserver.SPARK, jobserver.FLINK):
+        with jobserver.running(kind, "spark-jobs.example:8099", [], []) as endpoint:
+            assert endpoint == "spark-jobs.example:8099"
+
+
 def test_maven_that_fails_is_one_line_and_leaves_no_half_folder(monkeypatch, tmp_path):
     maven = tmp_path / "mvn"
     maven.write_text("#!/bin/sh\necho '[ERROR] no route to the registry'\nexit 1\n")

@@ -183,6 +183,15 @@ def test_a_refusal_is_not_repeated(web: Web) -> None:
         storage.size(f"{web.url}/missing")
 
 
+def test_a_server_that_says_forbidden_when_it_means_slower_is_asked_again(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 403 in storage._BUSY_AT["data.commoncrawl.org"]
+    monkeypatch.setattr(storage, "_BUSY_AT", {web.url.removeprefix("http://"): {403}})
+    web.failures = [403] * 3
+    assert storage.read_bytes(f"{web.url}/file.bin") == CONTENT
+
+
 def test_a_server_without_ranges_serves_small_files(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     web.ranges = False
     with storage.open_binary(f"{web.url}/file.bin", 100_000) as file:
@@ -238,20 +247,42 @@ def test_an_object_store_that_is_away_is_said_so(monkeypatch: pytest.MonkeyPatch
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_common_crawls_bucket_is_read_anonymously_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", "/nonexistent")
     storage._aws_credentials.cache_clear()
-    fs, inner = storage._remote("s3://commoncrawl/crawl-data/x")
-    assert (fs.anon, inner) == (True, "commoncrawl/crawl-data/x")
-    assert not storage._remote("s3://mine/x")[0].anon
+    yield
+    storage._aws_credentials.cache_clear()
+
+
+def test_common_crawls_bucket_is_read_without_credentials(
+    web: Web, no_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert storage._address("s3://commoncrawl/crawl-data/x") == "https://data.commoncrawl.org/crawl-data/x"
+    monkeypatch.setattr(storage, "_COMMON_CRAWL_WEB", f"{web.url}/")
+    path = "s3://commoncrawl/file.bin"
+    assert storage.exists(path)
+    assert not storage.exists("s3://commoncrawl/missing")
+    assert not storage.is_folder(path)
+    assert storage.size(path) == len(CONTENT)
+    web.failures = [503, "reset"]
+    with storage.open_binary(path, 200_000, 200_100) as file:
+        assert file.read(100) == CONTENT[200_000:200_100]
+    with pytest.raises(StorageError, match=r"s3://commoncrawl/missing: no such file"):
+        storage.size("s3://commoncrawl/missing")
+    with pytest.raises(StorageError, match="without AWS credentials; pass a warc"):
+        storage.glob_files("s3://commoncrawl/crawl-data/*")
+
+
+def test_with_credentials_the_bucket_itself_is_asked(no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    storage._aws_credentials.cache_clear()
-    assert not storage._remote("s3://commoncrawl/crawl-data/x")[0].anon
-    storage._aws_credentials.cache_clear()
+    fs, inner = storage._remote("s3://commoncrawl/crawl-data/x")
+    assert ("s3" in fs.protocol, fs.anon, inner) == (True, False, "commoncrawl/crawl-data/x")
+    assert storage._address("s3://mine/x") == "s3://mine/x"
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
