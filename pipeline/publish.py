@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -128,20 +128,21 @@ class PartWriter:
         self.waiting: list[dict[str, Any]] = []
         self.rows = 0
         self.content = 0
-        self._atomic = storage.write_atomically(path)
 
-    def __enter__(self) -> PartWriter:
-        self._file = _Hashing(self._atomic.__enter__())
-        self._writer = pq.ParquetWriter(self._file, self.schema, compression="zstd", compression_level=3)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if error[0] is None:
-            self._flush()
-        else:
-            self._file.file = None  # the writer's last words go nowhere
-        self._writer.close()
-        self._atomic.__exit__(*error)
+    @contextmanager
+    def opened(self) -> Iterator[PartWriter]:
+        """The file appears when the block ends well and its last bytes are on the disk."""
+        with storage.write_atomically(self.path) as file:
+            self._file = _Hashing(file)
+            self._writer = pq.ParquetWriter(self._file, self.schema, compression="zstd", compression_level=3)
+            try:
+                yield self
+                self._flush()
+            except BaseException:
+                self._file.file = None  # the writer's last words go nowhere
+                raise
+            finally:
+                self._writer.close()
 
     def write(self, row: dict[str, Any]) -> None:
         """Adds a row; `content` is a sum, so it does not depend on how rows are spread over parts."""
@@ -210,7 +211,7 @@ def write_part(part: Part, publication: Publication) -> dict[str, Any]:
     kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
     with ExitStack() as stack:
         writers = {
-            kind: stack.enter_context(PartWriter(publication.layout.part(kind, part.number), schema))
+            kind: stack.enter_context(PartWriter(publication.layout.part(kind, part.number), schema).opened())
             for kind, schema in kinds.items()
         }
         for unit in part.units:

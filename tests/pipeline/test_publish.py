@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ from pipeline.schema import DROP
 from pipeline.schema import STAGED as STAGED_SCHEMA
 from pipeline.sketch import Verdict
 from pipeline.stages import scrub_pii
+from pipeline.storage import StorageError
 
 STAGED = {
     "id": "a", "url": "u", "host": "h", "registered_domain": "h", "fetched_at": "t", "warc_file": "f", "warc_offset": 1,
@@ -72,7 +75,7 @@ def drop(number: int) -> dict:
 
 
 def test_facts_are_of_the_bytes_that_were_written(tmp_path):
-    with PartWriter(str(tmp_path / "drops/part-00000.parquet"), DROP) as writer:
+    with PartWriter(str(tmp_path / "drops/part-00000.parquet"), DROP).opened() as writer:
         for number in range(2500):
             writer.write(drop(number))
     facts = writer.facts()
@@ -84,9 +87,32 @@ def test_facts_are_of_the_bytes_that_were_written(tmp_path):
 
 
 def test_a_part_that_fails_leaves_no_file(tmp_path):
-    writer = PartWriter(str(tmp_path / "part.parquet"), DROP).__enter__()
-    writer.write(drop(1))
-    writer.__exit__(RuntimeError, RuntimeError("stop"), None)
+    def stop():
+        with PartWriter(str(tmp_path / "part.parquet"), DROP).opened() as writer:
+            writer.write(drop(1))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rows", [0, 10, 3000])
+def test_a_disk_that_fills_up_at_any_moment_leaves_no_file_and_is_named(tmp_path, rows):
+    """For the footer, for the last rows, for the first row group; the limit on file sizes stands for the disk."""
+
+    def write():
+        with PartWriter(str(tmp_path / "part.parquet"), DROP).opened() as writer:
+            for number in range(rows):
+                writer.write(drop(number))
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match=r"part\.parquet: cannot write it \(File too large\)"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
 
 
