@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -17,7 +19,8 @@ import yaml
 
 from pipeline.cli import gristmill as group
 from pipeline.cli import main
-from pipeline.dataflow import REQUIRED
+from pipeline.dataflow import REQUIRED, dataflow_options
+from pipeline.engines import Asked, _check, _environment, refuse_unproven
 from pipeline.snapshot import LEASE_SECONDS
 from tests.conftest import ROOT
 
@@ -121,11 +124,72 @@ def test_what_the_launcher_passes_becomes_a_command_that_parses():
     }  # fmt: skip
 
 
-def test_launch_scripts_name_only_options_that_exist():
-    options = {option for parameter in CURATE.params for option in parameter.opts}
-    text = (DEPLOY / "spark/submit.sh").read_text()
-    call = text[text.index("exec gristmill") :]
-    assert set(re.findall(r"--[a-z-]+", call + text[text.index("conf=") :])) <= options
+@pytest.fixture
+def called(tmp_path, monkeypatch):
+    """Runs a script of deploy/ with stand-ins for the programs that it calls; gives their arguments, call by call."""
+    log = tmp_path / "calls"
+    for name in ("gcloud", "docker", "gristmill", "gristmill-worker", "python"):
+        (tmp_path / name).write_text(f'#!/bin/sh\nprintf "%s\\0" {name} "$@" >> {log}\nprintf "\\n" >> {log}\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    def run(script: str, *arguments: str, **environment: str) -> list[list[str]]:
+        log.unlink(missing_ok=True)
+        subprocess.run([DEPLOY / script, *arguments], check=True, env={**os.environ, **environment})
+        return [line.removesuffix("\0").split("\0") for line in log.read_text().splitlines()]
+
+    return run
+
+
+def test_the_spark_script_calls_the_command_as_it_is(called):
+    asked_of = {"SPARK_MASTER": "spark://h:7077", "SPARK_CORES": "4", "GRISTMILL_WORKERS": "external=localhost:1"}
+    ((name, *arguments),) = called("spark/submit.sh", "in put", "--output", "out", **asked_of)
+    assert name == "gristmill"
+    asked = parse(arguments)
+    assert (asked["inputs"], asked["output"], asked["spark_master"]) == (("in put",), "out", "spark://h:7077")
+    assert {"spark.cores.max=4", "spark.default.parallelism=12"} < set(asked["spark_conf"])
+    engine = {field.name: asked[field.name] for field in fields(Asked)}
+    refuse_unproven(Asked(**engine))
+    assert _environment(Asked(**engine)) == ("--environment_type=EXTERNAL", "--environment_config=localhost:1")
+
+
+def test_the_pool_script_starts_beams_pool_with_our_worker(called, tmp_path):
+    ((name, *arguments),) = called("spark/worker-pool.sh", "50001")
+    assert name == "python"
+    assert arguments[:2] == ["-m", "apache_beam.runners.worker.worker_pool_main"]
+    assert importlib.util.find_spec(arguments[1])
+    assert arguments[2:] == ["--service_port", "50001", "--container_executable", f"{tmp_path}/gristmill-worker"]
+
+
+GOOGLE = {"PROJECT": "my-project", "REGION": "us-central1", "BUCKET": "gs://bucket", "IMAGE": "r.dev/p/gristmill:1"}
+
+
+def test_a_launch_passes_what_the_template_and_then_the_command_understand(called):
+    given = {"inputs": "gs://b/a.warc.gz gs://b/c.warc.gz", "output": "gs://b/out"}
+    arguments = [f"{name}={value}" for name, value in given.items()]
+    ((name, *flags),) = called("dataflow/launch.sh", "launch", *arguments, **GOOGLE, DISK_GB="31")
+    assert (name, *flags[:3]) == ("gcloud", "dataflow", "flex-template", "run")
+    text = flags[flags.index("--parameters") + 1]
+    assert text.startswith("^|^")  # gcloud's way to name the separator: values hold commas and spaces
+    passed = dict(pair.split("=", 1) for pair in text.removeprefix("^|^").split("|"))
+    described = {p["name"]: p for p in json.loads((DEPLOY / "dataflow/metadata.json").read_text())["parameters"]}
+    assert passed.keys() <= described.keys()
+    for name, value in passed.items():
+        assert all(re.search(pattern, value) for pattern in described[name].get("regexes", ())), name
+    launcher = [f"--project={GOOGLE['PROJECT']}", f"--region={GOOGLE['REGION']}", "--temp_location=gs://bucket/temp"]
+    asked = parse(flex_main().command([*launcher, *(f"--{name}={value}" for name, value in passed.items())]))
+    assert asked["inputs"] == tuple(given["inputs"].split())
+    beam = tuple(f"--{option}" for option in asked["beam"])
+    assert "--disk_size_gb=31" in dataflow_options(_check(beam))
+
+
+def test_a_build_makes_the_stages_of_the_dockerfile(called):
+    calls = called("dataflow/launch.sh", "build", **GOOGLE)
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE))
+    built = [call[call.index("--target") + 1] for call in calls if call[:2] == ["docker", "build"]]
+    assert set(built) == {"worker", "launcher"} <= stages
+    (template,) = [call for call in calls if call[0] == "gcloud"]
+    assert (ROOT / template[template.index("--metadata-file") + 1]).is_file()
 
 
 def test_the_airflow_file_compiles_and_calls_the_command_as_it_is():
