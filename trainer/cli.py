@@ -166,11 +166,16 @@ def trace(
 
     Steps count from 0: the batch of step N makes the row of step N + 1 in metrics.jsonl.
     """
+    from trainer import checkpoint
     from trainer.recipe import open_recipe, read_recipe
     from trainer.trace import as_lines
     from trainer.trace import trace as trace_steps
 
     run = open_recipe(read_recipe(config, changes, data, tokenizer))
+    if Path(config).is_dir() and not (changes or data or tokenizer):
+        state = checkpoint.read_state(checkpoint.find(Path(config)))
+        if state.data["fingerprint"] != run.source.fingerprint:
+            raise ValueError(f"{config}: its data is no longer what it read; restore it, or name a copy by --data")
     for line in as_lines(trace_steps(run.source, steps), as_json=as_json):
         click.echo(line)
 

@@ -50,6 +50,15 @@ class DataSettings(BatchSettings):
     workers: int = Field(default=0, ge=0, description="processes that tokenise; 0 = all cores")
 
 
+def pinned(settings: DataSettings) -> DataSettings:
+    """The same with every source's path that of the dataset itself, where it was a pointer to the latest snapshot."""
+    sources = {
+        name: source.model_copy(update={"path": open_dataset(source.path).root})
+        for name, source in settings.sources.items()
+    }
+    return settings.model_copy(update={"sources": sources})
+
+
 def open_data(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> BatchSource:
     """The batches to train on. Tokenises what is not yet in the cache."""
     return training(load_corpus(settings, tokenizer, progress=progress), settings)

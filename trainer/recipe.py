@@ -12,7 +12,7 @@ from pydantic import Field
 from trainer import tokenizer as tokenizers
 from trainer.batches import BatchSource
 from trainer.config import ConfigError, read_config, validated
-from trainer.data import DataSettings, held_out, load_corpus, training
+from trainer.data import DataSettings, held_out, load_corpus, pinned, training
 from trainer.run import PretrainSettings
 from trainer.tokenizer import Tokenizer
 
@@ -83,6 +83,7 @@ def _objective_changes(tokenizer: Tokenizer) -> list[str]:
 def open_recipe(settings: Recipe, *, progress: bool = True) -> Opened:
     """Loads the tokenizer, tokenises what is not yet, and checks that they fit the model."""
     tokenizer = tokenizers.load(settings.tokenizer)
+    settings = settings.model_copy(update={"data": pinned(settings.data)})  # a run keeps the snapshot it began with
     if "vocabulary" not in settings.model.model_fields_set:
         settings = changed(settings, [f"model.vocabulary={tokenizer.vocabulary}"])
     if settings.objective.denoisers and "first_sentinel" not in settings.objective.model_fields_set:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,24 @@ def test_a_step_is_traced_to_its_pages(made: Path) -> None:
         assert line["url"] == known[line["id"]]["url"]
         assert line["warc_offset"] == known[line["id"]]["warc_offset"]
     assert run("trace", made / "run", "--step", 3).startswith("step\tid\tsource")
+
+
+def test_a_run_keeps_the_snapshot_that_it_began_with(made: Path, tmp_path: Path) -> None:
+    """The pointer moves on; the run still leads to its own pages. What it read and is no more, it does not invent."""
+
+    def snapshot(month: int, seed: int) -> None:
+        write_dataset(tmp_path / f"CC-MAIN-2026-{month}", pages(120, seed=seed))
+        (tmp_path / "latest.json").write_text(json.dumps({"snapshot": f"CC-MAIN-2026-{month}", "content_hash": "x"}))
+
+    snapshot(38, 1)
+    run("pretrain", "tiny", *base(made), "--data", tmp_path, "--set", "loop.steps=2", "--output", tmp_path / "run")
+    before = run("trace", tmp_path / "run", "--step", 1)
+    snapshot(43, 2)
+    assert run("trace", tmp_path / "run", "--step", 1) == before
+    shutil.rmtree(tmp_path / "CC-MAIN-2026-38")
+    snapshot(38, 3)
+    with pytest.raises(ValueError, match="its data is no longer what it read"):
+        run("trace", tmp_path / "run", "--step", 1)
 
 
 def test_a_run_is_evaluated(made: Path) -> None:
