@@ -281,7 +281,11 @@ def evaluate(
     data: str | None,
     no_held_out: bool,
 ) -> None:
-    """Measure RUN's model: bits per byte of held-out text by domain, and questions by letter and by full answer."""
+    """Measure RUN's model: bits per byte of held-out text by domain, and questions by letter and by full answer.
+
+    Bits per byte compares models of different tokenizers, since no tokenizer changes the bytes of a text; perplexity is
+    a mean over tokens, so it compares models of one tokenizer only.
+    """
     from trainer import evaluate as evaluation
     from trainer.config import read_config
     from trainer.data import open_held_out

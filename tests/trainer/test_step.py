@@ -110,6 +110,7 @@ def test_decay_shrinks_matrices_alone():
 def test_adamw_equals_its_formula():
     net = model()
     optimiser = build_optimiser(net, OptimiserSettings(beta1=0.8, beta2=0.9, epsilon=1e-6, weight_decay=0.2))
+    assert optimiser.defaults["fused"]
     set_learning_rate(optimiser, 0.05)
     weight = net.blocks[0].attention.out.weight
     w, m, v = weight.detach().clone().double(), torch.zeros(()), torch.zeros(())
