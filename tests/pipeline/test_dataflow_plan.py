@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pipeline.dataflow_plan import DataflowPlan, Prices
 from pipeline.plan import LOCAL_SHUFFLE_FACTOR, Plan, Sample
+from tests.conftest import MINICRAWL
 
 
 def plan_for(files: int, peak_memory: int = 800_000_000, cpu_seconds: float = 36.0) -> DataflowPlan:
@@ -44,6 +47,21 @@ def test_the_machine_has_the_memory(peak, machine):
 def test_a_worker_that_fits_nowhere_is_said():
     with pytest.raises(ValueError, match="no machine type"):
         plan_for(10, peak_memory=20 * 10**9).describe()
+
+
+def test_the_command_prints_machine_disk_workers_shuffle_cost_and_assumptions(gristmill):
+    command = ("plan", MINICRAWL, "--sample-pages", 20, "--engine", "dataflow", "--price", "core_hour=0.25")
+    printed = gristmill(*command).stdout
+    assert re.search(r"^machine n2-\w+-4,", printed, re.MULTILINE)
+    assert re.search(r"^disk    disk_size_gb=\d+$", printed, re.MULTILINE)
+    assert re.search(r"^workers max_num_workers=\d+:", printed, re.MULTILINE)
+    assert re.search(r"^shuffle [\d.]+ GB of keys, by the shuffle service$", printed, re.MULTILINE)
+    assert re.search(r"^cost    \$[\d.]+, \$[\d,]+ for 1,000 WARC files of 1 GB$", printed, re.MULTILINE)
+    assert "core_hour=$0.25, memory_gb_hour=$" in printed
+    assert re.search(r"^assumed .*remembered list prices", printed, re.MULTILINE)
+    refused = gristmill(*command, "--price", "core=1", check=False)
+    assert refused.returncode == 2
+    assert "expected NAME=DOLLARS" in refused.stderr
 
 
 def test_prices_are_given_by_name():
