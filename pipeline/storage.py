@@ -289,14 +289,15 @@ def _tries(path: str, error: BaseException) -> int:
 
     error = _root(error)
     status = _status(error)
+    tells_to_wait = status in _BUSY_AT.get(_address(path).split("/")[2], ())
+    if status in _BUSY or tells_to_wait or getattr(error, "errno", None) == errno.EBUSY:
+        return TRIES
     if status:
-        return TRIES if status in _BUSY or status in _BUSY_AT.get(_address(path).split("/")[2], ()) else 1
+        return 1
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return min(TRIES, 4)  # mostly a misspelt name
     lines_break = (ConnectionError, TimeoutError, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
-    return (
-        TRIES if isinstance(error, lines_break) or getattr(error, "errno", None) == errno.EBUSY else 1
-    )  # S3: SlowDown
+    return TRIES if isinstance(error, lines_break) else 1
 
 
 def _root(error: BaseException) -> BaseException:
@@ -307,8 +308,10 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _status(error: BaseException) -> int | None:
-    """The server's answer, as the clients of http (status) and gs (code) carry it."""
-    status = error.status if hasattr(error, "status") else getattr(error, "code", None)
+    """The server's answer, as the clients of http (status), gs (code) and s3 (behind s3fs's own error) carry it."""
+    answer = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    of_s3 = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
+    status = error.status if hasattr(error, "status") else getattr(error, "code", of_s3)
     return status if isinstance(status, int) and status >= 400 else None
 
 
@@ -380,8 +383,9 @@ def _explanation(path: str, verb: str, error: BaseException) -> str:
             return "no permission with these AWS credentials; use https://data.commoncrawl.org/ instead"
         return f"no permission to {verb} it; check its owner and mode"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(_existing_parent(path)).free >> 20
-        return f"the disk is full ({free} MiB free); free some space and run again"
+        folder = tempfile.gettempdir() if is_remote(path) else _existing_parent(path)  # uploads wait there
+        free = shutil.disk_usage(folder).free >> 20
+        return f"the disk is full ({free} MiB free at {folder}); free some space and run again"
     why = f"the server answered {status}" if status else getattr(error, "strerror", None) or str(error)
     return f"cannot {verb} it ({' '.join(why.split()) or type(error).__name__})"
 

@@ -69,6 +69,7 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
                 start, end = int(first), min(int(last) + 1, len(content)) if last else len(content)
             self.send_response(206 if asked else 200)
             self.send_header("Content-Length", str(end - start))
+            self.send_header("ETag", '"1"')
             if web.ranges:
                 self.send_header("Accept-Ranges", "bytes")
             if asked:

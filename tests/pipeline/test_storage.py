@@ -232,6 +232,31 @@ def test_an_object_store(bucket: str) -> None:
     assert storage.list_files(bucket) == []
 
 
+@pytest.mark.parametrize("failure", [500, 502, 503, 504, "reset"])
+def test_a_busy_object_store_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: int | str
+) -> None:
+    """Without the help of Amazon's own client, which gives up after a few tries."""
+    import s3fs
+
+    monkeypatch.setattr(storage, "FIRST_PAUSE", 0.001)
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "crawl" / "file.bin").write_bytes(CONTENT)
+    for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with serve(tmp_path) as web:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
+        s3fs.S3FileSystem.clear_instance_cache()
+        web.failures = [failure] * 3
+        with storage.open_binary("s3://crawl/file.bin") as file:
+            web.failures = [failure] * 3
+            assert file.read() == CONTENT
+        web.failures = [403] * 3
+        with pytest.raises(StorageError, match="no permission to read it"):
+            storage.size("s3://crawl/file.bin")
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
 def test_an_object_store_that_is_away_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(storage, "TRIES", 2)
