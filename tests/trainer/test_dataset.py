@@ -49,8 +49,11 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    fsspec.filesystem("s3").mkdir("grist")
-    yield "s3://grist"
+    fsspec.filesystem(
+        "s3"
+    ).clear_instance_cache()  # other tests' servers; buckets are shared by all servers of a process
+    fsspec.filesystem("s3").mkdir("trainer-shards")
+    yield "s3://trainer-shards"
     fsspec.filesystem("s3").clear_instance_cache()
     server.stop()
 
@@ -59,13 +62,13 @@ def test_shards_on_s3_are_read_and_checked(tmp_path: Path, bucket: str) -> None:
     rows = pages(12)
     write_dataset(tmp_path / "set", rows)
     remote = fsspec.filesystem("s3")
-    remote.put(str(tmp_path / "set"), "grist/set", recursive=True)
+    remote.put(str(tmp_path / "set"), "trainer-shards/set", recursive=True)
     remote.invalidate_cache()
     assert read(f"{bucket}/set") == read(str(tmp_path / "set"))
-    remote.pipe_file("grist/set/shards/part-00000.parquet", b"other bytes")
-    with pytest.raises(DatasetError, match=r"s3://grist/set/shards/part-00000.parquet: its SHA-256"):
+    remote.pipe_file("trainer-shards/set/shards/part-00000.parquet", b"other bytes")
+    with pytest.raises(DatasetError, match=r"s3://trainer-shards/set/shards/part-00000.parquet: its SHA-256"):
         read(f"{bucket}/set")
-    remote.rm_file("grist/set/shards/part-00000.parquet")
+    remote.rm_file("trainer-shards/set/shards/part-00000.parquet")
     with pytest.raises(DatasetError, match="cannot be downloaded"):
         read(f"{bucket}/set")
     with pytest.raises(DatasetError, match="there is none"):
