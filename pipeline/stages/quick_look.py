@@ -20,6 +20,7 @@ import pipeline.settings
 from classifiers.language import load_language_model
 from pipeline import page_tree
 from pipeline.documents import Dropped, Kind, Page
+from pipeline.page_tree import PageTree
 from pipeline.stages.identify_language import Identifier, Languages
 
 NAME = "quick_look"
@@ -40,7 +41,9 @@ class Settings(pipeline.settings.Settings):
     max_bytes: int = Field(5_000_000, gt=0, description="larger pages go to the extractor unseen")
     max_nodes: int = Field(100_000, gt=0, description="and pages of more elements")
     min_words: int = Field(50, ge=0, description="words of the whole page; Gopher asks 50 of its text")
-    min_sentences: int = Field(3, ge=0, description="sentence ends of the whole page; C4 asks 3 of its text")
+    min_sentences: int = Field(
+        2, ge=0, description="sentence ends of a whole page of prose; C4 asks 3 of its text, where lines count as well"
+    )
     min_characters: int = Field(50, ge=0, description="characters of a whole page in a script without spaces")
     languages: Languages = Field(
         (), description="ISO 639 codes to keep, as in identify_language.languages; empty judges no page by its language"
@@ -75,7 +78,7 @@ def _looked_at(page: Page, settings: Settings, identify: Identifier | None) -> P
         return page
     if not opened.embedded_text:
         text = opened.tree.text_content()
-        doubt = _hopeless(text, settings) or _unwanted(text, settings, identify)
+        doubt = _hopeless(text, opened, settings) or _unwanted(text, settings, identify)
         if doubt is not None:
             return Dropped(
                 page, NAME, *doubt, excerpt=" ".join(text[: 2 * EXCERPT_CHARACTERS].split())[:EXCERPT_CHARACTERS]
@@ -84,7 +87,7 @@ def _looked_at(page: Page, settings: Settings, identify: Identifier | None) -> P
     return page
 
 
-def _hopeless(text: str, settings: Settings) -> Doubt | None:
+def _hopeless(text: str, opened: PageTree, settings: Settings) -> Doubt | None:
     """Why no text of enough words or sentences can be a part of this one, if so."""
     words = len(_WORD.findall(text))
     unspaced = len(_UNSPACED.findall(text))
@@ -93,7 +96,8 @@ def _hopeless(text: str, settings: Settings) -> Doubt | None:
         return doubt if unspaced + words < settings.min_characters else None
     if words < settings.min_words:
         return Reason.WOULD_BE_TOO_SHORT, words, settings.min_words, ""
-    ends = len(_SENTENCE_END.findall(text))
+    only_prose = opened.counts.code == opened.counts.formulas == opened.counts.tables == 0  # others are not asked
+    ends = len(_SENTENCE_END.findall(text)) if only_prose else settings.min_sentences
     if ends < settings.min_sentences:
         return Reason.WOULD_LACK_SENTENCES, ends, settings.min_sentences, ""
     return None

@@ -50,7 +50,7 @@ def _unfinished() -> list[Capture]:
         plain_page("leaked-script", "A walk", [first, script, *rest], RULE + "curly_brackets", "JavaScript between paragraphs"),
         plain_page("haiku", "Short", ["The old pond lies still. A frog jumps into the water, and the sound of it is all that remains of the afternoon for us."], "quick_look:would_be_too_short", "a text of two dozen words"),
         plain_page("index", "Index", [f"{a} {b}" for a, b in zip(NAVIGATION, NAVIGATION[7:], strict=False)], "quick_look:would_lack_sentences", "a list of short lines without a sentence"),
-        plain_page("tags", "Trending", [" ".join(f"#{word.lower()}" for word in NAVIGATION) + " are the tags of the day."], "quick_look:would_lack_sentences", "hash tags"),
+        plain_page("tags", "Trending", [" ".join(f"#{word.lower()}" for word in NAVIGATION) + " are the tags of the day."], RULE + "too_many_hashes", "hash tags"),
     ]  # fmt: skip
 
 

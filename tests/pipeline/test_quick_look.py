@@ -35,9 +35,13 @@ def test_too_few_words_on_the_whole_page() -> None:
     assert LOOK(page(f"<p>{SENTENCE * 5}</p>")) == page(f"<p>{SENTENCE * 5}</p>")
 
 
-def test_too_few_sentences_on_the_whole_page() -> None:
-    answer = drop(f"<p>{SENTENCE * 2}</p>" + "<p>Price list 1.20 example.com</p>" * 40)
-    assert (answer.reason, answer.value, answer.threshold) == (Reason.WOULD_LACK_SENTENCES, 2, 3)
+def test_too_few_sentences_on_a_whole_page_of_prose() -> None:
+    filler = "<p>Price list 1.20 example.com</p>" * 40
+    answer = drop(f"<p>{SENTENCE}</p>{filler}")
+    assert (answer.reason, answer.value, answer.threshold) == (Reason.WOULD_LACK_SENTENCES, 1, 2)
+    for other in ("<pre>x = 1;\ny = 2;</pre>", "<table><tr><th>a<th>b<tr><td>c<td>d</table>"):  # not asked for sentences
+        source = page(f"<p>{SENTENCE}</p>{filler}{other}")
+        assert LOOK(source) is source
 
 
 def test_a_language_that_is_surely_not_wanted() -> None:
