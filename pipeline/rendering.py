@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 
 from lxml.etree import _Element
@@ -35,6 +36,7 @@ from pipeline.markup import (
 _UNSEEN = re.compile("[\u200b\u2060\ufeff\u00ad\ufffc]")
 _WHITE = re.compile(r"[ \t\r\n\f\v\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 
+_LONG_PARAGRAPH = 80  # characters; shorter ones come again in any text
 _BLOCKS = {"p", "head", "quote", "list", "body", "div", "table", "ab", "figure", "row", "cell"}
 
 
@@ -124,8 +126,25 @@ def finish(marked: str) -> tuple[str, Counts]:
     text = re.sub(f"{FENCE}([^{FENCE}]*){FENCE}", _fence, text)
     text = re.sub(f"{PRE}([^{PRE}]*){PRE}", rf"{PARAGRAPH}\1{PARAGRAPH}", text)
     text = text.replace(FENCE, "").replace(PRE, "").replace(MATH, "$").replace(DISPLAY, "$$")
-    paragraphs = (_lines(paragraph) for paragraph in text.split(PARAGRAPH))
-    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph), counts
+    paragraphs = [_lines(paragraph) for paragraph in text.split(PARAGRAPH)]
+    return "\n\n".join(_without_second_copy([paragraph for paragraph in paragraphs if paragraph])), counts
+
+
+def _without_second_copy(paragraphs: list[str]) -> Iterator[str]:
+    """Pages hold their story twice: for print, for phones, folded and unfolded. The second copy of a long paragraph goes;
+    where there are more copies it is spam, and the rules against repetition are to see it.
+    """
+    copies = Counter(paragraph for paragraph in paragraphs if _may_be_second_copy(paragraph))
+    seen: set[str] = set()
+    for paragraph in paragraphs:
+        if copies[paragraph] != 2 or paragraph not in seen:
+            yield paragraph
+        seen.add(paragraph)
+
+
+def _may_be_second_copy(paragraph: str) -> bool:
+    """Prose in one line: refrains, tables, lists and code come again on purpose."""
+    return len(paragraph) >= _LONG_PARAGRAPH and "\n" not in paragraph and not paragraph.startswith("$$")
 
 
 def _fence(match: re.Match[str]) -> str:

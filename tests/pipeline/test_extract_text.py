@@ -339,3 +339,12 @@ def test_any_soup_has_a_fate(pieces: list[str], with_prose: bool) -> None:
     assert not (isinstance(answer, Dropped) and answer.reason is Reason.EXTRACTION_ERROR), answer
     assert not (with_prose and isinstance(answer, Dropped) and answer.reason is Reason.NO_TEXT), answer
     assert STAGE(source) == answer
+
+
+def test_a_story_that_stands_twice_is_kept_once_and_spam_is_left_for_the_rules() -> None:
+    story = [f"{word} and the council said on Monday that the bridge over the river would be closed." for word in "abc"]
+    once, twice, thrice = (extracted(article(*[f"<p>{part}</p>" for part in story * n])).text for n in (1, 2, 3))
+    assert twice == once
+    assert thrice.count(story[0]) == 3
+    refrain = "<p>Row, row, row your boat gently down the stream,<br>merrily, merrily, merrily, life is but a dream.</p>"
+    assert extracted(article(refrain, f"<p>{story[0]}</p>", refrain)).text.count("Row, row") == 2
