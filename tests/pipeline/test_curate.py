@@ -117,6 +117,13 @@ def test_a_page_process_that_is_killed_costs_nothing(undisturbed, tmp_path):
     assert (output / "manifest.json").read_bytes() == (undisturbed / "manifest.json").read_bytes()
 
 
+def test_as_many_page_processes_as_workers(tmp_path):
+    run = start("curate", MINICRAWL, "--output", tmp_path / "out", "--workers", 3, *SMALL)
+    wait_for(lambda: len(psutil.Process(run.pid).children()) == 3, run)
+    run.kill()
+    run.wait()
+
+
 def test_a_finished_output_is_left_alone(undisturbed, gristmill):
     before = (undisturbed / "shards/part-00000.parquet").stat().st_mtime_ns
     done = gristmill("curate", MINICRAWL, "--output", undisturbed, *SMALL)

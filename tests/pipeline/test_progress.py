@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import doctest
+import io
+import re
+import sys
+import time
 
 import pytest
 
 from pipeline import progress
 from pipeline.layout import Layout, write_json
 from pipeline.ledger import Tally
-from pipeline.progress import Progress, Reader, describe, read_status, sizes_of
+from pipeline.progress import Progress, Reader, Watch, describe, read_status, sizes_of
 from pipeline.units import Unit
 
 
@@ -41,6 +45,41 @@ def test_the_size_of_a_unit_is_what_it_reads():
 def test_no_time_is_foretold_before_anything_moved():
     zero = Progress(4, 0, 400, 0, 0, 0)
     assert "left" not in describe(zero, zero, 0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_terminal_sees_a_bar_with_units_pages_and_time_left(tmp_path, monkeypatch):
+    layout, screen = Layout(str(tmp_path), "key"), Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "TERMINAL_SECONDS", 0.01)
+    with Watch(layout, {"a": 100, "b": 300}):
+        wait_for(lambda: "0/2 units, 0 pages" in screen.getvalue())
+        write_json(layout.unit("tally", "a"), Tally(pages=10).to_json())
+        wait_for(lambda: "1/2 units, 10 pages" in screen.getvalue())
+    line = next(line for line in screen.getvalue().split("\r") if "1/2 units, 10 pages" in line)
+    assert re.search(r"25%\|.*100/400 \[\d\d:\d\d<\d\d:\d\d, .*1/2 units, 10 pages, [\d,]+ pages/s", line)
+
+
+def test_elsewhere_there_are_plain_lines(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
+    layout = Layout(str(tmp_path), "key")
+    with caplog.at_level("INFO", "gristmill"), Watch(layout, {"a": 100, "b": 300}):
+        write_json(layout.unit("tally", "a"), Tally(pages=10).to_json())
+        wait_for(lambda: "units 1/2, 25% of the input, 10 pages" in caplog.text)
+    assert re.search(r"errors 0.00%, about \S+ (s|min|h) left", caplog.text)
+    assert "\r" not in caplog.text
 
 
 def test_status_of_a_finished_run(curated_minicrawl):
