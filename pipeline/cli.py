@@ -162,7 +162,7 @@ def plan(
     forecast = make_plan(files, settings, sample_pages, workers)
     click.echo(forecast.describe())
     if engine == "dataflow":
-        click.echo("\n" + DataflowPlan(forecast, cost).describe())
+        click.echo("\n" + DataflowPlan(forecast, settings.deduplicate, cost).describe())
 
 
 @gristmill.command()

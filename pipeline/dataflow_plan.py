@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+from pipeline.deduplication.messages import partition_count
+from pipeline.deduplication.settings import Settings as DeduplicateSettings
 from pipeline.plan import LOCAL_SHUFFLE_FACTOR, Plan
 
 CRAWL_FILE_BYTES = 1_000_000_000  # a WARC file of Common Crawl, compressed
@@ -48,6 +50,7 @@ class DataflowPlan:
     """One run on Dataflow."""
 
     plan: Plan
+    deduplicate: DeduplicateSettings
     prices: Prices = Prices()
 
     @property
@@ -88,6 +91,11 @@ class DataflowPlan:
         return self.plan.sample.kept * self.plan.scale * once / 1e9
 
     @property
+    def partitions(self) -> int:
+        """Shards of each shuffle: no worker holds more of the keys than one of them."""
+        return partition_count(round(self.plan.sample.kept * self.plan.scale), self.deduplicate)
+
+    @property
     def cost(self) -> float:
         """Dollars of the whole run."""
         prices = self.prices
@@ -106,7 +114,11 @@ class DataflowPlan:
                 "workers",
                 f"max_num_workers={self.max_workers}: about {hours:.1f} of {WANTED_HOURS:.0f} hours",
             ),
-            ("shuffle", f"{self.shuffle_gb:,.1f} GB of keys, by the shuffle service"),
+            (
+                "shuffle",
+                f"{self.shuffle_gb:,.1f} GB of keys in {self.partitions:,} shards "
+                f"(of {self.deduplicate.partition_bytes / 1e6:,.0f} MB), by the shuffle service",
+            ),
             ("cost", f"${self.cost:,.2f}, ${per_thousand:,.0f} for 1,000 WARC files of 1 GB"),
             ("prices", ", ".join(f"{f.name}=${getattr(self.prices, f.name)}" for f in fields(self.prices))),
             (

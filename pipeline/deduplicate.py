@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from pipeline.deduplication import exact, near, paragraphs, survivors
 from pipeline.deduplication.former import sketch_files
 from pipeline.deduplication.judge import Tally, judge
-from pipeline.deduplication.messages import Inbox, Job, Message, count
+from pipeline.deduplication.messages import Inbox, Job, Message, count, partition_count
 from pipeline.deduplication.records import Unit
 from pipeline.deduplication.settings import Reason, Settings
 from pipeline.engine import open_pipeline
@@ -40,7 +40,6 @@ __all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_dedupli
 
 log = logging.getLogger(__name__)
 
-_BYTES_A_DOCUMENT = 1000  # the largest exchange: sketches, when a fifth of the documents have near copies
 TALLY = "tally.json"
 
 
@@ -127,8 +126,7 @@ def run_deduplicate(
     former = [path for folder in settings.former_sketches for path in sketch_files(folder, settings)]
     units = [Unit(i, path, former=i >= len(staged)) for i, path in enumerate([*staged, *former])]
     documents = sum(_rows(unit.path) for unit in units)
-    partitions = max(1, -(-documents * _BYTES_A_DOCUMENT // settings.partition_bytes))
-    job = Job(settings, partitions, verdict_folder)
+    job = Job(settings, partition_count(documents, settings), verdict_folder)
     tally = Tally()
     if staged:
         if not (resume and exists(join(verdict_folder, TALLY))):  # written last

@@ -18,6 +18,12 @@ from pipeline.deduplication.records import LINK, Array, Unit, grouped, joined, r
 from pipeline.deduplication.settings import Settings
 
 Message = tuple[int, tuple[str, Any]]
+_BYTES_A_DOCUMENT = 1000  # the largest exchange: sketches, when a fifth of the documents have near copies
+
+
+def partition_count(documents: int, settings: Settings) -> int:
+    """As many partitions as it takes for `partition_bytes` each."""
+    return max(1, -(-documents * _BYTES_A_DOCUMENT // settings.partition_bytes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from pipeline.dataflow_plan import DataflowPlan, Prices
+from pipeline.deduplication.settings import Settings
 from pipeline.plan import LOCAL_SHUFFLE_FACTOR, Plan, Sample
 from tests.conftest import MINICRAWL
 
@@ -12,7 +13,8 @@ from tests.conftest import MINICRAWL
 def plan_for(files: int, peak_memory: int = 800_000_000, cpu_seconds: float = 36.0) -> DataflowPlan:
     """A sample of a thousandth of a file; 16 units a file."""
     sample = Sample(bytes=1_000_000, pages=40, kept=20, cpu_seconds=cpu_seconds, peak_memory=peak_memory)
-    return DataflowPlan(Plan(sample, files, 16 * files, files * 10**9, 2, shuffle_bytes=1000 * LOCAL_SHUFFLE_FACTOR))
+    plan = Plan(sample, files, 16 * files, files * 10**9, 2, shuffle_bytes=1000 * LOCAL_SHUFFLE_FACTOR)
+    return DataflowPlan(plan, Settings())
 
 
 def test_a_thousand_files_by_hand():
@@ -23,6 +25,7 @@ def test_a_thousand_files_by_hand():
     assert plan.max_workers == 313  # 10,000 hours in 8 on 4 cores
     assert plan.disk_gb == 31
     assert plan.shuffle_gb == pytest.approx(20)  # 20 million documents of 1 kB
+    assert plan.partitions == 313  # of 64 MB
     an_hour = 0.056 + 4 * 0.003557 + 31 / 4 * 0.000054
     assert plan.cost == pytest.approx(10_000 * an_hour + 20 * 0.011)
     assert f"${plan.cost:,.0f} for 1,000 WARC files" in plan.describe()
@@ -55,7 +58,9 @@ def test_the_command_prints_machine_disk_workers_shuffle_cost_and_assumptions(gr
     assert re.search(r"^machine n2-\w+-4,", printed, re.MULTILINE)
     assert re.search(r"^disk    disk_size_gb=\d+$", printed, re.MULTILINE)
     assert re.search(r"^workers max_num_workers=\d+:", printed, re.MULTILINE)
-    assert re.search(r"^shuffle [\d.]+ GB of keys, by the shuffle service$", printed, re.MULTILINE)
+    assert re.search(
+        r"^shuffle [\d.]+ GB of keys in \d+ shards \(of 64 MB\), by the shuffle service$", printed, re.MULTILINE
+    )
     assert re.search(r"^cost    \$[\d.]+, \$[\d,]+ for 1,000 WARC files of 1 GB$", printed, re.MULTILINE)
     assert "core_hour=$0.25, memory_gb_hour=$" in printed
     assert re.search(r"^assumed .*remembered list prices", printed, re.MULTILINE)
