@@ -240,19 +240,21 @@ def export(run: Path, output: Path, bfloat16: bool) -> None:
 @click.argument("prompts", nargs=-1)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="tokens=200, temperature=0.8, seed=1, ...")
 def generate(run: Path, prompts: tuple[str, ...], changes: tuple[str, ...]) -> None:
-    """Continue PROMPTS with RUN's model; without a prompt, write from nothing."""
+    """Continue PROMPTS with RUN's model; without a prompt, write from nothing.
+
+    A model that learned by denoising (tiny-t5) fills in sentinels: "The river <|sentinel_0|> to the sea".
+    """
     from trainer import generate as generating
     from trainer import tokenizer as tokenizers
     from trainer.config import read_config
     from trainer.recipe import read_recipe
-    from trainer.run import load_model
+    from trainer.run import load_any
 
-    settings = read_config(generating.GenerateSettings, None, changes)
-    tokenizer = tokenizers.load(read_recipe(str(run)).tokenizer)
-    begun = [[tokenizer.separator, *tokenizer.encode(prompt)] for prompt in prompts or ("",)]
-    answers = generating.generate(load_model(run, _device()), begun, settings, stop=[tokenizer.separator])
-    for prompt, answer in zip(prompts or ("",), answers, strict=True):
-        click.echo(prompt + _printable(tokenizer.decode(answer)))
+    settings, recipe = read_config(generating.GenerateSettings, None, changes), read_recipe(str(run))
+    model, tokenizer = load_any(run, _device()), tokenizers.load(recipe.tokenizer)
+    denoises = bool(recipe.objective.denoisers)
+    for text in generating.respond(model, tokenizer, prompts or ("",), settings, denoises=denoises):
+        click.echo(_printable(text))
 
 
 def _device() -> str:

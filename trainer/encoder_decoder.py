@@ -128,12 +128,8 @@ class EncoderDecoder(nn.Module):
     ) -> Output:
         """source int [B, I]; tokens, targets int [B, O]; weights [B, O]; source_ids int [B, I], below 0 on padding."""
         real = torch.ones_like(source, dtype=torch.bool) if source_ids is None else source_ids >= 0  # [B, I]
-        states, routings = self._encode(source, real)
-        length = tokens.shape[1]
-        causal = torch.ones(1, 1, length, length, dtype=torch.bool, device=tokens.device).tril()
-        seen = self._additive(real[:, None, None, :].expand(-1, 1, length, -1))
-        x, more = self._stack(self.blocks, self.embedding(tokens), self.bias(causal), states, seen)
-        x = self.norm(x)
+        states, routings = self.encode(source, real)
+        x, more = self.decode(tokens, states, real)
         routing = stack_routing([*routings, *more]) if routings or more else None
         if targets is None:
             return Output(F.linear(x, self.head_weight), None, None, routing)
@@ -143,10 +139,19 @@ class EncoderDecoder(nn.Module):
         )
         return Output(None, loss, losses.view(targets.shape), routing)
 
-    def _encode(self, source: Tensor, real: Tensor) -> tuple[Tensor, list[Routing]]:
+    def encode(self, source: Tensor, real: Tensor) -> tuple[Tensor, list[Routing]]:
+        """source int [B, I], real bool [B, I], false on padding -> states [B, I, W]."""
         allowed = real[:, None, None, :].expand(-1, 1, source.shape[1], -1)  # [B, 1, I, I]
         x, routings = self._stack(self.encoder_blocks, self.embedding(source), self.encoder_bias(allowed))
         return self.encoder_norm(x), routings
+
+    def decode(self, tokens: Tensor, states: Tensor, real: Tensor) -> tuple[Tensor, list[Routing]]:
+        """tokens int [B, O] and the encoder's states [B, I, W] -> the states that the head reads, [B, O, W]."""
+        length = tokens.shape[1]
+        causal = torch.ones(1, 1, length, length, dtype=torch.bool, device=tokens.device).tril()
+        seen = self._additive(real[:, None, None, :].expand(-1, 1, length, -1))
+        x, routings = self._stack(self.blocks, self.embedding(tokens), self.bias(causal), states, seen)
+        return self.norm(x), routings
 
     def _stack(self, blocks: nn.ModuleList, x: Tensor, *context: Any) -> tuple[Tensor, list[Routing]]:
         routings = []

@@ -148,14 +148,14 @@ class Cache:
         self.values[layer, :, :, self.length : end] = v
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
-    def mask(self, document_ids: Tensor | None, new: int) -> Mask:
-        """The mask of `new` more tokens; document ids int [B, new] are remembered beside the keys."""
+    def mask(self, document_ids: Tensor | None, new: int, prefix: Tensor | None = None) -> Mask:
+        """The mask of `new` more tokens; document ids int [B, new] are remembered beside the keys. prefix: int [B]."""
         end = self.length + new
         if document_ids is not None:
             self.document_ids[:, self.length : end] = document_ids
-        if new == end and document_ids is None:
+        if new == end and document_ids is None and prefix is None:
             return None
-        return dense_mask(self.document_ids[:, self.length : end], self.document_ids[:, :end])
+        return dense_mask(self.document_ids[:, self.length : end], self.document_ids[:, :end], prefix)
 
 
 class Attention(nn.Module):
@@ -275,7 +275,7 @@ class Decoder(nn.Module):
             seen = cache.length if cache else 0
             positions = torch.arange(seen, seen + length, device=tokens.device)[None]
         turn = rotation(positions, self.settings.positions, self.settings.depth)
-        mask = cache.mask(document_ids, length) if cache else attention_mask(document_ids, prefix)
+        mask = cache.mask(document_ids, length, prefix) if cache else attention_mask(document_ids, prefix)
         x = self.embedding(tokens)  # [B, S, W]
         routings = []
         for index, block in enumerate(self.blocks):

@@ -244,11 +244,16 @@ def save(run: Run) -> None:
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> Decoder:
     """The decoder of a checkpoint or a run, ready to use."""
-    found = checkpoint.find(path)
-    settings = ModelSettings.model_validate(checkpoint.read_state(found).settings["model"])
-    model = empty_model(settings)
+    model = load_any(path, device)
     if not isinstance(model, Decoder):
-        raise ValueError(f"{found} holds an encoder-decoder; a decoder is needed here")
+        raise ValueError(f"{path} holds an encoder-decoder, which `generate` can use; here a decoder is needed")
+    return model
+
+
+def load_any(path: Path, device: torch.device | str = "cpu") -> Decoder | EncoderDecoder:
+    """The model of a checkpoint or a run, ready to use."""
+    found = checkpoint.find(path)
+    model = empty_model(ModelSettings.model_validate(checkpoint.read_state(found).settings["model"]))
     model.to_empty(device=device)
     checkpoint.load_weights(found, model)
     return model.eval()

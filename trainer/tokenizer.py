@@ -9,6 +9,7 @@ gets the ids of those letters, so no page can end a document or open a chat turn
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -130,6 +131,12 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without separator; control tokens in it are taken as text."""
         return self.encode_many([text])[0]
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """The ids of what a person typed, who may mean control tokens; never for text from the web."""
+        pieces = re.split(f"({'|'.join(map(re.escape, self.control))})", text)
+        known = [[self.control[piece]] if piece in self.control else self.encode(piece) for piece in pieces]
+        return [index for ids in known for index in ids]
 
     def encode_many(self, texts: Sequence[str], threads: int = 1) -> list[list[int]]:
         """The ids of each text, on several threads."""

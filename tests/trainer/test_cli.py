@@ -112,6 +112,21 @@ def test_text_is_generated_and_a_model_exported(made: Path) -> None:
     assert (made / "exported" / "model.safetensors").is_file()
 
 
+def test_models_that_denoise_fill_in(made: Path) -> None:
+    """An encoder-decoder, and a decoder with a prefix; what else they cannot do is said in one line."""
+    shape = ["--set", "model.kv_heads=2", "--set", "loop.steps=3"]
+    run("pretrain", "tiny-t5", *base(made), *shape, "--set", "model.encoder_layers=1", "--output", made / "t5")
+    run("pretrain", "tiny", *base(made), *shape, "--set", "objective.denoisers=[{}]", "--output", made / "prefix")
+    for name in ("t5", "prefix"):
+        said = run("generate", made / name, "the <|sentinel_0|> heart", "--set", "tokens=4", "--set", "temperature=1")
+        assert said.strip()
+        assert "heart" not in said[:5]  # the answer alone
+    for command, fault in (("eval", "a decoder is needed"), ("export", "only decoders can be exported")):
+        with pytest.raises(ValueError, match=fault) as caught:
+            run(command, made / "t5", *(["--output", made / "x"]))
+        assert "\n" not in str(caught.value)
+
+
 def test_a_run_is_annealed_and_its_control_is_judged_on_the_same_text(made: Path) -> None:
     stage = ["--set", "steps=2", "--set", "learning_rate=1e-3", "--set", "minimum_quality=0.6"]
     run("anneal", made / "run", *stage, "--output", made / "better")

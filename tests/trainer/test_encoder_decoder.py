@@ -8,6 +8,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Attention
 
 from trainer.encoder_decoder import EncoderDecoder, buckets
+from trainer.generate import GenerateSettings, answer
 from trainer.model import ModelSettings, initialise
 from trainer.moe import ExpertSettings
 
@@ -77,6 +78,24 @@ def test_logits_equal_t5():
     ids[1, 100:] = -1
     expected = theirs(model)(input_ids=source, attention_mask=(ids >= 0).long(), decoder_input_ids=tokens).logits
     torch.testing.assert_close(model(source, tokens, source_ids=ids).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_it_writes_what_t5_writes():
+    model = ours()
+    sources = [[5, 9, 100, 3], [7], list(range(1, 30))]
+    ids = [[0] * (29 - len(source)) + source for source in sources]
+    mask = torch.tensor([[0] * (29 - len(source)) + [1] * len(source) for source in sources])
+    expected = theirs(model).generate(
+        torch.tensor(ids), attention_mask=mask, decoder_start_token_id=2, eos_token_id=None, max_new_tokens=12
+    )
+    greedy = GenerateSettings(tokens=12, temperature=0)
+    found = answer(model, sources, greedy, start=2)
+    assert found == expected[:, 1:].tolist()
+    assert len({tuple(row) for row in found}) == 3  # each source has its own answer
+    stop = found[2][4]
+    assert answer(model, sources[2:], greedy, 2, [stop]) == [found[2][: found[2].index(stop)]]
+    with pytest.raises(ValueError, match="at least one token"):
+        answer(model, [[]], greedy, 2)
 
 
 @pytest.mark.parametrize("both_ways", [True, False])

@@ -35,6 +35,20 @@ def test_the_cache_changes_nothing_and_neither_do_the_neighbours(changes):
     assert len(set(expected[0])) > 3  # not one token for ever
 
 
+def test_a_prefix_is_seen_in_both_directions_and_alone_as_in_a_batch():
+    net = model().eval()
+    prompts = [[5, 9, 4, 0], [7, 0], [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]]
+    expected = []
+    for prompt in prompts:
+        row = list(prompt)
+        for _ in range(16):
+            ids, prefix = torch.zeros(1, len(row), dtype=torch.int32), torch.tensor([len(prompt)])
+            row.append(int(net(torch.tensor([row]), document_ids=ids, prefix=prefix).logits[0, -1, :90].argmax()))
+        expected.append(row[len(prompt) :])
+    assert generate(net, prompts, GREEDY, prefix=True) == expected
+    assert generate(net, prompts, GREEDY) != expected
+
+
 def test_a_stop_token_ends_its_row_and_is_left_out():
     net = model()
     whole = generate(net, [[0, 5], [0, 7]], GREEDY)

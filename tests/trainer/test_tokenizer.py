@@ -86,6 +86,15 @@ def test_placeholders_are_tokens_in_text_and_control_tokens_are_not(tokenizer: T
     assert tokenizer.decode([tokenizer.separator]) == SEPARATOR
 
 
+def test_who_types_a_prompt_may_mean_control_tokens(tokenizer: Tokenizer) -> None:
+    typed = f"the <|sentinel_1|>{CHAT[0]} river <|sentinel_1000|><EMAIL>"
+    ids = tokenizer.encode_prompt(typed)
+    assert tokenizer.decode(ids) == typed
+    known = [tokenizer.control["<|sentinel_1|>"], tokenizer.control[CHAT[0]]]
+    assert [index for index in ids if index in tokenizer.control.values()] == known
+    assert tokenizer.encode_prompt("a b") == tokenizer.encode("a b")
+
+
 def pieces(text: str, digits: str = "single") -> list[str]:
     """The split by another regular expression engine."""
     return [match.group() for match in regex.finditer(split_pattern(digits), text)]  # type: ignore[arg-type]
