@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import shutil
 
 import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, WorkerOptions
@@ -81,6 +83,25 @@ def test_the_graph_of_every_phase_is_built_and_staged(tmp_path, gristmill):
     assert json.loads((output / "manifest.json").read_text())["pages"] > 200
     assert "Deduplicate/Judge/GroupByKey" in steps[1]
     assert os.path.exists(output / "report.json")
+
+
+@pytest.mark.slow
+def test_a_launch_of_a_snapshot_leaves_neither_its_lock_nor_a_pointer(tmp_path, gristmill):
+    """The job has not run when the launch ends: that is no failure, and nothing may say that it is complete."""
+    crawl = tmp_path / "mirror/crawl-data/CC-MAIN-2026-43"
+    crawl.mkdir(parents=True)
+    shutil.copy(MINICRAWL / "minicrawl-00002.warc.gz", crawl)
+    listed = "crawl-data/CC-MAIN-2026-43/minicrawl-00002.warc.gz\n"
+    (crawl / "warc.paths.gz").write_bytes(gzip.compress(listed.encode()))
+    with serve_gcs() as store:
+        beam = (*flags(template_location="gs://grist/templates/0"), "--no_auth")
+        options = [part for flag in beam for part in ("--beam", flag.removeprefix("--"))]
+        environment = {"STORAGE_EMULATOR_HOST": store.url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+        asked = ("--snapshot", "newest", "--mirror", tmp_path / "mirror", "--output", tmp_path / "out")
+        done = gristmill("curate", *asked, "--runner", "dataflow", *options, **environment)
+        assert "the job graph is gs://grist/templates/0" in done.stdout
+        assert any("Prepare" in name for name in graph(store, 0))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["CC-MAIN-2026-43"]
 
 
 def graph(store, number: int) -> set[str]:
