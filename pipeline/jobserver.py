@@ -78,6 +78,10 @@ FLINK = Kind(
 def running(kind: Kind, given: str | None, arguments: Sequence[str], properties: Sequence[str]) -> Iterator[str]:
     """HOST:PORT of a job server while the block runs. `properties` are Java's, NAME=VALUE."""
     if given and _is_address(given):
+        if properties:
+            raise EngineError(
+                f"--spark-conf cannot reach the job server at {given}; start that server with -D{properties[0]}"
+            )
         yield given
         return
     jars = find_jars(kind, given)

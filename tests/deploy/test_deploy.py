@@ -20,7 +20,8 @@ import yaml
 from pipeline.cli import gristmill as group
 from pipeline.cli import main
 from pipeline.dataflow import REQUIRED, dataflow_options
-from pipeline.engines import Asked, _check, _environment, refuse_unproven
+from pipeline.engines import PROVEN, Asked, _check, _environment, refuse_unproven
+from pipeline.jobserver import BEAM_JAVA, SPARK
 from pipeline.snapshot import LEASE_SECONDS
 from tests.conftest import ROOT
 
@@ -223,6 +224,22 @@ def test_the_worker_image_has_beam_in_the_locked_version_and_the_trainer_has_non
     assert "[pipeline,dataflow]" in worker
     assert "[trainer]" in trainer
     assert "beam" not in re.sub(r"import apache_beam|without Beam", "", trainer).lower()
+
+
+def test_the_readme_names_what_is_there():
+    text = (DEPLOY / "README.md").read_text()
+    paths = set(re.findall(r"`((?:deploy|tests|pipeline)/[\w./-]+)", text))
+    assert len(paths) > 8
+    assert not [path for path in paths if not (ROOT / path).exists()]
+    rows = [line.split("|")[1].strip().lower() for line in text.splitlines() if line.startswith("| ")]
+    assert {*PROVEN, "dask"} <= set(rows)
+    lock = (ROOT / "requirements.lock").read_text()
+    for package, words in {"apache-beam": "under Beam {} for Python", "pyspark": "(Spark {},"}.items():
+        assert words.format(re.search(rf"^{package}==(\S+)", lock, re.MULTILINE)[1]) in text
+    assert f"{SPARK.artifact}-{BEAM_JAVA}/" in text
+    assert SPARK.driver in text
+    options = {option for parameter in CURATE.params for option in parameter.opts}
+    assert set(re.findall(r"`(--[a-z-]+)", text)) - {"--add-opens", "--price"} <= options
 
 
 def test_usage_errors_are_seen_by_these_tests():

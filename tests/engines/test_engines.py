@@ -109,6 +109,9 @@ def test_a_job_server_that_runs_elsewhere_is_used_as_it_is(monkeypatch, tmp_path
     for kind in (jobserver.SPARK, jobserver.FLINK):
         with jobserver.running(kind, "spark-jobs.example:8099", [], []) as endpoint:
             assert endpoint == "spark-jobs.example:8099"
+    server = jobserver.running(jobserver.SPARK, "h:8099", [], ["spark.cores.max=4"])
+    with pytest.raises(jobserver.EngineError, match=r"start that server with -Dspark\.cores\.max=4"), server:
+        pass
 
 
 def test_maven_that_fails_is_one_line_and_leaves_no_half_folder(monkeypatch, tmp_path):
