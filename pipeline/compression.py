@@ -46,7 +46,8 @@ class Window:
         """At least `wanted` unread bytes, fewer only at the end of the file."""
         if len(self._buffer) - self._at < wanted:
             rest = self._buffer[self._at :]
-            self._buffer = rest + self._file.read(max(wanted, _PIECE * 4) - len(rest))
+            room = max(0, self._size - self.offset - len(rest))
+            self._buffer = rest + self._file.read(min(max(wanted, _PIECE * 4) - len(rest), room))
             self._at = 0
         return memoryview(self._buffer)[self._at :]
 

@@ -91,11 +91,14 @@ def size(path: str) -> int:
         return os.stat(_local(path)).st_size
 
 
-def open_binary(path: str, start: int = 0, end: int | None = None) -> BinaryIO:
-    """A seekable reader that stands at `start`; `end` only spares a remote server the bytes behind it."""
+def open_binary(path: str, start: int = 0, end: int | None = None, length: int | None = None) -> BinaryIO:
+    """A seekable reader that stands at `start`; `end` only spares a remote server the bytes behind it.
+
+    A remote server is not asked for a `length` that is known, or that is all of the file that may be read.
+    """
     with _explained(path, "read"):
         if is_remote(path):
-            remote = _RemoteFile(path, size(path), end)
+            remote = _RemoteFile(path, size(path) if length is None else length, end)
             remote.seek(start)
             return cast(BinaryIO, io.BufferedReader(remote, buffer_size=1 << 16))
         file = open(_local(path), "rb")  # noqa: SIM115 - the caller closes it
@@ -257,8 +260,8 @@ class _RemoteFile(io.RawIOBase):
         stop = min(start + BLOCK, self._end if start < self._end else self._length)
         with _explained(self._path, "read"):
             block = _retry(self._path, lambda: self._fs.cat_file(self._inner, start=start, end=stop, **self._options))
-        if len(block) == self._length > stop - start:  # the server ignores ranges and sends the whole file
-            if self._length > 8 * BLOCK:
+        if len(block) > stop - start:  # the server ignores ranges and sends the whole file
+            if len(block) > 8 * BLOCK:
                 raise StorageError(
                     f"{self._path}: the server ignores range requests; download it and pass the local copy"
                 )

@@ -61,9 +61,9 @@ class OtherRecord:
 
 
 def read_unit(unit: Unit, settings: Settings) -> Iterator[Page | Dropped | OtherRecord]:
-    exact = bool(unit.ranges)
+    chosen = bool(unit.ranges)
     for start, end in unit.ranges or ((unit.start, unit.end),):
-        for found in read_records(unit.path, start, end, block_cap=_block_cap(settings), exact=exact):
+        for found in read_records(unit.path, start, end, block_cap=_block_cap(settings), closed=chosen):
             yield _judge(found, unit.name, settings)
 
 

@@ -185,8 +185,13 @@ def test_rows_of_the_columnar_index_choose_records(mirror: Path, tmp_path: Path,
             assert found[1].ranges == tuple((starts[at], starts[at] + len(parts[at])) for at in (1, 2, 4))
             units = cut_units(found)
             assert [len(unit.ranges) for unit in units] == [1, 2]  # neighbours are one range
+            web.requests.clear()
+            web.sent = 0
             pages = [page for unit in units for page in read_unit(unit, Settings())]
             assert [page.url for page in pages] == [f"http://example.com/{at}" for at in ("", 1, 2, 4)]  # type: ignore[union-attr]
+            if prefix.startswith("http"):  # a request for each run of records, and nothing else
+                assert web.requests == {"GET": 3}
+                assert web.sent == sum(end - start for unit in units for start, end in unit.ranges)
 
 
 def test_an_index_that_does_not_fit_its_files(mirror: Path, tmp_path: Path) -> None:
