@@ -46,7 +46,7 @@ class DataSettings(BatchSettings):
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     cache: Path = Path("tokens")
     held_out: float = Field(default=0.005, ge=0, lt=1, description="share of the documents that no run trains on")
-    verify: bool = Field(default=True, description="compare the token files' hashes before a run")
+    verify: bool = Field(default=True, description="compare the token files' hashes before a run, else sizes")
     workers: int = Field(default=0, ge=0, description="processes that tokenise; 0 = all cores")
 
 
@@ -90,8 +90,11 @@ def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool 
     """All sources' documents, tokenised where they are not yet."""
     corpora = []
     for name, source in settings.sources.items():
-        store = tokenize(open_dataset(source.path), tokenizer, settings.cache, settings.workers, progress=progress)
-        corpora.append(chosen(open_store(store, name, verify=settings.verify), name, source))
+        dataset = open_dataset(source.path)
+        store = tokenize(
+            dataset, tokenizer, settings.cache, settings.workers, verify=settings.verify, progress=progress
+        )
+        corpora.append(chosen(open_store(store, name, verify=False), name, source))  # compared a moment ago
     return joined(corpora)
 
 

@@ -85,6 +85,22 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, dataset: Dataset, tokenizer:
     assert {path.name: path.read_bytes() for path in store.iterdir()} == whole
 
 
+def test_without_hashes_what_has_its_size_is_taken(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
+    """A terabyte need not be read before each start; a finished store is only read, so its disk may be read-only."""
+    store = tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    part, before = store / "part-00001.tokens", (store / "part-00001.tokens").read_bytes()
+    times = {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
+    part.write_bytes(before[:-2] + b"\0\0")
+    times[part.name] = part.stat().st_mtime_ns
+    tokenize(dataset, tokenizer, tmp_path / "cache", 1, verify=False, progress=False)
+    assert {path.name: path.stat().st_mtime_ns for path in store.iterdir()} == times
+    tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    assert part.read_bytes() == before
+    part.write_bytes(before[:-2])
+    tokenize(dataset, tokenizer, tmp_path / "cache", 1, verify=False, progress=False)
+    assert part.read_bytes() == before
+
+
 def test_processes_that_start_together_take_turns(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
     """As the ranks of a run do: none may read, or write again, what another is writing."""
     store = store_path(dataset, tokenizer, tmp_path / "cache")
