@@ -73,6 +73,12 @@ class ObjectiveSettings(Settings):
             raise ValueError("objective.separator lies among the sentinels; take the ids from the tokenizer")
         return self
 
+    @property
+    def highest(self) -> int:
+        """The highest id that the objective puts in; the model's vocabulary has to hold it."""
+        modes = [denoiser.mode for denoiser in self.denoisers if denoiser.mode is not None]
+        return max([self.first_sentinel + self.sentinels - 1, self.separator, *modes])
+
 
 class Example(NamedTuple):
     """One row's text after the noise."""

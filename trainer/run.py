@@ -121,6 +121,11 @@ def open_run(
         raise ValueError(
             f"data.sequence = {source.settings.sequence} is longer than model.context = {settings.model.context}"
         )
+    if settings.objective.denoisers and settings.objective.highest >= settings.model.vocabulary:
+        raise ValueError(
+            f"objective uses id {settings.objective.highest} (a sentinel, mode or the separator), "
+            f"and model.vocabulary = {settings.model.vocabulary} ends before it"
+        )
     out.mkdir(parents=True, exist_ok=True)
     hardware = _agreed_hardware(world, out, loop.precision)
     model = empty_model(settings.model)

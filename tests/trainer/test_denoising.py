@@ -142,6 +142,23 @@ def test_the_encoder_gets_the_inputs_and_the_decoder_the_shifted_targets():
         assert rebuilt(Example(source, targets[:-1])) == text(41, row).tolist()
 
 
+def test_each_of_ul2s_denoisers_goes_by_its_mode():
+    """R: T5's spans; X: long spans or many; S: a prefix. The mode stands first and says which it was."""
+    r, x = Denoiser(mode=901), Denoiser(mode=902, share=0.5, mean_span=20)
+    mixture = SETTINGS.model_copy(update={"denoisers": (r, x, Denoiser(noise="prefix", mode=903, weight=2))})
+    inputs = denoising_inputs(batch(200, 80), mixture, 950, True, (1, 2), 0)
+    drawn = {901: 0, 902: 0, 903: 0}
+    for row in range(200):
+        mode, *source = inputs["source"][row][inputs["source_ids"][row] >= 0].tolist()
+        targets = inputs["targets"][row][inputs["weights"][row]].tolist()[:-1]
+        sentinels = sum(token >= FIRST for token in targets)
+        kinds = {901: (12, 4), 902: (40, 2), 903: (len(targets), 0)}  # of 81 tokens: hidden, and sentinels
+        assert (len(targets) - sentinels, sentinels) == kinds[mode]
+        assert len(source) + len(targets) - 2 * sentinels == 81
+        drawn[mode] += 1
+    assert [drawn[mode] / 200 for mode in (901, 902, 903)] == pytest.approx([0.25, 0.25, 0.5], abs=0.1)
+
+
 def test_rows_draw_the_same_noise_whatever_the_number_of_ranks():
     whole = denoising_inputs(batch(4), SETTINGS, 900, True, (1, 2), 0)
     last = denoising_inputs(Batch(*(x[2:] for x in vars(batch(4)).values())), SETTINGS, 900, True, (1, 2), 2)

@@ -195,6 +195,12 @@ def test_rows_longer_than_the_context_are_refused(tmp_path):
         runs.run(tmp_path, source=runs.source(sequence=128))
 
 
+@pytest.mark.parametrize("objective", [{"denoisers": [{}], "sentinels": 90}, {"denoisers": [{"mode": 64}]}])
+def test_ids_that_the_vocabulary_lacks_are_refused(tmp_path, objective):
+    with pytest.raises(ValueError, match=r"objective uses id \d+ .* and model\.vocabulary = 64 ends before it"):
+        runs.run(tmp_path, {"objective": {"sentinels": 10, **objective}})
+
+
 def test_an_encoder_decoder_without_denoising_is_refused():
     with pytest.raises(ValueError, match="span corruption"):
         runs.settings(model={"encoder_layers": 2, "kv_heads": None})
