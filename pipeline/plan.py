@@ -138,7 +138,7 @@ def _measure(unit: Unit, config: Config, worker: KillableWorker, pages: int, sam
             _count(worker.run(item), sample)
     else:
         end = unit.end
-    sample.bytes += _bytes_between(unit, end)
+    sample.bytes += unit.bytes_before(end)
     sample.wall_seconds += perf_counter() - start
     sample.cpu_seconds += process_time() - reading
     sample.peak_memory = max([sample.peak_memory, *map(_peak_memory, psutil.Process().children())])
@@ -167,11 +167,6 @@ def _fated(unit: Unit, config: Config) -> Iterator[Page | Dropped]:
 
 def _offset(item: Page | Dropped) -> int:
     return item.record.warc_offset if isinstance(item, Dropped) else item.warc_offset
-
-
-def _bytes_between(unit: Unit, end: int) -> int:
-    ranges = unit.ranges or ((unit.start, unit.end),)
-    return sum(max(min(stop, end) - start, 0) for start, stop in ranges)
 
 
 def _count(answer: Outcome | Lost, sample: Sample) -> None:

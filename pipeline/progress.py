@@ -82,7 +82,7 @@ class Reader:
 
 def sizes_of(units: Sequence[Unit]) -> dict[str, int]:
     """Compressed bytes by unit key."""
-    return {u.key: sum(end - start for start, end in u.ranges) if u.ranges else u.end - u.start for u in units}
+    return {unit.key: unit.bytes_before(unit.end) for unit in units}
 
 
 def describe(now: Progress, start: Progress, seconds: float) -> str:

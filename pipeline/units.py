@@ -33,6 +33,10 @@ class Unit:
         base = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.rsplit("/", 1)[-1]).lstrip(".")[-80:]
         return f"{base}-{self.start:012d}-{digest}"
 
+    def bytes_before(self, offset: int) -> int:
+        """How many of the bytes that the unit reads lie before `offset`; all of them before its end."""
+        return sum(max(min(end, offset) - start, 0) for start, end in self.ranges or ((self.start, self.end),))
+
 
 def cut_units(inputs: Iterable[Input], unit_bytes: int = UNIT_BYTES) -> list[Unit]:
     if unit_bytes < 1:
