@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha1
 from pathlib import Path
+from typing import Any
 
 from classifiers.urls import host_of, registered_domain_of
 
-CORPUS_VERSION = 1  # of what `read_warc` makes of a page
+CORPUS_VERSION = 2  # of what `read_warc` makes of a page
 MAX_HTML = 3_000_000  # bytes; larger pages are archives and listings, and cost seconds each
 _NO_WORD = re.compile(r"\W+")
+_JSON_TYPE = re.compile(r'"@type"\s*:\s*"(\w{2,40})"')
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
@@ -32,14 +34,15 @@ class TextRow:
     title: str
     text: str
     boilerplate: str = ""  # the lines of the page that are not its main text: menus, teasers, footers
+    markup: str = ""  # what the page says of itself to machines, a line each: evidence for labels, no input of a model
 
     @property
     def registered_domain(self) -> str:
         return registered_domain_of(host_of(self.url))
 
 
-def extract(html: bytes, charset: str | None = None) -> tuple[str, str, str] | None:
-    """(title, main text, boilerplate) of a page; None where nothing can be read from it."""
+def extract(html: bytes, charset: str | None = None) -> tuple[str, str, str, str] | None:
+    """(title, main text, boilerplate, markup) of a page; None where nothing can be read from it."""
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding
     from trafilatura import extract as main_text
@@ -51,11 +54,22 @@ def extract(html: bytes, charset: str | None = None) -> tuple[str, str, str] | N
     if tree is None:
         return None
     title = " ".join("".join(tree.xpath("string((//title)[1])")).split())
+    markup = markup_signs(tree)
     text = main_text(tree, output_format="markdown", include_tables=True, include_comments=True, deduplicate=False)
     if not text:
         return None
     everything = extract_plain_text(decoded, preserve_formatting=True, main_content=False, alt_texts=False)
-    return title, text, "\n".join(_lines_outside(everything, text))
+    return title, text, "\n".join(_lines_outside(everything, text)), markup
+
+
+def markup_signs(tree: Any) -> str:
+    """What a page says of itself to machines: its Open Graph type, its schema.org types, the program that made it."""
+    said = [("og", value) for value in tree.xpath("//meta[@property='og:type']/@content")]
+    said += [("schema", value.rsplit("/", 1)[-1]) for value in tree.xpath("//@itemtype")]
+    scripts = tree.xpath("//script[@type='application/ld+json']/text()")
+    said += [("schema", value) for script in scripts for value in _JSON_TYPE.findall(script)]
+    said += [("generator", value) for value in tree.xpath("//meta[@name='generator']/@content")]
+    return "\n".join(sorted({f"{where} {words[0].lower()[:40]}" for where, value in said if (words := value.split())}))
 
 
 def _lines_outside(everything: str, main: str) -> Iterator[str]:

@@ -23,7 +23,15 @@ from classifiers.features import topic_line
 from classifiers.linear import Row
 from classifiers.sampling import Split, at_most_per_domain, sample_order, split_of
 from classifiers.urls import host_of, registered_domain_of
-from classifiers.weak_labels import Trust, decide, measure_trust, read_ut1, votes_on
+from classifiers.weak_labels import (
+    Evidence,
+    Trust,
+    decide,
+    measure_trust,
+    read_labels_of_collections,
+    read_ut1,
+    votes_on,
+)
 from classifiers.wikitext import categories
 
 LABELS = {"topic": TOPICS, "kind": KINDS}
@@ -102,10 +110,11 @@ def domain_data(data: Path, work: Path) -> DomainData:
     read = [row for row in pages if row.id in labels]
     test = [row for row in read if split_of(row.registered_domain) == Split.TEST]
     known = [row for row in read if split_of(row.registered_domain) != Split.TEST]
-    ut1 = read_ut1(data / "lists" / "ut1.tar.gz")
-    trust = measure_trust(known, labels, ut1)
+    said = read_labels_of_collections(shared_data.lines_of(data / "labels.jsonl.gz"))
+    evidence = Evidence(read_ut1(data / "lists" / "ut1.tar.gz"), said)
+    trust = measure_trust(known, labels, evidence)
     unread = (r for r in pages if r.id not in labels and split_of(r.registered_domain) != Split.TEST)
-    weak, conflicts = _weak_rows(list(at_most_per_domain(unread, WEAK_PER_DOMAIN)), ut1, trust)
+    weak, conflicts = _weak_rows(list(at_most_per_domain(unread, WEAK_PER_DOMAIN)), evidence, trust)
     topic_rows = {
         "words": list(word_rows(TOPIC_WORDS, "topic")),
         "wikipedia": list(_article_rows(data)),
@@ -127,12 +136,12 @@ def read_rows(pages: Sequence[TextRow], labels: Mapping[str, Mapping[str, str]],
 
 
 def _weak_rows(
-    pages: Sequence[TextRow], ut1: Mapping[str, tuple[str, ...]], trust: Mapping[tuple[str, str], Trust]
+    pages: Sequence[TextRow], evidence: Evidence, trust: Mapping[tuple[str, str], Trust]
 ) -> tuple[dict[str, list[Row]], dict[str, int]]:
     rows: dict[str, list[Row]] = {head: [] for head in HEADS}
     conflicts: Counter[str] = Counter()
     for page in pages:
-        decided, undecided = decide(votes_on(page, ut1), trust)
+        decided, undecided = decide(votes_on(page, evidence), trust)
         conflicts.update(undecided)
         for head, label in decided.items():
             rows[head].append(Row(label, HEADS[head](page.title, page.text), WEIGHT["weak"]))

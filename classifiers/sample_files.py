@@ -78,7 +78,7 @@ def to_rows(examples: Iterable[Example]) -> Iterator[Row]:
     """Examples as JSON Lines rows."""
     for example in examples:
         row = asdict(example.row)
-        row.pop("boilerplate")
+        del row["boilerplate"], row["markup"]
         yield row | {
             "label": example.label, "split": str(example.split), "group": example.group, "match": example.match,
         }  # fmt: skip

@@ -1,19 +1,20 @@
 """Labels for pages that nobody read, from several weak witnesses, and what happens where they disagree.
 
-Each witness votes for a topic or a kind from something other than the text: the collection a page is from, the lists of
-hosts by category (UT1), words in the path of its URL. A witness is trusted as far as it agrees with the pages that were
-read; where witnesses disagree and trust does not decide, the page is left out. None of this evidence is an input of the
-model: it sees title and text.
+Each witness votes for a topic or a kind from something other than the text: what the page's collection says of it, the
+lists of hosts by category (UT1), words in the path of its URL, what its markup tells machines. A witness is trusted as
+far as it agrees with the pages that were read; where witnesses disagree and trust does not decide, the page is left
+out. None of this evidence is an input of the model: it sees title and text.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,13 +25,48 @@ MIN_AGREEMENTS = 5  # read pages on which a witness must have been checked befor
 MIN_PRECISION = 0.6
 MARGIN = 0.7  # log-odds by which the best label must lead the second
 
-_BY_COLLECTION = {
-    "webkb": {"topic": "education_and_jobs", "kind": "academic"},
-    "recipe-scrapers": {"topic": "food_and_dining", "kind": "recipe"},
-    "daniel-waddle": {"kind": "news"},
-    "newspaper-family": {"kind": "news"},
-    "webstruct": {"kind": "organisation"},
-    "wikipedia-html": {"kind": "encyclopedia"},
+# What the collections that the pages are from say of each page, as `labels.jsonl.gz` has it.
+_BY_LABEL = {
+    "topic education/university": {"topic": "education_and_jobs", "kind": "academic"},
+    "topic food/recipes": {"topic": "food_and_dining", "kind": "recipe"},
+    "topic news": {"kind": "news"},
+    "topic business": {"kind": "organisation"},
+    "topic reference/wikipedia": {"kind": "encyclopedia"},
+    "topic science/ml": {"topic": "software_development", "kind": "blog"},
+    "webkb_class student": {"kind": "personal"},
+    "webkb_class faculty": {"kind": "personal"},
+    "webkb_class staff": {"kind": "personal"},
+    "page_type listing": {"kind": "listing"},
+}
+LABEL_FIELDS = ("topic", "webkb_class", "page_type")
+# What a page says of itself to machines, see `corpus.markup_signs`.
+_BY_MARKUP = {
+    "generator discourse": {"kind": "forum"},
+    "generator discuz!": {"kind": "forum"},
+    "generator mediawiki": {"kind": "encyclopedia"},
+    "generator phpbb": {"kind": "forum"},
+    "generator sphinx": {"kind": "code_and_documentation"},
+    "generator vbulletin": {"kind": "forum"},
+    "generator woocommerce": {"kind": "shop"},
+    "generator xenforo": {"kind": "forum"},
+    "og article": {"kind": "news"},
+    "og blog": {"kind": "blog"},
+    "og book": {"kind": "books_and_literature"},
+    "og product": {"kind": "shop"},
+    "schema blogposting": {"kind": "blog"},
+    "schema book": {"kind": "books_and_literature"},
+    "schema discussionforumposting": {"kind": "forum"},
+    "schema localbusiness": {"kind": "organisation"},
+    "schema medicalwebpage": {"topic": "health"},
+    "schema movie": {"topic": "entertainment"},
+    "schema newsarticle": {"kind": "news"},
+    "schema product": {"kind": "shop"},
+    "schema qapage": {"kind": "forum"},
+    "schema recipe": {"topic": "food_and_dining", "kind": "recipe"},
+    "schema scholarlyarticle": {"kind": "academic"},
+    "schema sportsevent": {"topic": "sports_and_fitness"},
+    "schema techarticle": {"kind": "code_and_documentation"},
+    "schema videogame": {"topic": "games"},
 }
 _BY_UT1 = {
     "sports": {"topic": "sports_and_fitness"},
@@ -76,6 +112,14 @@ _BY_PATH_WORD = {word: votes for words, votes in _PATH_WORDS.items() for word in
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about pages beside themselves."""
+
+    ut1: Mapping[str, tuple[str, ...]]  # host or registered domain -> categories
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # id of a page -> keys of _BY_LABEL
+
+
+@dataclass(frozen=True, slots=True)
 class Vote:
     """What one witness says about one page."""
 
@@ -108,25 +152,32 @@ def read_ut1(archive: Path) -> dict[str, tuple[str, ...]]:
     return hosts
 
 
-def votes_on(row: TextRow, ut1: Mapping[str, tuple[str, ...]]) -> list[Vote]:
+def read_labels_of_collections(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Id of a page (SHA-1) -> what `labels.jsonl.gz` says of it, as "field value"."""
+    rows = map(json.loads, lines)
+    return {row["sha1"]: tuple(f"{name} {row[name]}" for name in LABEL_FIELDS if row.get(name)) for row in rows}
+
+
+def votes_on(row: TextRow, evidence: Evidence) -> list[Vote]:
     """Everything the witnesses say about a page."""
     host = host_of(row.url)
-    found = [("collection " + row.source, _BY_COLLECTION.get(row.source, {}))]
-    listed = ut1.get(host.removeprefix("www.")) or ut1.get(registered_domain_of(host), ())
+    found = [("label " + said, _BY_LABEL[said]) for said in evidence.labels.get(row.id, ()) if said in _BY_LABEL]
+    listed = evidence.ut1.get(host.removeprefix("www.")) or evidence.ut1.get(registered_domain_of(host), ())
     found += [("UT1 " + category, _BY_UT1[category]) for category in listed]
     path = sorted(set(re.split(r"[^a-z]+", urlsplit(row.url).path.lower())))
     found += [("path " + word, _BY_PATH_WORD[word]) for word in path if word in _BY_PATH_WORD]
+    found += [("markup " + sign, _BY_MARKUP[sign]) for sign in row.markup.splitlines() if sign in _BY_MARKUP]
     return [Vote(witness, head, label) for witness, votes in found for head, label in votes.items()]
 
 
 def measure_trust(
-    rows: Iterable[TextRow], read: Mapping[str, Mapping[str, str]], ut1: Mapping[str, tuple[str, ...]]
+    rows: Iterable[TextRow], read: Mapping[str, Mapping[str, str]], evidence: Evidence
 ) -> dict[tuple[str, str], Trust]:
     """(witness, head) -> how it did on pages that were read (`read`: id -> head -> label)."""
     right: Counter[tuple[str, str]] = Counter()
     checked: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        for vote in votes_on(row, ut1):
+        for vote in votes_on(row, evidence):
             truth = read.get(row.id, {}).get(vote.head)
             if truth:
                 checked[vote.witness, vote.head] += 1

@@ -95,7 +95,7 @@ def check_schema(layout: Layout) -> Check:
     for kind, schema in SCHEMAS.items():
         for path in parts(layout, kind):
             try:
-                with storage.open_binary(path) as file:
+                with storage.open_parquet(path) as file:
                     found = pq.read_schema(file)
             except (pa.ArrowInvalid, OSError) as error:
                 wrong.append(f"{kind}/{path.rsplit('/', 1)[-1]} is no Parquet file ({str(error)[:60]})")
@@ -152,7 +152,7 @@ def _read(layout: Layout, manifest: Mapping[str, Any]) -> list[Check]:
 
 def _rows(layout: Layout, kind: str) -> Iterator[dict[str, Any]]:
     for path in parts(layout, kind):
-        with storage.open_binary(path) as file:
+        with storage.open_parquet(path) as file:
             for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
                 yield from batch.to_pylist()
 
@@ -407,7 +407,7 @@ def check_sketches(layout: Layout, manifest: Mapping[str, Any]) -> Check:
     settings = DuplicateSettings.model_validate(manifest["config"]["deduplicate"])
     tables = []
     for path in parts(layout, "sketches"):
-        with storage.open_binary(path) as file:
+        with storage.open_parquet(path) as file:
             tables.append(pq.read_table(file))
     table = pa.concat_tables(tables) if tables else PUBLISHED_SKETCH.empty_table()
     wrong = []

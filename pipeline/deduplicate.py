@@ -34,7 +34,7 @@ from pipeline.deduplication.messages import Inbox, Job, Message, count, partitio
 from pipeline.deduplication.records import Unit
 from pipeline.deduplication.settings import Reason, Settings
 from pipeline.engine import open_pipeline
-from pipeline.storage import exists, join, open_binary, read_bytes, write_atomically
+from pipeline.storage import exists, join, open_parquet, read_bytes, write_atomically
 
 __all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_deduplicate"]
 
@@ -179,5 +179,5 @@ def summary(tally: Tally, settings: Settings) -> dict[str, Any]:
 
 
 def _rows(path: str) -> int:
-    with open_binary(path) as file:
+    with open_parquet(path) as file:
         return int(pq.ParquetFile(file).metadata.num_rows)

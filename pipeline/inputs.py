@@ -132,7 +132,7 @@ def _index_rows(file: str) -> Iterator[tuple[str, int, int]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with storage.open_binary(file) as opened:
+    with storage.open_parquet(file) as opened:
         try:
             parquet = pq.ParquetFile(opened)
             missing = set(_COLUMNS) - set(parquet.schema_arrow.names)

@@ -68,7 +68,7 @@ def _matching(
     found = []
     for kind in kinds:
         for path in parts(layout, kind):
-            with storage.open_binary(path) as file:
+            with storage.open_parquet(path) as file:
                 parquet = pq.ParquetFile(file)
                 keys = ["id", "url", *(["duplicate_of"] if kind == "drops" else [])]
                 for group in range(parquet.num_row_groups):
@@ -82,7 +82,7 @@ def _matching(
 def _tables(layout: Layout, columns: Sequence[str], kinds: Sequence[str]) -> Iterator[pa.Table]:
     for kind in kinds:
         for path in parts(layout, kind):
-            with storage.open_binary(path) as file:
+            with storage.open_parquet(path) as file:
                 for batch in pq.ParquetFile(file).iter_batches(columns=list(columns)):
                     yield pa.Table.from_batches([batch])
 

@@ -116,7 +116,7 @@ def finished(unit: Unit, layout: Layout) -> Tally | None:
 
 def count_rows(path: str) -> int:
     """Rows by the Parquet footer, which is the last thing that a writer writes."""
-    with storage.open_binary(path) as file:
+    with storage.open_parquet(path) as file:
         return int(pq.read_metadata(file).num_rows)
 
 
@@ -131,8 +131,8 @@ class Heartbeat:
     """A small file that says how far a unit is, for whoever watches; gone when the unit ends."""
 
     def __init__(self, unit: Unit, layout: Layout) -> None:
+        self.unit = unit
         self.path = layout.unit("running", unit.key)
-        self.start = unit.start
         self.started = self.due = time.monotonic()
 
     def __enter__(self) -> Heartbeat:
@@ -151,7 +151,7 @@ class Heartbeat:
             "seconds": round(now - self.started, 1),
             "pages": tally.pages,
             "errors": tally.errors,
-            "bytes": max(offset - self.start, 0),
+            "bytes": self.unit.bytes_before(offset),
         }
         write_json(self.path, progress)
 

@@ -88,7 +88,7 @@ def _judged(key: str, layout: Layout, verdicts: str) -> Iterator[tuple[dict[str,
 
 
 def _rows(path: str) -> Iterator[dict[str, Any]]:
-    with storage.open_binary(path) as file:
+    with storage.open_parquet(path) as file:
         for batch in pq.ParquetFile(file).iter_batches(batch_size=ROWS_AT_ONCE):
             yield from batch.to_pylist()
 

@@ -131,8 +131,8 @@ def finish(marked: str) -> tuple[str, Counts]:
 
 
 def _without_second_copy(paragraphs: list[str]) -> Iterator[str]:
-    """Pages hold their story twice: for print, for phones, folded and unfolded. The second copy of a long paragraph goes;
-    where there are more copies it is spam, and the rules against repetition are to see it.
+    """Pages hold a story twice: for print, for phones, folded and unfolded. The second copy of a long paragraph
+    goes; where there are more copies it is spam, and the rules against repetition are to see it.
     """
     copies = Counter(paragraph for paragraph in paragraphs if _may_be_second_copy(paragraph))
     seen: set[str] = set()

@@ -121,7 +121,7 @@ def _rows(layout: Layout, kind: str, columns: Sequence[str], samples: Samples) -
     paths = [path for path in storage.list_files(storage.join(layout.root, kind)) if path.endswith(".parquet")]
     chosen = _spread(paths, PARTS)
     for path in paths:
-        with storage.open_binary(path) as file:
+        with storage.open_parquet(path) as file:
             parquet = pq.ParquetFile(file)
             samples.total += parquet.metadata.num_rows
             if path in chosen:

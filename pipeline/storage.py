@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
+import pyarrow as pa
 
 TRIES = 8  # with the pauses below a server may be away for about two minutes
 FIRST_PAUSE = 0.5  # seconds; doubled at each try, and multiplied by a random factor so that workers do not come in step
@@ -104,6 +105,16 @@ def open_binary(path: str, start: int = 0, end: int | None = None, length: int |
         file = open(_local(path), "rb")  # noqa: SIM115 - the caller closes it
         file.seek(start)
         return file
+
+
+def open_parquet(path: str) -> BinaryIO:
+    """A reader for pyarrow. Local files are read by its own: its threads let go of a Python file at some time after the
+    last row, and one that does so while the interpreter ends takes the process down with it.
+    """
+    if is_remote(path):
+        return open_binary(path)
+    with _explained(path, "read"):
+        return cast(BinaryIO, pa.OSFile(_local(path)))
 
 
 def read_bytes(path: str) -> bytes:

@@ -15,7 +15,7 @@ from pipeline.deduplication.near import agreeing_bytes, banded
 from pipeline.deduplication.records import Unit
 from pipeline.deduplication.settings import Settings
 from pipeline.minhash import agreement_for, similarity
-from pipeline.storage import list_files, open_binary
+from pipeline.storage import list_files, open_parquet
 
 COLUMNS = ("id", "url_key", "text_key", "bands", "sketch")
 
@@ -33,7 +33,7 @@ def sketch_files(folder: str, settings: Settings) -> list[str]:
 
 
 def _check(path: str, settings: Settings) -> None:
-    with open_binary(path) as file:
+    with open_parquet(path) as file:
         parquet = pq.ParquetFile(file)
         missing = [name for name in COLUMNS if name not in parquet.schema_arrow.names]
         if missing:

@@ -42,6 +42,18 @@ def read_list(path: Path) -> list[str]:
     return [line.strip().lower() for line in lines if line.strip() and not line.startswith("#")]
 
 
+def check(settings: Settings) -> None:
+    """Reads every list. Raises ValueError for one that cannot be read, and for a folder without any."""
+    lists = sorted(settings.lists.glob("*.txt"))
+    if not lists:
+        raise ValueError(
+            f"filter_heuristics.harmful_words.lists: no <language>.txt in {settings.lists}; name another folder, or let "
+            "the rule pass with max_per_1000_words = null"
+        )
+    for path in (settings.everyday, *lists):
+        read_list(path)
+
+
 class Words:
     """The words of one language: single words by look-up, phrases (and scripts without spaces) by pattern."""
 

@@ -56,7 +56,7 @@ class Settings(pipeline.settings.Settings):
 
 
 def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
-    harmful_words.words_of(settings.harmful_words, "en")  # an unreadable list fails now, not on a page
+    harmful_words.check(settings.harmful_words)  # an unreadable list fails now, not on a page
     return lambda document: _filtered(document, settings)
 
 

@@ -123,6 +123,13 @@ def test_the_domain_report_holds_scikit_learns_confusion_matrix(data: Path, numb
     assert numbers["domain"]["test"]["topic_macro_f1"] > 0.9
 
 
+def test_the_manifest_says_how_far_each_witness_was_trusted(data: Path, told: dict[str, str]) -> None:
+    calibration = load_domain_model(data / "models/domain").artefact.manifest.calibration
+    trust = calibration["witnesses"]["label topic news / kind"]
+    assert trust["right"] == trust["checked"] > 20
+    assert calibration["conflicts"] == {}
+
+
 def test_false_alarms_are_counted_on_health_law_and_news(data: Path, numbers: dict[str, Any]) -> None:
     found = numbers["harm"]
     for group in ("health", "crime_and_law", "politics", "news"):

@@ -4,32 +4,59 @@ import io
 import tarfile
 from pathlib import Path
 
-from classifiers.corpus import TextRow
-from classifiers.weak_labels import UT1_CATEGORIES, Trust, Vote, decide, measure_trust, read_ut1, votes_on
+from classifiers.corpus import TextRow, extract
+from classifiers.weak_labels import (
+    UT1_CATEGORIES,
+    Evidence,
+    Trust,
+    Vote,
+    decide,
+    measure_trust,
+    read_labels_of_collections,
+    read_ut1,
+    votes_on,
+)
 
-RECIPE = TextRow("1", "https://food.example/rezepte/kuchen", "recipe-scrapers", "", "")
+RECIPE = TextRow("1", "https://food.example/rezepte/kuchen", "recipe-scrapers", "", "", "", "og website\nschema recipe")
 
 
-def said(row: TextRow, ut1: dict[str, tuple[str, ...]]) -> set[tuple[str, str, str]]:
-    return {(vote.witness, vote.head, vote.label) for vote in votes_on(row, ut1)}
+def said(row: TextRow, evidence: Evidence) -> set[tuple[str, str, str]]:
+    return {(vote.witness, vote.head, vote.label) for vote in votes_on(row, evidence)}
 
 
 def test_every_witness_speaks() -> None:
-    ut1 = {"food.example": ("cooking",)}
-    assert said(RECIPE, ut1) == {
-        ("collection recipe-scrapers", "topic", "food_and_dining"),
-        ("collection recipe-scrapers", "kind", "recipe"),
+    labels = ['{"sha1": "1", "topic": "food/recipes", "lang": "en-US"}', '{"sha1": "2", "page_type": "unheard of"}']
+    evidence = Evidence({"food.example": ("cooking",)}, read_labels_of_collections(labels))
+    assert said(RECIPE, evidence) == {
+        ("label topic food/recipes", "topic", "food_and_dining"),
+        ("label topic food/recipes", "kind", "recipe"),
+        ("markup schema recipe", "topic", "food_and_dining"),
+        ("markup schema recipe", "kind", "recipe"),
         ("UT1 cooking", "topic", "food_and_dining"),
         ("path rezepte", "topic", "food_and_dining"),
         ("path rezepte", "kind", "recipe"),
     }
-    assert said(TextRow("2", "https://forum.org/x", "crawl", "", ""), {}) == set()
+    assert said(TextRow("2", "https://forum.org/x", "crawl", "", "", "", "schema thing"), evidence) == set()
+
+
+def test_markup_is_what_a_page_says_of_itself() -> None:
+    page = b"""<html><head><title>Cake</title><meta property="og:type" content="Article">
+        <meta name="generator" content="phpBB 3.3 <b>"><script type="application/ld+json">{"@context": "x", "@graph":
+        [{"@type" : "Recipe", "name": "Cake"}, {"@type": "Person"}, broken</script></head>
+        <body itemscope itemtype="https://schema.org/QAPage"><p>Whisk the flour with the eggs and the sugar.</p>
+        <p itemtype="">Then bake the cake for an hour until it is golden and firm.</p></body></html>"""
+    found = extract(page)
+    assert found is not None
+    assert found[3].splitlines() == ["generator phpbb", "og article", "schema person", "schema qapage", "schema recipe"]
+    plain = extract(b"<html><body><p>Whisk the flour with the eggs and the sugar, and bake it.</p></body></html>")
+    assert plain is not None
+    assert plain[3] == ""
 
 
 def test_trust_is_agreement_with_the_reader() -> None:
     rows = [TextRow(str(i), f"https://s{i}.example/sport/x", "crawl", "", "") for i in range(10)]
     read = {str(i): {"topic": "sports_and_fitness" if i < 8 else "health"} for i in range(10)}
-    assert measure_trust(rows, read, {}) == {("path sport", "topic"): Trust(8, 10)}
+    assert measure_trust(rows, read, Evidence({})) == {("path sport", "topic"): Trust(8, 10)}
 
 
 def test_the_trusted_win_and_a_draw_is_left_out() -> None:

@@ -346,5 +346,5 @@ def test_a_story_that_stands_twice_is_kept_once_and_spam_is_left_for_the_rules()
     once, twice, thrice = (extracted(article(*[f"<p>{part}</p>" for part in story * n])).text for n in (1, 2, 3))
     assert twice == once
     assert thrice.count(story[0]) == 3
-    refrain = "<p>Row, row, row your boat gently down the stream,<br>merrily, merrily, merrily, life is but a dream.</p>"
+    refrain = "<p>Row, row, row your boat gently down the stream,<br>merrily, merrily, life is but a dream.</p>"
     assert extracted(article(refrain, f"<p>{story[0]}</p>", refrain)).text.count("Row, row") == 2

@@ -11,6 +11,7 @@ import pytest
 from pipeline import progress
 from pipeline.layout import Layout, write_json
 from pipeline.ledger import Tally
+from pipeline.prepare import Heartbeat
 from pipeline.progress import Progress, Reader, Watch, describe, read_status, sizes_of
 from pipeline.units import Unit
 
@@ -40,6 +41,14 @@ def test_units_of_other_settings_are_not_counted(tmp_path):
 def test_the_size_of_a_unit_is_what_it_reads():
     units = [Unit("f", "f", 10, 110), Unit("g", "g", 0, 900, ((0, 10), (800, 900)))]
     assert sorted(sizes_of(units).values()) == [100, 110]
+
+
+@pytest.mark.parametrize(("offset", "done"), [(10, 10), (805, 15), (900, 110)])
+def test_a_unit_of_chosen_records_is_never_more_than_done(tmp_path, offset, done):
+    unit = Unit("g", "g", 0, 900, ((0, 10), (800, 900)))
+    layout = Layout(str(tmp_path), "key")
+    Heartbeat(unit, layout).page(Tally(pages=1), offset)
+    assert Reader(layout, sizes_of([unit])).read() == Progress(1, 0, 110, done, 1, 0)
 
 
 def test_no_time_is_foretold_before_anything_moved():

@@ -39,7 +39,7 @@ def test_too_few_sentences_on_a_whole_page_of_prose() -> None:
     filler = "<p>Price list 1.20 example.com</p>" * 40
     answer = drop(f"<p>{SENTENCE}</p>{filler}")
     assert (answer.reason, answer.value, answer.threshold) == (Reason.WOULD_LACK_SENTENCES, 1, 2)
-    for other in ("<pre>x = 1;\ny = 2;</pre>", "<table><tr><th>a<th>b<tr><td>c<td>d</table>"):  # not asked for sentences
+    for other in ("<pre>x = 1;\ny = 2;</pre>", "<table><tr><th>a<th>b<tr><td>c<td>d</table>"):
         source = page(f"<p>{SENTENCE}</p>{filler}{other}")
         assert LOOK(source) is source
 
