@@ -192,9 +192,10 @@ def report(run: Path) -> None:
 @train.command()
 @click.argument("run", type=RUN)
 @click.option("--output", "--out", type=FOLDER, required=True, help="Folder of the annealed run.")
+@click.option("--config", type=READ, help="TOML file of the stage: steps, sources, minimum_quality, context, ...")
 @click.option("--control", is_flag=True, help="The same schedule on the run's own mixture, from where it stopped.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="steps=200, minimum_quality=0.5, ...")
-def anneal(run: Path, output: Path, control: bool, changes: tuple[str, ...]) -> None:
+def anneal(run: Path, output: Path, config: Path | None, control: bool, changes: tuple[str, ...]) -> None:
     """Bring the learning rate of RUN (or of any checkpoint) to 0 on better data, or stretch its context.
 
     Validated on the documents held out of RUN's own data, with --control and without: so the two can be compared.
@@ -204,7 +205,8 @@ def anneal(run: Path, output: Path, control: bool, changes: tuple[str, ...]) -> 
     from trainer.config import read_config
     from trainer.recipe import open_recipe, read_recipe
 
-    settings = read_config(annealing.AnnealSettings, None, [*changes, *(["control=true"] if control else [])])
+    source = None if config is None else str(config)
+    settings = read_config(annealing.AnnealSettings, source, [*changes, *(["control=true"] if control else [])])
     recipe = read_recipe(str(run))
     state = checkpoint.read_state(checkpoint.find(run))
     opened, usual = (

@@ -128,7 +128,10 @@ def test_models_that_denoise_fill_in(made: Path) -> None:
 
 
 def test_a_run_is_annealed_and_its_control_is_judged_on_the_same_text(made: Path) -> None:
-    stage = ["--set", "steps=2", "--set", "learning_rate=1e-3", "--set", "minimum_quality=0.6"]
+    (made / "stage.toml").write_text(
+        f"steps = 9\nlearning_rate = 1e-3\nminimum_quality = 0.6\n[sources.best]\npath = '{made}/set'\n"
+    )
+    stage = ["--config", made / "stage.toml", "--set", "steps=2"]
     run("anneal", made / "run", *stage, "--output", made / "better")
     run("anneal", made / "run", *stage, "--control", "--output", made / "control")
     quality = {row["id"]: row["quality_score"] for row in pages(200)}
@@ -138,6 +141,7 @@ def test_a_run_is_annealed_and_its_control_is_judged_on_the_same_text(made: Path
         return {quality[json.loads(line)["id"]] for line in lines}
 
     assert min(read("better")) == 0.6
+    assert "\tbest\t" in run("trace", made / "better", "--step", 0)
     assert min(read("control")) == 0.0
     judged = [read_metrics(made / name)[-1]["validation"]["domains"] for name in ("better", "control")]
     assert len({str({name: tokens for name, (_, tokens) in found.items()}) for found in judged}) == 1
