@@ -47,8 +47,8 @@ def check(settings: Settings) -> None:
     lists = sorted(settings.lists.glob("*.txt"))
     if not lists:
         raise ValueError(
-            f"filter_heuristics.harmful_words.lists: no <language>.txt in {settings.lists}; name another folder, or let "
-            "the rule pass with max_per_1000_words = null"
+            f"filter_heuristics.harmful_words.lists: no <language>.txt in {settings.lists}; name another folder, or "
+            "let the rule pass with filter_heuristics.harmful_words.max_per_1000_words=off"
         )
     for path in (settings.everyday, *lists):
         read_list(path)

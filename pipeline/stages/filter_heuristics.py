@@ -45,7 +45,7 @@ SIGNALS: tuple[str, ...] = (
 
 
 class Settings(pipeline.settings.Settings):
-    """null for a limit lets its rule pass."""
+    """A limit that is "off" lets its rule pass."""
 
     refinedweb: RefinedWeb = RefinedWeb()
     gopher: Gopher = Gopher()

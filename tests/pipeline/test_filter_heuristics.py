@@ -508,6 +508,11 @@ def test_harmful_words_and_phrases_are_counted_as_words() -> None:
 def test_a_missing_list_says_what_to_do(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match=r"everyday\.txt cannot be read .* give a UTF-8 file"):
         filter_heuristics.build(Settings.model_validate({"harmful_words": {"everyday": tmp_path / "everyday.txt"}}))
+    with pytest.raises(ValueError, match=r"harmful_words\.lists: no <language>\.txt in .*; name another folder"):
+        filter_heuristics.build(Settings.model_validate({"harmful_words": {"lists": tmp_path}}))
+    (tmp_path / "de.txt").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"de\.txt cannot be read"):
+        filter_heuristics.build(Settings.model_validate({"harmful_words": {"lists": tmp_path}}))
 
 
 def test_files_exist() -> None:
