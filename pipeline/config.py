@@ -27,7 +27,7 @@ import pipeline
 from pipeline.deduplication.settings import Settings as Deduplicate
 from pipeline.flow import PAGE_STAGES
 from pipeline.publish import Settings as Publish
-from pipeline.settings import Settings
+from pipeline.settings import OFF, Settings
 from pipeline.stages.block_urls import Settings as BlockUrls
 from pipeline.stages.extract_text import Settings as ExtractText
 from pipeline.stages.filter_heuristics import Settings as FilterHeuristics
@@ -221,14 +221,16 @@ def _table(settings: Settings) -> tomlkit.items.Table:
             table.add(tomlkit.comment(" ".join(str(fields[name].description).split())))
         if name not in plain:
             table.add(name, _table(value))
-        elif value is None:
+        elif value is None and fields[name].default is None:
             table.add(tomlkit.comment(f"{name} is not set"))
+        elif value is None:
+            table.add(name, OFF)
         else:
             table.add(name, _jsonable(value))
     return table
 
 
 def _jsonable(value: object) -> Any:
-    """Plain values; keys without a value are left out, for TOML has no null."""
+    """Plain values; keys of tables without a value are left out, for TOML has no null."""
     plain = TypeAdapter(Any).dump_python(value, mode="json", exclude_none=True)
     return sorted(plain) if isinstance(value, (set, frozenset)) else plain

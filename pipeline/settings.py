@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+OFF = "off"
 
 
 class Settings(BaseModel):
-    """Frozen; a misspelt key or a value of another type is refused with its path (`filter_heuristics.min_wrods`)."""
+    """Frozen; a misspelt key or a value of another type is refused with its path (`filter_heuristics.min_wrods`).
+
+    TOML has no null: a limit that may be None, so that its rule lets everything through, is written "off".
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switched_off(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {name: None if value == OFF else value for name, value in values.items()}
 
 
 class ListFile(Settings):

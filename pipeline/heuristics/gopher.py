@@ -43,7 +43,7 @@ Flags = NDArray[np.bool_]
 
 
 class Settings(pipeline.settings.Settings):
-    """Limits of table A1 and section A.1.1; null lets a rule through."""
+    """Limits of table A1 and section A.1.1; "off" lets a rule through."""
 
     min_words: float | None = Field(50, ge=0)
     max_words: float | None = Field(100_000, ge=0)

@@ -46,7 +46,7 @@ class Settings(pipeline.settings.Settings):
     names_model: str = "en_core_web_sm"  # a spaCy model: a package's name or a folder
     names_language: str = "en"  # the model's; names are looked for whatever a page's language
     names_min_score: float = Field(0.6, ge=0, le=1)  # data-prep-kit's threshold
-    max_finds: int | None = Field(100, ge=0)  # in one document; null: no limit
+    max_finds: int | None = Field(100, ge=0)  # in one document; off: no limit
     max_finds_per_1000_words: float | None = Field(100, ge=0)  # where there are more than `few_finds`
     few_finds: int = Field(10, ge=0)  # a short page with a contact block is no directory
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pipeline.config import Config, effective, files_read, fingerprint, load_config, to_toml, versions
+from pipeline.stages.filter_heuristics import FAMILIES
 from tests.conftest import ROOT
 
 
@@ -51,8 +52,30 @@ def test_an_override_without_a_value_is_refused():
         load_config(None, ["prepare.unit_bytes"])
 
 
+def test_a_limit_is_switched_off_by_that_word():
+    config = load_config(None, ["filter_heuristics.gopher.min_words=off", "scrub_pii.max_finds=off"])
+    assert config.filter_heuristics.gopher.min_words is config.scrub_pii.max_finds is None
+    with pytest.raises(ValueError, match=r"prepare\.unit_bytes"):  # what must have a value cannot be
+        load_config(None, ["prepare.unit_bytes=off"])
+
+
+def test_every_rule_of_the_filters_can_be_switched_off():
+    switches = {
+        (family, rule.setting)
+        for family, rules in FAMILIES.items()
+        for rule in rules
+        if rule.signal != "c4_lorem_ipsum"
+    }
+    config = load_config(None, [f"filter_heuristics.{family}.{name}=off" for family, name in switches])
+    assert {getattr(getattr(config.filter_heuristics, family), name) for family, name in switches} == {None}
+    assert not load_config(None, ["filter_heuristics.c4.drop_lorem_ipsum=false"]).filter_heuristics.c4.drop_lorem_ipsum
+
+
 def test_printed_settings_read_back_as_the_same_configuration(tmp_path):
-    changed = load_config(None, ["prepare.unit_bytes=7", "publish.weights.shares={a=1,b=2}"])
+    changed = load_config(
+        None,
+        ["prepare.unit_bytes=7", "publish.weights.shares={a=1,b=2}", "filter_heuristics.gopher.min_words=off"],
+    )
     path = tmp_path / "all.toml"
     path.write_text(to_toml(changed))
     assert load_config(path) == changed
