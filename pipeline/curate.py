@@ -23,6 +23,7 @@ from pipeline import storage
 from pipeline.card import write_card
 from pipeline.config import Config, effective, files_read, fingerprint, versions
 from pipeline.deduplicate import run_deduplicate
+from pipeline.deduplication.former import sketch_files
 from pipeline.engine import LOCAL_OPTIONS, Counts, Spread, open_pipeline
 from pipeline.facts import Facts
 from pipeline.inputs import Input
@@ -72,6 +73,8 @@ def curate(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Map
     if not is_complete(run.layout):
         with open_worker(run.config) as worker:  # a broken list or model is found here, before anything is written
             worker.start()
+        for folder in run.config.deduplicate.former_sketches:  # and not after days of extraction
+            sketch_files(folder, run.config.deduplicate)
     here = {
         "paths": {item.name: _absolute(item.path) for item in run.inputs},
         "units": sizes_of(run.units),
