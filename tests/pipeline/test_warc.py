@@ -89,6 +89,17 @@ def test_a_zstd_dictionary_in_the_first_frame_is_used(tmp_path: Path) -> None:
         assert Counter(map(fate, read(path))) == {"page": 30, "request": 30, "metadata": 30}
 
 
+@pytest.mark.parametrize("version", ["0.17", "0.18", "1.0", "1.1"])
+@pytest.mark.parametrize("name", ["x.warc", "x.warc.gz", "x.warc.zst"])
+def test_every_version_of_the_format_is_read(tmp_path: Path, version: str, name: str) -> None:
+    plain = record(html("a"), compressed=False).replace(b"WARC/1.0\r\n", f"WARC/{version}\r\n".encode())
+    assert plain.startswith(f"WARC/{version}".encode())
+    pack = {"x.warc": bytes, "x.warc.gz": gzip.compress, "x.warc.zst": zstandard.compress}[name]
+    (page,) = read(write(tmp_path / name, [pack(plain)]))
+    assert isinstance(page, Page)
+    assert page.content == html("a")
+
+
 def test_wet_records_are_text(tmp_path: Path) -> None:
     text = "Plain text, ünïcode.\n".encode()
     (page,) = read(
