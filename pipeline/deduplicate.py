@@ -34,6 +34,7 @@ from pipeline.deduplication.messages import Inbox, Job, Message, count, partitio
 from pipeline.deduplication.records import Unit
 from pipeline.deduplication.settings import Reason, Settings
 from pipeline.engine import open_pipeline
+from pipeline.ledger import LedgerError
 from pipeline.storage import exists, join, open_parquet, read_bytes, write_atomically
 
 __all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_deduplicate"]
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 TALLY = "tally.json"
 
 
-class TooMuchLostError(ValueError):
+class TooMuchLostError(LedgerError):
     """Deduplication would drop more than `max_loss` allows."""
 
 

@@ -19,7 +19,7 @@ ERRORS = FAILURES | {"read_warc:unreadable"}
 
 
 class LedgerError(Exception):
-    """The books do not balance, or too many pages failed: the output must not be published."""
+    """The books do not balance, or too many pages failed or would be lost: the output must not be published."""
 
 
 @dataclass(slots=True)

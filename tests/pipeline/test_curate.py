@@ -178,6 +178,14 @@ def test_a_run_above_its_error_budget_publishes_nothing(tmp_path, gristmill):
     assert not (output / "manifest.json").exists()
 
 
+def test_a_run_that_would_lose_too_much_to_deduplication_publishes_nothing(tmp_path, gristmill):
+    done = gristmill("curate", MINICRAWL, "--output", tmp_path, "--set", "deduplicate.max_loss=0.01", check=False)
+    assert done.returncode == 3
+    assert "raise deduplicate.max_loss (now 0.01)" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "manifest.json").exists()
+
+
 def test_a_disk_that_takes_no_more_is_one_line_and_nothing_looks_whole(tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
     command = [sys.executable, "-c", limit + "from pipeline.cli import main; main()", "curate", str(MINICRAWL)]
