@@ -28,9 +28,9 @@ URLs helped to label, so they are no input. Answers whose calibrated probability
 Labels: about 2,000 pages in a dozen languages that one reader (a language model at work on this project)
 labelled from host, title and the beginning and middle of the text; a list of words that speak for each topic,
 written by the same reader after the reading; Wikipedia articles by category; three public tables of web
-sites; unread pages by witnesses that the read pages vouch for (`calibration.witnesses` in the manifest says
-how far). The word list was written when the test pages had been read: the figures below may flatter it a
-little.
+sites; unread pages by witnesses (their collection, UT1 category, URL and markup) that the read pages vouch
+for (`calibration.witnesses` in the manifest says how far). The word list was written when the test pages had
+been read: the figures below may flatter it a little.
 
 Good at: food, health, sports, crime, politics, transport; recipes, news, shops. Bad at: art, history,
 literature, social life and everything rare in the collection; German, English, Spanish, French, Polish,
