@@ -130,7 +130,7 @@ def _explain(error: ValidationError) -> str:
     problems = []
     for item in error.errors():
         path = ".".join(str(part) for part in item["loc"])
-        wrong = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+        wrong = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
         problems.append(f"{path}: {wrong}" if path else wrong)
     return "; ".join(problems)
 

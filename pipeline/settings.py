@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -25,6 +25,15 @@ class Settings(BaseModel):
         if not isinstance(values, Mapping):
             return values
         return {name: None if value == OFF else value for name, value in values.items()}
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for name in type(self).model_fields:
+            highest = name.replace("min_", "max_", 1)
+            low, high = getattr(self, name), getattr(self, highest, None)
+            if name.startswith("min_") and low is not None and high is not None and low > high:
+                raise ValueError(f"{name} ({low:g}) is above {highest} ({high:g}): nothing could pass")
+        return self
 
 
 class ListFile(Settings):

@@ -35,6 +35,8 @@ def test_overrides_win_over_the_file_and_bare_words_are_strings(tmp_path):
         ("[no_such_stage]\n", "no_such_stage: unknown key"),
         ("[prepare]\nunit_bytes = 'many'\n", "prepare.unit_bytes"),
         ("[prepare]\nmax_error_share = 1.5\n", "prepare.max_error_share"),
+        ("[filter_heuristics.gopher]\nmin_words = 200000\n", "gopher: min_words (200000) is above max_words (100000)"),
+        ("[publish.weights]\nmin_repetition = 5\n", "publish.weights: min_repetition (5) is above max"),
         ("[prepare\n", "run.toml"),
     ],
 )
