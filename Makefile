@@ -60,6 +60,7 @@ bench: install
 bench-trainer: install
 	$(BIN)/python -m tests.benchmarks.trainer
 	$(BIN)/python -m tests.benchmarks.loading
+	$(BIN)/python -m tests.benchmarks.ablation
 
 # The shipped models once more, from the folder of real pages (GRISTMILL_DATA): the same bytes, or git shows a difference.
 models: install
