@@ -82,6 +82,7 @@ def train_linear(rows: Sequence[Row], labels: Sequence[str]) -> LinearModel:
     """Fit on rows of which every class weighs the same; deterministic, to half-float precision."""
     from scipy.optimize import minimize
     from scipy.sparse import csr_matrix
+    from threadpoolctl import threadpool_limits
 
     frequency = Counter(word for row in rows for word in set(row.line.split()))
     common = sorted((word for word, count in frequency.items() if count >= MIN_ROWS), key=lambda w: (-frequency[w], w))
@@ -115,7 +116,8 @@ def train_linear(rows: Sequence[Row], labels: Sequence[str]) -> LinearModel:
         return value + RIDGE / 2 * float((table[:-1] ** 2).sum()), gradient.ravel()
 
     start = np.zeros((len(words) + 1) * len(labels))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8}).x
+    with threadpool_limits(1):  # several threads add up in another order: two weights in 86,000 were others
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8}).x
     weights = found.reshape(len(words) + 1, len(labels))
     weights[-1, mass == 0] = -30.0  # a label without a row is never the answer
     return LinearModel(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.optimize
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from classifiers import train_scorer
 from classifiers.artefacts import digest_of
@@ -95,6 +97,22 @@ def test_the_linear_model_is_scikit_learns() -> None:
     theirs.fit(vectors.fit_transform(lines), [row.label for row in rows])
     fresh = [" ".join(chance.choices(words, k=20)) for _ in range(50)]
     assert ours.probabilities(fresh) == pytest.approx(theirs.predict_proba(vectors.transform(fresh)), abs=0.02)
+
+
+def test_the_number_of_cores_does_not_reach_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several threads of the linear algebra add up in another order, and half floats round to other neighbours."""
+    threads: list[int] = []
+    minimize = scipy.optimize.minimize
+
+    def watched(*arguments: object, **options: object) -> object:
+        threads.extend(pool["num_threads"] for pool in threadpool_info())
+        return minimize(*arguments, **options)
+
+    monkeypatch.setattr(scipy.optimize, "minimize", watched)
+    with threadpool_limits(2):
+        train_linear([Row("a", "red green"), Row("b", "blue green"), Row("a", "red"), Row("b", "blue")], ("a", "b"))
+    assert threads
+    assert set(threads) == {1}
 
 
 def test_a_linear_model_comes_back_from_its_files(tmp_path: Path) -> None:
