@@ -27,6 +27,7 @@ from pipeline.units import Unit, cut_units
 
 SAMPLED_UNITS = 12
 PARQUET_RATIO = 0.45  # zstd bytes per character of text, measured on real shards
+SPREADER_MEMORY = 350_000_000  # of the process that reads, spreads and writes, Beam in it: measured on the mini-crawl
 Z95 = 1.96
 LOCAL_SHUFFLE_FACTOR = 4  # Beam's local runner keeps shuffled data in memory at about four times its size
 
@@ -68,6 +69,11 @@ class Plan:
         return self.sample.wall_seconds * self.scale / self.workers / 3600
 
     @property
+    def memory_bytes(self) -> int:
+        """Of the first phase: its workers and the process above them."""
+        return SPREADER_MEMORY + self.workers * self.sample.peak_memory
+
+    @property
     def disk_bytes(self) -> float:
         """Size of the shards."""
         return self.sample.characters * self.scale * PARQUET_RATIO
@@ -105,7 +111,8 @@ class Plan:
             ),
             (
                 "memory",
-                f"{_size(sample.peak_memory)} per worker; deduplication {_size(kept * self.shuffle_bytes)} of keys",
+                f"{_size(self.memory_bytes)} with {self.workers} workers of {_size(sample.peak_memory)}; "
+                f"deduplication {_size(kept * self.shuffle_bytes)} of keys",
             ),
             ("disk", f"{_size(self.disk_bytes)} of shards, and as much again while the run is under way"),
         ]

@@ -81,7 +81,7 @@ def test_it_scales_by_bytes_and_workers() -> None:
     for part in (
         "90,000 files, 100 TB, 1,400,000 units", "about 3.0 billion", "about 600 million pages (20.0%",
         "about 300 billion", "100.0 h with 1000 workers", "83,333.3 hours, 100.0 s per 1,000 pages",
-        "500 MB per worker", "600 GB of keys", "900 GB of shards",
+        "500 GB with 1000 workers of 500 MB", "600 GB of keys", "900 GB of shards",
     ):  # fmt: skip
         assert part in re.sub(r" +", " ", text), text
 
