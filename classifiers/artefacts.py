@@ -70,10 +70,6 @@ class Artefact:
     def json(self, name: str) -> Any:
         return json.loads(self.path(name).read_text(encoding="utf-8"))
 
-    def files(self) -> list[Path]:
-        """Every file that decides what the model answers, for a run's fingerprint."""
-        return [self.folder / MANIFEST, *(self.folder / name for name in sorted(self.manifest.files))]
-
 
 def default_folder(name: str) -> Path:
     """Where the shipped model of that name lies."""

@@ -61,13 +61,6 @@ class LinearModel:
         # A sum in a fixed order, not a matrix product: the same last digit on every machine.
         return np.asarray(self._bias + (self._weights[places] * values[:, None]).sum(axis=0), dtype=np.float64)
 
-    def reasons(self, line: str, label: str, count: int = 10) -> list[tuple[str, float]]:
-        """The words that speak most for `label` in this line, with their part of its score."""
-        places, values = tf_idf(line, self._place, self._idf)
-        parts = self._weights[places, self.labels.index(label)] * values
-        order = np.argsort(-parts, kind="stable")[:count]
-        return [(self._words[places[i]], round(float(parts[i]), 3)) for i in order]
-
 
 def tf_idf(line: str, place: dict[str, int], idf: Array) -> tuple[NDArray[np.intp], Array]:
     """(places of the known words, their values): (1 + log count) * idf, scaled to length 1."""
