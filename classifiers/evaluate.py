@@ -103,8 +103,10 @@ def evaluate_quality(model: YesNoModel, examples: Sequence[Example], data: Path)
     human_scores = model.score(human_texts)
     lengths = [len(text) for text in texts]
     names = np.array([""] * len(texts), dtype=object)
-    for name, mask in length_bins(lengths, LENGTH_EDGES):
+    bins = length_bins(lengths, LENGTH_EDGES)
+    for name, mask in bins:
         names[mask] = name
+    by_length = _groups(list(names), truth, scores)
     return {
         "test_digest": digest_of_examples(only_test),
         "test": _auc_row([truth[i] for i in test], [scores[i] for i in test]),
@@ -112,7 +114,7 @@ def evaluate_quality(model: YesNoModel, examples: Sequence[Example], data: Path)
         "calibration": reliability([truth[i] for i in test], [scores[i] for i in test]),
         "calibration_error": round(calibration_error([truth[i] for i in test], [scores[i] for i in test]), 4),
         "baselines": {name: _auc_row(truth, [rule(text) for text in texts]) for name, rule in BASELINES.items()},
-        "by_length": _groups(list(names), truth, scores),
+        "by_length": {name: by_length[name] for name, _ in bins if name in by_length},
         "by_language": _groups([language.identify(text)[0] for text in texts], truth, scores),
         "by_source": _groups([example.row.source for example in tested], truth, scores),
         "human": _auc_row(human_truth, human_scores),
