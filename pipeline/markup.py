@@ -70,11 +70,31 @@ _UNREAD = (
     "script", "style", "svg", "template", "button", "select", "datalist", "iframe", "dialog", "noscript", "textarea",
     "input", "object", "embed", "audio", "video", "canvas", "map",
 )  # fmt: skip
-_LISTS = frozenset({"ul", "ol", "dl", "table"})
-_BOXES = (*sorted(_LISTS), "div", "section", "nav", "aside", "footer", "header")
-# A box of so many links, so much of its text in them, and no stretch of so many letters outside them is navigation.
+_LISTS = ("ul", "ol", "dl")
+_BOXES = (*_LISTS, "table", "div", "section", "nav", "aside", "footer", "header")
+# A box of so many links, and so much of its text in them, is navigation; one that is no list only if it has no stretch
+# of so many letters outside them.
 _LINKS, _LINKED_SHARE, _STRETCH = 4, 0.7, 50
 _LONGEST_LINK = 300  # letters; a link around more is a mistake in the page
+_LOOSE_IN = frozenset({"body", "main", "article", "section", "div", "td", "center", "form", "font", "span"})
+_PARTS = {
+    "p",
+    "pre",
+    "blockquote",
+    "hr",
+    "figure",
+    "center",
+    "form",
+    "article",
+    "main",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+}
+_BLOCKS = frozenset({*_BOXES, *_PARTS})
 _STRETCHES = XPath(f"//text()[string-length() >= {_STRETCH}]")
 _CELL_CHARACTERS = 400  # a longer cell without a header is a column of the page
 _CODE_LINES = 0.4  # share of lines that look like code for a `pre` without any mark of its language
@@ -128,6 +148,7 @@ def prepare(tree: HtmlElement, source: bytes) -> Counts:
     _remove_unread(tree)
     code = _keep_preformatted(tree)
     _remove_link_boxes(tree)
+    _wrap_loose_text(tree)
     if b"\\(" in source or b"\\[" in source or b"$$" in source:
         formulas += raw_formulas(tree.text_content())
     return Counts(code, formulas, _keep_tables(tree), sum(1 for _ in tree.iter("ul", "ol", "dl")))
@@ -222,6 +243,38 @@ def _with_prose(tree: HtmlElement, menu_links: set[_Element]) -> set[_Element]:
             holders.add(holder)
             holder = holder.getparent()
     return holders
+
+
+def _wrap_loose_text(tree: HtmlElement) -> None:
+    """Text that stands between the paragraphs of a box becomes a paragraph: the engine would pass over it."""
+    holders: dict[_Element, None] = {}
+    for text in _STRETCHES(tree):
+        holder = text.getparent().getparent() if text.is_tail else text.getparent()
+        if holder is not None and holder.tag in _LOOSE_IN and any(child.tag in _BLOCKS for child in holder):
+            holders[holder] = None
+    for holder in holders:
+        _wrap(holder)
+
+
+def _wrap(holder: _Element) -> None:
+    children = list(holder)
+    paragraph = holder.makeelement("p")
+    paragraph.text, holder.text = holder.text, None
+    for child in children:
+        if child.tag not in _BLOCKS:
+            paragraph.append(child)
+        else:
+            following = holder.makeelement("p")
+            following.text, child.tail = child.tail, None
+            _insert_before(child, paragraph)
+            paragraph = following
+    if _letters("".join(paragraph.itertext())):
+        holder.append(paragraph)
+
+
+def _insert_before(child: _Element, paragraph: _Element) -> None:
+    if len(paragraph) or _letters(paragraph.text or ""):
+        child.addprevious(paragraph)
 
 
 def _letters(text: str) -> int:

@@ -348,3 +348,23 @@ def test_a_story_that_stands_twice_is_kept_once_and_spam_is_left_for_the_rules()
     assert thrice.count(story[0]) == 3
     refrain = "<p>Row, row, row your boat gently down the stream,<br>merrily, merrily, life is but a dream.</p>"
     assert extracted(article(refrain, f"<p>{story[0]}</p>", refrain)).text.count("Row, row") == 2
+
+
+def test_text_between_paragraphs_is_kept() -> None:
+    loose = "The council decided <b>on Monday</b> that the bridge over the river would be closed all winter."
+    text = extracted(
+        article(f"<p></p>{loose}<p></p>{loose.replace('bridge', 'road')}<br><br>And that was that.<p></p>")
+    ).text
+    plain = loose.replace("<b>", "").replace("</b>", "")
+    assert f"\n\n{plain}\n\n" in text
+    assert plain.replace("bridge", "road") in text
+    assert "And that was that." in text
+
+
+def test_a_layout_table_with_more_links_than_text_keeps_its_text() -> None:
+    menu = "".join(f"<li><a href='/{n}'>Another story of the week, number {n}</a></li>" for n in range(40))
+    story = f"<p>{PROSE}</p><p>{PROSE.replace('mill', 'bridge')}</p>"
+    text = extracted(page(f"<table><tr><td><ul>{menu}</ul></td><td>{story}</td></tr></table>")).text
+    assert "The mill stands by the river" in text
+    assert "The bridge stands by the river" in text
+    assert "Another story" not in text
