@@ -154,6 +154,11 @@ def prepare(tree: HtmlElement, source: bytes) -> Counts:
     return Counts(code, formulas, _keep_tables(tree), sum(1 for _ in tree.iter("ul", "ol", "dl")))
 
 
+def plain_text(element: _Element) -> str:
+    """All text of a prepared page or a part of it, without marks."""
+    return _MARKS.sub(" ", element.text_content())
+
+
 def raw_formulas(text: str) -> int:
     """Formulas that the page's author wrote as text, for MathJax to find."""
     return sum(1 for _ in _RAW_FORMULA.finditer(text))

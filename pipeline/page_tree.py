@@ -86,8 +86,8 @@ def _at_most(value: int, threshold: int, refusal: Refusal) -> None:
 def _title(tree: HtmlElement) -> str:
     candidates = (
         *tree.xpath("/html/head/meta[@property='og:title']/@content"),
-        *(element.text_content() for element in tree.iterfind(".//title")),
-        *(element.text_content() for element in tree.iterfind(".//h1")),
+        *(markup.plain_text(element) for element in tree.iterfind(".//title")),
+        *(markup.plain_text(element) for element in tree.iterfind(".//h1")),
     )
     titles = (" ".join(markup.CONTROLS.sub(" ", candidate).split()) for candidate in candidates)
     return next((title for title in titles if title), "")[:TITLE_CHARACTERS]

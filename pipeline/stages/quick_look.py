@@ -18,7 +18,7 @@ from pydantic import Field
 
 import pipeline.settings
 from classifiers.language import load_language_model
-from pipeline import page_tree
+from pipeline import markup, page_tree
 from pipeline.documents import Dropped, Kind, Page
 from pipeline.page_tree import PageTree
 from pipeline.stages.identify_language import Identifier, Languages
@@ -77,7 +77,7 @@ def _looked_at(page: Page, settings: Settings, identify: Identifier | None) -> P
     except Exception:  # too large, too deep, broken: the extractor gives it its reason
         return page
     if not opened.embedded_text:
-        text = opened.tree.text_content()
+        text = markup.plain_text(opened.tree)
         doubt = _hopeless(text, opened, settings) or _unwanted(text, settings, identify)
         if doubt is not None:
             return Dropped(

@@ -102,3 +102,11 @@ def test_a_parked_tree_is_given_once_and_to_its_page_only() -> None:
     assert page_tree.take(first) is None
     assert page_tree.take(second) is not None
     assert page_tree.take(second) is None
+
+
+def test_no_mark_of_ours_is_in_an_excerpt_or_a_title() -> None:
+    answer = drop("<h1>On <code>x  =  1</code> and <math><mi>x</mi></math></h1><pre>a\n  b\n\tc</pre>")
+    assert answer.excerpt
+    assert not any("\U000f0000" <= character <= "\U000fffff" for character in answer.excerpt)
+    heading = page_tree.open_page(page("<h1>On <code>x  =  1</code></h1><pre>a\n  b</pre>"), 10**6, 10**4)
+    assert heading.title == "On x = 1"
