@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import tomlkit
 import tomlkit.items
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 import classifiers
 import pipeline
@@ -68,6 +68,14 @@ class Config(Settings):
     tag_domain: TagDomain = TagDomain()
     deduplicate: Deduplicate = Deduplicate()
     publish: Publish = Publish()
+
+    @model_validator(mode="after")
+    def _quick_look_knows_the_languages(self) -> Self:
+        """The quick look foresees what identify_language keeps, unless it has a list of its own (or an empty one)."""
+        wanted = self.identify_language.languages
+        if wanted and "languages" not in self.quick_look.model_fields_set:
+            object.__setattr__(self, "quick_look", self.quick_look.model_copy(update={"languages": wanted}))
+        return self
 
     def __reduce__(self) -> tuple[Callable[[str], Config], tuple[str]]:
         """A worker may have our packages elsewhere: what lies in them travels by the package's name."""

@@ -46,7 +46,7 @@ class Settings(pipeline.settings.Settings):
     )
     min_characters: int = Field(50, ge=0, description="characters of a whole page in a script without spaces")
     languages: Languages = Field(
-        (), description="ISO 639 codes to keep, as in identify_language.languages; empty judges no page by its language"
+        (), description="ISO 639 codes to keep; left out: identify_language.languages; empty: any language passes"
     )
     sure_score: float = Field(
         0.9, ge=0, le=1, description="score from which the language of the whole page is believed"

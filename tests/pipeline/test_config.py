@@ -122,3 +122,11 @@ def test_a_fingerprint_is_of_values_not_of_their_order():
 
 def test_versions_name_the_code_and_the_extractor():
     assert {"gristmill", "code", "trafilatura", "pyarrow"} <= versions().keys()
+
+
+def test_the_quick_look_takes_the_languages_that_are_kept_unless_it_has_its_own() -> None:
+    keep = 'identify_language.languages=["en", "de"]'
+    assert load_config(None, [keep]).quick_look.languages == ("en", "de")
+    assert load_config(None, [keep, "quick_look.languages=[]"]).quick_look.languages == ()
+    assert load_config(None, [keep, 'quick_look.languages=["fr"]']).quick_look.languages == ("fr",)
+    assert load_config(None).quick_look.languages == ()
