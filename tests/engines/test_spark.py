@@ -44,21 +44,20 @@ def on_spark(cluster, *arguments: object) -> tuple[object, ...]:
     return ("curate", *arguments, "--runner", "spark", "--spark-master", cluster.master, *ON_LOOPBACK)
 
 
-@pytest.mark.parametrize("environment", ["loopback", "process"])
-def test_a_spark_cluster_writes_the_bytes_of_the_local_runner(environment, cluster, tmp_path, local, gristmill):
+def test_a_spark_cluster_writes_the_bytes_of_the_local_runner(cluster, tmp_path, local, gristmill):
     output = tmp_path / "out"
-    gristmill(*on_spark(cluster, MINICRAWL, "--output", output, *SMALL, "--environment", environment))
+    gristmill(*on_spark(cluster, MINICRAWL, "--output", output, *SMALL, "--environment", "loopback"))
     assert (output / "manifest.json").read_bytes() == local
     assert len(list(tmp_path.glob("worker-*/app-*/*"))) >= 2, "an executor on each worker"
 
 
-def test_real_pages_come_out_the_same(cluster, tmp_path, gristmill):
+def test_real_pages_come_out_the_same_from_workers_that_the_nodes_start(cluster, tmp_path, gristmill):
     data = Path(os.environ.get("GRISTMILL_DATA", ROOT.parent / "shared" / "data"))
     pages = data / "warc" / "clueweb09-sample-00000.warc.gz"
     if not pages.exists():
-        pytest.skip(f"no real pages at {pages}")
+        pages = MINICRAWL
     gristmill("curate", pages, "--output", tmp_path / "local")
-    gristmill(*on_spark(cluster, pages, "--output", tmp_path / "spark"))
+    gristmill(*on_spark(cluster, pages, "--output", tmp_path / "spark", "--environment", "process"))
     assert (tmp_path / "spark/manifest.json").read_bytes() == (tmp_path / "local/manifest.json").read_bytes()
 
 
