@@ -1,6 +1,6 @@
 """Does curation make the better model? The same small model on curated and on raw pages, equal tokens, several seeds.
 
-    python -m tests.benchmarks.ablation [--files 3] [--seeds 3] [--steps 150]
+    python -m tests.benchmarks.ablation [--files 4] [--seeds 3] [--steps 400]
 
 Both datasets come from the same WARC files of real pages (GRISTMILL_DATA, default ../shared/data). Curated is what
 `gristmill curate` makes of them; raw is all text of every page, as a WET file has it, none dropped and all of weight 1.
@@ -76,9 +76,9 @@ def texts_of(dataset: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=3, help="how many of the WARC files are taken")
+    parser.add_argument("--files", type=int, default=4, help="how many of the WARC files are taken")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=400)
     options = parser.parse_args()
     files = [str(data_folder() / "warc" / f"{name}.warc.gz") for name in FILES[: options.files]]
     with tempfile.TemporaryDirectory() as name:
