@@ -76,6 +76,13 @@ def default_folder(name: str) -> Path:
     return MODELS / name
 
 
+def model_files(folder: Path) -> list[Path]:
+    """Every file in a model's folder, for a run's fingerprint."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such model folder")
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
 def digest_of(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:

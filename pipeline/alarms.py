@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.ledger import FAILURES
+
 # Up to about four epochs of the same text are nearly as good as new text; beyond that they teach little
 # (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models").
 WARN_REPETITIONS = 4.0
@@ -37,8 +39,8 @@ def _failures(report: Mapping[str, Any]) -> Iterator[str]:
 
 def failed_pages(report: Mapping[str, Any]) -> int:
     """Pages that a stage failed on."""
-    reasons = report["dropped"].get("extract_text", {})
-    return sum(reasons.get(reason, 0) for reason in ("extraction_error", "crashed"))
+    fates = (fate.split(":") for fate in FAILURES)
+    return sum(report["dropped"].get(stage, {}).get(reason, 0) for stage, reason in fates)
 
 
 def _leaks(report: Mapping[str, Any]) -> Iterator[str]:

@@ -152,9 +152,7 @@ def _read(layout: Layout, manifest: Mapping[str, Any]) -> list[Check]:
 
 def _rows(layout: Layout, kind: str) -> Iterator[dict[str, Any]]:
     for path in parts(layout, kind):
-        with storage.open_parquet(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
-                yield from batch.to_pylist()
+        yield from storage.read_rows(path)
 
 
 def _check(name: str, wrong: list[str], right: str) -> Check:

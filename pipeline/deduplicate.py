@@ -25,7 +25,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import apache_beam as beam
-import pyarrow.parquet as pq
 
 from pipeline.deduplication import exact, near, paragraphs, survivors
 from pipeline.deduplication.former import sketch_files
@@ -35,7 +34,7 @@ from pipeline.deduplication.records import Unit
 from pipeline.deduplication.settings import Reason, Settings
 from pipeline.engine import open_pipeline
 from pipeline.ledger import LedgerError
-from pipeline.storage import exists, join, open_parquet, read_bytes, write_atomically
+from pipeline.storage import count_rows, exists, join, read_bytes, write_atomically
 
 __all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_deduplicate"]
 
@@ -126,7 +125,7 @@ def run_deduplicate(
     staged = sorted(staged_files, key=lambda path: (PurePosixPath(path).name, path))
     former = [path for folder in settings.former_sketches for path in sketch_files(folder, settings)]
     units = [Unit(i, path, former=i >= len(staged)) for i, path in enumerate([*staged, *former])]
-    documents = sum(_rows(unit.path) for unit in units)
+    documents = sum(count_rows(unit.path) for unit in units)
     job = Job(settings, partition_count(documents, settings), verdict_folder)
     tally = Tally()
     if staged:
@@ -177,8 +176,3 @@ def summary(tally: Tally, settings: Settings) -> dict[str, Any]:
     for warning in warnings:
         log.warning("deduplicate: %s", warning)
     return {**tally.to_json(), "share_lost": round(share, 6), "warnings": warnings}
-
-
-def _rows(path: str) -> int:
-    with open_parquet(path) as file:
-        return int(pq.ParquetFile(file).metadata.num_rows)

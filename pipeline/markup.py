@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from lxml import etree
 from lxml.etree import XPath, _Element
@@ -77,24 +78,10 @@ _BOXES = (*_LISTS, "table", "div", "section", "nav", "aside", "footer", "header"
 _LINKS, _LINKED_SHARE, _STRETCH = 4, 0.7, 50
 _LONGEST_LINK = 300  # letters; a link around more is a mistake in the page
 _LOOSE_IN = frozenset({"body", "main", "article", "section", "div", "td", "center", "form", "font", "span"})
-_PARTS = {
-    "p",
-    "pre",
-    "blockquote",
-    "hr",
-    "figure",
-    "center",
-    "form",
-    "article",
-    "main",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-}
-_BLOCKS = frozenset({*_BOXES, *_PARTS})
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_BLOCKS = frozenset(
+    {*_BOXES, *_HEADINGS, "p", "pre", "blockquote", "hr", "figure", "center", "form", "article", "main"}
+)
 _STRETCHES = XPath(f"//text()[string-length() >= {_STRETCH}]")
 _CELL_CHARACTERS = 400  # a longer cell without a header is a column of the page
 _CODE_LINES = 0.4  # share of lines that look like code for a `pre` without any mark of its language
@@ -239,7 +226,7 @@ def _with_prose(tree: HtmlElement, menu_links: set[_Element]) -> set[_Element]:
     """Every element that holds a stretch of text too long for a menu, outside its links."""
     holders: set[_Element] = set()
     for text in _STRETCHES(tree):
-        holder = text.getparent().getparent() if text.is_tail else text.getparent()
+        holder = _holder(text)
         if _letters(text) < _STRETCH or holder is None or holder.tag == "script":
             continue
         if holder in menu_links or not menu_links.isdisjoint(holder.iterancestors("a")):
@@ -254,7 +241,7 @@ def _wrap_loose_text(tree: HtmlElement) -> None:
     """Text that stands between the paragraphs of a box becomes a paragraph: the engine would pass over it."""
     holders: dict[_Element, None] = {}
     for text in _STRETCHES(tree):
-        holder = text.getparent().getparent() if text.is_tail else text.getparent()
+        holder = _holder(text)
         if holder is not None and holder.tag in _LOOSE_IN and any(child.tag in _BLOCKS for child in holder):
             holders[holder] = None
     for holder in holders:
@@ -271,15 +258,20 @@ def _wrap(holder: _Element) -> None:
         else:
             following = holder.makeelement("p")
             following.text, child.tail = child.tail, None
-            _insert_before(child, paragraph)
+            if _holds_something(paragraph):
+                child.addprevious(paragraph)
             paragraph = following
-    if _letters("".join(paragraph.itertext())):
+    if _holds_something(paragraph):
         holder.append(paragraph)
 
 
-def _insert_before(child: _Element, paragraph: _Element) -> None:
-    if len(paragraph) or _letters(paragraph.text or ""):
-        child.addprevious(paragraph)
+def _holds_something(paragraph: _Element) -> bool:
+    return len(paragraph) > 0 or bool((paragraph.text or "").strip())
+
+
+def _holder(text: Any) -> _Element | None:
+    """The element that a text node stands in."""
+    return text.getparent().getparent() if text.is_tail else text.getparent()
 
 
 def _letters(text: str) -> int:

@@ -108,16 +108,10 @@ def finished(unit: Unit, layout: Layout) -> Tally | None:
     """The unit's tally when all its files are whole and agree with it, else None."""
     try:
         tally = Tally.from_json(read_json(layout.unit("tally", unit.key)))
-        rows = {kind: count_rows(layout.unit(kind, unit.key)) for kind in ("staged", "drops")}
+        rows = {kind: storage.count_rows(layout.unit(kind, unit.key)) for kind in ("staged", "drops")}
     except (ValueError, KeyError):  # missing, cut off or of another time
         return None
     return tally if (rows["staged"], rows["drops"]) == (tally.kept, tally.dropped.total()) else None
-
-
-def count_rows(path: str) -> int:
-    """Rows by the Parquet footer, which is the last thing that a writer writes."""
-    with storage.open_parquet(path) as file:
-        return int(pq.read_metadata(file).num_rows)
 
 
 def write_table(path: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -30,7 +30,7 @@ from pipeline.weights import Cell, cell_of
 from pipeline.weights import Settings as WeightSettings
 
 RESCANNED = 2_000  # published texts of each part that are scanned for personal data once more; `audit` scans them all
-ROWS_AT_ONCE = 1024  # a row group; also what is in memory at a time
+ROWS_AT_ONCE = 1024  # a row group
 MODULUS = 1 << 256
 
 
@@ -83,14 +83,8 @@ def measure_unit(key: str, layout: Layout, verdicts: str) -> dict[str, Any]:
 
 def _judged(key: str, layout: Layout, verdicts: str) -> Iterator[tuple[dict[str, Any], Verdict]]:
     """Every staged row of a unit with its verdict."""
-    rows = _rows(layout.unit("staged", key))
+    rows = storage.read_rows(layout.unit("staged", key))
     yield from zip(rows, read_verdicts(storage.join(verdicts, f"{key}.parquet")), strict=True)
-
-
-def _rows(path: str) -> Iterator[dict[str, Any]]:
-    with storage.open_parquet(path) as file:
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=ROWS_AT_ONCE):
-            yield from batch.to_pylist()
 
 
 def kept_row(row: Mapping[str, Any], verdict: Verdict, weights: Mapping[Cell, float]) -> dict[str, Any]:
@@ -220,7 +214,7 @@ def write_part(part: Part, publication: Publication) -> dict[str, Any]:
 
 
 def _write_unit(unit: str, publication: Publication, writers: Mapping[str, PartWriter], facts: Facts) -> None:
-    for row in _rows(publication.layout.unit("drops", unit)):
+    for row in storage.read_rows(publication.layout.unit("drops", unit)):
         writers["drops"].write(row)
         facts.drop(row)
     for row, verdict in _judged(unit, publication.layout, publication.verdicts):

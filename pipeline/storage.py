@@ -25,6 +25,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 TRIES = 8  # with the pauses below a server may be away for about two minutes
 FIRST_PAUSE = 0.5  # seconds; doubled at each try, and multiplied by a random factor so that workers do not come in step
@@ -115,6 +116,19 @@ def open_parquet(path: str) -> BinaryIO:
         return open_binary(path)
     with _explained(path, "read"):
         return cast(BinaryIO, pa.OSFile(_local(path)))
+
+
+def read_rows(path: str) -> Iterator[dict[str, Any]]:
+    """Every row of a Parquet file, in order, a thousand in memory at a time."""
+    with open_parquet(path) as file:
+        for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
+            yield from batch.to_pylist()
+
+
+def count_rows(path: str) -> int:
+    """Rows by the Parquet footer, which is the last thing that a writer writes."""
+    with open_parquet(path) as file:
+        return int(pq.read_metadata(file).num_rows)
 
 
 def read_bytes(path: str) -> bytes:

@@ -209,10 +209,12 @@ def anneal(run: Path, output: Path, config: Path | None, control: bool, changes:
     settings = read_config(annealing.AnnealSettings, source, [*changes, *(["control=true"] if control else [])])
     recipe = read_recipe(str(run))
     state = checkpoint.read_state(checkpoint.find(run))
-    opened, usual = (
-        open_recipe(recipe.model_copy(update={"data": annealing.annealed_data(recipe.data, stage, state)}))
-        for stage in (settings, settings.model_copy(update={"control": True}))
-    )
+
+    def open_for(stage: annealing.AnnealSettings) -> Any:
+        return open_recipe(recipe.model_copy(update={"data": annealing.annealed_data(recipe.data, stage, state)}))
+
+    opened = open_for(settings)
+    usual = opened if settings.control else open_for(settings.model_copy(update={"control": True}))
     _echo_mixture(opened.source, settings.steps)
     result = annealing.anneal(
         settings, run, opened.source, output, validation=usual.validation, configuration=opened.configuration

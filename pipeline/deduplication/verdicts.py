@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.storage import open_parquet, write_atomically
+from pipeline.storage import read_rows, write_atomically
 
 VERDICT_SCHEMA = pa.schema(
     [
@@ -48,7 +48,5 @@ def write_verdicts(path: str, verdicts: dict[str, list[Any]]) -> None:
 
 def read_verdicts(path: str) -> Iterator[Verdict]:
     """The verdicts of a unit, in the order of its staged rows."""
-    with open_parquet(path) as file:
-        for batch in pq.ParquetFile(file).iter_batches():
-            for row in batch.to_pylist():
-                yield Verdict(**{**row, "remove": tuple(row["remove"])})
+    for row in read_rows(path):
+        yield Verdict(**{**row, "remove": tuple(row["remove"])})

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 import pipeline.settings
-from classifiers.artefacts import default_folder
+from classifiers.artefacts import default_folder, model_files
 from classifiers.language import load_language_model
 from pipeline.documents import Document, Dropped
 
@@ -63,11 +63,7 @@ SIGNALS: tuple[str, ...] = ()
 
 def files(settings: Settings) -> list[Path]:
     """The model's files."""
-    if settings.engine != "fasttext":
-        return []
-    if not settings.model.is_dir():
-        raise ValueError(f"{settings.model}: no such model folder")
-    return sorted(path for path in settings.model.iterdir() if path.is_file())
+    return model_files(settings.model) if settings.engine == "fasttext" else []
 
 
 def build(settings: Settings) -> Callable[[Document], Document | Dropped]:

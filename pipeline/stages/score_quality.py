@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from classifiers.artefacts import default_folder
+from classifiers.artefacts import default_folder, model_files
 from classifiers.quality import load_quality_model
 from pipeline.documents import Document, Dropped
 from pipeline.settings import Settings as BaseSettings
@@ -41,9 +41,7 @@ class Reason(StrEnum):
 
 def files(settings: Settings) -> list[Path]:
     """The model's files."""
-    if not settings.model.is_dir():
-        raise ValueError(f"{settings.model}: no such model folder")
-    return sorted(path for path in settings.model.iterdir() if path.is_file())
+    return model_files(settings.model)
 
 
 def build(settings: Settings) -> Callable[[Document], Document | Dropped]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from classifiers.artefacts import default_folder
+from classifiers.artefacts import default_folder, model_files
 from classifiers.domain import load_domain_model
 from classifiers.harm import load_harm_model
 from pipeline.documents import Document, Dropped
@@ -43,12 +43,7 @@ class Reason(StrEnum):
 
 def files(settings: Settings) -> list[Path]:
     """The models' files."""
-    for folder in (settings.model, settings.harm_model):
-        if not folder.is_dir():
-            raise ValueError(f"{folder}: no such model folder")
-    return sorted(
-        path for folder in (settings.model, settings.harm_model) for path in folder.iterdir() if path.is_file()
-    )
+    return sorted([*model_files(settings.model), *model_files(settings.harm_model)])
 
 
 def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
