@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 
 from pipeline.deduplication.messages import partition_count
 from pipeline.deduplication.settings import Settings as DeduplicateSettings
-from pipeline.plan import LOCAL_SHUFFLE_FACTOR, Plan
+from pipeline.plan import Plan
 
 CRAWL_FILE_BYTES = 1_000_000_000  # a WARC file of Common Crawl, compressed
 WORKER_MEMORY = 450_000_000  # the Python worker that Beam keeps beside the killable child, with Beam's imports
@@ -87,8 +87,7 @@ class DataflowPlan:
     @property
     def shuffle_gb(self) -> float:
         """Keys and sketches of the documents that survive the page stages."""
-        once = self.plan.shuffle_bytes / LOCAL_SHUFFLE_FACTOR  # the plan counts what the local runner makes of it
-        return self.plan.sample.kept * self.plan.scale * once / 1e9
+        return self.plan.sample.kept * self.plan.scale * self.plan.shuffle_bytes / 1e9
 
     @property
     def partitions(self) -> int:

@@ -11,8 +11,7 @@ takes for `partition_bytes` each, at 1 kB a document; sorting takes a few times 
     every document          66 bytes for its URL, 66 for its text, 192 for its bands, 8 a line            about 0.6 kB
     one with near copies    210 bytes for each partition that its shared bands fall into, 24 at most      0.2-5 kB
 
-Beam's local runner keeps everything that crosses a shuffle in memory, at about four times its size. Measured there
-with 30 lines a document and 22% near duplicates: 25,000 documents 2.4 s of CPU and 0.36 GB, 200,000 13 s and 0.69 GB.
+On Beam's local runner what crosses lies in files meanwhile, see `deduplication/scratch.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from pipeline.deduplication.former import sketch_files
 from pipeline.deduplication.judge import Tally, judge
 from pipeline.deduplication.messages import Inbox, Job, Message, count, partition_count
 from pipeline.deduplication.records import Unit
+from pipeline.deduplication.scratch import fetched, scratch_folder, stored
 from pipeline.deduplication.settings import Reason, Settings
 from pipeline.engine import open_pipeline
 from pipeline.ledger import LedgerError
@@ -47,64 +47,81 @@ class TooMuchLostError(LedgerError):
     """Deduplication would drop more than `max_loss` allows."""
 
 
+class Step(beam.DoFn):
+    """(unit or partition, payloads) -> one call -> what it sends, by way of the `scratch` folder if there is one."""
+
+    def __init__(self, function: Callable[[int, Iterator[Any]], Iterator[Any]], scratch: str | None) -> None:
+        self.function, self.scratch = function, scratch
+
+    def process(self, element: Any) -> Iterator[Any]:
+        index, payloads = element
+        sent = self.function(index, fetched(payloads))
+        yield from stored(sent, self.scratch) if self.scratch else sent
+
+
 class AtUnits(beam.PTransform):
     """Messages -> one call a unit -> messages."""
 
-    def __init__(self, step: Callable[[Inbox], Iterator[Any]]) -> None:
+    def __init__(self, step: Callable[[Inbox], Iterator[Any]], scratch: str | None = None) -> None:
         super().__init__()
-        self.step = step
+        self.step, self.scratch = step, scratch
 
     def expand(self, messages: Any) -> Any:
         step = self.step
         merged = messages if isinstance(messages, beam.PCollection) else messages | beam.Flatten()
-        return merged | beam.GroupByKey() | beam.FlatMapTuple(lambda unit, inbox: step(Inbox.of(unit, inbox)))
+        call = Step(lambda unit, inbox: step(Inbox.of(unit, inbox)), self.scratch)
+        return merged | beam.GroupByKey() | beam.ParDo(call)
 
 
 class Exchange(beam.PTransform):
     """Messages -> one call a unit -> blobs for partitions -> one call a partition -> messages."""
 
     def __init__(
-        self, at_unit: Callable[[Inbox], Iterator[Any]], at_partition: Callable[[Any], Iterator[Message]]
+        self,
+        at_unit: Callable[[Inbox], Iterator[Any]],
+        at_partition: Callable[[Any], Iterator[Message]],
+        scratch: str | None = None,
     ) -> None:
         super().__init__()
-        self.at_unit, self.at_partition = at_unit, at_partition
+        self.at_unit, self.at_partition, self.scratch = at_unit, at_partition, scratch
 
     def expand(self, messages: Any) -> Any:
         at_partition = self.at_partition
         return (
             messages
-            | "Units" >> AtUnits(self.at_unit)
+            | "Units" >> AtUnits(self.at_unit, self.scratch)
             | beam.GroupByKey()
-            | "Partitions" >> beam.FlatMapTuple(lambda _, blobs: at_partition(list(blobs)))
+            | "Partitions" >> beam.ParDo(Step(lambda _, blobs: at_partition(list(blobs)), self.scratch))
         )
 
 
 class Deduplicate(beam.PTransform):
     """(unit number, ("unit", Unit)) -> one tally a unit; the verdict files are written on the way."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, scratch: str | None = None) -> None:
         super().__init__()
-        self.job = job
+        self.job, self.scratch = job, scratch
 
     def expand(self, units: Any) -> Any:
         job, settings = self.job, self.job.settings
+        exchange, at_units = partial(Exchange, scratch=self.scratch), partial(AtUnits, scratch=self.scratch)
         walk = partial(near.walk, settings)
-        so_far: tuple[Any, ...] = (units, units | "Same URL" >> Exchange(partial(exact.url_keys, job), exact.same_url))
-        so_far += (so_far | "Same text" >> Exchange(partial(exact.text_keys, job), exact.same_text),)
-        crowded = so_far | "Count bands" >> Exchange(partial(near.band_keys, job), count)
+        so_far: tuple[Any, ...] = (units, units | "Same URL" >> exchange(partial(exact.url_keys, job), exact.same_url))
+        so_far += (so_far | "Same text" >> exchange(partial(exact.text_keys, job), exact.same_text),)
+        crowded = so_far | "Count bands" >> exchange(partial(near.band_keys, job), count)
         for turn in range(settings.rounds):
             undecided = partial(near.sketches, job, turn=turn)
-            found = (*so_far, crowded) | f"Compare {turn}" >> Exchange(undecided, walk)
-            so_far += (found | f"Settle {turn}" >> AtUnits(partial(near.settle, turn=turn)),)
+            found = (*so_far, crowded) | f"Compare {turn}" >> exchange(undecided, walk)
+            so_far += (found | f"Settle {turn}" >> at_units(partial(near.settle, turn=turn)),)
         rest = partial(near.rest, job, turn=settings.rounds)
-        so_far += (so_far | "Settle rest" >> Exchange(rest, partial(near.settle_rest, settings)),)
-        links = so_far | "Link" >> AtUnits(partial(survivors.own_links, job))
-        links = links | "Follow" >> AtUnits(partial(survivors.follow, job))
-        links = links | "Follow on" >> AtUnits(partial(survivors.follow, job))
-        named = (units, links) | "Name" >> AtUnits(partial(survivors.name, job))
-        lines = (units, named) | "Count lines" >> Exchange(partial(paragraphs.line_keys, job), count)
+        so_far += (so_far | "Settle rest" >> exchange(rest, partial(near.settle_rest, settings)),)
+        links = so_far | "Link" >> at_units(partial(survivors.own_links, job))
+        links = links | "Follow" >> at_units(partial(survivors.follow, job))
+        links = links | "Follow on" >> at_units(partial(survivors.follow, job))
+        named = (units, links) | "Name" >> at_units(partial(survivors.name, job))
+        lines = (units, named) | "Count lines" >> exchange(partial(paragraphs.line_keys, job), count)
         shared_lines = partial(paragraphs.shared_lines, job)
-        best = (units, named, lines) | "Best page" >> Exchange(shared_lines, partial(paragraphs.best_page, settings))
+        best = (units, named, lines) | "Best page" >> exchange(shared_lines, partial(paragraphs.best_page, settings))
         return (*so_far, named, lines, best) | "Judge" >> AtUnits(partial(judge, job))
 
 
@@ -137,11 +154,11 @@ def run_deduplicate(
 
 def run(job: Job, units: Sequence[Unit], pipeline_options: Sequence[str]) -> None:
     """The pipeline: units in, verdict files and their tally out."""
-    with open_pipeline(pipeline_options) as pipeline:
+    with scratch_folder(job.folder, pipeline_options) as scratch, open_pipeline(pipeline_options) as pipeline:
         (
             pipeline
             | "Units" >> beam.Create([(unit.index, ("unit", unit)) for unit in units])
-            | "Deduplicate" >> Deduplicate(job)
+            | "Deduplicate" >> Deduplicate(job, scratch)
             | "To one place" >> beam.GroupBy(lambda _: 0)
             | "Add up" >> beam.MapTuple(lambda _, tallies: write_tally(job, tallies))
         )

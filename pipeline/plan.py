@@ -29,7 +29,6 @@ SAMPLED_UNITS = 12
 PARQUET_RATIO = 0.45  # zstd bytes per character of text, measured on real shards
 SPREADER_MEMORY = 350_000_000  # of the process that reads, spreads and writes, Beam in it: measured on the mini-crawl
 Z95 = 1.96
-LOCAL_SHUFFLE_FACTOR = 4  # Beam's local runner keeps shuffled data in memory at about four times its size
 
 
 @dataclass(slots=True)
@@ -103,7 +102,11 @@ class Plan:
                 f"about {_number(kept)} pages ({share:.1%}; 95%: {low:.1%} to {high:.1%}) before deduplication",
             ),
             ("words", f"about {_number(sample.words * scale)}"),
-            ("time", f"{duration(self.hours * 3600)} with {self.workers} workers like this machine's cores"),
+            (
+                "time",
+                f"{duration(self.hours * 3600)} with {self.workers} workers like this machine's cores; "
+                "the phases after the first add about a tenth",
+            ),
             (
                 "CPU",
                 f"{sample.cpu_seconds * scale / 3600:,.1f} hours, "
@@ -111,10 +114,13 @@ class Plan:
             ),
             (
                 "memory",
-                f"{_size(self.memory_bytes)} with {self.workers} workers of {_size(sample.peak_memory)}; "
-                f"deduplication {_size(kept * self.shuffle_bytes)} of keys",
+                f"{_size(self.memory_bytes)} with {self.workers} workers of {_size(sample.peak_memory)}",
             ),
-            ("disk", f"{_size(self.disk_bytes)} of shards, and as much again while the run is under way"),
+            (
+                "disk",
+                f"{_size(self.disk_bytes)} of shards; while the run is under way as much again "
+                f"and {_size(kept * self.shuffle_bytes)} of keys and sketches",
+            ),
         ]
         return "\n".join(f"{name:<8}{text}" for name, text in rows)
 
@@ -161,9 +167,10 @@ def _peak_memory(process: psutil.Process) -> int:
 
 
 def _bytes_per_document(config: Config) -> int:
-    """What crosses the shuffles of deduplication (the formula of deduplicate.py), as Beam's local runner holds it."""
+    """What crosses the shuffles of deduplication, by the formula of deduplicate.py; on real pages 0.7 to 2 kB."""
     line_keys = 8 * 40  # forty lines are much for a page
-    return LOCAL_SHUFFLE_FACTOR * (2 * 66 + 8 * config.deduplicate.bands + line_keys)
+    sketches_and_answers = 800  # measured where a fifth of the documents have near copies
+    return 2 * 66 + 8 * config.deduplicate.bands + line_keys + sketches_and_answers
 
 
 def _fated(unit: Unit, config: Config) -> Iterator[Page | Dropped]:

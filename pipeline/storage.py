@@ -68,7 +68,7 @@ def join(base: str, *names: str) -> str:
 
 
 def exists(path: str) -> bool:
-    with _explained(path, "find"):
+    with explained(path, "find"):
         if not is_remote(path):
             return os.path.exists(_local(path))
         fs, inner = _remote(path)
@@ -81,7 +81,7 @@ def exists(path: str) -> bool:
 
 
 def size(path: str) -> int:
-    with _explained(path, "read"):
+    with explained(path, "read"):
         if is_remote(path):
             fs, inner = _remote(path)
             found = _retry(path, lambda: fs.size(inner))
@@ -98,7 +98,7 @@ def open_binary(path: str, start: int = 0, end: int | None = None, length: int |
 
     A remote server is not asked for a `length` that is known, or that is all of the file that may be read.
     """
-    with _explained(path, "read"):
+    with explained(path, "read"):
         if is_remote(path):
             remote = _RemoteFile(path, size(path) if length is None else length, end)
             remote.seek(start)
@@ -114,7 +114,7 @@ def open_parquet(path: str) -> BinaryIO:
     """
     if is_remote(path):
         return open_binary(path)
-    with _explained(path, "read"):
+    with explained(path, "read"):
         return cast(BinaryIO, pa.OSFile(_local(path)))
 
 
@@ -132,13 +132,13 @@ def count_rows(path: str) -> int:
 
 
 def read_bytes(path: str) -> bytes:
-    with open_binary(path) as file, _explained(path, "read"):
+    with open_binary(path) as file, explained(path, "read"):
         return file.read()
 
 
 def glob_files(pattern: str) -> list[str]:
     """Files (no folders) that match, sorted; `**` crosses folders."""
-    with _explained(pattern, "list"):
+    with explained(pattern, "list"):
         if _is_web(pattern):
             why = " without AWS credentials" if pattern.startswith(_COMMON_CRAWL) else ""
             raise StorageError(f"{pattern}: cannot be searched{why}; pass a warc.paths.gz listing or single files")
@@ -153,7 +153,7 @@ def is_folder(path: str) -> bool:
     """Web servers have none: they could only be asked by fetching the whole file to look for links in it."""
     if _is_web(path):
         return False
-    with _explained(path, "find"):
+    with explained(path, "find"):
         if is_remote(path):
             fs, inner = _remote(path)
             return bool(_retry(path, lambda: fs.isdir(inner)))
@@ -162,7 +162,7 @@ def is_folder(path: str) -> bool:
 
 def list_files(folder: str) -> list[str]:
     """All files below a folder, at any depth, sorted."""
-    with _explained(folder, "list"):
+    with explained(folder, "list"):
         if is_remote(folder):
             fs, inner = _remote(folder)
             return sorted(fs.unstrip_protocol(name) for name in _retry(folder, lambda: fs.find(inner)))
@@ -172,13 +172,13 @@ def list_files(folder: str) -> list[str]:
 
 def make_folder(path: str) -> None:
     if not is_remote(path):  # object stores have no folders
-        with _explained(path, "create"):
+        with explained(path, "create"):
             os.makedirs(_local(path), exist_ok=True)
 
 
 def remove(path: str) -> None:
     """Deletes a file; one that is not there is fine."""
-    with _explained(path, "delete"):
+    with explained(path, "delete"):
         if is_remote(path):
             fs, inner = _remote(path)
             if _retry(path, lambda: fs.exists(inner)):
@@ -189,7 +189,7 @@ def remove(path: str) -> None:
 
 def create_exclusively(path: str, content: bytes) -> bool:
     """Writes a small file unless there is one already; of several who try, one is told True."""
-    with _explained(path, "write"):
+    with explained(path, "write"):
         if is_remote(path):
             fs, inner = _remote(path)
             try:
@@ -213,7 +213,7 @@ def write_atomically(path: str) -> Iterator[BinaryIO]:
     Locally: a temporary file in the same folder, flushed to the disk and renamed. Elsewhere: a temporary file on the
     local disk and one upload, which object stores show whole or not at all.
     """
-    with _explained(path, "write"), _upload(path) if is_remote(path) else _renamed(_local(path)) as file:
+    with explained(path, "write"), _upload(path) if is_remote(path) else _renamed(_local(path)) as file:
         yield file
 
 
@@ -283,7 +283,7 @@ class _RemoteFile(io.RawIOBase):
         start = self._position
         # Behind `end` (a record that begins inside and ends outside) ever smaller steps would be many requests.
         stop = min(start + BLOCK, self._end if start < self._end else self._length)
-        with _explained(self._path, "read"):
+        with explained(self._path, "read"):
             block = _retry(self._path, lambda: self._fs.cat_file(self._inner, start=start, end=stop, **self._options))
         if len(block) > stop - start:  # the server ignores ranges and sends the whole file
             if len(block) > 8 * BLOCK:
@@ -389,7 +389,7 @@ def _raise(error: OSError) -> None:
 
 
 @contextmanager
-def _explained(path: str, verb: str) -> Iterator[None]:
+def explained(path: str, verb: str) -> Iterator[None]:
     try:
         yield
     except StorageError:

@@ -6,14 +6,14 @@ import pytest
 
 from pipeline.dataflow_plan import DataflowPlan, Prices
 from pipeline.deduplication.settings import Settings
-from pipeline.plan import LOCAL_SHUFFLE_FACTOR, Plan, Sample
+from pipeline.plan import Plan, Sample
 from tests.conftest import MINICRAWL
 
 
 def plan_for(files: int, peak_memory: int = 800_000_000, cpu_seconds: float = 36.0) -> DataflowPlan:
     """A sample of a thousandth of a file; 16 units a file."""
     sample = Sample(bytes=1_000_000, pages=40, kept=20, cpu_seconds=cpu_seconds, peak_memory=peak_memory)
-    plan = Plan(sample, files, 16 * files, files * 10**9, 2, shuffle_bytes=1000 * LOCAL_SHUFFLE_FACTOR)
+    plan = Plan(sample, files, 16 * files, files * 10**9, 2, shuffle_bytes=1000)
     return DataflowPlan(plan, Settings())
 
 
