@@ -7,11 +7,13 @@ line: ledger, error budget, engine) · 130 interrupted; run the same command aga
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import re
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +174,13 @@ def plan(
 def explain(page: str, output: str, as_json: bool) -> None:
     """Replay one page (URL or id) through the run's own stages: texts, measurements, margins, fate."""
     from pipeline.explain import explain as explain_page
+    from pipeline.explain_text import describe
 
-    click.echo(explain_page(page, output, as_json=as_json))
+    found = explain_page(page, output)
+    if as_json:
+        click.echo(json.dumps([asdict(capture) for capture in found], indent=1, ensure_ascii=False))
+    else:
+        click.echo(describe(found))
 
 
 @gristmill.command()

@@ -6,9 +6,8 @@ it comes to the same fate as the ledger is said at the end, and what has changed
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline import storage
@@ -16,7 +15,6 @@ from pipeline.chain import Chain
 from pipeline.charset import Decoding
 from pipeline.config import Config, files_read, versions
 from pipeline.documents import Document, Dropped, Kind, Page, Record
-from pipeline.explain_text import describe
 from pipeline.layout import Layout, read_json
 from pipeline.limits import Measure, measures
 from pipeline.lookup import copies_of, find_by_id, find_pages, place_of, similar_urls
@@ -61,7 +59,7 @@ class Explanation:
     warnings: tuple[str, ...] = ()
 
 
-def explain(wanted: str, output: str, *, as_json: bool = False) -> str:
+def explain(wanted: str, output: str) -> list[Explanation]:
     """Every capture of the URL or id. Raises ValueError, with near matches, for one that the run has not seen."""
     layout = Layout(output)
     if not storage.exists(layout.manifest):
@@ -75,10 +73,7 @@ def explain(wanted: str, output: str, *, as_json: bool = False) -> str:
     config = Config.model_validate(run["settings"])
     changed = _changes(run["identity"], config)
     chain = Chain(config)
-    found = [_explain(row, layout, run["paths"], chain, changed) for row in rows]
-    if as_json:
-        return json.dumps([asdict(item) for item in found], indent=1, ensure_ascii=False)
-    return ("\n\n" + "═" * 100 + "\n\n").join(describe(item) for item in found)
+    return [_explain(row, layout, run["paths"], chain, changed) for row in rows]
 
 
 def _changes(identity: Mapping[str, Any], config: Config) -> tuple[str, ...]:

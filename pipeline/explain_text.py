@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 import textwrap
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from pipeline.explain import Explanation, Stage
 from pipeline.limits import Measure
 from pipeline.report import measure
-
-if TYPE_CHECKING:
-    from pipeline.explain import Explanation, Stage
 
 WIDTH = 100
 _HEAD_LINES, _TAIL_LINES = 12, 4  # of a text that is shown for the first time
@@ -19,8 +17,12 @@ _DIFF_LINES = 40
 _INDENT = "     "
 
 
-def describe(found: Explanation) -> str:
-    """The whole text of one capture."""
+def describe(found: Iterable[Explanation]) -> str:
+    """All captures, one below the other."""
+    return ("\n\n" + "═" * WIDTH + "\n\n").join(map(_capture, found))
+
+
+def _capture(found: Explanation) -> str:
     lines = [
         printable(found.url) or "(no URL)",
         f"{found.fetched_at or 'no date'}   id {found.id}   {found.place}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,11 @@ def drops(curated_minicrawl: Path) -> list[dict[str, Any]]:
 
 
 def replay(wanted: str, output: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(explain(wanted, str(output), as_json=True))
-    return found
+    return [asdict(capture) for capture in explain(wanted, str(output))]
+
+
+def told(wanted: str, output: Path) -> str:
+    return explain_text.describe(explain(wanted, str(output)))
 
 
 def test_every_fate_is_replayed_as_the_ledger_has_it(curated_minicrawl: Path, drops: list[dict[str, Any]]) -> None:
@@ -100,14 +104,16 @@ def test_terminal_text_fits_a_hundred_columns(curated_minicrawl: Path, drops: li
         *(next(row["id"] for row in drops if row["stage"] == stage) for stage in ("scrub_pii", "deduplicate")),
     ]
     for page in wanted:
-        text = explain(page, str(curated_minicrawl))
+        text = told(page, curated_minicrawl)
         assert max(map(len, text.splitlines())) <= explain_text.WIDTH
-    assert re.search(r"scrub_pii +passed, text changed", explain(MAIL, str(curated_minicrawl)))
-    assert "fate in the ledger   kept" in explain(MAIL, str(curated_minicrawl))
+    assert re.search(r"scrub_pii +passed, text changed", told(MAIL, curated_minicrawl))
+    assert "fate in the ledger   kept" in told(MAIL, curated_minicrawl)
 
 
 def test_command(curated_minicrawl: Path, gristmill: Command) -> None:
     assert "fate in the ledger   kept" in gristmill("explain", MAIL, "--run", curated_minicrawl).stdout
+    printed = gristmill("explain", MAIL, "--run", curated_minicrawl, "--json").stdout
+    assert [capture["url"] for capture in json.loads(printed)] == [MAIL]
     failed = gristmill("explain", "https://nowhere.test/", "--run", curated_minicrawl, check=False)
     assert failed.returncode == 2
     assert len(failed.stderr.strip().splitlines()) == 1
@@ -119,7 +125,7 @@ def test_a_changed_list_or_version_is_named(curated_minicrawl: Path, tmp_path: P
     run = json.loads((output / "run.json").read_text())
     run["identity"]["versions"]["trafilatura"] = "0.0.1"
     (output / "run.json").write_text(json.dumps(run))
-    assert re.search(r"changed since the run: .*trafilatura", explain(MAIL, str(output)))
+    assert re.search(r"changed since the run: .*trafilatura", told(MAIL, output))
 
 
 def test_a_moved_input_is_named(curated_minicrawl: Path, tmp_path: Path) -> None:
@@ -143,7 +149,7 @@ def test_disagreement_is_said(curated_minicrawl: Path, tmp_path: Path) -> None:
     run = json.loads((output / "run.json").read_text())
     run["settings"]["identify_language"]["languages"] = ["de"]
     (output / "run.json").write_text(json.dumps(run))
-    text = explain(MAIL, str(output))
+    text = told(MAIL, output)
     assert "identify_language: language_not_wanted: NOT the same" in text
 
 
@@ -174,7 +180,7 @@ def test_every_measurement_that_dropped_a_document_stands_beside_its_limit_with_
         ]
         broken = [item for item in stage["measures"] if row["threshold"] in (item["low"], item["high"])]
         assert [item["value"] for item in broken if item["value"] == row["value"]], row
-        text = explain(row["id"], str(curated_minicrawl))
+        text = told(row["id"], curated_minicrawl)
         assert re.search(rf"{explain_text.measure(row['value'])} .*-[\d.e,-]+  ← broken", text), row
 
 
