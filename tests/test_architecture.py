@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import graphlib
 import importlib
 import pkgutil
 import subprocess
@@ -41,6 +42,27 @@ def test_no_import_points_the_wrong_way(package):
         if imports_of(path) & FORBIDDEN[package]
     }
     assert wrong == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_two_modules_need_each_other(package):
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / package).rglob("*.py")
+    }
+    needs = {name: modules_of(path) & modules.keys() - {name} for name, path in modules.items()}
+    graphlib.TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
+
+
+def modules_of(path: Path) -> set[str]:
+    """Modules that the file imports, anywhere in it; for `from a import b` both a and a.b."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
 
 
 @pytest.mark.parametrize("stage", sorted((ROOT / "pipeline" / "stages").glob("[a-z]*.py")), ids=lambda path: path.stem)
