@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -142,7 +141,7 @@ class PrepareUnit:
 
 
 def _finished(run: Run, units: Sequence[Unit]) -> dict[str, Tally]:
-    tallies = in_threads(partial(finished, layout=run.layout), units)
+    tallies = storage.in_threads(partial(finished, layout=run.layout), units)
     return {unit.key: tally for unit, tally in zip(units, tallies, strict=True) if tally is not None}
 
 
@@ -221,12 +220,12 @@ class WritePart:
 
 def spread(run: Run, label: str, task: Measure | WritePart, work: Sequence[Any]) -> list[dict[str, Any]]:
     """Every item's result in order; an item whose result is stored is not done again."""
-    there = in_threads(lambda item: storage.exists(task.result(item)), work)
+    there = storage.in_threads(lambda item: storage.exists(task.result(item)), work)
     pending = [item for item, done in zip(work, there, strict=True) if not done]
     if pending:
         with open_pipeline(run.options) as pipeline:
             pipeline | "Work" >> beam.Create(pending) | label >> Spread(Once(task), nullcontext, run.workers)
-    return in_threads(lambda item: read_json(task.result(item)), work)
+    return storage.in_threads(lambda item: read_json(task.result(item)), work)
 
 
 @dataclass(frozen=True)
@@ -240,12 +239,6 @@ class Once:
         if not storage.exists(path):
             write_json(path, self.task.compute(item))
         return {self.task.counter: 1}
-
-
-def in_threads(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    """In order; threads, because on an object store each call is a round trip."""
-    with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(function, values))
 
 
 @dataclass(frozen=True)

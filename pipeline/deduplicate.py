@@ -30,11 +30,11 @@ from pipeline.deduplication.former import sketch_files
 from pipeline.deduplication.judge import Tally, judge
 from pipeline.deduplication.messages import Inbox, Job, Message, count, partition_count
 from pipeline.deduplication.records import Unit
-from pipeline.deduplication.scratch import fetched, scratch_folder, stored
+from pipeline.deduplication.scratch import beside, fetched, scratch_folder, stored
 from pipeline.deduplication.settings import Reason, Settings
 from pipeline.engine import open_pipeline
 from pipeline.ledger import LedgerError
-from pipeline.storage import count_rows, exists, join, read_bytes, write_atomically
+from pipeline.storage import count_rows, exists, in_threads, join, read_bytes, write_atomically
 
 __all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_deduplicate"]
 
@@ -142,7 +142,7 @@ def run_deduplicate(
     staged = sorted(staged_files, key=lambda path: (PurePosixPath(path).name, path))
     former = [path for folder in settings.former_sketches for path in sketch_files(folder, settings)]
     units = [Unit(i, path, former=i >= len(staged)) for i, path in enumerate([*staged, *former])]
-    documents = sum(count_rows(unit.path) for unit in units)
+    documents = sum(in_threads(count_rows, [unit.path for unit in units]))
     job = Job(settings, partition_count(documents, settings), verdict_folder)
     tally = Tally()
     if staged:
@@ -155,6 +155,7 @@ def run_deduplicate(
 def run(job: Job, units: Sequence[Unit], pipeline_options: Sequence[str]) -> None:
     """The pipeline: units in, verdict files and their tally out."""
     with scratch_folder(job.folder, pipeline_options) as scratch, open_pipeline(pipeline_options) as pipeline:
+        units = in_threads(partial(beside, scratch), units) if scratch else units
         (
             pipeline
             | "Units" >> beam.Create([(unit.index, ("unit", unit)) for unit in units])

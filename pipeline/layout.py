@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.storage import is_remote, join, list_files, read_bytes, remove, write_atomically
+from pipeline.storage import in_threads, is_remote, join, list_files, read_bytes, remove, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,6 @@ def write_json(path: str, values: object) -> None:
 def remove_folder(path: str) -> None:
     """Removes every file below `path`, and on a disk the folders too; one that is not there is fine."""
     if is_remote(path):
-        for file in list_files(path):
-            remove(file)
+        in_threads(remove, list_files(path))
     else:
         shutil.rmtree(path, ignore_errors=True)

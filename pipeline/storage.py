@@ -16,7 +16,8 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
@@ -40,6 +41,7 @@ _COMMON_CRAWL_WEB = "https://data.commoncrawl.org/"
 _CLIENTS = ("aiohttp", "botocore", "aiobotocore", "gcsfs", "google")  # whose errors are about the file, not about us
 
 _T = TypeVar("_T")
+_Item = TypeVar("_Item")
 
 
 class StorageError(ValueError):
@@ -170,6 +172,12 @@ def list_files(folder: str) -> list[str]:
         return sorted(os.path.join(where, name) for where, _, names in walk for name in names)
 
 
+def in_threads(function: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
+    """In order; threads, because on an object store each call is a round trip."""
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(function, items))
+
+
 def make_folder(path: str) -> None:
     if not is_remote(path):  # object stores have no folders
         with explained(path, "create"):
@@ -179,12 +187,15 @@ def make_folder(path: str) -> None:
 def remove(path: str) -> None:
     """Deletes a file; one that is not there is fine."""
     with explained(path, "delete"):
-        if is_remote(path):
-            fs, inner = _remote(path)
-            if _retry(path, lambda: fs.exists(inner)):
-                _retry(path, lambda: fs.rm_file(inner))
-        else:
+        if not is_remote(path):
             Path(_local(path)).unlink(missing_ok=True)
+            return
+        fs, inner = _remote(path)
+        try:
+            _retry(path, lambda: fs.rm_file(inner))
+        except Exception as error:
+            if not _is_missing(error):
+                raise
 
 
 def create_exclusively(path: str, content: bytes) -> bool:

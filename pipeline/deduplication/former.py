@@ -6,6 +6,7 @@ publish writes them (OUT/sketches/*.parquet, `pipeline.sketch.PUBLISHED_SKETCH`)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.deduplication.near import agreeing_bytes, banded
 from pipeline.deduplication.records import Unit
 from pipeline.deduplication.settings import Settings
 from pipeline.minhash import agreement_for, similarity
-from pipeline.storage import list_files, open_parquet
+from pipeline.storage import in_threads, list_files, open_parquet
 
 COLUMNS = ("id", "url_key", "text_key", "bands", "sketch")
 
@@ -27,12 +28,11 @@ def sketch_files(folder: str, settings: Settings) -> list[str]:
         raise ValueError(
             f"deduplicate.former_sketches: no .parquet file in {folder}; name the folder OUT/sketches of a finished run"
         )
-    for path in found:
-        _check(path, settings)
+    in_threads(partial(_check, settings), found)
     return found
 
 
-def _check(path: str, settings: Settings) -> None:
+def _check(settings: Settings, path: str) -> None:
     with open_parquet(path) as file:
         parquet = pq.ParquetFile(file)
         missing = [name for name in COLUMNS if name not in parquet.schema_arrow.names]

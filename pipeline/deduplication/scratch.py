@@ -7,14 +7,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
 
 from apache_beam.coders import FastPrimitivesCoder
 
+from pipeline.deduplication.records import Unit
 from pipeline.engine import LOCAL_OPTIONS
-from pipeline.storage import explained, is_remote, join, make_folder
+from pipeline.storage import explained, is_remote, join, make_folder, read_bytes
 
 _CODER = FastPrimitivesCoder()  # what Beam itself writes such values with
 
@@ -40,6 +42,18 @@ def scratch_folder(output: str, pipeline_options: Sequence[str]) -> Iterator[str
     make_folder(output)
     with tempfile.TemporaryDirectory(prefix="shuffle-", dir=None if is_remote(output) else output) as folder:
         yield folder
+
+
+def beside(folder: str, unit: Unit) -> Unit:
+    """The unit as a copy in the folder if it is remote: every step reads some of its columns."""
+    if not is_remote(unit.path):
+        return unit
+    copy = Path(folder, str(unit.index), PurePosixPath(unit.path).name)  # units of several runs bear the same names
+    content = read_bytes(unit.path)
+    with explained(str(copy), "write"):
+        copy.parent.mkdir()
+        copy.write_bytes(content)
+    return replace(unit, path=str(copy))
 
 
 def stored(messages: Iterable[tuple[int, Any]], folder: str) -> Iterator[tuple[int, Stored]]:

@@ -12,7 +12,7 @@ from pipeline import storage
 from pipeline.deduplicate import Deduplicate
 from pipeline.deduplication.messages import Job
 from pipeline.deduplication.records import KEYED, Unit
-from pipeline.deduplication.scratch import Stored, fetched, scratch_folder, stored
+from pipeline.deduplication.scratch import Stored, beside, fetched, scratch_folder, stored
 from pipeline.deduplication.settings import Settings
 from tests.pipeline.deduplication.staging import OPTIONS, document, row, write
 
@@ -69,6 +69,19 @@ def test_the_verdicts_are_the_same_by_way_of_files(tmp_path: Path) -> None:
     assert verdicts[0] == verdicts[1]
     assert len(verdicts[0]) == 3
     assert len(list((tmp_path / "scratch").iterdir())) > 20
+
+
+def test_remote_units_are_read_once_and_keep_their_names(tmp_path: Path) -> None:
+    local = Unit(0, str(tmp_path / "a.parquet"))
+    assert beside(str(tmp_path), local) == local
+    for number in (1, 2):  # units of two former runs bear the same name
+        with storage.write_atomically(f"memory://run-{number}/sketches/a.parquet") as file:
+            file.write(b"%d" % number)
+    former = [Unit(n, f"memory://run-{n}/sketches/a.parquet", former=True) for n in (1, 2)]
+    copies = [beside(str(tmp_path), unit) for unit in former]
+    assert [Path(unit.path).name for unit in copies] == ["a.parquet"] * 2
+    assert [Path(unit.path).read_bytes() for unit in copies] == [b"1", b"2"]
+    assert [(unit.index, unit.former) for unit in copies] == [(1, True), (2, True)]
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
