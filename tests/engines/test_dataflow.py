@@ -13,7 +13,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline.dataflow import dataflow_options
 from tests.conftest import MINICRAWL
-from tests.engines.gcs import serve_gcs
+from tests.engines.gcs import serve_gcs, service_account
 
 GOOD = {
     "project": "my-project",
@@ -61,6 +61,21 @@ def test_options_that_cannot_be_right_are_refused(changed, says):
         dataflow_options(flags(**changed))
 
 
+def on_dataflow(number: int) -> list[str]:
+    """Arguments that stage the graph as the template of this number."""
+    beam = flags(template_location=f"gs://grist/templates/{number}")
+    return ["--runner", "dataflow", *(part for flag in beam for part in ("--beam", flag.removeprefix("--")))]
+
+
+def environment(store, folder) -> dict[str, str]:
+    key = service_account(store, folder / "key.json")
+    return {
+        "STORAGE_EMULATOR_HOST": store.url,
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        "GOOGLE_APPLICATION_CREDENTIALS": str(key),
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_graph_of_every_phase_is_built_and_staged(tmp_path, gristmill):
@@ -70,12 +85,8 @@ def test_the_graph_of_every_phase_is_built_and_staged(tmp_path, gristmill):
     steps = []
     with serve_gcs() as store:
         for number, until in enumerate(("Prepare", "Deduplicate", "Measure", "Publish")):
-            template = f"gs://grist/templates/{number}"
-            beam = (*flags(template_location=template), "--no_auth")
-            options = [part for flag in beam for part in ("--beam", flag.removeprefix("--"))]
-            environment = {"STORAGE_EMULATOR_HOST": store.url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
-            done = gristmill(*arguments, "--runner", "dataflow", *options, **environment)
-            assert f"the job graph is {template}" in done.stdout
+            done = gristmill(*arguments, *on_dataflow(number), **environment(store, tmp_path))
+            assert f"the job graph is gs://grist/templates/{number}" in done.stdout
             steps.append(graph(store, number))
             assert any(until in name for name in steps[-1]), (until, steps[-1])
             finish_job(arguments, until)
@@ -94,11 +105,8 @@ def test_a_launch_of_a_snapshot_leaves_neither_its_lock_nor_a_pointer(tmp_path, 
     listed = "crawl-data/CC-MAIN-2026-43/minicrawl-00002.warc.gz\n"
     (crawl / "warc.paths.gz").write_bytes(gzip.compress(listed.encode()))
     with serve_gcs() as store:
-        beam = (*flags(template_location="gs://grist/templates/0"), "--no_auth")
-        options = [part for flag in beam for part in ("--beam", flag.removeprefix("--"))]
-        environment = {"STORAGE_EMULATOR_HOST": store.url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
         asked = ("--snapshot", "newest", "--mirror", tmp_path / "mirror", "--output", tmp_path / "out")
-        done = gristmill("curate", *asked, "--runner", "dataflow", *options, **environment)
+        done = gristmill("curate", *asked, *on_dataflow(0), **environment(store, tmp_path))
         assert "the job graph is gs://grist/templates/0" in done.stdout
         assert any("Prepare" in name for name in graph(store, 0))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["CC-MAIN-2026-43"]
