@@ -33,8 +33,9 @@ demo: install
 	$(BIN)/gristmill train eval $(DEMO)/model
 	$(BIN)/gristmill train generate $(DEMO)/model "The river"
 
+# Two at a time; the tests of one file stay together, for they share what they set up.
 test: install
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: install
 	$(BIN)/pytest tests -m "not slow and not java"

@@ -169,7 +169,7 @@ def _peak_memory(process: psutil.Process) -> int:
 def _bytes_per_document(config: Config) -> int:
     """What crosses the shuffles of deduplication, by the formula of deduplicate.py; on real pages 0.7 to 2 kB."""
     line_keys = 8 * 40  # forty lines are much for a page
-    sketches_and_answers = 800  # measured where a fifth of the documents have near copies
+    sketches_and_answers = 1700  # measured with 50 partitions where a fifth of the documents have near copies
     return 2 * 66 + 8 * config.deduplicate.bands + line_keys + sketches_and_answers
 
 

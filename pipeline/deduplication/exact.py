@@ -20,38 +20,38 @@ from pipeline.deduplication.records import (
 from pipeline.deduplication.settings import Reason
 
 
-def url_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, Array]]:
+def url_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, bytes]]:
     """At a unit: every document's URL key."""
     if job.settings.exact_url and (job.settings.former_urls or not inbox.unit.former):
         yield from _keys(job, inbox, "url_key")
 
 
-def text_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, Array]]:
+def text_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, bytes]]:
     """At a unit: the text keys of the documents that still stand."""
     if job.settings.exact_text:
         yield from _keys(job, inbox, "text_key")
 
 
-def _keys(job: Job, inbox: Inbox, column: str) -> Iterator[tuple[int, Array]]:
+def _keys(job: Job, inbox: Inbox, column: str) -> Iterator[tuple[int, bytes]]:
     records = ranked(inbox.unit, job.settings, KEYED)
     records["key"] = fixed_width(inbox.unit.columns([column])[column], "<u8", 2)
     records = records[inbox.standing(len(records))]
-    yield from job.partitioned(records, records["key"][:, 0])
+    yield from job.to_partitions(records, records["key"][:, 0])
 
 
-def same_url(blobs: Sequence[Array]) -> Iterator[Message]:
+def same_url(blobs: Sequence[bytes]) -> Iterator[Message]:
     """At a partition: all but the best document of each URL are lost."""
     lost = same_key(blobs, list(Reason).index(Reason.SAME_URL))
     yield from to_units("lost", lost, lost["document"])
 
 
-def same_text(blobs: Sequence[Array]) -> Iterator[Message]:
+def same_text(blobs: Sequence[bytes]) -> Iterator[Message]:
     """At a partition: all but the best document of each text are lost."""
     lost = same_key(blobs, list(Reason).index(Reason.SAME_TEXT))
     yield from to_units("lost", lost, lost["document"])
 
 
-def same_key(blobs: Sequence[Array], reason: int) -> Array:
+def same_key(blobs: Sequence[bytes], reason: int) -> Array:
     """Links from every document to the best one with its key. All records of a key must be among the blobs."""
     records = joined(blobs, KEYED)
     key = records["key"]

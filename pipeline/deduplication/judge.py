@@ -71,14 +71,13 @@ def judge(job: Job, inbox: Inbox) -> Iterator[Tally]:
     found, removed = removals(job, inbox, surviving)
     lines, words = _take_out(job, verdicts, found, removed)
     write_verdicts(join(job.folder, PurePosixPath(unit.path).name), verdicts)
-    full = inbox.all("full")
     yield Tally(
         documents=len(ids),
         kept=sum(reason is None for reason in verdicts["reason"]),
         dropped=dict(Counter(reason for reason in verdicts["reason"] if reason)),
         lines_removed=lines,
         words_removed=words,
-        full_buckets=len(np.unique(np.concatenate(full))) if full else 0,
+        full_buckets=len(np.unique(inbox.links("full")["document"])),
         groups=largest([(n, i) for n, i in zip(verdicts["duplicates"], ids, strict=True) if n]),
     )
 

@@ -1,4 +1,5 @@
-"""What units and partitions tell each other. Every message is one fat element: Beam's cost is by element.
+"""What units and partitions tell each other. Every message is one fat element: Beam's cost is by element. It holds
+records as plain bytes: with thousands of partitions it is a record or two, and a pickled array would be ten times that.
 
 A *unit* is one staged file; only there rows are read. A *partition* holds all records of its share of the keys; only
 there documents of different units meet. The two take turns:
@@ -17,7 +18,8 @@ import numpy as np
 from pipeline.deduplication.records import LINK, Array, Unit, grouped, joined, row_of
 from pipeline.deduplication.settings import Settings
 
-Message = tuple[int, tuple[str, Any]]
+Message = tuple[int, tuple[str, bytes]]
+COUNTED = np.dtype([("key", "<u8"), ("total", "<i8")])
 _BYTES_A_DOCUMENT = 1000  # the largest exchange: sketches, when a fifth of the documents have near copies
 
 
@@ -37,6 +39,10 @@ class Job:
     def partitioned(self, records: Array, keys: Array) -> Iterable[tuple[int, Array]]:
         """(partition, records); `keys` are hashes already."""
         return grouped(records, np.asarray(keys % np.uint64(self.partitions), np.int64))
+
+    def to_partitions(self, records: Array, keys: Array) -> Iterator[tuple[int, bytes]]:
+        for partition, part in self.partitioned(records, keys):
+            yield partition, part.tobytes()
 
 
 @dataclass(slots=True)
@@ -58,11 +64,11 @@ class Inbox:
         unit: Unit = self.by_tag["unit"][0]
         return unit
 
-    def all(self, tag: str) -> list[Any]:
-        return self.by_tag.get(tag, [])
+    def records(self, tag: str, dtype: np.typing.DTypeLike) -> Array:
+        return joined(self.by_tag.get(tag, []), dtype)
 
     def links(self, tag: str) -> Array:
-        return joined(self.all(tag), LINK)
+        return self.records(tag, LINK)
 
     def standing(self, rows: int) -> Array:
         """Mask of the rows that no step has dropped so far."""
@@ -74,32 +80,30 @@ class Inbox:
 def to_units(tag: str, records: Array, documents: Array) -> Iterator[Message]:
     """The records, each to the unit of its entry in `documents`."""
     for unit, part in grouped(records, np.asarray(documents >> np.uint64(32), np.int64)):
-        yield unit, (tag, part)
+        yield unit, (tag, part.tobytes())
 
 
 # --- counting keys: which ones occur in more than one place? ---
 
 
-def count(blobs: list[tuple[int, Array]]) -> Iterator[Message]:
-    """At a partition, for (unit, keys): to each unit the places of its keys that others have too, and how often."""
-    if not blobs:
-        return
-    _, inverse, counts = np.unique(np.concatenate([keys for _, keys in blobs]), return_inverse=True, return_counts=True)
-    totals = np.split(counts[inverse], np.cumsum([len(keys) for _, keys in blobs])[:-1])
-    for (unit, keys), total in zip(blobs, totals, strict=True):
-        shared = np.flatnonzero(total > 1)
+def count(blobs: list[tuple[int, bytes]]) -> Iterator[Message]:
+    """At a partition, for (unit, keys): to each unit those of its keys that others have too, and how often."""
+    keys = joined([blob for _, blob in blobs], "<u8")
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    counted = np.empty(len(keys), COUNTED)
+    counted["key"], counted["total"] = keys, counts[inverse]
+    ends = np.cumsum([len(blob) // keys.itemsize for _, blob in blobs])
+    for (unit, _), part in zip(blobs, np.split(counted, ends[:-1]), strict=True):
+        shared = part[part["total"] > 1]
         if len(shared):
-            yield unit, ("counts", (keys[shared], total[shared]))
+            yield unit, ("counts", shared.tobytes())
 
 
-def counts_of(keys: Array, answers: list[tuple[Array, Array]]) -> Array:
+def counts_of(keys: Array, inbox: Inbox) -> Array:
     """At a unit: how often each key occurs in all units together (1 where nobody answered)."""
-    counts = np.ones(len(keys), np.int64)
-    if not answers:
-        return counts
-    known = np.concatenate([key for key, _ in answers])
-    order = np.argsort(known, kind="stable")
-    places = np.searchsorted(known[order], keys)
-    places = order[np.minimum(places, len(known) - 1)]
-    found = known[places] == keys
-    return np.where(found, np.concatenate([total for _, total in answers])[places], counts)
+    known = inbox.records("counts", COUNTED)
+    if not len(known):
+        return np.ones(len(keys), np.int64)
+    known = known[np.argsort(known["key"], kind="stable")]
+    found = known[np.minimum(np.searchsorted(known["key"], keys), len(known) - 1)]
+    return np.where(found["key"] == keys, found["total"], 1)

@@ -29,6 +29,7 @@ from pipeline.deduplication.records import (
     Unit,
     best_first,
     first_of_group,
+    joined,
     links,
     ranked,
     row_of,
@@ -40,7 +41,9 @@ NEAR = list(Reason).index(Reason.NEAR_DUPLICATE)
 FULL = len(Reason)  # reason code of a note, not of a link: this document met a bucket at its limit
 _PAIRS = 1 << 15  # compared at a time: 144 bytes each
 
-Bucketed = tuple[Array, Array, Array]  # documents (RANKED + sketch), band keys, the document (its place) of each key
+# Documents (RANKED + sketch), band keys, the document (its place) of each key: arrays, and as they cross.
+Bucketed = tuple[Array, Array, Array]
+Packed = tuple[bytes, bytes, bytes]
 
 
 def banded(unit: Unit, settings: Settings) -> tuple[Array, Array, Array]:
@@ -83,22 +86,21 @@ def undecided(inbox: Inbox, rows: Array, turn: int) -> Array:
 
 
 def _blocked(inbox: Inbox, turn: int) -> Array:
-    arrays = inbox.all(f"blocked {turn}")
-    return np.concatenate(arrays) if arrays else np.empty(0, np.uint64)
+    return inbox.records(f"blocked {turn}", "<u8")
 
 
 def band_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
     """Before anything larger travels: 8 bytes a band, to find the buckets with more than one document."""
     rows, keys, _ = banded(inbox.unit, job.settings)
     flat = keys[undecided(inbox, rows, 0) & job.settings.near].ravel()
-    for partition, part in job.partitioned(flat, flat):
+    for partition, part in job.to_partitions(flat, flat):
         yield partition, (inbox.index, part)
 
 
 def sketches(job: Job, inbox: Inbox, turn: int) -> Iterator[tuple[int, Any]]:
     """The undecided documents, to the partitions of their crowded buckets."""
     rows, keys, _ = banded(inbox.unit, job.settings)
-    shared = counts_of(keys.ravel(), inbox.all("counts")).reshape(keys.shape) > 1
+    shared = counts_of(keys.ravel(), inbox).reshape(keys.shape) > 1
     yield from _to_partitions(job, inbox, shared & undecided(inbox, rows, turn)[:, None])
 
 
@@ -109,21 +111,21 @@ def rest(job: Job, inbox: Inbox, turn: int) -> Iterator[tuple[int, Any]]:
     yield from _to_partitions(Job(job.settings, 1, job.folder), inbox, wanted)
 
 
-def _to_partitions(job: Job, inbox: Inbox, wanted: Array) -> Iterator[tuple[int, Bucketed]]:
+def _to_partitions(job: Job, inbox: Inbox, wanted: Array) -> Iterator[tuple[int, Packed]]:
     if not wanted.any():
         return
     records, keys, places = bucketed(inbox.unit, job.settings, wanted)
     for partition, chosen in job.partitioned(np.arange(len(keys)), keys):
         used, local = np.unique(places[chosen], return_inverse=True)
-        yield partition, (records[used], keys[chosen], local)
+        yield partition, (records[used].tobytes(), keys[chosen].tobytes(), local.astype("<u4").tobytes())
 
 
 def settle(inbox: Inbox, turn: int) -> Iterator[Message]:
     """A unit knows which of its documents are free, hence kept, and tells it to those who are copies of them."""
     found = inbox.links("found")
     blocked = np.unique(found["document"])
-    yield inbox.index, (f"blocked {turn}", blocked)
-    yield inbox.index, ("full", inbox.links("full")["document"])
+    yield inbox.index, (f"blocked {turn}", blocked.tobytes())
+    yield inbox.index, ("full", inbox.links("full").tobytes())
     asked = inbox.links("asked")
     kept = asked[~np.isin(asked["leader"], blocked)]
     yield from to_units("lost", kept, kept["document"])
@@ -132,7 +134,7 @@ def settle(inbox: Inbox, turn: int) -> Iterator[Message]:
 # --- at partitions ---
 
 
-def walk(settings: Settings, blobs: Sequence[Bucketed]) -> Iterator[Message]:
+def walk(settings: Settings, blobs: Sequence[Packed]) -> Iterator[Message]:
     """Walks the partition's buckets; tells each finding to the unit of the document and to that of its leader."""
     found = compare(settings, blobs)
     notes = found[found["reason"] == FULL]
@@ -143,7 +145,7 @@ def walk(settings: Settings, blobs: Sequence[Bucketed]) -> Iterator[Message]:
     yield from to_units("asked", named, named["leader"])
 
 
-def compare(settings: Settings, blobs: Sequence[Bucketed]) -> Array:
+def compare(settings: Settings, blobs: Sequence[Packed]) -> Array:
     """All findings in these buckets, as `LINK` records without repetition."""
     records, keys, rank = _sorted(settings, blobs)
     need = agreement_for(settings.threshold, settings.signature_rows)
@@ -163,12 +165,13 @@ def compare(settings: Settings, blobs: Sequence[Bucketed]) -> Array:
     return np.unique(np.concatenate(found))
 
 
-def _sorted(settings: Settings, blobs: Sequence[Bucketed]) -> tuple[Array, Array, Array]:
+def _sorted(settings: Settings, blobs: Sequence[Packed]) -> tuple[Array, Array, Array]:
     """Documents best first; band keys in ascending order, each with the rank of its document, best first."""
-    records = np.concatenate([np.empty(0, _sketched(settings)), *(blob[0] for blob in blobs)])
-    keys = np.concatenate([np.empty(0, np.uint64), *(blob[1] for blob in blobs)])
-    offsets = np.cumsum([0, *(len(blob[0]) for blob in blobs)])
-    place = np.concatenate([np.empty(0, np.int64), *(b[2] + o for b, o in zip(blobs, offsets, strict=False))])
+    records = joined([blob[0] for blob in blobs], _sketched(settings))
+    keys = joined([blob[1] for blob in blobs], "<u8")
+    starts = np.cumsum([0, *(len(blob[0]) for blob in blobs)]) // records.itemsize
+    places = [np.frombuffer(blob[2], "<u4") + start for blob, start in zip(blobs, starts, strict=False)]
+    place = np.concatenate([np.empty(0, np.int64), *places])
     order = np.lexsort(best_first(records))
     rank_of = np.empty(len(order), np.int64)
     rank_of[order] = np.arange(len(order))
@@ -212,13 +215,13 @@ def _walk_bucket(members: Array, need: int, limit: int) -> Array:
     return np.concatenate([np.empty(0, LINK), *found])
 
 
-def settle_rest(settings: Settings, blobs: Sequence[Bucketed]) -> Iterator[Message]:
+def settle_rest(settings: Settings, blobs: Sequence[Packed]) -> Iterator[Message]:
     """The patient worker: for what the rounds left over, bounded by how fast they shrink."""
     lost = greedy(settings, blobs)
     yield from to_units("lost", lost, lost["document"])
 
 
-def greedy(settings: Settings, blobs: Sequence[Bucketed]) -> Array:
+def greedy(settings: Settings, blobs: Sequence[Packed]) -> Array:
     """Links from every dropped document to the kept one it is most similar to, among those sharing a band."""
     records, keys, rank = _sorted(settings, blobs)
     need = agreement_for(settings.threshold, settings.signature_rows)

@@ -73,7 +73,7 @@ def line_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
     found = lines(unit, job.settings, _surviving(job, inbox))
     wanted = (found.key != 0) & np.where(found.long, job.settings.paragraphs, job.settings.boilerplate)
     keys = np.concatenate([_once_a_document(found.row, found.key, wanted), _pages(found)])
-    for partition, part in job.partitioned(keys, keys):
+    for partition, part in job.to_partitions(keys, keys):
         yield partition, (inbox.index, part)
 
 
@@ -102,7 +102,7 @@ def shared_lines(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
     shared = np.flatnonzero(long | (repeated & _sentences(job, found)))
     records = ranked(unit, job.settings, LINED)[found.row[shared]]
     records["key"] = found.key[shared]
-    yield from job.partitioned(records, records["key"])
+    yield from job.to_partitions(records, records["key"])
 
 
 def removals(job: Job, inbox: Inbox, surviving: Array) -> tuple[Lines, Array]:
@@ -110,7 +110,7 @@ def removals(job: Job, inbox: Inbox, surviving: Array) -> tuple[Lines, Array]:
     found = lines(inbox.unit, job.settings, surviving)
     _, repeated = _shared(job, inbox, found)
     boilerplate = at_an_edge(found, repeated) & ~_sentences(job, found)
-    elsewhere = joined(inbox.all("elsewhere"), LINED)
+    elsewhere = inbox.records("elsewhere", LINED)
     mine = np.stack([found.row.astype(np.uint64), found.key], axis=1)
     theirs = np.stack([row_of(elsewhere["document"]).astype(np.uint64), elsewhere["key"]], axis=1)
     return found, boilerplate | _rows_in(mine, theirs)
@@ -118,8 +118,8 @@ def removals(job: Job, inbox: Inbox, surviving: Array) -> tuple[Lines, Array]:
 
 def _shared(job: Job, inbox: Inbox, found: Lines) -> tuple[Array, Array]:
     """Masks: long paragraphs that enough documents have; shorter lines that the domain repeats often enough."""
-    counts = counts_of(found.key, inbox.all("counts"))
-    pages = counts_of(found.domain, inbox.all("counts"))
+    counts = counts_of(found.key, inbox)
+    pages = counts_of(found.domain, inbox)
     often = (counts >= job.settings.boilerplate_pages) & (counts >= job.settings.boilerplate_share * pages)
     long = found.long & (counts >= job.settings.paragraph_pages) & job.settings.paragraphs
     return long, (found.key != 0) & ~found.long & often & job.settings.boilerplate
@@ -156,7 +156,7 @@ def at_an_edge(found: Lines, repeated: Array) -> Array:
 # --- at partitions ---
 
 
-def best_page(settings: Settings, blobs: Sequence[Array]) -> Iterator[Message]:
+def best_page(settings: Settings, blobs: Sequence[bytes]) -> Iterator[Message]:
     """For every line that shall stay once: all documents but the best are told that it is elsewhere."""
     records = joined(blobs, LINED)
     records = records[np.lexsort((*best_first(records), records["key"]))]

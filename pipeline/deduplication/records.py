@@ -80,8 +80,9 @@ def links(documents: Array, leaders: Array | np.uint64, reason: int, agreeing: A
     return found
 
 
-def joined(arrays: Sequence[Array], dtype: np.dtype[Any]) -> Array:
-    return np.concatenate(arrays) if arrays else np.empty(0, dtype)
+def joined(blobs: Iterable[bytes], dtype: np.typing.DTypeLike) -> Array:
+    """The records of all blobs as one array that must not be changed."""
+    return np.frombuffer(b"".join(blobs), dtype)
 
 
 def fixed_width(column: pa.ChunkedArray, dtype: np.typing.DTypeLike, width: int) -> Array:

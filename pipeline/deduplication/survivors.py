@@ -15,6 +15,7 @@ from pipeline.deduplication.records import Array, row_of
 from pipeline.deduplication.settings import Keep, Reason
 
 NAMED = np.dtype([("document", "<u8"), ("reason", "u1"), ("agreeing", "<u2"), ("survivor", "S64")])
+STANDS = np.dtype([("row", "<i8"), ("pages", "<i8")])
 _PUBLISHED = list(Reason).index(Reason.ALREADY_PUBLISHED)
 
 
@@ -58,21 +59,23 @@ def name(job: Job, inbox: Inbox) -> Iterator[Message]:
     nobody = job.settings.keep is Keep.NONE and not inbox.unit.former
     named["survivor"] = b"" if nobody else ids[rows]
     yield from to_units("dropped", named, named["document"])
-    yield inbox.index, ("stands", np.unique(rows, return_counts=True))
+    survivors, pages = np.unique(rows, return_counts=True)
+    stands = np.empty(len(survivors), STANDS)
+    stands["row"], stands["pages"] = survivors, pages
+    yield inbox.index, ("stands", stands.tobytes())
 
 
 def dropped(inbox: Inbox) -> Array:
     """The unit's dropped documents, in the order of their rows."""
-    arrays = inbox.all("dropped")
-    found = np.concatenate(arrays) if arrays else np.empty(0, NAMED)
+    found = inbox.records("dropped", NAMED)
     return found[np.argsort(found["document"])]
 
 
 def stands_for(inbox: Inbox, rows: int) -> Array:
     """How many dropped documents each row stands for."""
     counts = np.zeros(rows, np.int64)
-    for places, number in inbox.all("stands"):
-        counts[places] = number
+    stands = inbox.records("stands", STANDS)
+    counts[stands["row"]] = stands["pages"]
     return counts
 
 

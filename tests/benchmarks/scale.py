@@ -2,11 +2,12 @@
 
     python -m tests.benchmarks.scale [--pages 120] [--sizes 1 2 4 8] [--workers 1 2]
     python -m tests.benchmarks.scale --sketches 1000000 [4000000]
+    python -m tests.benchmarks.scale --sketches 20000 --partitions 1 50 2000
 
 Real pages from GRISTMILL_DATA (default ../shared/data). Every further copy of a page has a new URL; one in five is the
 same page, in the others every third word is exchanged for one from elsewhere on the page, so that no 5-gram survives
 and they are no copies. With --sketches phase 2 runs alone, on sketches of random numbers: a fifth near duplicates of
-others, ten lines a document.
+others, ten lines a document; with --partitions only what it shuffles is measured, and the runner's time with it.
 
     CPU     of all processes, per page          shuffle  bytes of every element that reaches a GroupByKey, pickled
     memory  of the largest process in the phase
@@ -284,18 +285,37 @@ def sketches_alone(documents: int) -> None:
     )
 
 
+def shuffles_alone(documents: int, partitions: Sequence[int]) -> None:
+    """Prints what phase 2 shuffles when the keys are spread over so many partitions."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "staged").mkdir()
+        paths = write_sketches(Path(folder) / "staged", documents, a_unit=-(-documents // 10))
+        units = [Unit(number, path) for number, path in enumerate(paths)]
+        for count in partitions:
+            start = time.perf_counter()
+            size = shuffled_bytes(units, Job(Config().deduplicate, count, f"{folder}/verdicts-{count}"))
+            wall = time.perf_counter() - start
+            print(
+                f"{documents:,} sketches, {count:,} partitions: {size / documents:,.0f} bytes a document, {wall:.1f} s"
+            )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=120)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sketches", type=int, nargs="+")
+    parser.add_argument("--partitions", type=int, nargs="+")
     parser.add_argument("--one-run", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one_run:
         print(json.dumps(one_run(Path(asked.one_run[0]), Path(asked.one_run[1]), int(asked.one_run[2]))))
     elif asked.sketches:
         for documents in asked.sketches:
-            sketches_alone(documents)
+            if asked.partitions:
+                shuffles_alone(documents, asked.partitions)
+            else:
+                sketches_alone(documents)
     else:
         whole_runs(asked.pages, asked.sizes, asked.workers)
