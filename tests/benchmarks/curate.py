@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,23 +104,30 @@ def wrongly_sent_away(pages: list[Page], chain: Chain) -> list[str]:
 def compare(count: int) -> None:
     chain = Chain(Config())
     pages = sample_pages(count)
-    half = len(pages) // 2
     whole_chain(pages[:20], chain)  # imports and models are loaded before the clock
     plain_loop(pages[:20], chain)
-    # A B B A, so that a machine that slows down slows both.
-    a1, b1 = cpu(whole_chain, pages[:half], chain), cpu(plain_loop, pages[:half], chain)
-    b2, a2 = cpu(plain_loop, pages[half:], chain), cpu(whole_chain, pages[half:], chain)
-    ours, plain = a1[1] + a2[1], b1[1] + b2[1]
+    kept: set[str] = set()
+    kept_plain: set[str] = set()
+    ours = plain = 0.0
+    stages: Counter[str] = Counter()
+    for start in range(0, len(pages), 20):  # A B, B A and so on: a machine that slows down slows both
+        part = pages[start : start + 20]
+        for which in (1, 2) if start % 40 else (2, 1):
+            if which == 1:
+                (found, seconds), spent = cpu(whole_chain, part, chain)
+                kept, ours = kept | found, ours + spent
+                stages.update(seconds)
+            else:
+                found, spent = cpu(plain_loop, part, chain)
+                kept_plain, plain = kept_plain | found, plain + spent
     print(
         f"{len(pages)} pages; CPU s per 1,000 pages: curate {1000 * ours / len(pages):.1f}, "
         f"plain loop {1000 * plain / len(pages):.1f}, ratio {ours / plain:.2f} (aim 0.70)"
     )
     for name in (*chain.stages, "deduplicate"):
-        spent = a1[0][1][name] + a2[0][1][name]
-        print(f"  {name:<18}{1000 * spent / len(pages):>7.2f} s per 1,000 pages, {spent / ours:.0%}")
+        print(f"  {name:<18}{1000 * stages[name] / len(pages):>7.2f} s per 1,000 pages, {stages[name] / ours:.0%}")
     wrong = wrongly_sent_away(pages, chain)
     print(f"agreement with the same stages without it {1 - len(wrong) / len(pages):.2%} (aim 99.5%)")
-    kept, kept_plain = a1[0][0] | a2[0][0], b1[0] | b2[0]
     print(f"kept {len(kept)}; with plain trafilatura's text {len(kept_plain)}, {len(kept & kept_plain)} in both")
     for url in [*wrong, *sorted(kept ^ kept_plain)[:20]]:
         print(f"  only {'curate' if url in kept else 'the plain loop'} keeps {url}")
@@ -131,17 +139,17 @@ def workers_and_memory() -> None:
         source = data_folder() / "warc" / "autopager-00000.warc.gz"
         for number in range(8):
             shutil.copy(source, Path(folder) / f"copy-{number}.warc.gz")
-        runs = {}
-        for label, files, workers in (("1x, 1 worker", 1, 1), ("8x, 1 worker", 8, 1), ("8x, 2 workers", 8, 2)):
-            runs[label] = whole_run(
-                sorted(Path(folder).glob("*.gz"))[:files], workers, Path(folder) / f"{files}-{workers}"
-            )
-            wall, peak = runs[label]
-            print(f"{label}: {wall:.1f} s, largest process {peak / 1e6:.0f} MB")
-        print(
-            f"two workers are {runs['8x, 1 worker'][0] / runs['8x, 2 workers'][0]:.2f} times as fast as one (aim 1.8)"
-        )
-        print(f"memory at 8x is {runs['8x, 1 worker'][1] / runs['1x, 1 worker'][1]:.2f} times that at 1x (aim: flat)")
+        files = sorted(Path(folder).glob("*.gz"))
+        small = whole_run(files[:1], 1, Path(folder) / "small")
+        print(f"1x, 1 worker: {small[0]:.1f} s, largest process {small[1] / 1e6:.0f} MB")
+        walls, peaks = {1: 0.0, 2: 0.0}, []
+        for number, workers in enumerate((1, 2, 2, 1)):
+            wall, peak = whole_run(files, workers, Path(folder) / f"out-{number}")
+            print(f"8x, {workers} workers: {wall:.1f} s, largest process {peak / 1e6:.0f} MB")
+            walls[workers] += wall
+            peaks.append(peak)
+        print(f"two workers are {walls[1] / walls[2]:.2f} times as fast as one (aim 1.8)")
+        print(f"memory at 8x is {max(peaks) / small[1]:.2f} times that at 1x (aim: flat)")
 
 
 def whole_run(files: list[Path], workers: int, output: Path) -> tuple[float, int]:
