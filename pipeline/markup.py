@@ -258,15 +258,11 @@ def _wrap(holder: _Element) -> None:
         else:
             following = holder.makeelement("p")
             following.text, child.tail = child.tail, None
-            if _holds_something(paragraph):
+            if len(paragraph) or _letters(paragraph.text or ""):
                 child.addprevious(paragraph)
             paragraph = following
-    if _holds_something(paragraph):
+    if _letters("".join(paragraph.itertext())):  # pictures and marks behind the last block are nobody's text
         holder.append(paragraph)
-
-
-def _holds_something(paragraph: _Element) -> bool:
-    return len(paragraph) > 0 or bool((paragraph.text or "").strip())
 
 
 def _holder(text: Any) -> _Element | None:
