@@ -401,6 +401,7 @@ def _raise(error: OSError) -> None:
 
 @contextmanager
 def explained(path: str, verb: str) -> Iterator[None]:
+    """What goes wrong with the file in this block leaves it as a StorageError; faults of ours go through."""
     try:
         yield
     except StorageError:

@@ -41,6 +41,7 @@ class Job:
         return grouped(records, np.asarray(keys % np.uint64(self.partitions), np.int64))
 
     def to_partitions(self, records: Array, keys: Array) -> Iterator[tuple[int, bytes]]:
+        """The same, as it crosses."""
         for partition, part in self.partitioned(records, keys):
             yield partition, part.tobytes()
 

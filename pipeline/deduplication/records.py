@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.deduplication.settings import Settings
-from pipeline.storage import open_parquet
+from pipeline.storage import explained, open_parquet
 
 Array = NDArray[Any]
 
@@ -47,7 +47,7 @@ class Unit:
     former: bool = False
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        with open_parquet(self.path) as file:
+        with explained(self.path, "read"), open_parquet(self.path) as file:
             return pq.read_table(file, columns=list(names))
 
     def documents(self, rows: Array) -> Array:

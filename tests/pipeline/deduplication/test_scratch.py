@@ -91,3 +91,14 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(storage.StorageError, match=r"the disk is full .* free some space and run again"):
         list(stored(full(), str(tmp_path)))  # type: ignore[arg-type]
+
+
+def test_a_unit_that_cannot_be_read_is_named_and_not_the_file_that_was_being_written(tmp_path: Path) -> None:
+    missing = Unit(0, str(tmp_path / "unit-0.parquet"))
+    (path,) = write(tmp_path / "staged", [[row(document("a", "one two three four five six"), Settings())]])
+    content = bytearray(Path(path).read_bytes())
+    content[-40:-8] = b"\xff" * 32  # the footer
+    Path(path).write_bytes(content)
+    for unit in (missing, Unit(0, path)):
+        with pytest.raises(storage.StorageError, match=rf"^{unit.path}: "):
+            list(stored(((0, unit.columns(["id"])) for _ in range(1)), str(tmp_path)))
