@@ -38,6 +38,11 @@ class Store:
     requests: Counter[str] = field(default_factory=Counter)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads Google's clients here; gcsfs would ask Google itself for the bucket's kind."""
+        return {"STORAGE_EMULATOR_HOST": self.url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+
     def put(self, bucket: str, name: str, content: bytes, only_if: str | None = None) -> dict[str, Any] | None:
         """The new object's description, or None where `only_if` (a generation) is not the present one."""
         with self.lock:

@@ -69,11 +69,7 @@ def on_dataflow(number: int) -> list[str]:
 
 def environment(store, folder) -> dict[str, str]:
     key = service_account(store, folder / "key.json")
-    return {
-        "STORAGE_EMULATOR_HOST": store.url,
-        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-        "GOOGLE_APPLICATION_CREDENTIALS": str(key),
-    }
+    return {**store.environment, "GOOGLE_APPLICATION_CREDENTIALS": str(key)}
 
 
 @pytest.mark.slow

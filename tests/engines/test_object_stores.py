@@ -19,7 +19,6 @@ from tests.engines.gcs import serve_gcs
 from tests.engines.s3 import serve_s3
 
 SMALL = ("--set", "prepare.unit_bytes=40000")
-PLAIN = {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}  # gcsfs asks Google itself for the bucket's kind otherwise
 
 
 class Google:
@@ -29,7 +28,7 @@ class Google:
 
     def __init__(self, store) -> None:
         self.store = store
-        self.environment = {"STORAGE_EMULATOR_HOST": store.url, **PLAIN}
+        self.environment = store.environment
 
     def put(self, name: str, content: bytes) -> None:
         self.store.put("grist", name, content)

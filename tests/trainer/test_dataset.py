@@ -78,8 +78,8 @@ def test_shards_on_s3_are_read_and_checked(tmp_path: Path, bucket: str) -> None:
 def test_shards_on_gs_are_read_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_dataset(tmp_path / "set", pages(12))
     with serve_gcs() as store:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", store.url)
-        monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # gcsfs asks Google itself otherwise
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
         fsspec.get_filesystem_class("gs").clear_instance_cache()
         for path in root.rglob("*.*"):
             store.put("grist", f"set/{path.relative_to(root)}", path.read_bytes())
