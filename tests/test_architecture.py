@@ -25,12 +25,17 @@ FORBIDDEN = {
 
 def imports_of(path: Path) -> set[str]:
     """Top-level packages that the file imports, anywhere in it."""
+    return {name.split(".")[0] for name in modules_of(path)}
+
+
+def modules_of(path: Path) -> set[str]:
+    """Modules that the file imports, anywhere in it; for `from a import b` both a and a.b."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            found.add((node.module or "").split(".")[0])
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
@@ -52,17 +57,6 @@ def test_no_two_modules_need_each_other(package):
     }
     needs = {name: modules_of(path) & modules.keys() - {name} for name, path in modules.items()}
     graphlib.TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
-
-
-def modules_of(path: Path) -> set[str]:
-    """Modules that the file imports, anywhere in it; for `from a import b` both a and a.b."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
 
 
 @pytest.mark.parametrize("stage", sorted((ROOT / "pipeline" / "stages").glob("[a-z]*.py")), ids=lambda path: path.stem)

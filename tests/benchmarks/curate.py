@@ -112,14 +112,13 @@ def compare(count: int) -> None:
     stages: Counter[str] = Counter()
     for start in range(0, len(pages), 20):  # A B, B A and so on: a machine that slows down slows both
         part = pages[start : start + 20]
-        for which in (1, 2) if start % 40 else (2, 1):
-            if which == 1:
-                (found, seconds), spent = cpu(whole_chain, part, chain)
-                kept, ours = kept | found, ours + spent
-                stages.update(seconds)
-            else:
-                found, spent = cpu(plain_loop, part, chain)
-                kept_plain, plain = kept_plain | found, plain + spent
+        order = (whole_chain, plain_loop) if start % 40 else (plain_loop, whole_chain)
+        results = {loop: cpu(loop, part, chain) for loop in order}
+        (found, seconds), spent = results[whole_chain]
+        kept, ours = kept | found, ours + spent
+        stages.update(seconds)
+        found, spent = results[plain_loop]
+        kept_plain, plain = kept_plain | found, plain + spent
     print(
         f"{len(pages)} pages; CPU s per 1,000 pages: curate {1000 * ours / len(pages):.1f}, "
         f"plain loop {1000 * plain / len(pages):.1f}, ratio {ours / plain:.2f} (aim 0.70)"
@@ -141,11 +140,11 @@ def workers_and_memory() -> None:
             shutil.copy(source, Path(folder) / f"copy-{number}.warc.gz")
         files = sorted(Path(folder).glob("*.gz"))
         small = whole_run(files[:1], 1, Path(folder) / "small")
-        print(f"1x, 1 worker: {small[0]:.1f} s, largest process {small[1] / 1e6:.0f} MB")
+        print(f"1x, workers 1: {small[0]:.1f} s, largest process {small[1] / 1e6:.0f} MB")
         walls, peaks = {1: 0.0, 2: 0.0}, []
         for number, workers in enumerate((1, 2, 2, 1)):
             wall, peak = whole_run(files, workers, Path(folder) / f"out-{number}")
-            print(f"8x, {workers} workers: {wall:.1f} s, largest process {peak / 1e6:.0f} MB")
+            print(f"8x, workers {workers}: {wall:.1f} s, largest process {peak / 1e6:.0f} MB")
             walls[workers] += wall
             peaks.append(peak)
         print(f"two workers are {walls[1] / walls[2]:.2f} times as fast as one (aim 1.8)")
