@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from pipeline.engines import engine_options
+from pipeline.engines.options import engine_options
 
 
 class _Lazy(click.Group):
@@ -103,12 +103,12 @@ def curate(
     """
     from pipeline import curate as phases
     from pipeline.config import load_config
-    from pipeline.engine import SubmittedError
-    from pipeline.engines import Asked, open_engine
-    from pipeline.inputs import resolve_inputs
-    from pipeline.layout import Layout
-    from pipeline.snapshot import NEWEST, Snapshot, at_work, newest
-    from pipeline.summary import funnel
+    from pipeline.engines.options import Asked, open_engine
+    from pipeline.engines.spread import SubmittedError
+    from pipeline.publishing.snapshot import NEWEST, Snapshot, at_work, newest
+    from pipeline.reading.inputs import resolve_inputs
+    from pipeline.reports.console_summary import funnel
+    from pipeline.storage.layout import Layout
 
     if bool(inputs) == bool(snapshot):
         raise click.UsageError("name either INPUTS or --snapshot")
@@ -152,9 +152,9 @@ def plan(
 ) -> None:
     """Predict hours, memory, disk, kept pages and words from a small sample, before anything is spent."""
     from pipeline.config import load_config
-    from pipeline.dataflow_plan import DataflowPlan, Prices
-    from pipeline.inputs import resolve_inputs
-    from pipeline.plan import make_plan
+    from pipeline.inspection.dataflow_plan import DataflowPlan, Prices
+    from pipeline.inspection.plan import make_plan
+    from pipeline.reading.inputs import resolve_inputs
 
     if not inputs:
         raise click.UsageError("name the INPUTS to plan for")
@@ -173,8 +173,8 @@ def plan(
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def explain(page: str, output: str, as_json: bool) -> None:
     """Replay one page (URL or id) through the run's own stages: texts, measurements, margins, fate."""
-    from pipeline.explain import explain as explain_page
-    from pipeline.explain_text import describe
+    from pipeline.inspection.explain import explain as explain_page
+    from pipeline.inspection.explain_text import describe
 
     found = explain_page(page, output)
     if as_json:
@@ -187,7 +187,7 @@ def explain(page: str, output: str, as_json: bool) -> None:
 @click.argument("output")
 def report(output: str) -> None:
     """Write OUT/report.html again from OUT/report.json and the rows."""
-    from pipeline.report import rebuild_report
+    from pipeline.reports.html_report import rebuild_report
 
     click.echo(rebuild_report(output))
 
@@ -196,7 +196,7 @@ def report(output: str) -> None:
 @click.argument("output")
 def audit(output: str) -> None:
     """Check a finished output: hashes, ledger, schema, personal data, duplicates, weights."""
-    from pipeline.audit import audit as audit_output
+    from pipeline.inspection.audit import audit as audit_output
 
     checks = audit_output(output)
     for check in checks:
@@ -209,7 +209,7 @@ def audit(output: str) -> None:
 @click.argument("output")
 def status(output: str) -> None:
     """How far a run is, from its files; works from any machine that sees OUT, whatever engine runs it."""
-    from pipeline.progress import read_status
+    from pipeline.inspection.progress import read_status
 
     click.echo(read_status(output))
 

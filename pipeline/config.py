@@ -25,13 +25,13 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 import classifiers
 import pipeline
 from pipeline.deduplication.settings import Settings as Deduplicate
-from pipeline.flow import PAGE_STAGES
 from pipeline.publish import Settings as Publish
 from pipeline.settings import OFF, Settings
 from pipeline.stages.block_urls import Settings as BlockUrls
 from pipeline.stages.extract_text import Settings as ExtractText
 from pipeline.stages.filter_heuristics import Settings as FilterHeuristics
 from pipeline.stages.identify_language import Settings as IdentifyLanguage
+from pipeline.stages.order import PAGE_STAGES
 from pipeline.stages.quick_look import Settings as QuickLook
 from pipeline.stages.read_warc import Settings as ReadWarc
 from pipeline.stages.score_quality import Settings as ScoreQuality

@@ -19,24 +19,24 @@ from typing import Any
 import apache_beam as beam
 
 from pipeline import storage
-from pipeline.card import write_card
 from pipeline.config import Config, effective, files_read, fingerprint, versions
 from pipeline.deduplicate import run_deduplicate
-from pipeline.deduplication.former import sketch_files
-from pipeline.engine import LOCAL_OPTIONS, Counts, Spread, open_pipeline
-from pipeline.facts import Facts
-from pipeline.inputs import Input
-from pipeline.isolate import KillableWorker
-from pipeline.layout import Layout, read_json, remove_folder, write_json
+from pipeline.deduplication.previous_sketches import sketch_files
+from pipeline.engines.spread import LOCAL_OPTIONS, Counts, Spread, open_pipeline
+from pipeline.inspection.progress import Watch, sizes_of
 from pipeline.ledger import Tally
-from pipeline.manifest import claim, is_complete, make_manifest, make_report
+from pipeline.page_process.killable_process import KillableWorker
 from pipeline.prepare import finished, open_worker, prepare_unit, unit_folder_key
-from pipeline.progress import Watch, sizes_of
 from pipeline.publish import Part, Publication, measure_unit, plan_parts, write_part
-from pipeline.report import write_report
-from pipeline.units import Unit, cut_units
-from pipeline.weights import Cell, mixture, weight_table
-from pipeline.weights import Settings as WeightSettings
+from pipeline.publishing.dataset_card import write_card
+from pipeline.publishing.manifest import claim, is_complete, make_manifest, make_report
+from pipeline.publishing.statistics import Facts
+from pipeline.publishing.weights import Cell, mixture, weight_table
+from pipeline.publishing.weights import Settings as WeightSettings
+from pipeline.reading.inputs import Input
+from pipeline.reading.units import Unit, cut_units
+from pipeline.reports.html_report import write_report
+from pipeline.storage.layout import Layout, read_json, remove_folder, write_json
 
 log = logging.getLogger("gristmill")
 

@@ -25,14 +25,14 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.deduplication import exact, near, paragraphs, survivors
-from pipeline.deduplication.former import sketch_files
-from pipeline.deduplication.judge import Tally, judge
+from pipeline.deduplication import exact, near, repeated_lines, survivors
 from pipeline.deduplication.messages import Inbox, Job, Message, count, partition_count
+from pipeline.deduplication.previous_sketches import sketch_files
 from pipeline.deduplication.records import Unit
-from pipeline.deduplication.scratch import beside, fetched, scratch_folder, stored
 from pipeline.deduplication.settings import Reason, Settings
-from pipeline.engine import open_pipeline
+from pipeline.deduplication.spill import beside, fetched, scratch_folder, stored
+from pipeline.deduplication.write_verdicts import Tally, judge
+from pipeline.engines.spread import open_pipeline
 from pipeline.ledger import LedgerError
 from pipeline.storage import count_rows, exists, in_threads, join, read_bytes, write_atomically
 
@@ -119,9 +119,11 @@ class Deduplicate(beam.PTransform):
         links = links | "Follow" >> at_units(partial(survivors.follow, job))
         links = links | "Follow on" >> at_units(partial(survivors.follow, job))
         named = (units, links) | "Name" >> at_units(partial(survivors.name, job))
-        lines = (units, named) | "Count lines" >> exchange(partial(paragraphs.line_keys, job), count)
-        shared_lines = partial(paragraphs.shared_lines, job)
-        best = (units, named, lines) | "Best page" >> exchange(shared_lines, partial(paragraphs.best_page, settings))
+        lines = (units, named) | "Count lines" >> exchange(partial(repeated_lines.line_keys, job), count)
+        shared_lines = partial(repeated_lines.shared_lines, job)
+        best = (units, named, lines) | "Best page" >> exchange(
+            shared_lines, partial(repeated_lines.best_page, settings)
+        )
         return (*so_far, named, lines, best) | "Judge" >> AtUnits(partial(judge, job))
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.deduplication.sketch import UNSPACED
 from pipeline.documents import Document, Dropped
-from pipeline.sketch import UNSPACED
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 

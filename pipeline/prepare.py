@@ -13,16 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.chain import Outcome, build_chain
 from pipeline.config import Config, effective, fingerprint
 from pipeline.documents import Document, Dropped, Page
-from pipeline.flow import PAGE_STAGES
-from pipeline.isolate import KillableWorker, Lost
-from pipeline.layout import Layout, read_json, write_json
 from pipeline.ledger import Tally, document_row, drop_row
-from pipeline.schema import DROP, STAGED
+from pipeline.page_process.chain import Outcome, build_chain
+from pipeline.page_process.killable_process import KillableWorker, Lost
+from pipeline.publishing.schema import DROP, STAGED
+from pipeline.reading.units import Unit
 from pipeline.stages import extract_text, read_warc
-from pipeline.units import Unit
+from pipeline.stages.order import PAGE_STAGES
+from pipeline.storage.layout import Layout, read_json, write_json
 
 HEARTBEAT_SECONDS = 2.0
 

@@ -19,15 +19,15 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from pipeline import storage
-from pipeline.facts import Facts
-from pipeline.layout import Layout
+from pipeline.deduplication.sketch import PUBLISHED_SKETCH, Verdict, read_verdicts, remove_paragraphs
 from pipeline.ledger import count_words, excerpt_of
-from pipeline.schema import DROP, SHARD
+from pipeline.publishing.schema import DROP, SHARD
+from pipeline.publishing.statistics import Facts
+from pipeline.publishing.weights import Cell, cell_of
+from pipeline.publishing.weights import Settings as WeightSettings
 from pipeline.settings import Settings as BaseSettings
-from pipeline.sketch import PUBLISHED_SKETCH, Verdict, read_verdicts, remove_paragraphs
 from pipeline.stages import scrub_pii
-from pipeline.weights import Cell, cell_of
-from pipeline.weights import Settings as WeightSettings
+from pipeline.storage.layout import Layout
 
 RESCANNED = 2_000  # published texts of each part that are scanned for personal data once more; `audit` scans them all
 ROWS_AT_ONCE = 1024  # a row group

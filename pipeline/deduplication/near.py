@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.deduplication.messages import Inbox, Job, Message, counts_of, to_units
+from pipeline.deduplication.minhash import agreement_for
 from pipeline.deduplication.records import (
     LINK,
     NOBODY,
@@ -35,7 +36,6 @@ from pipeline.deduplication.records import (
     row_of,
 )
 from pipeline.deduplication.settings import Reason, Settings
-from pipeline.minhash import agreement_for
 
 NEAR = list(Reason).index(Reason.NEAR_DUPLICATE)
 FULL = len(Reason)  # reason code of a note, not of a link: this document met a bucket at its limit

@@ -20,7 +20,7 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.words import NO_SENTENCE_MARKS, Form, Parts, words_in
+from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, Form, Parts, words_in
 
 _CITATION = re.compile(r"\[(?:\d{0,4}|edit|citation needed)\]")
 _SCRIPT_NOTICE = re.compile(

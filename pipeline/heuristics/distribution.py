@@ -18,7 +18,7 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.words import Parts
+from pipeline.heuristics.text_parts import Parts
 
 REFERENCES = Path(__file__).parent.parent / "lists" / "words" / "reference"
 _ENOUGH_WORDS = 200  # below, chance alone moves the divergence

@@ -13,7 +13,7 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.words import NO_SENTENCE_MARKS, SHORT_LINE, Parts, words_in
+from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, SHORT_LINE, Parts, words_in
 
 TERMINAL = tuple(".!?\"'”’»›)…。！？」』）؟۔।॥։፧።᙮;:")[:-2]
 _SHORT_LINE_UNSPACED = 12  # a Chinese character is about two and a half Latin ones

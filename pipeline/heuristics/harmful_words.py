@@ -16,7 +16,7 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.words import CHARACTERS_PER_WORD, WORD, Parts
+from pipeline.heuristics.text_parts import CHARACTERS_PER_WORD, WORD, Parts
 
 WORDS = Path(__file__).parent.parent / "lists" / "words"
 

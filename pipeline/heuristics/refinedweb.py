@@ -16,7 +16,7 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.words import Form, Parts, words_in
+from pipeline.heuristics.text_parts import Form, Parts, words_in
 
 _COUNTER = re.compile(
     r"\W*\d[\d.,]*\s?(?:k|m|b|mio|mln|tsd)?\.?\s+"

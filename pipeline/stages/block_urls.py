@@ -23,8 +23,8 @@ from pydantic import Field
 
 import pipeline.settings
 from classifiers.urls import normalise_url
-from pipeline.blocklists import SHIPPED, Table, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
 from pipeline.documents import Dropped, Page
+from pipeline.lists.blocklists import SHIPPED, Table, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
 from pipeline.settings import ListFile
 
 NAME = "block_urls"

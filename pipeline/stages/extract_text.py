@@ -2,7 +2,7 @@
 
 The engine is trafilatura (its `deduplicate` is off: that option is a cache of the whole process, and the text of a page
 would depend on the pages before it) or resiliparse. Caps on bytes, nodes and depth come before the costly work, the CPU
-budget from outside (pipeline/isolate.py). Text of WET records passes through.
+budget from outside (pipeline/page_process/killable_process.py). Text of WET records passes through.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from trafilatura import bare_extraction
 from trafilatura.settings import Extractor
 
 import pipeline.settings
-from pipeline import markup, page_tree, rendering
-from pipeline.charset import Decoding, decode
 from pipeline.documents import Document, Dropped, Kind, Page
-from pipeline.isolate import Loss, Lost
-from pipeline.page_tree import RefusedError
+from pipeline.extraction import markup, page_tree, rendering
+from pipeline.extraction.charset import Decoding, decode
+from pipeline.extraction.page_tree import RefusedError
+from pipeline.page_process.killable_process import Loss, Lost
 
 NAME = "extract_text"
 _DUMPED_SHARE = 0.9

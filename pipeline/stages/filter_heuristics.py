@@ -21,7 +21,7 @@ from pipeline.heuristics.gopher import Settings as Gopher
 from pipeline.heuristics.harmful_words import Settings as HarmfulWords
 from pipeline.heuristics.refinedweb import Settings as RefinedWeb
 from pipeline.heuristics.rules import Broken, Reason, first_broken
-from pipeline.heuristics.words import Parts, parts
+from pipeline.heuristics.text_parts import Parts, parts
 
 __all__ = ["SIGNALS", "Reason", "Settings", "build", "correct", "files", "measure"]
 

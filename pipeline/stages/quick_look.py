@@ -18,9 +18,9 @@ from pydantic import Field
 
 import pipeline.settings
 from classifiers.language import load_language_model
-from pipeline import markup, page_tree
 from pipeline.documents import Dropped, Kind, Page
-from pipeline.page_tree import PageTree
+from pipeline.extraction import markup, page_tree
+from pipeline.extraction.page_tree import PageTree
 from pipeline.stages.identify_language import Identifier, Languages
 
 NAME = "quick_look"

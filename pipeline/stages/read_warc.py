@@ -18,7 +18,8 @@ from warcio.statusandheaders import StatusAndHeaders
 
 from classifiers.urls import host_of, registered_domain_of
 from pipeline.documents import Dropped, Kind, Page
-from pipeline.http import (
+from pipeline.reading.content_type import is_html
+from pipeline.reading.http_message import (
     HEADER_BYTES,
     BodyDamagedError,
     BodyTooLargeError,
@@ -27,10 +28,9 @@ from pipeline.http import (
     media_type,
     parse_message,
 )
+from pipeline.reading.units import Unit
+from pipeline.reading.warc import Damage, RawRecord, read_records
 from pipeline.settings import Settings as BaseSettings
-from pipeline.sniffing import is_html
-from pipeline.units import Unit
-from pipeline.warc import Damage, RawRecord, read_records
 
 NAME = "read_warc"
 SIGNALS: tuple[str, ...] = ()

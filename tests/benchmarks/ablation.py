@@ -25,12 +25,12 @@ import pyarrow.parquet as pq
 from resiliparse.extract.html2text import extract_plain_text
 
 from classifiers.wikitext import plain_text
-from pipeline.charset import decode
 from pipeline.config import Config
 from pipeline.documents import Page
-from pipeline.inputs import resolve_inputs
+from pipeline.extraction.charset import decode
+from pipeline.reading.inputs import resolve_inputs
+from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import read_unit
-from pipeline.units import cut_units
 from tests.benchmarks import data_folder
 from tests.trainer.curated import write_dataset
 from trainer import tokenizer as tokenizers

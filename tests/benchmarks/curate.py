@@ -23,14 +23,14 @@ from pathlib import Path
 import psutil
 import trafilatura
 
-from pipeline.chain import Chain
-from pipeline.charset import decode
 from pipeline.config import Config
+from pipeline.deduplication.sketch import sketch_columns
 from pipeline.documents import Document, Dropped, Page
-from pipeline.inputs import resolve_inputs
-from pipeline.sketch import sketch_columns
+from pipeline.extraction.charset import decode
+from pipeline.page_process.chain import Chain
+from pipeline.reading.inputs import resolve_inputs
+from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import read_unit
-from pipeline.units import cut_units
 from tests.benchmarks import data_folder
 
 AFTER_EXTRACTION = ("identify_language", "scrub_pii", "filter_heuristics", "score_quality", "tag_domain")

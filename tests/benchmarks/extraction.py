@@ -23,8 +23,8 @@ from typing import Any
 import trafilatura
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from pipeline.charset import decode
 from pipeline.documents import Dropped, Page
+from pipeline.extraction.charset import decode
 from pipeline.stages import extract_text
 from tests.benchmarks import data_folder
 

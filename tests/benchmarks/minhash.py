@@ -20,8 +20,8 @@ import numpy as np
 from datasketch import MinHash
 from xxhash import xxh32_intdigest
 
-from pipeline import minhash
-from pipeline.sketch import Settings, tokens
+from pipeline.deduplication import minhash
+from pipeline.deduplication.sketch import Settings, tokens
 from tests.benchmarks import data_folder
 
 REPETITIONS = 3

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from pipeline import minhash
-from pipeline.sketch import Settings, Verdict, tokens
+from pipeline.deduplication import minhash
+from pipeline.deduplication.sketch import Settings, Verdict, tokens
 from tests.benchmarks import data_folder
 from tests.pipeline.deduplication.staging import document, run
 

@@ -13,9 +13,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pipeline.chain import Chain
 from pipeline.config import Config
 from pipeline.documents import Dropped, Page
+from pipeline.page_process.chain import Chain
 from tests.benchmarks.extraction import read_pages, rows
 
 AIM = 0.995

@@ -45,10 +45,10 @@ from pipeline.config import Config
 from pipeline.deduplication.messages import Job
 from pipeline.deduplication.records import Unit
 from pipeline.documents import Page
-from pipeline.engine import LOCAL_OPTIONS
-from pipeline.inputs import resolve_inputs
+from pipeline.engines.spread import LOCAL_OPTIONS
+from pipeline.reading.inputs import resolve_inputs
+from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import read_unit
-from pipeline.units import cut_units
 from tests.benchmarks import data_folder
 
 UNIT_BYTES = 500_000

@@ -14,9 +14,9 @@ from classifiers.cli import classify
 from classifiers.quality import load_quality_model
 from classifiers.tables import read_batches
 from pipeline.documents import Page
-from pipeline.inputs import resolve_inputs
+from pipeline.reading.inputs import resolve_inputs
+from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import Settings, read_unit
-from pipeline.units import cut_units
 from tests.classifiers.test_references import WIKITEXT, dump_of
 from tests.pipeline.warcs import site
 

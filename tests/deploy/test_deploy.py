@@ -19,10 +19,10 @@ import yaml
 
 from pipeline.cli import gristmill as group
 from pipeline.cli import main
-from pipeline.dataflow import REQUIRED, dataflow_options
-from pipeline.engines import PROVEN, Asked, _check, _environment, refuse_unproven
-from pipeline.jobserver import BEAM_JAVA, SPARK
-from pipeline.snapshot import LEASE_SECONDS
+from pipeline.engines.dataflow import REQUIRED, dataflow_options
+from pipeline.engines.job_server import BEAM_JAVA, SPARK
+from pipeline.engines.options import PROVEN, Asked, _check, _environment, refuse_unproven
+from pipeline.publishing.snapshot import LEASE_SECONDS
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"

@@ -17,8 +17,8 @@ import pyarrow.dataset as ds
 import pytest
 
 from classifiers.artefacts import default_folder
-from pipeline.blocklists import SHIPPED
-from pipeline.schema import DROP, SHARD
+from pipeline.lists.blocklists import SHIPPED
+from pipeline.publishing.schema import DROP, SHARD
 from tests.conftest import MINICRAWL, ROOT
 
 # Small units make many of them, so that there is something to interrupt and to spread.

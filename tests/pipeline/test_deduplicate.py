@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline.deduplicate import Reason, Settings, TooMuchLostError, run_deduplicate
-from pipeline.sketch import read_verdicts, sketch_columns
+from pipeline.deduplication.sketch import read_verdicts, sketch_columns
 from tests.pipeline.deduplication.staging import OPTIONS, document, judged, oracle, row, run, write
 
 WORDS = [f"word{i}" for i in range(2000)]

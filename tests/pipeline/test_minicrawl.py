@@ -14,7 +14,7 @@ import pytest
 import zstandard
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline.sketch import tokens
+from pipeline.deduplication.sketch import tokens
 from tests.minicrawl import copies, generate, kept
 from tests.minicrawl.grammar import tell
 

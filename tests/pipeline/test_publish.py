@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.deduplication.sketch import Verdict
 from pipeline.deduplication.verdicts import write_verdicts
-from pipeline.layout import Layout
-from pipeline.manifest import content_hash
 from pipeline.prepare import write_table
 from pipeline.publish import (
     Part,
@@ -24,11 +23,12 @@ from pipeline.publish import (
     row_digest,
     write_part,
 )
-from pipeline.schema import DROP
-from pipeline.schema import STAGED as STAGED_SCHEMA
-from pipeline.sketch import Verdict
+from pipeline.publishing.manifest import content_hash
+from pipeline.publishing.schema import DROP
+from pipeline.publishing.schema import STAGED as STAGED_SCHEMA
 from pipeline.stages import scrub_pii
 from pipeline.storage import StorageError
+from pipeline.storage.layout import Layout
 
 STAGED = {
     "id": "a", "url": "u", "host": "h", "registered_domain": "h", "fetched_at": "t", "warc_file": "f", "warc_offset": 1,

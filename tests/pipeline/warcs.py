@@ -11,9 +11,9 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from pipeline.documents import Dropped, Page
-from pipeline.inputs import Input
+from pipeline.reading.inputs import Input
+from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import OtherRecord, Settings, read_unit
-from pipeline.units import cut_units
 
 Found = Page | Dropped | OtherRecord
 

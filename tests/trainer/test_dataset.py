@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.engines.gcs import serve_gcs
+from tests.pipeline.engines.gcs import serve_gcs
 from tests.trainer.curated import SCHEMA, pages, row, write_dataset
 from trainer.dataset import DatasetError, fetched, open_dataset, read_rows
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import minhash
 from pipeline.deduplicate import run_deduplicate
+from pipeline.deduplication import minhash
+from pipeline.deduplication.sketch import SKETCH_FIELDS, Settings, Verdict, read_verdicts, sketch_columns
 from pipeline.documents import Document
-from pipeline.sketch import SKETCH_FIELDS, Settings, Verdict, read_verdicts, sketch_columns
 
 OPTIONS = ["--runner=FnApiRunner"]
 SCHEMA = pa.schema(

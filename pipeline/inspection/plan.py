@@ -1,0 +1,209 @@
+"""`gristmill plan`: what a whole run will cost and yield, from a few hundred of its own pages, before it is spent.
+
+The sample is taken where it is cheap: from units spread evenly over the input, the first pages of each, until there are
+enough. Bytes are the yardstick: cost and yield per compressed byte of the sample times the bytes of the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter, process_time
+
+import psutil
+
+from pipeline.config import Config
+from pipeline.documents import Document, Dropped, Page
+from pipeline.inspection.progress import duration, sizes_of
+from pipeline.ledger import count_words
+from pipeline.page_process.chain import Outcome
+from pipeline.page_process.killable_process import KillableWorker, Lost
+from pipeline.prepare import open_worker
+from pipeline.reading.inputs import Input
+from pipeline.reading.units import Unit, cut_units
+from pipeline.stages import read_warc
+
+SAMPLED_UNITS = 12
+PARQUET_RATIO = 0.45  # zstd bytes per character of text, measured on real shards
+SPREADER_MEMORY = 350_000_000  # of the process that reads, spreads and writes, Beam in it: measured on the mini-crawl
+Z95 = 1.96
+
+
+@dataclass(slots=True)
+class Sample:
+    """What a part of the input cost and gave."""
+
+    bytes: int = 0  # compressed
+    pages: int = 0
+    kept: int = 0
+    words: int = 0
+    characters: int = 0
+    wall_seconds: float = 0.0  # reading and stages, one worker
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0  # bytes, of the child
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The forecast; before deduplication, which only ever lowers what is kept."""
+
+    sample: Sample
+    files: int
+    units: int
+    bytes: int
+    workers: int
+    shuffle_bytes: int  # per document
+
+    @property
+    def scale(self) -> float:
+        """Whole input over sample, by compressed bytes."""
+        return self.bytes / max(self.sample.bytes, 1)
+
+    @property
+    def hours(self) -> float:
+        """Wall time of the first phase with `workers` workers."""
+        return self.sample.wall_seconds * self.scale / self.workers / 3600
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of the first phase: its workers and the process above them."""
+        return SPREADER_MEMORY + self.workers * self.sample.peak_memory
+
+    @property
+    def disk_bytes(self) -> float:
+        """Size of the shards."""
+        return self.sample.characters * self.scale * PARQUET_RATIO
+
+    @property
+    def kept_share(self) -> tuple[float, float, float]:
+        """Estimate and the 95% interval (Wilson) of the share of pages kept before deduplication."""
+        n, k = self.sample.pages, self.sample.kept
+        if not n:
+            return 0.0, 0.0, 1.0
+        p = k / n
+        middle = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+        half = Z95 * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n * n)) / (1 + Z95**2 / n)
+        return p, max(middle - half, 0.0), min(middle + half, 1.0)
+
+    def describe(self) -> str:
+        """For people; every number says what it rests on."""
+        sample, scale = self.sample, self.scale
+        pages, kept = sample.pages * scale, sample.kept * scale
+        share, low, high = self.kept_share
+        rows = [
+            ("input", f"{self.files:,} files, {_size(self.bytes)}, {self.units:,} units of work"),
+            ("sample", f"{sample.pages:,} pages, {_size(sample.bytes)}, {sample.cpu_seconds:.0f} s of CPU time"),
+            ("pages", f"about {_number(pages)}"),
+            (
+                "kept",
+                f"about {_number(kept)} pages ({share:.1%}; 95%: {low:.1%} to {high:.1%}) before deduplication",
+            ),
+            ("words", f"about {_number(sample.words * scale)}"),
+            (
+                "time",
+                f"{duration(self.hours * 3600)} with {self.workers} workers like this machine's cores; "
+                "the phases after the first add about a tenth",
+            ),
+            (
+                "CPU",
+                f"{sample.cpu_seconds * scale / 3600:,.1f} hours, "
+                f"{1000 * sample.cpu_seconds / max(sample.pages, 1):.1f} s per 1,000 pages",
+            ),
+            (
+                "memory",
+                f"{_size(self.memory_bytes)} with {self.workers} workers of {_size(sample.peak_memory)}",
+            ),
+            (
+                "disk",
+                f"{_size(self.disk_bytes)} of shards; while the run is under way as much again "
+                f"and {_size(kept * self.shuffle_bytes)} of keys and sketches",
+            ),
+        ]
+        return "\n".join(f"{name:<8}{text}" for name, text in rows)
+
+
+def make_plan(files: Sequence[Input], config: Config, sample_pages: int, workers: int) -> Plan:
+    """Runs `sample_pages` pages through the real stages."""
+    units = cut_units(files, config.prepare.unit_bytes)
+    chosen = [units[i * len(units) // min(SAMPLED_UNITS, len(units))] for i in range(min(SAMPLED_UNITS, len(units)))]
+    sample = Sample()
+    with open_worker(config) as worker:
+        worker.start()
+        for unit in chosen:
+            _measure(unit, config, worker, math.ceil(sample_pages / len(chosen)), sample)
+    total = sum(sizes_of(units).values())
+    return Plan(sample, len(files), len(units), total, workers, _bytes_per_document(config))
+
+
+def _measure(unit: Unit, config: Config, worker: KillableWorker, pages: int, sample: Sample) -> None:
+    """Adds the unit's first `pages` pages to the sample."""
+    start, reading = perf_counter(), process_time()
+    end = unit.start
+    for number, item in enumerate(_fated(unit, config)):
+        if number == pages:  # the first page beyond the sample says how many bytes the sample took
+            end = _offset(item)
+            break
+        sample.pages += 1
+        if isinstance(item, Page):
+            _count(worker.run(item), sample)
+    else:
+        end = unit.end
+    sample.bytes += unit.bytes_before(end)
+    sample.wall_seconds += perf_counter() - start
+    sample.cpu_seconds += process_time() - reading
+    sample.peak_memory = max([sample.peak_memory, *map(_peak_memory, psutil.Process().children())])
+
+
+def _peak_memory(process: psutil.Process) -> int:
+    """The most that it ever had in memory, which one large page decides; what it has now where nobody counted."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except OSError:
+        return int(process.memory_info().rss)
+
+
+def _bytes_per_document(config: Config) -> int:
+    """What crosses the shuffles of deduplication, by the formula of deduplicate.py; on real pages 0.7 to 2 kB."""
+    line_keys = 8 * 40  # forty lines are much for a page
+    sketches_and_answers = 1700  # measured with 50 partitions where a fifth of the documents have near copies
+    return 2 * 66 + 8 * config.deduplicate.bands + line_keys + sketches_and_answers
+
+
+def _fated(unit: Unit, config: Config) -> Iterator[Page | Dropped]:
+    for item in read_warc.read_unit(unit, config.read_warc):
+        if not isinstance(item, read_warc.OtherRecord):
+            yield item
+
+
+def _offset(item: Page | Dropped) -> int:
+    return item.record.warc_offset if isinstance(item, Dropped) else item.warc_offset
+
+
+def _count(answer: Outcome | Lost, sample: Sample) -> None:
+    if isinstance(answer, Lost):
+        return
+    sample.cpu_seconds += sum(answer.cpu_seconds.values())
+    if isinstance(answer.result, Document):
+        sample.kept += 1
+        sample.words += count_words(answer.result.text)
+        sample.characters += len(answer.result.text)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} PB"
+
+
+def _number(count: float) -> str:
+    for unit in ("", " thousand", " million", " billion"):
+        if count < 1000 or unit == " billion":
+            return f"{count:,.0f}{unit}" if not unit or count >= 100 else f"{count:.1f}{unit}"
+        count /= 1000
+    raise AssertionError

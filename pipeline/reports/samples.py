@@ -1,0 +1,202 @@
+"""What the report shows beyond report.json: samples of kept and dropped pages, copies side by side, placeholders.
+
+Read from the published rows of a few parts spread over the run (all of them in a small one). Samples are the rows with
+the smallest ids: ids are digests, so these are random pages, and the same ones whenever the report is built again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.deduplication.settings import Reason
+from pipeline.stages.scrub_pii import PLACEHOLDERS
+from pipeline.storage.layout import Layout
+
+PARTS = 6  # parts looked into
+SAMPLES = 5  # of each drop reason
+EXCERPT = 420  # characters of a page that are shown
+_PLACEHOLDER = re.compile("|".join(map(re.escape, sorted(PLACEHOLDERS, key=len, reverse=True))))
+_WORDS = re.compile(r"\S+|\s+")
+_DROP_COLUMNS = [
+    "id", "url", "stage", "reason", "value", "threshold", "detail", "duplicate_of", "language", "excerpt",
+]  # fmt: skip
+_KEPT_COLUMNS = [
+    "id", "url", "title", "text", "language", "quality_score", "domain", "words", "duplicates", "weight",
+]  # fmt: skip
+
+
+@dataclass(slots=True)
+class Samples:
+    """What was found in the rows."""
+
+    rows: int = 0  # that were looked at
+    total: int = 0  # that there are
+    drops: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)  # (stage, reason) -> pages
+    kept: list[dict[str, Any]] = field(default_factory=list)  # one or two a domain
+    doubtful: list[dict[str, Any]] = field(default_factory=list)  # kept with the lowest scores
+    copies: list[dict[str, Any]] = field(default_factory=list)  # dropped copies beside their survivors
+    placeholders: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)  # kind -> (before, it, after)
+
+
+class _Smallest:
+    """The rows with the smallest keys, per group."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._offered = limit, 0
+        self._heaps: dict[Any, list[tuple[Any, ...]]] = defaultdict(list)
+
+    def offer(self, group: Any, key: Any, row: Mapping[str, Any]) -> None:
+        # The largest key is on top; the running number decides ties, so that rows are never compared.
+        self._offered += 1
+        heap, item = self._heaps[group], (_Reversed(key), -self._offered, row)
+        if len(heap) < self._limit:
+            heapq.heappush(heap, item)
+        elif heap[0][0] < item[0]:
+            heapq.heapreplace(heap, item)
+
+    def groups(self) -> dict[Any, list[dict[str, Any]]]:
+        return {group: [dict(item[2]) for item in sorted(heap, reverse=True)] for group, heap in self._heaps.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reversed:
+    key: Any
+
+    def __lt__(self, other: _Reversed) -> bool:
+        return bool(self.key > other.key)
+
+
+def collect(layout: Layout) -> Samples:
+    """Reads the rows once, drops first: what they name as survivors is then looked for among the kept."""
+    samples = Samples()
+    copies = _drops(layout, samples)
+    survivors = _kept(layout, samples, {row["duplicate_of"] for row in copies})
+    for row in copies:
+        survivor = survivors.get(row["duplicate_of"])
+        if survivor is not None:
+            samples.copies.append(_side_by_side(row, survivor))
+    return samples
+
+
+def _drops(layout: Layout, samples: Samples) -> list[dict[str, Any]]:
+    found = _Smallest(SAMPLES)
+    for row in _rows(layout, "drops", _DROP_COLUMNS, samples):
+        found.offer((row["stage"], row["reason"]), row["id"], row)
+    samples.drops = {
+        group: [{**row, "excerpt": shortened(row["excerpt"])} for row in rows] for group, rows in found.groups().items()
+    }
+    return [
+        row
+        for (_, reason), rows in sorted(found.groups().items())
+        for row in rows[: SAMPLES if reason == Reason.NEAR_DUPLICATE else 2]
+        if row["duplicate_of"]
+    ]
+
+
+def _kept(layout: Layout, samples: Samples, wanted: set[str]) -> dict[str, dict[str, Any]]:
+    by_domain, lowest = _Smallest(2), _Smallest(SAMPLES)
+    survivors = {}
+    for row in _rows(layout, "shards", _KEPT_COLUMNS, samples):
+        _note_placeholders(row["text"], samples)
+        short = {**row, "text": shortened(row["text"])}
+        by_domain.offer(row["domain"], row["id"], short)
+        lowest.offer("", (row["quality_score"], row["id"]), short)
+        if row["id"] in wanted:
+            survivors[row["id"]] = row
+    samples.kept = [row for _, rows in sorted(by_domain.groups().items()) for row in rows]
+    samples.doubtful = lowest.groups().get("", [])
+    return survivors
+
+
+def _rows(layout: Layout, kind: str, columns: Sequence[str], samples: Samples) -> Iterator[dict[str, Any]]:
+    paths = [path for path in storage.list_files(storage.join(layout.root, kind)) if path.endswith(".parquet")]
+    chosen = _spread(paths, PARTS)
+    for path in paths:
+        with storage.open_parquet(path) as file:
+            parquet = pq.ParquetFile(file)
+            samples.total += parquet.metadata.num_rows
+            if path in chosen:
+                samples.rows += parquet.metadata.num_rows
+                for batch in parquet.iter_batches(batch_size=1024, columns=list(columns)):
+                    yield from batch.to_pylist()
+
+
+def _spread(items: Sequence[str], limit: int) -> list[str]:
+    """At most `limit` of the items, evenly spread, the first among them."""
+    step = max(len(items) / limit, 1.0)
+    return [items[int(n * step)] for n in range(min(limit, len(items)))]
+
+
+def _note_placeholders(text: str, samples: Samples) -> None:
+    for match in _PLACEHOLDER.finditer(text):
+        shown = samples.placeholders.setdefault(match[0][1:-1].partition("_")[0], [])
+        if len(shown) < 3:
+            start, end = match.span()
+            shown.append((_line(text[max(start - 60, 0) : start]), match[0], _line(text[end : end + 60])))
+
+
+def _line(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def shortened(text: str | None, limit: int = EXCERPT) -> str:
+    """The beginning of a text, cut at a word, marked where it was cut."""
+    text = text or ""
+    if len(text) <= limit:
+        return text
+    head = text[:limit]
+    cut = head.rfind(" ", limit // 2)
+    return (head[:cut] if cut > 0 else head).rstrip() + " …"
+
+
+def _side_by_side(row: Mapping[str, Any], survivor: Mapping[str, Any]) -> dict[str, Any]:
+    left, right = shortened(row["excerpt"]), shortened(survivor["text"])
+    ours, theirs = marked_differences(left, right)
+    return {
+        "reason": row["reason"],
+        "value": row["value"],
+        "threshold": row["threshold"],
+        "url": row["url"],
+        "survivor_url": survivor["url"],
+        "left": ours,
+        "right": theirs,
+    }
+
+
+Piece = tuple[str, bool]  # text, whether it is different
+
+
+def marked_differences(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
+    """Both texts in pieces, words that only one of them has marked.
+
+    >>> marked_differences("one two", "one six")
+    ([('one ', False), ('two', True)], [('one ', False), ('six', True)])
+    """
+    a, b = _WORDS.findall(left), _WORDS.findall(right)
+    ours: list[Piece] = []
+    theirs: list[Piece] = []
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        differs = tag != "equal"
+        ours += [("".join(a[i1:i2]), differs)] if i1 < i2 else []
+        theirs += [("".join(b[j1:j2]), differs)] if j1 < j2 else []
+    return ours, theirs
+
+
+def changed_settings(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterable[tuple[str, Any, Any]]:
+    """(table.key, value, default) wherever the run's configuration is not the shipped one."""
+    for key in config:
+        ours, theirs = config[key], defaults.get(key)
+        if isinstance(ours, Mapping) and isinstance(theirs, Mapping) and key != "shares":
+            for path, value, default in changed_settings(ours, theirs):
+                yield f"{key}.{path}", value, default
+        elif ours != theirs:
+            yield key, ours, theirs

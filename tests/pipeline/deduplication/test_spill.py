@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline import storage
+from pipeline.deduplicate import Deduplicate
+from pipeline.deduplication.messages import Job
+from pipeline.deduplication.records import KEYED, Unit
+from pipeline.deduplication.settings import Settings
+from pipeline.deduplication.spill import Stored, beside, fetched, scratch_folder, stored
+from tests.pipeline.deduplication.staging import OPTIONS, document, row, write
+
+
+def test_every_payload_comes_back_in_order(tmp_path: Path) -> None:
+    records = np.zeros(3, KEYED)
+    records["document"] = [1, 1 << 40, 3]
+    payloads = [("lost", records), (7, records["document"]), ("unit", Unit(3, "é.parquet")), ("blocked 0", records[:0])]
+    sent = list(stored(enumerate(payloads), str(tmp_path)))
+    assert [target for target, _ in sent] == [0, 1, 2, 3]
+    assert all(isinstance(value, Stored) for _, value in sent)
+    assert len(list(tmp_path.iterdir())) == 1
+    back = list(fetched(value for _, value in reversed(sent)))[::-1]
+    assert back[2] == payloads[2]
+    for number in (0, 1, 3):
+        assert back[number][0] == payloads[number][0]
+        assert back[number][1].dtype == payloads[number][1].dtype
+        np.testing.assert_array_equal(back[number][1], payloads[number][1])
+
+
+def test_only_the_local_runner_needs_a_folder_and_it_goes_with_the_block(tmp_path: Path) -> None:
+    with scratch_folder(str(tmp_path), ["--runner=PortableRunner"]) as none:
+        assert none is None
+    with scratch_folder(str(tmp_path / "new"), OPTIONS) as folder:
+        assert folder is not None
+        assert Path(folder).parent == tmp_path / "new"
+        assert Path(folder).stat().st_mode & 0o077 == 0
+        list(stored([(0, "x")], folder))
+    assert list((tmp_path / "new").iterdir()) == []
+    with scratch_folder("memory://bucket/verdicts", OPTIONS) as folder:
+        assert folder is not None
+        assert Path(folder).is_dir()
+
+
+def test_the_verdicts_are_the_same_by_way_of_files(tmp_path: Path) -> None:
+    settings = Settings(partition_bytes=20_000, paragraph_words=8, min_words_left=0)
+    texts = [
+        f"one two three four five six seven eight nine {n % 7}\nshared line of words {n % 3} in it" for n in range(60)
+    ]
+    units = [
+        [row(document(f"{unit}-{n}", text), settings) for n, text in enumerate(texts[unit::3])] for unit in range(3)
+    ]
+    paths = write(tmp_path / "staged", units)
+    verdicts = []
+    for scratch in (None, tmp_path / "scratch"):
+        folder = tmp_path / f"verdicts-{scratch is None}"
+        if scratch:
+            scratch.mkdir()
+        job = Job(settings, 3, str(folder))
+        with beam.Pipeline(options=PipelineOptions(OPTIONS)) as pipeline:
+            created = pipeline | beam.Create([(n, ("unit", Unit(n, path))) for n, path in enumerate(paths)])
+            created | Deduplicate(job, scratch and str(scratch))
+        verdicts.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
+    assert verdicts[0] == verdicts[1]
+    assert len(verdicts[0]) == 3
+    assert len(list((tmp_path / "scratch").iterdir())) > 20
+
+
+def test_remote_units_are_read_once_and_keep_their_names(tmp_path: Path) -> None:
+    local = Unit(0, str(tmp_path / "a.parquet"))
+    assert beside(str(tmp_path), local) == local
+    for number in (1, 2):  # units of two former runs bear the same name
+        with storage.write_atomically(f"memory://run-{number}/sketches/a.parquet") as file:
+            file.write(b"%d" % number)
+    former = [Unit(n, f"memory://run-{n}/sketches/a.parquet", former=True) for n in (1, 2)]
+    copies = [beside(str(tmp_path), unit) for unit in former]
+    assert [Path(unit.path).name for unit in copies] == ["a.parquet"] * 2
+    assert [Path(unit.path).read_bytes() for unit in copies] == [b"1", b"2"]
+    assert [(unit.index, unit.former) for unit in copies] == [(1, True), (2, True)]
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    def full() -> object:
+        yield 0, "x"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(storage.StorageError, match=r"the disk is full .* free some space and run again"):
+        list(stored(full(), str(tmp_path)))  # type: ignore[arg-type]
+
+
+def test_a_unit_that_cannot_be_read_is_named_and_not_the_file_that_was_being_written(tmp_path: Path) -> None:
+    missing = Unit(0, str(tmp_path / "unit-0.parquet"))
+    (path,) = write(tmp_path / "staged", [[row(document("a", "one two three four five six"), Settings())]])
+    content = bytearray(Path(path).read_bytes())
+    content[-40:-8] = b"\xff" * 32  # the footer
+    Path(path).write_bytes(content)
+    for unit in (missing, Unit(0, path)):
+        with pytest.raises(storage.StorageError, match=rf"^{unit.path}: "):
+            list(stored(((0, unit.columns(["id"])) for _ in range(1)), str(tmp_path)))

@@ -1,0 +1,86 @@
+"""A standalone Spark cluster on the loopback: one master, two workers, from the jars of the installed pyspark."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline.engines.job_server import EngineError, Kind, find_jars, free_ports, spark_jars
+
+
+def need(kind: Kind) -> None:
+    """Skips where there is no Java or no job server (and no Maven to fetch one)."""
+    if not shutil.which("java"):
+        pytest.skip("needs Java, and there is no `java` here")
+    try:
+        find_jars(kind)
+    except EngineError as error:
+        pytest.skip(str(error))
+
+
+@dataclass
+class Cluster:
+    """Where the master listens, and the processes of the workers."""
+
+    master: str
+    workers: list[subprocess.Popen[bytes]]
+
+
+@contextmanager
+def spark_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
+    (port,) = free_ports(1)
+    with ExitStack() as stack:
+        stack.enter_context(_daemon(folder / "master.log", "master.Master", "--port", port))
+        _wait_for_port(port)
+        master = f"spark://127.0.0.1:{port}"
+        started = []
+        for number in range(workers):
+            arguments = ("--cores", 1, "--memory", "1g", "--work-dir", folder / f"worker-{number}", master)
+            log = folder / f"worker-{number}.log"
+            started.append(stack.enter_context(_daemon(log, "worker.Worker", *arguments)))
+        for number in range(workers):
+            _wait_for_line(folder / f"worker-{number}.log", "Successfully registered with master")
+        yield Cluster(master, started)
+
+
+@contextmanager
+def _daemon(log: Path, name: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+    command = ["java", "-Xmx256m", "-cp", f"{spark_jars()}/*", f"org.apache.spark.deploy.{name}"]
+    command += ["--host", "127.0.0.1", "--webui-port", "0", *map(str, arguments)]
+    opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ("sun.nio.ch", "java.nio", "java.lang")]
+    command[1:1] = opened
+    with log.open("wb") as sink:
+        home = {"SPARK_HOME": str(spark_jars().parent), "SPARK_SCALA_VERSION": "2.12", "SPARK_LOCAL_IP": "127.0.0.1"}
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env={**os.environ, **home})
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(f"nobody listens on {port}")
+
+
+def _wait_for_line(log: Path, line: str) -> None:
+    deadline = time.monotonic() + 60
+    while line not in log.read_text(errors="replace"):
+        assert time.monotonic() < deadline, log.read_text(errors="replace")[-2000:]
+        time.sleep(0.1)

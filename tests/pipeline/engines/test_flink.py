@@ -1,0 +1,20 @@
+"""The same manifest from Flink, whose cluster lives inside the job server here."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.engines.job_server import FLINK
+from tests.conftest import MINICRAWL
+from tests.pipeline.engines.clusters import need
+
+pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on a busy machine
+
+
+def test_flink_writes_the_bytes_of_the_local_runner(tmp_path, gristmill):
+    need(FLINK)
+    small = ("--set", "prepare.unit_bytes=40000")
+    gristmill("curate", MINICRAWL, "--output", tmp_path / "local", *small)
+    on_flink = ("--runner", "flink", "--flink-master", "[local]", "--workers", 2)
+    gristmill("curate", MINICRAWL, "--output", tmp_path / "flink", *on_flink, *small)
+    assert (tmp_path / "flink/manifest.json").read_bytes() == (tmp_path / "local/manifest.json").read_bytes()

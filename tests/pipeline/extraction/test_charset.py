@@ -1,0 +1,139 @@
+"""Whom to believe about the character set of a page, step by step."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.extraction.charset import Decoding, decode
+
+GERMAN = "<p>Über Größe und Maße entscheidet die Prüfstelle in Köln.</p>"
+RUSSIAN = "<p>Вчера вечером в городе прошёл сильный дождь, и улицы быстро опустели до самого утра.</p>"
+GREEK = "<p>Η θάλασσα ήταν ήρεμη και ο ουρανός καθαρός, όταν το πλοίο έφυγε από το λιμάνι.</p>"
+CHINESE = "<p>昨天晚上城里下了一场大雨，街道很快就空了，直到早晨才有人出门。这本书讲述了一个渔夫的故事。</p>"
+JAPANESE = "<p>昨日の夜、町に大雨が降り、通りはすぐに人がいなくなりました。この本は漁師の物語です。</p>"
+KOREAN = "<p>어젯밤 도시에 큰비가 내려 거리는 금세 텅 비었습니다. 이 책은 어부의 이야기를 담고 있습니다.</p>"
+POLISH = "<p>Wczoraj wieczorem w mieście spadł ulewny deszcz i ulice szybko opustoszały aż do świtu; źdźbła leżą.</p>"
+
+
+def test_a_byte_order_mark_wins() -> None:
+    for codec in ("utf-8-sig", "utf-16"):
+        assert decode(GERMAN.encode(codec), "iso-8859-1") == (GERMAN, Decoding.BOM)
+
+
+@pytest.mark.parametrize(
+    ("label", "codec"),
+    [
+        ("utf-8", "utf-8"),
+        ("UTF8", "utf-8"),
+        (' "Windows-1252" ', "cp1252"),
+        ("iso-8859-15", "iso8859_15"),
+        ("latin1", "cp1252"),
+    ],
+)
+def test_the_header_is_believed_when_it_fits(label: str, codec: str) -> None:
+    assert decode(GERMAN.encode(codec), label) == (GERMAN, Decoding.HTTP_HEADER)
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "codec"),
+    [  # browsers' meaning of a name is wider than the standard's
+        ("iso-8859-1", "“Größe” – 5 €", "cp1252"),
+        ("us-ascii", "“Größe”", "cp1252"),
+        ("gb2312", "朱镕基 㐀", "gb18030"),
+        ("gbk", "€ 䶮", "gb18030"),
+        ("shift_jis", "①髙﨑", "cp932"),
+        ("ks_c_5601-1987", "똠방각하", "cp949"),
+        ("big5", "香港嘅㗎", "big5hkscs"),
+        ("iso-8859-9", "“ışık”", "cp1254"),
+        ("tis-620", "“ภาษาไทย”", "cp874"),
+        ("koi8-u", "Київ", "koi8_u"),
+        ("utf-16", "Text", "utf-16-le"),
+    ],
+)
+def test_names_mean_what_browsers_mean(label: str, text: str, codec: str) -> None:
+    assert decode(text.encode(codec), label) == (text, Decoding.HTTP_HEADER)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<meta charset="windows-1251">',
+        "<meta charset=windows-1251 />",
+        '<META HTTP-EQUIV="Content-Type" CONTENT="text/html; charset=WINDOWS-1251">',
+        '<?xml version="1.0" encoding="windows-1251"?>',
+    ],
+)
+def test_the_page_is_believed_next(head: str) -> None:
+    page = head + RUSSIAN
+    assert decode(page.encode("cp1251"), None) == (page, Decoding.META)
+    assert decode(page.encode("cp1251"), "utf-8") == (page, Decoding.META)  # the header lies
+    assert decode(page.encode("cp1251"), "no-such-charset") == (page, Decoding.META)
+
+
+def test_utf8_is_recognised_whatever_was_declared() -> None:
+    for label in (None, "iso-8859-1", "windows-1251", "gb2312", "utf-16", "no-such-charset"):
+        assert decode(GERMAN.encode(), label) == (GERMAN, Decoding.UTF8)
+    page = '<meta charset="iso-8859-1">' + GERMAN
+    assert decode(page.encode(), "iso-8859-1") == (page, Decoding.UTF8)
+    page = '<meta charset="utf-16">' + GERMAN  # who can read this does not read UTF-16
+    assert decode(page.encode(), None) == (page, Decoding.META)
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        (GERMAN, "cp1252"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8_r"),
+        (GREEK, "cp1253"),
+        (CHINESE, "gb18030"),
+        (CHINESE.replace("里", "裡").replace("场", "場"), "big5"),
+        (JAPANESE, "cp932"),
+        (JAPANESE, "euc_jp"),
+        (KOREAN, "cp949"),
+        (POLISH, "cp1250"),
+        (POLISH, "iso8859_2"),
+    ],
+)
+def test_undeclared_charsets_are_detected_also_in_much_markup(text: str, codec: str) -> None:
+    content = text.encode(codec, "ignore")
+    text = content.decode(codec)
+    markup = "<div class='menu'><a href='/contact.html'>Contact</a></div>\n" * 300
+    assert decode(content, None) == (text, Decoding.DETECTED)
+    assert decode(markup.encode() + content, "utf-8") == (markup + text, Decoding.DETECTED)
+
+
+def test_a_few_broken_bytes_do_not_change_the_charset() -> None:
+    broken = (GERMAN * 20).encode() + b"<p>\xe4</p>"
+    for label in ("utf-8", None):
+        assert decode(broken, label) == (GERMAN * 20 + "<p>\ufffd</p>", Decoding.REPLACED)
+    assert decode((GERMAN * 20).encode()[:-10] + b"\xc3", "utf-8")[0].endswith("\ufffd")  # cut off in a character
+    chinese = (CHINESE * 5).encode("gb18030") + b"\xff"
+    assert decode(chinese, "gb2312") == (CHINESE * 5 + "\ufffd", Decoding.REPLACED)
+
+
+def test_one_foreign_byte_in_an_english_page_is_latin() -> None:
+    assert decode(b"A long English page with one caf\xe9 in it.", "utf-8") == (
+        "A long English page with one café in it.",
+        Decoding.DETECTED,
+    )
+
+
+def test_nothing_and_ascii() -> None:
+    assert decode(b"", None) == ("", Decoding.UTF8)
+    assert decode(b"plain", "iso-8859-1") == ("plain", Decoding.HTTP_HEADER)
+    assert decode(b"plain", "utf-16") == ("plain", Decoding.UTF8)
+    assert decode(b"\x1b$B$3\x1b(B", "iso-2022-jp") == ("こ", Decoding.HTTP_HEADER)
+
+
+@given(
+    st.one_of(st.binary(max_size=200), st.text(max_size=60).map(lambda text: text.encode("utf-16"))),
+    st.one_of(st.none(), st.text(max_size=20), st.sampled_from(["utf-7", "hex", "rot13", "idna", "unicode_escape"])),
+    st.sampled_from([b"", b"<meta charset=undefined>", b"<meta charset=utf-7>", b"<?xml encoding='utf-32'?>"]),
+)
+def test_any_bytes_give_some_text_that_can_be_written(content: bytes, label: str | None, head: bytes) -> None:
+    text, how = decode(head + content, label)
+    text.encode()
+    assert how in Decoding
+    if content.isascii() and b"\x1b" not in content and b"~" not in content and not label:
+        assert text == (head + content).decode()

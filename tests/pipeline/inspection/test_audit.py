@@ -1,0 +1,221 @@
+"""audit: passes on what curate wrote, and every check fails on the damage that it is there for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.deduplication.sketch import PUBLISHED_SKETCH, Settings, sketch_columns
+from pipeline.documents import Document
+from pipeline.inspection.audit import audit
+from pipeline.publish import MODULUS, row_digest
+from pipeline.publishing.manifest import content_hash
+from pipeline.publishing.schema import DROP, SHARD
+from tests.conftest import Command
+
+SCHEMAS = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def output(curated_minicrawl: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "out"
+    shutil.copytree(curated_minicrawl, copy)
+    return copy
+
+
+def rewrite(output: Path, change: Callable[[dict[str, Rows]], None]) -> None:
+    """Changes rows and then makes everything else agree: sizes, hashes, counts. Only the change itself is wrong."""
+    rows = {kind: pq.read_table(next((output / kind).glob("*.parquet"))).to_pylist() for kind in SCHEMAS}
+    change(rows)
+    manifest = json.loads((output / "manifest.json").read_text())
+    sums = {}
+    for kind, schema in SCHEMAS.items():
+        path = next((output / kind).glob("*.parquet"))
+        pq.write_table(pa.Table.from_pylist(rows[kind], schema=schema), path)
+        data = path.read_bytes()
+        manifest[kind][0].update(rows=len(rows[kind]), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        total = sum(map(row_digest, pq.read_table(path).to_pylist())) % MODULUS if kind != "sketches" else 0
+        sums[kind] = [{"content": f"{total:064x}"}]
+    manifest["content_hash"] = content_hash(sums)
+    (output / "manifest.json").write_text(json.dumps(manifest))
+
+
+def failed(output: Path) -> dict[str, str]:
+    return {check.name: check.detail for check in audit(str(output)) if not check.ok}
+
+
+def test_a_fresh_output_passes_and_every_check_says_what_it_saw(curated_minicrawl: Path) -> None:
+    checks = audit(str(curated_minicrawl))
+    assert [check.name for check in checks if not check.ok] == []
+    assert [check.name for check in checks] == [
+        "files", "schema", "content hash", "ledger", "fates", "survivors", "counts", "personal data", "weights",
+        "near-duplicates", "buckets",
+    ]  # fmt: skip
+    assert all(check.detail for check in checks)
+
+
+def test_rewriting_without_a_change_is_no_damage(output: Path) -> None:
+    rewrite(output, lambda rows: None)
+    assert failed(output) == {}
+
+
+def test_command_prints_a_line_a_check_and_fails(output: Path, gristmill: Command) -> None:
+    good = gristmill("audit", output)
+    assert len(good.stdout.splitlines()) == 11
+    next((output / "shards").glob("*.parquet")).unlink()
+    bad = gristmill("audit", output, check=False)
+    assert bad.returncode == 3
+    assert "FAIL  files: shards/part-00000.parquet is missing" in bad.stdout
+
+
+def test_a_flipped_byte(output: Path) -> None:
+    path = next((output / "drops").glob("*.parquet"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert "drops/part-00000.parquet has other bytes" in failed(output)["files"]
+
+
+def test_a_file_too_many(output: Path) -> None:
+    shutil.copy(output / "shards" / "part-00000.parquet", output / "shards" / "part-00001.parquet")
+    assert failed(output)["files"] == "shards/part-00001.parquet is not in the manifest"
+
+
+def test_a_file_that_is_no_parquet(output: Path) -> None:
+    next((output / "sketches").glob("*.parquet")).write_bytes(b"PAR1")
+    assert "is no Parquet file" in failed(output)["schema"]
+
+
+def test_another_schema(output: Path) -> None:
+    path = next((output / "shards").glob("*.parquet"))
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["weight"]), path)
+    assert "weight" in failed(output)["schema"]
+
+
+def test_changed_rows_change_the_content_hash(output: Path) -> None:
+    manifest = json.loads((output / "manifest.json").read_text())
+    wanted = manifest["content_hash"]
+    rewrite(output, lambda rows: rows["shards"][0].update(title="another"))
+    found = json.loads((output / "manifest.json").read_text())
+    (output / "manifest.json").write_text(json.dumps({**found, "content_hash": wanted}))
+    assert set(failed(output)) == {"content hash"}
+
+
+def test_a_page_lost(output: Path) -> None:
+    rewrite(
+        output, lambda rows: rows["drops"].remove(next(row for row in rows["drops"] if row["stage"] == "block_urls"))
+    )
+    found = failed(output)
+    assert set(found) == {"ledger"}
+    assert "pages, the rows are" in found["ledger"]
+
+
+def test_a_reason_miscounted(output: Path) -> None:
+    def change(rows: dict[str, Rows]) -> None:
+        next(row for row in rows["drops"] if row["reason"] == "http_status")["reason"] = "not_html"
+
+    rewrite(output, change)
+    assert "read_warc:http_status" in failed(output)["ledger"]
+
+
+def test_two_fates(output: Path) -> None:
+    def change(rows: dict[str, Rows]) -> None:
+        rows["drops"][0] = {
+            **rows["drops"][0],
+            **{name: rows["shards"][0][name] for name in ("id", "warc_file", "warc_offset")},
+        }
+
+    rewrite(output, change)
+    assert "1 captures have more than one row" in failed(output)["fates"]
+
+
+def test_a_reason_that_no_stage_knows(output: Path) -> None:
+    rewrite(output, lambda rows: rows["drops"][0].update(reason="bad_karma"))
+    assert "unknown fate" in failed(output)["fates"]
+
+
+def test_a_survivor_that_is_not_there(output: Path) -> None:
+    rewrite(
+        output, lambda rows: next(row for row in rows["drops"] if row["duplicate_of"]).update(duplicate_of="f" * 32)
+    )
+    assert "named by 1 copies but not kept" in failed(output)["survivors"]
+
+
+def test_a_wrong_number_of_copies(output: Path) -> None:
+    rewrite(output, lambda rows: rows["shards"][0].update(duplicates=41))
+    assert "says that it stands for 41" in failed(output)["survivors"]
+
+
+def test_words_that_are_not_the_texts(output: Path) -> None:
+    rewrite(output, lambda rows: rows["shards"][3].update(characters=1))
+    assert set(failed(output)) == {"counts"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"), [("shards", "text"), ("shards", "title"), ("drops", "excerpt"), ("drops", "detail")]
+)
+def test_personal_data_anywhere(output: Path, kind: str, column: str) -> None:
+    def change(rows: dict[str, Rows]) -> None:
+        row = rows[kind][0]
+        row[column] = (row[column] or "") + " Write to lydia.bennet@longbourn-house.org today."
+        if column == "text":
+            row.update(words=len(row["text"].split()), characters=len(row["text"]))
+
+    rewrite(output, change)
+    assert f"EMAIL in its {column}" in failed(output)["personal data"]
+
+
+@pytest.mark.parametrize("weight", [float("inf"), float("nan"), -1.0, 17.0, 1.234567])
+def test_weights_that_cannot_be(output: Path, weight: float) -> None:
+    rewrite(output, lambda rows: rows["shards"][5].update(weight=weight))
+    assert "weight" in failed(output)["weights"]
+
+
+def test_two_kept_documents_alike(output: Path) -> None:
+    def change(rows: dict[str, Rows]) -> None:
+        first, second = rows["shards"][0], rows["shards"][1]
+        second.update({name: first[name] for name in ("text", "words", "characters")})
+
+    rewrite(output, change)
+    assert "are 1.000 alike" in failed(output)["near-duplicates"]
+
+
+def test_two_kept_sketches_alike(output: Path) -> None:
+    def change(rows: dict[str, Rows]) -> None:
+        text = next(row["text"] for row in rows["shards"] if row["language"] == "en")
+        words = text.split()
+        twin = Document(
+            "0" * 32, "https://twin.example/", "", "", 0, "", "", "", " ".join([*words[:-2], "other", "end"])
+        )
+        source = next(row for row in rows["shards"] if row["text"] == text)
+        for row in rows["sketches"]:
+            if row["id"] == source["id"]:
+                columns = sketch_columns(Document("1" * 32, row["id"], "", "", 0, "", "", "", text), Settings())
+                row.update({name: columns[name] for name in ("text_key", "bands", "sketch")})
+        columns = sketch_columns(twin, Settings())
+        other = next(row for row in rows["sketches"] if row["id"] != source["id"])
+        other.update({name: columns[name] for name in ("url_key", "text_key", "bands", "sketch")})
+
+    rewrite(output, change)
+    assert "in one bucket" in failed(output)["buckets"]
+
+
+@pytest.mark.parametrize(("key", "what"), [("url_key", "URL"), ("text_key", "text")])
+def test_two_kept_documents_of_one(output: Path, key: str, what: str) -> None:
+    rewrite(output, lambda rows: rows["sketches"][0].update({key: rows["sketches"][1][key]}))
+    assert f"share their {what} with another" in failed(output)["buckets"]
+
+
+def test_no_manifest_no_audit(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no manifest\.json here"):
+        audit(str(tmp_path))

@@ -1,0 +1,208 @@
+"""The killable child: budgets, deaths, retries, start-up errors, threads, and no orphans. All with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.documents import Page
+from pipeline.page_process.killable_process import KillableWorker, Loss, Lost
+from tests.pipeline.page_process import child
+
+ROOT = Path(__file__).parents[3]
+
+
+def page(content: bytes) -> Page:
+    return Page("http://example.org/", "2026-01-01T00:00:00Z", "a.warc.gz", 0, content)
+
+
+def worker(**limits: float) -> KillableWorker:
+    return KillableWorker(child.build, ("suffix",), **{"cpu_seconds": 1.0, "wall_seconds": 30.0, **limits})  # type: ignore[arg-type]
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def until_gone(pid: int) -> bool:
+    for _ in range(300):
+        if not alive(pid):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_answers_come_from_one_child_that_is_built_once() -> None:
+    with worker() as pool:
+        first, second = pool.run(page(b"one")), pool.run(page(b"two"))
+    assert (first[0], second[0]) == ("one suffix", "two suffix")
+    assert first[1] == second[1] != os.getpid()
+
+
+def test_a_page_over_its_cpu_budget_is_lost_and_the_next_one_is_not() -> None:
+    with worker(cpu_seconds=0.5, cpu_seconds_per_mb=0.0) as pool:
+        lost = pool.run(page(b"spin"))
+        assert lost == Lost(Loss.CPU_BUDGET, 0.5, "more than 0.5 s of CPU time")
+        assert pool.run(page(b"after"))[0] == "after suffix"
+
+
+def test_code_that_never_returns_to_python_is_ended_too() -> None:
+    with worker(cpu_seconds=0.5, cpu_seconds_per_mb=0.0) as pool:
+        assert pool.run(page(b"regex")).how is Loss.CPU_BUDGET
+
+
+def test_sleeping_costs_no_cpu_budget() -> None:
+    with worker(cpu_seconds=0.3, cpu_seconds_per_mb=0.0) as pool:
+        assert pool.run(page(b"nap"))[0] == "nap suffix"  # a second of wall time
+
+
+def test_the_budget_grows_with_the_page() -> None:
+    with worker(cpu_seconds=0.25, cpu_seconds_per_mb=1.0) as pool:
+        lost = pool.run(page(b"spin" + b" " * 250_000))
+    assert lost.cpu_budget == pytest.approx(0.5, abs=0.001)
+
+
+def test_a_child_that_sleeps_for_ever_is_ended_and_the_page_lost() -> None:
+    with worker(wall_seconds=0.5) as pool:
+        lost = pool.run(page(b"sleep"))
+        assert (lost.how, lost.detail) == (Loss.CRASHED, "the process slept past the wall limit")
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b"kill", "the process was killed by SIGKILL"),
+        (b"crash", "the process was killed by SIGSEGV"),
+        (b"exit", "the process ended with exit code 3"),
+        (b"memory", "out of memory"),
+    ],
+)
+def test_a_death_costs_the_page_after_one_retry(content: bytes, detail: str) -> None:
+    with worker(cpu_seconds=20.0, memory_bytes=300_000_000) as pool:
+        assert pool.run(page(content)) == Lost(Loss.CRASHED, pytest.approx(20.0, abs=0.01), detail)
+        assert pool.run(page(b"after"))[0] == "after suffix"
+
+
+def test_the_second_try_counts(tmp_path: Path) -> None:
+    with worker() as pool:
+        assert pool.run(page(f"once {tmp_path / 'mark'}".encode()))[0] == "second try suffix"
+
+
+def test_an_exception_costs_the_page_without_a_retry() -> None:
+    with worker() as pool:
+        lost = pool.run(page(b"raise"))
+        assert (lost.how, lost.detail) == (Loss.CRASHED, "KeyError: 'a bug in a stage'")
+
+
+def test_an_error_of_the_factory_is_raised_here() -> None:
+    with pytest.raises(ValueError, match="no model at"):
+        KillableWorker(child.broken).start()
+    with pytest.raises(RuntimeError, match="UnpicklableError: cannot travel"):
+        KillableWorker(child.broken_badly).start()
+
+
+def test_a_child_that_dies_at_its_start_is_an_error_and_no_loop() -> None:
+    with pytest.raises(RuntimeError, match=r"could not start: .* SIGKILL"):
+        KillableWorker(child.dying).start()
+
+
+def test_a_child_is_replaced_after_its_share_of_pages() -> None:
+    with KillableWorker(child.build, ("x",), pages_per_child=3) as pool:
+        pids = [pool.run(page(b"p"))[1] for _ in range(7)]
+    assert [len(set(pids[i : i + 3])) for i in (0, 3, 6)] == [1, 1, 1]
+    assert len(set(pids)) == 3
+
+
+def test_a_child_that_grows_is_replaced() -> None:
+    with KillableWorker(child.build, ("x",), memory_bytes=200_000_000) as pool:
+        pids = {pool.run(page(b"leak"))[1] for _ in range(201)}
+    assert len(pids) > 1
+
+
+def test_workers_in_threads_do_not_meet() -> None:
+    def work(name: int) -> list[str]:
+        with KillableWorker(child.build, (str(name),), cpu_seconds=0.3, cpu_seconds_per_mb=0.0) as pool:
+            return [str(pool.run(page(c))) for c in (b"spin", b"kill", b"one")]
+
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(work, range(4)))
+    for name, (spun, killed, answered) in enumerate(results):
+        assert "CPU_BUDGET" in spun
+        assert "SIGKILL" in killed
+        assert f"one {name}" in answered
+
+
+def test_close_leaves_no_process() -> None:
+    pool = worker()
+    pid = pool.run(page(b"one"))[1]
+    pool.close()
+    assert not psutil.pid_exists(pid)
+
+
+def test_an_interrupt_leaves_the_worker_usable() -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with worker(cpu_seconds=20.0) as pool:
+            pool.start()
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(KeyboardInterrupt):
+                pool.run(page(b"sleep"))
+            assert pool.run(page(b"after"))[0] == "after suffix"
+    finally:
+        signal.signal(signal.SIGALRM, former)
+
+
+@pytest.mark.parametrize("content", ["idle", "spin"])
+def test_the_child_does_not_outlive_its_parent(content: str) -> None:
+    script = f"""
+        from pipeline.isolate import KillableWorker
+        from tests.pipeline.test_isolate import page
+        from tests.pipeline import isolate_child
+        pool = KillableWorker(isolate_child.build, ("x",), cpu_seconds=2.0)
+        print(pool.run(page(b"p"))[1], flush=True)
+        if "{content}" == "spin":
+            pool.run(page(b"spin"))
+        input()
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert alive(child)
+    parent.kill()
+    parent.communicate()
+    assert until_gone(child)
+
+
+def test_main_is_not_run_again(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(
+        textwrap.dedent("""
+        print("main runs")
+        from pipeline.isolate import KillableWorker
+        from tests.pipeline.test_isolate import page
+        from tests.pipeline import isolate_child
+        with KillableWorker(isolate_child.build, ("x",)) as pool:
+            print(pool.run(page(b"p"))[0])
+        """)
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split("\n") == ["main runs", "p x", ""]

@@ -1,0 +1,216 @@
+"""Patterns become inputs: which files, under which names, in which order; one clear line when something is wrong."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import storage
+from pipeline.reading.inputs import Input, resolve_inputs
+from pipeline.reading.units import cut_units
+from pipeline.stages.read_warc import Settings, read_unit
+from tests.pipeline.servers import Web, serve
+from tests.pipeline.warcs import fate, html, record
+
+LISTED = [f"crawl-data/CC-MAIN-2026-43/segments/1/warc/CC-MAIN-{number:05}.warc.gz" for number in range(3)]
+
+
+@pytest.fixture
+def crawl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with WARC and WET files at two depths and a file of another kind; the working directory."""
+    for name in ("a/2.warc.gz", "a/1.warc.gz", "a/b/3.warc", "a/b/4.warc.wet.gz", "a/5.warc.zst", "a/notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(record(html(name)))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    """A local copy of a part of Common Crawl, in the original's order, with its listing."""
+    for name in LISTED:
+        path = tmp_path / "mirror" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(record(html(name)))
+    listing = tmp_path / "mirror/crawl-data/CC-MAIN-2026-43/warc.paths.gz"
+    listing.write_bytes(gzip.compress("\n".join(LISTED).encode() + b"\n"))
+    return listing
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    with serve(tmp_path) as server:
+        yield server
+
+
+def names(*patterns: object, prefix: str | None = None, limit: int | None = None) -> list[str]:
+    return [entry.name for entry in resolve_inputs([str(pattern) for pattern in patterns], prefix=prefix, limit=limit)]
+
+
+def test_files_globs_and_folders(crawl: Path) -> None:
+    assert names("a/2.warc.gz", "a/1.warc.gz") == ["1.warc.gz", "2.warc.gz"]
+    assert names("a/*.gz") == ["1.warc.gz", "2.warc.gz"]
+    assert names(crawl / "a/*.gz") == ["1.warc.gz", "2.warc.gz"]
+    assert names("a/**/*.warc*") == ["1.warc.gz", "2.warc.gz", "5.warc.zst", "b/3.warc", "b/4.warc.wet.gz"]
+    assert names("a") == names("a/") == names("./a") == names(crawl / "a") == names("a/**/*.warc*")
+    (entry,) = resolve_inputs(["a/1.warc.gz"])
+    assert entry == Input("1.warc.gz", "a/1.warc.gz", (crawl / "a/1.warc.gz").stat().st_size)
+
+
+def test_limit_takes_the_first_by_name(crawl: Path) -> None:
+    assert names("a", limit=2) == ["1.warc.gz", "2.warc.gz"]
+
+
+def test_the_same_file_counts_once(crawl: Path) -> None:
+    assert names("a/1.warc.gz", "./a/1.warc.gz", "a/*1.warc.gz", "a", limit=1) == ["1.warc.gz"]
+    assert names("a/b/3.warc", "a").count("3.warc") == 1
+    assert "b/3.warc" not in names("a/b/3.warc", "a")
+
+
+def test_a_file_whose_name_looks_like_a_pattern(crawl: Path) -> None:
+    (crawl / "a[1].warc.gz").write_bytes(b"x")
+    assert names("a[1].warc.gz") == ["a[1].warc.gz"]
+
+
+def test_two_files_of_one_name_are_refused(crawl: Path) -> None:
+    (crawl / "a/b/1.warc.gz").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"would both be called 1\.warc\.gz.*pass the folder above"):
+        names("a/1.warc.gz", "a/b/1.warc.gz")
+    assert {"1.warc.gz", "b/1.warc.gz"} < set(names("a"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("missing.warc.gz", r"missing\.warc\.gz: no such file"),
+        ("a/*.nothing", r"a/\*\.nothing: no file matches"),
+        ("missing/", "missing: no such file"),
+        ("empty", r"empty: holds no file that ends in \.warc\.gz"),
+        ("missing.paths.gz", r"missing\.paths\.gz: no such file"),
+        ("torn.paths.gz", r"torn\.paths\.gz: not a readable list"),
+        ("empty.paths", r"empty\.paths: the list is empty"),
+        ("bad.parquet", r"bad\.parquet: not a readable Parquet file"),
+        ("other.parquet", r"other\.parquet: lacks the columns warc_filename"),
+        ("none.parquet", r"none\.parquet: the index has no rows"),
+        ("https://example.com/*.warc.gz", "web servers cannot be searched"),
+    ],
+)
+def test_one_clear_line(crawl: Path, pattern: str, message: str) -> None:
+    (crawl / "empty").mkdir()
+    (crawl / "torn.paths.gz").write_bytes(gzip.compress(b"a\nb\n" * 500)[:20])
+    (crawl / "empty.paths").write_bytes(b"\n# nothing\n")
+    (crawl / "bad.parquet").write_bytes(b"PAR1 no PAR1")
+    pq.write_table(pa.table({"x": [1]}), crawl / "other.parquet")
+    pq.write_table(_index([]), crawl / "none.parquet")
+    with pytest.raises(ValueError, match=message) as caught:
+        names(pattern)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_and_less_than_nothing(crawl: Path) -> None:
+    with pytest.raises(ValueError, match="no input given"):
+        names()
+    with pytest.raises(ValueError, match="limit is 0"):
+        names("a", limit=0)
+
+
+# --- listings --------------------------------------------------------------------------------------------------------
+
+
+def test_a_listing_in_a_mirror_leads_to_the_mirror(mirror: Path, tmp_path: Path) -> None:
+    found = resolve_inputs([str(mirror)], limit=2)
+    assert [entry.name for entry in found] == LISTED[:2]
+    assert [entry.path for entry in found] == [f"{tmp_path}/mirror/{name}" for name in LISTED[:2]]
+
+
+def test_a_listing_with_a_prefix(mirror: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "warc.paths"
+    alone.write_text("\n".join(LISTED))
+    for prefix in (f"{tmp_path}/mirror", f"{tmp_path}/mirror/"):
+        assert names(alone, prefix=prefix) == LISTED
+    assert names(mirror) == names(alone, prefix=f"{tmp_path}/mirror")
+
+
+def test_a_listing_alone_leads_to_common_crawl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = tmp_path / "warc.paths.gz"
+    alone.write_bytes(gzip.compress("\n".join(LISTED).encode()))
+    asked = []
+    monkeypatch.setattr(storage, "size", lambda path: asked.append(path) or 1)
+    assert names(alone) == LISTED
+    assert sorted(asked) == [f"https://data.commoncrawl.org/{name}" for name in LISTED]
+
+
+def test_a_listing_of_other_names_is_relative_to_itself(crawl: Path) -> None:
+    (crawl / "my.paths").write_text("a/1.warc.gz\na/b/3.warc\n")
+    assert names("my.paths") == ["a/1.warc.gz", "a/b/3.warc"]
+    (crawl / "my.paths").write_text(f"{crawl}/a/1.warc.gz\n")
+    assert names("my.paths") == [f"{crawl}/a/1.warc.gz".lstrip("/")]
+
+
+def test_a_missing_file_of_a_listing_stops_at_once(mirror: Path, tmp_path: Path) -> None:
+    (tmp_path / "mirror" / LISTED[1]).unlink()
+    with pytest.raises(ValueError, match=f"{LISTED[1]}: no such file"):
+        names(mirror)
+
+
+def test_a_listing_on_a_web_server(mirror: Path, web: Web) -> None:
+    url = f"{web.url}/mirror/crawl-data/CC-MAIN-2026-43/warc.paths.gz"
+    found = resolve_inputs([url], limit=1)
+    assert found == (Input(LISTED[0], f"{web.url}/mirror/{LISTED[0]}", found[0].size),)
+    assert [fate(page) for unit in cut_units(found) for page in read_unit(unit, Settings())] == ["page"]
+    assert names(f"{web.url}/mirror/{LISTED[0]}?token=x") == ["CC-MAIN-00000.warc.gz"]
+
+
+# --- index rows ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_the_columnar_index_choose_records(mirror: Path, tmp_path: Path, web: Web) -> None:
+    parts = [record(html(f"page {number}"), f"http://example.com/{number}") for number in range(6)]
+    path = tmp_path / "mirror" / LISTED[1]
+    path.write_bytes(b"".join(parts))
+    starts = [sum(map(len, parts[:at])) for at in range(6)]
+    rows = [(LISTED[1], starts[at], len(parts[at])) for at in (4, 1, 2, 2)]
+    rows.append((LISTED[0], 0, (tmp_path / "mirror" / LISTED[0]).stat().st_size))
+    (tmp_path / "rows").mkdir()
+    pq.write_table(_index(rows[:2]), tmp_path / "rows/1.parquet")
+    pq.write_table(_index(rows[2:]), tmp_path / "rows/2.parquet")
+    for prefix in (f"{tmp_path}/mirror", f"{web.url}/mirror"):
+        for pattern in (f"{tmp_path}/rows", f"{tmp_path}/rows/*.parquet"):
+            found = resolve_inputs([pattern], prefix=prefix)
+            assert [entry.name for entry in found] == LISTED[:2]
+            assert found[1].ranges == tuple((starts[at], starts[at] + len(parts[at])) for at in (1, 2, 4))
+            units = cut_units(found)
+            assert [len(unit.ranges) for unit in units] == [1, 2]  # neighbours are one range
+            web.requests.clear()
+            web.sent = 0
+            pages = [page for unit in units for page in read_unit(unit, Settings())]
+            assert [page.url for page in pages] == [f"http://example.com/{at}" for at in ("", 1, 2, 4)]  # type: ignore[union-attr]
+            if prefix.startswith("http"):  # a request for each run of records, and nothing else
+                assert web.requests == {"GET": 3}
+                assert web.sent == sum(end - start for unit in units for start, end in unit.ranges)
+
+
+def test_an_index_that_does_not_fit_its_files(mirror: Path, tmp_path: Path) -> None:
+    for rows, message in (
+        ([(LISTED[0], 0, 10**9)], "the index names a record that ends at 1000000000"),
+        ([(LISTED[0], 0, 100), (LISTED[0], 50, 60)], "records 0-100 and 50- overlap"),
+    ):
+        pq.write_table(_index(rows), tmp_path / "rows.parquet")
+        with pytest.raises(ValueError, match=message):
+            names(tmp_path / "rows.parquet", prefix=f"{tmp_path}/mirror")
+
+
+def _index(rows: list[tuple[str, int, int]]) -> pa.Table:
+    columns: list[tuple[object, ...]] = list(zip(*rows, strict=True)) or [(), (), ()]
+    return pa.table(
+        {
+            "url": pa.array(["x"] * len(rows), pa.string()),
+            "warc_filename": pa.array(columns[0], pa.string()),
+            "warc_record_offset": pa.array(columns[1], pa.int32()),
+            "warc_record_length": pa.array(columns[2], pa.int32()),
+        }
+    )

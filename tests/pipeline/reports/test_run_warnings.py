@@ -1,0 +1,87 @@
+"""Alarms: what no input should cause is said in the last lines of `curate`, in report.json and in report.html."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lxml.html
+import pytest
+
+from pipeline.reports.console_summary import funnel
+from pipeline.reports.html_report import render
+from pipeline.reports.run_warnings import alarms
+from pipeline.reports.samples import Samples
+from pipeline.storage.layout import Layout
+
+FAULT = "NameError: name '<script>' is not defined"
+
+
+@pytest.fixture
+def numbers(curated_minicrawl: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((curated_minicrawl / "report.json").read_text())
+    return found
+
+
+def with_failures(numbers: dict[str, Any], pages: int, failed: int, alike: int) -> dict[str, Any]:
+    lines = [
+        {"message": FAULT, "pages": alike},
+        *({"message": f"other {n}", "pages": 1} for n in range(failed - alike)),
+    ]
+    return {**numbers, "pages": pages, "dropped": {"extract_text": {"extraction_error": failed}}, "failures": lines}
+
+
+def test_a_sound_run_has_none(numbers: dict[str, Any]) -> None:
+    assert numbers["failures"] == numbers["warnings"] == alarms(numbers) == []
+
+
+def test_more_than_half_a_percent_of_failed_pages(numbers: dict[str, Any]) -> None:
+    assert alarms(with_failures(numbers, 1000, 5, 1)) == []
+    (line,) = alarms(with_failures(numbers, 1000, 6, 1))
+    assert line.startswith("6 of 1,000 pages (0.6%) are out because a stage failed on them")
+
+
+def test_one_message_on_many_pages_however_many_pages_there_are(numbers: dict[str, Any]) -> None:
+    assert alarms(with_failures(numbers, 1_000_000, 9, 9)) == []
+    found = alarms(with_failures(numbers, 1_000_000, 35, 34))
+    assert found[1] == f"34 pages failed alike, which looks like a fault of ours: {FAULT}"
+    page = lxml.html.fromstring(render(with_failures(numbers, 1_000_000, 35, 34), Samples()))
+    assert FAULT in page.xpath("//*[@class='warnings']")[0].text_content()
+
+
+def test_personal_data_left_in_the_output(numbers: dict[str, Any]) -> None:
+    assert numbers["rescan"] == {"documents": numbers["kept"], "finds": {}}
+    (line,) = alarms({**numbers, "rescan": {"documents": 2000, "finds": {"EMAIL": 3}}})
+    assert "(EMAIL 3 in the 2,000 that were scanned once more)" in line
+
+
+def test_copies_and_repetitions_are_among_them(numbers: dict[str, Any]) -> None:
+    duplicates = {**numbers["duplicates"], "warnings": ["60% are copies"]}
+    domains = [{**numbers["domains"][0], "domain": "poetry", "repetitions": 6.5}]
+    found = alarms({**numbers, "duplicates": duplicates, "domains": domains})
+    assert found[0] == "60% are copies"
+    assert found[1].startswith("poetry: 6.5 effective repetitions")
+
+
+def test_curate_ends_with_them(numbers: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(json.dumps({**numbers, "warnings": ["look here"]}))
+    assert "\nwarning: look here\n" in funnel(Layout(str(tmp_path)))
+
+
+def test_a_fault_of_ours_is_in_the_report_of_a_run(tmp_path: Path, gristmill) -> None:
+    """A stage's module broken as an edit would break it, on real pages: every page fails with one message."""
+    code = (
+        "import sys; from pipeline import rendering\n"
+        "def finish(marked): return no_such_name\n"
+        "rendering.finish = finish\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text(code)
+    warc = Path(__file__).parents[2] / "minicrawl" / "warc" / "minicrawl-00002.warc.gz"
+    done = gristmill(
+        "curate", warc, "--output", tmp_path / "out", "--set", "prepare.max_error_share=1", PYTHONPATH=str(tmp_path)
+    )
+    assert "failed alike, which looks like a fault of ours: NameError: name 'no_such_name'" in done.stdout
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["failures"][0]["pages"] == report["dropped"]["extract_text"]["extraction_error"] >= 10
+    assert report["warnings"]

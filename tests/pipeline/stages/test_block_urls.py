@@ -1,0 +1,324 @@
+"""Every rule triggers, in its order; what must pass passes; lists are read as their publishers write them."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifiers.urls import host_of, registered_domain_of
+from pipeline.documents import Dropped, Page
+from pipeline.lists.blocklists import SHIPPED, ListError, Table
+from pipeline.settings import ListFile
+from pipeline.stages.block_urls import Reason, Settings, Ut1, build, files
+
+NONE: dict[str, Any] = dict.fromkeys(("hosts", "hard_words", "soft_words", "banned_substrings"), ())
+
+
+def page(url: str) -> Page:
+    host = host_of(url)
+    return Page(url, "", "x", 0, b"", host=host, registered_domain=registered_domain_of(host))
+
+
+def judge(url: str, settings: Settings | None = None) -> tuple[str, str]:
+    answer = build(settings or Settings())(page(url))
+    return (answer.reason, answer.detail) if isinstance(answer, Dropped) else ("", "")
+
+
+def written(path: Path, *lines: str) -> tuple[ListFile, ...]:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return (ListFile(path=path),)
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "reason", "detail"),
+    [
+        ("http://bad.example.com/x", "", ""),
+        ("https://www.bad.com/x", "registered_domain", "bad.com (hosts.txt)"),
+        ("https://a.b.bad.com/x", "registered_domain", "bad.com (hosts.txt)"),
+        ("https://notbad.com/x", "", ""),
+        ("https://bad.com.org/x", "", ""),
+        ("https://one.blogspot.com/", "host", "one.blogspot.com (hosts.txt)"),
+        ("https://x.one.blogspot.com/", "host", "one.blogspot.com (hosts.txt)"),
+        ("https://two.blogspot.com/", "", ""),
+        ("http://192.0.2.7/x", "registered_domain", "192.0.2.7 (hosts.txt)"),
+        ("http://192.0.2.70/x", "", ""),
+        ("http://bücher.example/", "registered_domain", "xn--bcher-kva.example (hosts.txt)"),
+    ],
+)
+def test_hosts(tmp_path: Path, url: str, reason: str, detail: str) -> None:
+    hosts = written(tmp_path / "hosts.txt", "bad.com", "one.blogspot.com", "192.0.2.7", "Bücher.example", "com")
+    assert judge(url, Settings(**{**NONE, "hosts": hosts})) == (reason, detail)
+
+
+def test_urls_are_exact_up_to_their_normal_form(tmp_path: Path) -> None:
+    settings = Settings(**NONE, urls=written(tmp_path / "urls.txt", "https://www.example.com/a/?x=1", "example.org"))
+    assert judge("http://example.com/a?x=1&utm_source=y", settings) == ("url", "example.com/a?x=1 (urls.txt)")
+    assert judge("http://example.org/", settings)[0] == "url"
+    for other in ("http://example.com/a", "http://example.com/a/b?x=1", "http://example.org/a"):
+        assert judge(other, settings) == ("", "")
+
+
+def test_words_and_substrings(tmp_path: Path) -> None:
+    settings = Settings(
+        hosts=(),
+        hard_words=written(tmp_path / "hard", "gloomy"),
+        soft_words=written(tmp_path / "soft", "sad", "sour"),
+        banned_substrings=written(tmp_path / "banned", "verysad"),
+    )
+    assert judge("http://example.com/the-GLOOMY/day", settings) == ("hard_word", "gloomy")
+    assert judge("http://example.com/the%2dgloomy%20day", settings) == ("hard_word", "gloomy")
+    assert judge("http://gloomyday.com/", settings) == ("", "")
+    assert judge("http://sad.com/sour?sad=1", settings) == ("soft_words", "sad sour")
+    assert judge("http://sad.com/sad/sad", settings) == ("", "")
+    assert judge("http://ver-y.example/s/ad", settings) == ("", "")
+    assert judge("http://example.com/ver-ys_ad", settings) == ("banned_substring", "verysad")
+    drop = build(settings)(page("http://sad.com/sour"))
+    assert isinstance(drop, Dropped)
+    assert (drop.stage, drop.value, drop.threshold) == ("block_urls", 2, 2)
+    assert judge("http://sad.com/", settings.model_copy(update={"min_soft_words": 1})) == ("soft_words", "sad")
+
+
+def test_the_order_of_the_rules(tmp_path: Path) -> None:
+    settings = Settings(
+        hosts=written(tmp_path / "hosts", "bad.com", "one.blogspot.com"),
+        urls=written(tmp_path / "urls", "bad.com/hard", "one.blogspot.com/hard", "x.com/hard"),
+        hard_words=written(tmp_path / "hard", "hard"),
+        soft_words=written(tmp_path / "soft", "soft", "softer"),
+        banned_substrings=written(tmp_path / "banned", "softsofter"),
+        excluded_sources=written(tmp_path / "curated", "x.com", "y.com"),
+    )
+    reasons = [
+        judge(url, settings)[0]
+        for url in (
+            "http://bad.com/hard",
+            "http://one.blogspot.com/hard",
+            "http://x.com/hard",
+            "http://x.com/hard/soft-softer",
+            "http://x.com/soft-softer",
+            "http://x.com/softsofter",
+            "http://m.y.com/",
+            "http://z.com/",
+        )
+    ]
+    assert reasons == [*Reason, ""]
+
+
+def test_curated_sources_are_kept_unless_asked(tmp_path: Path) -> None:
+    assert judge("https://en.wikipedia.org/wiki/Mill") == ("", "")
+    settings = Settings(excluded_sources=(ListFile(path=Path("curated_sources.txt")),))
+    assert judge("https://en.wikipedia.org/wiki/Mill", settings) == ("curated_source", "wikipedia.org")
+    assert judge("https://en.m.wikipedia.org/wiki/Mill", settings) == ("curated_source", "wikipedia.org")
+    assert judge("https://example.org/wikipedia.org", settings) == ("", "")
+
+
+def test_allowed_hosts_pass_every_rule(tmp_path: Path) -> None:
+    settings = Settings(
+        hosts=written(tmp_path / "hosts", "bad.com"), allowed_hosts=written(tmp_path / "allowed", "good.bad.com")
+    )
+    assert judge("http://good.bad.com/pornhub", settings) == ("", "")
+    assert judge("http://a.good.bad.com/", settings) == ("", "")
+    assert judge("http://bad.com/", settings)[0] == "registered_domain"
+
+
+@given(st.text(max_size=80))
+def test_no_url_raises(url: str) -> None:
+    assert isinstance(_DEFAULT(page(url)), Page | Dropped)
+
+
+_DEFAULT = build(Settings())
+
+# --- the lists that ship ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.essex.ac.uk/courses/middlesex-and-sussex",
+        "http://scunthorpe.gov.uk/penistone/clitheroe",
+        "https://example.com/analytics/cumulative-analysis-of-assassins",
+        "https://example.com/same-sex-marriage-ruling",
+        "https://example.com/sex-education-in-schools",
+        "https://example.com/health/breast-cancer-screening",
+        "https://example.com/super-bowl-xxx-highlights",
+        "https://xxx.lanl.gov/abs/hep-th/9901001",
+        "https://example.com/recipes/cock-a-leekie-soup",
+        "https://example.com/recipes/chocolate-creampie",
+        "https://example.com/film/casino-royale",
+        "https://example.com/birds/great-tits-and-boobies",
+        "https://example.com/therapist-finder",
+        "https://example.com/pen-island",
+        "https://example.com/naked-mole-rat-genome",
+        "https://example.com/revenge-porn-law",
+        "https://example.com/women-experts-exchange",
+        "https://example.com/ford-escort-mk2",
+        "https://example.com/pussy-riot-trial",
+        "https://example.com/moby-dick-chapter-1",
+    ],
+)
+def test_innocent_urls_pass(url: str) -> None:
+    assert judge(url) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://www.pornhub.com/view", "registered_domain"),
+        ("https://de.xhamster.com/", "registered_domain"),
+        ("http://example.com/xvideos/1", "hard_word"),
+        ("http://example.com/hot-milfs-porn", "soft_words"),
+        ("http://best-free-porn-here.example/", "banned_substring"),
+    ],
+)
+def test_plain_cases_do_not(url: str, reason: str) -> None:
+    assert judge(url)[0] == reason
+
+
+@pytest.mark.parametrize(
+    "name", ["hosts.txt", "hard_words.txt", "soft_words.txt", "banned_substrings.txt", "curated_sources.txt"]
+)
+def test_shipped_lists_are_tidy_and_described(name: str) -> None:
+    lines = [line for line in (SHIPPED / name).read_text().splitlines() if not line.startswith("#")]
+    assert lines == sorted(set(lines))
+    assert f"`{name}`" in (SHIPPED / "README.md").read_text()
+
+
+def test_a_file_where_the_user_stands_does_not_replace_a_default_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("hosts.txt", "hard_words.txt", "soft_words.txt", "banned_substrings.txt"):
+        (tmp_path / name).write_text("example")
+    assert judge("http://example.com/example") == ("", "")
+    assert judge("http://www.pornhub.com/")[0] == "registered_domain"
+
+
+# --- formats ---------------------------------------------------------------------------------------------------------
+
+
+def test_hosts_as_publishers_write_them(tmp_path: Path) -> None:
+    lines = ["# comment", "! comment", "", "plain.com", "0.0.0.0 zeros.com", "127.0.0.1\ttabs.com # why", "||ad.com^"]
+    lines += ["*.wild.com", ".dot.com", "WWW.UPPER.com.", "http://no.com/path"]  # the last is broken, as real ones are
+    settings = Settings(**{**NONE, "hosts": written(tmp_path / "hosts", *lines)})
+    for name in ("plain", "zeros", "tabs", "ad", "wild", "dot", "upper"):
+        assert judge(f"http://{name}.com/", settings)[0] == "registered_domain"
+    assert judge("http://no.com/path", settings) == ("", "")
+    (tmp_path / "hosts.gz").write_bytes(gzip.compress(b"packed.com\r\n"))
+    settings = Settings(**{**NONE, "hosts": (ListFile(path=tmp_path / "hosts.gz"),)})
+    assert judge("http://packed.com/", settings)[0] == "registered_domain"
+
+
+UT1 = {
+    "adult/domains": "bad.com\n",
+    "adult/urls": "example.com/~bad\nexample.com/one/two.html\n",
+    "adult/expressions": "(bad|worse)\n",
+    "press/domains": "news.com\n",
+    "press/usage": "white\n",
+}
+
+
+def ut1_archive(path: Path, content: Mapping[str, str] = UT1) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        link = tarfile.TarInfo("blacklists/porn")
+        link.type, link.linkname = tarfile.SYMTYPE, "adult"
+        archive.addfile(link)
+        for name, text in content.items():
+            entry = tarfile.TarInfo(f"blacklists/{name}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return path
+
+
+def ut1_folder(path: Path, content: Mapping[str, str] = UT1) -> Path:
+    for name, text in content.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
+    return path
+
+
+def test_ut1_as_archive_folder_and_flat(tmp_path: Path) -> None:
+    flat = {f"{name.replace('/', '.')}.txt": text for name, text in UT1.items()}
+    for path in (
+        ut1_archive(tmp_path / "blacklists.tar.gz"),
+        ut1_folder(tmp_path / "blacklists"),
+        ut1_folder(tmp_path / "flat", flat),
+        ut1_archive(tmp_path / "flat.tar.gz", flat),
+    ):
+        settings = Settings(**NONE, ut1=(Ut1(path=path, categories=("adult",)),))
+        assert judge("http://x.bad.com/", settings) == ("registered_domain", "bad.com (ut1 adult)")
+        assert judge("http://news.com/", settings) == ("", "")
+        assert judge("http://example.com/~bad/photos/1.html", settings) == ("url", "example.com/~bad (ut1 adult)")
+        assert judge("http://www.example.com/one/two.html?x=1", settings)[0] == "url"
+        for other in ("http://example.com/", "http://example.com/~badger", "http://example.com/one"):
+            assert judge(other, settings) == ("", "")
+    alias = Settings(**NONE, ut1=(Ut1(path=tmp_path / "blacklists.tar.gz", categories=("porn",)),))
+    assert judge("http://bad.com/", alias) == ("registered_domain", "bad.com (ut1 porn)")
+
+
+def test_files_name_everything_that_is_read(tmp_path: Path) -> None:
+    folder, archive = ut1_folder(tmp_path / "blacklists"), ut1_archive(tmp_path / "b.tar.gz")
+    settings = Settings(ut1=(Ut1(path=folder, categories=("adult",)), Ut1(path=archive, categories=("press",))))
+    shipped = [SHIPPED / name for name in ("hosts.txt", "hard_words.txt", "soft_words.txt", "banned_substrings.txt")]
+    assert files(settings) == [*shipped, folder / "adult/domains", folder / "adult/urls", archive]
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def test_lists_that_are_not_what_they_should_be(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<html>\n<p>Not Found</p>\n" * 10)
+    (tmp_path / "binary").write_bytes(b"\x00\x01")
+    (tmp_path / "torn.gz").write_bytes(gzip.compress(b"bad.com\n" * 999)[:30])
+    (tmp_path / "torn.tar.gz").write_bytes(ut1_archive(tmp_path / "b.tar.gz").read_bytes()[:150])
+    (tmp_path / "words").write_text("good\ntwo words\n")
+    for settings, message in (
+        (Settings(hosts=(ListFile(path=tmp_path / "missing"),)), "missing: no such file"),
+        (Settings(hosts=(ListFile(path=Path("missing.txt")),)), r"missing\.txt: no such file"),
+        (Settings(hosts=(ListFile(path=tmp_path / "page.html"),)), r"page\.html, line \d+: .* is it the right file"),
+        (Settings(urls=(ListFile(path=tmp_path / "binary"),)), "binary: not a text file"),
+        (Settings(hosts=(ListFile(path=tmp_path / "torn.gz"),)), r"torn\.gz: damaged gzip"),
+        (Settings(hard_words=(ListFile(path=tmp_path / "words"),)), "words, line 2: 'two words' is no word"),
+        (Settings(ut1=(Ut1(path=tmp_path / "torn.tar.gz"),)), r"torn\.tar\.gz: not a readable tar archive"),
+        (
+            Settings(ut1=(Ut1(path=tmp_path / "b.tar.gz", categories=("adult", "nonsense")),)),
+            "no category nonsense; it has adult, porn, press",
+        ),
+    ):
+        with pytest.raises(ListError, match=message) as caught:
+            build(settings)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_list_of_another_hash_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("bad.com\n")
+    right = hashlib.sha256(b"bad.com\n").hexdigest()
+    build(Settings(hosts=(ListFile(path=tmp_path / "hosts", sha256=right.upper()),)))
+    with pytest.raises(ListError, match=f"its sha256 is {right}, the configuration says 00"):
+        build(Settings(hosts=(ListFile(path=tmp_path / "hosts", sha256="0" * 64),)))
+    archive = ut1_archive(tmp_path / "b.tar.gz")
+    with pytest.raises(ListError, match="its sha256 is"):
+        build(Settings(ut1=(Ut1(path=archive, sha256="0" * 64, categories=("adult",)),)))
+    with pytest.raises(ListError, match="a folder has no sha256"):
+        build(Settings(ut1=(Ut1(path=ut1_folder(tmp_path / "f"), sha256="0" * 64, categories=("adult",)),)))
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=5))), st.lists(st.text(max_size=5)))
+def test_the_table_is_a_dictionary_of_first_entries(entries: list[tuple[str, str]], asked: list[str]) -> None:
+    expected: dict[str, str] = {}
+    for name, entry in entries:
+        expected.setdefault(entry, name)
+    table = Table(entries)
+    assert len(table) == len(expected)
+    assert [table.find(text) for text in [*expected, *asked]] == [expected.get(text) for text in [*expected, *asked]]

@@ -1,0 +1,112 @@
+"""quick_look: its reasons, what it must let through, and that the extractor gives the same text after it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.documents import Document, Dropped, Kind, Page
+from pipeline.extraction import page_tree
+from pipeline.stages import extract_text, quick_look
+from pipeline.stages.quick_look import Reason, Settings
+
+LOOK = quick_look.build(Settings())
+EXTRACT = extract_text.build(extract_text.Settings())
+SENTENCE = "The miller looks at the grain before he buys it from the farmer. "
+GERMAN = "Der Müller sieht sich das Korn an, bevor er es dem Bauern abkauft, und das dauert seine Zeit. "
+
+
+def page(html: str, **fields: object) -> Page:
+    return Page("http://example.org/", "2026-01-01T00:00:00Z", "a.warc.gz", 0, html.encode(), **fields)  # type: ignore[arg-type]
+
+
+def drop(html: str, **options: object) -> Dropped:
+    answer = quick_look.build(Settings(**options))(page(html))  # type: ignore[arg-type]
+    assert isinstance(answer, Dropped)
+    assert answer.stage == "quick_look"
+    return answer
+
+
+def test_too_few_words_on_the_whole_page() -> None:
+    answer = drop(f"<p>{SENTENCE * 3}</p><script>{SENTENCE * 90}</script>")
+    assert (answer.reason, answer.value, answer.threshold) == (Reason.WOULD_BE_TOO_SHORT, 39, 50)
+    assert answer.excerpt.startswith("The miller looks")
+    assert LOOK(page(f"<p>{SENTENCE * 5}</p>")) == page(f"<p>{SENTENCE * 5}</p>")
+
+
+def test_too_few_sentences_on_a_whole_page_of_prose() -> None:
+    filler = "<p>Price list 1.20 example.com</p>" * 40
+    answer = drop(f"<p>{SENTENCE}</p>{filler}")
+    assert (answer.reason, answer.value, answer.threshold) == (Reason.WOULD_LACK_SENTENCES, 1, 2)
+    for other in ("<pre>x = 1;\ny = 2;</pre>", "<table><tr><th>a<th>b<tr><td>c<td>d</table>"):
+        source = page(f"<p>{SENTENCE}</p>{filler}{other}")
+        assert LOOK(source) is source
+
+
+def test_a_language_that_is_surely_not_wanted() -> None:
+    answer = drop(f"<p>{GERMAN * 9}</p>", languages=["en"])
+    assert (answer.reason, answer.threshold, answer.detail) == (Reason.WOULD_BE_UNWANTED_LANGUAGE, 0.9, "de")
+    german = page(f"<p>{GERMAN * 9}</p>")
+    assert quick_look.build(Settings(languages=("de",)))(german) is german
+    assert LOOK(german) is german  # every language is wanted unless some are named
+    mixed = page(f"<p>{GERMAN * 9}</p><p>{SENTENCE * 12}</p>")
+    assert quick_look.build(Settings(languages=("en",)))(mixed) is mixed
+
+
+def test_scripts_without_spaces_are_not_counted_in_words() -> None:
+    chinese = page(
+        "<p>磨坊主在从农夫那里买粮食之前先看看粮食然后他们谈论天气和今年的收成以及河边的水车。磨坊旁边有一条河流过村庄和田野。</p>"
+    )
+    assert LOOK(chinese) is chinese
+    assert drop("<p>磨坊主在看粮食。</p>").reason is Reason.WOULD_BE_TOO_SHORT
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        page("hello", kind=Kind.TEXT),
+        page("<div>" * 400 + "x"),  # too deep: the extractor says so
+        page("<p>x</p>" + '<script type="application/ld+json">{"articleBody": "a long text"}</script>'),
+        page(""),
+    ],
+)
+def test_pages_that_it_must_not_judge(source: Page) -> None:
+    assert LOOK(source) is source
+
+
+def test_it_can_be_switched_off_and_leaves_large_pages_alone() -> None:
+    short = page("<p>short</p>")
+    assert quick_look.build(Settings(enabled=False))(short) is short
+    assert quick_look.build(Settings(max_bytes=5))(short) is short
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["p", "div", "li", "td", "pre", "h2"]), min_size=6, max_size=30), st.integers(0, 3))
+def test_the_extractor_after_it_gives_the_same_as_alone(tags: list[str], menus: int) -> None:
+    menu = "<ul>" + "<li><a href='/x'>Another page</a></li>" * 5 + "</ul>"
+    body = "".join(f"<{tag}>{SENTENCE}</{tag}>" for tag in tags)
+    source = page(f"<html><head><title>Mill</title></head><body>{menu * menus}{body}{menu}</body></html>")
+    alone = EXTRACT(source)
+    assert LOOK(source) is source
+    assert EXTRACT(source) == alone
+    assert isinstance(alone, Document)
+
+
+def test_a_parked_tree_is_given_once_and_to_its_page_only() -> None:
+    first, second = page(f"<p>{SENTENCE * 9}</p>"), page(f"<p>{SENTENCE * 8}</p>")
+    LOOK(first)
+    assert page_tree.take(second) is None
+    LOOK(first)
+    LOOK(second)
+    assert page_tree.take(first) is None
+    assert page_tree.take(second) is not None
+    assert page_tree.take(second) is None
+
+
+def test_no_mark_of_ours_is_in_an_excerpt_or_a_title() -> None:
+    answer = drop("<h1>On <code>x  =  1</code> and <math><mi>x</mi></math></h1><pre>a\n  b\n\tc</pre>")
+    assert answer.excerpt
+    assert not any("\U000f0000" <= character <= "\U000fffff" for character in answer.excerpt)
+    heading = page_tree.open_page(page("<h1>On <code>x  =  1</code></h1><pre>a\n  b</pre>"), 10**6, 10**4)
+    assert heading.title == "On x = 1"
