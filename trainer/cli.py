@@ -48,23 +48,23 @@ def train() -> None:
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
 def tokenizer(dataset: str, output: Path, vocabulary: int, compare: tuple[str, ...], changes: tuple[str, ...]) -> None:
     """Train a byte-level BPE tokenizer on a weighted sample of DATASET, and report its bytes per token."""
-    from trainer import fertility
-    from trainer import tokenizer as tokenizers
     from trainer.config import read_config
-    from trainer.dataset import open_dataset
-    from trainer.sampling import held_out_samples, training_texts
+    from trainer.data import tokenizer as tokenizers
+    from trainer.data import tokenizer_report
+    from trainer.data.dataset import open_dataset
+    from trainer.data.text_samples import held_out_samples, training_texts
 
     settings = read_config(tokenizers.TokenizerSettings, None, [f"vocabulary={vocabulary}", *changes])
-    peers = {name: fertility.peer(name) for name in compare}
+    peers = {name: tokenizer_report.peer(name) for name in compare}
     opened = open_dataset(dataset)
     texts = training_texts(opened, settings.sample_bytes)
     trained = tokenizers.train(texts, settings, progress=sys.stderr.isatty())
     trained.save(output / "tokenizer.json")
-    report = fertility.measure(
-        held_out_samples(opened, settings.sample_bytes), {"gristmill": fertility.ours(trained), **peers}
+    report = tokenizer_report.measure(
+        held_out_samples(opened, settings.sample_bytes), {"gristmill": tokenizer_report.ours(trained), **peers}
     )
     (output / "tokenizer_report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    click.echo(fertility.table(report))
+    click.echo(tokenizer_report.table(report))
     engine = "tiktoken (equal ids)" if trained.fast else "tokenizers (tiktoken's ids differ)"
     click.echo(f"{output / 'tokenizer.json'}: {trained.vocabulary:,} tokens, encoded by {engine}")
 
@@ -76,9 +76,9 @@ def tokenizer(dataset: str, output: Path, vocabulary: int, compare: tuple[str, .
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes; 0 is one per core.")
 def tokens(dataset: str, tokenizer_path: Path, cache: Path, workers: int) -> None:
     """Tokenise DATASET once, to memory-mapped files. Runs do this by themselves where it is not yet done."""
-    from trainer import tokenizer as tokenizers
-    from trainer.dataset import open_dataset
-    from trainer.tokens import tokenize
+    from trainer.data import tokenizer as tokenizers
+    from trainer.data.dataset import open_dataset
+    from trainer.data.token_files import tokenize
 
     store = tokenize(open_dataset(dataset), tokenizers.load(tokenizer_path), cache, workers)
     facts = json.loads((store / "tokens.json").read_text())
@@ -107,8 +107,8 @@ def pretrain(
     Run the same command again after a crash: it goes on from the last checkpoint. On several devices:
     torchrun --nproc-per-node N $(which gristmill) train pretrain ...
     """
-    from trainer import pretrain as loop
-    from trainer.recipe import open_recipe, read_recipe
+    from trainer.tasks.recipe import open_recipe, read_recipe
+    from trainer.training import loop
 
     run = open_recipe(read_recipe(config, changes, data, tokenizer))
     _echo_mixture(run.source, run.settings.loop.steps)
@@ -131,7 +131,7 @@ def _leads() -> bool:
 
 
 def _echo_mixture(source: Any, steps: int) -> None:
-    from trainer.trace import mixture_table
+    from trainer.data.trace import mixture_table
 
     table = mixture_table(source.shares(steps))  # on every rank: it refuses more steps than there is data for
     if _leads():
@@ -143,8 +143,8 @@ def _echo_mixture(source: Any, steps: int) -> None:
 @click.option("--steps", type=click.IntRange(1), help="Of the run; the configuration's own where left out.")
 def mixture(config: str, data: str | None, tokenizer: Path | None, changes: tuple[str, ...], steps: int | None) -> None:
     """Shares asked and realised, and repetitions, of the data a run will read."""
-    from trainer.recipe import open_recipe, read_recipe
-    from trainer.trace import mixture_table
+    from trainer.data.trace import mixture_table
+    from trainer.tasks.recipe import open_recipe, read_recipe
 
     run = open_recipe(read_recipe(config, changes, data, tokenizer))
     click.echo(mixture_table(run.source.shares(steps or run.settings.loop.steps)))
@@ -166,10 +166,10 @@ def trace(
 
     Steps count from 0: the batch of step N makes the row of step N + 1 in metrics.jsonl.
     """
-    from trainer import checkpoint
-    from trainer.recipe import open_recipe, read_recipe
-    from trainer.trace import as_lines
-    from trainer.trace import trace as trace_steps
+    from trainer.data.trace import as_lines
+    from trainer.data.trace import trace as trace_steps
+    from trainer.tasks.recipe import open_recipe, read_recipe
+    from trainer.training import checkpoint
 
     run = open_recipe(read_recipe(config, changes, data, tokenizer))
     if Path(config).is_dir() and not (changes or data or tokenizer):
@@ -184,7 +184,7 @@ def trace(
 @click.argument("run", type=RUN)
 def report(run: Path) -> None:
     """Write RUN/report.html: loss, domains, rates, speed, experts. Also while the run goes on."""
-    from trainer.run_report import write_run_report
+    from trainer.reports.run_report import write_run_report
 
     click.echo(write_run_report(run))
 
@@ -200,10 +200,10 @@ def anneal(run: Path, output: Path, config: Path | None, control: bool, changes:
 
     Validated on the documents held out of RUN's own data, with --control and without: so the two can be compared.
     """
-    from trainer import anneal as annealing
-    from trainer import checkpoint
     from trainer.config import read_config
-    from trainer.recipe import open_recipe, read_recipe
+    from trainer.tasks import anneal as annealing
+    from trainer.tasks.recipe import open_recipe, read_recipe
+    from trainer.training import checkpoint
 
     source = None if config is None else str(config)
     settings = read_config(annealing.AnnealSettings, source, [*changes, *(["control=true"] if control else [])])
@@ -229,9 +229,9 @@ def anneal(run: Path, output: Path, config: Path | None, control: bool, changes:
 @click.option("--bfloat16", is_flag=True, help="Half the size; the default keeps every bit.")
 def export(run: Path, output: Path, bfloat16: bool) -> None:
     """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models)."""
-    from trainer import export as exporting
-    from trainer import tokenizer as tokenizers
-    from trainer.recipe import read_recipe
+    from trainer.data import tokenizer as tokenizers
+    from trainer.model import hugging_face as exporting
+    from trainer.tasks.recipe import read_recipe
 
     path = read_recipe(str(run)).tokenizer
     number = exporting.Number.BFLOAT16 if bfloat16 else exporting.Number.FLOAT32
@@ -248,11 +248,11 @@ def generate(run: Path, prompts: tuple[str, ...], changes: tuple[str, ...]) -> N
 
     A model that learned by denoising (tiny-t5) fills in sentinels: "The river <|sentinel_0|> to the sea".
     """
-    from trainer import generate as generating
-    from trainer import tokenizer as tokenizers
     from trainer.config import read_config
-    from trainer.recipe import read_recipe
-    from trainer.run import load_any
+    from trainer.data import tokenizer as tokenizers
+    from trainer.rollouts import generate as generating
+    from trainer.tasks.recipe import read_recipe
+    from trainer.training.run import load_any
 
     settings, recipe = read_config(generating.GenerateSettings, None, changes), read_recipe(str(run))
     model, tokenizer = load_any(run, _device()), tokenizers.load(recipe.tokenizer)
@@ -292,10 +292,10 @@ def evaluate(
     Bits per byte compares models of different tokenizers, since no tokenizer changes the bytes of a text; perplexity is
     a mean over tokens, so it compares models of one tokenizer only.
     """
-    from trainer import evaluate as evaluation
     from trainer.config import read_config
-    from trainer.data import open_held_out
-    from trainer.recipe import read_recipe
+    from trainer.data.sources import open_held_out
+    from trainer.evaluation import evaluate as evaluation
+    from trainer.tasks.recipe import read_recipe
 
     settings = read_config(evaluation.EvaluationSettings, None, changes)
     scorer = _scorer(run)
@@ -307,10 +307,10 @@ def evaluate(
 
 
 def _scorer(run: Path) -> Any:
-    from trainer import tokenizer as tokenizers
+    from trainer.data import tokenizer as tokenizers
     from trainer.evaluation.likelihood import Scorer
-    from trainer.recipe import read_recipe
-    from trainer.run import load_model
+    from trainer.tasks.recipe import read_recipe
+    from trainer.training.run import load_model
 
     recipe = read_recipe(str(run))
     model = load_model(run, _device())
@@ -330,8 +330,8 @@ def _scorer(run: Path) -> Any:
 @click.option("--shuffles", default=10, show_default=True)
 def order(run: Path, examples: Path, runs: int, shuffles: int) -> None:
     """Has RUN's model seen EXAMPLES (JSONL) in the order of the file? Prints a p-value."""
-    from trainer.contamination import texts_of
-    from trainer.evaluation.order import order_test
+    from trainer.evaluation.contamination import texts_of
+    from trainer.evaluation.order_test import order_test
 
     found = order_test(_scorer(run), [text for _, text in texts_of(examples)], runs, shuffles)
     click.echo(
@@ -359,9 +359,9 @@ def contamination(
 
     A report, or a filter: of a dataset by a source's `exclude`, of a JSONL file by --clean.
     """
-    from trainer import contamination as search
     from trainer.config import read_config
-    from trainer.dataset import open_dataset
+    from trainer.data.dataset import open_dataset
+    from trainer.evaluation import contamination as search
 
     settings = read_config(search.ContaminationSettings, None, changes)
     index = search.build_index([item for path in sets for item in search.items_of(path)], settings)
@@ -405,9 +405,9 @@ def ladder(
     rung_changes: tuple[str, ...],
 ) -> None:
     """Train the same recipe at several sizes, and predict the largest from the others."""
-    from trainer import ladder as ladders
     from trainer.config import read_config
-    from trainer.recipe import open_recipe, read_recipe
+    from trainer.studies import ladder as ladders
+    from trainer.tasks.recipe import open_recipe, read_recipe
 
     settings = read_config(ladders.LadderSettings, None, rung_changes)
     points = ladders.climb(open_recipe(read_recipe(config, changes, data, tokenizer)), settings, output, click.echo)
@@ -420,8 +420,8 @@ def ladder(
 @click.option("--predict", nargs=2, type=float, metavar="PARAMETERS TOKENS", help="The loss of a run not yet made.")
 def fit(points: Path, drop_highest: int, predict: tuple[float, float] | None) -> None:
     """Fit the runs of a CSV file (parameters, tokens or flop, loss): power law, isoFLOP minima, L(N, D)."""
-    from trainer import ladder as ladders
-    from trainer import scaling as laws
+    from trainer.studies import ladder as ladders
+    from trainer.studies import scaling_laws as laws
 
     runs = laws.without_highest(laws.read_points(points), drop_highest)
     click.echo(ladders.describe(runs))
@@ -435,7 +435,7 @@ def fit(points: Path, drop_highest: int, predict: tuple[float, float] | None) ->
 @click.argument("second", type=READ)
 def compare(first: Path, second: Path) -> None:
     """Compare two families of runs (architectures or datasets) by slope and intercept of loss against compute."""
-    from trainer import scaling as laws
+    from trainer.studies import scaling_laws as laws
 
     found = laws.compare(laws.read_points(first), laws.read_points(second))
     for path, line in ((first, found.first), (second, found.second)):
@@ -456,8 +456,8 @@ def cost(parameters: float, tokens: float, changes: tuple[str, ...], as_json: bo
     """
     from dataclasses import asdict
 
-    from trainer import cost as costs
     from trainer.config import read_config
+    from trainer.studies import cost as costs
 
     settings = read_config(costs.CostSettings, None, [f"parameters={parameters}", f"tokens={tokens}", *changes])
     found = costs.estimate(settings)
@@ -482,8 +482,8 @@ def ablate(
     changes: tuple[str, ...],
 ) -> None:
     """Train the same small model on two datasets, several seeds each, and report which is better, and how surely."""
-    from trainer import ablate as ablation
-    from trainer.recipe import read_recipe
+    from trainer.studies import ablation
+    from trainer.tasks.recipe import read_recipe
 
     named = dict(_named(item) for item in datasets)
     files = {name: Path(path) for name, path in map(_named, texts)}

@@ -33,11 +33,11 @@ from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import read_unit
 from tests.benchmarks import data_folder
 from tests.trainer.curated import write_dataset
-from trainer import tokenizer as tokenizers
-from trainer.ablate import ablate, table
-from trainer.dataset import open_dataset
-from trainer.recipe import read_recipe
-from trainer.tokenizer import TokenizerSettings
+from trainer.data import tokenizer as tokenizers
+from trainer.data.dataset import open_dataset
+from trainer.data.tokenizer import TokenizerSettings
+from trainer.studies.ablation import ablate, table
+from trainer.tasks.recipe import read_recipe
 
 FILES = ("newspaper-family-00000", "trafilatura-00000", "autopager-00000", "webstruct-00000", "recipe-scrapers-00001")
 

@@ -27,12 +27,12 @@ import pyarrow.parquet as pq
 import tiktoken
 
 from tests.benchmarks import data_folder
-from trainer import tokenizer as tokenizers
-from trainer.batches import BatchSettings, BatchSource
-from trainer.dataset import open_dataset
-from trainer.store import open_store
-from trainer.tokenizer import Tokenizer, TokenizerSettings
-from trainer.tokens import tokenize
+from trainer.data import tokenizer as tokenizers
+from trainer.data.batches import BatchSettings, BatchSource
+from trainer.data.dataset import open_dataset
+from trainer.data.token_files import tokenize
+from trainer.data.token_store import open_store
+from trainer.data.tokenizer import Tokenizer, TokenizerSettings
 
 ROWS, SEQUENCE = 32, 1024
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("weight", pa.float64()), ("characters", pa.int64())])

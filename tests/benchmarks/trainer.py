@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.benchmarks import data_folder
-from trainer.batches import BatchSettings, BatchSource
-from trainer.corpus import in_memory
-from trainer.distributed import World
-from trainer.model import Decoder, ModelSettings, build_decoder
-from trainer.moe import ExpertSettings
-from trainer.optimiser import OptimiserSettings, build_optimiser, clip_gradients, set_learning_rate
-from trainer.step import accumulate, autocast, causal_inputs
-from trainer.tokenizer import TokenizerSettings, train
+from trainer.data.batches import BatchSettings, BatchSource
+from trainer.data.corpus import in_memory
+from trainer.data.tokenizer import TokenizerSettings, train
+from trainer.model.decoder import Decoder, ModelSettings, build_decoder
+from trainer.model.experts import ExpertSettings
+from trainer.training.distributed import World
+from trainer.training.optimizer import OptimiserSettings, build_optimiser, clip_gradients, set_learning_rate
+from trainer.training.step import accumulate, autocast, causal_inputs
 
 SHAPE = ModelSettings(vocabulary=8192, width=384, layers=6, heads=6, context=512)  # 13.8M weights
 ROWS, SEQUENCE = 8, 512

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from trainer.batches import BatchSettings, BatchSource
-from trainer.corpus import Corpus, in_memory
-from trainer.pretrain import Result, pretrain
-from trainer.run import PretrainSettings
+from trainer.data.batches import BatchSettings, BatchSource
+from trainer.data.corpus import Corpus, in_memory
+from trainer.training.loop import Result, pretrain
+from trainer.training.run import PretrainSettings
 
 VOCABULARY = 64
 

@@ -12,9 +12,9 @@ from click import UsageError
 from click.testing import CliRunner
 
 from tests.trainer.curated import pages, write_dataset
-from trainer.ablate import Difference
 from trainer.cli import train
-from trainer.metrics import read_metrics
+from trainer.studies.ablation import Difference
+from trainer.training.metrics import read_metrics
 
 Run = Callable[..., str]
 FAST = ["model.width=32", "model.layers=1", "model.heads=2", "model.kv_heads=1", "data.rows=8", "data.sequence=64"]

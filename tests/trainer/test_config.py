@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from trainer.config import ConfigError, as_toml, presets, read_config
-from trainer.data import DataSettings
-from trainer.recipe import Recipe
-from trainer.tokenizer import TokenizerSettings
+from trainer.data.sources import DataSettings
+from trainer.data.tokenizer import TokenizerSettings
+from trainer.tasks.recipe import Recipe
 
 
 def test_a_file_is_read_and_changed(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from tests.trainer import runs
 from trainer.config import presets
-from trainer.metrics import read_metrics
-from trainer.pretrain import pretrain
-from trainer.recipe import read_recipe
+from trainer.tasks.recipe import read_recipe
+from trainer.training.loop import pretrain
+from trainer.training.metrics import read_metrics
 
 # Millions of weights, all and those that a token meets, at a vocabulary of 32,768.
 SIZES = {

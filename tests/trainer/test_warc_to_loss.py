@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from warcio.archiveiterator import ArchiveIterator
 
 from pipeline.cli import gristmill
-from trainer.metrics import read_metrics
+from trainer.training.metrics import read_metrics
 
 WARCS = Path(__file__).parents[1] / "minicrawl" / "warc"
 FAST = ["model.width=32", "model.layers=1", "model.heads=2", "model.kv_heads=1", "model.context=64", "data.rows=8"]

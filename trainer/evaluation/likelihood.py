@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from trainer.tokenizer import Tokenizer
+from trainer.data.tokenizer import Tokenizer
 
 Model = Callable[[Tensor], Tensor]  # int64 [B, S] -> logits [B, S, V]
 

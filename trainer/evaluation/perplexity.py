@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from trainer.corpus import Corpus
+from trainer.data.corpus import Corpus
 from trainer.evaluation.likelihood import Pair, Scorer
 
 

@@ -16,12 +16,12 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tests.trainer.curated import pages
-from trainer import tokenizer as tokenizers
-from trainer.evaluate import EvaluationSettings, ask
+from trainer.data import tokenizer as tokenizers
+from trainer.data.tokenizer import SEPARATOR, Tokenizer, TokenizerSettings
 from trainer.evaluation import perplexity
+from trainer.evaluation.evaluate import EvaluationSettings, ask
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.questions import read_questions
-from trainer.tokenizer import SEPARATOR, Tokenizer, TokenizerSettings
 
 lm_eval = pytest.importorskip("lm_eval")
 pytestmark = pytest.mark.slow  # two programs, a minute on a busy machine

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from tests.trainer.curated import pages
-from trainer import tokenizer as tokenizers
-from trainer.corpus import in_memory
-from trainer.evaluate import EvaluationSettings, ask
+from trainer.data import tokenizer as tokenizers
+from trainer.data.corpus import in_memory
+from trainer.data.tokenizer import Tokenizer, TokenizerSettings
+from trainer.evaluation.evaluate import EvaluationSettings, ask
 from trainer.evaluation.likelihood import Pair, Scorer
 from trainer.evaluation.perplexity import Fit, held_out_documents, measure, windows
 from trainer.evaluation.questions import Question
-from trainer.tokenizer import Tokenizer, TokenizerSettings
 
 
 @pytest.fixture(scope="module")

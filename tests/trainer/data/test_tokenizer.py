@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import regex
+import tiktoken
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as Engine
+from transformers import PreTrainedTokenizerFast
+
+from pipeline.pii import spans
+from tests.trainer.curated import pages
+from trainer.data import tokenizer as tokenizers
+from trainer.data.tokenizer import (
+    CHAT,
+    PLACEHOLDERS,
+    SEPARATOR,
+    Tokenizer,
+    TokenizerError,
+    TokenizerSettings,
+    split_pattern,
+)
+
+CODE = "def area(width, height):\n    if width:\n        return width * height\n    return 0\n\n\n"
+TEXTS = [row["text"] + "\n\n" + CODE + "Tel 555 1234, 1999 and 20000. Grüße, мир, 世界, हिन्दी!" for row in pages(60)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return tokenizers.train(TEXTS, TokenizerSettings(vocabulary=1024))
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=200),
+    st.text(alphabet=" \t\n\r\u00a0\u3000", max_size=60),
+    st.lists(
+        st.sampled_from([*PLACEHOLDERS, *CHAT, SEPARATOR, " ", "def", "return ", "the", "12345"]), max_size=20
+    ).map("".join),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=HOSTILE)
+@example("<|endoftext|>")
+@example("\x00\ufeff\u2028 e\u0301")
+def test_decoding_gives_the_text_back_and_both_engines_agree(tokenizer: Tokenizer, text: str) -> None:
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert ids == tokenizer.engine.encode(text, add_special_tokens=False).ids
+
+
+def test_tiktoken_does_the_encoding_where_ids_are_equal(tokenizer: Tokenizer) -> None:
+    assert tokenizer.fast
+    fast = tokenizer.encode_many(TEXTS, threads=2)
+    assert fast == [encoding.ids for encoding in tokenizer.engine.encode_batch(TEXTS, add_special_tokens=False)]
+    assert [tokenizer.encode(text) for text in TEXTS] == fast
+
+
+def test_tiktoken_is_left_aside_where_ids_differ(tokenizer: Tokenizer) -> None:
+    """A vocabulary edited by hand: its merges no longer say what its ranks say."""
+    import json
+
+    state = json.loads(tokenizer.json)
+    state["model"]["merges"].reverse()
+    edited = Tokenizer(Engine.from_str(json.dumps(state)))
+    assert not edited.fast
+    assert edited.encode_many(TEXTS[:3]) == [edited.encode(text) for text in TEXTS[:3]]
+    assert edited.decode(edited.encode(TEXTS[0])) == TEXTS[0]
+
+
+def test_text_that_exhausts_the_fast_engine_is_encoded_by_the_other(tokenizer: Tokenizer) -> None:
+    text = "x" + " " * 1_000_000
+    encoding = tiktoken.Encoding(
+        "test", pat_str=split_pattern("single"), mergeable_ranks={bytes([n]): n for n in range(256)}, special_tokens={}
+    )
+    with pytest.raises(ValueError, match="stack"):
+        encoding.encode(text, disallowed_special=())
+    ids = tokenizer.encode_many(["before", text, "after"])
+    assert [tokenizer.decode(part) for part in ids] == ["before", text, "after"]
+
+
+def test_placeholders_are_those_that_the_pipeline_writes() -> None:
+    assert spans.PLACEHOLDERS == PLACEHOLDERS
+
+
+def test_placeholders_are_tokens_in_text_and_control_tokens_are_not(tokenizer: Tokenizer) -> None:
+    assert tokenizer.encode("<EMAIL>") == [tokenizer.placeholders["<EMAIL>"]]
+    for token in (SEPARATOR, *CHAT, "<|sentinel_0|>", "<|reserved_0|>"):
+        ids = tokenizer.encode(f"a{token}b")
+        assert tokenizer.decode(ids) == f"a{token}b"
+        assert not set(ids) & set(tokenizer.control.values())
+    assert tokenizer.decode([tokenizer.separator]) == SEPARATOR
+
+
+def test_who_types_a_prompt_may_mean_control_tokens(tokenizer: Tokenizer) -> None:
+    typed = f"the <|sentinel_1|>{CHAT[0]} river <|sentinel_1000|><EMAIL>"
+    ids = tokenizer.encode_prompt(typed)
+    assert tokenizer.decode(ids) == typed
+    known = [tokenizer.control["<|sentinel_1|>"], tokenizer.control[CHAT[0]]]
+    assert [index for index in ids if index in tokenizer.control.values()] == known
+    assert tokenizer.encode_prompt("a b") == tokenizer.encode("a b")
+
+
+def pieces(text: str, digits: str = "single") -> list[str]:
+    """The split by another regular expression engine."""
+    return [match.group() for match in regex.finditer(split_pattern(digits), text)]  # type: ignore[arg-type]
+
+
+def test_pieces_keep_indentation_words_and_digits() -> None:
+    assert pieces("    return x") == ["   ", " return", " x"]
+    assert pieces("in 2026.") == ["in", " ", "2", "0", "2", "6", "."]
+    assert pieces("1234567", "triples") == ["123", "456", "7"]
+    assert pieces("it's WE'LL") == ["it", "'s", " WE", "'LL"]
+    assert pieces("हिन्दी भाषा") == ["हिन्दी", " भाषा"]
+    assert pieces("end;\n\n\n  next") == ["end", ";\n\n\n", " ", " next"]
+
+
+@given(st.text(max_size=300))
+def test_pieces_are_the_whole_text(text: str) -> None:
+    for digits in ("single", "triples"):
+        assert "".join(pieces(text, digits)) == text
+
+
+def test_digits_never_join_when_split_singly(tokenizer: Tokenizer) -> None:
+    special = {*tokenizer.control, *tokenizer.placeholders}
+    tokens = {tokenizer.decode([index]) for index in range(tokenizer.vocabulary)} - special
+    assert not [token for token in tokens if sum(map(str.isdigit, token)) > 1]
+    triples = tokenizers.train(
+        ["1234 1234 1999 1999 20000"] * 9,
+        TokenizerSettings(vocabulary=448, digits="triples", placeholders=(), sentinels=0),
+    )
+    assert len(triples.encode("1234")) == 2
+
+
+def test_indentation_is_one_token(tokenizer: Tokenizer) -> None:
+    assert len(tokenizer.encode("        return")) < 4
+
+
+def test_the_file_is_read_by_transformers(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    tokenizer.save(tmp_path / "tokenizer.json")
+    peer = PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+    for text in TEXTS[:10]:
+        assert peer.encode(text, add_special_tokens=False) == tokenizer.encode(text)
+    again = tokenizers.load(tmp_path)
+    assert (again.sha256, again.separator, again.vocabulary) == (
+        tokenizer.sha256,
+        tokenizer.separator,
+        tokenizer.vocabulary,
+    )
+
+
+def test_the_vocabulary_is_a_multiple_and_training_is_reproducible(tokenizer: Tokenizer) -> None:
+    assert tokenizer.vocabulary % 64 == 0
+    assert tokenizers.train(TEXTS, TokenizerSettings(vocabulary=1024)).sha256 == tokenizer.sha256
+
+
+def test_hopeless_training_is_refused() -> None:
+    with pytest.raises(TokenizerError, match="no repeated pair"):
+        tokenizers.train(["ab"], TokenizerSettings(vocabulary=1024))
+    with pytest.raises(TokenizerError, match="leave no merge"):
+        tokenizers.train(TEXTS, TokenizerSettings(vocabulary=500))
+
+
+def test_files_that_are_no_tokenizer_get_one_line(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    with pytest.raises(TokenizerError, match="no such tokenizer"):
+        tokenizers.load(tmp_path / "nothing")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(TokenizerError, match=r"not a tokenizer.json"):
+        tokenizers.load(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(tokenizer.json.replace(SEPARATOR, "<|other|>"))
+    with pytest.raises(TokenizerError, match=r"has no <\|endoftext\|> token"):
+        tokenizers.load(tmp_path)

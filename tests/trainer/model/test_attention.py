@@ -1,0 +1,100 @@
+"""attention: the three forms of a mask say the same, and what they say is right."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.model.attention import Spans, _block_mask, attend, attention_mask, dense_mask, span_lengths
+
+
+def heads(rows: int, length: int, groups: int = 2) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(rows, count, length, 8, generator=generator) for count in (4, groups, groups)]
+
+
+def by_hand(q, k, v, ids, prefix=None):
+    """Token by token: who sees whom, and a softmax over those."""
+    out = torch.zeros_like(q)
+    for b in range(q.shape[0]):
+        for h in range(q.shape[1]):
+            g = h * k.shape[1] // q.shape[1]
+            for i in range(q.shape[2]):
+                seen = [
+                    j
+                    for j in range(q.shape[2])
+                    if ids[b, i] == ids[b, j] and (j <= i or (prefix is not None and j < prefix[b]))
+                ]
+                scores = torch.stack([q[b, h, i] @ k[b, g, j] for j in seen]) / 8**0.5
+                out[b, h, i] = sum(w * v[b, g, j] for w, j in zip(scores.softmax(0), seen, strict=True))
+    return out
+
+
+def test_documents_see_themselves_and_their_past():
+    ids = torch.tensor([[0, 0, 1, 1, 1, 2], [0, 0, 0, 0, 0, 0]])
+    q, k, v = heads(2, 6)
+    mask = attention_mask(ids)
+    assert mask == Spans([2, 3, 1, 6])
+    torch.testing.assert_close(attend(q, k, v, mask), by_hand(q, k, v, ids))
+    torch.testing.assert_close(attend(q, k, v, dense_mask(ids, ids)), by_hand(q, k, v, ids))
+
+
+def test_a_prefix_is_seen_from_both_sides():
+    ids = torch.tensor([[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, -1, -1]])
+    prefix = torch.tensor([3, 2])
+    q, k, v = heads(2, 6)
+    torch.testing.assert_close(attend(q, k, v, attention_mask(ids, prefix)), by_hand(q, k, v, ids, prefix))
+
+
+@pytest.mark.parametrize("prefix", [None, torch.tensor([3, 60])])
+def test_flex_attention_is_given_the_same_rule(prefix):
+    ids = torch.tensor([[0] * 20 + [1] * 44, [0] * 64])
+    q, k, v = heads(2, 64)
+    flexible = attend(q, k, v, _block_mask(ids, prefix))
+    torch.testing.assert_close(flexible, attend(q, k, v, dense_mask(ids, ids, prefix)))
+
+
+def test_one_document_a_row_needs_no_mask():
+    assert attention_mask(None) is None
+    assert attention_mask(torch.zeros(3, 5, dtype=torch.int32)) is None
+
+
+def test_a_prefix_without_documents_is_refused():
+    with pytest.raises(ValueError, match="document_ids"):
+        attention_mask(None, torch.tensor([2]))
+
+
+def test_gradients_pass_through_spans():
+    ids = torch.tensor([[0, 0, 0, 1, 1, 2, 2, 2]])
+    inputs = [x.requires_grad_() for x in heads(1, 8)]
+    spans = torch.autograd.grad(attend(*inputs, Spans([3, 2, 3])).square().sum(), inputs)
+    dense = torch.autograd.grad(attend(*inputs, dense_mask(ids, ids)).square().sum(), inputs)
+    torch.testing.assert_close(spans, dense)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=6), min_size=1, max_size=4))
+def test_span_lengths_are_the_runs(rows):
+    longest = max(map(sum, rows))
+    rows = [row + [longest - sum(row)] * (sum(row) < longest) for row in rows]
+    ids = torch.stack([torch.repeat_interleave(torch.arange(len(row)), torch.tensor(row)) for row in rows])
+    assert span_lengths(ids) == [length for row in rows for length in row]
+
+
+@pytest.mark.parametrize("length", [1, 7, 512])
+def test_short_bf16_spans_are_as_exact_as_the_kernel(length):
+    inputs = [x.repeat(1, 1, 1, 2).bfloat16().requires_grad_() for x in heads(2, length, groups=4)]
+    exact = F.scaled_dot_product_attention(*(x.double() for x in inputs), is_causal=True)
+    ours, kernel = attend(*inputs, None), F.scaled_dot_product_attention(*inputs, is_causal=True)
+    expected = torch.autograd.grad(exact.square().sum(), inputs)
+
+    def error(found: torch.Tensor, right: torch.Tensor) -> float:
+        return ((found.double() - right).norm() / right.norm()).item()
+
+    assert error(ours, exact) < 0.01
+    assert error(ours, exact) < 3 * error(kernel, exact) + 1e-6
+    for a, b in zip(torch.autograd.grad(ours.square().sum(), inputs), expected, strict=True):
+        assert error(a, b) < 0.03 or b.norm() < 1e-6

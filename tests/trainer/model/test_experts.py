@@ -1,0 +1,159 @@
+"""experts: sparse equals dense where it must, losses equal a loop over tokens, capacity drops who it should."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from trainer.model.decoder import FeedForward
+from trainer.model.experts import ExpertSettings, SparseFeedForward, capacity_of, choose, dispatch, grouped_matmul
+
+WIDTH, HIDDEN = 16, 24
+
+
+def sparse_layer(seed: int = 0, identical: bool = False, **values: object) -> SparseFeedForward:
+    settings = ExpertSettings(**{"experts": 4, "top_k": 2, "capacity_factor": None, **values})
+    layer = SparseFeedForward(WIDTH, HIDDEN, settings)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.normal_(0, 0.3, generator=generator)
+        if identical:
+            layer.gate_up.copy_(layer.gate_up[:1].expand_as(layer.gate_up))
+            layer.down.copy_(layer.down[:1].expand_as(layer.down))
+    return layer
+
+
+def dense_like(layer: SparseFeedForward) -> FeedForward:
+    dense = FeedForward(WIDTH, HIDDEN)
+    with torch.no_grad():
+        dense.gate_up.weight.copy_(layer.gate_up[0].T)
+        dense.down.weight.copy_(layer.down[0].T)
+    return dense
+
+
+def tokens(rows: int = 3, length: int = 7) -> torch.Tensor:
+    return torch.randn(rows, length, WIDTH, generator=torch.Generator().manual_seed(9))
+
+
+@pytest.mark.parametrize("values", [{"experts": 1, "top_k": 1}, {"experts": 4, "top_k": 2}, {"experts": 4, "top_k": 4}])
+def test_one_expert_or_identical_experts_equal_dense(values):
+    layer = sparse_layer(identical=True, **values)
+    x = tokens().requires_grad_()
+    out, _ = layer(x)
+    expected = dense_like(layer)(x)
+    torch.testing.assert_close(out, expected, rtol=1e-6, atol=1e-6)
+    found = torch.autograd.grad(out.square().sum(), x)
+    torch.testing.assert_close(found, torch.autograd.grad(expected.square().sum(), x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3])
+def test_output_equals_a_loop_over_tokens(top_k):
+    layer = sparse_layer(top_k=top_k)
+    x = tokens()
+    out, routing = layer(x)
+    counts = torch.zeros(4)
+    for b in range(3):
+        for s in range(7):
+            probabilities = (layer.router.weight @ x[b, s]).softmax(0)
+            best = probabilities.argsort(descending=True)[:top_k]
+            total = probabilities[best].sum() if top_k > 1 else torch.ones(())  # Switch: the probability itself
+            expected = torch.zeros(WIDTH)
+            for e in best:
+                gate, up = (x[b, s] @ layer.gate_up[e]).chunk(2)
+                expected = expected + probabilities[e] / total * ((F.silu(gate) * up) @ layer.down[e])
+                counts[e] += 1
+            torch.testing.assert_close(out[b, s], expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(routing.load, counts / counts.sum())
+    assert routing.dropped == 0
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_losses_equal_a_loop_over_tokens(top_k):
+    settings = ExpertSettings(experts=5, top_k=top_k)
+    logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(3)) * 2
+    routing = choose(logits, settings).routing
+    chosen, expected, z = [0.0] * 5, [0.0] * 5, 0.0
+    for row in logits.tolist():
+        mass = sum(math.exp(value) for value in row)
+        z += math.log(mass) ** 2 / len(logits)
+        for expert in sorted(range(5), key=lambda e: -row[e])[:top_k]:
+            chosen[expert] += 1 / (len(logits) * top_k)
+        for expert in range(5):
+            expected[expert] += math.exp(row[expert]) / mass / len(logits)
+    balance = 5 * sum(f * p for f, p in zip(chosen, expected, strict=True))
+    assert routing.balance.item() == pytest.approx(balance, abs=1e-6)
+    assert routing.z.item() == pytest.approx(z, rel=1e-6)
+
+
+def test_balance_is_one_at_a_uniform_router_and_more_where_it_collapses():
+    settings = ExpertSettings(experts=4, top_k=1)
+    uniform = choose(torch.zeros(64, 4), settings).routing
+    assert uniform.balance.item() == pytest.approx(1.0, abs=1e-6)
+    collapsed = choose(torch.tensor([[9.0, 0, 0, 0]]).expand(64, 4), settings).routing
+    assert collapsed.balance.item() == pytest.approx(4.0, rel=1e-2)
+    loss = uniform.loss(ExpertSettings(experts=4, balance=0.5, router_z=0.25))
+    assert loss.item() == pytest.approx(0.5 * 1.0 + 0.25 * math.log(4) ** 2, rel=1e-6)
+
+
+def test_capacity_drops_second_choices_first_and_then_late_tokens():
+    experts = torch.tensor([[0, 1], [0, 1], [1, 0], [0, 1]])  # four tokens, first and second choices
+    plan = dispatch(experts, 2, capacity=3)
+    # Expert 0: first choices of tokens 0, 1, 3, then the second of token 2. Expert 1: token 2, then seconds of 0, 1, 3.
+    assert plan.counts.tolist() == [3, 3]
+    assert plan.assignments.tolist() == [0, 1, 3, 2, 4, 5]
+    assert dispatch(experts, 2, None).counts.tolist() == [4, 4]
+
+
+def test_a_token_over_capacity_is_left_to_the_residual():
+    layer = sparse_layer(experts=2, top_k=1, capacity_factor=1.0)
+    with torch.no_grad():
+        layer.router.weight.zero_()
+        layer.router.weight[0] = 1.0
+    x = tokens(1, 6).abs()  # all of them prefer expert 0, which has 3 places
+    assert capacity_of(6, layer.settings, training=True) == 3
+    out, routing = layer(x)
+    assert routing.dropped.item() == pytest.approx(0.5)
+    assert routing.load.tolist() == [1.0, 0.0]
+    assert (out[0, 3:] == 0).all()
+    assert (out[0, :3] != 0).any(dim=1).all()
+    everything, routing = layer.eval()(x)
+    assert routing.dropped == 0
+    assert (everything[0] != 0).any(dim=1).all()
+
+
+def test_router_stays_in_fp32_under_autocast():
+    layer = sparse_layer()
+    with torch.autocast("cpu", torch.bfloat16):
+        choice = layer.router(tokens().flatten(0, 1).bfloat16())
+        out, _ = layer(tokens().bfloat16())
+    assert choice.gates.dtype is torch.float32
+    assert choice.routing.z.dtype is torch.float32
+    assert out.dtype is torch.bfloat16
+
+
+def test_expert_dropout_acts_in_training_only():
+    layer = sparse_layer(dropout=0.5)
+    x = tokens()
+    torch.manual_seed(0)
+    assert not torch.equal(layer(x)[0], layer(x)[0])
+    layer.eval()
+    assert torch.equal(layer(x)[0], layer(x)[0])
+
+
+def test_the_router_learns_through_its_gates():
+    for values in ({"top_k": 2}, {"top_k": 1}):
+        layer = sparse_layer(**values)
+        layer(tokens())[0].square().sum().backward()
+        assert layer.router.weight.grad.abs().max() > 1e-4
+
+
+def test_grouped_matmul_equals_the_grouped_kernel():
+    counts = torch.tensor([3, 0, 5, 2])
+    x = torch.randn(10, 16, generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(4, 16, 32, generator=torch.Generator().manual_seed(1))
+    kernel = F.grouped_mm(x, weights, offs=counts.cumsum(0).to(torch.int32))
+    torch.testing.assert_close(grouped_matmul(x, weights, counts), kernel, rtol=1e-5, atol=1e-5)

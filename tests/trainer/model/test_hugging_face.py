@@ -1,0 +1,103 @@
+"""hugging_face: transformers loads it and gives the same logits; safetensors, no pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.trainer import runs
+from trainer.data.tokenizer import TokenizerSettings, train
+from trainer.model import hugging_face
+from trainer.model.hugging_face import Number
+from trainer.rollouts.generate import GenerateSettings, generate
+from trainer.training import checkpoint
+from trainer.training.run import load_model
+
+EXPERTS = {"experts": 4, "every": 1}
+LONG = {"scaling": "yarn", "factor": 4.0, "trained_context": 16, "low_turns": 1, "high_turns": 32}
+MODELS = {
+    "llama": {},
+    "untied": {"tied": False, "kv_heads": None, "head_width": 16, "hidden": 40},
+    "long": {"positions": LONG},
+    "mixtral": {"experts": EXPERTS},
+    "every_second": {"experts": {**EXPERTS, "every": 2}},
+    "top_1": {"experts": {**EXPERTS, "top_k": 1, "normalise_gates": True}},
+}
+
+
+def tokens() -> torch.Tensor:
+    return torch.randint(0, 64, (2, 50), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_transformers_gives_the_same_logits(tmp_path, name):
+    runs.run(tmp_path / "run", {"model": MODELS[name], "loop": {"steps": 8}})
+    folder = hugging_face.export(tmp_path / "run", tmp_path / "hf", separator=0)
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    assert type(theirs).__name__ == ("MixtralForCausalLM" if "experts" in MODELS[name] else "LlamaForCausalLM")
+    with torch.no_grad():
+        expected = theirs(tokens()).logits
+        found = load_model(tmp_path / "run")(tokens()).logits
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+
+
+def test_transformers_generates_the_same_tokens(tmp_path):
+    runs.run(tmp_path / "run", {"loop": {"steps": 12}})
+    folder = hugging_face.export(tmp_path / "run", tmp_path / "hf")
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    prompt = [0, 5, 6, 7]
+    row = torch.tensor([prompt])
+    expected = theirs.generate(row, attention_mask=row >= 0, max_new_tokens=20, do_sample=False)[0, 4:].tolist()
+    assert generate(load_model(tmp_path / "run"), [prompt], GenerateSettings(tokens=20, temperature=0)) == [expected]
+
+
+def test_many_files_and_bf16(tmp_path, monkeypatch):
+    runs.run(tmp_path / "run", {"model": {"tied": False}, "loop": {"steps": 1}})
+    monkeypatch.setattr(hugging_face, "FILE_BYTES", 10_000)
+    folder = hugging_face.export(tmp_path / "run", tmp_path / "hf", number=Number.BFLOAT16)
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    assert len(set(index["weight_map"].values())) == len(list(folder.glob("model-*.safetensors"))) > 2
+    theirs = AutoModelForCausalLM.from_pretrained(folder)
+    assert theirs.dtype is torch.bfloat16
+    weight = load_model(tmp_path / "run").head.weight
+    assert torch.equal(theirs.lm_head.weight, weight.bfloat16())
+    monkeypatch.undo()
+    hugging_face.export(tmp_path / "run", folder)  # over the old one: nothing of it may stay
+    assert [path.name for path in folder.glob("model*")] == ["model.safetensors"]
+
+
+def test_the_tokenizer_goes_along(tmp_path):
+    text = "The quick brown fox jumps over the lazy dog. " * 50
+    tokenizer = train([text], TokenizerSettings(vocabulary=704))
+    tokenizer.save(tmp_path / "tokenizer.json")
+    runs.run(tmp_path / "run", {"model": {"vocabulary": tokenizer.vocabulary}, "loop": {"steps": 1}})
+    folder = hugging_face.export(tmp_path / "run", tmp_path / "hf", tokenizer=tmp_path, separator=tokenizer.separator)
+    theirs = AutoTokenizer.from_pretrained(folder)
+    assert theirs(text, add_special_tokens=False)["input_ids"] == tokenizer.encode(text)
+    assert theirs.eos_token_id == tokenizer.separator
+    assert theirs.decode(tokenizer.encode(text)) == text
+
+
+def test_what_has_no_layout_is_refused(tmp_path):
+    runs.run(tmp_path / "run", {"model": {"experts": {**EXPERTS, "top_k": 1}}, "loop": {"steps": 1}})
+    with pytest.raises(ValueError, match="gates add up to 1"):
+        hugging_face.export(tmp_path / "run", tmp_path / "hf")
+    objective = {"denoisers": [{}], "first_sentinel": 50, "sentinels": 10}
+    model = {"encoder_layers": 1, "kv_heads": None}
+    runs.run(tmp_path / "t5", {"model": model, "objective": objective, "loop": {"steps": 1}})
+    with pytest.raises(ValueError, match="encoder-decoder"):
+        hugging_face.export(tmp_path / "t5", tmp_path / "hf")
+    assert not (tmp_path / "hf").exists()
+
+
+def test_a_damaged_checkpoint_is_not_exported(tmp_path):
+    runs.run(tmp_path / "run", {"loop": {"steps": 1}})
+    path = checkpoint.find(tmp_path / "run") / "model-00001.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(checkpoint.CheckpointError, match="not what was written"):
+        hugging_face.export(tmp_path / "run", Path(tmp_path / "hf"))

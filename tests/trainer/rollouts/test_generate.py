@@ -1,0 +1,108 @@
+"""generate: with a cache as without, alone as in a batch, and drawn from the right distribution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from trainer.model.decoder import Decoder, ModelSettings, build_decoder
+from trainer.model.experts import ExpertSettings
+from trainer.rollouts.generate import GenerateSettings, draw, generate
+
+SHAPE = ModelSettings(vocabulary=90, width=32, layers=2, heads=4, kv_heads=2, context=48, deviation=0.3)
+GREEDY = GenerateSettings(tokens=16, temperature=0)
+
+
+def model(**changes: object) -> Decoder:
+    return build_decoder(SHAPE.model_copy(update=changes), seed=3)
+
+
+def greedy_without_cache(net: Decoder, prompt: list[int], count: int) -> list[int]:
+    row = list(prompt)
+    for _ in range(count):
+        row.append(int(net(torch.tensor([row])).logits[0, -1, :90].argmax()))
+    return row[len(prompt) :]
+
+
+@pytest.mark.parametrize("changes", [{}, {"experts": ExpertSettings(experts=4, every=1)}])
+def test_the_cache_changes_nothing_and_neither_do_the_neighbours(changes):
+    net = model(**changes).eval()
+    prompts = [[0, 5, 9], [0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]
+    expected = [greedy_without_cache(net, prompt, 16) for prompt in prompts]
+    assert generate(net, prompts, GREEDY) == expected
+    assert [generate(net, [prompt], GREEDY)[0] for prompt in prompts] == expected
+    assert len(set(expected[0])) > 3  # not one token for ever
+
+
+def test_a_prefix_is_seen_in_both_directions_and_alone_as_in_a_batch():
+    net = model().eval()
+    prompts = [[5, 9, 4, 0], [7, 0], [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]]
+    expected = []
+    for prompt in prompts:
+        row = list(prompt)
+        for _ in range(16):
+            ids, prefix = torch.zeros(1, len(row), dtype=torch.int32), torch.tensor([len(prompt)])
+            row.append(int(net(torch.tensor([row]), document_ids=ids, prefix=prefix).logits[0, -1, :90].argmax()))
+        expected.append(row[len(prompt) :])
+    assert generate(net, prompts, GREEDY, prefix=True) == expected
+    assert generate(net, prompts, GREEDY) != expected
+
+
+def test_a_stop_token_ends_its_row_and_is_left_out():
+    net = model()
+    whole = generate(net, [[0, 5], [0, 7]], GREEDY)
+    stop = whole[0][5]
+    found = generate(net, [[0, 5], [0, 7]], GREEDY, stop={stop})
+    for answer, full in zip(found, whole, strict=True):
+        assert answer == (full[: full.index(stop)] if stop in full else full)
+
+
+def test_the_seed_decides():
+    net = model()
+    answers = [generate(net, [[0, 5]], GenerateSettings(tokens=16, temperature=1.0, seed=seed)) for seed in (1, 1, 2)]
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_ids_beyond_the_vocabulary_are_never_drawn():
+    net = model(deviation=1e-4)  # nearly uniform over the 128 rows
+    answer = generate(net, [[0]] * 8, GenerateSettings(tokens=40, temperature=1.0, top_p=1.0))
+    assert max(map(max, answer)) < 90
+
+
+def frequencies(logits: list[float], **values: object) -> list[float]:
+    settings = GenerateSettings(**{"temperature": 1.0, "top_p": None, **values})
+    drawn = draw(torch.tensor(logits).log().expand(20_000, -1), settings, torch.Generator().manual_seed(0))
+    return (drawn.bincount(minlength=len(logits)) / 20_000).tolist()
+
+
+def test_draws_follow_temperature_top_k_and_top_p():
+    mass = [0.1, 0.4, 0.3, 0.2]
+    assert frequencies(mass) == pytest.approx(mass, abs=0.01)
+    squares = [0.01, 0.16, 0.09, 0.04]
+    assert frequencies(mass, temperature=0.5) == pytest.approx([x / 0.3 for x in squares], abs=0.01)
+    assert frequencies(mass, top_k=2) == pytest.approx([0, 4 / 7, 3 / 7, 0], abs=0.01)
+    assert frequencies(mass, top_p=0.65) == pytest.approx([0, 4 / 7, 3 / 7, 0], abs=0.01)
+    assert frequencies(mass, top_p=0.75) == pytest.approx([0, 4 / 9, 3 / 9, 2 / 9], abs=0.01)
+    assert frequencies(mass, top_p=0.01) == [0, 1, 0, 0]
+    assert frequencies(mass, temperature=0) == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "fault"), [([], "at least one prompt"), ([[]], "separator"), ([[0] * 40], "exceed the context of 48")]
+)
+def test_impossible_prompts_are_refused(prompts, fault):
+    with pytest.raises(ValueError, match=fault):
+        generate(model(), prompts, GREEDY)
+
+
+def test_impossible_settings_are_refused():
+    for values in ({"temperature": -1}, {"top_p": 0}, {"top_k": 0}, {"tokens": 0}):
+        with pytest.raises(ValidationError):
+            GenerateSettings(**values)
+
+
+def test_the_model_is_left_in_the_mode_it_was_in():
+    net = model().train()
+    generate(net, [[0]], GREEDY)
+    assert net.training

@@ -1,0 +1,63 @@
+"""The loss falls as a power of the model's size over five sizes, as it must where the model is what limits it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainer.data.batches import BatchSettings, BatchSource
+from trainer.data.corpus import in_memory
+from trainer.training.loop import pretrain
+from trainer.training.metrics import read_metrics
+from trainer.training.run import PretrainSettings
+
+VOCABULARY = 257
+
+
+def zipf_bigrams() -> BatchSource:
+    """Text whose next token hangs on the last by a table of 256 rows that follow a Zipf law: to learn it takes room."""
+    generator = np.random.default_rng(0)
+    ranks = 1 / np.arange(1, VOCABULARY) ** 1.2
+    table = np.stack([generator.permutation(ranks / ranks.sum()) for _ in range(256)])
+    documents = []
+    cumulative = table.cumsum(axis=1)
+    tokens = generator.integers(0, 256, 4000)
+    columns = [tokens]
+    for _ in range(127):
+        drawn = (cumulative[tokens] < generator.random(4000)[:, None]).sum(axis=1)
+        tokens = np.minimum(drawn, 255)
+        columns.append(tokens)
+    documents = (np.stack(columns, axis=1) + 1).tolist()
+    return BatchSource(in_memory(documents), BatchSettings(rows=16, sequence=128, max_repetitions=None))
+
+
+@pytest.mark.slow
+def test_loss_falls_as_a_power_law_over_five_sizes(tmp_path):
+    source = zipf_bigrams()
+    sizes, losses = [], []
+    for width in (4, 8, 12, 16, 24):
+        settings = PretrainSettings.model_validate(
+            {
+                "model": {
+                    "vocabulary": VOCABULARY,
+                    "width": width,
+                    "layers": 1,
+                    "heads": 2,
+                    "context": 128,
+                    "tied": False,
+                },
+                "schedule": {"peak": 2e-2, "warmup": 10, "final": 0.0},
+                "loop": {"steps": 100, "precision": "float32", "threads": 1},
+                "checkpoints": {"every": 100},
+            }
+        )
+        pretrain(settings, source, tmp_path / str(width), say=lambda _: None)
+        sizes.append(settings.model.parameters())
+        losses.append(np.mean([row["loss"] for row in read_metrics(tmp_path / str(width))[-20:]]))
+    x, y = np.log(sizes), np.log(losses)
+    slope, intercept = np.polyfit(x, y, 1)
+    residual = y - (slope * x + intercept)
+    print(slope, 1 - (residual**2).sum() / ((y - y.mean()) ** 2).sum(), sizes, losses)
+    assert slope < -0.02
+    assert 1 - (residual**2).sum() / ((y - y.mean()) ** 2).sum() >= 0.95
+    assert losses == sorted(losses, reverse=True)

@@ -1,0 +1,202 @@
+"""checkpoint: all or nothing, and bitwise; a run that is killed outright goes on as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.trainer import runs
+from trainer.training import checkpoint
+from trainer.training.anomalies import TrainingStoppedError
+from trainer.training.checkpoint import CheckpointError, CheckpointSettings
+from trainer.training.metrics import read_metrics
+from trainer.training.run import load_model
+
+DROPOUT = {"model": {"experts": {"experts": 4, "every": 2, "dropout": 0.3}}}  # so that the generators matter too
+
+
+def tensors(run: Path) -> dict[str, torch.Tensor]:
+    found = checkpoint.find(run)
+    return {f"{path.name}/{k}": v for path in sorted(found.glob("*.safetensors")) for k, v in load_file(path).items()}
+
+
+def losses(run: Path) -> list[float]:
+    return [row["loss"] for row in read_metrics(run)]
+
+
+def assert_equal_runs(a: Path, b: Path) -> None:
+    first, second = tensors(a), tensors(b)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    assert losses(a) == losses(b)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed")
+    runs.run(out, DROPOUT)
+    return out
+
+
+@pytest.mark.parametrize("step", [4, 8])
+def test_going_on_from_a_checkpoint_equals_not_stopping(undisturbed, tmp_path, step):
+    runs.run(tmp_path, DROPOUT)
+    for path in checkpoint.checkpoints(tmp_path / "checkpoints"):
+        if checkpoint.step_of(path) > step:
+            checkpoint_files = list(path.iterdir())
+            for file in checkpoint_files:
+                file.unlink()
+            path.rmdir()
+    assert checkpoint.read_state(checkpoint.find(tmp_path)).step == step  # `latest` names one that is gone
+    runs.run(tmp_path, DROPOUT)
+    assert_equal_runs(tmp_path, undisturbed)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.trainer import runs
+from tests.trainer.training import test_checkpoint
+runs.run(Path(sys.argv[1]), test_checkpoint.DROPOUT)
+"""
+
+
+def start(out: Path) -> subprocess.Popen:
+    root = Path(__file__).parents[3]
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(out)], cwd=root, stderr=subprocess.DEVNULL)
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.001)
+
+
+def test_kill_9_and_resume_equals_the_undisturbed_run_bitwise(undisturbed, tmp_path):
+    process = start(tmp_path)
+    wait_for(tmp_path / "checkpoints" / "step-00000004", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.read_state(checkpoint.find(tmp_path)).step < 12
+    runs.run(tmp_path, DROPOUT)
+    assert_equal_runs(tmp_path, undisturbed)
+
+
+def test_a_run_asked_to_end_saves_and_goes_on(undisturbed, tmp_path):
+    asked = []
+
+    def end_soon(line: str) -> None:
+        if line.startswith("step 6") and not asked:
+            asked.append(line)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(TrainingStoppedError, match="goes on"):
+        runs.run(tmp_path, {**DROPOUT, "loop": {"log_every": 1}}, say=end_soon)
+    assert checkpoint.read_state(checkpoint.find(tmp_path)).step in (6, 7)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    runs.run(tmp_path, DROPOUT)
+    assert_equal_runs(tmp_path, undisturbed)
+
+
+def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    runs.run(tmp_path, {"loop": {"steps": 4}})
+    before = tensors(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "_flush", full)
+    with pytest.raises(OSError, match="No space left"):
+        runs.run(tmp_path, {"loop": {"steps": 8}}, allow_changes=True)
+    monkeypatch.undo()
+    assert [path.name for path in checkpoint.checkpoints(tmp_path / "checkpoints")] == ["step-00000004"]
+    assert tensors(tmp_path).keys() == before.keys()
+    runs.run(tmp_path, {"loop": {"steps": 8}}, allow_changes=True)
+    assert not list((tmp_path / "checkpoints").glob(".*"))  # the leavings are swept
+
+
+def test_the_last_checkpoints_and_the_multiples_are_kept(tmp_path):
+    keep = {"checkpoints": {"every": 1, "keep_last": 2, "keep_every": 5}}
+    runs.run(tmp_path, keep)
+    names = [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path / "checkpoints")]
+    assert names == [5, 10, 11, 12]
+    assert (tmp_path / "checkpoints" / "latest").read_text() == "step-00000012\n"
+
+
+def test_files_are_readable_by_anyone(undisturbed):
+    found = checkpoint.find(undisturbed)
+    state = json.loads((found / "state.json").read_text())
+    assert state["step"] == 12
+    assert state["data"]["next_batch"] == 12
+    assert state["tokens"] == 12 * 8 * 32
+    assert state["settings"]["model"]["width"] == 32
+    assert state["learning_rate"] == read_metrics(undisturbed)[-1]["learning_rate"]
+    assert {path.name for path in found.iterdir()} == {*state["files"], "state.json"}
+    weights = load_file(found / "model-00001.safetensors")
+    moments = load_file(found / "optimiser-00001.safetensors")
+    assert set(moments) == {f"{name}/{kind}" for name in weights for kind in ("exp_avg", "exp_avg_sq", "step")}
+
+
+def test_several_files_hold_what_one_would(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FILE_BYTES", 20_000)
+    runs.run(tmp_path, {"loop": {"steps": 4}})
+    found = checkpoint.find(tmp_path)
+    assert len(list(found.glob("model-*.safetensors"))) > 3
+    model = load_model(tmp_path)
+    assert dict(checkpoint.read_tensors(found, "model")).keys() == dict(model.named_parameters()).keys()
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    runs.run(tmp_path, {"loop": {"steps": 4}})
+    path = checkpoint.find(tmp_path) / "model-00001.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="not what was written"):
+        runs.run(tmp_path, {"loop": {"steps": 4}})
+    path.unlink()
+    with pytest.raises(CheckpointError, match="missing"):
+        checkpoint.verify(path.parent)
+
+
+def test_no_checkpoint_is_said_so(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint here"):
+        checkpoint.find(tmp_path)
+    (tmp_path / "step-00000001").mkdir()
+    (tmp_path / "step-00000001" / "state.json").write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        checkpoint.read_state(checkpoint.find(tmp_path))
+
+
+def test_another_architecture_is_refused(tmp_path):
+    runs.run(tmp_path / "a", {"loop": {"steps": 1}})
+    for change, fault in (({"layers": 3}, "lacks"), ({"layers": 1}, "has not"), ({"hidden": 64}, "shape")):
+        with pytest.raises(CheckpointError, match=fault):
+            runs.run(tmp_path / "b", {"model": change}, start=tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "fault"),
+    [
+        ({"schedule": {"peak": 2e-2}}, {}, r"schedule\.peak 0\.01 -> 0\.02"),
+        ({"loop": {"steps": 13}}, {}, r"loop\.steps 12 -> 13"),
+        ({}, {"source": runs.source(seed=1)}, "the data"),
+    ],
+)
+def test_other_settings_or_data_are_not_mixed_in(undisturbed, changes, arguments, fault):
+    with pytest.raises(ValueError, match=fault):
+        runs.run(undisturbed, {**DROPOUT, **changes}, **arguments)
+
+
+def test_keeping_at_least_one_is_required():
+    with pytest.raises(ValueError, match="keep_last"):
+        CheckpointSettings(keep_last=0)

@@ -1,0 +1,121 @@
+"""distributed: two ranks over gloo come to what one process comes to, from the same data in the same order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.trainer import runs
+from trainer.training import checkpoint
+from trainer.training.checkpoint import read_tensors
+from trainer.training.metrics import read_metrics
+
+SPARSE = {"model": {"experts": {"experts": 4, "every": 2, "capacity_factor": None, "balance": 0.0}}}
+DENOISE = {"model": {"tied": False}, "objective": {"denoisers": [{}], "first_sentinel": 50, "sentinels": 10}}
+SCENARIOS = {
+    "ddp": {"loop": {"steps": 6, "parallel": "ddp", "micro_rows": 2}},
+    "fsdp": {"loop": {"steps": 6, "parallel": "fsdp", "micro_rows": 2}},
+    "sparse": {**SPARSE, "loop": {"steps": 6, "parallel": "fsdp"}},
+    "half": {**SPARSE, "loop": {"steps": 6, "parallel": "fsdp", "precision": "bfloat16"}},
+    "denoise": {**DENOISE, "loop": {"steps": 6, "parallel": "fsdp"}},
+    "begun_by_one": {"loop": {"steps": 6, "parallel": "fsdp"}},
+}
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch.distributed as dist
+from tests.trainer import runs, test_distributed
+dist.init_process_group("gloo")
+for name, changes in test_distributed.SCENARIOS.items():
+    runs.run(Path(sys.argv[1]) / name, changes)
+dist.destroy_process_group()
+"""
+
+
+def begin_alone(folder: Path) -> None:
+    """Four steps of six, as a run that was stopped leaves them."""
+    runs.run(folder, {"loop": {"steps": 6, "parallel": "fsdp"}})
+    shutil.rmtree(folder / "checkpoints" / "step-00000006")
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory) -> Path:
+    """The folder with a run of each scenario by two ranks."""
+    out = tmp_path_factory.mktemp("two")
+    begin_alone(out / "begun_by_one")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(out)],
+            cwd=Path(__file__).parents[3],
+            env={**os.environ, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    return out
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "half"])
+def test_two_ranks_equal_one(two_ranks, tmp_path, name):
+    alone = tmp_path / name
+    runs.run(alone, SCENARIOS[name])
+    state = checkpoint.read_state(checkpoint.find(two_ranks / name))
+    assert (state.world, state.step) == (2, 6)
+    expected = dict(read_tensors(checkpoint.find(alone), "model"))
+    found = dict(read_tensors(checkpoint.find(two_ranks / name), "model"))
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-4, atol=2e-5)
+    for a, b in zip(read_metrics(alone), read_metrics(two_ranks / name), strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+        assert a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-4)
+        assert a["tokens"] == b["tokens"]
+        assert a["domains"]["none"] == pytest.approx(b["domains"]["none"], rel=1e-5)
+        for name in ("load", "z") if "experts" in a else ():  # the balance of a rank is its own, no mean of tokens
+            torch.testing.assert_close(torch.tensor(a["experts"][name]), torch.tensor(b["experts"][name]))
+
+
+def test_two_ranks_in_bf16_are_near_one(two_ranks, tmp_path):
+    """Products in bf16, rounded at other places; sums, weights and the router in fp32."""
+    runs.run(tmp_path, SCENARIOS["half"])
+    for a, b in zip(read_metrics(tmp_path), read_metrics(two_ranks / "half"), strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=5e-3)
+    assert checkpoint.read_state(checkpoint.find(two_ranks / "half")).precision == "bfloat16"
+    found = dict(read_tensors(checkpoint.find(two_ranks / "half"), "model"))
+    assert {value.dtype for value in found.values()} == {torch.float32}
+
+
+def test_one_process_goes_on_where_two_stopped(two_ranks, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(two_ranks / "fsdp", folder)
+    shutil.rmtree(folder / "checkpoints" / "step-00000006")
+    lines: list[str] = []
+    runs.run(folder, SCENARIOS["fsdp"], say=lines.append)
+    assert any("2 ranks wrote" in line for line in lines)
+    expected = dict(read_tensors(checkpoint.find(two_ranks / "fsdp"), "model"))
+    for key, value in read_tensors(checkpoint.find(folder), "model"):
+        torch.testing.assert_close(value, expected[key], rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_read_the_rows_that_one_process_reads(world):
+    source = runs.source()
+    for step in (0, 7, 100):
+        whole = source.batch(step)
+        parts = [source.batch(step, rank, world) for rank in range(world)]
+        for name, tensor in vars(whole).items():
+            assert torch.equal(torch.cat([getattr(part, name) for part in parts]), tensor)

@@ -1,0 +1,87 @@
+"""schedule against values worked out by hand, and the anomalies' limits."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from trainer.training.anomalies import Action, AnomalySettings, Kind, SpikeDetector
+from trainer.training.schedule import ScheduleSettings, learning_rate
+
+
+def rates(steps: int, **values: object) -> list[float]:
+    settings = ScheduleSettings(**{"peak": 1.0, "warmup": 4, "final": 0.1, **values})
+    return [learning_rate(step, steps, settings) for step in range(steps)]
+
+
+def test_warmup_rises_in_equal_steps_to_the_peak():
+    assert rates(20)[:4] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_cosine_is_half_a_wave_to_the_final_rate():
+    found = rates(24, shape="cosine")
+    assert found[4] == 1.0
+    assert found[14] == pytest.approx(0.1 + 0.9 * 0.5)  # half-way
+    assert found[9] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 4)))
+    assert found[23] > 0.1
+    assert learning_rate(24, 24, ScheduleSettings(peak=1.0, warmup=4, final=0.1)) == pytest.approx(0.1)
+
+
+def test_wsd_is_flat_and_then_falls():
+    found = rates(100, shape="wsd", decay=0.2, fall="linear", final=0.0)
+    assert found[4:81] == [1.0] * 77
+    assert found[90] == pytest.approx(0.5)
+    assert found[99] == pytest.approx(1 / 20)
+    assert rates(100, shape="wsd", fall="sqrt", final=0.0)[85] == pytest.approx(1 - math.sqrt(0.25))
+
+
+def test_linear_and_constant():
+    assert rates(10, shape="linear", warmup=0, final=0.0) == pytest.approx([1 - step / 10 for step in range(10)])
+    assert rates(10, shape="constant", warmup=0, final=1.0) == [1.0] * 10
+
+
+def test_settings_survive_being_written_and_read():
+    for shape in ("cosine", "wsd", "linear", "constant"):
+        settings = ScheduleSettings(shape=shape)
+        assert ScheduleSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+def detector(**values: object) -> SpikeDetector:
+    return SpikeDetector(AnomalySettings(**{"window": 8, "deviations": 3.0, **values}))
+
+
+def test_a_spike_is_judged_by_mean_and_deviation_of_the_window():
+    watch = detector(spike="skip")
+    assert watch.judge(100.0, 1.0) is None  # nothing to compare with yet
+    watch = detector(spike="skip")
+    for loss in (2.0, 4.0, 2.0, 4.0):
+        assert watch.judge(loss, 1.0) is None
+    assert watch.limit == pytest.approx(3.0 + 3 * 1.0)
+    assert watch.judge(5.9, 1.0) is None
+    found = watch.judge(99.0, 1.0)
+    assert (found.kind, found.action) == (Kind.SPIKE, Action.SKIP)
+    assert 99.0 not in watch.losses
+
+
+def test_a_reported_spike_becomes_the_new_level():
+    watch = detector(spike="report")
+    for _ in range(8):
+        watch.judge(2.0, 1.0)
+    assert [watch.judge(9.0, 1.0) is not None for _ in range(6)] == [True, False, False, False, False, False]
+
+
+@pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (2.0, math.nan), (2.0, math.inf)])
+def test_what_is_no_number_is_skipped_and_patience_ends(loss, norm):
+    watch = detector(patience=3)
+    assert [watch.judge(loss, norm).action for _ in range(3)] == [Action.SKIP, Action.SKIP, Action.STOP]
+    watch = detector(patience=3)
+    for _ in range(5):  # a good step between resets the count
+        assert watch.judge(loss, norm).action is Action.SKIP
+        assert watch.judge(2.0, 1.0) is None
+
+
+def test_taking_a_step_of_nan_is_refused():
+    with pytest.raises(ValidationError, match="not_finite"):
+        AnomalySettings(not_finite="report")

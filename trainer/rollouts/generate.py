@@ -1,0 +1,170 @@
+"""Text from a model, a batch of prompts at a time. A decoder's keys and values are cached: a token costs one token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from trainer.data.tokenizer import Tokenizer
+from trainer.model.decoder import Cache, Decoder
+from trainer.model.encoder_decoder import EncoderDecoder
+from trainer.settings import Settings
+
+
+class GenerateSettings(Settings):
+    """How the next token is drawn."""
+
+    tokens: int = Field(default=200, ge=1)  # at most, for each prompt
+    temperature: float = Field(default=0.8, ge=0)  # 0: always the likeliest
+    top_k: int | None = Field(default=None, ge=1)  # only among the k likeliest
+    top_p: float | None = Field(
+        default=0.95, gt=0, le=1
+    )  # only among the likeliest that hold this mass (Holtzman 2020)
+    seed: int = 0
+
+
+@torch.no_grad()
+def generate(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    settings: GenerateSettings,
+    stop: Collection[int] = (),
+    *,
+    prefix: bool = False,
+) -> list[list[int]]:
+    """The tokens that follow each prompt, up to a stop token (left out) or the limit.
+
+    Prompts of different lengths are padded on the left; padding is masked, so every prompt is answered as if alone
+    (with temperature 0; drawn tokens depend on the row, since all rows share one generator). prefix: a prompt sees
+    itself in both directions, as the inputs of denoising do.
+    """
+    _check(prompts)
+    longest = max(map(len, prompts))
+    if longest + settings.tokens > model.settings.context:
+        raise ValueError(
+            f"{longest} prompt tokens and {settings.tokens} new ones exceed the context of {model.settings.context}"
+        )
+    weight = model.embedding.weight
+    tokens, padding = _left_padded(prompts, weight.device)  # [B, S] both
+    positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
+    ids = padding.to(torch.int32) if bool(padding.any()) else None
+    seen = torch.full((len(prompts),), longest, device=weight.device) if prefix else None
+    cache = Cache(model.settings, len(prompts), longest + settings.tokens, weight)
+
+    def states_after(written: Sequence[Tensor]) -> Tensor:
+        if not written:
+            return model.hidden(tokens, positions=positions, document_ids=ids, prefix=seen, cache=cache)[0]
+        return model.hidden(written[-1][:, None], positions=positions[:, -1:] + len(written), cache=cache)[0]
+
+    return _write(model, states_after, len(prompts), settings, stop)
+
+
+@torch.no_grad()
+def answer(
+    model: EncoderDecoder,
+    sources: Sequence[Sequence[int]],
+    settings: GenerateSettings,
+    start: int,
+    stop: Collection[int] = (),
+) -> list[list[int]]:
+    """What an encoder-decoder writes to each source, from the token `start` on, up to a stop token or the limit.
+
+    Without a cache: each token costs the decoder all tokens before it, which are few.
+    """
+    _check(sources)
+    source, padding = _left_padded(sources, model.embedding.weight.device)  # [B, S] both
+    first = torch.full((len(sources),), start, device=source.device)
+    encoded: list[Tensor] = []
+
+    def states_after(written: Sequence[Tensor]) -> Tensor:
+        if not encoded:
+            encoded.append(model.encode(source, ~padding)[0])
+        return model.decode(torch.stack([first, *written], dim=1), encoded[0], ~padding)[0]
+
+    return _write(model, states_after, len(sources), settings, stop)
+
+
+def respond(
+    model: Decoder | EncoderDecoder,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    settings: GenerateSettings,
+    *,
+    denoises: bool,
+) -> list[str]:
+    """Each prompt with its continuation; of a model that learned by denoising, what it has for the sentinels."""
+    separator = tokenizer.separator
+    if isinstance(model, EncoderDecoder):
+        typed = [tokenizer.encode_prompt(prompt) for prompt in prompts]
+        return [tokenizer.decode(ids) for ids in answer(model, typed, settings, separator, [separator])]
+    if denoises:
+        typed = [[*tokenizer.encode_prompt(prompt), separator] for prompt in prompts]
+        return [tokenizer.decode(ids) for ids in generate(model, typed, settings, [separator], prefix=True)]
+    typed = [[separator, *tokenizer.encode(prompt)] for prompt in prompts]
+    answers = generate(model, typed, settings, [separator])
+    return [prompt + tokenizer.decode(ids) for prompt, ids in zip(prompts, answers, strict=True)]
+
+
+def _check(prompts: Sequence[Sequence[int]]) -> None:
+    if not prompts or not all(prompts):
+        raise ValueError("generate needs at least one prompt, and at least one token in each: begin with the separator")
+
+
+def _write(
+    model: Decoder | EncoderDecoder,
+    states_after: Callable[[Sequence[Tensor]], Tensor],
+    rows: int,
+    settings: GenerateSettings,
+    stop: Collection[int],
+) -> list[list[int]]:
+    """Draw token after token. `states_after` gives the model's states [B, S, W] after the tokens [B] written so far."""
+    generator = torch.Generator(model.embedding.weight.device).manual_seed(settings.seed)
+    answers: list[list[int]] = [[] for _ in range(rows)]
+    running = [True] * rows
+    written: list[Tensor] = []
+    training = model.training
+    model.eval()
+    while len(written) < settings.tokens and any(running):
+        logits = states_after(written)[:, -1] @ model.head_weight.T  # [B, V]
+        written.append(draw(logits[:, : model.settings.vocabulary].float(), settings, generator))
+        for row, token in enumerate(written[-1].tolist()):
+            running[row] = running[row] and token not in stop
+            if running[row]:
+                answers[row].append(token)
+    model.train(training)
+    return answers
+
+
+def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens int64 [B, S], and bool [B, S], true on padding."""
+    longest = max(map(len, prompts))
+    tokens = torch.zeros(len(prompts), longest, dtype=torch.long)
+    padding = torch.ones(len(prompts), longest, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
+        padding[row, longest - len(prompt) :] = False
+    return tokens.to(device), padding.to(device)
+
+
+def draw(logits: Tensor, settings: GenerateSettings, generator: torch.Generator) -> Tensor:
+    """One token for each row of logits [B, V]: int64 [B]."""
+    if settings.temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = logits / settings.temperature
+    if settings.top_k is not None and settings.top_k < logits.shape[1]:
+        least = logits.topk(settings.top_k, dim=-1).values[:, -1:]  # [B, 1]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if settings.top_p is not None and settings.top_p < 1:
+        logits = _nucleus(logits, settings.top_p)
+    return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)[:, 0]
+
+
+def _nucleus(logits: Tensor, mass: float) -> Tensor:
+    """Remove the tokens outside the smallest set that holds `mass` of the probability; the likeliest always stays."""
+    ordered, order = logits.sort(dim=-1, descending=True)
+    probabilities = ordered.softmax(dim=-1)
+    outside = probabilities.cumsum(dim=-1) - probabilities >= mass  # the mass before a token
+    return logits.masked_fill(torch.zeros_like(outside).scatter(1, order, outside), -torch.inf)

@@ -1,0 +1,158 @@
+"""Which of two datasets makes the better model: the same small model on each, equal tokens, several seeds.
+
+Both runs of a seed begin with the same weights; the data's order differs with the seed. Judged are texts that neither
+run has seen, in bits per byte. One run proves little, since seeds differ by as much as many filters do: so the report
+is the mean difference over seeds with its 90% interval.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import t as student
+
+from trainer.data.corpus import Corpus
+from trainer.data.dataset import DatasetError
+from trainer.data.tokenizer import Tokenizer
+from trainer.evaluation.likelihood import Scorer
+from trainer.evaluation.perplexity import held_out_documents, measure
+from trainer.tasks.recipe import Opened, Recipe, changed, open_recipe
+from trainer.training.loop import pretrain
+from trainer.training.run import load_model
+
+Documents = Sequence[tuple[str, Sequence[int], int]]  # (group, tokens, bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Second minus first on one set of texts, in bits per byte: below 0, the second dataset is better."""
+
+    texts: str
+    first: tuple[float, ...]  # by seed
+    second: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(np.subtract(self.second, self.first)))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the mean, 90%, by Student's t over the seeds."""
+        differences = np.subtract(self.second, self.first)
+        count = len(differences)
+        if count < 2:
+            return -math.inf, math.inf
+        half = float(student.ppf(0.95, count - 1) * differences.std(ddof=1) / math.sqrt(count))
+        return self.mean - half, self.mean + half
+
+
+def ablate(
+    recipe: Recipe,
+    datasets: Mapping[str, str],
+    out: Path,
+    seeds: int = 3,
+    texts: Mapping[str, Path] | None = None,
+    documents: int | None = 500,
+    say: Callable[[str], None] = print,
+) -> list[Difference]:
+    """Trains 2 * seeds models and compares them.
+
+    datasets: two, by name. texts: further JSONL files with `text` to judge on, beside the held-out documents of both
+    datasets (which are chosen by id: a page held out of one is held out of the other).
+    """
+    if len(datasets) != 2:
+        raise ValueError(f"an ablation compares two datasets, not {len(datasets)}")
+    opened = {name: open_recipe(_with_data(recipe, path)) for name, path in datasets.items()}
+    tokenizer = next(iter(opened.values())).tokenizer
+    judged = _judged(opened, texts or {}, tokenizer, documents)
+    scores: dict[str, dict[str, list[float]]] = {name: {text: [] for text in judged} for name in datasets}
+    for seed in range(seeds):
+        for name, run in opened.items():
+            for text, value in _train_and_judge(run, seed, out / f"{name}-{seed}", judged).items():
+                scores[name][text].append(value)
+            latest = ", ".join(f"{text} {values[-1]:.4f}" for text, values in scores[name].items())
+            say(f"{name}, seed {seed}: {latest} bits per byte")
+    first, second = datasets
+    found = [Difference(text, tuple(scores[first][text]), tuple(scores[second][text])) for text in judged]
+    (out / "ablation.json").write_text(json.dumps(as_json(datasets, recipe, found), indent=1) + "\n", "utf-8")
+    return found
+
+
+def _with_data(recipe: Recipe, path: str) -> Recipe:
+    return changed(recipe, [f"data.sources={{data = {{path = {path!r}}}}}"])
+
+
+def _judged(
+    opened: Mapping[str, Opened], texts: Mapping[str, Path], tokenizer: Tokenizer, most: int | None
+) -> dict[str, Documents]:
+    judged = {
+        f"held out of {name}": _all_documents(run.validation.corpus, most)
+        for name, run in opened.items()
+        if run.validation is not None
+    }
+    judged |= {name: list(_read_texts(path, tokenizer))[:most] for name, path in texts.items()}
+    if not judged:
+        raise DatasetError("there is no text to judge on: raise data.held_out or name a file of texts")
+    return judged
+
+
+def _all_documents(corpus: Corpus, most: int | None) -> Documents:
+    return [("all", tokens, size) for _, tokens, size in held_out_documents(corpus, most)]
+
+
+def _read_texts(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, Sequence[int], int]]:
+    try:
+        texts = [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f'{path}: not JSONL rows of {{"text": ...}} ({error})') from error
+    for text, tokens in zip(texts, tokenizer.encode_many(texts), strict=True):
+        yield "all", tokens, len(text.encode())
+
+
+def _train_and_judge(run: Opened, seed: int, out: Path, judged: Mapping[str, Documents]) -> dict[str, float]:
+    """Bits per byte of each set of texts under a model trained with a seed."""
+    recipe = changed(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
+    source = type(run.source)(run.source.corpus, recipe.data, run.shares)
+    pretrain(recipe, source, out, configuration=recipe.model_dump(mode="json"), say=lambda _: None)
+    model = load_model(out)
+    scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, recipe.data.sequence)
+    with torch.inference_mode():
+        return {name: measure(scorer, documents)[""].bits_per_byte for name, documents in judged.items()}
+
+
+def as_json(datasets: Mapping[str, str], recipe: Recipe, found: Sequence[Difference]) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "datasets": dict(datasets),
+        "recipe": recipe.model_dump(mode="json"),
+        "bits_per_byte": {
+            item.texts: {
+                "first": item.first,
+                "second": item.second,
+                "difference": item.mean,
+                "interval": [value if math.isfinite(value) else None for value in item.interval],
+            }
+            for item in found
+        },
+    }
+
+
+def table(datasets: Mapping[str, str], found: Sequence[Difference]) -> str:
+    """The report for a terminal."""
+    first, second = datasets
+    lines = [f"{'bits per byte':<28}{first[:14]:>15}{second[:14]:>15}{'difference':>13}   90% interval"]
+    for item in found:
+        low, high = item.interval
+        verdict = f"{second} is better" if high < 0 else f"{first} is better" if low > 0 else "no difference shown"
+        lines.append(
+            f"{item.texts[:27]:<28}{np.mean(item.first):>15.4f}{np.mean(item.second):>15.4f}{item.mean:>+13.4f}"
+            f"   {low:+.4f} to {high:+.4f}: {verdict}"
+        )
+    return "\n".join(lines)

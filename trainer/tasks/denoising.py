@@ -1,0 +1,206 @@
+"""Denoising objectives (T5, Raffel et al. 2020, section 3.3; UL2, Tay et al. 2022): a text becomes inputs and targets.
+
+    spans      random spans replaced by sentinels; the targets are the sentinels, each before what it hides
+    tokens     the same with single tokens chosen independently; neighbours share a sentinel ("replace spans")
+    drop       chosen tokens left out of the inputs; the targets are those tokens
+    mass       chosen tokens replaced by one mask token; the targets are the whole text
+    bert       the same, but one in ten is replaced by a random token instead
+    deshuffle  the inputs are shuffled; the targets are the text in order
+    prefix     the inputs are the first part, the targets the rest
+
+An encoder-decoder reads the inputs with its encoder and writes the targets; a decoder reads both in one row, the inputs
+as a prefix that sees itself in both directions. A row of a batch is one text, as in T5: between the documents in it
+stand separators that the model sees, not walls.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from trainer.data.batches import Batch
+from trainer.settings import Settings
+
+Tokens = NDArray[np.int64]
+Choice = NDArray[np.bool_]
+
+PADDING = -1  # document id of places that hold no token
+
+
+class Noise(StrEnum):
+    """The objectives above."""
+
+    SPANS = "spans"
+    TOKENS = "tokens"
+    DROP = "drop"
+    MASS = "mass"
+    BERT = "bert"
+    DESHUFFLE = "deshuffle"
+    PREFIX = "prefix"
+
+
+class Denoiser(Settings):
+    """One objective of a mixture. The defaults are T5's."""
+
+    noise: Noise = Noise.SPANS
+    share: float = Field(
+        default=0.15, gt=0, lt=1
+    )  # of the tokens that are hidden (prefix: has none, the cut is random)
+    mean_span: float = Field(default=3.0, ge=1)  # tokens
+    weight: float = Field(default=1.0, gt=0)  # how often it is drawn, beside the others
+    mode: int | None = Field(
+        default=None, ge=0
+    )  # a token put before the inputs, which tells the model (UL2's [R] [S] [X])
+
+
+class ObjectiveSettings(Settings):
+    """What the loop trains on: the next token, or a mixture of denoisers of which each row draws one."""
+
+    denoisers: tuple[Denoiser, ...] = ()  # empty: the next token
+    first_sentinel: int = Field(default=1, ge=0)  # id of <|sentinel_0|>; the others follow it
+    sentinels: int = Field(default=100, ge=1)
+    separator: int = Field(default=0, ge=0)  # begins the decoder's inputs and ends its targets
+
+    @model_validator(mode="after")
+    def _possible(self) -> ObjectiveSettings:
+        if self.denoisers and self.first_sentinel <= self.separator < self.first_sentinel + self.sentinels:
+            raise ValueError("objective.separator lies among the sentinels; take the ids from the tokenizer")
+        return self
+
+    @property
+    def highest(self) -> int:
+        """The highest id that the objective puts in; the model's vocabulary has to hold it."""
+        modes = [denoiser.mode for denoiser in self.denoisers if denoiser.mode is not None]
+        return max([self.first_sentinel + self.sentinels - 1, self.separator, *modes])
+
+
+class Example(NamedTuple):
+    """One row's text after the noise."""
+
+    inputs: Tokens
+    targets: Tokens
+
+
+def corrupt(
+    text: Tokens, denoiser: Denoiser, settings: ObjectiveSettings, vocabulary: int, generator: np.random.Generator
+) -> Example:
+    """Inputs and targets of a text of at least two tokens; depends on the arguments and the generator's state alone."""
+    match denoiser.noise:
+        case Noise.SPANS:
+            example = _hide(text, span_choice(len(text), denoiser, settings.sentinels, generator), settings)
+        case Noise.TOKENS:
+            example = _hide(text, token_choice(len(text), denoiser.share, settings.sentinels, generator), settings)
+        case Noise.DROP:
+            chosen = token_choice(len(text), denoiser.share, None, generator)
+            example = Example(text[~chosen], text[chosen])
+        case Noise.MASS | Noise.BERT:
+            chosen = token_choice(len(text), denoiser.share, None, generator)
+            example = Example(np.where(chosen, settings.first_sentinel, text), text)
+            if denoiser.noise is Noise.BERT:
+                random = chosen & (generator.random(len(text)) < 0.1)
+                drawn = generator.integers(0, vocabulary, len(text))
+                example = Example(np.where(random, drawn, example.inputs), text)
+        case Noise.DESHUFFLE:
+            example = Example(generator.permutation(text), text)
+        case Noise.PREFIX:
+            cut = int(generator.integers(1, len(text)))
+            example = Example(text[:cut], text[cut:])
+    if denoiser.mode is not None:
+        return Example(np.concatenate(([denoiser.mode], example.inputs)), example.targets)
+    return example
+
+
+def span_choice(length: int, denoiser: Denoiser, most: int, generator: np.random.Generator) -> Choice:
+    """Hidden places, bool [length]: the share asked, rounded, in spans of the mean length, with text before each.
+
+    Numbers of hidden tokens and of spans depend on the length alone, so rows of a batch stay equally long. Hidden and
+    kept tokens are cut into as many pieces each, every way of cutting being equally likely.
+    """
+    hidden = min(max(round(length * denoiser.share), 1), length - 1)
+    spans = min(max(round(hidden / denoiser.mean_span), 1), hidden, length - hidden, most)
+    pieces = np.empty(2 * spans, dtype=np.int64)
+    pieces[0::2] = _cut(length - hidden, spans, generator)
+    pieces[1::2] = _cut(hidden, spans, generator)
+    return np.repeat(np.arange(2 * spans) % 2 == 1, pieces)
+
+
+def _cut(length: int, pieces: int, generator: np.random.Generator) -> Tokens:
+    """Lengths of so many pieces of at least 1 that add up to `length`."""
+    cuts = np.sort(generator.choice(length - 1, pieces - 1, replace=False) + 1) if pieces > 1 else np.empty(0, np.int64)
+    return np.diff(np.concatenate(([0], cuts, [length])))
+
+
+def token_choice(length: int, share: float, most: int | None, generator: np.random.Generator) -> Choice:
+    """Hidden places chosen independently, bool [length]: at least one hidden, one kept, and at most `most` runs."""
+    chosen = generator.random(length) < share
+    if not chosen.any():
+        chosen[generator.integers(length)] = True
+    if chosen.all():
+        chosen[generator.integers(length)] = False
+    if most is not None:
+        begins = chosen & ~np.concatenate(([False], chosen[:-1]))
+        chosen &= np.cumsum(begins) <= most
+    return chosen
+
+
+def _hide(text: Tokens, hidden: Choice, settings: ObjectiveSettings) -> Example:
+    """Each run of hidden tokens becomes one sentinel in the inputs, and stands behind it in the targets."""
+    begins = hidden & ~np.concatenate(([False], hidden[:-1]))
+    sentinels = settings.first_sentinel + np.cumsum(begins) - 1
+    inputs = np.where(begins, sentinels, text)[~hidden | begins]
+    targets = np.insert(text[hidden], np.flatnonzero(begins[hidden]), sentinels[begins])
+    return Example(inputs, targets)
+
+
+def denoising_inputs(
+    batch: Batch, settings: ObjectiveSettings, vocabulary: int, encoder: bool, seed: tuple[int, int], first: int
+) -> dict[str, Tensor]:
+    """Keyword arguments of a model's forward pass for the rows of a batch.
+
+    encoder: for an encoder-decoder (see its `forward`); else for a decoder with a prefix.
+    seed: (the run's, the step); first: number of the first row in the step, so that ranks draw what one process would.
+    """
+    weights = np.array([denoiser.weight for denoiser in settings.denoisers])
+    texts = torch.cat((batch.inputs, batch.targets[:, -1:]), dim=1).numpy()  # [B, S + 1]
+    examples = []
+    for number, text in enumerate(texts, first):
+        generator = np.random.Generator(np.random.PCG64([*seed, number]))
+        denoiser = settings.denoisers[int(generator.choice(len(weights), p=weights / weights.sum()))]
+        examples.append(corrupt(text, denoiser, settings, vocabulary, generator))
+    return _for_encoder(examples, settings.separator) if encoder else _for_decoder(examples, settings.separator)
+
+
+def _for_encoder(examples: list[Example], separator: int) -> dict[str, Tensor]:
+    """source, source_ids [B, I]; tokens, targets, weights [B, O]. The decoder's inputs are its targets, shifted."""
+    source, source_ids = _padded([example.inputs for example in examples])
+    ended = [np.append(example.targets, separator) for example in examples]
+    targets, ids = _padded(ended)
+    tokens, _ = _padded([np.concatenate(([separator], row[:-1])) for row in ended])
+    return {"source": source, "source_ids": source_ids, "tokens": tokens, "targets": targets, "weights": ids != PADDING}
+
+
+def _for_decoder(examples: list[Example], separator: int) -> dict[str, Tensor]:
+    """One row of inputs, separator, targets, separator; the loss counts from the first target on."""
+    rows = [np.concatenate((inputs, [separator], targets, [separator])) for inputs, targets in examples]
+    tokens, ids = _padded([row[:-1] for row in rows])
+    targets, _ = _padded([row[1:] for row in rows])
+    prefix = torch.tensor([len(example.inputs) + 1 for example in examples])  # the separator sees the inputs too
+    counted = (torch.arange(tokens.shape[1]) >= prefix[:, None] - 1) & (ids != PADDING)
+    return {"tokens": tokens, "targets": targets, "weights": counted, "document_ids": ids, "prefix": prefix}
+
+
+def _padded(rows: list[Tokens]) -> tuple[Tensor, Tensor]:
+    """int64 [B, longest] filled up with 0, and document ids int32: 0 on tokens, PADDING behind them."""
+    longest = max(map(len, rows))
+    values = np.zeros((len(rows), longest), dtype=np.int64)
+    ids = np.full((len(rows), longest), PADDING, dtype=np.int32)
+    for row, (value, mark) in zip(rows, zip(values, ids, strict=True), strict=True):
+        value[: len(row)] = row
+        mark[: len(row)] = 0
+    return torch.from_numpy(values), torch.from_numpy(ids)

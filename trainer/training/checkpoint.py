@@ -1,0 +1,249 @@
+"""Checkpoints: all that a run needs to go on bitwise, in files that anyone can read (safetensors, JSON, no pickle).
+
+    RUN/checkpoints/latest                  the name of the newest checkpoint
+    RUN/checkpoints/step-00000100/
+        state.json                          step, tokens, data position, settings, hashes of the files beside it
+        model-00001.safetensors ...         fp32 weights, by our names
+        optimiser-00001.safetensors ...     `<weight>/exp_avg`, `<weight>/exp_avg_sq`, `<weight>/step`
+        rng.safetensors                     the generators of every rank
+
+A checkpoint is written into a temporary folder, flushed to disk file by file, and renamed: a killed or a full machine
+leaves either the whole of it or nothing. Shards of FSDP are put together one tensor at a time, so a checkpoint does not
+know how many ranks wrote it, and never needs more memory than one file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+import xxhash
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from trainer.settings import Settings
+from trainer.training.distributed import World, fill, gather, wait_for_all, whole
+from trainer.training.optimizer import MOMENTS, moments
+
+FILE_BYTES = 4 << 30  # of tensors in one file, which is also what saving holds in memory
+PREFIX = "step-"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is not there, not whole, or of another model."""
+
+
+class CheckpointSettings(Settings):
+    """When to write, and what to keep."""
+
+    every: int = Field(default=500, ge=1)  # steps; the last step is always written
+    keep_last: int = Field(default=3, ge=1)
+    keep_every: int | None = Field(default=None, ge=1)  # steps whose multiples are never deleted
+
+
+class State(BaseModel):
+    """What a checkpoint says about the run; `state.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = 1
+    step: int  # optimiser steps taken, which is also the data position: the next batch is batch(step)
+    tokens: int  # that counted in the loss so far
+    learning_rate: float  # of the last step taken
+    data: dict[str, Any]  # fingerprint of the batches
+    settings: dict[str, Any]  # the whole configuration of the run
+    precision: str  # that was measured to be best when the run began
+    world: int  # ranks that wrote it
+    torch: str
+    losses: tuple[float, ...] = ()  # of the last steps: the spike detector's memory
+    files: dict[str, tuple[int, str]] = {}  # name -> bytes, xxh3 128
+
+
+def save(folder: Path, state: State, model: nn.Module, optimiser: torch.optim.Optimizer, world: World) -> Path:
+    """Write `folder`/step-N, all or nothing. Every rank has to call it; rank 0 writes."""
+    final = folder / f"{PREFIX}{state.step:08d}"
+    temporary = folder / f".{final.name}.tmp"
+    if world.leads:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    _write_tensors(temporary, "model", model.named_parameters(), world)
+    _write_tensors(temporary, "optimiser", moments(model, optimiser), world)
+    generators = list(_generators(world))
+    if world.leads:
+        safetensors.torch.save_file(dict(generators), temporary / "rng.safetensors")
+        _finish(temporary, final, state)
+    wait_for_all(world)
+    return final
+
+
+def _write_tensors(folder: Path, stem: str, tensors: Iterable[tuple[str, Tensor]], world: World) -> None:
+    """Put shards together tensor by tensor, and write a file whenever enough have come."""
+    held: dict[str, Tensor] = {}
+    files = size = 0
+    for name, tensor in tensors:
+        value = whole(tensor)
+        if not world.leads:
+            continue
+        if held and size + value.nbytes > FILE_BYTES:
+            files += 1
+            safetensors.torch.save_file(held, folder / f"{stem}-{files:05d}.safetensors")
+            held, size = {}, 0
+        held[name] = value.cpu().contiguous()
+        size += value.nbytes
+    if held:
+        safetensors.torch.save_file(held, folder / f"{stem}-{files + 1:05d}.safetensors")
+
+
+def _generators(world: World) -> Iterator[tuple[str, Tensor]]:
+    """The state of torch's generators on every rank."""
+    states = {"cpu": torch.get_rng_state()}
+    if world.device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state()
+    for kind, state in states.items():
+        for rank, value in enumerate(gather(state.to(world.device), world)):
+            yield f"{kind}.{rank}", value.cpu().clone()
+
+
+def _finish(temporary: Path, final: Path, state: State) -> None:
+    """Hash and flush the files, write state.json, and rename."""
+    files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(temporary.glob("*.safetensors"))}
+    whole_state = state.model_copy(update={"files": files})
+    (temporary / "state.json").write_text(whole_state.model_dump_json(indent=1), "utf-8")
+    for path in temporary.iterdir():
+        _flush(path)
+    _flush(temporary)
+    if final.exists():  # the same step again, after a resume from an older one
+        final.rename(temporary.with_suffix(".old.tmp"))
+    temporary.rename(final)
+    _flush(final.parent)
+    write_atomically(final.parent / "latest", final.name + "\n")
+
+
+def _digest(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Make the kernel write a file or a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a small file so that a reader sees the old text or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, "utf-8")
+    _flush(temporary)
+    temporary.replace(path)
+    _flush(path.parent)
+
+
+def prune(folder: Path, settings: CheckpointSettings) -> None:
+    """Delete all but the last checkpoints, the kept multiples, and the leavings of killed runs."""
+    found = checkpoints(folder)
+    for path in found[: -settings.keep_last]:
+        if settings.keep_every is None or step_of(path) % settings.keep_every:
+            doomed = path.rename(path.with_name(f".{path.name}.tmp"))
+            shutil.rmtree(doomed)
+    for path in folder.glob(f".{PREFIX}*.tmp"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, oldest first."""
+    return sorted(path for path in folder.glob(f"{PREFIX}*") if (path / "state.json").is_file())
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def find(path: Path) -> Path:
+    """The checkpoint that a path means: itself, or the latest of a run's folder or of its checkpoints folder."""
+    if (path / "state.json").is_file():
+        return path
+    for folder in (path / "checkpoints", path):
+        if (folder / "latest").is_file():
+            name = (folder / "latest").read_text("utf-8").strip()
+            if name.startswith(PREFIX) and (folder / name / "state.json").is_file():
+                return folder / name
+        if found := checkpoints(folder):
+            return found[-1]
+    raise CheckpointError(f"{path}: no checkpoint here; give a step-... folder, or the folder of a run that wrote one")
+
+
+def read_state(checkpoint: Path) -> State:
+    """The state of a checkpoint."""
+    try:
+        return State.model_validate_json((checkpoint / "state.json").read_text("utf-8"))
+    except (OSError, ValidationError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{checkpoint}/state.json cannot be read ({error}); use an older checkpoint") from error
+
+
+def verify(checkpoint: Path) -> None:
+    """Refuse a checkpoint with a missing or changed file."""
+    for name, (size, digest) in read_state(checkpoint).files.items():
+        path = checkpoint / name
+        if not path.is_file() or path.stat().st_size != size or _digest(path) != digest:
+            raise CheckpointError(f"{path} is missing or not what was written; use an older checkpoint")
+
+
+def read_tensors(checkpoint: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of `model`, `optimiser` or `rng`, one in memory at a time."""
+    for path in sorted(checkpoint.glob(f"{stem}*.safetensors")):
+        with safetensors.safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - no mapping: it has nothing but keys()
+                yield name, file.get_tensor(name)
+
+
+def load_weights(checkpoint: Path, model: nn.Module) -> None:
+    """Fill a model, sharded or not, with a checkpoint's weights."""
+    weights = dict(model.named_parameters())
+    missing = set(weights)
+    for name, value in read_tensors(checkpoint, "model"):
+        if name not in weights:
+            raise CheckpointError(f"{checkpoint} holds {name}, which the model has not: another architecture?")
+        try:
+            fill(weights[name], value)
+        except ValueError as error:
+            raise CheckpointError(f"{checkpoint}: {name}: {error}") from error
+        missing.discard(name)
+    if missing:
+        raise CheckpointError(f"{checkpoint} lacks {', '.join(sorted(missing)[:3])}: another architecture?")
+
+
+def load_optimiser(checkpoint: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Fill the optimiser's moments; weights that never had a gradient have none."""
+    weights = dict(model.named_parameters())
+    for key, value in read_tensors(checkpoint, "optimiser"):
+        name, _, moment = key.partition("/")
+        if name not in weights or moment not in MOMENTS:
+            raise CheckpointError(f"{checkpoint} holds {key}, which the optimiser has not")
+        weight = weights[name]
+        empty = torch.zeros((), device=weight.device) if moment == "step" else torch.zeros_like(weight)
+        fill(optimiser.state[weight].setdefault(moment, empty), value)
+
+
+def load_generators(checkpoint: Path, world: World) -> bool:
+    """Set this rank's generators; False where another number of ranks wrote the checkpoint, and nothing was set."""
+    if read_state(checkpoint).world != world.size:
+        return False
+    states = dict(read_tensors(checkpoint, "rng"))
+    torch.set_rng_state(states[f"cpu.{world.rank}"])
+    if world.device.type == "cuda" and f"cuda.{world.rank}" in states:
+        torch.cuda.set_rng_state(states[f"cuda.{world.rank}"])
+    return True

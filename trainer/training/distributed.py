@@ -1,0 +1,141 @@
+"""Several processes: who am I, how the model is spread (DDP or FSDP2), and sums over all ranks.
+
+`torchrun --nproc-per-node N ... gristmill train pretrain ...` sets the environment that `join_world` reads. One process
+is the same code with a world of one. Both wrappers average gradients over ranks; the loop multiplies its loss by the
+number of ranks, so that they add up, and divides by the global token count.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from trainer.model.experts import Router
+
+
+class Parallel(StrEnum):
+    """How several ranks hold the model."""
+
+    DDP = "ddp"  # every rank the whole model; gradients are summed
+    FSDP = "fsdp"  # weights, gradients and optimiser in equal shards, gathered block by block (ZeRO-3, FSDP2)
+
+
+class World(NamedTuple):
+    """This process among all."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this rank writes files and talks to people."""
+        return self.rank == 0
+
+
+@contextmanager
+def join_world() -> Iterator[World]:
+    """Join the process group that torchrun described, or be alone. Leaves it at the end."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    if size == 1 or dist.is_initialized():
+        yield World(rank if size > 1 else 0, size, device)
+        return
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield World(rank, size, device)
+    finally:
+        dist.destroy_process_group()
+
+
+def spread(model: nn.Module, world: World, parallel: Parallel, half: bool) -> nn.Module:
+    """Give a model that was built on the meta device its memory; the module to call for a forward pass.
+
+    The weights stay those of `model`, not yet filled; under FSDP each rank only ever holds its shards of them. `half`:
+    FSDP gathers them in bf16.
+    """
+    if world.size == 1 or parallel is Parallel.DDP:
+        model.to_empty(device=world.device)
+        if world.size == 1:
+            return model
+        return DistributedDataParallel(model, device_ids=[world.device.index] if world.device.type == "cuda" else None)
+    _shard(model, world, half)
+    return model.to_empty(device=world.device)
+
+
+def _shard(model: nn.Module, world: World, half: bool) -> None:
+    mesh = init_device_mesh(world.device.type, (world.size,))
+    policy = MixedPrecisionPolicy(torch.bfloat16 if half else None, torch.float32)
+    for module in model.modules():
+        if isinstance(module, Router):  # fp32 whatever the rest
+            fully_shard(module, mesh=mesh)
+    for name, module in model.named_children():
+        if name.endswith("blocks"):
+            for block in module.children():
+                fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+@contextmanager
+def last_of_step(model: nn.Module, last: bool) -> Iterator[None]:
+    """Forward and backward inside exchange gradients only for the last micro-batch of a step."""
+    if isinstance(model, DistributedDataParallel) and not last:
+        with model.no_sync():
+            yield
+        return
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(last)
+    yield
+
+
+def sum_over_ranks(values: Tensor, world: World) -> Tensor:
+    """Elementwise sum; every rank gets the same bits."""
+    if world.size > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def gather(values: Tensor, world: World) -> list[Tensor]:
+    """One tensor of each rank, all of one shape, in rank order, on every rank."""
+    if world.size == 1:
+        return [values]
+    everyone = [torch.empty_like(values) for _ in range(world.size)]
+    dist.all_gather(everyone, values)
+    return everyone
+
+
+def wait_for_all(world: World) -> None:
+    if world.size > 1:
+        dist.barrier()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The full tensor of a shard (a collective: all ranks must call), detached."""
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()
+
+
+@torch.no_grad()
+def fill(target: Tensor, value: Tensor) -> None:
+    """Copy a full tensor into a weight, or this rank's part of it into a shard."""
+    if tuple(target.shape) != tuple(value.shape):
+        raise ValueError(f"a tensor of shape {tuple(value.shape)} does not fit a weight of shape {tuple(target.shape)}")
+    if isinstance(target, DTensor):
+        value = distribute_tensor(
+            value.to(target.device, target.dtype), target.device_mesh, target.placements, src_data_rank=None
+        )
+    target.copy_(value)

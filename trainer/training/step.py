@@ -1,0 +1,92 @@
+"""The gradient of one optimiser step: micro-batches accumulated, every token of the global batch counted once.
+
+The loss of a step is the sum over its counted tokens on all ranks, divided by their number. A mean of the micro-
+batches' means is something else wherever they hold different numbers of counted tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trainer.data.batches import Batch
+from trainer.model.decoder import Output
+from trainer.model.experts import ExpertSettings, Routing
+from trainer.training.distributed import World, last_of_step, sum_over_ranks
+
+Inputs = dict[str, Tensor]  # keyword arguments of a model's forward pass; `weights` says which targets count
+
+
+class Gradient(NamedTuple):
+    """What a step's backward passes leave besides the weights' gradients."""
+
+    loss: float  # cross-entropy in nats a token, over the global batch
+    tokens: int  # that counted, on all ranks
+    token_losses: list[Tensor]  # of this rank's micro-batches, fp32 [B, S] each, on the CPU
+    routing: Routing | None  # averaged over micro-batches and ranks
+
+
+def causal_inputs(batch: Batch) -> Inputs:
+    """Next-token prediction: all tensors [B, S]."""
+    return {
+        "tokens": batch.inputs,
+        "targets": batch.targets,
+        "weights": batch.loss_mask,
+        "positions": batch.positions,
+        "document_ids": batch.document_ids,
+    }
+
+
+def autocast(device: torch.device, half: bool) -> AbstractContextManager[None]:
+    """bf16 matrix products over fp32 weights, or plain fp32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+def accumulate(
+    model: nn.Module, parts: Sequence[Inputs], world: World, half: bool = False, experts: ExpertSettings | None = None
+) -> Gradient:
+    """Add the gradient of a step, given as this rank's micro-batches, to the weights' `grad`."""
+    counts = [float(part["weights"].sum()) for part in parts]
+    tokens = float(sum_over_ranks(torch.tensor(sum(counts), dtype=torch.float64, device=world.device), world))
+    total = torch.zeros((), dtype=torch.float64, device=world.device)
+    losses, routings = [], []
+    for number, (part, count) in enumerate(zip(parts, counts, strict=True)):
+        with last_of_step(model, number == len(parts) - 1):
+            with autocast(world.device, half):
+                output: Output = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
+            if output.loss is None or output.token_losses is None:
+                raise ValueError("the micro-batch has no targets")
+            loss = output.loss / max(tokens, 1)
+            if experts is not None and output.routing is not None:  # not additive over tokens: weighed by the part's
+                loss = loss + output.routing.loss(experts) * (count / max(tokens, 1))
+                routings.append(Routing(*(field.detach() * count for field in output.routing)))
+            torch.autograd.backward(loss * world.size)
+        total += (output.token_losses * part["weights"].to(world.device)).sum()  # without the z-loss
+        losses.append(output.token_losses)
+    total = sum_over_ranks(total, world)
+    routing = _mean_routing(routings, tokens, world) if routings else None
+    return Gradient(float(total) / max(tokens, 1), int(tokens), [part.cpu() for part in losses], routing)
+
+
+def _mean_routing(parts: list[Routing], tokens: float, world: World) -> Routing:
+    """Sums weighed by tokens -> their mean over the global batch."""
+    sums = (torch.stack(field).sum(dim=0) for field in zip(*parts, strict=True))
+    return Routing(*(sum_over_ranks(field, world).cpu() / max(tokens, 1) for field in sums))
+
+
+@torch.no_grad()
+def evaluate_loss(model: nn.Module, parts: Sequence[Inputs], world: World, half: bool = False) -> list[Tensor]:
+    """Losses of every token, fp32 [B, S] a part, without dropout and without capacity limits."""
+    model.eval()
+    losses = []
+    for part in parts:
+        with autocast(world.device, half):
+            output: Output = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
+        if output.token_losses is not None:
+            losses.append(output.token_losses.cpu())
+    model.train()
+    return losses
