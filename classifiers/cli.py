@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from classifiers.references import Citation
+    from classifiers.data.wikipedia_citations import Citation
 
 EXISTING = click.Path(exists=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
@@ -60,7 +60,7 @@ def classify() -> None:
 @speaks_plainly
 def references(dump: Path, output: Path, limit: int | None, workers: int) -> None:
     """Write every URL that a Wikipedia dump cites: article, url, normalised key, kind, template."""
-    from classifiers.tables import write_jsonl
+    from classifiers.data.tables import write_jsonl
 
     seen: Counter[str] = Counter()
     started = time.perf_counter()
@@ -75,7 +75,7 @@ def references(dump: Path, output: Path, limit: int | None, workers: int) -> Non
 
 
 def _citations(dump: Path, limit: int | None, workers: int, seen: Counter[str]) -> Iterator[Citation]:
-    from classifiers.references import articles, open_dump
+    from classifiers.data.wikipedia_citations import articles, open_dump
 
     def counted(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for title, text in pairs:
@@ -102,7 +102,7 @@ def _citations(dump: Path, limit: int | None, workers: int, seen: Counter[str]) 
 
 
 def _parse(batch: Sequence[tuple[str, str]]) -> list[Citation]:
-    from classifiers.references import citations
+    from classifiers.data.wikipedia_citations import citations
 
     return [citation for title, text in batch for citation in citations(title, text)]
 
@@ -124,10 +124,10 @@ def locate(index: tuple[Path, ...], references: Path, output: Path, by_host: boo
     """Find cited pages in Common Crawl's columnar INDEX files, as byte ranges that `gristmill curate` reads."""
     import pyarrow.parquet as pq
 
-    from classifiers.cited import Cited
-    from classifiers.locate import SCHEMA
-    from classifiers.locate import locate as find
-    from classifiers.sample_files import cited_urls
+    from classifiers.data.cited_urls import Cited
+    from classifiers.data.common_crawl_index import SCHEMA
+    from classifiers.data.common_crawl_index import locate as find
+    from classifiers.training.sample_files import cited_urls
 
     partial, rows = output.with_name(f".{output.name}.partial"), 0
     with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
@@ -161,10 +161,10 @@ def sample(
 
     Classes are matched in length; train, validation and test are split by registered domain.
     """
-    from classifiers.cited import Match
-    from classifiers.sample_files import sample_examples, to_rows
-    from classifiers.tables import write_jsonl
-    from classifiers.train import counts_of
+    from classifiers.data.cited_urls import Match
+    from classifiers.data.tables import write_jsonl
+    from classifiers.training.sample_files import sample_examples, to_rows
+    from classifiers.training.train import counts_of
 
     if references is None and not positives:
         raise ValueError("give --references, --positives, or both: something must be positive")
@@ -188,9 +188,9 @@ def sample(
 @speaks_plainly
 def train(model: str, data: Path, work: Path, examples: Path | None, match: str, keep: float, output: Path) -> None:
     """Train MODEL and write its folder; the same data gives the same bytes."""
-    from classifiers import train as trainers
-    from classifiers.cited import Match
-    from classifiers.sample_files import from_file
+    from classifiers.data.cited_urls import Match
+    from classifiers.training import train as trainers
+    from classifiers.training.sample_files import from_file
 
     fitted: Any
     if examples is not None:
@@ -216,7 +216,7 @@ def train(model: str, data: Path, work: Path, examples: Path | None, match: str,
 
 def _models(quality: Path | None, domain: Path | None, harm: Path | None) -> Any:
     from classifiers.domain import load_domain_model
-    from classifiers.evaluate import Models
+    from classifiers.evaluation.evaluate import Models
     from classifiers.harm import load_harm_model
     from classifiers.quality import load_quality_model
 
@@ -235,8 +235,8 @@ def evaluate(
     data: Path, work: Path, quality: Path | None, domain: Path | None, harm: Path | None, output: Path
 ) -> None:
     """Measure the models on domains they never saw, and write tables and plots."""
-    from classifiers.evaluate import evaluate_all
-    from classifiers.report import write_report
+    from classifiers.evaluation.evaluate import evaluate_all
+    from classifiers.evaluation.report import write_report
 
     page = write_report(evaluate_all(_models(quality, domain, harm), data, work), output)
     click.echo(f"report -> {page}")
@@ -252,7 +252,7 @@ def evaluate(
 @speaks_plainly
 def gate(model: str, folder: Path, data: Path, work: Path, floors: Path | None, accept_worse: str | None) -> None:
     """Refuse the MODEL in FOLDER (exit 1) when it is worse than the pinned floors on the pinned test rows."""
-    from classifiers.gate import FLOORS, complaints, load_floors
+    from classifiers.evaluation.gate import FLOORS, complaints, load_floors
 
     found = complaints(model, _numbers_of(model, folder, data, work), load_floors(floors or FLOORS))
     for line in found:
@@ -263,9 +263,9 @@ def gate(model: str, folder: Path, data: Path, work: Path, floors: Path | None, 
 
 
 def _numbers_of(model: str, folder: Path, data: Path, work: Path) -> dict[str, Any]:
-    from classifiers import evaluate as measures
-    from classifiers.cited import Match
-    from classifiers.recipe_quality import examples as quality_examples
+    from classifiers.data.cited_urls import Match
+    from classifiers.evaluation import evaluate as measures
+    from classifiers.training.recipe_quality import examples as quality_examples
 
     chosen = {name: folder if name == model else None for name in TRAINABLE}
     models = _models(**chosen)
@@ -284,14 +284,14 @@ def _numbers_of(model: str, folder: Path, data: Path, work: Path) -> dict[str, A
 @speaks_plainly
 def score(model: str, file: Path, folder: Path | None, output: Path) -> None:
     """Write FILE (JSONL or Parquet with a `text` column) again with the MODEL's scores, in a stream."""
-    from classifiers.tables import add_columns
+    from classifiers.data.tables import add_columns
 
     rows = add_columns(file, output, _scorer(model, folder, file))
     click.echo(f"{rows} rows -> {output}")
 
 
 def _scorer(model: str, folder: Path | None, file: Path) -> Callable[[list[dict[str, Any]]], dict[str, list[Any]]]:
-    from classifiers.tables import texts_of
+    from classifiers.data.tables import texts_of
 
     if model == "domain":
         from classifiers.domain import load_domain_model

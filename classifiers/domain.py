@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from classifiers.artefacts import Artefact, default_folder, load_artefact
-from classifiers.features import FEATURE_VERSION, kind_line, topic_line
-from classifiers.linear import LinearModel
-from classifiers.logistic import Array, with_temperature
+from classifiers.artifacts import Artefact, default_folder, load_artefact
+from classifiers.estimators.features import FEATURE_VERSION, kind_line, topic_line
+from classifiers.estimators.linear import LinearModel
+from classifiers.estimators.logistic import Array, with_temperature
 
 NAME = "domain"
 UNKNOWN = "unknown"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from classifiers.artefacts import Artefact, default_folder, load_artefact
-from classifiers.features import FEATURE_VERSION, topic_line
-from classifiers.linear import LinearModel
-from classifiers.logistic import log_odds_of, sigmoid
+from classifiers.artifacts import Artefact, default_folder, load_artefact
+from classifiers.estimators.features import FEATURE_VERSION, topic_line
+from classifiers.estimators.linear import LinearModel
+from classifiers.estimators.logistic import log_odds_of, sigmoid
 
 NAME = "harm"
 LABELS = ("harmless", "harmful")

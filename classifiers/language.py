@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from shutil import copyfile
 
-from classifiers.artefacts import (
+from classifiers.artifacts import (
     Artefact,
     Manifest,
     TrainingData,
@@ -20,8 +20,8 @@ from classifiers.artefacts import (
     load_artefact,
     save_manifest,
 )
-from classifiers.fasttext_model import FastTextModel, labels_of
-from classifiers.features import one_line
+from classifiers.estimators.fasttext_model import FastTextModel, labels_of
+from classifiers.estimators.features import one_line
 
 NAME = "language"
 FEATURE_VERSION = 1  # of `one_line`; the language model reads raw text, not the features of the others

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from classifiers.artefacts import default_folder, load_artefact
-from classifiers.features import FEATURE_VERSION
-from classifiers.scorer import YesNoModel
+from classifiers.artifacts import default_folder, load_artefact
+from classifiers.estimators.binary_scorer import YesNoModel
+from classifiers.estimators.features import FEATURE_VERSION
 
 NAME = "quality"
 

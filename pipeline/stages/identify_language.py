@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 import pipeline.settings
-from classifiers.artefacts import default_folder, model_files
+from classifiers.artifacts import default_folder, model_files
 from classifiers.language import load_language_model
 from pipeline.documents import Document, Dropped
 

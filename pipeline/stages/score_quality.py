@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from classifiers.artefacts import default_folder, model_files
+from classifiers.artifacts import default_folder, model_files
 from classifiers.quality import load_quality_model
 from pipeline.documents import Document, Dropped
 from pipeline.settings import Settings as BaseSettings

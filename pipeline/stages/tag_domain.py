@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from classifiers.artefacts import default_folder, model_files
+from classifiers.artifacts import default_folder, model_files
 from classifiers.domain import load_domain_model
 from classifiers.harm import load_harm_model
 from pipeline.documents import Document, Dropped

@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from resiliparse.extract.html2text import extract_plain_text
 
-from classifiers.wikitext import plain_text
+from classifiers.data.wikitext import plain_text
 from pipeline.config import Config
 from pipeline.documents import Page
 from pipeline.extraction.charset import decode

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from classifiers.corpus import read_warc
+from classifiers.data.page_text import read_warc
 from classifiers.domain import load_domain_model
 from classifiers.harm import load_harm_model
 from classifiers.language import load_language_model

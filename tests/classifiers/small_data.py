@@ -16,7 +16,7 @@ from pathlib import Path
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from classifiers.weak_labels import UT1_CATEGORIES
+from classifiers.training.weak_labels import UT1_CATEGORIES
 
 SITES = 150  # of each class
 GOOD = [

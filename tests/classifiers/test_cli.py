@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from classifiers.cli import classify
+from classifiers.data.tables import read_batches
 from classifiers.quality import load_quality_model
-from classifiers.tables import read_batches
 from pipeline.documents import Page
 from pipeline.reading.inputs import resolve_inputs
 from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import Settings, read_unit
-from tests.classifiers.test_references import WIKITEXT, dump_of
+from tests.classifiers.data.test_wikipedia_citations import WIKITEXT, dump_of
 from tests.pipeline.warcs import site
 
 

@@ -16,7 +16,7 @@ import psutil
 import pyarrow.dataset as ds
 import pytest
 
-from classifiers.artefacts import default_folder
+from classifiers.artifacts import default_folder
 from pipeline.lists.blocklists import SHIPPED
 from pipeline.publishing.schema import DROP, SHARD
 from tests.conftest import MINICRAWL, ROOT

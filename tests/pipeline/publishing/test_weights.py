@@ -94,7 +94,7 @@ def test_negative_shares_are_refused():
 
 
 def test_the_default_shares_name_the_models_own_labels():
-    from classifiers.artefacts import default_folder
+    from classifiers.artifacts import default_folder
     from classifiers.domain import load_domain_model
 
     assert set(Settings().shares) == {*load_domain_model(default_folder("domain")).labels} - {"unknown"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from classifiers.artefacts import digest_of
-from classifiers.fasttext_model import train
+from classifiers.artifacts import digest_of
+from classifiers.estimators.fasttext_model import train
 from classifiers.language import pack
 from pipeline.config import Config, files_read
 from pipeline.documents import Document, Dropped

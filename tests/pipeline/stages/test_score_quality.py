@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from classifiers.artefacts import default_folder
+from classifiers.artifacts import default_folder
 from pipeline.documents import Document, Dropped
 from pipeline.stages.score_quality import Reason, Settings, build, files
 

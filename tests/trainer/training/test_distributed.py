@@ -31,7 +31,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch.distributed as dist
-from tests.trainer import runs, test_distributed
+from tests.trainer import runs
+from tests.trainer.training import test_distributed
 dist.init_process_group("gloo")
 for name, changes in test_distributed.SCENARIOS.items():
     runs.run(Path(sys.argv[1]) / name, changes)

@@ -14,13 +14,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from classifiers.artefacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
-from classifiers.fasttext_model import FastTextModel, train
-from classifiers.features import FEATURE_VERSION, STATISTICS, style_line
-from classifiers.logistic import Array, Logistic, fit_logistic, fit_platt
-from classifiers.measures import auc, reliability
-from classifiers.sampling import Example, Split, digest_of_examples, sample_order, unit_hash
-from classifiers.scorer import FASTTEXT, LAYER, YesNoModel, layer_input
+from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
+from classifiers.data.sampling import Example, Split, digest_of_examples, sample_order, unit_hash
+from classifiers.estimators.binary_scorer import FASTTEXT, LAYER, YesNoModel, layer_input
+from classifiers.estimators.fasttext_model import FastTextModel, train
+from classifiers.estimators.features import FEATURE_VERSION, STATISTICS, style_line
+from classifiers.estimators.logistic import Array, Logistic, fit_logistic, fit_platt
+from classifiers.estimators.metrics import auc, reliability
 
 FOLDS = 4
 FASTTEXT_SETTINGS = {"epoch": 8, "lr": 0.2, "wordNgrams": 2, "dim": 32, "bucket": 200_000, "minCount": 3}

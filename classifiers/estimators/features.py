@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.words import FUNCTION_WORDS
+from classifiers.estimators.function_words import FUNCTION_WORDS
 
 FEATURE_VERSION = 1
 MAX_CHARACTERS = 20_000  # of a text that are looked at; what a page is shows long before that

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classifiers.artefacts import Artefact
-from classifiers.fasttext_model import FastTextModel
-from classifiers.features import statistics_table, style_line
-from classifiers.logistic import Array, Logistic, log_odds_of, sigmoid
+from classifiers.artifacts import Artefact
+from classifiers.estimators.fasttext_model import FastTextModel
+from classifiers.estimators.features import statistics_table, style_line
+from classifiers.estimators.logistic import Array, Logistic, log_odds_of, sigmoid
 
 FASTTEXT = "model.ftz"
 LAYER = "layer.json"

@@ -16,14 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from classifiers import shared_data
-from classifiers.corpus import TextRow
+from classifiers.data import source_pages
+from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of
+from classifiers.data.wikitext import categories
 from classifiers.domain import HEADS, KINDS, TOPICS
-from classifiers.features import topic_line
-from classifiers.linear import Row
-from classifiers.sampling import Split, at_most_per_domain, sample_order, split_of
-from classifiers.urls import host_of, registered_domain_of
-from classifiers.weak_labels import (
+from classifiers.estimators.features import topic_line
+from classifiers.estimators.linear import Row
+from classifiers.training.weak_labels import (
     Evidence,
     Trust,
     decide,
@@ -32,7 +32,7 @@ from classifiers.weak_labels import (
     read_ut1,
     votes_on,
 )
-from classifiers.wikitext import categories
+from classifiers.urls import host_of, registered_domain_of
 
 LABELS = {"topic": TOPICS, "kind": KINDS}
 READ_LABELS = Path(__file__).parent / "read_labels.csv"
@@ -106,11 +106,11 @@ def read_labels(path: Path = READ_LABELS) -> dict[str, dict[str, str]]:
 def domain_data(data: Path, work: Path) -> DomainData:
     """Rows from the folder of real pages."""
     labels = read_labels()
-    pages = sample_order(row for row in shared_data.pages(data, work) if len(row.text) >= 200)
+    pages = sample_order(row for row in source_pages.pages(data, work) if len(row.text) >= 200)
     read = [row for row in pages if row.id in labels]
     test = [row for row in read if split_of(row.registered_domain) == Split.TEST]
     known = [row for row in read if split_of(row.registered_domain) != Split.TEST]
-    said = read_labels_of_collections(shared_data.lines_of(data / "labels.jsonl.gz"))
+    said = read_labels_of_collections(source_pages.lines_of(data / "labels.jsonl.gz"))
     evidence = Evidence(read_ut1(data / "lists" / "ut1.tar.gz"), said)
     trust = measure_trust(known, labels, evidence)
     unread = (r for r in pages if r.id not in labels and split_of(r.registered_domain) != Split.TEST)
@@ -161,7 +161,7 @@ def word_rows(path: Path, head: str) -> Iterator[Row]:
 
 
 def _article_rows(data: Path) -> Iterator[Row]:
-    for article, wikitext in shared_data.articles(data, ("en",)):
+    for article, wikitext in source_pages.articles(data, ("en",)):
         votes = Counter(
             topic
             for category in categories(wikitext)

@@ -7,9 +7,17 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 
-from classifiers.logistic import fit_logistic, fit_platt, fit_temperature, sigmoid, with_temperature
-from classifiers.measures import auc, calibration_error, confusion, f1_by_label, length_bins, macro_f1, reliability
-from classifiers.train_domain import threshold_for
+from classifiers.estimators.logistic import fit_logistic, fit_platt, fit_temperature, sigmoid, with_temperature
+from classifiers.estimators.metrics import (
+    auc,
+    calibration_error,
+    confusion,
+    f1_by_label,
+    length_bins,
+    macro_f1,
+    reliability,
+)
+from classifiers.training.train_domain import threshold_for
 
 
 @settings(deadline=None)

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from classifiers.cited import Cited
-from classifiers.locate import SCHEMA, locate
+from classifiers.data.cited_urls import Cited
+from classifiers.data.common_crawl_index import SCHEMA, locate
 
 CITED = Cited.of(["https://www.a.example/one?utm_source=w", "http://b.example/two/"])
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.artefacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
-from classifiers.corpus import TextRow
+from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
+from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import unit_hash
 from classifiers.domain import HEADS, NAME, UNKNOWN, DomainModel
-from classifiers.features import FEATURE_VERSION
-from classifiers.linear import LinearModel, train_linear
-from classifiers.logistic import Array, fit_temperature, with_temperature
-from classifiers.measures import confusion, macro_f1, reliability
-from classifiers.recipe_domain import LABELS, DomainData, read_rows
-from classifiers.sampling import unit_hash
+from classifiers.estimators.features import FEATURE_VERSION
+from classifiers.estimators.linear import LinearModel, train_linear
+from classifiers.estimators.logistic import Array, fit_temperature, with_temperature
+from classifiers.estimators.metrics import confusion, macro_f1, reliability
+from classifiers.training.recipe_domain import LABELS, DomainData, read_rows
 
 FOLDS = 4
 TARGET_PRECISION = 0.75  # an answer above the threshold is right three times in four; the rest is `unknown`

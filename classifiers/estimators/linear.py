@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.logistic import Array
+from classifiers.estimators.logistic import Array
 
 VOCABULARY = 30_000
 MIN_ROWS = 2  # rows that a word must occur in

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from classifiers.corpus import CORPUS_VERSION, TextRow, read_rows, read_warc, write_rows
-from classifiers.wikitext import plain_text
+from classifiers.data.page_text import CORPUS_VERSION, TextRow, read_rows, read_warc, write_rows
+from classifiers.data.wikitext import plain_text
 
 WEBKB_SHARE = 0.25  # 8,202 of 11,360 pages are from a few universities of 1997; a quarter is plenty
 ARTICLE_CHARACTERS = 30_000  # of wikitext; the parser is slow and a model looks at 20,000 characters

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-from classifiers.corpus import TextRow
+from classifiers.data.page_text import TextRow
 
 
 class Split(StrEnum):

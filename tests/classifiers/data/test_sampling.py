@@ -9,13 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.cited import Cited, Match
-from classifiers.corpus import TextRow
-from classifiers.measures import auc
-from classifiers.recipe_quality import by_citation, split_and_match
-from classifiers.sample_files import from_file, sample_examples, to_rows
-from classifiers.sampling import HashSample, Split, at_most_per_domain, match_lengths, sample_order, split_of, unit_hash
-from classifiers.tables import write_jsonl
+from classifiers.data.cited_urls import Cited, Match
+from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import (
+    HashSample,
+    Split,
+    at_most_per_domain,
+    match_lengths,
+    sample_order,
+    split_of,
+    unit_hash,
+)
+from classifiers.data.tables import write_jsonl
+from classifiers.estimators.metrics import auc
+from classifiers.training.recipe_quality import by_citation, split_and_match
+from classifiers.training.sample_files import from_file, sample_examples, to_rows
 
 
 def page(number: int, site: str, length: int = 500) -> TextRow:
@@ -57,7 +65,7 @@ def test_splits_have_their_shares() -> None:
     st.lists(st.integers(1, 30_000), min_size=1, max_size=60), st.lists(st.integers(1, 30_000), min_size=1, max_size=60)
 )
 def test_matched_classes_have_one_histogram(left: list[int], right: list[int]) -> None:
-    from classifiers.sampling import length_bin
+    from classifiers.data.sampling import length_bin
 
     rows = [[page(i, f"{name}.info", n) for i, n in enumerate(side)] for name, side in (("a", left), ("b", right))]
     chosen = match_lengths(*rows)

@@ -13,18 +13,26 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from classifiers import train_scorer
-from classifiers.artefacts import digest_of
-from classifiers.corpus import TextRow
+from classifiers.artifacts import digest_of
+from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import Example, Split
 from classifiers.domain import KINDS, TOPICS
-from classifiers.features import FEATURE_VERSION, STATISTICS, kind_line, one_line, statistics, style_line, topic_line
-from classifiers.gate import FLOORS, complaints, load_floors, value_at
-from classifiers.linear import LinearModel, Row, train_linear
-from classifiers.measures import auc
-from classifiers.recipe_domain import KIND_WORDS, TOPIC_WORDS, read_labels, word_rows
-from classifiers.recipe_quality import LABELS, split_and_match
-from classifiers.sampling import Example, Split
-from classifiers.train import quality_from
+from classifiers.estimators.features import (
+    FEATURE_VERSION,
+    STATISTICS,
+    kind_line,
+    one_line,
+    statistics,
+    style_line,
+    topic_line,
+)
+from classifiers.estimators.linear import LinearModel, Row, train_linear
+from classifiers.estimators.metrics import auc
+from classifiers.evaluation.gate import FLOORS, complaints, load_floors, value_at
+from classifiers.training import train_binary_scorer
+from classifiers.training.recipe_domain import KIND_WORDS, TOPIC_WORDS, read_labels, word_rows
+from classifiers.training.recipe_quality import LABELS, split_and_match
+from classifiers.training.train import quality_from
 
 GOOD = "The committee published its report on the history of the canal and described how locks were built by hand"
 BAD = "SALE cart login free click here best price offer !!! subscribe menu home next page buy now cheap deal"
@@ -33,9 +41,11 @@ BAD = "SALE cart login free click here best price offer !!! subscribe menu home 
 @pytest.fixture(autouse=True)
 def small_fasttext(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings for data of a few hundred rows: the shipped ones take minutes to quantise."""
-    monkeypatch.setattr(train_scorer, "CUTOFF", 2_000)
+    monkeypatch.setattr(train_binary_scorer, "CUTOFF", 2_000)
     monkeypatch.setattr(
-        train_scorer, "FASTTEXT_SETTINGS", train_scorer.FASTTEXT_SETTINGS | {"bucket": 4_000, "dim": 8, "epoch": 5}
+        train_binary_scorer,
+        "FASTTEXT_SETTINGS",
+        train_binary_scorer.FASTTEXT_SETTINGS | {"bucket": 4_000, "dim": 8, "epoch": 5},
     )
 
 

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from classifiers import shared_data
-from classifiers.artefacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
-from classifiers.features import FEATURE_VERSION, topic_line
+from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
+from classifiers.data import source_pages
+from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of, unit_hash
+from classifiers.estimators.features import FEATURE_VERSION, topic_line
+from classifiers.estimators.linear import Row, train_linear
+from classifiers.estimators.logistic import fit_platt, log_odds_of
+from classifiers.estimators.metrics import auc, reliability
 from classifiers.harm import LABELS, NAME, HarmModel
-from classifiers.linear import Row, train_linear
-from classifiers.logistic import fit_platt, log_odds_of
-from classifiers.measures import auc, reliability
-from classifiers.recipe_domain import TOPIC_WORDS, read_labels
-from classifiers.sampling import Split, at_most_per_domain, sample_order, split_of, unit_hash
+from classifiers.training.recipe_domain import TOPIC_WORDS, read_labels
 
 PER_DOMAIN = 5
 PIECE = 250  # characters; about a question
@@ -53,7 +53,7 @@ class HarmRow:
 
 
 def _dialogues(data: Path) -> Iterator[HarmRow]:
-    for number, line in enumerate(shared_data.lines_of(data / "trainer" / "pref" / "hh_rlhf_harmless_dev.jsonl.gz")):
+    for number, line in enumerate(source_pages.lines_of(data / "trainer" / "pref" / "hh_rlhf_harmless_dev.jsonl.gz")):
         turns = re.findall(r"Human:(.*?)(?=\n\nAssistant:|\Z)", json.loads(line)["chosen"], re.DOTALL)
         text = "\n".join(turn.strip() for turn in turns)
         first = turns[0].strip() if turns else ""
@@ -78,14 +78,14 @@ def _teasers(data: Path) -> Iterator[HarmRow]:
 
 
 def _harmless(data: Path, work: Path) -> Iterator[HarmRow]:
-    for row in shared_data.answers(data):
+    for row in source_pages.answers(data):
         question, _, answer = row.text.partition("\n\n")
         split = split_of(question)
         yield HarmRow(row.id, "open-assistant", LABELS[0], split, question or answer)
         yield HarmRow(f"{row.id}-answer", "open-assistant", LABELS[0], split, answer)
     labels = read_labels()
     adult = {identity for identity, found in labels.items() if found.get("topic") == "adult"}
-    pages = (row for row in sample_order(shared_data.pages(data, work)) if row.id not in adult)
+    pages = (row for row in sample_order(source_pages.pages(data, work)) if row.id not in adult)
     for row in at_most_per_domain(pages, PER_DOMAIN):
         split = split_of(row.registered_domain)
         yield HarmRow(row.id, "web pages", LABELS[0], split, row.text)

@@ -4,8 +4,8 @@ import io
 import tarfile
 from pathlib import Path
 
-from classifiers.corpus import TextRow, extract
-from classifiers.weak_labels import (
+from classifiers.data.page_text import TextRow, extract
+from classifiers.training.weak_labels import (
     UT1_CATEGORIES,
     Evidence,
     Trust,

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from classifiers.cited import Cited
+from classifiers.data.cited_urls import Cited
 from classifiers.urls import host_of
 
 NEEDED = ("url", "warc_filename", "warc_record_offset", "warc_record_length")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from classifiers.corpus import TextRow
+from classifiers.data.page_text import TextRow
 from classifiers.urls import host_of, registered_domain_of
 
 MIN_AGREEMENTS = 5  # read pages on which a witness must have been checked before it counts

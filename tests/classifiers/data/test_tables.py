@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from classifiers.tables import Row, add_columns, read_batches, texts_of
+from classifiers.data.tables import Row, add_columns, read_batches, texts_of
 
 ROWS = [{"text": "eins", "n": 1}, {"text": None, "n": 2}, {"text": "drei ✓", "n": 3}]
 

@@ -12,10 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from classifiers import shared_data
-from classifiers.cited import Cited, Match
-from classifiers.corpus import TextRow
-from classifiers.sampling import Example, Split, at_most_per_domain, match_lengths, sample_order, split_of, unit_hash
+from classifiers.data import source_pages
+from classifiers.data.cited_urls import Cited, Match
+from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import (
+    Example,
+    Split,
+    at_most_per_domain,
+    match_lengths,
+    sample_order,
+    split_of,
+    unit_hash,
+)
 
 LABELS = ("crawl", "cited")
 MIN_CHARACTERS = 200  # of both classes alike
@@ -42,12 +50,12 @@ def by_citation(rows: Iterable[TextRow], cited: Cited, weakest: Match) -> tuple[
 
 def examples(data: Path, work: Path, weakest: Match = Match.HOST) -> list[Example]:
     """Every row of the shipped model with its label and split."""
-    rows = [row for row in sample_order(shared_data.pages(data, work)) if len(row.text) >= MIN_CHARACTERS]
-    cited = Cited.of(shared_data.lines_of(data / "wiki" / "ref_urls.txt.gz"))
+    rows = [row for row in sample_order(source_pages.pages(data, work)) if len(row.text) >= MIN_CHARACTERS]
+    cited = Cited.of(source_pages.lines_of(data / "wiki" / "ref_urls.txt.gz"))
     wikipedia = [row for row in rows if row.registered_domain == "wikipedia.org"]
     pages = at_most_per_domain((row for row in rows if row.registered_domain != "wikipedia.org"), PER_DOMAIN)
     positives, negatives = by_citation(pages, cited, weakest)
-    helpers = [*wikipedia, *(row for row, _ in shared_data.articles(data, ("en",))), *shared_data.answers(data)]
+    helpers = [*wikipedia, *(row for row, _ in source_pages.articles(data, ("en",))), *source_pages.answers(data)]
     leftovers = [
         replace(row, id=f"{row.id}-boilerplate", text=row.boilerplate)
         for row in rows

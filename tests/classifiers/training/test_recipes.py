@@ -14,20 +14,20 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from classifiers import train_scorer
-from classifiers.artefacts import digest_of
-from classifiers.cited import Match
+from classifiers.artifacts import digest_of
 from classifiers.cli import TRAINABLE, classify
-from classifiers.corpus import TextRow, read_rows
+from classifiers.data.cited_urls import Match
+from classifiers.data.page_text import TextRow, read_rows
+from classifiers.data.sampling import Split, split_of
+from classifiers.data.tables import read_batches
 from classifiers.domain import TOPICS, load_domain_model
-from classifiers.gate import load_floors, value_at
+from classifiers.evaluation.gate import load_floors, value_at
+from classifiers.evaluation.report import PLOTS
 from classifiers.harm import load_harm_model
 from classifiers.quality import load_quality_model
-from classifiers.recipe_domain import read_labels
-from classifiers.recipe_quality import examples
-from classifiers.report import PLOTS
-from classifiers.sampling import Split, split_of
-from classifiers.tables import read_batches
+from classifiers.training import train_binary_scorer
+from classifiers.training.recipe_domain import read_labels
+from classifiers.training.recipe_quality import examples
 from tests.classifiers.small_data import write_data
 
 
@@ -44,9 +44,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     labels = write_data(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_labels, "__defaults__", (labels,))
-        patch.setattr(train_scorer, "CUTOFF", 2_000)
+        patch.setattr(train_binary_scorer, "CUTOFF", 2_000)
         small = {"bucket": 4_000, "dim": 8, "epoch": 5}
-        patch.setattr(train_scorer, "FASTTEXT_SETTINGS", train_scorer.FASTTEXT_SETTINGS | small)
+        patch.setattr(train_binary_scorer, "FASTTEXT_SETTINGS", train_binary_scorer.FASTTEXT_SETTINGS | small)
         yield folder
 
 

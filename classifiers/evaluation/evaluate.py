@@ -12,22 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import shared_data
-from classifiers.cited import Match
+from classifiers.data import source_pages
+from classifiers.data.cited_urls import Match
+from classifiers.data.sampling import Example, Split, digest_of_examples, sample_order, split_of
 from classifiers.domain import HEADS, UNKNOWN, DomainModel
-from classifiers.features import STATISTICS, statistics
+from classifiers.estimators.binary_scorer import YesNoModel
+from classifiers.estimators.features import STATISTICS, statistics
+from classifiers.estimators.function_words import ENGLISH
+from classifiers.estimators.metrics import (
+    auc,
+    auc_interval,
+    calibration_error,
+    confusion,
+    f1_by_label,
+    length_bins,
+    reliability,
+)
 from classifiers.harm import LABELS as HARM_LABELS
 from classifiers.harm import HarmModel
 from classifiers.language import load_language_model
-from classifiers.measures import auc, auc_interval, calibration_error, confusion, f1_by_label, length_bins, reliability
-from classifiers.recipe_domain import LABELS, read_labels
-from classifiers.recipe_harm import harm_rows, shares_above
-from classifiers.recipe_quality import LABELS as QUALITY_LABELS
-from classifiers.recipe_quality import examples as quality_examples
-from classifiers.sampling import Example, Split, digest_of_examples, sample_order, split_of
-from classifiers.scorer import YesNoModel
-from classifiers.train_domain import measure
-from classifiers.words import ENGLISH
+from classifiers.training.recipe_domain import LABELS, read_labels
+from classifiers.training.recipe_harm import harm_rows, shares_above
+from classifiers.training.recipe_quality import LABELS as QUALITY_LABELS
+from classifiers.training.recipe_quality import examples as quality_examples
+from classifiers.training.train_domain import measure
 
 LENGTH_EDGES = (500, 1_000, 2_000, 4_000, 8_000)
 
@@ -67,7 +75,7 @@ BASELINES: dict[str, Callable[[str], float]] = {
 
 def human_agreement(data: Path) -> tuple[list[str], list[int]]:
     """Texts and human judgements (1 good) of the DCLM agreement set."""
-    rows = [json.loads(line) for line in shared_data.lines_of(data / "quality" / "dclm_human_agreement.jsonl.gz")]
+    rows = [json.loads(line) for line in source_pages.lines_of(data / "quality" / "dclm_human_agreement.jsonl.gz")]
     return [row["text"] for row in rows], [int(row["label"]) for row in rows]
 
 
@@ -148,7 +156,7 @@ def _pages_to_read(examples: Sequence[Example], scores: Sequence[float], count: 
 def evaluate_domain(model: DomainModel, data: Path, work: Path) -> dict[str, Any]:
     """Macro-F1, F1 by label and the confusion matrix of both heads on pages that were read, of unseen domains."""
     labels = read_labels()
-    pages = [row for row in sample_order(shared_data.pages(data, work)) if row.id in labels and len(row.text) >= 200]
+    pages = [row for row in sample_order(source_pages.pages(data, work)) if row.id in labels and len(row.text) >= 200]
     test = [row for row in pages if split_of(row.registered_domain) == Split.TEST]
     result: dict[str, Any] = {
         "test_digest": sha256("".join(f"{r.id}\t{sorted(labels[r.id].items())}\n" for r in test).encode()).hexdigest(),

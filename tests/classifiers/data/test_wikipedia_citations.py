@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from classifiers.references import CitationKind, DumpError, articles, citations, clean_url, open_dump
+from classifiers.data.wikipedia_citations import CitationKind, DumpError, articles, citations, clean_url, open_dump
 
 WIKITEXT = """
 Prose.<ref>{{cite web|url=https://example.org/a?utm_source=x|title=A|archive-url=https://web.archive.org/web/2020/https://example.org/a}}</ref>

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from classifiers import cards
-from classifiers.artefacts import MANIFEST, MODELS, ArtefactError, default_folder, load_artefact
+from classifiers.artifacts import MANIFEST, MODELS, ArtefactError, default_folder, load_artefact
 from classifiers.domain import UNKNOWN, load_domain_model
-from classifiers.features import FEATURE_VERSION
+from classifiers.estimators.features import FEATURE_VERSION
 from classifiers.harm import load_harm_model
 from classifiers.language import load_language_model, pack
 from classifiers.quality import load_quality_model
+from classifiers.training import model_cards
 
 ARTICLE = (
     "The river rises in the northern hills and flows through three counties before it reaches the sea. "
@@ -91,7 +91,12 @@ def test_the_shipped_models_are_small_and_have_cards() -> None:
 
 @pytest.mark.parametrize(
     ("name", "prose"),
-    [("quality", cards.QUALITY), ("domain", cards.DOMAIN), ("harm", cards.HARM), ("language", cards.LANGUAGE)],
+    [
+        ("quality", model_cards.QUALITY),
+        ("domain", model_cards.DOMAIN),
+        ("harm", model_cards.HARM),
+        ("language", model_cards.LANGUAGE),
+    ],
 )
 def test_the_shipped_cards_are_the_ones_that_training_writes(name: str, prose: str) -> None:
     assert (MODELS / name / "README.md").read_text().startswith(prose.strip() + "\n\n## Facts\n")
@@ -100,7 +105,7 @@ def test_the_shipped_cards_are_the_ones_that_training_writes(name: str, prose: s
 def test_the_shipped_language_model_is_packed_again_to_the_same_bytes(tmp_path: Path) -> None:
     shipped = load_language_model().artefact
     (data,) = shipped.manifest.training_data
-    pack(shipped.path("model.ftz"), tmp_path, data.licence, data.name, card=cards.LANGUAGE)
+    pack(shipped.path("model.ftz"), tmp_path, data.licence, data.name, card=model_cards.LANGUAGE)
     for file in default_folder("language").iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 

@@ -43,7 +43,7 @@ class Manifest(_Record):
 
     name: str  # quality, domain, language or harm
     version: str
-    feature_version: int  # `classifiers.features.FEATURE_VERSION` at training
+    feature_version: int  # `classifiers.estimators.features.FEATURE_VERSION` at training
     files: dict[str, str]  # name -> SHA-256
     labels: dict[str, tuple[str, ...]]  # head -> labels; a model with one question has one head
     threshold: dict[str, float]  # head -> score under which the answer does not count

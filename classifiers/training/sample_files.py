@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
-from classifiers.cited import Cited, Match
-from classifiers.corpus import TextRow
-from classifiers.recipe_quality import LABELS, MIN_CHARACTERS, PER_DOMAIN, label_of, split_and_match
-from classifiers.sampling import Example, HashSample, Split, at_most_per_domain
-from classifiers.tables import Row, read_batches, texts_of
+from classifiers.data.cited_urls import Cited, Match
+from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import Example, HashSample, Split, at_most_per_domain
+from classifiers.data.tables import Row, read_batches, texts_of
+from classifiers.training.recipe_quality import LABELS, MIN_CHARACTERS, PER_DOMAIN, label_of, split_and_match
 
 COLUMNS = ("id", "url", "title", "text", "source")
 

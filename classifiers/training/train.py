@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from classifiers import cards
-from classifiers.artefacts import TrainingData
-from classifiers.cited import Match
+from classifiers.artifacts import TrainingData
+from classifiers.data.cited_urls import Match
+from classifiers.data.sampling import Example
 from classifiers.domain import DomainModel
+from classifiers.estimators.binary_scorer import YesNoModel
 from classifiers.harm import HarmModel
 from classifiers.quality import NAME
-from classifiers.recipe_domain import domain_data
-from classifiers.recipe_harm import harm_rows, train_harm
-from classifiers.recipe_quality import LABELS
-from classifiers.recipe_quality import examples as quality_examples
-from classifiers.sampling import Example
-from classifiers.scorer import YesNoModel
-from classifiers.train_domain import train_domain
-from classifiers.train_scorer import train_yes_no
+from classifiers.training import model_cards
+from classifiers.training.recipe_domain import domain_data
+from classifiers.training.recipe_harm import harm_rows, train_harm
+from classifiers.training.recipe_quality import LABELS
+from classifiers.training.recipe_quality import examples as quality_examples
+from classifiers.training.train_binary_scorer import train_yes_no
+from classifiers.training.train_domain import train_domain
 
 KEEP = 0.5  # share of validation rows (half of them cited) above the quality threshold
 _LICENCES = {"open-assistant": "Apache-2.0", "wikipedia-en": "CC BY-SA 4.0"}
@@ -35,7 +35,15 @@ def quality_from(examples: Sequence[Example], folder: Path, keep: float, command
     """A quality model from any labelled examples."""
     licence = "Apache-2.0 (weights); made from the data below"
     return train_yes_no(
-        NAME, LABELS, examples, folder, keep, cards.QUALITY, sources_of(examples), licence=licence, command=command
+        NAME,
+        LABELS,
+        examples,
+        folder,
+        keep,
+        model_cards.QUALITY,
+        sources_of(examples),
+        licence=licence,
+        command=command,
     )
 
 
@@ -59,12 +67,12 @@ def sources_of(examples: Sequence[Example]) -> tuple[TrainingData, ...]:
 
 def domain(data: Path, work: Path, folder: Path) -> DomainModel:
     """The shipped domain model."""
-    return train_domain(domain_data(data, work), folder, cards.DOMAIN, "gristmill classify train domain")
+    return train_domain(domain_data(data, work), folder, model_cards.DOMAIN, "gristmill classify train domain")
 
 
 def harm(data: Path, work: Path, folder: Path) -> HarmModel:
     """The shipped harm model."""
-    return train_harm(harm_rows(data, work), folder, cards.HARM, "gristmill classify train harm")
+    return train_harm(harm_rows(data, work), folder, model_cards.HARM, "gristmill classify train harm")
 
 
 def counts_of(examples: Sequence[Example]) -> dict[str, int]:
