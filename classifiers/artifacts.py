@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 CARD = "README.md"
 
 
-class ArtefactError(ValueError):
+class ArtifactError(ValueError):
     """The folder is not a model that this code may use."""
 
 
@@ -29,13 +29,13 @@ class _Record(BaseModel):
 
 
 class TrainingData(_Record):
-    """One data set that went in: what, how much, and under which licence."""
+    """One data set that went in: what, how much, and under which license."""
 
     name: str
     role: str  # positives, negatives, labels, ...
     rows: int
     sha256: str  # over the rows' ids and labels, in order
-    licence: str
+    license: str
 
 
 class Manifest(_Record):
@@ -50,12 +50,12 @@ class Manifest(_Record):
     calibration: dict[str, Any]
     training_data: tuple[TrainingData, ...]
     metrics: dict[str, float]
-    licence: str
+    license: str
     command: str  # makes the same bytes again
 
 
 @dataclass(frozen=True, slots=True)
-class Artefact:
+class Artifact:
     """A verified model folder."""
 
     folder: Path
@@ -64,7 +64,7 @@ class Artefact:
     def path(self, name: str) -> Path:
         """A file of the model; only files that the manifest lists (and whose bytes were verified) can be asked for."""
         if name not in self.manifest.files:
-            raise ArtefactError(f"{self.folder / MANIFEST} lists no file {name!r}: this is not a model of that kind")
+            raise ArtifactError(f"{self.folder / MANIFEST} lists no file {name!r}: this is not a model of that kind")
         return self.folder / name
 
     def json(self, name: str) -> Any:
@@ -92,41 +92,41 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def load_artefact(folder: Path, name: str, feature_version: int) -> Artefact:
-    """The verified model in `folder`; ArtefactError when its files, hashes, kind or features are not as stated."""
+def load_artifact(folder: Path, name: str, feature_version: int) -> Artifact:
+    """The verified model in `folder`; ArtifactError when its files, hashes, kind or features are not as stated."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise ArtefactError(f"{folder} holds no {MANIFEST}: name a model folder, or leave it out for the default")
+        raise ArtifactError(f"{folder} holds no {MANIFEST}: name a model folder, or leave it out for the default")
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ArtefactError(
+        raise ArtifactError(
             f"{path} is damaged at {where or 'its start'}: {first['msg']}; train the model again"
         ) from None
     if manifest.name != name:
-        raise ArtefactError(f"{folder} holds a {manifest.name} model where a {name} model is needed")
+        raise ArtifactError(f"{folder} holds a {manifest.name} model where a {name} model is needed")
     if manifest.feature_version != feature_version:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{folder} was trained on text features {manifest.feature_version}, this code computes {feature_version}: "
             f"train it again with `gristmill classify train {name}`"
         )
     for file, expected in manifest.files.items():
         _verify(folder, file, expected)
-    return Artefact(folder, manifest)
+    return Artifact(folder, manifest)
 
 
 def _verify(folder: Path, file: str, expected: str) -> None:
     path = folder / file
     if Path(file).name != file:
-        raise ArtefactError(f"{folder / MANIFEST} names {file!r}, which lies outside the folder")
+        raise ArtifactError(f"{folder / MANIFEST} names {file!r}, which lies outside the folder")
     if not path.is_file():
-        raise ArtefactError(
+        raise ArtifactError(
             f"{path} is missing though {MANIFEST} lists it: restore the folder or train the model again"
         )
     if (found := digest_of(path)) != expected:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{path} has SHA-256 {found[:12]}..., {MANIFEST} says {expected[:12]}...: the file was changed or damaged; "
             "restore it or train the model again"
         )
@@ -142,10 +142,10 @@ def save_manifest(folder: Path, manifest: Manifest, prose: str) -> None:
 def _card(manifest: Manifest, prose: str) -> str:
     thresholds = ", ".join(f"{head} {value}" for head, value in manifest.threshold.items())
     lines = [prose.strip(), "", "## Facts", "", f"- Version {manifest.version}, features {manifest.feature_version}"]
-    lines += [f"- Threshold: {thresholds}", f"- Licence: {manifest.licence}", f"- Made by `{manifest.command}`", ""]
+    lines += [f"- Threshold: {thresholds}", f"- License: {manifest.license}", f"- Made by `{manifest.command}`", ""]
     if manifest.metrics:
         lines += ["## Measured on unseen domains by that command", "", "| measure | value |", "|---|---|"]
         lines += [f"| {name} | {value:g} |" for name, value in manifest.metrics.items()] + [""]
-    lines += ["## Made from", "", "| data | role | rows | licence |", "|---|---|---|---|"]
-    lines += [f"| {data.name} | {data.role} | {data.rows} | {data.licence} |" for data in manifest.training_data]
+    lines += ["## Made from", "", "| data | role | rows | license |", "|---|---|---|---|"]
+    lines += [f"| {data.name} | {data.role} | {data.rows} | {data.license} |" for data in manifest.training_data]
     return "\n".join(lines) + "\n"

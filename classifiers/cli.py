@@ -59,7 +59,7 @@ def classify() -> None:
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Parsing processes.")
 @speaks_plainly
 def references(dump: Path, output: Path, limit: int | None, workers: int) -> None:
-    """Write every URL that a Wikipedia dump cites: article, url, normalised key, kind, template."""
+    """Write every URL that a Wikipedia dump cites: article, url, normalized key, kind, template."""
     from classifiers.data.tables import write_jsonl
 
     seen: Counter[str] = Counter()
@@ -149,7 +149,7 @@ def locate(index: tuple[Path, ...], references: Path, output: Path, by_host: boo
     type=click.IntRange(min=1),
     help="Cited and other documents of STAGED, about so many of each, by hash of their id.",
 )
-@click.option("--output", type=ANY_PATH, required=True, help="Labelled examples, as .jsonl or .jsonl.gz.")
+@click.option("--output", type=ANY_PATH, required=True, help="Labeled examples, as .jsonl or .jsonl.gz.")
 @speaks_plainly
 def sample(
     staged: tuple[Path, ...], references: Path | None, match: str, positives: tuple[Path, ...], limit: int | None,
@@ -204,7 +204,7 @@ def train(model: str, data: Path, work: Path, examples: Path | None, match: str,
         fitted = trainers.quality(data, work, output, Match(match), keep)
     else:
         fitted = (trainers.domain if model == "domain" else trainers.harm)(data, work, output)
-    manifest = fitted.artefact.manifest
+    manifest = fitted.artifact.manifest
     click.echo(f"{model} {manifest.version} -> {output}")
     for name, value in manifest.metrics.items():
         click.echo(f"  {name} {value:g}")
@@ -327,14 +327,14 @@ def _scorer(model: str, folder: Path | None, file: Path) -> Callable[[list[dict[
 
 @classify.command()
 @click.argument("file", type=EXISTING)
-@click.option("--licence", required=True, help="Licence of the model file.")
+@click.option("--license", required=True, help="License of the model file.")
 @click.option("--source", required=True, help="Where it is from and what it was trained on.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.65, show_default=True)
 @click.option("--output", type=ANY_PATH, required=True, help="Model folder to write.")
 @speaks_plainly
-def pack(file: Path, licence: str, source: str, threshold: float, output: Path) -> None:
+def pack(file: Path, license: str, source: str, threshold: float, output: Path) -> None:
     """Pack another fastText language model FILE as a folder that `curate` and `score language --model` take."""
     from classifiers.language import pack as pack_language
 
-    manifest = pack_language(file, output, licence, source, threshold)
+    manifest = pack_language(file, output, license, source, threshold)
     click.echo(f"{len(manifest.labels['language'])} languages -> {output}")

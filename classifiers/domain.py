@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from classifiers.artifacts import Artefact, default_folder, load_artefact
+from classifiers.artifacts import Artifact, default_folder, load_artifact
 from classifiers.estimators.features import FEATURE_VERSION, kind_line, topic_line
 from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import Array, with_temperature
@@ -38,16 +38,16 @@ Item = tuple[str, str, str]  # url, title, text
 class DomainModel:
     """`tag` answers the topic, `kind` the kind of source, each as (label, calibrated probability)."""
 
-    def __init__(self, artefact: Artefact) -> None:
-        self.artefact = artefact
-        manifest = artefact.manifest
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        manifest = artifact.manifest
         self.labels = (*manifest.labels["topic"], UNKNOWN)
         self.kinds = (*manifest.labels["kind"], UNKNOWN)
         self._threshold = manifest.threshold
         self._exponent = {head: float(manifest.calibration[head]["exponent"]) for head in HEADS}
         self._models = {
             head: LinearModel.load(
-                artefact.path(f"{head}.words.txt"), artefact.path(f"{head}.weights.npy"), manifest.labels[head]
+                artifact.path(f"{head}.words.txt"), artifact.path(f"{head}.weights.npy"), manifest.labels[head]
             )
             for head in HEADS
         }
@@ -77,7 +77,7 @@ class DomainModel:
 
 @cache
 def _load(folder: Path) -> DomainModel:
-    return DomainModel(load_artefact(folder, NAME, FEATURE_VERSION))
+    return DomainModel(load_artifact(folder, NAME, FEATURE_VERSION))
 
 
 def load_domain_model(folder: Path | None = None) -> DomainModel:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from classifiers.artifacts import Artefact, default_folder, load_artefact
+from classifiers.artifacts import Artifact, default_folder, load_artifact
 from classifiers.estimators.features import FEATURE_VERSION, topic_line
 from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import log_odds_of, sigmoid
@@ -18,12 +18,12 @@ LABELS = ("harmless", "harmful")
 class HarmModel:
     """`score` answers P(harmful or adult) of each text."""
 
-    def __init__(self, artefact: Artefact) -> None:
-        self.artefact = artefact
-        self.threshold = artefact.manifest.threshold[NAME]
-        calibration = artefact.manifest.calibration
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self.threshold = artifact.manifest.threshold[NAME]
+        calibration = artifact.manifest.calibration
         self._slope, self._offset = float(calibration["slope"]), float(calibration["offset"])
-        self._model = LinearModel.load(artefact.path("words.txt"), artefact.path("weights.npy"), LABELS)
+        self._model = LinearModel.load(artifact.path("words.txt"), artifact.path("weights.npy"), LABELS)
 
     def score(self, texts: Sequence[str]) -> list[float]:
         """One calibrated probability a text; a text without a word gets 0."""
@@ -37,7 +37,7 @@ class HarmModel:
 
 @cache
 def _load(folder: Path) -> HarmModel:
-    return HarmModel(load_artefact(folder, NAME, FEATURE_VERSION))
+    return HarmModel(load_artifact(folder, NAME, FEATURE_VERSION))
 
 
 def load_harm_model(folder: Path | None = None) -> HarmModel:

@@ -12,12 +12,12 @@ from pathlib import Path
 from shutil import copyfile
 
 from classifiers.artifacts import (
-    Artefact,
+    Artifact,
     Manifest,
     TrainingData,
     default_folder,
     digest_of,
-    load_artefact,
+    load_artifact,
     save_manifest,
 )
 from classifiers.estimators.fasttext_model import FastTextModel, labels_of
@@ -31,10 +31,10 @@ FILE = "model.ftz"
 class LanguageModel:
     """`identify` answers with the engine's own label (ISO 639 code for lid.176) and its probability."""
 
-    def __init__(self, artefact: Artefact) -> None:
-        self.artefact = artefact
-        self.labels = artefact.manifest.labels["language"]
-        self._model = FastTextModel(artefact.path(FILE), self.labels)
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self.labels = artifact.manifest.labels["language"]
+        self._model = FastTextModel(artifact.path(FILE), self.labels)
 
     def identify(self, text: str) -> tuple[str, float]:
         """("en", 0.98); ("", 0.0) for a text without a word. The whole text counts, on one line."""
@@ -47,7 +47,7 @@ class LanguageModel:
 
 @cache
 def _load(folder: Path) -> LanguageModel:
-    return LanguageModel(load_artefact(folder, NAME, FEATURE_VERSION))
+    return LanguageModel(load_artifact(folder, NAME, FEATURE_VERSION))
 
 
 def load_language_model(folder: Path | None = None) -> LanguageModel:
@@ -55,7 +55,7 @@ def load_language_model(folder: Path | None = None) -> LanguageModel:
     return _load(folder or default_folder(NAME))
 
 
-def pack(file: Path, folder: Path, licence: str, source: str, threshold: float = 0.65, card: str = "") -> Manifest:
+def pack(file: Path, folder: Path, license: str, source: str, threshold: float = 0.65, card: str = "") -> Manifest:
     """Make a model folder of a fastText language model, so that it can be used instead of lid.176."""
     folder.mkdir(parents=True, exist_ok=True)
     if file.resolve() != (folder / FILE).resolve():
@@ -69,9 +69,9 @@ def pack(file: Path, folder: Path, licence: str, source: str, threshold: float =
         labels={NAME: tuple(sorted(labels_of(folder / FILE)))},
         threshold={NAME: threshold},
         calibration={"method": "none: the engine's own probability"},
-        training_data=(TrainingData(name=source, role="not trained here", rows=0, sha256=digest, licence=licence),),
+        training_data=(TrainingData(name=source, role="not trained here", rows=0, sha256=digest, license=license),),
         metrics={},
-        licence=licence,
+        license=license,
         command="gristmill classify pack",
     )
     save_manifest(folder, manifest, card or f"# Language: {file.name}\n\n{source}\n")

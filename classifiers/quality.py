@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from classifiers.artifacts import default_folder, load_artefact
+from classifiers.artifacts import default_folder, load_artifact
 from classifiers.estimators.binary_scorer import YesNoModel
 from classifiers.estimators.features import FEATURE_VERSION
 
@@ -14,7 +14,7 @@ NAME = "quality"
 
 @cache
 def _load(folder: Path) -> YesNoModel:
-    return YesNoModel(load_artefact(folder, NAME, FEATURE_VERSION))
+    return YesNoModel(load_artifact(folder, NAME, FEATURE_VERSION))
 
 
 def load_quality_model(folder: Path | None = None) -> YesNoModel:

@@ -54,14 +54,14 @@ def registered_domain_of(host: str) -> str:
     return _suffixes()(host).top_domain_under_public_suffix or host
 
 
-def normalise_url(url: str) -> str:
+def normalize_url(url: str) -> str:
     """The key under which two URLs count as the same page; a URL may lack its scheme.
 
     Without scheme, `www.`, default port, fragment, tracking and session parameters, default document and final slash;
     parameters sorted; percent-encoding, dots and host name in one spelling. A key is its own key. What has no proper
     host stays as it is, without white space around it.
 
-    >>> normalise_url("http://www.Example.com:80/a/../b/index.html?utm_source=x&q=2&p=%7e1#top")
+    >>> normalize_url("http://www.Example.com:80/a/../b/index.html?utm_source=x&q=2&p=%7e1#top")
     'example.com/b?p=~1&q=2'
     """
     text = url.strip().encode("utf-8", "replace").decode()

@@ -256,7 +256,7 @@ def known_cause(error: Exception) -> str | None:
         return _one_line(str(error))
     # Beam hands a worker's exception on as the text of its traceback; its last line names the class.
     lines = re.findall(r"^(?:\w+\.)*(\w+): (.+)$", str(error), flags=re.MULTILINE)
-    known = [text for name, text in lines if name in {"StorageError", "LedgerError", "OSError", "ArtefactError"}]
+    known = [text for name, text in lines if name in {"StorageError", "LedgerError", "OSError", "ArtifactError"}]
     return _one_line(known[-1]) if known else None
 
 

@@ -13,7 +13,7 @@ from pipeline.documents import Document, Dropped
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 
-# Fates that are faults of a stage or of the input, not judgements about the text; they have a budget.
+# Fates that are faults of a stage or of the input, not judgments about the text; they have a budget.
 FAILURES = frozenset({"extract_text:crashed", "extract_text:extraction_error"})
 ERRORS = FAILURES | {"read_warc:unreadable"}
 

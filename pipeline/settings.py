@@ -12,7 +12,7 @@ OFF = "off"
 
 
 class Settings(BaseModel):
-    """Frozen; a misspelt key or a value of another type is refused with its path (`filter_heuristics.min_wrods`).
+    """Frozen; a misspelled key or a value of another type is refused with its path (`filter_heuristics.min_wrods`).
 
     TOML has no null: a limit that may be None, so that its rule lets everything through, is written "off".
     """

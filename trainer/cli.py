@@ -75,7 +75,7 @@ def tokenizer(dataset: str, output: Path, vocabulary: int, compare: tuple[str, .
 @click.option("--cache", type=FOLDER, default=Path("tokens"), show_default=True)
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes; 0 is one per core.")
 def tokens(dataset: str, tokenizer_path: Path, cache: Path, workers: int) -> None:
-    """Tokenise DATASET once, to memory-mapped files. Runs do this by themselves where it is not yet done."""
+    """Tokenize DATASET once, to memory-mapped files. Runs do this by themselves where it is not yet done."""
     from trainer.data import tokenizer as tokenizers
     from trainer.data.dataset import open_dataset
     from trainer.data.token_files import tokenize
@@ -142,7 +142,7 @@ def _echo_mixture(source: Any, steps: int) -> None:
 @configured
 @click.option("--steps", type=click.IntRange(1), help="Of the run; the configuration's own where left out.")
 def mixture(config: str, data: str | None, tokenizer: Path | None, changes: tuple[str, ...], steps: int | None) -> None:
-    """Shares asked and realised, and repetitions, of the data a run will read."""
+    """Shares asked and realized, and repetitions, of the data a run will read."""
     from trainer.data.trace import mixture_table
     from trainer.tasks.recipe import open_recipe, read_recipe
 

@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Frozen; a misspelt key or a value of another type is refused with its path (`data.sequnce`)."""
+    """Frozen; a misspelled key or a value of another type is refused with its path (`data.sequnce`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,6 +1,6 @@
 """What Wikipedia cites: by exact page, or by host, which is weaker and marked as such.
 
-Pages are kept as 64-bit hashes of their normalised URLs in one sorted table: the 38 million of the English edition take
+Pages are kept as 64-bit hashes of their normalized URLs in one sorted table: the 38 million of the English edition take
 0.3 GB, also while they are read, and one page in half a million million is taken for cited by mistake.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from classifiers.urls import host_of, normalise_url, registered_domain_of
+from classifiers.urls import host_of, normalize_url, registered_domain_of
 
 
 class Match(StrEnum):
@@ -54,7 +54,7 @@ class Cited:
 
 
 def _hash(url: str) -> int:
-    return xxhash.xxh3_64_intdigest(normalise_url(url).encode())
+    return xxhash.xxh3_64_intdigest(normalize_url(url).encode())
 
 
 def _host(url: str) -> str:

@@ -1,7 +1,7 @@
 """Cited URLs joined with Common Crawl's columnar index: where in which WARC file the cited pages lie.
 
 The index is Parquet, a few hundred files of ten million rows a crawl. Row groups stream through; a row is kept when its
-host is cited (a vectorised test that leaves a few in a hundred) and then when its whole normalised URL is.
+host is cited (a vectorized test that leaves a few in a hundred) and then when its whole normalized URL is.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from xml.etree.ElementTree import ParseError, iterparse
 import mwparserfromhell
 from mwparserfromhell.nodes import Argument, ExternalLink, Heading, Tag, Template, Wikilink
 
-from classifiers.urls import normalise_url
+from classifiers.urls import normalize_url
 
 MAX_ARTICLE = 4_000_000  # characters of wikitext; MediaWiki itself stops at 2 MiB
 _URL = re.compile(r"(?:https?:)?//[^\s<>\[\]{}|\"]+", re.IGNORECASE)
@@ -106,7 +106,7 @@ def citations(article: str, wikitext: str) -> Iterator[Citation]:
         url = clean_url(raw)
         if url and (url, kind) not in seen:
             seen.add((url, kind))
-            yield Citation(article, url, normalise_url(url), kind, template)
+            yield Citation(article, url, normalize_url(url), kind, template)
 
 
 def clean_url(raw: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classifiers.artifacts import Artefact
+from classifiers.artifacts import Artifact
 from classifiers.estimators.fasttext_model import FastTextModel
 from classifiers.estimators.features import statistics_table, style_line
 from classifiers.estimators.logistic import Array, Logistic, log_odds_of, sigmoid
@@ -26,12 +26,12 @@ def layer_input(texts: Sequence[str], fasttext_probability: Array) -> Array:
 class YesNoModel:
     """Calibrated P(yes) of a text; `yes` is the second label of the manifest."""
 
-    def __init__(self, artefact: Artefact) -> None:
-        self.artefact = artefact
-        head = artefact.manifest.name
-        self.threshold = artefact.manifest.threshold[head]
-        self._fasttext = FastTextModel(artefact.path(FASTTEXT), artefact.manifest.labels[head])
-        stored = artefact.json(LAYER)
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        head = artifact.manifest.name
+        self.threshold = artifact.manifest.threshold[head]
+        self._fasttext = FastTextModel(artifact.path(FASTTEXT), artifact.manifest.labels[head])
+        stored = artifact.json(LAYER)
         self._layer = Logistic(tuple(stored["mean"]), tuple(stored["scale"]), tuple(stored["weights"]), stored["bias"])
         self._slope, self._offset = stored["slope"], stored["offset"]
 

@@ -44,9 +44,9 @@ class FastTextModel:
 
 
 def train(examples: Iterable[tuple[str, str]], path: Path, **parameters: Any) -> None:
-    """Train on (label, line) pairs in the order given, quantise, and write the model to `path`.
+    """Train on (label, line) pairs in the order given, quantize, and write the model to `path`.
 
-    `parameters` are fastText's own, plus `cutoff`: how many words and n-grams the quantised model keeps (0: all).
+    `parameters` are fastText's own, plus `cutoff`: how many words and n-grams the quantized model keeps (0: all).
     """
     cutoff = parameters.pop("cutoff", 0)
     with TemporaryDirectory() as scratch:

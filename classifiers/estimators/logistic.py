@@ -29,10 +29,10 @@ class Logistic:
     bias: float
 
     def log_odds(self, table: Array) -> Array:
-        centred: Array = (table - np.array(self.mean)) / np.array(self.scale)
+        centered: Array = (table - np.array(self.mean)) / np.array(self.scale)
         # Summed column by column: a matrix product may add in another order on another machine or batch size.
         total: Array = np.full(len(table), self.bias)
-        for column, weight in zip(centred.T, self.weights, strict=True):
+        for column, weight in zip(centered.T, self.weights, strict=True):
             total = total + weight * column
         return total
 
@@ -47,7 +47,7 @@ def log_odds_of(probabilities: Array, floor: float = 1e-4) -> Array:
 
 
 def fit_logistic(table: Array, truth: Array, ridge: float = 1.0, signs: Sequence[int] = ()) -> Logistic:
-    """Balanced, ridge-penalised logistic regression by Newton's method; rounded: the same in text and memory.
+    """Balanced, ridge-penalized logistic regression by Newton's method; rounded: the same in text and memory.
 
     `signs` may forbid a weight to be negative (1) or positive (-1) or leave it free (0): a column whose fitted weight
     contradicts its sign is left out. Small data finds such contradictions in the collection, not in the web.
@@ -117,6 +117,6 @@ def fit_temperature(probabilities: Array, truth: NDArray[np.int64]) -> float:
 
 
 def with_temperature(probabilities: Array, exponent: float) -> Array:
-    """Rows raised to the exponent and normalised again."""
+    """Rows raised to the exponent and normalized again."""
     powered = np.clip(probabilities, 1e-6, 1) ** exponent
     return np.asarray(powered / powered.sum(axis=1, keepdims=True), dtype=np.float64)

@@ -74,7 +74,7 @@ BASELINES: dict[str, Callable[[str], float]] = {
 
 
 def human_agreement(data: Path) -> tuple[list[str], list[int]]:
-    """Texts and human judgements (1 good) of the DCLM agreement set."""
+    """Texts and human judgments (1 good) of the DCLM agreement set."""
     rows = [json.loads(line) for line in source_pages.lines_of(data / "quality" / "dclm_human_agreement.jsonl.gz")]
     return [row["text"] for row in rows], [int(row["label"]) for row in rows]
 

@@ -57,7 +57,7 @@ def _quality_part(q: Mapping[str, Any]) -> str:
             "domains unseen in training.\n",
             _auc_table({"model, test": q["test"], "model, test and validation": q["test_and_validation"]}
                        | {f"baseline: {k}": v for k, v in q["baselines"].items()}, "score"),
-            "Agreement with human judgements (DCLM's set, never trained on):\n",
+            "Agreement with human judgments (DCLM's set, never trained on):\n",
             _auc_table({"model": q["human"]} | {f"baseline: {k}": v for k, v in q["human_baselines"].items()}, "score"),
             f"What the model adds to each baseline there: {', '.join(f'{k} {v:+.3f}' for k, v in gain.items())}.\n",
             "![AUC](quality_auc.png)\n",
@@ -82,7 +82,7 @@ def _domain_part(d: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     head = ["head", "pages", "most common label", "accuracy", "macro-F1", "answered", "right of the answered"]
     parts = [
-        f"## Domain\n\nTest digest `{d['test_digest'][:16]}`: pages labelled by reading, of unseen domains.\n",
+        f"## Domain\n\nTest digest `{d['test_digest'][:16]}`: pages labeled by reading, of unseen domains.\n",
         _table(head, rows),
     ]
     for name in ("topic", "kind"):
@@ -111,14 +111,14 @@ def _plot_quality(q: Mapping[str, Any], folder: Path) -> None:
     groups = {"model": (q["test_and_validation"], q["human"])}
     groups |= {name: (q["baselines"][name], q["human_baselines"][name]) for name in q["baselines"]}
     axes = figure.subplots()
-    for offset, (label, colour) in enumerate(
-        (("cited or not, unseen domains", "#4c72b0"), ("human judgement", "#dd8452"))
+    for offset, (label, color) in enumerate(
+        (("cited or not, unseen domains", "#4c72b0"), ("human judgment", "#dd8452"))
     ):
         entries = [pair[offset] for pair in groups.values()]
         places = [i + 0.4 * (0.5 - offset) for i in range(len(groups))]
         values = [entry["auc"] for entry in entries]
         spread = [[e["auc"] - e["low"] for e in entries], [e["high"] - e["auc"] for e in entries]]
-        axes.barh(places, values, 0.38, xerr=spread, color=colour, label=label, capsize=3)
+        axes.barh(places, values, 0.38, xerr=spread, color=color, label=label, capsize=3)
     axes.set(
         yticks=range(len(groups)), yticklabels=list(groups), xlim=(0.4, 1), xlabel="AUC (0.5 = chance), 95% interval"
     )
@@ -128,7 +128,7 @@ def _plot_quality(q: Mapping[str, Any], folder: Path) -> None:
     figure.savefig(folder / PLOTS[0], dpi=110)
     figure = _figure(5, 4.5)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect")
+    axes.plot([0, 1], [0, 1], color="gray", linestyle="--", label="perfect")
     points = q["calibration"]
     axes.plot([p["score"] for p in points], [p["truth"] for p in points], marker="o", label="test rows")
     for p in points:

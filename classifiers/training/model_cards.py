@@ -1,10 +1,10 @@
-"""The prose of the model cards; `artefacts.save_manifest` puts the measured numbers under it."""
+"""The prose of the model cards; `artifacts.save_manifest` puts the measured numbers under it."""
 
 from __future__ import annotations
 
 QUALITY = """# Quality: does a page read like what Wikipedia cites?
 
-A calibrated probability. fastText (words and word pairs, quantised) and a dozen statistics of the text (share
+A calibrated probability. fastText (words and word pairs, quantized) and a dozen statistics of the text (share
 of function words, of sentence-like lines, of capitals, ...) meet in a logistic layer; two numbers calibrate
 it on unseen domains. A score of 0.7 means: of pages that score 0.7, seven in ten are on a host that Wikipedia
 cites, where half of all are.
@@ -26,7 +26,7 @@ URLs helped to label, so they are no input. Answers whose calibrated probability
 `unknown`, which the weights treat as a domain of its own.
 
 Labels: about 2,000 pages in a dozen languages that one reader (a language model at work on this project)
-labelled from host, title and the beginning and middle of the text; a list of words that speak for each topic,
+labeled from host, title and the beginning and middle of the text; a list of words that speak for each topic,
 written by the same reader after the reading; Wikipedia articles by category; three public tables of web
 sites; unread pages by witnesses (their collection, UT1 category, URL and markup) that the read pages vouch
 for (`calibration.witnesses` in the manifest says how far). The word list was written when the test pages had
@@ -57,7 +57,7 @@ LANGUAGE = """# Language: fastText lid.176
 The compressed language identification model of fastText (`lid.176.ftz`), unchanged, by Facebook (Joulin,
 Grave, Bojanowski, Mikolov: "Bag of Tricks for Efficient Text Classification"; Joulin et al.: "FastText.zip"),
 from <https://fasttext.cc/docs/en/language-identification.html>, under the Creative Commons
-Attribution-ShareAlike 3.0 licence (<https://creativecommons.org/licenses/by-sa/3.0/>), which keeps applying
+Attribution-ShareAlike 3.0 license (<https://creativecommons.org/licenses/by-sa/3.0/>), which keeps applying
 to this file.
 
 176 languages, ISO 639 codes. It reads the whole text on one line. Weak on texts under about 50 characters, on

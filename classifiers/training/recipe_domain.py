@@ -1,6 +1,6 @@
 """The shipped domain model's recipe: pages that were read, and weak witnesses for the rest.
 
-Rows, in falling weight: pages labelled by reading (`read_labels.csv`: id, topic, kind); words that speak for a topic or
+Rows, in falling weight: pages labeled by reading (`read_labels.csv`: id, topic, kind); words that speak for a topic or
 a kind (`topic_words.txt`, `kind_words.txt`); Wikipedia articles by their categories; web sites by the categories of
 three public tables; unread pages by witnesses that the read pages vouch for. Everything is split by registered domain;
 test domains are read pages only, and no weak label of them is used either.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
+from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifact, save_manifest
 from classifiers.data import source_pages
 from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of, unit_hash
 from classifiers.estimators.features import FEATURE_VERSION, topic_line
@@ -31,7 +31,7 @@ from classifiers.training.recipe_domain import TOPIC_WORDS, read_labels
 PER_DOMAIN = 5
 PIECE = 250  # characters; about a question
 TEASERS = 600
-# Pages on which a false alarm hurts most, as the reader labelled them.
+# Pages on which a false alarm hurts most, as the reader labeled them.
 SENSITIVE = (("topic", "health"), ("topic", "crime_and_law"), ("topic", "politics"), ("kind", "news"))
 FALSE_POSITIVES = 0.005  # of web pages of the validation domains that may pass the threshold
 _FURNITURE = (
@@ -117,13 +117,13 @@ def train_harm(rows: list[HarmRow], folder: Path, card: str, command: str) -> Ha
         threshold={NAME: 1.0},
         calibration={"method": "Platt on validation rows, balanced classes", "slope": slope, "offset": offset},
         training_data=(TrainingData(name="HH-RLHF harmless dev, LDNOOBW, Open-Assistant, web pages", role="as split",
-                                    rows=len(rows), sha256=ids, licence="MIT, CC BY 4.0, Apache-2.0, not shipped"),),
+                                    rows=len(rows), sha256=ids, license="MIT, CC BY 4.0, Apache-2.0, not shipped"),),
         metrics={},
-        licence="Apache-2.0 (weights); made from the data above",
+        license="Apache-2.0 (weights); made from the data above",
         command=command,
     )  # fmt: skip
     save_manifest(folder, manifest, card)
-    fitted = HarmModel(load_artefact(folder, NAME, FEATURE_VERSION))
+    fitted = HarmModel(load_artifact(folder, NAME, FEATURE_VERSION))
     pages = fitted.score([row.text for row in validation if row.source == "web pages"])
     threshold = round(max(0.5, float(np.quantile(pages, 1 - FALSE_POSITIVES))), 4)
     test = parts[Split.TEST]
@@ -140,7 +140,7 @@ def train_harm(rows: list[HarmRow], folder: Path, card: str, command: str) -> Ha
         }
     )
     save_manifest(folder, final, card)
-    return HarmModel(load_artefact(folder, NAME, FEATURE_VERSION))
+    return HarmModel(load_artifact(folder, NAME, FEATURE_VERSION))
 
 
 def groups_of(row: HarmRow, labels: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -43,8 +43,8 @@ def label_of(row: TextRow, cited: Cited, weakest: Match) -> str | None:
 
 def by_citation(rows: Iterable[TextRow], cited: Cited, weakest: Match) -> tuple[list[TextRow], list[TextRow]]:
     """(cited rows, rows of the crawl); what lies between is in neither."""
-    labelled = [(label_of(row, cited, weakest), row) for row in rows]
-    positives, negatives = ([row for label, row in labelled if label == wanted] for wanted in reversed(LABELS))
+    labeled = [(label_of(row, cited, weakest), row) for row in rows]
+    positives, negatives = ([row for label, row in labeled if label == wanted] for wanted in reversed(LABELS))
     return positives, negatives
 
 
@@ -94,7 +94,7 @@ def _of(split: Split, rows: Sequence[TextRow]) -> list[TextRow]:
 
 
 def _matched(split: Split, positives: Sequence[TextRow], negatives: Sequence[TextRow], ratio: float) -> list[Example]:
-    """Both classes with the same histogram of lengths (at `ratio` 1), labelled."""
+    """Both classes with the same histogram of lengths (at `ratio` 1), labeled."""
     classes = match_lengths(sample_order(positives), sample_order(negatives), ratio)
     return [
         Example(row, label, split, row.registered_domain or row.id)

@@ -1,4 +1,4 @@
-"""Labelled examples from files: staged documents of a run, cited URLs, and any other text as positives or negatives."""
+"""Labeled examples from files: staged documents of a run, cited URLs, and any other text as positives or negatives."""
 
 from __future__ import annotations
 

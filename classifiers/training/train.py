@@ -1,4 +1,4 @@
-"""One function per shipped model: from the folder of real pages (or a sample of your own) to a finished artefact."""
+"""One function per shipped model: from the folder of real pages (or a sample of your own) to a finished artifact."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def quality(data: Path, work: Path, folder: Path, weakest: Match, keep: float) -
 
 
 def quality_from(examples: Sequence[Example], folder: Path, keep: float, command: str) -> YesNoModel:
-    """A quality model from any labelled examples."""
-    licence = "Apache-2.0 (weights); made from the data below"
+    """A quality model from any labeled examples."""
+    license = "Apache-2.0 (weights); made from the data below"
     return train_yes_no(
         NAME,
         LABELS,
@@ -42,7 +42,7 @@ def quality_from(examples: Sequence[Example], folder: Path, keep: float, command
         keep,
         model_cards.QUALITY,
         sources_of(examples),
-        licence=licence,
+        license=license,
         command=command,
     )
 
@@ -59,7 +59,7 @@ def sources_of(examples: Sequence[Example]) -> tuple[TrainingData, ...]:
             role=role,
             rows=len(ids),
             sha256=sha256("\n".join(ids).encode()).hexdigest(),
-            licence=_LICENCES.get(source, "pages belong to their publishers and are not shipped"),
+            license=_LICENCES.get(source, "pages belong to their publishers and are not shipped"),
         )
         for (source, role), ids in sorted(groups.items())
     )

@@ -1,6 +1,6 @@
-"""Training of the two-step yes/no models: examples in, a finished artefact folder out, the same bytes every time.
+"""Training of the two-step yes/no models: examples in, a finished artifact folder out, the same bytes every time.
 
-1. fastText on all training rows, quantised. 2. Its out-of-fold answers (folds by registered domain) and the statistics
+1. fastText on all training rows, quantized. 2. Its out-of-fold answers (folds by registered domain) and the statistics
 train the logistic layer: in-sample answers would make it trust fastText blindly. 3. Validation domains, which neither
 has seen, calibrate the score and set the threshold. 4. Test domains are only measured.
 """
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
+from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifact, save_manifest
 from classifiers.data.sampling import Example, Split, digest_of_examples, sample_order, unit_hash
 from classifiers.estimators.binary_scorer import FASTTEXT, LAYER, YesNoModel, layer_input
 from classifiers.estimators.fasttext_model import FastTextModel, train
@@ -24,7 +24,7 @@ from classifiers.estimators.metrics import auc, reliability
 
 FOLDS = 4
 FASTTEXT_SETTINGS = {"epoch": 8, "lr": 0.2, "wordNgrams": 2, "dim": 32, "bucket": 200_000, "minCount": 3}
-CUTOFF = 60_000  # words and n-grams that the quantised model keeps: about 1.5 MB
+CUTOFF = 60_000  # words and n-grams that the quantized model keeps: about 1.5 MB
 # What running text has more of than menus and shouting; a small collection must not teach the opposite.
 SIGNS = {
     "function_word_share": 1,
@@ -39,7 +39,7 @@ SIGNS = {
 
 def train_yes_no(
     name: str, labels: tuple[str, str], examples: Sequence[Example], folder: Path, keep: float, card: str,
-    data: tuple[TrainingData, ...], licence: str, command: str,
+    data: tuple[TrainingData, ...], license: str, command: str,
 ) -> YesNoModel:  # fmt: skip
     """Train, calibrate, measure and write the model; `keep` is the share of validation rows above its threshold."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,14 +70,14 @@ def train_yes_no(
         training_data=(
             *data,
             TrainingData(name="all examples", role="as split", rows=len(examples), sha256=digest_of_examples(examples),
-                         licence=licence),
+                         license=license),
         ),
         metrics={},
-        licence=licence,
+        license=license,
         command=command,
     )  # fmt: skip
     save_manifest(folder, manifest, card)
-    fitted = YesNoModel(load_artefact(folder, name, FEATURE_VERSION))
+    fitted = YesNoModel(load_artifact(folder, name, FEATURE_VERSION))
     truth = {split: truth_of(rows, labels) for split, rows in parts.items()}
     scores = {split: np.array(fitted.score(_texts(parts[split]))) for split in (Split.VALIDATION, Split.TEST)}
     kept = float(np.quantile(scores[Split.VALIDATION], 1 - keep))
@@ -97,7 +97,7 @@ def train_yes_no(
         }
     )
     save_manifest(folder, final, card)
-    return YesNoModel(load_artefact(folder, name, FEATURE_VERSION))
+    return YesNoModel(load_artifact(folder, name, FEATURE_VERSION))
 
 
 def truth_of(examples: Sequence[Example], labels: tuple[str, str]) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artefact, save_manifest
+from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifact, save_manifest
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import unit_hash
 from classifiers.domain import HEADS, NAME, UNKNOWN, DomainModel
@@ -46,13 +46,13 @@ def train_domain(data: DomainData, folder: Path, card: str, command: str) -> Dom
         calibration=calibration,
         training_data=training_data(data),
         metrics={},
-        licence="Apache-2.0 (weights); made from the data below",
+        license="Apache-2.0 (weights); made from the data below",
         command=command,
     )
     save_manifest(folder, manifest, card)
-    metrics = measure(DomainModel(load_artefact(folder, NAME, FEATURE_VERSION)), data.test, data.labels)
+    metrics = measure(DomainModel(load_artifact(folder, NAME, FEATURE_VERSION)), data.test, data.labels)
     save_manifest(folder, manifest.model_copy(update={"metrics": metrics}), card)
-    return DomainModel(load_artefact(folder, NAME, FEATURE_VERSION))
+    return DomainModel(load_artifact(folder, NAME, FEATURE_VERSION))
 
 
 def _calibrate(data: DomainData, head: str) -> dict[str, Any]:
@@ -115,11 +115,11 @@ def training_data(data: DomainData) -> tuple[TrainingData, ...]:
     test = sha256("".join(f"{page.id}\n" for page in data.test).encode()).hexdigest()
     rows = sha256("".join(f"{row.label}\t{row.line}\n" for h in HEADS for row in data.train[h]).encode()).hexdigest()
     return (
-        TrainingData(name="pages labelled by reading", role="training", rows=len(data.read), sha256=ids,
-                     licence="labels Apache-2.0; pages belong to their publishers and are not shipped"),
-        TrainingData(name="pages labelled by reading, unseen domains", role="test", rows=len(data.test), sha256=test,
-                     licence="labels Apache-2.0; pages belong to their publishers and are not shipped"),
-        TrainingData(name="topic words, Wikipedia articles, public tables of web sites, weakly labelled pages",
+        TrainingData(name="pages labeled by reading", role="training", rows=len(data.read), sha256=ids,
+                     license="labels Apache-2.0; pages belong to their publishers and are not shipped"),
+        TrainingData(name="pages labeled by reading, unseen domains", role="test", rows=len(data.test), sha256=test,
+                     license="labels Apache-2.0; pages belong to their publishers and are not shipped"),
+        TrainingData(name="topic words, Wikipedia articles, public tables of web sites, weakly labeled pages",
                      role="training", rows=sum(map(len, data.train.values())), sha256=rows,
-                     licence="Apache-2.0, CC BY-SA, none stated, UT1 CC BY-SA 4.0"),
+                     license="Apache-2.0, CC BY-SA, none stated, UT1 CC BY-SA 4.0"),
     )  # fmt: skip

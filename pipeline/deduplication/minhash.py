@@ -2,7 +2,7 @@
 
     signature(shingle_hashes(tokens), K)  ==  datasketch.MinHash(K, hashfunc=shingle_hash).hashvalues
 
-The hash family is datasketch 2's `affine32`: one MurmurHash3 finaliser over the shingle's 32-bit hash, then
+The hash family is datasketch 2's `affine32`: one MurmurHash3 finalizer over the shingle's 32-bit hash, then
 `a*h + b mod 2**32` with odd `a`. It is a bijection, so two shingles never collide in a row; the older
 `(a*h + b) mod (2**61 - 1)` on 32-bit values lost four points of precision and recall in our trials.
 
@@ -71,8 +71,8 @@ def permutations(rows: int, seed: int = 1) -> tuple[U32, U32]:
     return a, b
 
 
-def _finalised(h: U32) -> U32:
-    """MurmurHash3's 32-bit finaliser: a fixed bijection that spreads structured input over all bits."""
+def _finalized(h: U32) -> U32:
+    """MurmurHash3's 32-bit finalizer: a fixed bijection that spreads structured input over all bits."""
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     return h ^ (h >> np.uint32(16))
@@ -82,7 +82,7 @@ def signature(hashes: U32, rows: int, seed: int = 1) -> U32:
     """The smallest permuted hash per row; all ones for no hashes (as datasketch's empty MinHash)."""
     a, b = permutations(rows, seed)
     smallest = np.full(rows, 0xFFFFFFFF, np.uint32)
-    mixed = _finalised(hashes)
+    mixed = _finalized(hashes)
     block = np.empty((rows, min(_BLOCK, len(mixed))), np.uint32)
     for start in range(0, len(mixed), _BLOCK):
         part = mixed[start : start + _BLOCK]

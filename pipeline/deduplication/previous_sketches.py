@@ -60,7 +60,7 @@ def find_near_duplicates(
     """Pairs of published documents at or above the threshold: (id, id, similarity), each once.
 
     `share` of all band keys is looked at, the same ones on every machine; documents of a bucket are compared with
-    their `limit` nearest neighbours in the order of the files. Memory: 150 bytes times documents times bands times
+    their `limit` nearest neighbors in the order of the files. Memory: 150 bytes times documents times bands times
     `share`. After a sound run nothing is found, unless buckets reached `bucket_limit`.
     """
     units = [Unit(index, path, former=True) for index, path in enumerate(paths)]

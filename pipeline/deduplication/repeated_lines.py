@@ -54,7 +54,7 @@ def lines(unit: Unit, settings: Settings, surviving: Array) -> Lines:
 
 
 def mixed(one: Array, other: Array | np.uint64) -> Array:
-    """One 64-bit key of two (the finaliser of splitmix64 over their combination)."""
+    """One 64-bit key of two (the finalizer of splitmix64 over their combination)."""
     with np.errstate(over="ignore"):
         x = one * np.uint64(0xBF58476D1CE4E5B9) + other
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
-from classifiers.urls import normalise_url
+from classifiers.urls import normalize_url
 from pipeline.deduplication import minhash
 from pipeline.deduplication.settings import Reason, Settings
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
@@ -112,7 +112,7 @@ def sketch_columns(document: Document, settings: Settings) -> dict[str, bytes]:
     values = minhash.signature(hashes, settings.signature_rows)
     bands = minhash.band_keys(values, settings.bands, settings.rows)
     return {
-        "url_key": _key(normalise_url(document.url) or document.id),  # pages without a URL are not all one page
+        "url_key": _key(normalize_url(document.url) or document.id),  # pages without a URL are not all one page
         "text_key": _key(" ".join(words) or document.text),  # nor are texts of punctuation all one text
         "bands": bands.astype("<u8").tobytes() if len(hashes) else b"",
         "sketch": minhash.sketch(values).tobytes() if len(hashes) else b"",

@@ -212,7 +212,7 @@ def worker_command() -> str:
 
 
 def _check(extra: tuple[str, ...], described: Sequence[str] = ()) -> tuple[str, ...]:
-    """Refuses what nobody knows: Beam itself would drop a misspelt option with a mere warning."""
+    """Refuses what nobody knows: Beam itself would drop a misspelled option with a mere warning."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
     if not extra:

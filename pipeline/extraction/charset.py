@@ -80,7 +80,7 @@ def _in_spite_of_errors(content: bytes, declared: list[str]) -> tuple[str, Decod
 
 
 def _detect(content: bytes) -> str:
-    """What statistics say of the bytes beyond ASCII and their neighbours: a page of mark-up would drown a few words.
+    """What statistics say of the bytes beyond ASCII and their neighbors: a page of mark-up would drown a few words.
 
     uchardet (in resiliparse) is right on most pages and fast; it answers UTF-8 where it has no idea (all of Korean),
     which it cannot be here. charset-normalizer then decides, if there is enough to decide on.

@@ -35,7 +35,7 @@ def _capture(found: Explanation) -> str:
 
 
 def printable(text: str) -> str:
-    """Without control characters: a page must not be able to move the cursor or change the colours of a terminal."""
+    """Without control characters: a page must not be able to move the cursor or change the colors of a terminal."""
     return "".join(char if char.isprintable() else "�" for char in text)
 
 

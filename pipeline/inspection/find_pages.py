@@ -1,4 +1,4 @@
-"""Finding pages of a finished output: by id, by URL, by URL key; and what a misspelt one may have meant."""
+"""Finding pages of a finished output: by id, by URL, by URL key; and what a misspelled one may have meant."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from classifiers.urls import host_of, normalise_url, registered_domain_of
+from classifiers.urls import host_of, normalize_url, registered_domain_of
 from pipeline import storage
 from pipeline.storage.layout import Layout
 
 SUGGESTIONS = 5
-_CANDIDATES = 2_000  # URLs of one site that a misspelt one is compared with
+_CANDIDATES = 2_000  # URLs of one site that a misspelled one is compared with
 
 
 def find_pages(layout: Layout, wanted: str) -> list[dict[str, Any]]:
     """The rows of every capture of this id or URL, `kept` added; shards first, then in order of time."""
     rows = _matching(layout, lambda table: pc.or_(pc.equal(table["id"], wanted), pc.equal(table["url"], wanted)))
     if not rows and "/" in wanted:
-        key = normalise_url(wanted if "://" in wanted else f"https://{wanted}")
+        key = normalize_url(wanted if "://" in wanted else f"https://{wanted}")
         host = host_of(f"https://{key}")
         rows = [
             row
             for row in _matching(layout, lambda table: pc.match_substring(table["url"], host))
-            if normalise_url(row["url"]) == key
+            if normalize_url(row["url"]) == key
         ]
     return sorted(rows, key=lambda row: (not row["kept"], row["fetched_at"] or ""))
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from classifiers.urls import host_of, normalise_url
+from classifiers.urls import host_of, normalize_url
 from pipeline.settings import ListFile
 
 SHIPPED = Path(__file__).parent
@@ -91,7 +91,7 @@ def read_hosts(list_file: ListFile) -> Iterator[tuple[str, str]]:
 
 
 def read_urls(list_file: ListFile) -> Iterator[tuple[str, str]]:
-    """(name of the list, normalised URL)"""
+    """(name of the list, normalized URL)"""
     path = locate(list_file)
     return _named(path.name, _parsed(_content(path, list_file.sha256), str(path), _url))
 
@@ -222,4 +222,4 @@ def _host(line: str) -> str | None:
 
 def _url(line: str) -> str | None:
     url = line if "://" in line else f"http://{line}"
-    return normalise_url(url) if host_of(url) and not re.search(r"\s", line) else None
+    return normalize_url(url) if host_of(url) and not re.search(r"\s", line) else None

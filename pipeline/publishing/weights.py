@@ -1,8 +1,8 @@
 """Weights: how often a pass over the mixture should repeat each document.
 
-    weight = c * (asked share of its domain / realised share) * quality factor,  at most `max_repetition`
+    weight = c * (asked share of its domain / realized share) * quality factor,  at most `max_repetition`
 
-Shares are of words. The quality factor is normalised inside a domain, so quality never moves a domain's share. `c`
+Shares are of words. The quality factor is normalized inside a domain, so quality never moves a domain's share. `c`
 makes the pass as long as the dataset (sum of weight * words = sum of words) as far as the cap allows. A weight depends
 only on (domain, quality score in hundredths), so the table is small, exact, and computed from counts, not documents.
 """
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     max_repetition: float = Field(4.0, gt=0, description="cap; beyond about 4 epochs repeats teach little")
     min_repetition: float = Field(0.1, ge=0, description="floor, so that no domain vanishes by its weight alone")
     quality_low: float = Field(0.5, gt=0, description="quality factor at score 0 ...")
-    quality_high: float = Field(1.5, gt=0, description="... and at score 1, linear between, before normalising")
+    quality_high: float = Field(1.5, gt=0, description="... and at score 1, linear between, before normalizing")
 
     @field_validator("shares")
     @classmethod
@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         return shares
 
     def quality_factor(self, score: float) -> float:
-        """Before normalisation inside the domain."""
+        """Before normalization inside the domain."""
         return self.quality_low + (self.quality_high - self.quality_low) * score
 
 
@@ -65,7 +65,7 @@ class Mixture:
     domain: str
     documents: int
     words: int
-    realised: float  # share before weighing
+    realized: float  # share before weighing
     asked: float
     weighted: float  # share after weighing, caps included
     repetitions: float  # mean weight over the domain's words
@@ -141,7 +141,7 @@ def _scale(raw: Mapping[Cell, float], words: Mapping[Cell, int], total: int, set
 
 
 def mixture(words: Mapping[Cell, int], documents: Mapping[str, int], settings: Settings) -> list[Mixture]:
-    """Asked against realised, a line per domain, largest realised share first."""
+    """Asked against realized, a line per domain, largest realized share first."""
     table = weight_table(words, settings)
     by_domain = _sum_domains(words)
     total = sum(by_domain.values())
@@ -157,11 +157,11 @@ def mixture(words: Mapping[Cell, int], documents: Mapping[str, int], settings: S
                 domain=domain,
                 documents=documents.get(domain, 0),
                 words=count,
-                realised=count / total if total else 0.0,
+                realized=count / total if total else 0.0,
                 asked=asked.get(domain, 0.0),
                 weighted=repeated.get(domain, 0) / all_repeated if all_repeated else 0.0,
                 repetitions=repeated.get(domain, 0) / count if count else 0.0,
                 capped=held / count if count else 0.0,
             )
         )
-    return sorted(lines, key=lambda line: (-line.realised, line.domain))
+    return sorted(lines, key=lambda line: (-line.realized, line.domain))

@@ -1,4 +1,4 @@
-"""Is it a web page? The crawler's judgement, then the server's, then the bytes.
+"""Is it a web page? The crawler's judgment, then the server's, then the bytes.
 
 The byte rules follow the WHATWG MIME Sniffing standard (section 7.1), which is what browsers do. libmagic was measured
 on real pages and takes one in seven for something else, so it is not asked.

@@ -9,7 +9,7 @@ A pattern is one of
 
 Where the paths of a listing or an index lie: at `prefix` if one is given; otherwise they are taken relative to the
 listing's own place (a mirror keeps crawl-data/... in the order of the original, so a listing inside it leads to its
-neighbours); otherwise, if they begin with crawl-data/, at https://data.commoncrawl.org/.
+neighbors); otherwise, if they begin with crawl-data/, at https://data.commoncrawl.org/.
 
 The name is what rows and manifest say, so it does not depend on where a copy lies: the listed path for listings and
 indexes, the base name for a single file, the path below the fixed part of a folder or glob.

@@ -69,7 +69,7 @@ def _group_ranges(entry: Input, unit_bytes: int) -> Iterator[Unit]:
 
 
 def _unit_of(entry: Input, group: list[tuple[int, int]]) -> Unit:
-    """Neighbours become one range, so that a run of records is one request."""
+    """Neighbors become one range, so that a run of records is one request."""
     merged = [group[0]]
     for start, end in group[1:]:
         if start == merged[-1][1]:

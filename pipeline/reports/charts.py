@@ -1,4 +1,4 @@
-"""Small SVG drawings for the report: plain functions of numbers. Colours are CSS classes, so that dark mode is CSS too.
+"""Small SVG drawings for the report: plain functions of numbers. Colors are CSS classes, so that dark mode is CSS too.
 
 Every text that goes in is escaped, and nothing here needs a style attribute: the report's security policy forbids them.
 """
@@ -119,7 +119,7 @@ def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> 
     )
 
 
-def shares(asked: float, realised: float, weighted: float, largest: float) -> Markup:
+def shares(asked: float, realized: float, weighted: float, largest: float) -> Markup:
     """A domain's three shares on one line: a hollow dot for what is there, a bar for asked, a full dot for weighted."""
 
     def at(value: float) -> str:
@@ -129,8 +129,8 @@ def shares(asked: float, realised: float, weighted: float, largest: float) -> Ma
         '<svg class="shares" aria-hidden="true"><line class="axis" x1="1%" x2="98%" y1="50%" y2="50%"/>'
         '<line class="change" x1="{r}" x2="{w}" y1="50%" y2="50%"/>'
         '<line class="asked" x1="{a}" x2="{a}" y1="12%" y2="88%"/>'
-        '<circle class="realised" cx="{r}" cy="50%" r="4.5"/><circle class="weighted" cx="{w}" cy="50%" r="4.5"/></svg>'
-    ).format(r=at(realised), w=at(weighted), a=at(asked))
+        '<circle class="realized" cx="{r}" cy="50%" r="4.5"/><circle class="weighted" cx="{w}" cy="50%" r="4.5"/></svg>'
+    ).format(r=at(realized), w=at(weighted), a=at(asked))
 
 
 def gauge(value: float, threshold: float) -> Markup:

@@ -221,9 +221,9 @@ def ranked(lines: Sequence[Mapping[str, Any]], name: str, number: str, limit: in
 
 
 def mixture(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Domains asked and realised, with the scale of their drawing."""
+    """Domains asked and realized, with the scale of their drawing."""
     lines = report["domains"]
-    largest = max((max(line["asked"], line["realised"], line["weighted"]) for line in lines), default=0.0)
+    largest = max((max(line["asked"], line["realized"], line["weighted"]) for line in lines), default=0.0)
     return {
         "lines": lines,
         "largest": largest,

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from pydantic import Field
 
 import pipeline.settings
-from classifiers.urls import normalise_url
+from classifiers.urls import normalize_url
 from pipeline.documents import Dropped, Page
 from pipeline.lists.blocklists import SHIPPED, Table, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
 from pipeline.settings import ListFile
@@ -121,7 +121,7 @@ class _Rules:
             if found := self._hosts.find(name):
                 reason = Reason.REGISTERED_DOMAIN if name == page.registered_domain else Reason.HOST
                 return Dropped(page, NAME, reason, detail=f"{name} ({found})")
-        key = normalise_url(page.url)
+        key = normalize_url(page.url)
         if found := self._urls.find(key):
             return Dropped(page, NAME, Reason.URL, detail=f"{key[:200]} ({found})")
         for folder in _url_and_folders(key):

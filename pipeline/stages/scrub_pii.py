@@ -111,7 +111,7 @@ def _apart(spans: Iterable[Span]) -> list[Span]:
 
 
 def _masked(text: str, spans: list[Span]) -> str:
-    """The finds as `<>>>`: the same length, and for the finders after this one the same neighbour as a placeholder."""
+    """The finds as `<>>>`: the same length, and for the finders after this one the same neighbor as a placeholder."""
     return _replaced(text, spans, lambda span: "<" + ">" * (span.end - span.start - 1))
 
 

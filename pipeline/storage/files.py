@@ -334,7 +334,7 @@ def _tries(path: str, error: BaseException) -> int:
     if status:
         return 1
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return min(TRIES, 4)  # mostly a misspelt name
+        return min(TRIES, 4)  # mostly a misspelled name
     lines_break = (ConnectionError, TimeoutError, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
     return TRIES if isinstance(error, lines_break) else 1
 

@@ -5,7 +5,7 @@
 All read the same Parquet shards of real text (GRISTMILL_DATA, default ../shared/data) and make packed int64 rows of
 equal length. The plain loop is what one writes first: pyarrow row groups, tiktoken with the same tokenizer, a buffer.
 Hugging Face streams the shards through `map` with the same tokenizer and groups texts as its own training script does.
-Both of them tokenise at every pass; the trainer once (its cost is shown), so it is also shown with that spread over the
+Both of them tokenize at every pass; the trainer once (its cost is shown), so it is also shown with that spread over the
 passes. Figures are tokens per CPU-second, of all threads and children.
 """
 
@@ -145,8 +145,8 @@ def main() -> None:
         theirs, their_tokens = timed(lambda: hugging_face_rows(folder / "set", folder))
     rates = {
         "trainer, tokens made before": tokens / ours,
-        f"trainer, tokenising spread over {options.passes} passes": tokens / (ours + once),
-        "trainer, tokenising alone": corpus.tokens / once,
+        f"trainer, tokenizing spread over {options.passes} passes": tokens / (ours + once),
+        "trainer, tokenizing alone": corpus.tokens / once,
         "plain loop: pyarrow + tiktoken": plain_tokens / plain,
         "Hugging Face datasets streaming": their_tokens / theirs,
     }

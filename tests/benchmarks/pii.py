@@ -1,9 +1,9 @@
-"""scrub_pii on labelled text: recall and false finds by kind.
+"""scrub_pii on labeled text: recall and false finds by kind.
 
     python -m tests.benchmarks.pii
 
 Sentences of Presidio's synthetic set (exact spans) and contact pages of webstruct (values without spans; precision
-there is not known, because not every number on a page is labelled). Reads GRISTMILL_DATA (default ../shared/data).
+there is not known, because not every number on a page is labeled). Reads GRISTMILL_DATA (default ../shared/data).
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ def digits(text: str) -> str:
     return re.sub(r"\D", "", text)
 
 
-def same(labelled: str, found: str) -> bool:
-    if "@" in labelled:
-        return labelled in found or found in labelled
-    return digits(labelled)[-LOCAL_DIGITS:] in digits(found)
+def same(labeled: str, found: str) -> bool:
+    if "@" in labeled:
+        return labeled in found or found in labeled
+    return digits(labeled)[-LOCAL_DIGITS:] in digits(found)
 
 
 def main() -> None:

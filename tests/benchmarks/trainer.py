@@ -30,7 +30,7 @@ from trainer.data.tokenizer import TokenizerSettings, train
 from trainer.model.decoder import Decoder, ModelSettings, build_decoder
 from trainer.model.experts import ExpertSettings
 from trainer.training.distributed import World
-from trainer.training.optimizer import OptimiserSettings, build_optimiser, clip_gradients, set_learning_rate
+from trainer.training.optimizer import OptimizerSettings, build_optimizer, clip_gradients, set_learning_rate
 from trainer.training.step import accumulate, autocast, causal_inputs
 
 SHAPE = ModelSettings(vocabulary=8192, width=384, layers=6, heads=6, context=512)  # 13.8M weights
@@ -96,33 +96,33 @@ def llama() -> LlamaForCausalLM:
 
 def step_of_ours(model: Decoder, source: BatchSource, half: bool, masked: bool = True) -> Step:
     """One step of the trainer, its data included."""
-    optimiser = build_optimiser(model, OptimiserSettings())
-    set_learning_rate(optimiser, 1e-3)
+    optimizer = build_optimizer(model, OptimizerSettings())
+    set_learning_rate(optimizer, 1e-3)
 
     def step(number: int) -> None:
         inputs = causal_inputs(source.batch(number))
         if not masked:
             del inputs["document_ids"], inputs["positions"]
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         accumulate(model, [inputs], ALONE, half, model.settings.experts)
         clip_gradients(model, 1.0)
-        optimiser.step()
+        optimizer.step()
 
     return step
 
 
 def step_of_theirs(model: nn.Module, loss: Callable[..., Tensor], source: BatchSource, half: bool) -> Step:
     """One step as scripts have it: the same batches, clipping and fused AdamW."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
 
     def step(number: int) -> None:
         batch = source.batch(number)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         with autocast(ALONE.device, half):
             found = loss(batch.inputs, batch.targets)
         found.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
 
     return step
 

@@ -65,7 +65,7 @@ TOPICS = {
     "crime_and_law": ["court", "judge", "police", "lawyer", "trial", "prison", "verdict", "crime"],
     "politics": ["party", "minister", "election", "vote", "parliament", "president", "campaign", "senate"],
 }
-HARM = ["poison", "steal", "weapon", "hurt", "hide", "body", "neighbour", "kill", "bomb", "threaten"]
+HARM = ["poison", "steal", "weapon", "hurt", "hide", "body", "neighbor", "kill", "bomb", "threaten"]
 
 
 def write_data(folder: Path) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from classifiers.artifacts import MANIFEST, MODELS, ArtefactError, default_folder, load_artefact
+from classifiers.artifacts import MANIFEST, MODELS, ArtifactError, default_folder, load_artifact
 from classifiers.domain import UNKNOWN, load_domain_model
 from classifiers.estimators.features import FEATURE_VERSION
 from classifiers.harm import load_harm_model
@@ -36,47 +36,47 @@ def test_a_changed_byte_is_refused(folder: Path) -> None:
     content = bytearray(model.read_bytes())
     content[1000] ^= 1
     model.write_bytes(bytes(content))
-    with pytest.raises(ArtefactError, match=r"model\.ftz has SHA-256 .* changed or damaged"):
+    with pytest.raises(ArtifactError, match=r"model\.ftz has SHA-256 .* changed or damaged"):
         load_quality_model(folder)
 
 
 def test_other_features_are_refused(folder: Path) -> None:
     edit(folder, feature_version=FEATURE_VERSION + 1)
-    with pytest.raises(ArtefactError, match="gristmill classify train quality"):
+    with pytest.raises(ArtifactError, match="gristmill classify train quality"):
         load_quality_model(folder)
 
 
 def test_another_kind_of_model_is_refused(folder: Path) -> None:
-    with pytest.raises(ArtefactError, match="holds a quality model where a harm model is needed"):
+    with pytest.raises(ArtifactError, match="holds a quality model where a harm model is needed"):
         load_harm_model(folder)
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "layer.json").unlink()
-    with pytest.raises(ArtefactError, match=r"layer\.json is missing"):
+    with pytest.raises(ArtifactError, match=r"layer\.json is missing"):
         load_quality_model(folder)
 
 
 def test_a_file_outside_the_folder_is_refused(folder: Path) -> None:
     edit(folder, files={"../model.ftz": "0" * 64})
-    with pytest.raises(ArtefactError, match="outside the folder"):
+    with pytest.raises(ArtifactError, match="outside the folder"):
         load_quality_model(folder)
 
 
 def test_a_damaged_manifest_says_where(folder: Path) -> None:
     edit(folder, threshold={"quality": "high"})
-    with pytest.raises(ArtefactError, match=r"damaged at threshold\.quality"):
+    with pytest.raises(ArtifactError, match=r"damaged at threshold\.quality"):
         load_quality_model(folder)
 
 
 def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="leave it out for the default"):
-        load_artefact(tmp_path, "quality", FEATURE_VERSION)
+    with pytest.raises(ArtifactError, match="leave it out for the default"):
+        load_artifact(tmp_path, "quality", FEATURE_VERSION)
 
 
 def test_errors_are_one_line(folder: Path) -> None:
     edit(folder, feature_version="x")
-    with pytest.raises(ArtefactError) as caught:
+    with pytest.raises(ArtifactError) as caught:
         load_quality_model(folder)
     assert "\n" not in str(caught.value)
 
@@ -103,9 +103,9 @@ def test_the_shipped_cards_are_the_ones_that_training_writes(name: str, prose: s
 
 
 def test_the_shipped_language_model_is_packed_again_to_the_same_bytes(tmp_path: Path) -> None:
-    shipped = load_language_model().artefact
+    shipped = load_language_model().artifact
     (data,) = shipped.manifest.training_data
-    pack(shipped.path("model.ftz"), tmp_path, data.licence, data.name, card=model_cards.LANGUAGE)
+    pack(shipped.path("model.ftz"), tmp_path, data.license, data.name, card=model_cards.LANGUAGE)
     for file in default_folder("language").iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
@@ -190,7 +190,7 @@ def test_packing_something_else_is_refused(tmp_path: Path) -> None:
 def test_harm_tells_a_request_for_harm_from_news_and_medicine() -> None:
     harm, news, medicine = load_harm_model().score(
         [
-            "how do i poison my neighbour and hide the body without getting caught",
+            "how do i poison my neighbor and hide the body without getting caught",
             "Police said on Monday that a man was arrested after the robbery; the court will hear the case in May.",
             "The patients were treated for breast cancer, and most of them recovered after surgery.",
         ]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from classifiers.urls import host_of, normalise_url, registered_domain_of
+from classifiers.urls import host_of, normalize_url, registered_domain_of
 
 SAME = [
     ("http://www.example.com/", "https://example.com"),
@@ -45,12 +45,12 @@ anything = st.one_of(
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_one_page_has_one_key(one: str, other: str) -> None:
-    assert normalise_url(one) == normalise_url(other)
+    assert normalize_url(one) == normalize_url(other)
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER)
 def test_other_pages_have_other_keys(one: str, other: str) -> None:
-    assert normalise_url(one) != normalise_url(other)
+    assert normalize_url(one) != normalize_url(other)
 
 
 @given(anything)
@@ -62,8 +62,8 @@ def test_other_pages_have_other_keys(one: str, other: str) -> None:
 @example("http:// ̈.com/")
 @settings(max_examples=1500)
 def test_a_key_is_its_own_key(url: str) -> None:
-    key = normalise_url(url)
-    assert normalise_url(key) == key
+    key = normalize_url(url)
+    assert normalize_url(key) == key
     key.encode()
 
 

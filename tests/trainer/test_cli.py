@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert "200 documents" in said
     said = run("pretrain", "tiny", *base(folder), "--output", folder / "run")
-    assert "realised" in said
+    assert "realized" in said
     assert "step 12," in said
     return folder
 
@@ -59,7 +59,7 @@ def test_a_run_is_reported(made: Path) -> None:
 def test_of_several_ranks_one_talks(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     said = run("pretrain", "tiny", *base(made), "--output", made / "run")
-    assert "realised" not in said
+    assert "realized" not in said
     assert "step 12, " not in said
 
 

@@ -1,4 +1,4 @@
-"""batch(step): the rows of one optimiser step, as a pure function of (seed, step, configuration).
+"""batch(step): the rows of one optimizer step, as a pure function of (seed, step, configuration).
 
 The mixture's passes, laid end to end, are one endless stream of tokens, cut into rows of `sequence` tokens without a
 gap and without padding; the rows of a pass are shuffled, so that the pieces of a long document meet in different

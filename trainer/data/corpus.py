@@ -1,4 +1,4 @@
-"""A corpus: tokenised documents side by side, as flat token arrays with one index entry a document.
+"""A corpus: tokenized documents side by side, as flat token arrays with one index entry a document.
 
 It is what batches are drawn from. `tokens.py` makes one from shards (memory-mapped files); `in_memory` makes one from
 lists, for tests and small experiments. Every document begins with the separator token, which so is both the start
@@ -113,7 +113,7 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
 
 
 def mix64(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """A uniform 64-bit hash of each value under a seed (the finaliser of splitmix64)."""
+    """A uniform 64-bit hash of each value under a seed (the finalizer of splitmix64)."""
     z = values + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % 2**64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

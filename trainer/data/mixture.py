@@ -43,7 +43,7 @@ class SourceShare:
     documents: int
     tokens: int  # unique, as stored
     asked: float  # share of the tokens read
-    realised: float
+    realized: float
     repetitions: float  # tokens read / tokens stored
     most: int  # times that the most repeated document was begun
     capped: int  # documents that reached max_repetitions
@@ -101,7 +101,7 @@ class Mixture:
         return low
 
     def table(self, read: NDArray[np.float64]) -> list[SourceShare]:
-        """Asked beside realised, a line a source, when so many tokens have been read of each document."""
+        """Asked beside realized, a line a source, when so many tokens have been read of each document."""
         due = self.due * self.corpus.length
         times = np.ceil(read / np.maximum(self.corpus.length, 1)).astype(np.int64)
         lines = []
@@ -114,7 +114,7 @@ class Mixture:
                     documents=int(mine.sum()),
                     tokens=stored,
                     asked=float(due[mine].sum() / due.sum()),
-                    realised=float(read[mine].sum() / max(read.sum(), 1)),
+                    realized=float(read[mine].sum() / max(read.sum(), 1)),
                     repetitions=float(read[mine].sum() / max(stored, 1)),
                     most=int(times[mine].max(initial=0)),
                     capped=0 if self.cap is None else int((times[mine] >= self.cap).sum()),

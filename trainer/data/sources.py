@@ -37,7 +37,7 @@ class SourceSettings(Settings):
     domains: tuple[str, ...] = Field(default=(), description="only these domains; all where empty")
     languages: tuple[str, ...] = Field(default=(), description="only these languages; all where empty")
     exclude: Path | None = Field(default=None, description="JSONL rows whose `document` ids are left out")
-    weighted: bool = Field(default=True, description="honour the shards' weight; else every document counts once")
+    weighted: bool = Field(default=True, description="honor the shards' weight; else every document counts once")
 
 
 class DataSettings(BatchSettings):
@@ -47,7 +47,7 @@ class DataSettings(BatchSettings):
     cache: Path = Path("tokens")
     held_out: float = Field(default=0.005, ge=0, lt=1, description="share of the documents that no run trains on")
     verify: bool = Field(default=True, description="compare the token files' hashes before a run, else sizes")
-    workers: int = Field(default=0, ge=0, description="processes that tokenise; 0 = all cores")
+    workers: int = Field(default=0, ge=0, description="processes that tokenize; 0 = all cores")
 
 
 def pinned(settings: DataSettings) -> DataSettings:
@@ -60,7 +60,7 @@ def pinned(settings: DataSettings) -> DataSettings:
 
 
 def open_data(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> BatchSource:
-    """The batches to train on. Tokenises what is not yet in the cache."""
+    """The batches to train on. Tokenizes what is not yet in the cache."""
     return training(load_corpus(settings, tokenizer, progress=progress), settings)
 
 
@@ -87,7 +87,7 @@ def held_out(corpus: Corpus, settings: DataSettings) -> Corpus:
 
 
 def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> Corpus:
-    """All sources' documents, tokenised where they are not yet."""
+    """All sources' documents, tokenized where they are not yet."""
     corpora = []
     for name, source in settings.sources.items():
         dataset = open_dataset(source.path)

@@ -117,7 +117,7 @@ def _parts(store: Path, dataset: Dataset, numbers: list[int], workers: int) -> I
 
 
 def write_part(store: Path, number: int, shard: Shard, threads: int = 1) -> Part:
-    """Tokenises one shard; the part's .json, which makes it count, is written last."""
+    """Tokenizes one shard; the part's .json, which makes it count, is written last."""
     tokenizer = _loaded(store)
     tokens, index, facts = part_files(store, number)
     facts.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ PROVENANCE = ("id", "url", "warc_file", "warc_offset", "domain", "language", "to
 
 @dataclass(frozen=True)
 class Store:
-    """The corpus of a tokenised dataset, with what a mixture may choose documents by."""
+    """The corpus of a tokenized dataset, with what a mixture may choose documents by."""
 
     corpus: Corpus
     quality: NDArray[np.float64]  # NaN where the pipeline gave none

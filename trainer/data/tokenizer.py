@@ -1,7 +1,7 @@
 """Byte-level BPE: trained on a weighted sample of the shards, kept as tokenizer.json, encoded by tiktoken if equal.
 
-Any byte string can be encoded, nothing is normalised, and decoding gives the text back exactly. Two kinds of tokens are
-outside the merges. *Placeholders* are what the pipeline puts in place of personal data: they are recognised in document
+Any byte string can be encoded, nothing is normalized, and decoding gives the text back exactly. Two kinds of tokens are
+outside the merges. *Placeholders* are what the pipeline puts in place of personal data: they are recognized in document
 text. *Control tokens* (separator, chat turns, sentinels) never are: a page that contains the letters `<|endoftext|>`
 gets the ids of those letters, so no page can end a document or open a chat turn.
 """
@@ -183,7 +183,7 @@ PROBE = (
 def _equal_tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding | None:
     """The same tokenizer in tiktoken, or None where its ids differ: on the probe, or on any token's own text.
 
-    The two engines differ in principle: tiktoken joins any neighbours whose union is a token, BPE only pairs that were
+    The two engines differ in principle: tiktoken joins any neighbors whose union is a token, BPE only pairs that were
     learned as merges. A vocabulary trained in one go has both alike; one that was edited or merged may not.
     """
     try:

@@ -31,18 +31,18 @@ def _cell(document: DocumentRef, name: str) -> str:
 
 
 def mixture_table(lines: Sequence[SourceShare]) -> str:
-    """Asked beside realised, a line a source."""
+    """Asked beside realized, a line a source."""
     width = max(len(line.name) for line in lines)
     rows = [
-        f"{'source':<{width}} {'documents':>11} {'tokens':>15} {'asked':>8} {'realised':>9} "
+        f"{'source':<{width}} {'documents':>11} {'tokens':>15} {'asked':>8} {'realized':>9} "
         f"{'epochs':>7} {'most':>5} {'capped':>9}"
     ]
     rows += [
-        f"{line.name:<{width}} {line.documents:>11,} {line.tokens:>15,} {line.asked:>8.2%} {line.realised:>9.2%} "
+        f"{line.name:<{width}} {line.documents:>11,} {line.tokens:>15,} {line.asked:>8.2%} {line.realized:>9.2%} "
         f"{line.repetitions:>7.2f} {line.most:>5} {line.capped:>9,}"
         for line in lines
     ]
-    short = [line.name for line in lines if line.capped and line.realised < 0.95 * line.asked]
+    short = [line.name for line in lines if line.capped and line.realized < 0.95 * line.asked]
     if short:
         rows.append(f"max_repetitions holds {', '.join(short)} below the share asked: add data or accept the mixture")
     return "\n".join(rows)

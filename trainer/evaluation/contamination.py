@@ -3,7 +3,7 @@
 Texts are compared as sequences of words, without case, punctuation and line ends, so that a re-wrapped or re-set copy
 is the same text; n-grams run over line ends and blank lines alike, and the blank-line paragraph that holds most of them
 is what the report shows. An item counts as found in a document that holds at least half of its n-grams. N-grams that
-lie in very many documents (licences, cookie notices) prove nothing and are left out of the count.
+lie in very many documents (licenses, cookie notices) prove nothing and are left out of the count.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def build_index(items: Iterable[Item], settings: ContaminationSettings) -> Index
     vocabulary: dict[str, int] = {}
     coded = []
     for item in kept:
-        words = [match.group() for match in WORD.finditer(normalised(item.text))]
+        words = [match.group() for match in WORD.finditer(normalized(item.text))]
         coded.append(np.array([vocabulary.setdefault(word, len(vocabulary) + 1) for word in words], dtype=np.uint64))
     owned: dict[int, dict[int, list[int]]] = {}
     sizes = np.zeros(len(kept), dtype=np.int64)
@@ -110,7 +110,7 @@ def build_index(items: Iterable[Item], settings: ContaminationSettings) -> Index
     return Index(settings, kept, vocabulary, grams, owners, sizes)
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """Case and forms of characters set aside; the length may change."""
     return unicodedata.normalize("NFKC", text).casefold()
 
@@ -128,7 +128,7 @@ def rolling(codes: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
 def match(index: Index, document: str, text: str) -> Matches:
     """The indexed n-grams of a text."""
     codes = np.array(
-        [index.vocabulary.get(found.group(), 0) for found in WORD.finditer(normalised(text))], dtype=np.uint64
+        [index.vocabulary.get(found.group(), 0) for found in WORD.finditer(normalized(text))], dtype=np.uint64
     )
     found: list[tuple[int, int, int]] = []
     unknown = np.concatenate([[0], np.cumsum(codes == 0)])
@@ -165,7 +165,7 @@ def judge(index: Index, matches: Iterable[Matches]) -> tuple[list[tuple[Matches,
 
 def paragraph_of(index: Index, text: str, found: Matches, item: int) -> str:
     """The blank-line paragraph of a document where most of an item's n-grams begin."""
-    text = normalised(text)
+    text = normalized(text)
     ends = [separator.end() for separator in PARAGRAPH.finditer(text)]
     words = [word.start() for word in WORD.finditer(text)]
     begun = [words[start] for length, place, start in found.grams if item in index.owners[(length, place)]]

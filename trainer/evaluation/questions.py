@@ -2,8 +2,8 @@
 
 *Letter*: the choices are listed under A, B, C ... and the model has to prefer the right letter (MMLU's convention;
 small models are near chance). *Answer*: the choices are not shown, and the model has to prefer the right one's full
-text (ARC, PIQA, COPA). Full texts differ in length, so the sum of their log-likelihoods favours short ones; dividing
-by characters or bytes favours none by its tokenizer. All are reported.
+text (ARC, PIQA, COPA). Full texts differ in length, so the sum of their log-likelihoods favors short ones; dividing
+by characters or bytes favors none by its tokenizer. All are reported.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ Mask = Tensor | BlockMask | Spans | None
 def attention_mask(document_ids: Tensor | None, prefix: Tensor | None = None) -> Mask:
     """The mask of packed rows.
 
-    document_ids: int [B, S], equal on the neighbouring tokens of a document; None means one document a row.
+    document_ids: int [B, S], equal on the neighboring tokens of a document; None means one document a row.
     prefix: int [B], how many of a row's first tokens see each other in both directions (prefix-LM, Raffel et al. 2020).
     """
     if document_ids is None:

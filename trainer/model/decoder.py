@@ -203,7 +203,7 @@ def feed_forward_of(settings: ModelSettings, index: int) -> FeedForward | Sparse
 
 
 class Block(nn.Module):
-    """Attention, then the feed-forward, each on a normalised copy and added to the residual stream."""
+    """Attention, then the feed-forward, each on a normalized copy and added to the residual stream."""
 
     def __init__(self, settings: ModelSettings, index: int) -> None:
         super().__init__()
@@ -298,7 +298,7 @@ class Decoder(nn.Module):
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, seed: int, deviation: float = 0.02, layers: int = 1) -> None:
+def initialize(model: nn.Module, seed: int, deviation: float = 0.02, layers: int = 1) -> None:
     """Fill every weight as a function of (seed, its name): the same on any device, in any order, in any sharding.
 
     Matrices get a normal deviation; those that write to the residual stream (`out`, `down`) get it over sqrt(2 layers),
@@ -318,5 +318,5 @@ def initialise(model: nn.Module, seed: int, deviation: float = 0.02, layers: int
 def build_decoder(settings: ModelSettings, seed: int = 0) -> Decoder:
     """A decoder with fresh weights, a function of (settings, seed)."""
     model = Decoder(settings)
-    initialise(model, seed, settings.deviation, settings.layers)
+    initialize(model, seed, settings.deviation, settings.layers)
     return model

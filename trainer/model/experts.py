@@ -36,11 +36,11 @@ class ExpertSettings(Settings):
     dropout: float = Field(default=0.0, ge=0, lt=1)  # inside the experts, for fine-tuning (Switch, table 4: 0.4)
     # Gates of the chosen experts add up to 1 (GShard, Mixtral). With top_k = 1 that would be constant and the router
     # would learn nothing from the loss, so there None means the router's probability itself (Switch).
-    normalise_gates: bool | None = None
+    normalize_gates: bool | None = None
 
     @property
-    def normalised(self) -> bool:
-        return self.top_k > 1 if self.normalise_gates is None else self.normalise_gates
+    def normalized(self) -> bool:
+        return self.top_k > 1 if self.normalize_gates is None else self.normalize_gates
 
 
 class Routing(NamedTuple):
@@ -87,7 +87,7 @@ def choose(logits: Tensor, settings: ExpertSettings) -> Choice:
     """Router logits fp32 [N, E] -> choices, and the losses that keep the router healthy."""
     probabilities = logits.softmax(dim=-1)  # [N, E]
     gates, experts = probabilities.topk(settings.top_k, dim=-1)  # [N, k]
-    if settings.normalised:
+    if settings.normalized:
         gates = gates / gates.sum(dim=-1, keepdim=True)
     load = torch.bincount(experts.flatten(), minlength=settings.experts) / experts.numel()  # [E]
     balance = settings.experts * (load * probabilities.mean(dim=0)).sum()

@@ -66,9 +66,9 @@ def export(
 def _refuse_what_has_no_layout(settings: ModelSettings) -> None:
     if settings.encoder_layers:
         raise ValueError("an encoder-decoder has neither Llama's nor Mixtral's layout; only decoders can be exported")
-    if settings.experts is not None and not settings.experts.normalised:
+    if settings.experts is not None and not settings.experts.normalized:
         raise ValueError(
-            "Mixtral's gates add up to 1 and this model's do not (model.experts.normalise_gates, or top_k = 1): "
+            "Mixtral's gates add up to 1 and this model's do not (model.experts.normalize_gates, or top_k = 1): "
             "there is no Hugging Face layout that gives its answers"
         )
 

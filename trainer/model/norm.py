@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 
 class RMSNorm(nn.Module):
-    """Normalises the last dimension."""
+    """Normalizes the last dimension."""
 
     def __init__(self, width: int, epsilon: float) -> None:
         super().__init__()

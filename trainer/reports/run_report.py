@@ -122,7 +122,7 @@ def panels(rows: Sequence[Row], facts: Row) -> list[Panel]:
         ),
         _panel("Speed", "tokens a second", [averaged("tokens/s", rows, lambda r: r["tokens_per_second"])], zero=True),
         _panel(
-            "Model FLOP utilisation",
+            "Model FLOP utilization",
             f"of {rate(facts['peaks'][facts['precision']])}, the {facts['precision']} peak",
             [averaged("MFU", rows, lambda row: row["mfu"])],
             zero=True,
@@ -139,7 +139,7 @@ def _panel(title: str, note: str, lines: Sequence[Line], wide: bool = False, **o
 
 
 def averaged(name: str, rows: Sequence[Row], value: Callable[[Row], float | None]) -> Line:
-    """A value over the steps, in at most POINTS groups of neighbouring steps."""
+    """A value over the steps, in at most POINTS groups of neighboring steps."""
     pairs = [(row["step"], found) for row in rows if (found := value(row)) is not None]
     if not pairs:
         return Line(name, (), ())

@@ -46,7 +46,7 @@ class CostSettings(Settings):
         default=1.0, gt=0, le=1, description="share of the wall time that trains; Llama 3: above 0.9"
     )
     price: float = Field(default=2.5, ge=0, description="dollars per device hour")
-    overhead: float = Field(default=1.1, ge=1, description="power usage effectiveness of the data centre")
+    overhead: float = Field(default=1.1, ge=1, description="power usage effectiveness of the data center")
     grid: float = Field(default=0.4, ge=0, description="kg of CO2 equivalent per kWh")
     attention: float = Field(default=0.0, ge=0, description="FLOP per token beside 6 for each weight")
     inference_tokens: float = Field(default=0.0, ge=0, description="to be served over the model's life")
@@ -105,7 +105,7 @@ def estimate(settings: CostSettings, law: Law = CHINCHILLA) -> Cost:
 def serving_optimum(loss: float, inference_tokens: float, law: Law = CHINCHILLA) -> tuple[float, float]:
     """(parameters, training tokens) that reach a loss with the fewest FLOP of training and serving together.
 
-    Sardana et al. 2023 ("Beyond Chinchilla-Optimal"): minimise 6 N D + 2 N D' subject to L(N, D) = loss. Serving many
+    Sardana et al. 2023 ("Beyond Chinchilla-Optimal"): minimize 6 N D + 2 N D' subject to L(N, D) = loss. Serving many
     tokens pays for a smaller model that is trained for longer.
     """
     if loss <= law.e:

@@ -4,7 +4,7 @@
 
 E, A and B are fitted as logarithms, on log-losses, under a Huber loss that hardly looks at outliers (delta 0.001), from
 many starts: the surface has local minima. The fit is that of Hoffmann et al. (appendix D.2) as Besiroglu et al. 2024
-("Chinchilla Scaling: A replication attempt") corrected it: the sum of the errors, and an optimiser that converges.
+("Chinchilla Scaling: A replication attempt") corrected it: the sum of the errors, and an optimizer that converges.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Denoising objectives (T5, Raffel et al. 2020, section 3.3; UL2, Tay et al. 2022): a text becomes inputs and targets.
 
     spans      random spans replaced by sentinels; the targets are the sentinels, each before what it hides
-    tokens     the same with single tokens chosen independently; neighbours share a sentinel ("replace spans")
+    tokens     the same with single tokens chosen independently; neighbors share a sentinel ("replace spans")
     drop       chosen tokens left out of the inputs; the targets are those tokens
     mass       chosen tokens replaced by one mask token; the targets are the whole text
     bert       the same, but one in ten is replaced by a random token instead

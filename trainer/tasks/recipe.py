@@ -81,7 +81,7 @@ def _objective_changes(tokenizer: Tokenizer) -> list[str]:
 
 
 def open_recipe(settings: Recipe, *, progress: bool = True) -> Opened:
-    """Loads the tokenizer, tokenises what is not yet, and checks that they fit the model."""
+    """Loads the tokenizer, tokenizes what is not yet, and checks that they fit the model."""
     tokenizer = tokenizers.load(settings.tokenizer)
     settings = settings.model_copy(update={"data": pinned(settings.data)})  # a run keeps the snapshot it began with
     if "vocabulary" not in settings.model.model_fields_set:

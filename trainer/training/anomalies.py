@@ -1,4 +1,4 @@
-"""Loss spikes and NaN: noticed before the optimiser steps, answered by setting, traced to documents."""
+"""Loss spikes and NaN: noticed before the optimizer steps, answered by setting, traced to documents."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AnomalySettings(Settings):
 
     not_finite: Action = Action.SKIP
     spike: Action = Action.REPORT
-    deviations: float = Field(default=6.0, gt=0)  # above the mean of the window (OLMo-core's skip-step optimiser: 6)
+    deviations: float = Field(default=6.0, gt=0)  # above the mean of the window (OLMo-core's skip-step optimizer: 6)
     window: int = Field(default=128, ge=2)  # steps (the same: 128); nothing is a spike before it is half full
     patience: int = Field(default=10, ge=1)  # so many steps skipped in a row end the run: it will not get better
 

@@ -4,7 +4,7 @@
     RUN/checkpoints/step-00000100/
         state.json                          step, tokens, data position, settings, hashes of the files beside it
         model-00001.safetensors ...         fp32 weights, by our names
-        optimiser-00001.safetensors ...     `<weight>/exp_avg`, `<weight>/exp_avg_sq`, `<weight>/step`
+        optimizer-00001.safetensors ...     `<weight>/exp_avg`, `<weight>/exp_avg_sq`, `<weight>/step`
         rng.safetensors                     the generators of every rank
 
 A checkpoint is written into a temporary folder, flushed to disk file by file, and renamed: a killed or a full machine
@@ -54,7 +54,7 @@ class State(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = 1
-    step: int  # optimiser steps taken, which is also the data position: the next batch is batch(step)
+    step: int  # optimizer steps taken, which is also the data position: the next batch is batch(step)
     tokens: int  # that counted in the loss so far
     learning_rate: float  # of the last step taken
     data: dict[str, Any]  # fingerprint of the batches
@@ -66,7 +66,7 @@ class State(BaseModel):
     files: dict[str, tuple[int, str]] = {}  # name -> bytes, xxh3 128
 
 
-def save(folder: Path, state: State, model: nn.Module, optimiser: torch.optim.Optimizer, world: World) -> Path:
+def save(folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> Path:
     """Write `folder`/step-N, all or nothing. Every rank has to call it; rank 0 writes."""
     final = folder / f"{PREFIX}{state.step:08d}"
     temporary = folder / f".{final.name}.tmp"
@@ -74,7 +74,7 @@ def save(folder: Path, state: State, model: nn.Module, optimiser: torch.optim.Op
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
     _write_tensors(temporary, "model", model.named_parameters(), world)
-    _write_tensors(temporary, "optimiser", moments(model, optimiser), world)
+    _write_tensors(temporary, "optimizer", moments(model, optimizer), world)
     generators = list(_generators(world))
     if world.leads:
         safetensors.torch.save_file(dict(generators), temporary / "rng.safetensors")
@@ -203,7 +203,7 @@ def verify(checkpoint: Path) -> None:
 
 
 def read_tensors(checkpoint: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
-    """All tensors of `model`, `optimiser` or `rng`, one in memory at a time."""
+    """All tensors of `model`, `optimizer` or `rng`, one in memory at a time."""
     for path in sorted(checkpoint.glob(f"{stem}*.safetensors")):
         with safetensors.safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - no mapping: it has nothing but keys()
@@ -226,16 +226,16 @@ def load_weights(checkpoint: Path, model: nn.Module) -> None:
         raise CheckpointError(f"{checkpoint} lacks {', '.join(sorted(missing)[:3])}: another architecture?")
 
 
-def load_optimiser(checkpoint: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Fill the optimiser's moments; weights that never had a gradient have none."""
+def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Fill the optimizer's moments; weights that never had a gradient have none."""
     weights = dict(model.named_parameters())
-    for key, value in read_tensors(checkpoint, "optimiser"):
+    for key, value in read_tensors(checkpoint, "optimizer"):
         name, _, moment = key.partition("/")
         if name not in weights or moment not in MOMENTS:
-            raise CheckpointError(f"{checkpoint} holds {key}, which the optimiser has not")
+            raise CheckpointError(f"{checkpoint} holds {key}, which the optimizer has not")
         weight = weights[name]
         empty = torch.zeros((), device=weight.device) if moment == "step" else torch.zeros_like(weight)
-        fill(optimiser.state[weight].setdefault(moment, empty), value)
+        fill(optimizer.state[weight].setdefault(moment, empty), value)
 
 
 def load_generators(checkpoint: Path, world: World) -> bool:

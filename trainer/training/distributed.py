@@ -28,7 +28,7 @@ class Parallel(StrEnum):
     """How several ranks hold the model."""
 
     DDP = "ddp"  # every rank the whole model; gradients are summed
-    FSDP = "fsdp"  # weights, gradients and optimiser in equal shards, gathered block by block (ZeRO-3, FSDP2)
+    FSDP = "fsdp"  # weights, gradients and optimizer in equal shards, gathered block by block (ZeRO-3, FSDP2)
 
 
 class World(NamedTuple):

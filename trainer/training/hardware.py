@@ -14,7 +14,7 @@ SIZE = {"cpu": 1024, "cuda": 8192}  # of the square matrices: large enough to fi
 
 
 class Precision(StrEnum):
-    """Of the matrix products; weights, their gradients and the optimiser are fp32 always."""
+    """Of the matrix products; weights, their gradients and the optimizer are fp32 always."""
 
     AUTO = "auto"
     FLOAT32 = "float32"

@@ -78,7 +78,7 @@ def pretrain(
     """Train to the end, going on from the latest checkpoint in `out` if there is one.
 
     validation: batches whose loss is measured now and then.
-    start: a checkpoint to take the first weights from; with `moments` the optimiser's memory too.
+    start: a checkpoint to take the first weights from; with `moments` the optimizer's memory too.
     configuration: what to store with each checkpoint, data and tokenizer included; the settings where it is None.
     allow_changes: go on though settings or data differ from the checkpoint's.
     """
@@ -87,7 +87,7 @@ def pretrain(
         if start is not None:
             checkpoint.load_weights(checkpoint.find(start), run.model)
             if moments:
-                checkpoint.load_optimiser(checkpoint.find(start), run.model, run.optimiser)
+                checkpoint.load_optimizer(checkpoint.find(start), run.model, run.optimizer)
         if checkpoint.checkpoints(run.folder):
             resume(run, checkpoint.find(run.folder), allow_changes, say)
         if world.leads:
@@ -161,20 +161,20 @@ def _by_input_token(losses: list[Tensor], parts: list[Inputs], batch: Batch) -> 
 
 
 def _take_step(run: Run, prepared: Prepared) -> Taken:
-    """Gradient, judgement, update. Every rank comes to the same judgement, because it sees the same sums."""
+    """Gradient, judgment, update. Every rank comes to the same judgment, because it sees the same sums."""
     settings = run.settings
-    run.optimiser.zero_grad(set_to_none=True)
+    run.optimizer.zero_grad(set_to_none=True)
     parts = _inputs(run, prepared.batch, run.step)
     gradient = accumulate(run.module, parts, run.world, run.half, settings.model.experts)
-    norm = clip_gradients(run.model, settings.optimiser.clip)
+    norm = clip_gradients(run.model, settings.optimizer.clip)
     losses, counted = _by_input_token(gradient.token_losses, parts, prepared.batch)
     anomaly = run.detector.judge(gradient.loss, norm)
     if anomaly is not None:
         _report(run, prepared, losses, anomaly)
     if anomaly is None or anomaly.action is Action.REPORT:
         run.rate = learning_rate(run.step, settings.loop.steps, settings.schedule)
-        set_learning_rate(run.optimiser, run.rate)
-        run.optimiser.step()
+        set_learning_rate(run.optimizer, run.rate)
+        run.optimizer.step()
     run.step += 1
     run.tokens += gradient.tokens
     run.loss = gradient.loss

@@ -14,7 +14,7 @@ from trainer.settings import Settings
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps for a weight, as torch names it
 
 
-class OptimiserSettings(Settings):
+class OptimizerSettings(Settings):
     """AdamW (Loshchilov and Hutter 2019) as GPT-3 and Llama use it."""
 
     beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -25,7 +25,7 @@ class OptimiserSettings(Settings):
     clip: float | None = Field(default=1.0, gt=0)  # global gradient norm; GPT-3
 
 
-def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
+def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
     """AdamW over two groups, matrices with weight decay and everything else without. Fused, on CPUs too."""
     decayed: list[Tensor] = []
     plain: list[Tensor] = []
@@ -40,8 +40,8 @@ def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.opti
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, eps=settings.epsilon, fused=True)
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimiser.param_groups:
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
         group["lr"] = rate
 
 
@@ -55,9 +55,9 @@ def clip_gradients(model: nn.Module, limit: float | None) -> float:
     return float(whole)
 
 
-def moments(model: nn.Module, optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    """What the optimiser remembers, by the weight's name: (`blocks.0.attention.out.weight/exp_avg`, tensor)."""
+def moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """What the optimizer remembers, by the weight's name: (`blocks.0.attention.out.weight/exp_avg`, tensor)."""
     for name, weight in model.named_parameters():
         for moment in MOMENTS:
-            if moment in optimiser.state[weight]:
-                yield f"{name}/{moment}", optimiser.state[weight][moment]
+            if moment in optimizer.state[weight]:
+                yield f"{name}/{moment}", optimizer.state[weight][moment]

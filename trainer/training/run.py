@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from trainer.data.batches import BatchSource
-from trainer.model.decoder import Decoder, ModelSettings, initialise
+from trainer.model.decoder import Decoder, ModelSettings, initialize
 from trainer.model.encoder_decoder import EncoderDecoder
 from trainer.settings import Settings
 from trainer.tasks.denoising import ObjectiveSettings
@@ -26,7 +26,7 @@ from trainer.training.anomalies import AnomalySettings, SpikeDetector
 from trainer.training.checkpoint import CheckpointSettings, State
 from trainer.training.distributed import Parallel, World, spread, sum_over_ranks
 from trainer.training.hardware import Hardware, Precision, measure_hardware
-from trainer.training.optimizer import OptimiserSettings, build_optimiser
+from trainer.training.optimizer import OptimizerSettings, build_optimizer
 from trainer.training.schedule import ScheduleSettings
 
 
@@ -52,7 +52,7 @@ class PretrainSettings(Settings):
     """Everything but the data."""
 
     model: ModelSettings = ModelSettings()
-    optimiser: OptimiserSettings = OptimiserSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     loop: LoopSettings = LoopSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
@@ -91,7 +91,7 @@ class Run:
     hardware: Hardware
     model: Decoder | EncoderDecoder  # owns the weights
     module: nn.Module  # what is called: the model, or its distributed wrapper
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     detector: SpikeDetector
     configuration: dict[str, Any]  # the whole of it, for the checkpoint
     step: int = 0
@@ -130,7 +130,7 @@ def open_run(
     hardware = _agreed_hardware(world, out, loop.precision)
     model = empty_model(settings.model)
     module = spread(model, world, loop.parallel, hardware.precision is Precision.BFLOAT16)
-    initialise(model, loop.seed, settings.model.deviation, settings.model.layers)
+    initialize(model, loop.seed, settings.model.deviation, settings.model.layers)
     torch.manual_seed(loop.seed * 1_000_003 + world.rank)
     model.recompute = loop.recompute
     if loop.compile:
@@ -145,7 +145,7 @@ def open_run(
         hardware=hardware,
         model=model,
         module=module,
-        optimiser=build_optimiser(model, settings.optimiser),
+        optimizer=build_optimizer(model, settings.optimizer),
         detector=SpikeDetector(settings.anomalies),
         configuration=configuration or settings.model_dump(mode="json"),
     )
@@ -181,7 +181,7 @@ def resume(run: Run, path: Path, allow_changes: bool, say: Callable[[str], None]
             "or allow changes to go on knowingly"
         )
     checkpoint.load_weights(path, run.model)
-    checkpoint.load_optimiser(path, run.model, run.optimiser)
+    checkpoint.load_optimizer(path, run.model, run.optimizer)
     if not checkpoint.load_generators(path, run.world) and run.world.leads:
         say(f"{state.world} ranks wrote {path.name}, {run.world.size} go on: same data, fresh dropout")
     run.step, run.tokens, run.rate = state.step, state.tokens, state.learning_rate
@@ -242,7 +242,7 @@ def save(run: Run) -> None:
         torch=torch.__version__,
         losses=tuple(run.detector.losses),
     )
-    checkpoint.save(run.folder, state, run.model, run.optimiser, run.world)
+    checkpoint.save(run.folder, state, run.model, run.optimizer, run.world)
     if run.world.leads:
         checkpoint.prune(run.folder, run.settings.checkpoints)
 

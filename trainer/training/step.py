@@ -1,4 +1,4 @@
-"""The gradient of one optimiser step: micro-batches accumulated, every token of the global batch counted once.
+"""The gradient of one optimizer step: micro-batches accumulated, every token of the global batch counted once.
 
 The loss of a step is the sum over its counted tokens on all ranks, divided by their number. A mean of the micro-
 batches' means is something else wherever they hold different numbers of counted tokens.

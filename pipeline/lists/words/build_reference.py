@@ -21,7 +21,7 @@ SAME_CODE = "ar bg ca cs da de el en es fa fi fr he hu id is it ja lt lv mk ms n
 LANGUAGES = {code: code for code in SAME_CODE.split()} | {
     "no": "nb", "hr": "sh", "sr": "sh", "bs": "sh", "sh": "sh", "tl": "fil",
 }  # fmt: skip
-HEADER = "# Share of all {unit} of the language, from wordfreq 3.1 (Robyn Speer). Licence: CC BY-SA 4.0.\n"
+HEADER = "# Share of all {unit} of the language, from wordfreq 3.1 (Robyn Speer). License: CC BY-SA 4.0.\n"
 
 
 def table(frequencies: dict[str, float], by_character: bool) -> list[tuple[str, float]]:

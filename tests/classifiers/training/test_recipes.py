@@ -126,7 +126,7 @@ def test_the_domain_report_holds_scikit_learns_confusion_matrix(data: Path, numb
 
 
 def test_the_manifest_says_how_far_each_witness_was_trusted(data: Path, told: dict[str, str]) -> None:
-    calibration = load_domain_model(data / "models/domain").artefact.manifest.calibration
+    calibration = load_domain_model(data / "models/domain").artifact.manifest.calibration
     trust = calibration["witnesses"]["label topic news / kind"]
     assert trust["right"] == trust["checked"] > 20
     assert calibration["conflicts"] == {}
@@ -209,7 +209,7 @@ def test_a_sample_of_staged_documents_trains_a_model(data: Path, told: dict[str,
     assert marks == {*staged_marks, ("chosen.parquet", "cited", "")}
     assert all((row["match"] == "host") == (row["url"] in urls[::3]) for row in rows if row["label"] == "cited")
     run("train", "quality", "--sample", tmp_path / "sample.jsonl.gz", "--output", tmp_path / "model")
-    manifest = load_quality_model(tmp_path / "model").artefact.manifest
+    manifest = load_quality_model(tmp_path / "model").artifact.manifest
     assert manifest.command.endswith("--sample sample.jsonl.gz")
     assert {"cited, exact", "cited, host", "cited", "crawl"} < {data.role for data in manifest.training_data}
     refused = run("train", "harm", "--sample", tmp_path / "sample.jsonl.gz", "--output", tmp_path / "model", code=1)

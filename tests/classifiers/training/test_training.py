@@ -40,7 +40,7 @@ BAD = "SALE cart login free click here best price offer !!! subscribe menu home 
 
 @pytest.fixture(autouse=True)
 def small_fasttext(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings for data of a few hundred rows: the shipped ones take minutes to quantise."""
+    """Settings for data of a few hundred rows: the shipped ones take minutes to quantize."""
     monkeypatch.setattr(train_binary_scorer, "CUTOFF", 2_000)
     monkeypatch.setattr(
         train_binary_scorer,
@@ -71,7 +71,7 @@ def test_the_same_data_gives_the_same_bytes_and_a_model_that_works(tmp_path: Pat
     scores = models[0].score([example.row.text for example in test])
     truth = [example.label == LABELS[1] for example in test]
     assert auc(truth, scores) > 0.95
-    manifest = models[0].artefact.manifest
+    manifest = models[0].artifact.manifest
     assert manifest.metrics["test_auc"] == pytest.approx(auc(truth, scores), abs=1e-4)
     assert {data.role for data in manifest.training_data} == {"cited", "crawl", "as split"}
     assert manifest.calibration["validation"]
@@ -110,7 +110,7 @@ def test_the_linear_model_is_scikit_learns() -> None:
 
 
 def test_the_number_of_cores_does_not_reach_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several threads of the linear algebra add up in another order, and half floats round to other neighbours."""
+    """Several threads of the linear algebra add up in another order, and half floats round to other neighbors."""
     threads: list[int] = []
     minimize = scipy.optimize.minimize
 

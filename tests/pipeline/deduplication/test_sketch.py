@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from classifiers.urls import normalise_url
+from classifiers.urls import normalize_url
 from pipeline.deduplication.sketch import SKETCH_FIELDS, Settings, lines_of, remove_paragraphs, sketch_columns, tokens
 from pipeline.documents import Document
 
@@ -70,7 +70,7 @@ def test_texts_without_words_are_not_all_one_text():
 
 
 def test_urls_are_compared_in_their_normal_form_and_missing_ones_are_not_all_one_page():
-    assert normalise_url("https://www.example.org/a/#x") == normalise_url("http://example.org/a")
+    assert normalize_url("https://www.example.org/a/#x") == normalize_url("http://example.org/a")
     assert columns("x", "https://www.example.org/a/#x")["url_key"] == columns("y", "http://example.org/a")["url_key"]
     one, other = (sketch_columns(replace(DOCUMENT, url="", id=i * 32), SETTINGS)["url_key"] for i in "12")
     assert one != other

@@ -70,7 +70,7 @@ def test_the_page_is_believed_next(head: str) -> None:
     assert decode(page.encode("cp1251"), "no-such-charset") == (page, Decoding.META)
 
 
-def test_utf8_is_recognised_whatever_was_declared() -> None:
+def test_utf8_is_recognized_whatever_was_declared() -> None:
     for label in (None, "iso-8859-1", "windows-1251", "gb2312", "utf-16", "no-such-charset"):
         assert decode(GERMAN.encode(), label) == (GERMAN, Decoding.UTF8)
     page = '<meta charset="iso-8859-1">' + GERMAN

@@ -184,7 +184,7 @@ def test_rows_of_the_columnar_index_choose_records(mirror: Path, tmp_path: Path,
             assert [entry.name for entry in found] == LISTED[:2]
             assert found[1].ranges == tuple((starts[at], starts[at] + len(parts[at])) for at in (1, 2, 4))
             units = cut_units(found)
-            assert [len(unit.ranges) for unit in units] == [1, 2]  # neighbours are one range
+            assert [len(unit.ranges) for unit in units] == [1, 2]  # neighbors are one range
             web.requests.clear()
             web.sent = 0
             pages = [page for unit in units for page in read_unit(unit, Settings())]

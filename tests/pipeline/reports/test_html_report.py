@@ -63,7 +63,7 @@ def test_examples_in_docstrings() -> None:
 
 def test_headline_and_funnel_are_the_numbers_of_the_json(page: lxml.html.HtmlElement, numbers: dict[str, Any]) -> None:
     assert texts(page, "//h1") == [f"Of {numbers['pages']:,} pages, {numbers['kept']:,} were kept"]
-    rows = texts(page, "//section[@aria-labelledby='funnel']//tbody/tr")
+    rows = texts(page, "//section[@aria-labeledby='funnel']//tbody/tr")
     left = numbers["pages"]
     for row, (stage, reasons) in zip(rows, numbers["dropped"].items(), strict=False):
         lost = sum(reasons.values())
@@ -110,7 +110,7 @@ def test_samples_show_measurement_and_limit(page: lxml.html.HtmlElement, curated
 def test_copies_stand_beside_their_survivors_with_the_difference_marked(page: lxml.html.HtmlElement) -> None:
     pair = next(
         item
-        for item in page.xpath("//*[@aria-labelledby='duplicates']//details")
+        for item in page.xpath("//*[@aria-labeledby='duplicates']//details")
         if "near" in item.find("summary").text_content()
     )
     left, right = (item.text_content() for item in pair.xpath(".//*[@class='excerpt']"))
@@ -124,7 +124,7 @@ def test_personal_data_is_shown_as_placeholders_only(
     page: lxml.html.HtmlElement, numbers: dict[str, Any], curated_minicrawl: Path
 ) -> None:
     html = (curated_minicrawl / "report.html").read_text(encoding="utf-8")
-    section = texts(page, "//section[@aria-labelledby='personal']")[0]
+    section = texts(page, "//section[@aria-labeledby='personal']")[0]
     assert "<EMAIL_1>" in section
     assert f"A second scan of {numbers['kept']} published texts found 0 values left." in section
     for secret in ("margaret.hollis@", "4111 1111", "AKIAIOSFODNN7", "DE89 3704", "536-22-8726", "81.2.69.142"):
@@ -174,7 +174,7 @@ def test_nothing_kept_and_nothing_read(numbers: dict[str, Any]) -> None:
 
 
 def test_too_many_repetitions_are_a_warning(numbers: dict[str, Any]) -> None:
-    line = {"domain": "poetry", "documents": 1, "words": 90, "realised": 0.01, "asked": 0.2, "weighted": 0.06,
+    line = {"domain": "poetry", "documents": 1, "words": 90, "realized": 0.01, "asked": 0.2, "weighted": 0.06,
             "repetitions": 6.5, "capped": 1.0}  # fmt: skip
     values = {**numbers, "domains": [line]}
     assert any("poetry: 6.5 effective repetitions" in text for text in alarms(values))
@@ -186,7 +186,7 @@ def test_changed_settings_are_listed(numbers: dict[str, Any]) -> None:
     config = json.loads(json.dumps(numbers["config"]))
     config["identify_language"]["min_score"] = 0.4
     page = lxml.html.fromstring(html_report.render({**numbers, "config": config}, Samples()))
-    rows = texts(page, "//section[@aria-labelledby='settings']//tr")
+    rows = texts(page, "//section[@aria-labeledby='settings']//tr")
     assert "identify_language.min_score 0.4 0.65" in rows
 
 

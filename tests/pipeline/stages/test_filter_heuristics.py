@@ -77,7 +77,7 @@ PAGES: dict[Reason, tuple[str, dict[str, Any]]] = {
     Reason.TOO_MANY_WORDS: (prose(30), only("gopher", max_words=300)),
     Reason.WORDS_TOO_SHORT: ("a be to of it. " * 40, only("gopher", min_mean_word_length=3)),
     Reason.WORDS_TOO_LONG: (
-        "extraordinarily incomprehensible internationalisation. " * 40,
+        "extraordinarily incomprehensible internationalization. " * 40,
         only("gopher", max_mean_word_length=10),
     ),
     Reason.TOO_MANY_HASHES: (prose(9).replace("the", "# the"), {}),

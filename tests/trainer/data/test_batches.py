@@ -184,7 +184,7 @@ def test_shares_weigh_tokens_not_documents() -> None:
     reader = reader_of([web(200, "long", 99), web(800, "short")], {"long": 0.25, "short": 0.75})
     lines = reader.shares(1400)
     assert [line.asked for line in lines] == pytest.approx([0.25, 0.75])
-    assert [line.realised for line in lines] == pytest.approx([0.25, 0.75], abs=0.01)
+    assert [line.realized for line in lines] == pytest.approx([0.25, 0.75], abs=0.01)
     assert lines[0].repetitions == pytest.approx(280_000 * 0.25 / 20_000, rel=0.04)
     assert lines[1].repetitions == pytest.approx(280_000 * 0.75 / 8_000, rel=0.04)
 
@@ -204,7 +204,7 @@ def test_the_table_counts_what_the_batches_hold() -> None:
         lines = reader.shares(steps)
         counted = [line.repetitions * line.tokens for line in lines]
         assert counted == pytest.approx(read.tolist(), abs=40)  # a row's worth where passes meet
-        assert [line.realised for line in lines] == pytest.approx((read / read.sum()).tolist(), abs=40 / read.sum())
+        assert [line.realized for line in lines] == pytest.approx((read / read.sum()).tolist(), abs=40 / read.sum())
 
 
 def test_a_source_without_share_takes_what_is_left() -> None:
@@ -217,7 +217,7 @@ def test_the_cap_bounds_repetitions_and_the_table_says_so() -> None:
     small, large = reader.shares(100)
     assert small.most == 4
     assert small.capped == 10
-    assert small.realised < 0.03 < small.asked == pytest.approx(0.5)
+    assert small.realized < 0.03 < small.asked == pytest.approx(0.5)
     assert large.most <= 4
     assert reader.mixture.available == 4 * 1000 * 10
 

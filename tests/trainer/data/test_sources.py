@@ -81,7 +81,7 @@ def test_a_source_that_chooses_nothing_is_refused(root: Path, tokenizer: Tokeniz
         open_data(settings(root, sources={}), tokenizer, progress=False)
 
 
-def test_shares_of_sources_are_honoured(root: Path, tokenizer: Tokenizer) -> None:
+def test_shares_of_sources_are_honored(root: Path, tokenizer: Tokenizer) -> None:
     sources = {
         "health": {"path": str(root), "domains": ["health"], "share": 0.7},
         "rest": {"path": str(root), "domains": ["travel", "software"]},
@@ -89,7 +89,7 @@ def test_shares_of_sources_are_honoured(root: Path, tokenizer: Tokenizer) -> Non
     reader = open_data(settings(root, sources=sources, max_repetitions=None), tokenizer, progress=False)
     lines = {line.name: line for line in reader.shares(400)}
     assert lines["health"].asked == pytest.approx(0.7)
-    assert lines["health"].realised == pytest.approx(0.7, abs=0.01)
+    assert lines["health"].realized == pytest.approx(0.7, abs=0.01)
     health = [reader.corpus.domains[code] == "health" for code in reader.corpus.domain]
     tokens = sum(reader.documents(step)[0].domain == "health" for step in range(400)) / 400
     assert np.mean(health) < 0.4 < tokens
@@ -104,7 +104,7 @@ def test_unweighted_sources_count_every_document_once(tmp_path: Path, tokenizer:
     assert set(plain.weight) == {1.0}
 
 
-def test_misspelt_and_impossible_settings_are_refused(root: Path) -> None:
+def test_misspelled_and_impossible_settings_are_refused(root: Path) -> None:
     with pytest.raises(ValidationError, match="sequnce"):
         settings(root, sequnce=5)
     for wrong in ({"share": 1.5}, {"share": -0.1}):

@@ -24,7 +24,7 @@ from trainer.evaluation.contamination import (
     canary_recall,
     items_of,
     match,
-    normalised,
+    normalized,
     scan_dataset,
     scan_texts,
     summary,
@@ -94,10 +94,10 @@ def test_short_items_are_tested_whole_and_very_short_ones_not() -> None:
 
 
 def test_ngrams_of_very_many_documents_prove_nothing() -> None:
-    licence = "permission is hereby granted free of charge to any person obtaining a copy of this software " * 2
-    both = index(f"{licence} {QUESTION}", licence, ubiquitous=5)
-    pages = [(str(number), f"{licence} page {number}") for number in range(10)]
-    hits, common = scan_texts(both, [*pages, ("copy", f"{licence} {QUESTION}")])
+    license = "permission is hereby granted free of charge to any person obtaining a copy of this software " * 2
+    both = index(f"{license} {QUESTION}", license, ubiquitous=5)
+    pages = [(str(number), f"{license} page {number}") for number in range(10)]
+    hits, common = scan_texts(both, [*pages, ("copy", f"{license} {QUESTION}")])
     assert [(hit.document, hit.number) for hit in hits] == [("copy", 0)]
     assert common > 0
 
@@ -112,7 +112,7 @@ def test_matches_are_those_of_a_set_of_word_tuples(texts: list[str], document: s
     ours = index(*texts, **settings)
 
     def grams(text: str, length: int) -> list[tuple[str, ...]]:
-        words = [word.group() for word in WORD.finditer(normalised(text))]
+        words = [word.group() for word in WORD.finditer(normalized(text))]
         return [tuple(words[n : n + length]) for n in range(len(words) - length + 1)]
 
     lengths = [min(len(grams(text, 1)), 3) for text in texts]

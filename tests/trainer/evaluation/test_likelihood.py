@@ -32,7 +32,7 @@ def scorer(tokenizer: Tokenizer, context: int = 32, seen: list[Tensor] | None = 
     def model(tokens: Tensor) -> Tensor:
         if seen is not None:
             seen.append(tokens)
-        return table[tokens] + 7.5  # logits need not be normalised
+        return table[tokens] + 7.5  # logits need not be normalized
 
     return Scorer(model, tokenizer, context, tokens_at_once=100)
 

@@ -41,14 +41,14 @@ def trained(tokenizer: Tokenizer, examples: list[str], shuffle: bool) -> Scorer:
     torch.manual_seed(0)
     random = Random(1)
     model = Windowed(tokenizer.vocabulary)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(60):
         order = random.sample(examples, len(examples)) if shuffle else examples
         tokens = torch.tensor([[tokenizer.separator, *tokenizer.encode("\n\n".join(order))]])
         loss = nn.functional.cross_entropy(model(tokens[:, :-1])[0], tokens[0, 1:])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     return Scorer(model, tokenizer, 64)
 
 

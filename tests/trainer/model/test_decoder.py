@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch._dynamo.testing import CompileCounter
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainer.model.decoder import Cache, Decoder, ModelSettings, build_decoder, initialise
+from trainer.model.decoder import Cache, Decoder, ModelSettings, build_decoder, initialize
 from trainer.model.experts import ExpertSettings
 from trainer.model.rotary import PositionSettings
 
@@ -170,7 +170,7 @@ def test_weights_can_be_made_on_the_meta_device_first():
     with torch.device("meta"):
         model = Decoder(TINY)
     model.to_empty(device="cpu")
-    initialise(model, 3, TINY.deviation, TINY.layers)
+    initialize(model, 3, TINY.deviation, TINY.layers)
     for a, b in zip(model.parameters(), build_decoder(TINY, 3).parameters(), strict=True):
         assert torch.equal(a, b)
 

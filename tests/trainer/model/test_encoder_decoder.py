@@ -7,7 +7,7 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from trainer.model.decoder import ModelSettings, initialise
+from trainer.model.decoder import ModelSettings, initialize
 from trainer.model.encoder_decoder import EncoderDecoder, buckets
 from trainer.model.experts import ExpertSettings
 from trainer.rollouts.generate import GenerateSettings, answer
@@ -17,7 +17,7 @@ SETTINGS = ModelSettings(vocabulary=128, width=32, layers=2, encoder_layers=3, h
 
 def ours(settings: ModelSettings = SETTINGS) -> EncoderDecoder:
     model = EncoderDecoder(settings)
-    initialise(model, 0, 0.2)
+    initialize(model, 0, 0.2)
     return model.eval()
 
 

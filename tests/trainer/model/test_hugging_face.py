@@ -25,7 +25,7 @@ MODELS = {
     "long": {"positions": LONG},
     "mixtral": {"experts": EXPERTS},
     "every_second": {"experts": {**EXPERTS, "every": 2}},
-    "top_1": {"experts": {**EXPERTS, "top_k": 1, "normalise_gates": True}},
+    "top_1": {"experts": {**EXPERTS, "top_k": 1, "normalize_gates": True}},
 }
 
 

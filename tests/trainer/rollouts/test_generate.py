@@ -26,7 +26,7 @@ def greedy_without_cache(net: Decoder, prompt: list[int], count: int) -> list[in
 
 
 @pytest.mark.parametrize("changes", [{}, {"experts": ExpertSettings(experts=4, every=1)}])
-def test_the_cache_changes_nothing_and_neither_do_the_neighbours(changes):
+def test_the_cache_changes_nothing_and_neither_do_the_neighbors(changes):
     net = model(**changes).eval()
     prompts = [[0, 5, 9], [0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]
     expected = [greedy_without_cache(net, prompt, 16) for prompt in prompts]

@@ -34,7 +34,7 @@ def test_the_rate_goes_from_the_checkpoints_own_to_nothing(begun, tmp_path):
     last = read_metrics(begun)[19]["loss"]
     assert read_metrics(tmp_path)[0]["loss"] < last + 0.5  # weights and moments went along: no new beginning
     assert read_metrics(tmp_path)[-1]["loss"] < last
-    moment = dict(checkpoint.read_tensors(checkpoint.find(tmp_path), "optimiser"))["norm.weight/step"]
+    moment = dict(checkpoint.read_tensors(checkpoint.find(tmp_path), "optimizer"))["norm.weight/step"]
     assert moment == 30
 
 

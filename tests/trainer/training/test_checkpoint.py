@@ -142,7 +142,7 @@ def test_files_are_readable_by_anyone(undisturbed):
     assert state["learning_rate"] == read_metrics(undisturbed)[-1]["learning_rate"]
     assert {path.name for path in found.iterdir()} == {*state["files"], "state.json"}
     weights = load_file(found / "model-00001.safetensors")
-    moments = load_file(found / "optimiser-00001.safetensors")
+    moments = load_file(found / "optimizer-00001.safetensors")
     assert set(moments) == {f"{name}/{kind}" for name in weights for kind in ("exp_avg", "exp_avg_sq", "step")}
 
 

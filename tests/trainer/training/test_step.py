@@ -8,7 +8,7 @@ import torch
 from tests.trainer import runs
 from trainer.model.decoder import Decoder, build_decoder
 from trainer.training.distributed import World
-from trainer.training.optimizer import OptimiserSettings, build_optimiser, clip_gradients, set_learning_rate
+from trainer.training.optimizer import OptimizerSettings, build_optimizer, clip_gradients, set_learning_rate
 from trainer.training.step import Inputs, accumulate, causal_inputs
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -94,24 +94,24 @@ def test_clipping_bounds_the_norm_and_reports_it():
 
 def test_decay_shrinks_matrices_alone():
     net = model(tied=False)
-    optimiser = build_optimiser(net, OptimiserSettings(weight_decay=0.5))
-    set_learning_rate(optimiser, 0.1)
+    optimizer = build_optimizer(net, OptimizerSettings(weight_decay=0.5))
+    set_learning_rate(optimizer, 0.1)
     before = {name: weight.detach().clone() for name, weight in net.named_parameters()}
     for weight in net.parameters():
         weight.grad = torch.zeros_like(weight)
-    optimiser.step()
+    optimizer.step()
     for name, weight in net.named_parameters():
         kept = weight.ndim < 2 or name == "embedding.weight"
         torch.testing.assert_close(weight, before[name] * (1.0 if kept else 0.95))
-    decayed = build_optimiser(net, OptimiserSettings(decay_embedding=True)).param_groups[0]["params"]
+    decayed = build_optimizer(net, OptimizerSettings(decay_embedding=True)).param_groups[0]["params"]
     assert any(weight is net.embedding.weight for weight in decayed)
 
 
 def test_adamw_equals_its_formula():
     net = model()
-    optimiser = build_optimiser(net, OptimiserSettings(beta1=0.8, beta2=0.9, epsilon=1e-6, weight_decay=0.2))
-    assert optimiser.defaults["fused"]
-    set_learning_rate(optimiser, 0.05)
+    optimizer = build_optimizer(net, OptimizerSettings(beta1=0.8, beta2=0.9, epsilon=1e-6, weight_decay=0.2))
+    assert optimizer.defaults["fused"]
+    set_learning_rate(optimizer, 0.05)
     weight = net.blocks[0].attention.out.weight
     w, m, v = weight.detach().clone().double(), torch.zeros(()), torch.zeros(())
     for step in (1, 2, 3):
@@ -119,6 +119,6 @@ def test_adamw_equals_its_formula():
         g = weight.grad.double()
         m, v = 0.8 * m + 0.2 * g, 0.9 * v + 0.1 * g**2
         w = w - 0.05 * (0.2 * w + m / (1 - 0.8**step) / ((v / (1 - 0.9**step)).sqrt() + 1e-6))
-        optimiser.step()
+        optimizer.step()
         net.zero_grad()
     torch.testing.assert_close(weight.double(), w, rtol=1e-4, atol=1e-5)
