@@ -72,7 +72,7 @@ def test_curate_ends_with_them(numbers: dict[str, Any], tmp_path: Path) -> None:
 def test_a_fault_of_ours_is_in_the_report_of_a_run(tmp_path: Path, gristmill) -> None:
     """A stage's module broken as an edit would break it, on real pages: every page fails with one message."""
     code = (
-        "import sys; from pipeline import rendering\n"
+        "import sys; from pipeline.extraction import rendering\n"
         "def finish(marked): return no_such_name\n"
         "rendering.finish = finish\n"
     )
