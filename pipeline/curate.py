@@ -111,7 +111,8 @@ def identity(run: Run) -> dict[str, Any]:
 def prepare(run: Run) -> dict[str, Tally]:
     """Does every unit that has no tally yet; returns the tallies by unit key, checked."""
     units = run.units
-    pending = [unit for unit in units if unit.key not in _finished(run, units)]
+    done = _finished(run, units)
+    pending = [unit for unit in units if unit.key not in done]
     log.info("prepare: %d units of WARC bytes, %d done before", len(units), len(units) - len(pending))
     if pending:
         task, tool = PrepareUnit(run.config, run.layout), partial(open_worker, run.config)
