@@ -94,7 +94,7 @@ def curate(
     keep_work: bool,
     snapshot: str | None,
     mirror: str,
-    **asked: Any,
+    **engine_flags: Any,
 ) -> None:
     """Turn WARC files into weighted Parquet shards with a ledger and a report.
 
@@ -103,7 +103,7 @@ def curate(
     """
     from pipeline import curate as phases
     from pipeline.config import load_config
-    from pipeline.engines.options import Asked, open_engine
+    from pipeline.engines.options import EngineOptions, open_engine
     from pipeline.engines.spread import SubmittedError
     from pipeline.publishing.snapshot import NEWEST, Snapshot, at_work, newest
     from pipeline.reading.inputs import resolve_inputs
@@ -124,7 +124,7 @@ def curate(
                     return
                 settings = stack.enter_context(at_work(crawl, settings))
             files = resolve_inputs(inputs, prefix=prefix, limit=limit)
-            engine = stack.enter_context(open_engine(Asked(**asked), workers))
+            engine = stack.enter_context(open_engine(EngineOptions(**engine_flags), workers))
             run = phases.plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
             phases.curate(run, overwrite=overwrite, keep_work=keep_work)
     except SubmittedError as submitted:  # it has left the snapshot's lock, and latest.json where it was

@@ -1,4 +1,4 @@
-"""What the flex template's launcher starts: its parameters become `gristmill curate --runner dataflow`.
+"""What the flex template's launcher starts: its parameters become `gristmill curate --engine dataflow`.
 
 The launcher passes every parameter as --name=value and adds Beam options of its own (project, template_location ...).
 Ours are named below; all others are Beam's and go through `--beam`, where unknown ones are refused.
@@ -19,7 +19,7 @@ def command(parameters: list[str]) -> list[str]:
     """The arguments of `gristmill`.
 
     >>> command(["--inputs=gs://b/a.warc.gz", "--output=gs://b/out", "--project=p", "--runner=DataflowRunner"])
-    ['curate', 'gs://b/a.warc.gz', '--output', 'gs://b/out', '--runner', 'dataflow', '--beam', 'project=p']
+    ['curate', 'gs://b/a.warc.gz', '--output', 'gs://b/out', '--engine', 'dataflow', '--beam', 'project=p']
     """
     inputs: list[str] = []
     ours: list[str] = []
@@ -33,7 +33,7 @@ def command(parameters: list[str]) -> list[str]:
                 ours += [f"--{name}", each] if each else []
         elif name not in DROPPED:
             beam += ["--beam", parameter.removeprefix("--")]
-    return ["curate", *inputs, *ours, "--runner", "dataflow", *beam]
+    return ["curate", *inputs, *ours, "--engine", "dataflow", *beam]
 
 
 if __name__ == "__main__":

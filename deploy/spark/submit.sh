@@ -20,4 +20,4 @@ if [[ -n $CORES ]]; then
   # Three tasks a core even out units of unequal cost.
   conf+=(--spark-conf "spark.cores.max=$CORES" --spark-conf "spark.default.parallelism=$((3 * CORES))")
 fi
-exec gristmill curate "$@" --runner spark --spark-master "$SPARK_MASTER" --environment "$WORKERS" "${conf[@]}"
+exec gristmill curate "$@" --engine spark --spark-master "$SPARK_MASTER" --environment "$WORKERS" "${conf[@]}"

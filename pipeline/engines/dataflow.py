@@ -38,7 +38,7 @@ def dataflow_options(extra: tuple[str, ...]) -> tuple[str, ...]:
     given = {name.removeprefix("--"): value for name, _, value in (each.partition("=") for each in extra)}
     for name, what in REQUIRED.items():
         if not given.get(name):
-            raise ValueError(f"--runner dataflow needs --beam {name}=... ({what})")
+            raise ValueError(f"--engine dataflow needs --beam {name}=... ({what})")
     _check(given, "project", _PROJECT, "the id of a project, not its name or number")
     _check(given, "region", _REGION, "a region such as us-central1, not a zone")
     for name in ("temp_location", "staging_location", "template_location"):

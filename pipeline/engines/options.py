@@ -40,11 +40,15 @@ _WHY_NOT = {
 }
 _OPTIONS = (
     click.option(
-        "--runner", default=LOCAL, show_default=True, metavar="NAME", help="Engine: local, spark, flink or dataflow."
+        "--engine",
+        default=LOCAL,
+        show_default=True,
+        metavar="NAME",
+        help="Where jobs run: local, spark, flink or dataflow.",
     ),
-    click.option("--spark-master", metavar="URL", help="With --runner spark: spark://HOST:PORT, yarn, local[2] ..."),
+    click.option("--spark-master", metavar="URL", help="With --engine spark: spark://HOST:PORT, yarn, local[2] ..."),
     click.option("--spark-conf", multiple=True, metavar="NAME=VALUE", help="As for spark-submit."),
-    click.option("--flink-master", metavar="ADDRESS", help="With --runner flink: HOST:PORT or [local]."),
+    click.option("--flink-master", metavar="ADDRESS", help="With --engine flink: HOST:PORT or [local]."),
     click.option(
         "--environment",
         default="loopback",
@@ -54,29 +58,29 @@ _OPTIONS = (
     ),
     click.option("--job-server", metavar="WHERE", help="A jar, a folder of jars or HOST:PORT instead of fetching one."),
     click.option("--beam", "beam", multiple=True, metavar="NAME[=VALUE]", help="An option of Beam; may be repeated."),
-    click.option("--force-runner", is_flag=True, help="Use an engine that is not proven to give the same output."),
+    click.option("--force-engine", is_flag=True, help="Use an engine that is not proven to give the same output."),
 )
 
 
 def engine_options(command: Any) -> Any:
-    """Adds the options of `Asked` to a click command."""
+    """Adds the options of `EngineOptions` to a click command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EngineOptions:
     """The engine as the user asks for it; field names are the command's options."""
 
-    runner: str = LOCAL
+    engine: str = LOCAL
     spark_master: str | None = None
     spark_conf: tuple[str, ...] = ()
     flink_master: str | None = None
     environment: str = "loopback"
     job_server: str | None = None
     beam: tuple[str, ...] = ()
-    force_runner: bool = False
+    force_engine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,51 +92,51 @@ class Engine:
 
 
 @contextmanager
-def open_engine(asked: Asked, workers: int) -> Iterator[Engine]:
+def open_engine(asked: EngineOptions, workers: int) -> Iterator[Engine]:
     """The engine while the block runs. Raises ValueError for what cannot work, before anything is written."""
     refuse_unproven(asked)
     extra = tuple(f"--{each.lstrip('-')}" for each in asked.beam)
-    if asked.runner == SPARK:
+    if asked.engine == SPARK:
         with _quiet_goodbyes(), _spark(asked) as options:
             yield Engine((*options, *_check(extra, _described(options))), 1)
-    elif asked.runner == FLINK:
+    elif asked.engine == FLINK:
         with _quiet_goodbyes(), _flink(asked, workers) as options:
             yield Engine((*options, *_check(extra, _described(options))), 1)
-    elif asked.runner == DATAFLOW:
+    elif asked.engine == DATAFLOW:
         from pipeline.engines.dataflow import dataflow_options
 
         yield Engine(dataflow_options(_check(extra)), 1)
     else:
-        runner = "FnApiRunner" if asked.runner == LOCAL else asked.runner
-        yield Engine((f"--runner={runner}", *_check(extra)), workers if asked.runner == LOCAL else 1)
+        runner = "FnApiRunner" if asked.engine == LOCAL else asked.engine
+        yield Engine((f"--runner={runner}", *_check(extra)), workers if asked.engine == LOCAL else 1)
 
 
-def refuse_unproven(asked: Asked) -> None:
+def refuse_unproven(asked: EngineOptions) -> None:
     """Raises ValueError for an engine on which nobody has seen the same manifest, and for options of another engine."""
-    if asked.runner not in PROVEN:
-        name = asked.runner.lower().removesuffix("runner")
+    if asked.engine not in PROVEN:
+        name = asked.engine.lower().removesuffix("runner")
         why = _WHY_NOT.get(name, "no test has shown that it gives the same output as the local runner")
-        if not asked.force_runner:
+        if not asked.force_engine:
             raise ValueError(
-                f"--runner {asked.runner} is refused: {why}. "
-                f"Proven are {', '.join(PROVEN)}; --force-runner uses it anyway"
+                f"--engine {asked.engine} is refused: {why}. "
+                f"Proven are {', '.join(PROVEN)}; --force-engine uses it anyway"
             )
-        log.warning("--runner %s: %s; compare content_hash with a local run of the same input", asked.runner, why)
+        log.warning("--engine %s: %s; compare content_hash with a local run of the same input", asked.engine, why)
     only_for = {"spark_master": SPARK, "spark_conf": SPARK, "flink_master": FLINK}
     for field, engine in only_for.items():
-        if getattr(asked, field) and asked.runner != engine:
-            raise ValueError(f"--{field.replace('_', '-')} is for --runner {engine}, not {asked.runner}")
-    if asked.job_server and asked.runner not in (SPARK, FLINK):
-        raise ValueError(f"--job-server is for --runner spark and flink, not {asked.runner}")
+        if getattr(asked, field) and asked.engine != engine:
+            raise ValueError(f"--{field.replace('_', '-')} is for --engine {engine}, not {asked.engine}")
+    if asked.job_server and asked.engine not in (SPARK, FLINK):
+        raise ValueError(f"--job-server is for --engine spark and flink, not {asked.engine}")
 
 
 @contextmanager
-def _spark(asked: Asked) -> Iterator[tuple[str, ...]]:
+def _spark(asked: EngineOptions) -> Iterator[tuple[str, ...]]:
     from pipeline.engines.job_server import SPARK as KIND
     from pipeline.engines.job_server import running
 
     if not asked.spark_master:
-        raise ValueError("--runner spark needs --spark-master, e.g. spark://HOST:7077 (or local[2] to try it)")
+        raise ValueError("--engine spark needs --spark-master, e.g. spark://HOST:7077 (or local[2] to try it)")
     environment = _environment(asked)
     properties = [_spark_property(each) for each in asked.spark_conf]
     arguments = ["--spark-master-url", asked.spark_master]
@@ -141,12 +145,12 @@ def _spark(asked: Asked) -> Iterator[tuple[str, ...]]:
 
 
 @contextmanager
-def _flink(asked: Asked, workers: int) -> Iterator[tuple[str, ...]]:
+def _flink(asked: EngineOptions, workers: int) -> Iterator[tuple[str, ...]]:
     from pipeline.engines.job_server import FLINK as KIND
     from pipeline.engines.job_server import running
 
     if not asked.flink_master:
-        raise ValueError("--runner flink needs --flink-master, HOST:PORT of the cluster (or [local] to try it)")
+        raise ValueError("--engine flink needs --flink-master, HOST:PORT of the cluster (or [local] to try it)")
     environment = _environment(asked)
     parallelism = () if any("parallelism" in each for each in asked.beam) else (f"--parallelism={workers}",)
     with running(KIND, asked.job_server, ["--flink-master", asked.flink_master], ()) as endpoint:
@@ -190,7 +194,7 @@ def _spark_property(pair: str) -> str:
     return pair
 
 
-def _environment(asked: Asked) -> tuple[str, ...]:
+def _environment(asked: EngineOptions) -> tuple[str, ...]:
     kind, _, value = asked.environment.partition("=")
     if kind not in _ENVIRONMENTS:
         raise ValueError(f"--environment {asked.environment}: expected one of {', '.join(_ENVIRONMENTS)}")

@@ -21,7 +21,7 @@ from pipeline.cli import gristmill as group
 from pipeline.cli import main
 from pipeline.engines.dataflow import REQUIRED, dataflow_options
 from pipeline.engines.job_server import BEAM_JAVA, SPARK
-from pipeline.engines.options import PROVEN, Asked, _check, _environment, refuse_unproven
+from pipeline.engines.options import PROVEN, EngineOptions, _check, _environment, refuse_unproven
 from pipeline.publishing.snapshot import LEASE_SECONDS
 from tests.conftest import ROOT
 
@@ -115,7 +115,7 @@ def test_what_the_launcher_passes_becomes_a_command_that_parses():
     ]  # fmt: skip
     asked = parse(flex_main().command(launched))
     assert asked["inputs"] == ("gs://b/a", "gs://b/c")
-    assert asked["runner"] == "dataflow"
+    assert asked["engine"] == "dataflow"
     assert asked["limit"] == 3
     assert asked["prefix"] is None
     assert asked["overrides"] == ("publish.shard_bytes=1000", "prepare.unit_bytes=5")
@@ -149,9 +149,9 @@ def test_the_spark_script_calls_the_command_as_it_is(called):
     asked = parse(arguments)
     assert (asked["inputs"], asked["output"], asked["spark_master"]) == (("in put",), "out", "spark://h:7077")
     assert {"spark.cores.max=4", "spark.default.parallelism=12"} < set(asked["spark_conf"])
-    engine = {field.name: asked[field.name] for field in fields(Asked)}
-    refuse_unproven(Asked(**engine))
-    assert _environment(Asked(**engine)) == ("--environment_type=EXTERNAL", "--environment_config=localhost:1")
+    engine = {field.name: asked[field.name] for field in fields(EngineOptions)}
+    refuse_unproven(EngineOptions(**engine))
+    assert _environment(EngineOptions(**engine)) == ("--environment_type=EXTERNAL", "--environment_config=localhost:1")
 
 
 def test_the_pool_script_starts_beams_pool_with_our_worker(called, tmp_path):

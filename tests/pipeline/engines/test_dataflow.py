@@ -64,7 +64,7 @@ def test_options_that_cannot_be_right_are_refused(changed, says):
 def on_dataflow(number: int) -> list[str]:
     """Arguments that stage the graph as the template of this number."""
     beam = flags(template_location=f"gs://grist/templates/{number}")
-    return ["--runner", "dataflow", *(part for flag in beam for part in ("--beam", flag.removeprefix("--")))]
+    return ["--engine", "dataflow", *(part for flag in beam for part in ("--beam", flag.removeprefix("--")))]
 
 
 def environment(store, folder) -> dict[str, str]:

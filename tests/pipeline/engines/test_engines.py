@@ -9,47 +9,47 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
 from pipeline.engines import job_server
-from pipeline.engines.options import PROVEN, Asked, _environment, open_engine, refuse_unproven
+from pipeline.engines.options import PROVEN, EngineOptions, _environment, open_engine, refuse_unproven
 from tests.conftest import MINICRAWL
 
 
-@pytest.mark.parametrize("runner", ["dask", "DaskRunner", "samza", "prism", "direct", "spakr"])
-def test_an_engine_that_is_not_proven_is_refused_with_the_reason_and_the_way_to_force_it(runner):
-    with pytest.raises(ValueError, match=f"--runner {runner} is refused: .*--force-runner"):
-        refuse_unproven(Asked(runner=runner))
+@pytest.mark.parametrize("engine", ["dask", "DaskRunner", "samza", "prism", "direct", "spakr"])
+def test_an_engine_that_is_not_proven_is_refused_with_the_reason_and_the_way_to_force_it(engine):
+    with pytest.raises(ValueError, match=f"--engine {engine} is refused: .*--force-engine"):
+        refuse_unproven(EngineOptions(engine=engine))
 
 
 def test_dask_is_refused_for_what_it_does():
     with pytest.raises(ValueError, match="loses rows"):
-        refuse_unproven(Asked(runner="dask"))
+        refuse_unproven(EngineOptions(engine="dask"))
 
 
 def test_force_lets_an_unproven_engine_through():
-    with open_engine(Asked(runner="BundleBasedDirectRunner", force_runner=True), workers=4) as engine:
+    with open_engine(EngineOptions(engine="BundleBasedDirectRunner", force_engine=True), workers=4) as engine:
         assert engine.options == ("--runner=BundleBasedDirectRunner",)
         assert engine.concurrency == 1
 
 
-@pytest.mark.parametrize("runner", PROVEN)
-def test_proven_engines_pass(runner):
-    refuse_unproven(Asked(runner=runner))
+@pytest.mark.parametrize("engine", PROVEN)
+def test_proven_engines_pass(engine):
+    refuse_unproven(EngineOptions(engine=engine))
 
 
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (Asked(spark_master="spark://h:7077"), "--spark-master is for --runner spark"),
-        (Asked(runner="spark", flink_master="h:1"), "--flink-master is for --runner flink"),
-        (Asked(job_server="x.jar"), "--job-server is for"),
-        (Asked(runner="spark"), "needs --spark-master"),
-        (Asked(runner="flink"), "needs --flink-master"),
-        (Asked(runner="spark", spark_master="local", spark_conf=("memory=1g",)), "expected spark.NAME=VALUE"),
-        (Asked(runner="spark", spark_master="local", environment="conda"), "expected one of loopback, process"),
-        (Asked(runner="spark", spark_master="local", environment="external"), "external=HOST:PORT"),
-        (Asked(runner="flink", flink_master="h:1", environment="docker"), "docker=IMAGE"),
-        (Asked(runner="flink", flink_master="h:1", job_server="/nowhere.jar"), "/nowhere.jar: neither a jar"),
-        (Asked(beam=("runer=X",)), "knows no such option"),
-        (Asked(runner="dataflow", beam=("projekt=x",)), "projekt=x: Beam"),
+        (EngineOptions(spark_master="spark://h:7077"), "--spark-master is for --engine spark"),
+        (EngineOptions(engine="spark", flink_master="h:1"), "--flink-master is for --engine flink"),
+        (EngineOptions(job_server="x.jar"), "--job-server is for"),
+        (EngineOptions(engine="spark"), "needs --spark-master"),
+        (EngineOptions(engine="flink"), "needs --flink-master"),
+        (EngineOptions(engine="spark", spark_master="local", spark_conf=("memory=1g",)), "expected spark.NAME=VALUE"),
+        (EngineOptions(engine="spark", spark_master="local", environment="conda"), "expected one of loopback, process"),
+        (EngineOptions(engine="spark", spark_master="local", environment="external"), "external=HOST:PORT"),
+        (EngineOptions(engine="flink", flink_master="h:1", environment="docker"), "docker=IMAGE"),
+        (EngineOptions(engine="flink", flink_master="h:1", job_server="/nowhere.jar"), "/nowhere.jar: neither a jar"),
+        (EngineOptions(beam=("runer=X",)), "knows no such option"),
+        (EngineOptions(engine="dataflow", beam=("projekt=x",)), "projekt=x: Beam"),
     ],
 )
 def test_what_cannot_work_is_one_clear_line_before_anything_starts(asked, says):
@@ -58,7 +58,7 @@ def test_what_cannot_work_is_one_clear_line_before_anything_starts(asked, says):
 
 
 def test_beams_own_options_pass_through():
-    with open_engine(Asked(beam=("direct_num_workers=1",)), workers=3) as engine:
+    with open_engine(EngineOptions(beam=("direct_num_workers=1",)), workers=3) as engine:
         assert engine.options == ("--runner=FnApiRunner", "--direct_num_workers=1")
         assert engine.concurrency == 3
 
@@ -70,12 +70,12 @@ def test_environments_are_what_beam_reads():
         "external=localhost:50000": ("EXTERNAL", "localhost:50000"),
         "docker=registry/gristmill:1": ("DOCKER", "registry/gristmill:1"),
     }.items():
-        options = PipelineOptions(list(_environment(Asked(environment=kind)))).view_as(PortableOptions)
+        options = PipelineOptions(list(_environment(EngineOptions(environment=kind)))).view_as(PortableOptions)
         assert (options.environment_type, options.environment_config) == expected
 
 
 def test_process_finds_the_worker_of_this_virtual_environment():
-    kind, config = _environment(Asked(environment="process"))
+    kind, config = _environment(EngineOptions(environment="process"))
     command = json.loads(config.partition("=")[2])["command"]
     assert kind == "--environment_type=PROCESS"
     assert command.endswith("gristmill-worker")
@@ -130,7 +130,7 @@ def test_maven_that_fails_is_one_line_and_leaves_no_half_folder(monkeypatch, tmp
 
 
 def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path, gristmill):
-    done = gristmill("curate", MINICRAWL, "--output", tmp_path / "out", "--runner", "dask", check=False)
+    done = gristmill("curate", MINICRAWL, "--output", tmp_path / "out", "--engine", "dask", check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("gristmill: --runner dask is refused")
+    assert done.stderr.startswith("gristmill: --engine dask is refused")
     assert not (tmp_path / "out").exists()

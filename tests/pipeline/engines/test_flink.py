@@ -15,6 +15,6 @@ def test_flink_writes_the_bytes_of_the_local_runner(tmp_path, gristmill):
     need(FLINK)
     small = ("--set", "prepare.unit_bytes=40000")
     gristmill("curate", MINICRAWL, "--output", tmp_path / "local", *small)
-    on_flink = ("--runner", "flink", "--flink-master", "[local]", "--workers", 2)
+    on_flink = ("--engine", "flink", "--flink-master", "[local]", "--workers", 2)
     gristmill("curate", MINICRAWL, "--output", tmp_path / "flink", *on_flink, *small)
     assert (tmp_path / "flink/manifest.json").read_bytes() == (tmp_path / "local/manifest.json").read_bytes()

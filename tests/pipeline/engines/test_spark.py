@@ -41,7 +41,7 @@ def cluster(tmp_path):
 
 
 def on_spark(cluster, *arguments: object) -> tuple[object, ...]:
-    return ("curate", *arguments, "--runner", "spark", "--spark-master", cluster.master, *ON_LOOPBACK)
+    return ("curate", *arguments, "--engine", "spark", "--spark-master", cluster.master, *ON_LOOPBACK)
 
 
 def test_a_spark_cluster_writes_the_bytes_of_the_local_runner(cluster, tmp_path, local, gristmill):
