@@ -8,12 +8,9 @@ Only what differs from the defaults needs to be written; a key that no stage kno
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -31,19 +28,11 @@ from pipeline.stages.block_urls import Settings as BlockUrls
 from pipeline.stages.extract_text import Settings as ExtractText
 from pipeline.stages.filter_heuristics import Settings as FilterHeuristics
 from pipeline.stages.identify_language import Settings as IdentifyLanguage
-from pipeline.stages.order import PAGE_STAGES
 from pipeline.stages.quick_look import Settings as QuickLook
 from pipeline.stages.read_warc import Settings as ReadWarc
 from pipeline.stages.score_quality import Settings as ScoreQuality
 from pipeline.stages.scrub_pii import Settings as ScrubPii
 from pipeline.stages.tag_domain import Settings as TagDomain
-
-# Packages whose version can change a byte of the output.
-_LIBRARIES = (
-    "brotli", "charset-normalizer", "fasttext-community", "fastwarc", "idna", "lxml", "numpy", "phonenumbers",
-    "pyarrow", "python-stdnum", "resiliparse", "tldextract", "trafilatura", "warcio", "xxhash",
-    "zstandard",
-)  # fmt: skip
 
 
 class Prepare(Settings):
@@ -141,74 +130,6 @@ def _explain(error: ValidationError) -> str:
         wrong = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
         problems.append(f"{path}: {wrong}" if path else wrong)
     return "; ".join(problems)
-
-
-def files_read(config: Config) -> dict[str, str]:
-    """Every list and model that the page stages read, with its sha256. Raises ValueError for a missing one."""
-    found: dict[str, str] = {}
-    for stage, module in PAGE_STAGES.items():
-        for path in module.files(getattr(config, stage)) if hasattr(module, "files") else ():
-            found[f"{stage}:{_short_name(path)}"] = _sha256(Path(path))
-    return dict(sorted(found.items()))
-
-
-def _short_name(path: Path) -> str:
-    """The path inside our own packages, folder and name elsewhere: the same on every machine."""
-    for package in (pipeline, classifiers):
-        root = _folder(package)
-        if Path(path).is_relative_to(root):
-            return f"{root.name}/{Path(path).relative_to(root).as_posix()}"
-    return "/".join(Path(path).parts[-2:])
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Our code (a digest of its sources) and the libraries that decide output bytes."""
-    digest = hashlib.sha256()
-    for name, content in _sources():
-        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
-    libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    return {"gristmill": importlib.metadata.version("gristmill"), "code": digest.hexdigest()[:16], **libraries}
-
-
-def _sources() -> Iterator[tuple[str, bytes]]:
-    for package in (pipeline, classifiers):
-        root = _folder(package)
-        for path in sorted(root.rglob("*.py")):
-            yield f"{root.name}/{path.relative_to(root).as_posix()}", path.read_bytes()
-
-
-def effective(config: Config) -> dict[str, Any]:
-    """The whole configuration as plain JSON values; paths shortened so that machines agree."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, Settings):
-            return {name: plain(getattr(value, name)) for name in type(value).model_fields}
-        if isinstance(value, Mapping):
-            return {str(key): plain(item) for key, item in value.items()}
-        if isinstance(value, (set, frozenset)):
-            return sorted(str(item) for item in value)
-        if isinstance(value, (list, tuple)):
-            return [plain(item) for item in value]
-        if isinstance(value, Path):
-            return _short_name(value)
-        return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-    return {name: plain(getattr(config, name)) for name in Config.model_fields}
-
-
-def fingerprint(*parts: object) -> str:
-    """16 hex digits over JSON values: equal exactly where the work would be the same."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def to_toml(config: Config) -> str:

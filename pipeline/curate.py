@@ -19,7 +19,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipeline import storage
-from pipeline.config import Config, effective, files_read, fingerprint, versions
+from pipeline.config import Config
 from pipeline.deduplicate import run_deduplicate
 from pipeline.deduplication.previous_sketches import sketch_files
 from pipeline.engines.spread import LOCAL_OPTIONS, Counts, Spread, open_pipeline
@@ -30,12 +30,14 @@ from pipeline.prepare import finished, open_worker, prepare_unit, unit_folder_ke
 from pipeline.publish import Part, Publication, measure_unit, plan_parts, write_part
 from pipeline.publishing.dataset_card import write_card
 from pipeline.publishing.manifest import claim, is_complete, make_manifest, make_report
+from pipeline.publishing.provenance import file_digests, settings_as_json, versions
 from pipeline.publishing.statistics import Facts
 from pipeline.publishing.weights import Cell, mixture, weight_table
 from pipeline.publishing.weights import Settings as WeightSettings
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.reports.html_report import write_report
+from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_json, remove_folder, write_json
 
 log = logging.getLogger("gristmill")
@@ -59,7 +61,7 @@ class Run:
 
 def plan_run(inputs: Sequence[Input], config: Config, output: str, **how: Any) -> Run:
     """Binds the output folder to everything that decides its bytes."""
-    key = unit_folder_key(config, files_read(config), versions())
+    key = unit_folder_key(config, file_digests(config), versions())
     return Run(tuple(inputs), config, Layout(output, key), **how)
 
 
@@ -98,8 +100,8 @@ def _absolute(path: str) -> str:
 def identity(run: Run) -> dict[str, Any]:
     """Everything that the output is a function of; `run.json` holds it from the start, the manifest at the end."""
     return {
-        "config": effective(run.config),
-        "files": files_read(run.config),
+        "config": settings_as_json(run.config),
+        "files": file_digests(run.config),
         "versions": versions(),
         "inputs": [{"name": item.name, "bytes": item.size} for item in run.inputs],
     }
@@ -184,7 +186,7 @@ def publish(run: Run, tallies: Mapping[str, Tally], verdicts: str, duplicates: M
 
 
 def _publish_key(run: Run, verdicts: str) -> str:
-    return fingerprint(effective(run.config)["publish"], verdicts.rsplit("/", 1)[-1])
+    return fingerprint(settings_as_json(run.config)["publish"], verdicts.rsplit("/", 1)[-1])
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.config import Config, effective, fingerprint
+from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.ledger import Tally, document_row, drop_row
 from pipeline.page_process.chain import Outcome, build_chain
 from pipeline.page_process.killable_process import KillableWorker, Lost
+from pipeline.publishing.provenance import settings_as_json
 from pipeline.publishing.schema import DROP, STAGED
 from pipeline.reading.units import Unit
 from pipeline.stages import extract_text, read_warc
 from pipeline.stages.order import PAGE_STAGES
+from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_json, write_json
 
 HEARTBEAT_SECONDS = 2.0
@@ -152,6 +154,6 @@ class Heartbeat:
 
 def unit_folder_key(config: Config, files: dict[str, str], versions: dict[str, str]) -> str:
     """Fingerprint of everything that decides a unit's bytes: its files lie in a folder of this name."""
-    settings = effective(config)
+    settings = settings_as_json(config)
     names = ("prepare", "read_warc", *PAGE_STAGES, "deduplicate")
     return fingerprint({name: settings[name] for name in names}, files, versions)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import storage
-from pipeline.config import Config, files_read, versions
+from pipeline.config import Config
 from pipeline.deduplication.sketch import tokens
 from pipeline.documents import Document, Dropped, Kind, Page, Record
 from pipeline.extraction.charset import Decoding
@@ -19,6 +19,7 @@ from pipeline.inspection.find_pages import copies_of, find_by_id, find_pages, pl
 from pipeline.inspection.limits import Measure, measures
 from pipeline.page_process.chain import Chain
 from pipeline.prepare import open_worker
+from pipeline.publishing.provenance import file_digests, versions
 from pipeline.stages import read_warc
 from pipeline.storage.layout import Layout, read_json
 
@@ -78,7 +79,7 @@ def explain(wanted: str, output: str) -> list[Explanation]:
 
 def _changes(identity: Mapping[str, Any], config: Config) -> tuple[str, ...]:
     """What is not as it was when the run was made."""
-    now: dict[str, Mapping[str, str]] = {"versions": versions(), "files": files_read(config)}
+    now: dict[str, Mapping[str, str]] = {"versions": versions(), "files": file_digests(config)}
     found = []
     for kind, values in now.items():
         different = sorted(key for key in {*values, *identity[kind]} if values.get(key) != identity[kind].get(key))

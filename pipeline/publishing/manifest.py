@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline import storage
-from pipeline.config import fingerprint
 from pipeline.extraction.charset import Decoding
 from pipeline.ledger import Tally, by_stage
 from pipeline.publish import MODULUS
@@ -16,6 +15,7 @@ from pipeline.publishing.statistics import Facts, most_common
 from pipeline.publishing.weights import Mixture
 from pipeline.reports.run_warnings import alarms
 from pipeline.stages.order import STAGES
+from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_json, remove_folder, write_json
 
 FORMAT = 1  # raised when a reader would have to change

@@ -19,7 +19,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from classifiers.urls import host_of
 from pipeline import storage
-from pipeline.config import Config, effective
+from pipeline.config import Config
+from pipeline.publishing.provenance import settings_as_json
 from pipeline.reports import charts
 from pipeline.reports.run_warnings import WARN_REPETITIONS, alarms
 from pipeline.reports.samples import Samples, changed_settings, collect
@@ -73,7 +74,7 @@ def render(report: Mapping[str, Any], samples: Samples) -> str:
             personal=personal(report, samples),
             structure=structure(report),
             costs=costs(report),
-            changed=list(changed_settings(report["config"], effective(Config()))),
+            changed=list(changed_settings(report["config"], settings_as_json(Config()))),
             max_repetitions=WARN_REPETITIONS,
         )
     )

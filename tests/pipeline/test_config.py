@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import json
 import pickle
 import subprocess
 import sys
 
 import pytest
 
-from pipeline.config import Config, effective, files_read, fingerprint, load_config, to_toml, versions
+from pipeline.config import Config, load_config, to_toml
 from pipeline.stages.filter_heuristics import FAMILIES
 from tests.conftest import ROOT
 
@@ -101,27 +100,6 @@ def test_shipped_lists_and_models_are_found_where_the_worker_has_them(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(own), capture_output=True, check=True)
     there = ("classifiers/models/quality", "pipeline/lists/soft_words.txt", "own.txt")
     assert done.stdout.decode().split() == [f"{tmp_path}/{path}" for path in there]
-
-
-def test_effective_settings_are_plain_json_and_name_no_folder_of_this_machine():
-    text = json.dumps(effective(Config()))
-    assert "site-packages" not in text
-    assert "/pipeline/" not in text.replace('"pipeline/', "")
-
-
-def test_lists_and_models_are_hashed():
-    files = files_read(Config())
-    assert any(name.startswith("score_quality:classifiers/models/quality/") for name in files)
-    assert all(len(digest) == 64 for digest in files.values())
-
-
-def test_a_fingerprint_is_of_values_not_of_their_order():
-    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
-    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
-
-
-def test_versions_name_the_code_and_the_extractor():
-    assert {"gristmill", "code", "trafilatura", "pyarrow"} <= versions().keys()
 
 
 def test_the_quick_look_takes_the_languages_that_are_kept_unless_it_has_its_own() -> None:

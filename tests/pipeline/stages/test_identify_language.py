@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from classifiers.artifacts import digest_of
 from classifiers.estimators.fasttext_model import train
 from classifiers.language import pack
-from pipeline.config import Config, files_read
+from pipeline.config import Config
 from pipeline.documents import Document, Dropped
+from pipeline.publishing.provenance import file_digests
 from pipeline.stages import identify_language
 from pipeline.stages.identify_language import Reason, Settings, prose
 
@@ -105,11 +106,11 @@ def test_another_packed_model_answers_and_is_in_the_fingerprint(tmp_path: Path) 
     found = identify_language.build(settings)(document("one two three " * 20))
     assert isinstance(found, Document)
     assert found.language == "xx"
-    read = files_read(Config(identify_language=settings))
+    read = file_digests(Config(identify_language=settings))
     assert read["identify_language:own/model.ftz"] == digest_of(tmp_path / "own/model.ftz")
-    assert "identify_language:classifiers/models/language/model.ftz" in files_read(Config())
+    assert "identify_language:classifiers/models/language/model.ftz" in file_digests(Config())
     with pytest.raises(ValueError, match="no such model folder"):
-        files_read(Config(identify_language=Settings(model=tmp_path / "nowhere")))
+        file_digests(Config(identify_language=Settings(model=tmp_path / "nowhere")))
 
 
 def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

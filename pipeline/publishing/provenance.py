@@ -1,0 +1,84 @@
+"""What decides the bytes of a dataset: settings, lists and models, code, library versions.
+
+Stored in run.json and manifest.json. Two runs with equal provenance and equal input publish equal rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import classifiers
+import pipeline
+from pipeline.settings import Settings
+from pipeline.stages.order import PAGE_STAGES
+from pipeline.storage.digests import sha256_of_file
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+_PACKAGES = {package.__name__: Path(str(package.__file__)).parent for package in (pipeline, classifiers)}
+
+# Libraries whose version can change a byte of the output.
+_LIBRARIES = (
+    "brotli", "charset-normalizer", "fasttext-community", "fastwarc", "idna", "lxml", "numpy", "phonenumbers",
+    "pyarrow", "python-stdnum", "resiliparse", "tldextract", "trafilatura", "warcio", "xxhash",
+    "zstandard",
+)  # fmt: skip
+
+
+def settings_as_json(config: Config) -> dict[str, Any]:
+    """The whole configuration as JSON values; paths shortened, so that every machine gives the same values."""
+    return {name: _as_json(getattr(config, name)) for name in type(config).model_fields}
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, Settings):
+        return {name: _as_json(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(item) for item in value)
+    if isinstance(value, (list, tuple)):
+        return [_as_json(item) for item in value]
+    if isinstance(value, Path):
+        return _short_name(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def file_digests(config: Config) -> dict[str, str]:
+    """SHA-256 of every list and model that the page stages read, by "stage:name". A missing file is a StorageError."""
+    digests = {
+        f"{stage}:{_short_name(path)}": sha256_of_file(str(path))
+        for stage, module in PAGE_STAGES.items()
+        for path in (module.files(getattr(config, stage)) if hasattr(module, "files") else ())
+    }
+    return dict(sorted(digests.items()))
+
+
+def _short_name(path: Path) -> str:
+    """The path below this project's packages; elsewhere the last folder and the name."""
+    for name, root in _PACKAGES.items():
+        if Path(path).is_relative_to(root):
+            return f"{name}/{Path(path).relative_to(root).as_posix()}"
+    return "/".join(Path(path).parts[-2:])
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The version of gristmill, 16 hex digits over its source files, and the version of every library above."""
+    digest = hashlib.sha256()
+    for name, content in _sources():
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"gristmill": importlib.metadata.version("gristmill"), "code": digest.hexdigest()[:16], **libraries}
+
+
+def _sources() -> Iterator[tuple[str, bytes]]:
+    for name, root in _PACKAGES.items():
+        for path in sorted(root.rglob("*.py")):
+            yield f"{name}/{path.relative_to(root).as_posix()}", path.read_bytes()

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import json
+
+from pipeline.config import Config
+from pipeline.publishing.provenance import file_digests, settings_as_json, versions
+
+
+def test_settings_are_plain_json_and_name_no_folder_of_this_machine():
+    text = json.dumps(settings_as_json(Config()))
+    assert "site-packages" not in text
+    assert "/pipeline/" not in text.replace('"pipeline/', "")
+
+
+def test_lists_and_models_are_hashed():
+    files = file_digests(Config())
+    assert any(name.startswith("score_quality:classifiers/models/quality/") for name in files)
+    assert all(len(digest) == 64 for digest in files.values())
+
+
+def test_versions_name_the_code_and_the_extractor():
+    assert {"gristmill", "code", "trafilatura", "pyarrow"} <= versions().keys()
