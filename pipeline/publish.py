@@ -6,7 +6,6 @@ A part covers a run of consecutive units, about `shard_bytes` of text.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from pydantic import Field
 from pipeline import storage
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH, Verdict, read_verdicts, remove_paragraphs
 from pipeline.ledger import count_words, excerpt_of
+from pipeline.publishing.content_hash import MODULUS, row_digest
 from pipeline.publishing.schema import DROP, SHARD
 from pipeline.publishing.statistics import Facts
 from pipeline.publishing.weights import Cell, cell_of
@@ -31,7 +31,6 @@ from pipeline.storage.layout import Layout
 
 RESCANNED = 2_000  # published texts of each part that are scanned for personal data once more; `audit` scans them all
 ROWS_AT_ONCE = 1024  # a row group
-MODULUS = 1 << 256
 
 
 class Settings(BaseSettings):
@@ -181,12 +180,6 @@ class _Hashing:
 
     def close(self) -> None:
         self.closed = True
-
-
-def row_digest(row: Mapping[str, Any]) -> int:
-    """BLAKE2b of the row's canonical JSON as a number."""
-    text = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=bytes.hex)
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).digest(), "big")
 
 
 @dataclass(frozen=True)

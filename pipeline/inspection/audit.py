@@ -27,8 +27,7 @@ from pipeline.deduplication.sketch import PUBLISHED_SKETCH, tokens
 from pipeline.deduplication.sketch import Settings as DuplicateSettings
 from pipeline.inspection.find_pages import parts
 from pipeline.ledger import EXCERPT_CHARACTERS, count_words
-from pipeline.publish import MODULUS, row_digest
-from pipeline.publishing.manifest import content_hash
+from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
 from pipeline.publishing.schema import DROP, SHARD
 from pipeline.publishing.weights import Cell, cell_of, weight_table
 from pipeline.publishing.weights import Settings as WeightSettings

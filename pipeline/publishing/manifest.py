@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.extraction.charset import Decoding
 from pipeline.ledger import Tally, by_stage
-from pipeline.publish import MODULUS
+from pipeline.publishing.content_hash import content_hash
 from pipeline.publishing.statistics import Facts, most_common
 from pipeline.publishing.weights import Mixture
 from pipeline.reports.run_warnings import alarms
@@ -74,12 +73,6 @@ def make_manifest(
         **{kind: [{k: v for k, v in file.items() if k != "content"} for file in files[kind]] for kind in files},
         **identity,
     }
-
-
-def content_hash(files: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """SHA-256 over the sums of the rows' digests: the same however rows are spread over parts."""
-    sums = [sum(int(file["content"], 16) for file in files[kind]) % MODULUS for kind in ("shards", "drops")]
-    return hashlib.sha256(b"".join(value.to_bytes(32, "big") for value in sums)).hexdigest()
 
 
 def make_report(

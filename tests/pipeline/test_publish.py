@@ -20,10 +20,8 @@ from pipeline.publish import (
     duplicate_row,
     kept_row,
     plan_parts,
-    row_digest,
     write_part,
 )
-from pipeline.publishing.manifest import content_hash
 from pipeline.publishing.schema import DROP
 from pipeline.publishing.schema import STAGED as STAGED_SCHEMA
 from pipeline.stages import scrub_pii
@@ -132,15 +130,3 @@ def test_personal_data_that_got_through_is_found_by_the_second_scan(tmp_path):
     publication = Publication(layout, verdicts, {("Health", 50): 1.0}, scrub_pii.Settings())
     facts = write_part(Part(0, ("unit",)), publication)["facts"]
     assert facts["rescanned"] == {"EMAIL": 1, "PHONE": 1, "documents": 3}
-
-
-@given(st.lists(st.integers(0, 99), max_size=30), st.integers(1, 5))
-def test_the_content_hash_does_not_depend_on_order_or_parts(numbers, parts):
-    def files(groups):
-        return [{"content": f"{sum(row_digest(drop(n)) for n in group) % (1 << 256):064x}"} for group in groups]
-
-    whole = {"shards": files([numbers]), "drops": []}
-    split = {"shards": files([sorted(numbers)[i::parts] for i in range(parts)]), "drops": []}
-    assert content_hash(whole) == content_hash(split)
-    more = {"shards": files([[*numbers, 100]]), "drops": []}
-    assert content_hash(more) != content_hash(whole)

@@ -16,8 +16,7 @@ import pytest
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH, Settings, sketch_columns
 from pipeline.documents import Document
 from pipeline.inspection.audit import audit
-from pipeline.publish import MODULUS, row_digest
-from pipeline.publishing.manifest import content_hash
+from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
 from pipeline.publishing.schema import DROP, SHARD
 from tests.conftest import Command
 
