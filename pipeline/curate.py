@@ -74,7 +74,7 @@ def curate(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Map
     if not is_complete(run.layout):
         with open_worker(run.config) as worker:  # a broken list or model is found here, before anything is written
             worker.start()
-        for folder in run.config.deduplicate.former_sketches:  # and not after days of extraction
+        for folder in run.config.deduplicate.previous_sketches:  # and not after days of extraction
             sketch_files(folder, run.config.deduplicate)
     here = {
         "paths": {item.name: _absolute(item.path) for item in run.inputs},

@@ -142,7 +142,7 @@ def run_deduplicate(
     Raises `TooMuchLostError` when more documents would go than `max_loss` allows.
     """
     staged = sorted(staged_files, key=lambda path: (PurePosixPath(path).name, path))
-    former = [path for folder in settings.former_sketches for path in sketch_files(folder, settings)]
+    former = [path for folder in settings.previous_sketches for path in sketch_files(folder, settings)]
     units = [Unit(i, path, former=i >= len(staged)) for i, path in enumerate([*staged, *former])]
     documents = sum(in_threads(count_rows, [unit.path for unit in units]))
     job = Job(settings, partition_count(documents, settings), verdict_folder)

@@ -24,7 +24,7 @@ build() {
     --sdk-language PYTHON --metadata-file deploy/dataflow/metadata.json
 }
 
-# The state of the run is in the output itself, so a launch goes on where the former one ended.
+# The state of the run is in the output itself, so a launch goes on where the previous one ended.
 launch() {
   local parameters
   parameters=$(IFS='|'; echo "^|^sdk_container_image=$IMAGE|disk_size_gb=$DISK_GB|$*")

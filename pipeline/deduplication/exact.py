@@ -22,7 +22,7 @@ from pipeline.deduplication.settings import Reason
 
 def url_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, bytes]]:
     """At a unit: every document's URL key."""
-    if job.settings.exact_url and (job.settings.former_urls or not inbox.unit.former):
+    if job.settings.exact_url and (job.settings.previous_urls or not inbox.unit.former):
         yield from _keys(job, inbox, "url_key")
 
 

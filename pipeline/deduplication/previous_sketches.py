@@ -22,11 +22,12 @@ COLUMNS = ("id", "url_key", "text_key", "bands", "sketch")
 
 
 def sketch_files(folder: str, settings: Settings) -> list[str]:
-    """The files of one folder of `former_sketches`, checked to be sketches that this run's can be compared with."""
+    """The files of one folder of `previous_sketches`, checked to be sketches that this run's can be compared with."""
     found = [path for path in list_files(folder) if path.endswith(".parquet")]
     if not found:
         raise ValueError(
-            f"deduplicate.former_sketches: no .parquet file in {folder}; name the folder OUT/sketches of a finished run"
+            f"deduplicate.previous_sketches: no .parquet file in {folder}; "
+            "name the folder OUT/sketches of a finished run"
         )
     in_threads(partial(_check, settings), found)
     return found
@@ -38,7 +39,7 @@ def _check(settings: Settings, path: str) -> None:
         missing = [name for name in COLUMNS if name not in parquet.schema_arrow.names]
         if missing:
             raise ValueError(
-                f"{path}: no column {missing[0]}; deduplicate.former_sketches needs OUT/sketches, not shards"
+                f"{path}: no column {missing[0]}; deduplicate.previous_sketches needs OUT/sketches, not shards"
             )
         for batch in islice(parquet.iter_batches(batch_size=64, columns=["bands", "sketch"]), 1):
             for row in batch.to_pylist():
@@ -50,7 +51,7 @@ def _check_sizes(path: str, bands: int, rows: int, settings: Settings) -> None:
     if (bands, rows) != (settings.bands, settings.signature_rows):
         raise ValueError(
             f"{path}: made with {bands} bands of {rows / bands:g} rows, this run has {settings.bands} of "
-            f"{settings.rows}; set deduplicate.bands and .rows alike, or leave the folder out of former_sketches"
+            f"{settings.rows}; set deduplicate.bands and .rows alike, or leave the folder out of previous_sketches"
         )
 
 

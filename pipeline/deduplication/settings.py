@@ -34,9 +34,9 @@ class Settings(Base):
     # Before anything else, copies from the first entry that fits win: a host, a registered domain (its subdomains
     # included), or the beginning of an input file's path or name.
     prefer_source: tuple[str, ...] = ()
-    # Folders of former runs' stored sketches (OUT/sketches): what they have is dropped here.
-    former_sketches: tuple[str, ...] = ()
-    former_urls: bool = True  # False: a page that changed since the former run may come again under its old URL
+    # Sketch folders of previous runs (OUT/sketches): documents published there are dropped.
+    previous_sketches: tuple[str, ...] = ()
+    previous_urls: bool = True  # False: a page that changed since a previous run is kept under its old URL
 
     exact_url: bool = True
     exact_text: bool = True

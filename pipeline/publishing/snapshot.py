@@ -1,7 +1,7 @@
 """The monthly job: one crawl by its name, under one base that holds all of them.
 
     BASE/CC-MAIN-2026-43/...      an output of `gristmill curate`
-    BASE/CC-MAIN-2026-47/...      the next; it drops what the former ones have (their stored sketches)
+    BASE/CC-MAIN-2026-47/...      the next; it drops what the previous ones published (by their stored sketches)
     BASE/latest.json              names the newest complete one; moved only after its manifest stands
     BASE/CC-MAIN-2026-47.lock     who is at work on it, and until when that holds without a sign of life
 
@@ -67,7 +67,7 @@ class Snapshot:
         """Whether its manifest stands; then a start has nothing to do."""
         return storage.exists(Layout(self.output).manifest)
 
-    def former(self) -> tuple[str, ...]:
+    def previous_sketches(self) -> tuple[str, ...]:
         """Sketch folders of the complete snapshots before this one, oldest first."""
         names = {path.rsplit("/", 2)[-2] for path in storage.glob_files(storage.join(self.base, "*", "manifest.json"))}
         earlier = sorted(name for name in names if NAME.fullmatch(name) and name < self.name)
@@ -99,10 +99,10 @@ def newest(mirror: str = MIRROR, index: str = INDEX) -> str:
 
 @contextmanager
 def at_work(snapshot: Snapshot, config: Config) -> Iterator[Config]:
-    """Holds the snapshot's lock and gives the settings with the former snapshots in; moves `latest` at a good end."""
+    """Holds the lock; gives the settings with the previous snapshots' sketches; moves `latest` at a good end."""
     with lock(f"{snapshot.output}.lock"):
-        former = (*config.deduplicate.former_sketches, *snapshot.former())
-        changed = config.deduplicate.model_copy(update={"former_sketches": former})
+        previous = (*config.deduplicate.previous_sketches, *snapshot.previous_sketches())
+        changed = config.deduplicate.model_copy(update={"previous_sketches": previous})
         yield config.model_copy(update={"deduplicate": changed})
         snapshot.publish()
 

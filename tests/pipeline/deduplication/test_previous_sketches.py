@@ -40,7 +40,7 @@ def test_what_an_earlier_run_has_published_is_dropped(tmp_path, how):
     copy = document("copy", new.text, quality_score=0.5)
     other = document("other", text(3))
     folder = publish(tmp_path / "sketches", [old])
-    verdicts, summary = run([[new, other], [copy]], tmp_path, Settings(former_sketches=(folder,), max_loss=0))
+    verdicts, summary = run([[new, other], [copy]], tmp_path, Settings(previous_sketches=(folder,), max_loss=0))
     assert (verdicts[new.id].reason, verdicts[new.id].survivor) == (Reason.ALREADY_PUBLISHED, old.id)
     assert (verdicts[new.id].value is not None) == (how == "near")
     assert verdicts[other.id].kept
@@ -54,14 +54,14 @@ def test_pages_that_changed_may_come_again(tmp_path):
     old = document("old", text(1))
     new = document("new", text(2), url=old.url)
     folder = publish(tmp_path / "sketches", [old])
-    verdicts, _ = run([[new]], tmp_path, Settings(former_sketches=(folder,), former_urls=False))
+    verdicts, _ = run([[new]], tmp_path, Settings(previous_sketches=(folder,), previous_urls=False))
     assert verdicts[new.id].kept
 
 
 def test_earlier_documents_are_not_judged(tmp_path):
     folder = publish(tmp_path / "sketches", [document("a", text(1)), document("b", text(1))])
     new = document("new", text(1))
-    verdicts, summary = run([[new]], tmp_path, Settings(former_sketches=(folder,)))
+    verdicts, summary = run([[new]], tmp_path, Settings(previous_sketches=(folder,)))
     assert list(verdicts) == [new.id]
     assert summary["dropped"] == {"already_published": 1}
 
@@ -70,7 +70,7 @@ def test_a_folder_without_sketches_is_refused(tmp_path):
     paths = write(tmp_path / "staged", [[]])
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"no .parquet file in .*empty; name the folder OUT/sketches"):
-        run_deduplicate(paths, str(tmp_path / "v"), Settings(former_sketches=(str(tmp_path / "empty"),)), OPTIONS)
+        run_deduplicate(paths, str(tmp_path / "v"), Settings(previous_sketches=(str(tmp_path / "empty"),)), OPTIONS)
 
 
 def test_other_parquet_files_are_refused(tmp_path):
@@ -78,14 +78,14 @@ def test_other_parquet_files_are_refused(tmp_path):
     (tmp_path / "shards").mkdir()
     pq.write_table(pa.table({"id": ["x"], "text": ["y"]}), tmp_path / "shards" / "part.parquet")
     with pytest.raises(ValueError, match=r"no column url_key; .* needs OUT/sketches, not shards"):
-        run_deduplicate(paths, str(tmp_path / "v"), Settings(former_sketches=(str(tmp_path / "shards"),)), OPTIONS)
+        run_deduplicate(paths, str(tmp_path / "v"), Settings(previous_sketches=(str(tmp_path / "shards"),)), OPTIONS)
 
 
 def test_sketches_of_another_shape_are_refused(tmp_path):
     folder = publish(tmp_path / "sketches", [document("a", "short"), document("b", text(1))], Settings(bands=5))
     paths = write(tmp_path / "staged", [[]])
     with pytest.raises(ValueError, match=r"made with 5 bands of 6 rows, this run has 24 of 6"):
-        run_deduplicate(paths, str(tmp_path / "v"), Settings(former_sketches=(folder,)), OPTIONS)
+        run_deduplicate(paths, str(tmp_path / "v"), Settings(previous_sketches=(folder,)), OPTIONS)
 
 
 def test_the_audit_finds_each_pair_once(tmp_path):

@@ -32,12 +32,12 @@ def test_a_name_that_is_no_crawl_is_refused(tmp_path):
         Snapshot("2026-43", str(tmp_path))
 
 
-def test_only_complete_and_earlier_snapshots_count_as_former(tmp_path):
+def test_only_complete_and_earlier_snapshots_count_as_previous(tmp_path):
     for name in ("CC-MAIN-2026-43", "CC-MAIN-2025-51", "CC-MAIN-2026-47", "notes"):
         complete(tmp_path, name)
     (tmp_path / "CC-MAIN-2026-38").mkdir()  # begun, not complete
-    former = Snapshot("CC-MAIN-2026-47", str(tmp_path)).former()
-    assert former == tuple(str(tmp_path / name / "sketches") for name in ("CC-MAIN-2025-51", "CC-MAIN-2026-43"))
+    previous = Snapshot("CC-MAIN-2026-47", str(tmp_path)).previous_sketches()
+    assert previous == tuple(str(tmp_path / name / "sketches") for name in ("CC-MAIN-2025-51", "CC-MAIN-2026-43"))
 
 
 def test_latest_moves_only_over_a_manifest_and_never_back(tmp_path):
