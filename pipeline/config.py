@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 import classifiers
 import pipeline
-from pipeline.deduplication.settings import Settings as Deduplicate
+from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.publish import Settings as Publish
 from pipeline.settings import OFF, Settings
 from pipeline.stages.block_urls import Settings as BlockUrls
@@ -55,7 +55,7 @@ class Config(Settings):
     filter_heuristics: FilterHeuristics = FilterHeuristics()
     score_quality: ScoreQuality = ScoreQuality()
     tag_domain: TagDomain = TagDomain()
-    deduplicate: Deduplicate = Deduplicate()
+    deduplicate: DeduplicateSettings = DeduplicateSettings()
     publish: Publish = Publish()
 
     @model_validator(mode="after")

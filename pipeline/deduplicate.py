@@ -28,15 +28,13 @@ import apache_beam as beam
 from pipeline.deduplication import exact, near, repeated_lines, survivors
 from pipeline.deduplication.messages import Inbox, Job, Message, count, partition_count
 from pipeline.deduplication.previous_sketches import sketch_files
-from pipeline.deduplication.records import Unit
-from pipeline.deduplication.settings import Reason, Settings
+from pipeline.deduplication.records import StagedUnit
+from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.deduplication.spill import beside, fetched, scratch_folder, stored
-from pipeline.deduplication.write_verdicts import Tally, judge
+from pipeline.deduplication.write_verdicts import DuplicateCounts, judge
 from pipeline.engines.spread import open_pipeline
 from pipeline.ledger import LedgerError
 from pipeline.storage import count_rows, exists, in_threads, join, read_bytes, write_atomically
-
-__all__ = ["Deduplicate", "Reason", "Settings", "TooMuchLostError", "run_deduplicate"]
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +94,7 @@ class Exchange(beam.PTransform):
 
 
 class Deduplicate(beam.PTransform):
-    """(unit number, ("unit", Unit)) -> one tally a unit; the verdict files are written on the way."""
+    """(unit number, ("unit", StagedUnit)) -> one tally a unit; the verdict files are written on the way."""
 
     def __init__(self, job: Job, scratch: str | None = None) -> None:
         super().__init__()
@@ -130,7 +128,7 @@ class Deduplicate(beam.PTransform):
 def run_deduplicate(
     staged_files: Sequence[str],
     verdict_folder: str,
-    settings: Settings,
+    settings: DeduplicateSettings,
     pipeline_options: Sequence[str],
     *,
     resume: bool = False,
@@ -142,19 +140,19 @@ def run_deduplicate(
     Raises `TooMuchLostError` when more documents would go than `max_loss` allows.
     """
     staged = sorted(staged_files, key=lambda path: (PurePosixPath(path).name, path))
-    former = [path for folder in settings.previous_sketches for path in sketch_files(folder, settings)]
-    units = [Unit(i, path, former=i >= len(staged)) for i, path in enumerate([*staged, *former])]
+    previous = [path for folder in settings.previous_sketches for path in sketch_files(folder, settings)]
+    units = [StagedUnit(i, path, previous=i >= len(staged)) for i, path in enumerate([*staged, *previous])]
     documents = sum(in_threads(count_rows, [unit.path for unit in units]))
     job = Job(settings, partition_count(documents, settings), verdict_folder)
-    tally = Tally()
+    tally = DuplicateCounts()
     if staged:
         if not (resume and exists(join(verdict_folder, TALLY))):  # written last
             run(job, units, pipeline_options)
-        tally = Tally(**json.loads(read_bytes(join(verdict_folder, TALLY))))
+        tally = DuplicateCounts(**json.loads(read_bytes(join(verdict_folder, TALLY))))
     return summary(tally, settings)
 
 
-def run(job: Job, units: Sequence[Unit], pipeline_options: Sequence[str]) -> None:
+def run(job: Job, units: Sequence[StagedUnit], pipeline_options: Sequence[str]) -> None:
     """The pipeline: units in, verdict files and their tally out."""
     with scratch_folder(job.folder, pipeline_options) as scratch, open_pipeline(pipeline_options) as pipeline:
         units = in_threads(partial(beside, scratch), units) if scratch else units
@@ -167,14 +165,14 @@ def run(job: Job, units: Sequence[Unit], pipeline_options: Sequence[str]) -> Non
         )
 
 
-def write_tally(job: Job, tallies: Sequence[Tally]) -> None:
+def write_tally(job: Job, tallies: Sequence[DuplicateCounts]) -> None:
     """The tallies of all units as one JSON file."""
-    total = reduce(Tally.plus, tallies, Tally())
+    total = reduce(DuplicateCounts.plus, tallies, DuplicateCounts())
     with write_atomically(join(job.folder, TALLY)) as file:
         file.write(json.dumps(total.to_json(), indent=1).encode())
 
 
-def summary(tally: Tally, settings: Settings) -> dict[str, Any]:
+def summary(tally: DuplicateCounts, settings: DeduplicateSettings) -> dict[str, Any]:
     """The tally with what a person should know of it."""
     share = tally.lost / tally.documents if tally.documents else 0.0
     if share > settings.max_loss:

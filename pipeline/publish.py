@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from pipeline import storage
-from pipeline.deduplication.sketch import PUBLISHED_SKETCH, Verdict, read_verdicts, remove_paragraphs
+from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_paragraphs
+from pipeline.deduplication.verdicts import Verdict, read_verdicts
 from pipeline.ledger import count_words, excerpt_of
 from pipeline.publishing.content_hash import MODULUS, row_digest
 from pipeline.publishing.schema import DROP, SHARD

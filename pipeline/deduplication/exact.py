@@ -17,12 +17,12 @@ from pipeline.deduplication.records import (
     links,
     ranked,
 )
-from pipeline.deduplication.settings import Reason
+from pipeline.deduplication.settings import DuplicateReason
 
 
 def url_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, bytes]]:
     """At a unit: every document's URL key."""
-    if job.settings.exact_url and (job.settings.previous_urls or not inbox.unit.former):
+    if job.settings.exact_url and (job.settings.previous_urls or not inbox.unit.previous):
         yield from _keys(job, inbox, "url_key")
 
 
@@ -41,13 +41,13 @@ def _keys(job: Job, inbox: Inbox, column: str) -> Iterator[tuple[int, bytes]]:
 
 def same_url(blobs: Sequence[bytes]) -> Iterator[Message]:
     """At a partition: all but the best document of each URL are lost."""
-    lost = same_key(blobs, list(Reason).index(Reason.SAME_URL))
+    lost = same_key(blobs, list(DuplicateReason).index(DuplicateReason.SAME_URL))
     yield from to_units("lost", lost, lost["document"])
 
 
 def same_text(blobs: Sequence[bytes]) -> Iterator[Message]:
     """At a partition: all but the best document of each text are lost."""
-    lost = same_key(blobs, list(Reason).index(Reason.SAME_TEXT))
+    lost = same_key(blobs, list(DuplicateReason).index(DuplicateReason.SAME_TEXT))
     yield from to_units("lost", lost, lost["document"])
 
 

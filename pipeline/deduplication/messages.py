@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.deduplication.records import LINK, Array, Unit, grouped, joined, row_of
-from pipeline.deduplication.settings import Settings
+from pipeline.deduplication.records import LINK, Array, StagedUnit, grouped, joined, row_of
+from pipeline.deduplication.settings import DeduplicateSettings
 
 Message = tuple[int, tuple[str, bytes]]
 COUNTED = np.dtype([("key", "<u8"), ("total", "<i8")])
 _BYTES_A_DOCUMENT = 1000  # the largest exchange: sketches, when a fifth of the documents have near copies
 
 
-def partition_count(documents: int, settings: Settings) -> int:
+def partition_count(documents: int, settings: DeduplicateSettings) -> int:
     """As many partitions as it takes for `partition_bytes` each."""
     return max(1, -(-documents * _BYTES_A_DOCUMENT // settings.partition_bytes))
 
@@ -32,7 +32,7 @@ def partition_count(documents: int, settings: Settings) -> int:
 class Job:
     """What every step knows."""
 
-    settings: Settings
+    settings: DeduplicateSettings
     partitions: int
     folder: str  # where the verdicts go
 
@@ -61,8 +61,8 @@ class Inbox:
         return inbox
 
     @property
-    def unit(self) -> Unit:
-        unit: Unit = self.by_tag["unit"][0]
+    def unit(self) -> StagedUnit:
+        unit: StagedUnit = self.by_tag["unit"][0]
         return unit
 
     def records(self, tag: str, dtype: np.typing.DTypeLike) -> Array:

@@ -27,7 +27,7 @@ from pipeline.deduplication.records import (
     NOBODY,
     RANKED,
     Array,
-    Unit,
+    StagedUnit,
     best_first,
     first_of_group,
     joined,
@@ -35,10 +35,10 @@ from pipeline.deduplication.records import (
     ranked,
     row_of,
 )
-from pipeline.deduplication.settings import Reason, Settings
+from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
 
-NEAR = list(Reason).index(Reason.NEAR_DUPLICATE)
-FULL = len(Reason)  # reason code of a note, not of a link: this document met a bucket at its limit
+NEAR = list(DuplicateReason).index(DuplicateReason.NEAR_DUPLICATE)
+FULL = len(DuplicateReason)  # reason code of a note, not of a link: this document met a bucket at its limit
 _PAIRS = 1 << 15  # compared at a time: 144 bytes each
 
 # Documents (RANKED + sketch), band keys, the document (its place) of each key: arrays, and as they cross.
@@ -46,7 +46,7 @@ Bucketed = tuple[Array, Array, Array]
 Packed = tuple[bytes, bytes, bytes]
 
 
-def banded(unit: Unit, settings: Settings) -> tuple[Array, Array, Array]:
+def banded(unit: StagedUnit, settings: DeduplicateSettings) -> tuple[Array, Array, Array]:
     """Rows that have shingles, their band keys (rows, bands) and sketches (rows, bytes)."""
     table = unit.columns(["bands", "sketch"])
     bands, sketches = table["bands"].to_pylist(), table["sketch"].to_pylist()
@@ -61,7 +61,7 @@ def banded(unit: Unit, settings: Settings) -> tuple[Array, Array, Array]:
     return rows, keys.reshape(-1, settings.bands), values.reshape(-1, settings.signature_rows)
 
 
-def bucketed(unit: Unit, settings: Settings, wanted: Array) -> Bucketed:
+def bucketed(unit: StagedUnit, settings: DeduplicateSettings, wanted: Array) -> Bucketed:
     """What a partition needs to compare documents; `wanted` is a mask over `banded`'s rows and bands."""
     rows, keys, sketches = banded(unit, settings)
     records = ranked(unit, settings, _sketched(settings))[rows]
@@ -70,7 +70,7 @@ def bucketed(unit: Unit, settings: Settings, wanted: Array) -> Bucketed:
     return records, keys[places, bands], places
 
 
-def _sketched(settings: Settings) -> np.dtype[Any]:
+def _sketched(settings: DeduplicateSettings) -> np.dtype[Any]:
     return np.dtype([*RANKED, ("sketch", "u1", settings.signature_rows)])
 
 
@@ -134,7 +134,7 @@ def settle(inbox: Inbox, turn: int) -> Iterator[Message]:
 # --- at partitions ---
 
 
-def walk(settings: Settings, blobs: Sequence[Packed]) -> Iterator[Message]:
+def walk(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> Iterator[Message]:
     """Walks the partition's buckets; tells each finding to the unit of the document and to that of its leader."""
     found = compare(settings, blobs)
     notes = found[found["reason"] == FULL]
@@ -145,16 +145,16 @@ def walk(settings: Settings, blobs: Sequence[Packed]) -> Iterator[Message]:
     yield from to_units("asked", named, named["leader"])
 
 
-def compare(settings: Settings, blobs: Sequence[Packed]) -> Array:
+def compare(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> Array:
     """All findings in these buckets, as `LINK` records without repetition."""
     records, keys, rank = _sorted(settings, blobs)
     need = agreement_for(settings.threshold, settings.signature_rows)
-    former = records["preference"][rank] == 0
+    previous = records["preference"][rank] == 0
     first = first_of_group(keys)
     agreeing = agreeing_bytes(records["sketch"], rank, rank[first])
     # A bucket is simple when everybody in it is a copy of the first one: all of them are settled at a stroke.
     others = first != np.arange(len(first))
-    loose = others & ((agreeing < need) | former)
+    loose = others & ((agreeing < need) | previous)
     tangled = np.zeros(len(first), bool)
     tangled[first[loose]] = True
     simple = np.flatnonzero(others & ~tangled[first])
@@ -165,7 +165,7 @@ def compare(settings: Settings, blobs: Sequence[Packed]) -> Array:
     return np.unique(np.concatenate(found))
 
 
-def _sorted(settings: Settings, blobs: Sequence[Packed]) -> tuple[Array, Array, Array]:
+def _sorted(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> tuple[Array, Array, Array]:
     """Documents best first; band keys in ascending order, each with the rank of its document, best first."""
     records = joined([blob[0] for blob in blobs], _sketched(settings))
     keys = joined([blob[1] for blob in blobs], "<u8")
@@ -215,13 +215,13 @@ def _walk_bucket(members: Array, need: int, limit: int) -> Array:
     return np.concatenate([np.empty(0, LINK), *found])
 
 
-def settle_rest(settings: Settings, blobs: Sequence[Packed]) -> Iterator[Message]:
+def settle_rest(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> Iterator[Message]:
     """The patient worker: for what the rounds left over, bounded by how fast they shrink."""
     lost = greedy(settings, blobs)
     yield from to_units("lost", lost, lost["document"])
 
 
-def greedy(settings: Settings, blobs: Sequence[Packed]) -> Array:
+def greedy(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> Array:
     """Links from every dropped document to the kept one it is most similar to, among those sharing a band."""
     records, keys, rank = _sorted(settings, blobs)
     need = agreement_for(settings.threshold, settings.signature_rows)

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 
 from pipeline.deduplication.minhash import agreement_for, similarity
 from pipeline.deduplication.near import agreeing_bytes, banded
-from pipeline.deduplication.records import Unit
-from pipeline.deduplication.settings import Settings
+from pipeline.deduplication.records import StagedUnit
+from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.storage import in_threads, list_files, open_parquet
 
 COLUMNS = ("id", "url_key", "text_key", "bands", "sketch")
 
 
-def sketch_files(folder: str, settings: Settings) -> list[str]:
+def sketch_files(folder: str, settings: DeduplicateSettings) -> list[str]:
     """The files of one folder of `previous_sketches`, checked to be sketches that this run's can be compared with."""
     found = [path for path in list_files(folder) if path.endswith(".parquet")]
     if not found:
@@ -33,7 +33,7 @@ def sketch_files(folder: str, settings: Settings) -> list[str]:
     return found
 
 
-def _check(settings: Settings, path: str) -> None:
+def _check(settings: DeduplicateSettings, path: str) -> None:
     with open_parquet(path) as file:
         parquet = pq.ParquetFile(file)
         missing = [name for name in COLUMNS if name not in parquet.schema_arrow.names]
@@ -47,7 +47,7 @@ def _check(settings: Settings, path: str) -> None:
                     _check_sizes(path, len(row["bands"]) // 8, len(row["sketch"]), settings)
 
 
-def _check_sizes(path: str, bands: int, rows: int, settings: Settings) -> None:
+def _check_sizes(path: str, bands: int, rows: int, settings: DeduplicateSettings) -> None:
     if (bands, rows) != (settings.bands, settings.signature_rows):
         raise ValueError(
             f"{path}: made with {bands} bands of {rows / bands:g} rows, this run has {settings.bands} of "
@@ -56,7 +56,7 @@ def _check_sizes(path: str, bands: int, rows: int, settings: Settings) -> None:
 
 
 def find_near_duplicates(
-    paths: Sequence[str], settings: Settings, share: float = 1.0, limit: int = 1000
+    paths: Sequence[str], settings: DeduplicateSettings, share: float = 1.0, limit: int = 1000
 ) -> Iterator[tuple[str, str, float]]:
     """Pairs of published documents at or above the threshold: (id, id, similarity), each once.
 
@@ -64,7 +64,7 @@ def find_near_duplicates(
     their `limit` nearest neighbors in the order of the files. Memory: 150 bytes times documents times bands times
     `share`. After a sound run nothing is found, unless buckets reached `bucket_limit`.
     """
-    units = [Unit(index, path, former=True) for index, path in enumerate(paths)]
+    units = [StagedUnit(index, path, previous=True) for index, path in enumerate(paths)]
     keys, documents, sketches = _sample(units, settings, share)
     need = agreement_for(settings.threshold, settings.signature_rows)
     seen: set[tuple[int, int]] = set()
@@ -81,7 +81,9 @@ def find_near_duplicates(
                 yield _id(units, pair[0]), _id(units, pair[1]), round(value, 4)
 
 
-def _sample(units: Sequence[Unit], settings: Settings, share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sample(
+    units: Sequence[StagedUnit], settings: DeduplicateSettings, share: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sampled band keys in ascending order, with the documents and sketches they belong to."""
     parts = [(np.empty(0, "<u8"), np.empty(0, "<u8"), np.empty((0, settings.signature_rows), "u1"))]
     for unit in units:
@@ -93,6 +95,6 @@ def _sample(units: Sequence[Unit], settings: Settings, share: float) -> tuple[np
     return keys[order], documents[order], sketches[order]
 
 
-def _id(units: Sequence[Unit], document: int) -> str:
+def _id(units: Sequence[StagedUnit], document: int) -> str:
     ids = units[document >> 32].columns(["id"])["id"]
     return str(ids[document & 0xFFFFFFFF].as_py())

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.deduplication.settings import Settings
+from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.storage import explained, open_parquet
 
 Array = NDArray[Any]
@@ -39,12 +39,12 @@ NOBODY = np.uint64(0xFFFFFFFFFFFFFFFF)  # as a leader: blocked by a document tha
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class StagedUnit:
     """One input of phase 2: a staged file, or the stored sketches of an earlier run, which get no verdicts."""
 
     index: int
     path: str
-    former: bool = False
+    previous: bool = False
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         with explained(self.path, "read"), open_parquet(self.path) as file:
@@ -91,9 +91,9 @@ def fixed_width(column: pa.ChunkedArray, dtype: np.typing.DTypeLike, width: int)
     return np.frombuffer(joined_bytes, dtype).reshape(-1, width)
 
 
-def ranked(unit: Unit, settings: Settings, dtype: np.dtype[Any]) -> Array:
+def ranked(unit: StagedUnit, settings: DeduplicateSettings, dtype: np.dtype[Any]) -> Array:
     """One record a row of the unit with the fields of `RANKED` filled in."""
-    if unit.former:
+    if unit.previous:
         table = unit.columns(["id"])
     else:
         table = unit.columns(
@@ -102,7 +102,7 @@ def ranked(unit: Unit, settings: Settings, dtype: np.dtype[Any]) -> Array:
     records = np.zeros(table.num_rows, dtype)
     records["document"] = unit.documents(np.arange(table.num_rows))
     records["id"] = _id_numbers(table["id"])
-    if unit.former:
+    if unit.previous:
         return records
     records["quality"] = np.nan_to_num(_numbers(table["quality_score"]), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     records["characters"] = _numbers(table["characters"])

@@ -16,8 +16,8 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from pipeline.deduplication.messages import Inbox, Job, Message, counts_of, to_units
-from pipeline.deduplication.records import LINED, Array, Unit, best_first, first_of_group, joined, ranked, row_of
-from pipeline.deduplication.settings import Settings
+from pipeline.deduplication.records import LINED, Array, StagedUnit, best_first, first_of_group, joined, ranked, row_of
+from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.deduplication.survivors import survives
 
 _PAGES = np.uint64(0x9E3779B97F4A7C15)  # marks the key under which a domain's pages are counted
@@ -35,7 +35,7 @@ class Lines:
     domain: Array  # key of the domain's page count
 
 
-def lines(unit: Unit, settings: Settings, surviving: Array) -> Lines:
+def lines(unit: StagedUnit, settings: DeduplicateSettings, surviving: Array) -> Lines:
     table = unit.columns(["paragraphs", "paragraph_words", "registered_domain"])
     keys, words = table["paragraphs"].to_pylist(), table["paragraph_words"].to_pylist()
     lengths = np.where(surviving, np.array([len(value) // 2 for value in words], np.int64), 0)
@@ -68,7 +68,7 @@ def mixed(one: Array, other: Array | np.uint64) -> Array:
 def line_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
     """Keys to count: each line once a document, and each document once under its domain."""
     unit = inbox.unit
-    if unit.former:
+    if unit.previous:
         return
     found = lines(unit, job.settings, _surviving(job, inbox))
     wanted = (found.key != 0) & np.where(found.long, job.settings.paragraphs, job.settings.boilerplate)
@@ -95,7 +95,7 @@ def _pages(found: Lines) -> Array:
 def shared_lines(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
     """The paragraphs and sentences that shall stay on one page only, with what ranks their documents."""
     unit = inbox.unit
-    if unit.former:
+    if unit.previous:
         return
     found = lines(unit, job.settings, _surviving(job, inbox))
     long, repeated = _shared(job, inbox, found)
@@ -156,7 +156,7 @@ def at_an_edge(found: Lines, repeated: Array) -> Array:
 # --- at partitions ---
 
 
-def best_page(settings: Settings, blobs: Sequence[bytes]) -> Iterator[Message]:
+def best_page(settings: DeduplicateSettings, blobs: Sequence[bytes]) -> Iterator[Message]:
     """For every line that shall stay once: all documents but the best are told that it is elsewhere."""
     records = joined(blobs, LINED)
     records = records[np.lexsort((*best_first(records), records["key"]))]

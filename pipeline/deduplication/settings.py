@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from pydantic import Field, model_validator
 
-from pipeline.settings import Settings as Base
+from pipeline.settings import Settings
 
 
-class Reason(StrEnum):
+class DuplicateReason(StrEnum):
     """Why deduplication drops a document."""
 
     SAME_URL = "same_url"
@@ -27,7 +27,7 @@ class Keep(StrEnum):
     NONE = "none"  # all copies go: for text that should be there once or not at all
 
 
-class Settings(Base):
+class DeduplicateSettings(Settings):
     """Thresholds of deduplication; sources in brackets."""
 
     keep: Keep = Keep.BEST
@@ -83,7 +83,7 @@ class Settings(Base):
     partition_bytes: int = Field(64_000_000, ge=1_000)
 
     @model_validator(mode="after")
-    def _text_is_never_lost(self) -> Settings:
+    def _text_is_never_lost(self) -> DeduplicateSettings:
         # A page that keeps the only copy of a long paragraph must not be dropped for having too little left.
         if self.min_words_left > self.paragraph_words:
             raise ValueError(

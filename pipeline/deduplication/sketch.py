@@ -18,23 +18,8 @@ from xxhash import xxh3_64_intdigest
 
 from classifiers.urls import normalize_url
 from pipeline.deduplication import minhash
-from pipeline.deduplication.settings import Reason, Settings
-from pipeline.deduplication.verdicts import Verdict, read_verdicts
+from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.documents import Document
-
-__all__ = [
-    "PUBLISHED_SKETCH",
-    "SKETCH_FIELDS",
-    "UNSPACED",
-    "Reason",
-    "Settings",
-    "Verdict",
-    "lines_of",
-    "read_verdicts",
-    "remove_paragraphs",
-    "sketch_columns",
-    "tokens",
-]
 
 SKETCH_FIELDS: list[pa.Field] = [
     pa.field("url_key", pa.binary(16), nullable=False),
@@ -101,7 +86,7 @@ def _line_key(words: list[str], sentence: bool) -> int:
     return xxh3_64_intdigest((text if sentence else _NUMBER.sub("0", text)).encode("utf-8", "surrogatepass")) or 1
 
 
-def sketch_columns(document: Document, settings: Settings) -> dict[str, bytes]:
+def sketch_columns(document: Document, settings: DeduplicateSettings) -> dict[str, bytes]:
     """The values of `SKETCH_FIELDS` for one document."""
     lines = [(tokens(line), prose) for line, prose in lines_of(document.text)]
     line_keys = [

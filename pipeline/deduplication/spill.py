@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from apache_beam.coders import FastPrimitivesCoder
 
-from pipeline.deduplication.records import Unit
+from pipeline.deduplication.records import StagedUnit
 from pipeline.engines.spread import LOCAL_OPTIONS
 from pipeline.storage import explained, is_remote, join, make_folder, read_bytes
 
@@ -44,7 +44,7 @@ def scratch_folder(output: str, pipeline_options: Sequence[str]) -> Iterator[str
         yield folder
 
 
-def beside(folder: str, unit: Unit) -> Unit:
+def beside(folder: str, unit: StagedUnit) -> StagedUnit:
     """The unit as a copy in the folder if it is remote: every step reads some of its columns."""
     if not is_remote(unit.path):
         return unit

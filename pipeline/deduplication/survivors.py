@@ -12,11 +12,11 @@ import numpy as np
 
 from pipeline.deduplication.messages import Inbox, Job, Message, to_units
 from pipeline.deduplication.records import Array, row_of
-from pipeline.deduplication.settings import Keep, Reason
+from pipeline.deduplication.settings import DuplicateReason, Keep
 
 NAMED = np.dtype([("document", "<u8"), ("reason", "u1"), ("agreeing", "<u2"), ("survivor", "S64")])
 STANDS = np.dtype([("row", "<i8"), ("pages", "<i8")])
-_PUBLISHED = list(Reason).index(Reason.ALREADY_PUBLISHED)
+_PUBLISHED = list(DuplicateReason).index(DuplicateReason.ALREADY_PUBLISHED)
 
 
 def own_links(job: Job, inbox: Inbox) -> Iterator[Message]:
@@ -52,11 +52,11 @@ def name(job: Job, inbox: Inbox) -> Iterator[Message]:
     named = np.empty(len(pointing), NAMED)
     for field in ("document", "reason", "agreeing"):
         named[field] = pointing[field]
-    if inbox.unit.former:
+    if inbox.unit.previous:
         named["reason"] = _PUBLISHED
     ids = np.array([text.encode() for text in inbox.unit.columns(["id"])["id"].to_pylist()], "S64")
     # With `keep = "none"` nobody survives, except what an earlier run has published.
-    nobody = job.settings.keep is Keep.NONE and not inbox.unit.former
+    nobody = job.settings.keep is Keep.NONE and not inbox.unit.previous
     named["survivor"] = b"" if nobody else ids[rows]
     yield from to_units("dropped", named, named["document"])
     survivors, pages = np.unique(rows, return_counts=True)

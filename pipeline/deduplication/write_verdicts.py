@@ -14,17 +14,17 @@ from pipeline.deduplication.messages import Inbox, Job
 from pipeline.deduplication.minhash import similarity
 from pipeline.deduplication.records import Array, row_of
 from pipeline.deduplication.repeated_lines import Lines, removals
-from pipeline.deduplication.settings import Reason
+from pipeline.deduplication.settings import DuplicateReason
 from pipeline.deduplication.survivors import dropped, stands_for, survives
 from pipeline.deduplication.verdicts import write_verdicts
 from pipeline.storage import join
 
-_REASONS = list(Reason)
+_REASONS = list(DuplicateReason)
 LARGEST_GROUPS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class DuplicateCounts:
     """Counts that add up over units."""
 
     documents: int = 0
@@ -38,11 +38,11 @@ class Tally:
     @property
     def lost(self) -> int:
         """Documents dropped for being copies of others of this run."""
-        return self.documents - self.kept - self.dropped.get(Reason.ALREADY_PUBLISHED, 0)
+        return self.documents - self.kept - self.dropped.get(DuplicateReason.ALREADY_PUBLISHED, 0)
 
-    def plus(self, other: Tally) -> Tally:
+    def plus(self, other: DuplicateCounts) -> DuplicateCounts:
         reasons = Counter(self.dropped) + Counter(other.dropped)
-        return Tally(
+        return DuplicateCounts(
             self.documents + other.documents,
             self.kept + other.kept,
             {reason: reasons[reason] for reason in _REASONS if reason in reasons},
@@ -60,10 +60,10 @@ def largest(groups: list[tuple[int, str]]) -> list[tuple[int, str]]:
     return sorted(groups, key=lambda group: (-group[0], group[1]))[:LARGEST_GROUPS]
 
 
-def judge(job: Job, inbox: Inbox) -> Iterator[Tally]:
+def judge(job: Job, inbox: Inbox) -> Iterator[DuplicateCounts]:
     """Writes the unit's verdicts under the name of its staged file."""
     unit = inbox.unit
-    if unit.former:
+    if unit.previous:
         return
     ids = unit.columns(["id"])["id"].to_pylist()
     surviving = survives(job, inbox, len(ids))
@@ -71,7 +71,7 @@ def judge(job: Job, inbox: Inbox) -> Iterator[Tally]:
     found, removed = removals(job, inbox, surviving)
     lines, words = _take_out(job, verdicts, found, removed)
     write_verdicts(join(job.folder, PurePosixPath(unit.path).name), verdicts)
-    yield Tally(
+    yield DuplicateCounts(
         documents=len(ids),
         kept=sum(reason is None for reason in verdicts["reason"]),
         dropped=dict(Counter(reason for reason in verdicts["reason"] if reason)),
@@ -101,7 +101,7 @@ def _copies(job: Job, inbox: Inbox, rows: int) -> dict[str, list[Any]]:
         if copy["agreeing"]:
             verdicts["value"][row], verdicts["threshold"][row] = round(value, 4), job.settings.threshold
     for row in np.flatnonzero(~survives(job, inbox, rows) & (stands > 0)).tolist():
-        verdicts["reason"][row] = str(Reason.HAS_COPIES)
+        verdicts["reason"][row] = str(DuplicateReason.HAS_COPIES)
         verdicts["value"][row], verdicts["threshold"][row] = float(stands[row]), 0.0
         verdicts["duplicates"][row] = 0
     return verdicts
@@ -119,7 +119,7 @@ def _take_out(job: Job, verdicts: dict[str, list[Any]], found: Lines, removed: A
     for row, number in zip(found.row[removed].tolist(), found.number[removed].tolist(), strict=True):
         verdicts["remove"][row].append(number)
     for row in np.flatnonzero(too_little & ~spared).tolist():
-        verdicts["reason"][row] = str(Reason.TOO_LITTLE_LEFT)
+        verdicts["reason"][row] = str(DuplicateReason.TOO_LITTLE_LEFT)
         verdicts["value"][row], verdicts["threshold"][row] = (
             float(words[row] - lost[row]),
             float(job.settings.min_words_left),

@@ -22,9 +22,8 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.deduplication.minhash import similarity
-from pipeline.deduplication.settings import Reason as DuplicateReason
+from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH, tokens
-from pipeline.deduplication.sketch import Settings as DuplicateSettings
 from pipeline.inspection.find_pages import parts
 from pipeline.ledger import EXCERPT_CHARACTERS, count_words
 from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
@@ -129,7 +128,7 @@ class Checker(Protocol):
 def _read(layout: Layout, manifest: Mapping[str, Any]) -> list[Check]:
     config = manifest["config"]
     report = read_json(layout.report)
-    duplicates = DuplicateSettings.model_validate(config["deduplicate"])
+    duplicates = DeduplicateSettings.model_validate(config["deduplicate"])
     checkers: list[Checker] = [
         ContentHash(manifest["content_hash"]),
         Ledger(manifest, report),
@@ -353,7 +352,7 @@ class Weights:
 class NearDuplicates:
     """A sample of the kept documents, each against each, by the word 5-grams of their published texts."""
 
-    def __init__(self, settings: DuplicateSettings) -> None:
+    def __init__(self, settings: DeduplicateSettings) -> None:
         self.settings = settings
         self.heap: list[tuple[int, str, frozenset[int]]] = []  # the smallest ids, the largest of them on top
 
@@ -401,7 +400,7 @@ def hash_of(words: list[str]) -> int:
 
 def check_sketches(layout: Layout, manifest: Mapping[str, Any]) -> Check:
     """What deduplication promises of all kept documents: no two with one URL or text, no two alike in one bucket."""
-    settings = DuplicateSettings.model_validate(manifest["config"]["deduplicate"])
+    settings = DeduplicateSettings.model_validate(manifest["config"]["deduplicate"])
     tables = []
     for path in parts(layout, "sketches"):
         with storage.open_parquet(path) as file:
@@ -419,7 +418,7 @@ def check_sketches(layout: Layout, manifest: Mapping[str, Any]) -> Check:
     )
 
 
-def _alike_in_a_bucket(table: pa.Table, settings: DuplicateSettings) -> list[str]:
+def _alike_in_a_bucket(table: pa.Table, settings: DeduplicateSettings) -> list[str]:
     ids, bands, sketches = (table[name].to_pylist() for name in ("id", "bands", "sketch"))
     leaders: dict[tuple[int, bytes], list[int]] = defaultdict(list)
     wrong = []

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 from pipeline.deduplication.messages import partition_count
-from pipeline.deduplication.settings import Settings as DeduplicateSettings
+from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.inspection.plan import Plan
 
 CRAWL_FILE_BYTES = 1_000_000_000  # a WARC file of Common Crawl, compressed

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.deduplication.settings import Reason
+from pipeline.deduplication.settings import DuplicateReason
 from pipeline.stages.scrub_pii import PLACEHOLDERS
 from pipeline.storage.layout import Layout
 
@@ -97,7 +97,7 @@ def _drops(layout: Layout, samples: Samples) -> list[dict[str, Any]]:
     return [
         row
         for (_, reason), rows in sorted(found.groups().items())
-        for row in rows[: SAMPLES if reason == Reason.NEAR_DUPLICATE else 2]
+        for row in rows[: SAMPLES if reason == DuplicateReason.NEAR_DUPLICATE else 2]
         if row["duplicate_of"]
     ]
 

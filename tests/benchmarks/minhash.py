@@ -21,7 +21,8 @@ from datasketch import MinHash
 from xxhash import xxh32_intdigest
 
 from pipeline.deduplication import minhash
-from pipeline.deduplication.sketch import Settings, tokens
+from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.deduplication.sketch import tokens
 from tests.benchmarks import data_folder
 
 REPETITIONS = 3
@@ -53,7 +54,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def main(count: int) -> None:
     """Prints pages per second and the ratios."""
-    lists, rows = token_lists(count), Settings().signature_rows
+    lists, rows = token_lists(count), DeduplicateSettings().signature_rows
     ours, signatures = timed(lambda: [minhash.signature(minhash.shingle_hashes(words), rows) for words in lists])
     default, _ = timed(lambda: MinHash.bulk([shingles(words) for words in lists], num_perm=rows))
     quick, _ = timed(

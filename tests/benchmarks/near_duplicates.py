@@ -28,7 +28,9 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from pipeline.deduplication import minhash
-from pipeline.deduplication.sketch import Settings, Verdict, tokens
+from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.deduplication.sketch import tokens
+from pipeline.deduplication.verdicts import Verdict
 from tests.benchmarks import data_folder
 from tests.pipeline.deduplication.staging import document, run
 
@@ -112,7 +114,7 @@ def main(count: int) -> None:
     texts = [words for words in texts if len(words) >= minhash.SHINGLE]
     made = list(documents(texts))
     # Whole documents are the question here, not lines.
-    settings = Settings(paragraphs=False, boilerplate=False, max_loss=1.0)
+    settings = DeduplicateSettings(paragraphs=False, boilerplate=False, max_loss=1.0)
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         verdicts, _ = run([made[::2], made[1::2]], Path(folder), settings)

@@ -43,7 +43,7 @@ from pipeline import curate as phases
 from pipeline import deduplicate
 from pipeline.config import Config
 from pipeline.deduplication.messages import Job
-from pipeline.deduplication.records import Unit
+from pipeline.deduplication.records import StagedUnit
 from pipeline.documents import Page
 from pipeline.engines.spread import LOCAL_OPTIONS
 from pipeline.reading.inputs import resolve_inputs
@@ -159,7 +159,7 @@ class _CountingBeam:
         return getattr(beam, name)
 
 
-def shuffled_bytes(units: Sequence[Unit], job: Job) -> int:
+def shuffled_bytes(units: Sequence[StagedUnit], job: Job) -> int:
     """What phase 2 sends through its shuffles."""
     deduplicate.beam = _CountingBeam()  # type: ignore[assignment]
     try:
@@ -189,7 +189,7 @@ def one_run(folder: Path, output: Path, workers: int) -> dict[str, Any]:
     with Phase() as seen["publish"]:
         manifest = phases.publish(run, tallies, verdicts, duplicates)
     paths = [run.layout.unit("staged", key) for key in sorted(tallies)]
-    units = [Unit(number, path, former=False) for number, path in enumerate(paths)]
+    units = [StagedUnit(number, path) for number, path in enumerate(paths)]
     job = Job(config.deduplicate, 1, str(output / "counted"))
     figures = {name: {"wall": p.wall, "cpu": p.cpu, "peak": p.peak} for name, p in seen.items()}
     kept = {"pages": manifest["pages"], "kept": manifest["kept"], "documents": phases.sum_tallies(tallies).kept}
@@ -290,7 +290,7 @@ def shuffles_alone(documents: int, partitions: Sequence[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "staged").mkdir()
         paths = write_sketches(Path(folder) / "staged", documents, a_unit=-(-documents // 10))
-        units = [Unit(number, path) for number, path in enumerate(paths)]
+        units = [StagedUnit(number, path) for number, path in enumerate(paths)]
         for count in partitions:
             start = time.perf_counter()
             size = shuffled_bytes(units, Job(Config().deduplicate, count, f"{folder}/verdicts-{count}"))

@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pipeline.deduplicate import Reason, Settings, TooMuchLostError, run_deduplicate
-from pipeline.deduplication.sketch import read_verdicts, sketch_columns
+from pipeline.deduplicate import TooMuchLostError, run_deduplicate
+from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
+from pipeline.deduplication.sketch import sketch_columns
+from pipeline.deduplication.verdicts import read_verdicts
 from tests.pipeline.deduplication.staging import OPTIONS, document, judged, oracle, row, run, write
 
 WORDS = [f"word{i}" for i in range(2000)]
@@ -37,7 +39,7 @@ def test_one_url_twice_keeps_the_better_page(tmp_path):
     worse = document("a", text(1), quality_score=0.2, url="https://www.example.org/page/?utm_source=x")
     better = document("b", text(2), quality_score=0.9, url="http://example.org/page")
     verdicts, summary = run([[worse], [better]], tmp_path)
-    assert verdicts[worse.id].reason == Reason.SAME_URL
+    assert verdicts[worse.id].reason == DuplicateReason.SAME_URL
     assert verdicts[worse.id].survivor == better.id
     assert verdicts[better.id].kept
     assert verdicts[better.id].duplicates == 1
@@ -48,7 +50,7 @@ def test_one_url_twice_keeps_the_better_page(tmp_path):
 def test_one_text_under_two_urls(tmp_path):
     one, other = document("a", text(1)), document("b", text(1).upper() + "!", quality_score=0.1)
     verdicts, _ = run([[one, other]], tmp_path)
-    assert verdicts[one.id].reason == Reason.SAME_TEXT
+    assert verdicts[one.id].reason == DuplicateReason.SAME_TEXT
     assert verdicts[one.id].survivor == other.id
 
 
@@ -56,8 +58,8 @@ def test_near_duplicates_name_survivor_similarity_and_threshold(tmp_path):
     one, other = document("a", text(1), quality_score=0.5), document("b", edited(text(1), 3, 0), quality_score=0.4)
     verdicts, _ = run([[one], [other], [document("c", text(2))]], tmp_path)
     verdict = verdicts[other.id]
-    assert (verdict.reason, verdict.survivor) == (Reason.NEAR_DUPLICATE, one.id)
-    assert verdict.threshold == Settings().threshold
+    assert (verdict.reason, verdict.survivor) == (DuplicateReason.NEAR_DUPLICATE, one.id)
+    assert verdict.threshold == DeduplicateSettings().threshold
     assert verdict.value == pytest.approx(0.85, abs=0.12)
     assert sum(v.kept for v in verdicts.values()) == 2
 
@@ -81,7 +83,7 @@ def test_too_little_left_after_lines_were_taken_out(tmp_path):
     pages = [best, *(document(f"p{i}", f"{boilerplate}\n\n{text(i, 60)}") for i in range(3))]
     short = document("short", f"{boilerplate}\n\n{text(9, 25)}")
     verdicts, summary = run([[*pages, short]], tmp_path)
-    assert verdicts[short.id].reason == Reason.TOO_LITTLE_LEFT
+    assert verdicts[short.id].reason == DuplicateReason.TOO_LITTLE_LEFT
     assert (verdicts[short.id].value, verdicts[short.id].threshold) == (25.0, 30.0)
     assert verdicts[short.id].survivor is None
     assert [verdicts[page.id].remove for page in pages] == [(), (0,), (0,), (0,)]
@@ -90,9 +92,9 @@ def test_too_little_left_after_lines_were_taken_out(tmp_path):
 
 def test_keep_none_drops_all_copies(tmp_path):
     one, other, third = document("a", text(1)), document("b", text(1)), document("c", text(2))
-    verdicts, summary = run([[one, other], [third]], tmp_path, Settings(keep="none"))
+    verdicts, summary = run([[one, other], [third]], tmp_path, DeduplicateSettings(keep="none"))
     reasons = {verdicts[one.id].reason, verdicts[other.id].reason}
-    assert reasons == {Reason.SAME_TEXT, Reason.HAS_COPIES}
+    assert reasons == {DuplicateReason.SAME_TEXT, DuplicateReason.HAS_COPIES}
     assert verdicts[third.id].kept
     assert all(verdict.survivor is None for verdict in verdicts.values())
     assert summary["kept"] == 1
@@ -123,14 +125,14 @@ def test_quality_then_length_then_date_then_id(tmp_path, better, worse):
 def test_preferred_sources_win_over_quality(tmp_path, source):
     mine = document("a", text(1), host="www.good.org", warc_file="curated/1.warc.gz", quality_score=0.1)
     other = document("b", text(1), quality_score=0.9)
-    verdicts, _ = run([[mine, other]], tmp_path, Settings(prefer_source=("first.example", source)))
+    verdicts, _ = run([[mine, other]], tmp_path, DeduplicateSettings(prefer_source=("first.example", source)))
     assert verdicts[mine.id].kept
 
 
 def test_a_domain_is_not_preferred_because_its_name_ends_alike(tmp_path):
     mine = document("a", text(1), host="www.notgood.org", quality_score=0.1)
     other = document("b", text(1), quality_score=0.9)
-    verdicts, _ = run([[mine, other]], tmp_path, Settings(prefer_source=("good.org",)))
+    verdicts, _ = run([[mine, other]], tmp_path, DeduplicateSettings(prefer_source=("good.org",)))
     assert verdicts[other.id].kept
 
 
@@ -157,7 +159,7 @@ def test_chains_end_in_a_kept_document(tmp_path):
 # --- beside the oracle ---
 
 
-def check_against_oracle(units, folder: Path, settings: Settings) -> None:
+def check_against_oracle(units, folder: Path, settings: DeduplicateSettings) -> None:
     paths = write(folder / "staged", units)
     run_deduplicate(paths, str(folder / "verdicts"), settings, OPTIONS)
     rows = [one for unit in units for one in unit]
@@ -173,7 +175,7 @@ def check_against_oracle(units, folder: Path, settings: Settings) -> None:
     assert [v.duplicates for v in verdicts] == [list(survivors.values()).count(i) for i in range(len(rows))]
 
 
-def tangled_rows(seed: int, count: int, settings: Settings) -> list[dict]:
+def tangled_rows(seed: int, count: int, settings: DeduplicateSettings) -> list[dict]:
     """Rows with made-up sketches of few values: chains, crosses and crowds that real texts show once in a million."""
     r = random.Random(seed)
     rows = []
@@ -195,7 +197,7 @@ def tangled_rows(seed: int, count: int, settings: Settings) -> list[dict]:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_tangled_groups_are_decided_as_by_one_patient_worker(tmp_path, seed, rounds):
-    settings = Settings(
+    settings = DeduplicateSettings(
         bands=4,
         rows=2,
         threshold=0.5,
@@ -224,7 +226,7 @@ document_lists = st.lists(
 @hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(document_lists)
 def test_any_mixture_of_copies_is_decided_as_by_the_oracle(drawn):
-    settings = Settings(paragraphs=False, boilerplate=False, max_loss=1)
+    settings = DeduplicateSettings(paragraphs=False, boilerplate=False, max_loss=1)
     units: list[list[dict]] = [[], [], []]
     for number, (which, changes, url, quality, unit) in enumerate(drawn):
         one = document(
@@ -246,8 +248,10 @@ def test_units_partitions_and_order_do_not_matter(tmp_path):
     shuffled = random.Random(0).sample(documents, len(documents))
     answers = [
         run([documents], tmp_path / "a"),
-        run([shuffled[:3], shuffled[3:30], [], shuffled[30:]], tmp_path / "b", Settings(partition_bytes=2000)),
-        run([shuffled[::2], shuffled[1::2]], tmp_path / "c", Settings(rounds=5)),
+        run(
+            [shuffled[:3], shuffled[3:30], [], shuffled[30:]], tmp_path / "b", DeduplicateSettings(partition_bytes=2000)
+        ),
+        run([shuffled[::2], shuffled[1::2]], tmp_path / "c", DeduplicateSettings(rounds=5)),
     ]
     assert answers[0][0] == answers[1][0] == answers[2][0]
     assert answers[0][1] == answers[1][1] == answers[2][1]
@@ -258,12 +262,14 @@ def test_units_partitions_and_order_do_not_matter(tmp_path):
 @pytest.mark.parametrize("count", [0, 30])
 def test_two_processes_give_the_bytes_of_one(tmp_path, count):
     documents = [
-        row(document(f"{i}", f"Our Site\n\n{text(i % 7, 80)} tail {i}", quality_score=i / 40), Settings())
+        row(document(f"{i}", f"Our Site\n\n{text(i % 7, 80)} tail {i}", quality_score=i / 40), DeduplicateSettings())
         for i in range(count)
     ]
     paths = write(tmp_path / "staged", [documents[::2], documents[1::2]])
     two = [*OPTIONS, "--direct_num_workers=2", "--direct_running_mode=multi_processing"]
-    summaries = [run_deduplicate(paths, str(tmp_path / str(i)), Settings(), o) for i, o in enumerate((OPTIONS, two))]
+    summaries = [
+        run_deduplicate(paths, str(tmp_path / str(i)), DeduplicateSettings(), o) for i, o in enumerate((OPTIONS, two))
+    ]
     assert summaries[0] == summaries[1]
     for path in paths:
         one, other = ((tmp_path / str(i) / Path(path).name).read_bytes() for i in range(2))
@@ -281,18 +287,18 @@ def test_nothing_and_next_to_nothing(tmp_path, units):
 def test_losing_too_much_stops_the_run(tmp_path):
     documents = [document(str(i), text(1)) for i in range(10)]
     with pytest.raises(TooMuchLostError, match=r"would drop 9 of 10 documents .*raise deduplicate.max_loss"):
-        run([documents], tmp_path, Settings(max_loss=0.5))
+        run([documents], tmp_path, DeduplicateSettings(max_loss=0.5))
 
 
 def test_losing_much_and_large_groups_are_warned_of(tmp_path):
     documents = [document(str(i), text(1)) for i in range(10)]
-    _, summary = run([documents], tmp_path, Settings(warn_loss=0.5, warn_group=9))
+    _, summary = run([documents], tmp_path, DeduplicateSettings(warn_loss=0.5, warn_group=9))
     assert [w.split("(")[-1] for w in summary["warnings"]] == ["deduplicate.warn_loss)", "deduplicate.warn_group)"]
     assert summary["groups"] == [[9, min(d.id for d in documents)]]
 
 
 def test_full_buckets_are_reported_and_nobody_is_dropped_unseen(tmp_path):
-    settings = Settings(bands=2, rows=1, threshold=1.0, bucket_limit=3, max_loss=1)
+    settings = DeduplicateSettings(bands=2, rows=1, threshold=1.0, bucket_limit=3, max_loss=1)
     rows = [
         {**row(document(str(i), f"text {i}"), settings), "sketch": bytes([i, 0]), "bands": bytes(16)} for i in range(8)
     ]
@@ -304,7 +310,7 @@ def test_full_buckets_are_reported_and_nobody_is_dropped_unseen(tmp_path):
 
 @pytest.mark.parametrize("off", [None, "exact_url", "exact_text", "near", "paragraphs", "boilerplate"])
 def test_each_test_can_be_switched_off(tmp_path, off):
-    settings = Settings(**{off: False} if off else {})
+    settings = DeduplicateSettings(**{off: False} if off else {})
     page = document("page", f"{text(1, 60)}\n\n{text(2)}", quality_score=0.9)
     site = [document(f"b{i}", f"Our Site\n\n{text(20 + i)}") for i in range(4)]
     url = document("u", text(3), url=page.url)
@@ -321,15 +327,15 @@ def test_each_test_can_be_switched_off(tmp_path, off):
 
 def test_text_could_be_lost_if_less_was_kept_than_a_long_paragraph():
     with pytest.raises(ValueError, match="must not exceed paragraph_words"):
-        Settings(min_words_left=60, paragraph_words=50)
+        DeduplicateSettings(min_words_left=60, paragraph_words=50)
 
 
 def test_sketches_of_another_shape_are_refused(tmp_path):
-    paths = write(tmp_path, [[row(document("a", text(1)), Settings(bands=5))]])
+    paths = write(tmp_path, [[row(document("a", text(1)), DeduplicateSettings(bands=5))]])
     with pytest.raises(Exception, match=r"sketches are not of 24 bands of 6 rows"):
-        run_deduplicate(paths, str(tmp_path / "v"), Settings(), OPTIONS)
+        run_deduplicate(paths, str(tmp_path / "v"), DeduplicateSettings(), OPTIONS)
 
 
 def test_sketching_reads_nothing_but_the_document():
     one = document("a", text(1))
-    assert sketch_columns(one, Settings()) == sketch_columns(one, Settings())
+    assert sketch_columns(one, DeduplicateSettings()) == sketch_columns(one, DeduplicateSettings())

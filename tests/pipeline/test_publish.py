@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.deduplication.sketch import Verdict
-from pipeline.deduplication.verdicts import write_verdicts
+from pipeline.deduplication.verdicts import Verdict, write_verdicts
 from pipeline.prepare import write_table
 from pipeline.publish import (
     Part,

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 
 from pipeline.deduplicate import run_deduplicate
 from pipeline.deduplication import minhash
-from pipeline.deduplication.sketch import SKETCH_FIELDS, Settings, Verdict, read_verdicts, sketch_columns
+from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.deduplication.sketch import SKETCH_FIELDS, sketch_columns
+from pipeline.deduplication.verdicts import Verdict, read_verdicts
 from pipeline.documents import Document
 
 OPTIONS = ["--runner=FnApiRunner"]
@@ -47,7 +49,7 @@ def document(name: str, text: str, **changes: Any) -> Document:
     return Document(text=text, **{**fields, **changes})
 
 
-def row(one: Document, settings: Settings) -> dict[str, Any]:
+def row(one: Document, settings: DeduplicateSettings) -> dict[str, Any]:
     """A staged row as phase 1 writes it, as far as deduplication reads it."""
     plain = {name: getattr(one, name) for name in SCHEMA.names if hasattr(one, name)}
     return {**plain, "characters": len(one.text), **sketch_columns(one, settings)}
@@ -62,7 +64,9 @@ def write(folder: Path, units: Sequence[Sequence[dict[str, Any]]]) -> list[str]:
     return paths
 
 
-def judged(paths: Sequence[str], folder: Path, settings: Settings) -> tuple[dict[str, Verdict], dict[str, Any]]:
+def judged(
+    paths: Sequence[str], folder: Path, settings: DeduplicateSettings
+) -> tuple[dict[str, Verdict], dict[str, Any]]:
     """Verdicts by id, and the summary, of a real run on Beam's local runner."""
     summary = run_deduplicate(paths, str(folder), settings, OPTIONS)
     verdicts = {}
@@ -74,10 +78,10 @@ def judged(paths: Sequence[str], folder: Path, settings: Settings) -> tuple[dict
 
 
 def run(
-    units: Sequence[Sequence[Document]], folder: Path, settings: Settings | None = None
+    units: Sequence[Sequence[Document]], folder: Path, settings: DeduplicateSettings | None = None
 ) -> tuple[dict[str, Verdict], dict[str, Any]]:
     """Stages the documents and deduplicates them."""
-    settings = settings or Settings()
+    settings = settings or DeduplicateSettings()
     paths = write(folder / "staged", [[row(one, settings) for one in unit] for unit in units])
     return judged(paths, folder / "verdicts", settings)
 
@@ -98,7 +102,7 @@ def shares_a_band(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return any(a in theirs for a in mine)
 
 
-def oracle(units: Sequence[Sequence[dict[str, Any]]], settings: Settings) -> dict[int, tuple[str, set[int]]]:
+def oracle(units: Sequence[Sequence[dict[str, Any]]], settings: DeduplicateSettings) -> dict[int, tuple[str, set[int]]]:
     """{place of a dropped row among all rows: (reason, places of those whose copy it is)}."""
     rows = [one for unit in units for one in unit]
     best_first = sorted(range(len(rows)), key=lambda place: total_order(rows[place], place))

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.deduplicate import Reason, run_deduplicate
+from pipeline.deduplicate import run_deduplicate
 from pipeline.deduplication.previous_sketches import find_near_duplicates
-from pipeline.deduplication.sketch import PUBLISHED_SKETCH, Settings
+from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
+from pipeline.deduplication.sketch import PUBLISHED_SKETCH
 from tests.pipeline.deduplication.staging import OPTIONS, document, row, run, write
 
 
@@ -20,7 +21,7 @@ def text(seed: int, length: int = 200) -> str:
 
 def publish(folder, documents, settings=None):
     """A sketches file as an earlier run would have left it."""
-    settings = settings or Settings()
+    settings = settings or DeduplicateSettings()
     rows = [{name: row(one, settings)[name] for name in PUBLISHED_SKETCH.names} for one in documents]
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(
@@ -40,8 +41,10 @@ def test_what_an_earlier_run_has_published_is_dropped(tmp_path, how):
     copy = document("copy", new.text, quality_score=0.5)
     other = document("other", text(3))
     folder = publish(tmp_path / "sketches", [old])
-    verdicts, summary = run([[new, other], [copy]], tmp_path, Settings(previous_sketches=(folder,), max_loss=0))
-    assert (verdicts[new.id].reason, verdicts[new.id].survivor) == (Reason.ALREADY_PUBLISHED, old.id)
+    verdicts, summary = run(
+        [[new, other], [copy]], tmp_path, DeduplicateSettings(previous_sketches=(folder,), max_loss=0)
+    )
+    assert (verdicts[new.id].reason, verdicts[new.id].survivor) == (DuplicateReason.ALREADY_PUBLISHED, old.id)
     assert (verdicts[new.id].value is not None) == (how == "near")
     assert verdicts[other.id].kept
     # A mirror of the new version of an old URL is news; a copy of a known text is not.
@@ -54,14 +57,14 @@ def test_pages_that_changed_may_come_again(tmp_path):
     old = document("old", text(1))
     new = document("new", text(2), url=old.url)
     folder = publish(tmp_path / "sketches", [old])
-    verdicts, _ = run([[new]], tmp_path, Settings(previous_sketches=(folder,), previous_urls=False))
+    verdicts, _ = run([[new]], tmp_path, DeduplicateSettings(previous_sketches=(folder,), previous_urls=False))
     assert verdicts[new.id].kept
 
 
 def test_earlier_documents_are_not_judged(tmp_path):
     folder = publish(tmp_path / "sketches", [document("a", text(1)), document("b", text(1))])
     new = document("new", text(1))
-    verdicts, summary = run([[new]], tmp_path, Settings(previous_sketches=(folder,)))
+    verdicts, summary = run([[new]], tmp_path, DeduplicateSettings(previous_sketches=(folder,)))
     assert list(verdicts) == [new.id]
     assert summary["dropped"] == {"already_published": 1}
 
@@ -70,7 +73,9 @@ def test_a_folder_without_sketches_is_refused(tmp_path):
     paths = write(tmp_path / "staged", [[]])
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"no .parquet file in .*empty; name the folder OUT/sketches"):
-        run_deduplicate(paths, str(tmp_path / "v"), Settings(previous_sketches=(str(tmp_path / "empty"),)), OPTIONS)
+        run_deduplicate(
+            paths, str(tmp_path / "v"), DeduplicateSettings(previous_sketches=(str(tmp_path / "empty"),)), OPTIONS
+        )
 
 
 def test_other_parquet_files_are_refused(tmp_path):
@@ -78,14 +83,18 @@ def test_other_parquet_files_are_refused(tmp_path):
     (tmp_path / "shards").mkdir()
     pq.write_table(pa.table({"id": ["x"], "text": ["y"]}), tmp_path / "shards" / "part.parquet")
     with pytest.raises(ValueError, match=r"no column url_key; .* needs OUT/sketches, not shards"):
-        run_deduplicate(paths, str(tmp_path / "v"), Settings(previous_sketches=(str(tmp_path / "shards"),)), OPTIONS)
+        run_deduplicate(
+            paths, str(tmp_path / "v"), DeduplicateSettings(previous_sketches=(str(tmp_path / "shards"),)), OPTIONS
+        )
 
 
 def test_sketches_of_another_shape_are_refused(tmp_path):
-    folder = publish(tmp_path / "sketches", [document("a", "short"), document("b", text(1))], Settings(bands=5))
+    folder = publish(
+        tmp_path / "sketches", [document("a", "short"), document("b", text(1))], DeduplicateSettings(bands=5)
+    )
     paths = write(tmp_path / "staged", [[]])
     with pytest.raises(ValueError, match=r"made with 5 bands of 6 rows, this run has 24 of 6"):
-        run_deduplicate(paths, str(tmp_path / "v"), Settings(previous_sketches=(folder,)), OPTIONS)
+        run_deduplicate(paths, str(tmp_path / "v"), DeduplicateSettings(previous_sketches=(folder,)), OPTIONS)
 
 
 def test_the_audit_finds_each_pair_once(tmp_path):
@@ -94,7 +103,7 @@ def test_the_audit_finds_each_pair_once(tmp_path):
     folder = publish(tmp_path / "sketches", same[1:])
     paths = sorted(str(path) for path in (tmp_path / "sketches").iterdir())
     assert folder
-    found = list(find_near_duplicates(paths, Settings()))
+    found = list(find_near_duplicates(paths, DeduplicateSettings()))
     pairs = {frozenset(pair[:2]) for pair in found}
     assert len(found) == 3
     assert pairs == {frozenset({same[i].id, same[j].id}) for i, j in [(0, 1), (0, 2), (1, 2)]}
@@ -107,7 +116,7 @@ def test_the_audit_finds_nothing_after_a_run(tmp_path):
     assert summary["kept"] < 40
     folder = tmp_path / "sketches"
     publish(folder, [one for one in documents if verdicts[one.id].kept])
-    assert list(find_near_duplicates([str(path) for path in folder.iterdir()], Settings())) == []
+    assert list(find_near_duplicates([str(path) for path in folder.iterdir()], DeduplicateSettings())) == []
 
 
 def test_a_sampled_audit_sees_a_share_of_the_buckets(tmp_path):
@@ -115,6 +124,6 @@ def test_a_sampled_audit_sees_a_share_of_the_buckets(tmp_path):
     folder = tmp_path / "sketches"
     publish(folder, pairs)
     paths = [str(path) for path in folder.iterdir()]
-    assert len(list(find_near_duplicates(paths, Settings()))) == 30
-    assert list(find_near_duplicates(paths, Settings(), share=0.0)) == []
-    assert 0 < len(list(find_near_duplicates(paths, Settings(), share=0.03))) < 30
+    assert len(list(find_near_duplicates(paths, DeduplicateSettings()))) == 30
+    assert list(find_near_duplicates(paths, DeduplicateSettings(), share=0.0)) == []
+    assert 0 < len(list(find_near_duplicates(paths, DeduplicateSettings(), share=0.03))) < 30

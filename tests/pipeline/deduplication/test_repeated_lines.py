@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.deduplication.sketch import Settings, lines_of, remove_paragraphs, tokens
+from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.deduplication.sketch import lines_of, remove_paragraphs, tokens
 from pipeline.documents import Document
 from tests.pipeline.deduplication.staging import document, run
 
@@ -43,8 +44,8 @@ def test_a_long_paragraph_stays_on_the_best_page_wherever_the_others_are(tmp_pat
 
 def test_how_many_pages_must_share_a_long_paragraph_is_a_setting(tmp_path):
     pages = [[text(i), text(0, 60)] for i in range(1, 4)]
-    assert removed(pages, tmp_path, Settings(paragraph_pages=4)) == [[]] * 3
-    assert removed(pages, tmp_path, Settings(paragraph_pages=3)) == [[], [text(0, 60)], [text(0, 60)]]
+    assert removed(pages, tmp_path, DeduplicateSettings(paragraph_pages=4)) == [[]] * 3
+    assert removed(pages, tmp_path, DeduplicateSettings(paragraph_pages=3)) == [[], [text(0, 60)], [text(0, 60)]]
 
 
 def test_a_long_paragraph_that_differs_in_a_number_is_another(tmp_path):
@@ -88,8 +89,8 @@ def test_few_pages_are_not_enough(tmp_path):
 
 def test_a_small_share_of_a_large_site_is_not_enough(tmp_path):
     pages = [[*(["Our Site"] if i < 4 else []), text(i)] for i in range(21)]
-    assert removed(pages, tmp_path, Settings(boilerplate_share=0.2)) == [[]] * 21
-    assert removed(pages, tmp_path / "2", Settings(boilerplate_share=0.19))[:4] == [["Our Site"]] * 4
+    assert removed(pages, tmp_path, DeduplicateSettings(boilerplate_share=0.2)) == [[]] * 21
+    assert removed(pages, tmp_path / "2", DeduplicateSettings(boilerplate_share=0.19))[:4] == [["Our Site"]] * 4
 
 
 def test_code_and_tables_are_never_touched(tmp_path):
@@ -129,7 +130,7 @@ def test_a_document_that_stands_for_others_is_not_dropped_for_what_is_left(tmp_p
 
 # --- beside the definitions, on any mixture ---
 
-SMALL = Settings(
+SMALL = DeduplicateSettings(
     paragraph_words=6,
     sentence_words=3,
     min_words_left=0,

@@ -8,10 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from classifiers.urls import normalize_url
-from pipeline.deduplication.sketch import SKETCH_FIELDS, Settings, lines_of, remove_paragraphs, sketch_columns, tokens
+from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.deduplication.sketch import SKETCH_FIELDS, lines_of, remove_paragraphs, sketch_columns, tokens
 from pipeline.documents import Document
 
-SETTINGS = Settings()
+SETTINGS = DeduplicateSettings()
 DOCUMENT = Document(
     id="0" * 32, url="http://example.org/a", fetched_at="2026-01-01T00:00:00Z", warc_file="x.warc.gz", warc_offset=0,
     host="example.org", registered_domain="example.org", title="", text="",
@@ -19,7 +20,7 @@ DOCUMENT = Document(
 LONG = " ".join(f"word{i}" for i in range(60))
 
 
-def columns(text: str, url: str = DOCUMENT.url, settings: Settings = SETTINGS) -> dict[str, bytes]:
+def columns(text: str, url: str = DOCUMENT.url, settings: DeduplicateSettings = SETTINGS) -> dict[str, bytes]:
     return sketch_columns(replace(DOCUMENT, text=text, url=url), settings)
 
 

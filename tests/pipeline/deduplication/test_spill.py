@@ -11,8 +11,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline import storage
 from pipeline.deduplicate import Deduplicate
 from pipeline.deduplication.messages import Job
-from pipeline.deduplication.records import KEYED, Unit
-from pipeline.deduplication.settings import Settings
+from pipeline.deduplication.records import KEYED, StagedUnit
+from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.deduplication.spill import Stored, beside, fetched, scratch_folder, stored
 from tests.pipeline.deduplication.staging import OPTIONS, document, row, write
 
@@ -20,7 +20,12 @@ from tests.pipeline.deduplication.staging import OPTIONS, document, row, write
 def test_every_payload_comes_back_in_order(tmp_path: Path) -> None:
     records = np.zeros(3, KEYED)
     records["document"] = [1, 1 << 40, 3]
-    payloads = [("lost", records), (7, records["document"]), ("unit", Unit(3, "é.parquet")), ("blocked 0", records[:0])]
+    payloads = [
+        ("lost", records),
+        (7, records["document"]),
+        ("unit", StagedUnit(3, "é.parquet")),
+        ("blocked 0", records[:0]),
+    ]
     sent = list(stored(enumerate(payloads), str(tmp_path)))
     assert [target for target, _ in sent] == [0, 1, 2, 3]
     assert all(isinstance(value, Stored) for _, value in sent)
@@ -48,7 +53,7 @@ def test_only_the_local_runner_needs_a_folder_and_it_goes_with_the_block(tmp_pat
 
 
 def test_the_verdicts_are_the_same_by_way_of_files(tmp_path: Path) -> None:
-    settings = Settings(partition_bytes=20_000, paragraph_words=8, min_words_left=0)
+    settings = DeduplicateSettings(partition_bytes=20_000, paragraph_words=8, min_words_left=0)
     texts = [
         f"one two three four five six seven eight nine {n % 7}\nshared line of words {n % 3} in it" for n in range(60)
     ]
@@ -63,7 +68,7 @@ def test_the_verdicts_are_the_same_by_way_of_files(tmp_path: Path) -> None:
             scratch.mkdir()
         job = Job(settings, 3, str(folder))
         with beam.Pipeline(options=PipelineOptions(OPTIONS)) as pipeline:
-            created = pipeline | beam.Create([(n, ("unit", Unit(n, path))) for n, path in enumerate(paths)])
+            created = pipeline | beam.Create([(n, ("unit", StagedUnit(n, path))) for n, path in enumerate(paths)])
             created | Deduplicate(job, scratch and str(scratch))
         verdicts.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
     assert verdicts[0] == verdicts[1]
@@ -72,16 +77,16 @@ def test_the_verdicts_are_the_same_by_way_of_files(tmp_path: Path) -> None:
 
 
 def test_remote_units_are_read_once_and_keep_their_names(tmp_path: Path) -> None:
-    local = Unit(0, str(tmp_path / "a.parquet"))
+    local = StagedUnit(0, str(tmp_path / "a.parquet"))
     assert beside(str(tmp_path), local) == local
-    for number in (1, 2):  # units of two former runs bear the same name
+    for number in (1, 2):  # units of two previous runs bear the same name
         with storage.write_atomically(f"memory://run-{number}/sketches/a.parquet") as file:
             file.write(b"%d" % number)
-    former = [Unit(n, f"memory://run-{n}/sketches/a.parquet", former=True) for n in (1, 2)]
-    copies = [beside(str(tmp_path), unit) for unit in former]
+    previous = [StagedUnit(n, f"memory://run-{n}/sketches/a.parquet", previous=True) for n in (1, 2)]
+    copies = [beside(str(tmp_path), unit) for unit in previous]
     assert [Path(unit.path).name for unit in copies] == ["a.parquet"] * 2
     assert [Path(unit.path).read_bytes() for unit in copies] == [b"1", b"2"]
-    assert [(unit.index, unit.former) for unit in copies] == [(1, True), (2, True)]
+    assert [(unit.index, unit.previous) for unit in copies] == [(1, True), (2, True)]
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
@@ -94,11 +99,11 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_unit_that_cannot_be_read_is_named_and_not_the_file_that_was_being_written(tmp_path: Path) -> None:
-    missing = Unit(0, str(tmp_path / "unit-0.parquet"))
-    (path,) = write(tmp_path / "staged", [[row(document("a", "one two three four five six"), Settings())]])
+    missing = StagedUnit(0, str(tmp_path / "unit-0.parquet"))
+    (path,) = write(tmp_path / "staged", [[row(document("a", "one two three four five six"), DeduplicateSettings())]])
     content = bytearray(Path(path).read_bytes())
     content[-40:-8] = b"\xff" * 32  # the footer
     Path(path).write_bytes(content)
-    for unit in (missing, Unit(0, path)):
+    for unit in (missing, StagedUnit(0, path)):
         with pytest.raises(storage.StorageError, match=rf"^{unit.path}: "):
             list(stored(((0, unit.columns(["id"])) for _ in range(1)), str(tmp_path)))

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.deduplication.sketch import PUBLISHED_SKETCH, Settings, sketch_columns
+from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.deduplication.sketch import PUBLISHED_SKETCH, sketch_columns
 from pipeline.documents import Document
 from pipeline.inspection.audit import audit
 from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
@@ -199,9 +200,11 @@ def test_two_kept_sketches_alike(output: Path) -> None:
         source = next(row for row in rows["shards"] if row["text"] == text)
         for row in rows["sketches"]:
             if row["id"] == source["id"]:
-                columns = sketch_columns(Document("1" * 32, row["id"], "", "", 0, "", "", "", text), Settings())
+                columns = sketch_columns(
+                    Document("1" * 32, row["id"], "", "", 0, "", "", "", text), DeduplicateSettings()
+                )
                 row.update({name: columns[name] for name in ("text_key", "bands", "sketch")})
-        columns = sketch_columns(twin, Settings())
+        columns = sketch_columns(twin, DeduplicateSettings())
         other = next(row for row in rows["sketches"] if row["id"] != source["id"])
         other.update({name: columns[name] for name in ("url_key", "text_key", "bands", "sketch")})
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pipeline.deduplication.settings import Settings
+from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.inspection.dataflow_plan import DataflowPlan, Prices
 from pipeline.inspection.plan import Plan, Sample
 from tests.conftest import MINICRAWL
@@ -14,7 +14,7 @@ def plan_for(files: int, peak_memory: int = 800_000_000, cpu_seconds: float = 36
     """A sample of a thousandth of a file; 16 units a file."""
     sample = Sample(bytes=1_000_000, pages=40, kept=20, cpu_seconds=cpu_seconds, peak_memory=peak_memory)
     plan = Plan(sample, files, 16 * files, files * 10**9, 2, shuffle_bytes=1000)
-    return DataflowPlan(plan, Settings())
+    return DataflowPlan(plan, DeduplicateSettings())
 
 
 def test_a_thousand_files_by_hand():
