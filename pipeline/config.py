@@ -22,7 +22,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 import classifiers
 import pipeline
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.publish import Settings as Publish
+from pipeline.publishing.settings import PublishSettings
 from pipeline.settings import OFF, Settings
 from pipeline.stages.block_urls import Settings as BlockUrls
 from pipeline.stages.extract_text import Settings as ExtractText
@@ -56,7 +56,7 @@ class Config(Settings):
     score_quality: ScoreQuality = ScoreQuality()
     tag_domain: TagDomain = TagDomain()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
-    publish: Publish = Publish()
+    publish: PublishSettings = PublishSettings()
 
     @model_validator(mode="after")
     def _quick_look_knows_the_languages(self) -> Self:

@@ -5,40 +5,24 @@ A part covers a run of consecutive units, about `shard_bytes` of text.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import Field
 
 from pipeline import storage
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_paragraphs
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
 from pipeline.ledger import count_words, excerpt_of
-from pipeline.publishing.content_hash import MODULUS, row_digest
+from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.schema import DROP, SHARD
 from pipeline.publishing.statistics import Facts
 from pipeline.publishing.weights import Cell, cell_of
-from pipeline.publishing.weights import Settings as WeightSettings
-from pipeline.settings import Settings as BaseSettings
 from pipeline.stages import scrub_pii
 from pipeline.storage.layout import Layout
 
 RESCANNED = 2_000  # published texts of each part that are scanned for personal data once more; `audit` scans them all
-ROWS_AT_ONCE = 1024  # a row group
-
-
-class Settings(BaseSettings):
-    """Shards and weights."""
-
-    shard_bytes: int = Field(256_000_000, ge=1, description="text in one shard, before compression (characters)")
-    weights: WeightSettings = WeightSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,75 +98,6 @@ def duplicate_row(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     }
 
 
-class PartWriter:
-    """One Parquet file of a part, a row group in memory at a time, its content digest summed row by row."""
-
-    def __init__(self, path: str, schema: pa.Schema) -> None:
-        self.path, self.schema = path, schema
-        self.waiting: list[dict[str, Any]] = []
-        self.rows = 0
-        self.content = 0
-
-    @contextmanager
-    def opened(self) -> Iterator[PartWriter]:
-        """The file appears when the block ends well and its last bytes are on the disk."""
-        with storage.write_atomically(self.path) as file:
-            self._file = _Hashing(file)
-            self._writer = pq.ParquetWriter(self._file, self.schema, compression="zstd", compression_level=3)
-            try:
-                yield self
-                self._flush()
-            except BaseException:
-                self._file.file = None  # the writer's last words go nowhere
-                raise
-            finally:
-                self._writer.close()
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Adds a row; `content` is a sum, so it does not depend on how rows are spread over parts."""
-        self.content = (self.content + row_digest(row)) % MODULUS
-        self.rows += 1
-        self.waiting.append(row)
-        if len(self.waiting) >= ROWS_AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_pylist(self.waiting, schema=self.schema))
-        self.waiting.clear()
-
-    def facts(self) -> dict[str, Any]:
-        """Name, rows, bytes, sha256, content digest."""
-        path = PurePosixPath(self.path)
-        return {
-            "path": f"{path.parent.name}/{path.name}",
-            "rows": self.rows,
-            "bytes": self._file.size,
-            "sha256": self._file.digest.hexdigest(),
-            "content": f"{self.content:064x}",
-        }
-
-
-class _Hashing:
-    """A binary file that digests what passes through, so that nothing is read back."""
-
-    def __init__(self, file: Any) -> None:
-        self.file, self.size, self.digest, self.closed = file, 0, hashlib.sha256(), False
-
-    def write(self, data: bytes) -> int:
-        self.size += len(data)
-        self.digest.update(data)
-        return len(data) if self.file is None else int(self.file.write(data))
-
-    def tell(self) -> int:
-        return self.size
-
-    def flush(self) -> None:
-        """The atomic file flushes when it is whole."""
-
-    def close(self) -> None:
-        self.closed = True
-
-
 @dataclass(frozen=True)
 class Publication:
     """What turns staged rows into published ones."""
@@ -199,12 +114,12 @@ def write_part(part: Part, publication: Publication) -> dict[str, Any]:
     kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
     with ExitStack() as stack:
         writers = {
-            kind: stack.enter_context(PartWriter(publication.layout.part(kind, part.number), schema).opened())
+            kind: stack.enter_context(PartWriter(publication.layout.part(kind, part.number), schema).open())
             for kind, schema in kinds.items()
         }
         for unit in part.units:
             _write_unit(unit, publication, writers, facts)
-    return {"files": {kind: writer.facts() for kind, writer in writers.items()}, "facts": facts.to_json()}
+    return {"files": {kind: writer.manifest_entry() for kind, writer in writers.items()}, "facts": facts.to_json()}
 
 
 def _write_unit(unit: str, publication: Publication, writers: Mapping[str, PartWriter], facts: Facts) -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import resource
-
-import pyarrow.parquet as pq
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +9,6 @@ from pipeline.deduplication.verdicts import Verdict, write_verdicts
 from pipeline.prepare import write_table
 from pipeline.publish import (
     Part,
-    PartWriter,
     Publication,
     duplicate_row,
     kept_row,
@@ -24,7 +18,6 @@ from pipeline.publish import (
 from pipeline.publishing.schema import DROP
 from pipeline.publishing.schema import STAGED as STAGED_SCHEMA
 from pipeline.stages import scrub_pii
-from pipeline.storage import StorageError
 from pipeline.storage.layout import Layout
 
 STAGED = {
@@ -64,53 +57,6 @@ def test_a_duplicate_names_its_survivor_and_the_similarity():
         "b",
         0.8,
     )
-
-
-def drop(number: int) -> dict:
-    row = dict.fromkeys(DROP.names)
-    return {**row, "id": str(number), "url": "u", "stage": "s", "reason": "r"}
-
-
-def test_facts_are_of_the_bytes_that_were_written(tmp_path):
-    with PartWriter(str(tmp_path / "drops/part-00000.parquet"), DROP).opened() as writer:
-        for number in range(2500):
-            writer.write(drop(number))
-    facts = writer.facts()
-    data = (tmp_path / "drops/part-00000.parquet").read_bytes()
-    assert facts["sha256"] == hashlib.sha256(data).hexdigest()
-    assert facts["bytes"] == len(data)
-    assert facts["path"] == "drops/part-00000.parquet"
-    assert pq.read_table(tmp_path / "drops/part-00000.parquet")["id"].to_pylist() == [str(n) for n in range(2500)]
-
-
-def test_a_part_that_fails_leaves_no_file(tmp_path):
-    def stop():
-        with PartWriter(str(tmp_path / "part.parquet"), DROP).opened() as writer:
-            writer.write(drop(1))
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        stop()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("rows", [0, 10, 3000])
-def test_a_disk_that_fills_up_at_any_moment_leaves_no_file_and_is_named(tmp_path, rows):
-    """For the footer, for the last rows, for the first row group; the limit on file sizes stands for the disk."""
-
-    def write():
-        with PartWriter(str(tmp_path / "part.parquet"), DROP).opened() as writer:
-            for number in range(rows):
-                writer.write(drop(number))
-
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(StorageError, match=r"part\.parquet: cannot write it \(File too large\)"):
-            write()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_personal_data_that_got_through_is_found_by_the_second_scan(tmp_path):

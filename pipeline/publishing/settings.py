@@ -1,0 +1,17 @@
+"""Settings of the publish phase."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipeline.publishing.weights import Settings as WeightSettings
+from pipeline.settings import Settings
+
+
+class PublishSettings(Settings):
+    """Shard size and document weights."""
+
+    shard_bytes: int = Field(256_000_000, ge=1, description="text in one shard, before compression (characters)")
+    weights: WeightSettings = Field(
+        WeightSettings(), description="target share of each domain and how often a document may be repeated"
+    )
