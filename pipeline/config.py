@@ -17,12 +17,13 @@ from typing import Any, Self
 
 import tomlkit
 import tomlkit.items
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError, model_validator
 
 import classifiers
 import pipeline
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.publishing.settings import PublishSettings
+from pipeline.reading.units import PrepareSettings
 from pipeline.settings import OFF, Settings
 from pipeline.stages.block_urls import Settings as BlockUrls
 from pipeline.stages.extract_text import Settings as ExtractText
@@ -35,17 +36,10 @@ from pipeline.stages.scrub_pii import Settings as ScrubPii
 from pipeline.stages.tag_domain import Settings as TagDomain
 
 
-class Prepare(Settings):
-    """How the first phase cuts its work, and how much damage it puts up with."""
-
-    unit_bytes: int = Field(64_000_000, ge=1, description="compressed WARC bytes in one unit of work")
-    max_error_share: float = Field(0.05, ge=0, le=1, description="unreadable and crashed pages above it fail the run")
-
-
 class Config(Settings):
     """Every setting of `gristmill curate`; the field names are the TOML tables."""
 
-    prepare: Prepare = Prepare()
+    prepare: PrepareSettings = PrepareSettings()
     read_warc: ReadWarc = ReadWarc()
     block_urls: BlockUrls = BlockUrls()
     quick_look: QuickLook = QuickLook()

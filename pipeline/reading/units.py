@@ -13,9 +13,21 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
 
+from pydantic import Field
+
 from pipeline.reading.inputs import Input
+from pipeline.settings import Settings
 
 UNIT_BYTES = 64_000_000  # about 2,000 pages of Common Crawl: a minute or two of extraction, small enough to do again
+
+
+class PrepareSettings(Settings):
+    """Work unit size and error budget of the prepare phase."""
+
+    unit_bytes: int = Field(UNIT_BYTES, ge=1, description="compressed WARC bytes in one unit of work")
+    max_error_share: float = Field(
+        0.05, ge=0, le=1, description="share of pages that may be unreadable or crash before the run fails"
+    )
 
 
 @dataclass(frozen=True, slots=True)
