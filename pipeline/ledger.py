@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.deduplication.sketch import UNSPACED
 from pipeline.documents import Document, Dropped
-
-_UNSPACED = re.compile(f"[{UNSPACED}]")
+from pipeline.text import count_words
 
 # Fates that are faults of a stage or of the input, not judgments about the text; they have a budget.
 FAILURES = frozenset({"extract_text:crashed", "extract_text:extraction_error"})
@@ -112,30 +109,6 @@ def document_row(document: Document) -> dict[str, Any]:
         "characters": len(document.text),
         "signals": dict(document.signals),
     }
-
-
-EXCERPT_CHARACTERS = 500
-
-
-def excerpt_of(text: str) -> str:
-    """The first characters for the ledger, cut between words: half a number could be somebody's."""
-    if len(text) <= EXCERPT_CHARACTERS:
-        return text
-    return text[: EXCERPT_CHARACTERS + 1].rsplit(None, 1)[0][:EXCERPT_CHARACTERS]
-
-
-def count_words(text: str) -> int:
-    """White-space separated words, the unit of shares and weights; two characters where a script writes no spaces.
-
-    >>> count_words("two words"), count_words("两个字的词 and more")
-    (2, 5)
-    """
-    if text.isascii():
-        return len(text.split())
-    spaced, characters = _UNSPACED.subn(" ", text)
-    if not characters:
-        return len(text.split())
-    return sum(any(map(str.isalnum, word)) for word in spaced.split()) + -(-characters // 2)
 
 
 def drop_row(dropped: Dropped) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from typing import Any
 from pipeline import storage
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_paragraphs
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
-from pipeline.ledger import count_words, excerpt_of
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.schema import DROP, SHARD
 from pipeline.publishing.statistics import Facts
 from pipeline.publishing.weights import Cell, cell_of
 from pipeline.stages import scrub_pii
 from pipeline.storage.layout import Layout
+from pipeline.text import count_words, cut_excerpt
 
 RESCANNED = 2_000  # published texts of each part that are scanned for personal data once more; `audit` scans them all
 
@@ -94,7 +94,7 @@ def duplicate_row(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
         "threshold": verdict.threshold,
         "detail": "",
         "duplicate_of": verdict.survivor,
-        "excerpt": excerpt_of(row["text"]),
+        "excerpt": cut_excerpt(row["text"]),
     }
 
 

@@ -7,9 +7,7 @@ One way to split a text holds for everything here and for `remove_paragraphs`: l
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterator
-from functools import cache
 from hashlib import blake2b
 
 import numpy as np
@@ -20,6 +18,7 @@ from classifiers.urls import normalize_url
 from pipeline.deduplication import minhash
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.documents import Document
+from pipeline.text import tokenize
 
 SKETCH_FIELDS: list[pa.Field] = [
     pa.field("url_key", pa.binary(16), nullable=False),
@@ -33,37 +32,7 @@ SKETCH_FIELDS: list[pa.Field] = [
 # What a run stores of its kept documents, so that later runs can drop what it has already published.
 PUBLISHED_SKETCH = pa.schema([pa.field("id", pa.string(), nullable=False), *SKETCH_FIELDS[:4]])
 
-# Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, Han. There a token is a character.
-UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
 _NUMBER = re.compile(r"\d+")
-_WORDS = re.compile(r"[^\W_]+")
-
-
-# Past these (Latin, Greek, most Cyrillic) a script may have more to it than combining accents.
-_OTHER_SCRIPTS = re.compile("[\u0483-\u1dff\u2c00-\U0010ffff]")
-_ACCENTS = re.compile("[\u0300-\u036f]+")
-_RUNS = re.compile(f"[{UNSPACED}]+|[^\\W_{UNSPACED}]+")
-_IS_UNSPACED = re.compile(f"[{UNSPACED}]")
-
-
-@cache
-def _without_marks() -> dict[int, None]:
-    """Accents, vowel points and vowel signs of every script, which Python counts as no part of a word."""
-    return {i: None for i in range(0x20000) if unicodedata.category(chr(i)).startswith("M")}
-
-
-def tokens(text: str) -> list[str]:
-    """Lower-case words without accents and punctuation; single characters in scripts without spaces."""
-    text = text.lower()
-    if text.isascii():
-        return _WORDS.findall(text)
-    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
-    if not _OTHER_SCRIPTS.search(text):
-        return _WORDS.findall(text)
-    runs = _RUNS.findall(text.translate(_without_marks()))
-    return [token for run in runs for token in (run if _IS_UNSPACED.match(run) else (run,))]
 
 
 def _key(text: str) -> bytes:
@@ -88,7 +57,7 @@ def _line_key(words: list[str], sentence: bool) -> int:
 
 def sketch_columns(document: Document, settings: DeduplicateSettings) -> dict[str, bytes]:
     """The values of `SKETCH_FIELDS` for one document."""
-    lines = [(tokens(line), prose) for line, prose in lines_of(document.text)]
+    lines = [(tokenize(line), prose) for line, prose in lines_of(document.text)]
     line_keys = [
         _line_key(words, len(words) >= settings.sentence_words) if words and prose else 0 for words, prose in lines
     ]

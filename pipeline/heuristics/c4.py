@@ -20,7 +20,8 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, Form, Parts, words_in
+from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, Form, Parts
+from pipeline.text import count_line_words
 
 _CITATION = re.compile(r"\[(?:\d{0,4}|edit|citation needed)\]")
 _SCRIPT_NOTICE = re.compile(
@@ -86,7 +87,7 @@ def correct(page: Parts, lines: list[str | None], settings: Settings, headings: 
         if settings.remove_citations and "[" in line:
             line = _CITATION.sub("", line).strip()
         unchanged = line == page.lines[number]
-        words = page.line_words[number] if unchanged else words_in(line, page.characters_per_word)
+        words = page.line_words[number] if unchanged else count_line_words(line, page.characters_per_word)
         may_be_short = headings[number] or page.forms[number] == Form.LIST_ITEM
         corrected[number] = None if _goes(line, words, may_be_short, page, settings) else line
     return corrected

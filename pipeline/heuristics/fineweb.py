@@ -13,7 +13,8 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, SHORT_LINE, Parts, words_in
+from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, SHORT_LINE, Parts
+from pipeline.text import count_line_words
 
 TERMINAL = tuple(".!?\"'”’»›)…。！？」』）؟۔।॥։፧።᙮;:")[:-2]
 _SHORT_LINE_UNSPACED = 12  # a Chinese character is about two and a half Latin ones
@@ -39,7 +40,7 @@ SIGNALS = tuple(rule.signal for rule in RULES)
 def measure(page: Parts) -> dict[str, float]:
     scale = page.characters_per_word
     blocks = page.blocks
-    lines = blocks if sum(words_in(line, scale) for line in blocks) >= _ENOUGH_PROSE else page.blocks_and_lists
+    lines = blocks if sum(count_line_words(line, scale) for line in blocks) >= _ENOUGH_PROSE else page.blocks_and_lists
     if not lines or page.prose_words < _ENOUGH_PROSE:
         return {}
     limit = _SHORT_LINE_UNSPACED if scale else SHORT_LINE

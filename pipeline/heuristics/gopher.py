@@ -23,7 +23,8 @@ from pydantic import Field
 import pipeline.settings
 from pipeline.heuristics.distribution import reference
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.text_parts import MARKS, Parts
+from pipeline.heuristics.text_parts import Parts
+from pipeline.text import MARKS
 
 ENGLISH_STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})  # Gopher's eight
 _STOP_WORD_SHARE = 0.008

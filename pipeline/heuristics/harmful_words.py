@@ -16,7 +16,8 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.text_parts import CHARACTERS_PER_WORD, WORD, Parts
+from pipeline.heuristics.text_parts import Parts
+from pipeline.text import CHARACTERS_PER_WORD, WORD
 
 WORDS = Path(__file__).parent.parent / "lists" / "words"
 

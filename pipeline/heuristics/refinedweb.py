@@ -16,7 +16,8 @@ from pydantic import Field
 
 import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.text_parts import Form, Parts, words_in
+from pipeline.heuristics.text_parts import Form, Parts
+from pipeline.text import count_line_words
 
 _COUNTER = re.compile(
     r"\W*\d[\d.,]*\s?(?:k|m|b|mio|mln|tsd)?\.?\s+"
@@ -57,7 +58,7 @@ def correct(page: Parts, settings: Settings, headings: list[bool]) -> tuple[list
     for line, form, heading in zip(page.lines, page.forms, headings, strict=True):
         corrected = _corrected(line, heading, scale, settings) if form == Form.PROSE else line
         if corrected != line:
-            gone += words_in(line, scale) - (words_in(corrected, scale) if corrected else 0)
+            gone += count_line_words(line, scale) - (count_line_words(corrected, scale) if corrected else 0)
         lines.append(corrected)
     total = sum(page.line_words) if gone else 1.0
     return lines, gone / max(1.0, total)
@@ -68,7 +69,7 @@ def _corrected(line: str, heading: bool, scale: int, settings: Settings) -> str 
         return None
     if not heading and ((not scale and " " not in line and "\t" not in line) or _is_shouted(line, settings)):
         return None
-    if len(line) < _LONG_LINE and words_in(line, scale) <= settings.max_aside_words and _ASIDES.search(line):
+    if len(line) < _LONG_LINE and count_line_words(line, scale) <= settings.max_aside_words and _ASIDES.search(line):
         return _ASIDES.sub("", line).strip() or None
     return line
 

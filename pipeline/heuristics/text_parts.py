@@ -9,19 +9,14 @@ Khmer, Burmese and Tibetan are written without spaces: their units are character
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from types import MappingProxyType
 
-CHARACTERS_PER_WORD: Mapping[str, int] = MappingProxyType(
-    {"zh": 2, "ja": 2, "wuu": 2, "yue": 2, "th": 4, "lo": 4, "km": 4, "my": 4, "bo": 3}
-)
+from pipeline.text import CHARACTERS_PER_WORD, WORD, count_line_words
+
 # Thai, Lao and Tibetan hardly mark sentences, Khmer and Burmese do it with signs that few other rules know.
 NO_SENTENCE_MARKS = frozenset({"th", "lo", "km", "my", "bo"})
-MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e30-\u0e4e\u0eb0-\u0ecd\u0f71-\u0f84"
-WORD = re.compile(rf"[\w{MARKS}]+(?:['’.-][\w{MARKS}]+)*")
 _UNIT = re.compile(r"[a-z0-9.]+|\S")
 _PARAGRAPH = re.compile(r"\n{2,}")
 SHORT_LINE = 30  # characters: FineWeb's measure
@@ -97,7 +92,7 @@ class Parts:
     @cached_property
     def line_words(self) -> list[float]:
         """Number of words of every line."""
-        return [words_in(line, self.characters_per_word) for line in self.lines]
+        return [count_line_words(line, self.characters_per_word) for line in self.lines]
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:
@@ -129,13 +124,6 @@ class Parts:
 
     def _count(self, words: list[str]) -> float:
         return sum(map(len, words)) / self.characters_per_word if self.characters_per_word else float(len(words))
-
-
-def words_in(line: str, characters_per_word: int) -> float:
-    """Number of words of one line."""
-    if characters_per_word:
-        return sum(map(len, WORD.findall(line))) / characters_per_word
-    return float(len(line.split()))
 
 
 def parts(text: str, language: str) -> Parts:

@@ -23,9 +23,8 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.deduplication.minhash import similarity
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
-from pipeline.deduplication.sketch import PUBLISHED_SKETCH, tokens
+from pipeline.deduplication.sketch import PUBLISHED_SKETCH
 from pipeline.inspection.find_pages import parts
-from pipeline.ledger import EXCERPT_CHARACTERS, count_words
 from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
 from pipeline.publishing.schema import DROP, SHARD
 from pipeline.publishing.weights import Cell, cell_of, weight_table
@@ -33,6 +32,7 @@ from pipeline.publishing.weights import Settings as WeightSettings
 from pipeline.stages import read_warc, scrub_pii
 from pipeline.stages.order import PAGE_STAGES, STAGES
 from pipeline.storage.layout import Layout, read_json
+from pipeline.text import EXCERPT_CHARACTERS, count_words, tokenize
 
 SAMPLE = 2_000  # kept documents that are compared with each other, word for word
 # Pairs this alike cannot stay by bad luck: with 20 bands of 7 rows the chance is below one in 100,000.
@@ -360,7 +360,7 @@ class NearDuplicates:
         order = -int(row["id"], 16)
         if len(self.heap) == SAMPLE and order < self.heap[0][0]:
             return
-        words = tokens(row["text"])
+        words = tokenize(row["text"])
         shingles = frozenset(hash_of(words[n : n + 5]) for n in range(len(words) - 4))
         if shingles:
             push = heapq.heappushpop if len(self.heap) == SAMPLE else heapq.heappush

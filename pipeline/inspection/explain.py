@@ -12,7 +12,6 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.config import Config
-from pipeline.deduplication.sketch import tokens
 from pipeline.documents import Document, Dropped, Kind, Page, Record
 from pipeline.extraction.charset import Decoding
 from pipeline.inspection.find_pages import copies_of, find_by_id, find_pages, place_of, similar_urls
@@ -22,6 +21,7 @@ from pipeline.prepare import open_worker
 from pipeline.publishing.provenance import file_digests, versions
 from pipeline.stages import read_warc
 from pipeline.storage.layout import Layout, read_json
+from pipeline.text import count_words, tokenize
 
 _SHINGLE = 5
 
@@ -165,7 +165,7 @@ def _scores(name: str, document: Document) -> str:
         return f"{document.domain} with a probability of {document.domain_score:.3f}"
     if name == "extract_text":
         charset = list(Decoding)[int(document.signals["charset_step"])].value.replace("_", " ")
-        return f"{len(document.text.split()):,} words, charset by {charset}, title: {document.title[:60]}"
+        return f"{count_words(document.text):,} words, charset by {charset}, title: {document.title[:60]}"
     return ""
 
 
@@ -240,7 +240,7 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def jaccard(left: str, right: str) -> float:
     """Exact Jaccard similarity of the texts' word 5-grams, which the sketches estimate."""
-    ours, theirs = (_shingles(tokens(text)) for text in (left, right))
+    ours, theirs = (_shingles(tokenize(text)) for text in (left, right))
     return round(len(ours & theirs) / len(ours | theirs), 4) if ours or theirs else 1.0
 
 

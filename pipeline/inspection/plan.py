@@ -17,13 +17,13 @@ import psutil
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.inspection.progress import duration, sizes_of
-from pipeline.ledger import count_words
 from pipeline.page_process.chain import Outcome
 from pipeline.page_process.killable_process import KillableWorker, Lost
 from pipeline.prepare import open_worker
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.stages import read_warc
+from pipeline.text import count_words
 
 SAMPLED_UNITS = 12
 PARQUET_RATIO = 0.45  # zstd bytes per character of text, measured on real shards

@@ -10,9 +10,9 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.deduplication.sketch import sketch_columns
 from pipeline.documents import Document, Dropped, Page, Record, Stage
-from pipeline.ledger import EXCERPT_CHARACTERS, excerpt_of
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.stages.scrub_pii import scrub
+from pipeline.text import EXCERPT_CHARACTERS, cut_excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ class Chain:
         record = dropped.record
         language = record.language if isinstance(record, Document) else ""
         text = (record.text if isinstance(record, Document) else dropped.excerpt)[: 4 * EXCERPT_CHARACTERS]
-        clean = excerpt_of(self._scrub(text, language))
+        clean = cut_excerpt(self._scrub(text, language))
         if isinstance(record, Document):
             record = replace(record, title=self._scrub(record.title, language), text="")
         else:
             record = replace(record, content=b"")  # 140 kB that nobody needs on the way back
-        detail = excerpt_of(self._scrub(dropped.detail, language))
+        detail = cut_excerpt(self._scrub(dropped.detail, language))
         return replace(dropped, record=record, detail=detail, excerpt=clean)
 
     def _scrub(self, text: str, language: str) -> str:

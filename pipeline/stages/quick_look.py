@@ -22,15 +22,13 @@ from pipeline.documents import Dropped, Kind, Page
 from pipeline.extraction import markup, page_tree
 from pipeline.extraction.page_tree import PageTree
 from pipeline.stages.identify_language import Identifier, Languages
+from pipeline.text import count_most_words, count_unspaced_characters
 
 NAME = "quick_look"
 EXCERPT_CHARACTERS = 2_000
 _LANGUAGE_CHARACTERS = 10_000
-_WORD = re.compile(r"\w+")
 # Where a sentence may end. More places than true ends: an upper bound is what the argument needs.
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։።](?![a-z0-9])|[。！？｡]")
-# Scripts that put no spaces between words, or mark no sentences: Thai, Lao, Tibetan, Burmese, Khmer, Japanese, Chinese.
-_UNSPACED = re.compile("[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _UNSPACED_SHARE = 0.1  # of the words; a page with more is judged by its characters alone
 
 Doubt = tuple["Reason", float, float, str]  # with the measurement, its limit and a detail
@@ -89,8 +87,8 @@ def _looked_at(page: Page, settings: Settings, identify: Identifier | None) -> P
 
 def _hopeless(text: str, opened: PageTree, settings: Settings) -> Doubt | None:
     """Why no text of enough words or sentences can be a part of this one, if so."""
-    words = len(_WORD.findall(text))
-    unspaced = len(_UNSPACED.findall(text))
+    words = count_most_words(text)
+    unspaced = count_unspaced_characters(text)
     if unspaced > _UNSPACED_SHARE * words:
         doubt = (Reason.WOULD_BE_TOO_SHORT, unspaced + words, settings.min_characters, "")
         return doubt if unspaced + words < settings.min_characters else None

@@ -22,7 +22,7 @@ from xxhash import xxh32_intdigest
 
 from pipeline.deduplication import minhash
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.deduplication.sketch import tokens
+from pipeline.text import tokenize
 from tests.benchmarks import data_folder
 
 REPETITIONS = 3
@@ -32,7 +32,7 @@ def token_lists(count: int) -> list[list[str]]:
     """Tokens of main contents extracted by hand, long enough for a shingle."""
     with gzip.open(data_folder() / "gold.jsonl.gz", "rt") as file:
         rows = [row for row in map(json.loads, file) if row["kind"] == "full"]
-    lists = [tokens(row["text"]) for row in rows]
+    lists = [tokenize(row["text"]) for row in rows]
     return [words for words in lists if len(words) >= minhash.SHINGLE][:count]
 
 

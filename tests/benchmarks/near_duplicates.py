@@ -29,8 +29,8 @@ from scipy.sparse import csr_matrix
 
 from pipeline.deduplication import minhash
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.deduplication.sketch import tokens
 from pipeline.deduplication.verdicts import Verdict
+from pipeline.text import tokenize
 from tests.benchmarks import data_folder
 from tests.pipeline.deduplication.staging import document, run
 
@@ -43,7 +43,7 @@ def real_texts(count: int) -> list[list[str]]:
     texts = []
     for name, kind in (("gold.jsonl.gz", "full"), ("wiki/articles.jsonl.gz", None)):
         with gzip.open(data_folder() / name, "rt") as file:
-            texts += [tokens(row["text"])[:3000] for row in map(json.loads, file) if row.get("kind") == kind]
+            texts += [tokenize(row["text"])[:3000] for row in map(json.loads, file) if row.get("kind") == kind]
     texts = [words for words in texts if len(words) >= 60]
     random.Random(1).shuffle(texts)
     return texts[:count]

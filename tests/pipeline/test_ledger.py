@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pipeline.ledger import LedgerError, Tally, by_stage, count_words
+from pipeline.ledger import LedgerError, Tally, by_stage
 
 
 def test_a_page_without_a_fate_is_an_error_that_names_the_place():
@@ -40,10 +40,3 @@ def test_stages_come_in_flow_order_and_reasons_by_size():
     nested = by_stage({"b:few": 1, "b:many": 5, "a:x": 2}, ["a", "b", "c"])
     assert list(nested) == ["a", "b"]
     assert list(nested["b"].items()) == [("many", 5), ("few", 1)]
-
-
-def test_words_are_counted_in_scripts_with_and_without_spaces():
-    assert count_words("one two\n\nthree") == 3
-    assert count_words("naïve café") == 2
-    assert count_words("三个词，六个字") == 3
-    assert count_words("") == 0

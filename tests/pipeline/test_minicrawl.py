@@ -14,7 +14,7 @@ import pytest
 import zstandard
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline.deduplication.sketch import tokens
+from pipeline.text import tokenize
 from tests.minicrawl import copies, generate, kept
 from tests.minicrawl.grammar import tell
 
@@ -165,7 +165,7 @@ def test_the_files_are_small_and_warcio_reads_them() -> None:
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
-    words = tokens(text)
+    words = tokenize(text)
     return {tuple(words[n : n + 5]) for n in range(len(words) - 4)}
 
 

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.deduplication.sketch import lines_of, remove_paragraphs, tokens
+from pipeline.deduplication.sketch import lines_of, remove_paragraphs
 from pipeline.documents import Document
+from pipeline.text import tokenize
 from tests.pipeline.deduplication.staging import document, run
 
 WORDS = [f"word{i}" for i in range(2000)]
@@ -143,7 +144,7 @@ POOL = ["a b c d e f", "b c d e f g h", "s t u", "s t 1", "s t 2", "x", "y y", "
 
 
 def line_key(line: str, prose: bool) -> str:
-    words = " ".join(tokens(line))
+    words = " ".join(tokenize(line))
     if not prose:
         return ""
     return words if len(words.split()) >= SMALL.sentence_words else re.sub(r"\d+", "0", words)
@@ -152,7 +153,7 @@ def line_key(line: str, prose: bool) -> str:
 def oracle(pages: list[Document]) -> list[tuple[int, ...]]:
     """Line numbers to take out of each page, straight from the rules."""
     keys = [[line_key(line, prose) for line, prose in lines_of(page.text)] for page in pages]
-    sizes = [[len(tokens(line)) for line in page.text.split("\n")] for page in pages]
+    sizes = [[len(tokenize(line)) for line in page.text.split("\n")] for page in pages]
     sites = [page.registered_domain for page in pages]
 
     def having(key: str, site: str | None = None) -> list[int]:
@@ -176,7 +177,7 @@ def oracle(pages: list[Document]) -> list[tuple[int, ...]]:
 
 
 def long_paragraphs(text: str) -> set[str]:
-    return {" ".join(tokens(line)) for line, prose in lines_of(text) if prose and len(tokens(line)) >= 6}
+    return {" ".join(tokenize(line)) for line, prose in lines_of(text) if prose and len(tokenize(line)) >= 6}
 
 
 pages_of_lines = st.lists(

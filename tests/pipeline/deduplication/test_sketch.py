@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from classifiers.urls import normalize_url
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.deduplication.sketch import SKETCH_FIELDS, lines_of, remove_paragraphs, sketch_columns, tokens
+from pipeline.deduplication.sketch import SKETCH_FIELDS, lines_of, remove_paragraphs, sketch_columns
 from pipeline.documents import Document
+from pipeline.text import tokenize
 
 SETTINGS = DeduplicateSettings()
 DOCUMENT = Document(
@@ -40,25 +41,6 @@ def test_columns_are_those_of_the_schema_and_of_the_documented_sizes():
         "paragraphs": 3 * 8,
         "paragraph_words": 3 * 2,
     }
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Hello, WORLD! It's snake_case 3.14", ["hello", "world", "it", "s", "snake", "case", "3", "14"]),
-        ("Ça été l’Ünïcode", ["ca", "ete", "l", "unicode"]),
-        ("Привет, Ёлка", ["привет", "елка"]),
-        ("北京大学 in 2026", ["北", "京", "大", "学", "in", "2026"]),
-        ("ひらカタ", ["ひ", "ら", "カ", "タ"]),
-        ("ไทย", ["ไ", "ท", "ย"]),
-        ("हिन्दी की", ["हनद", "क"]),  # vowel signs are no letters to Python; left out everywhere alike
-        ("ﬁne ｆｕｌｌ", ["fine", "full"]),
-        ("", []),
-        ("... !!!", []),
-    ],
-)
-def test_tokens(text, expected):
-    assert tokens(text) == expected
 
 
 def test_texts_that_differ_in_case_accents_punctuation_and_space_are_the_same_text():
@@ -111,7 +93,7 @@ def test_any_text_can_be_sketched_and_has_one_key_a_line(text):
     found = columns(text)
     assert len(found["paragraphs"]) // 8 == len(text.split("\n")) == len(found["paragraph_words"]) // 2
     words = np.frombuffer(found["paragraph_words"], "<u2")
-    assert words.sum() == len(tokens(text))
+    assert words.sum() == len(tokenize(text))
 
 
 @given(st.text(st.sampled_from("ab \n"), max_size=60))

@@ -10,9 +10,9 @@ import pytest
 from pipeline.config import Config
 from pipeline.deduplication.sketch import SKETCH_FIELDS
 from pipeline.documents import Document, Dropped, Page
-from pipeline.ledger import EXCERPT_CHARACTERS, excerpt_of
 from pipeline.page_process.chain import Chain, build_chain
 from pipeline.stages.order import PAGE_STAGES, signal_names
+from pipeline.text import EXCERPT_CHARACTERS
 
 PARAGRAPH = (
     "The mill stands where the river bends, and the miller who works it has learned to listen to the stones. "
@@ -95,11 +95,3 @@ def test_ids_are_of_url_time_and_bytes():
     one = page("x")
     assert one.id == page("x").id
     assert len({one.id, page("y").id, replace(one, url="u").id, replace(one, fetched_at="t").id}) == 4
-
-
-def test_an_excerpt_is_cut_between_words():
-    text = "word " * 98 + "call 0123456789012345 today"
-    assert len(text) > EXCERPT_CHARACTERS
-    assert excerpt_of(text) == "word " * 98 + "call"
-    assert excerpt_of("x" * 600) == "x" * EXCERPT_CHARACTERS
-    assert excerpt_of("short") == "short"
