@@ -26,6 +26,7 @@ from pipeline.pii.names import name_finder
 from pipeline.pii.phones import phones
 from pipeline.pii.secrets import secrets
 from pipeline.pii.spans import NUMBERED, PLACEHOLDERS, Kind, Span
+from pipeline.text import count_words
 
 __all__ = ["PLACEHOLDERS", "SIGNALS", "Reason", "Settings", "build", "find", "scrub"]
 
@@ -152,7 +153,7 @@ def _scrubbed(document: Document, settings: Settings) -> Document | Dropped:
     title = scrubbing.scrub(document.title)
     text = scrubbing.scrub(document.text)
     finds = scrubbing.counts.total()
-    density = 1000 * finds / max(1, len(text.split()))
+    density = 1000 * finds / max(1, count_words(text))
     document = replace(document, title=title, text=text).measured(
         **_signals(scrubbing.counts), pii_finds=float(finds), pii_per_1000_words=density
     )

@@ -169,6 +169,15 @@ def test_every_kind_can_be_left_alone() -> None:
     assert scrub(text, Settings(**off)) == (text, {})
 
 
+def test_the_words_of_a_script_without_spaces_are_counted_by_characters() -> None:
+    contacts = "".join(f"第{number}组请写信给 name{number}@mail-host.net 联系。" for number in range(12))
+    page = document(contacts + "这本书讲述了城市的历史和居民的生活。" * 40)
+    result = scrub_pii.build(Settings())(page)
+    assert isinstance(result, Document)
+    assert result.signals["pii_finds"] == 12
+    assert 0 < result.signals["pii_per_1000_words"] < 40
+
+
 @pytest.mark.parametrize(
     ("settings", "finds", "words"),
     [(Settings(max_finds=2), 3, 500), (Settings(max_finds_per_1000_words=50, few_finds=2), 3, 20)],
