@@ -101,11 +101,11 @@ def curate(
     INPUTS are files, folders, globs, listings (warc.paths.gz) or index Parquet files, on disk, https://, s3:// or gs://.
     Run the same command again after a crash: finished units are not done again.
     """
-    from pipeline import curate as phases
     from pipeline.config import load_config
+    from pipeline.curate import plan_run, run_curation
     from pipeline.engines.options import EngineOptions, open_engine
     from pipeline.engines.spread import SubmittedError
-    from pipeline.publishing.snapshot import NEWEST, Snapshot, at_work, newest
+    from pipeline.publishing.snapshot import NEWEST, Snapshot, find_newest_crawl, hold_snapshot
     from pipeline.reading.inputs import resolve_inputs
     from pipeline.reports.console_summary import funnel
     from pipeline.storage.layout import Layout
@@ -116,17 +116,17 @@ def curate(
     try:
         with ExitStack() as stack:
             if snapshot:
-                crawl = Snapshot(newest(mirror) if snapshot == NEWEST else snapshot, output, mirror)
+                crawl = Snapshot(find_newest_crawl(mirror) if snapshot == NEWEST else snapshot, output, mirror)
                 inputs, prefix, output = (crawl.listing,), mirror, crawl.output
                 if crawl.is_complete() and not overwrite:
-                    crawl.publish()
+                    crawl.update_latest()
                     click.echo(f"{output} is complete already; --overwrite does it again\n{funnel(Layout(output))}")
                     return
-                settings = stack.enter_context(at_work(crawl, settings))
+                settings = stack.enter_context(hold_snapshot(crawl, settings))
             files = resolve_inputs(inputs, prefix=prefix, limit=limit)
             engine = stack.enter_context(open_engine(EngineOptions(**engine_flags), workers))
-            run = phases.plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
-            phases.curate(run, overwrite=overwrite, keep_work=keep_work)
+            run = plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
+            run_curation(run, overwrite=overwrite, keep_work=keep_work)
     except SubmittedError as submitted:  # it has left the snapshot's lock, and latest.json where it was
         click.echo(submitted)
         return

@@ -65,7 +65,7 @@ def plan_run(inputs: Sequence[Input], config: Config, output: str, **how: Any) -
     return Run(tuple(inputs), config, Layout(output, key), **how)
 
 
-def curate(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Mapping[str, Any]:
+def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Mapping[str, Any]:
     """Runs what is not done yet and returns the manifest.
 
     Raises ValueError when the folder belongs to another configuration or input, LedgerError when the books do not

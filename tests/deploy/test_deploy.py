@@ -22,7 +22,7 @@ from pipeline.cli import main
 from pipeline.engines.dataflow import REQUIRED, dataflow_options
 from pipeline.engines.job_server import BEAM_JAVA, SPARK
 from pipeline.engines.options import PROVEN, EngineOptions, _check, _environment, refuse_unproven
-from pipeline.publishing.snapshot import LEASE_SECONDS
+from pipeline.storage.lease import LEASE_SECONDS
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
