@@ -27,9 +27,9 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/gristmill curate tests/minicrawl/warc --output $(DEMO)/curated
 	$(BIN)/gristmill audit $(DEMO)/curated
-	$(BIN)/gristmill train tokenizer $(DEMO)/curated --output $(DEMO)/tokenizer --vocabulary 2048
+	$(BIN)/gristmill train tokenizer $(DEMO)/curated --output $(DEMO)/tokenizer --vocab-size 2048
 	$(BIN)/gristmill train pretrain tiny --data $(DEMO)/curated --tokenizer $(DEMO)/tokenizer --output $(DEMO)/model \
-		--set loop.steps=80 --set data.rows=8
+		--set loop.steps=80 --set data.batch_size=8
 	$(BIN)/gristmill train eval $(DEMO)/model
 	$(BIN)/gristmill train generate $(DEMO)/model "The river"
 

@@ -43,10 +43,10 @@ def train() -> None:
 @train.command()
 @click.argument("dataset")
 @click.option("--output", type=FOLDER, required=True, help="Folder for tokenizer.json and its report.")
-@click.option("--vocabulary", type=click.IntRange(400), default=32_768, show_default=True)
+@click.option("--vocab-size", type=click.IntRange(400), default=32_768, show_default=True)
 @click.option("--compare", multiple=True, metavar="PEER", help="gpt2, o200k_base, ... or a tokenizer's file or folder.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
-def tokenizer(dataset: str, output: Path, vocabulary: int, compare: tuple[str, ...], changes: tuple[str, ...]) -> None:
+def tokenizer(dataset: str, output: Path, vocab_size: int, compare: tuple[str, ...], changes: tuple[str, ...]) -> None:
     """Train a byte-level BPE tokenizer on a weighted sample of DATASET, and report its bytes per token."""
     from trainer.config import read_config
     from trainer.data import tokenizer as tokenizers
@@ -54,7 +54,7 @@ def tokenizer(dataset: str, output: Path, vocabulary: int, compare: tuple[str, .
     from trainer.data.dataset import open_dataset
     from trainer.data.text_samples import held_out_samples, training_texts
 
-    settings = read_config(tokenizers.TokenizerSettings, None, [f"vocabulary={vocabulary}", *changes])
+    settings = read_config(tokenizers.TokenizerSettings, None, [f"vocab_size={vocab_size}", *changes])
     peers = {name: tokenizer_report.peer(name) for name in compare}
     opened = open_dataset(dataset)
     texts = training_texts(opened, settings.sample_bytes)
@@ -66,7 +66,7 @@ def tokenizer(dataset: str, output: Path, vocabulary: int, compare: tuple[str, .
     (output / "tokenizer_report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     click.echo(tokenizer_report.table(report))
     engine = "tiktoken (equal ids)" if trained.fast else "tokenizers (tiktoken's ids differ)"
-    click.echo(f"{output / 'tokenizer.json'}: {trained.vocabulary:,} tokens, encoded by {engine}")
+    click.echo(f"{output / 'tokenizer.json'}: {trained.vocab_size:,} tokens, encoded by {engine}")
 
 
 @train.command()
@@ -121,11 +121,11 @@ def pretrain(
         configuration=run.configuration,
         allow_changes=allow_changes,
     )
-    if _leads():
+    if _is_main():
         click.echo(f"{result.checkpoint}: step {result.steps:,}, {result.tokens:,} tokens, loss {result.loss:.4f}")
 
 
-def _leads() -> bool:
+def _is_main() -> bool:
     """Of the processes that torchrun starts one talks."""
     return os.environ.get("RANK", "0") == "0"
 
@@ -134,7 +134,7 @@ def _echo_mixture(source: Any, steps: int) -> None:
     from trainer.data.trace import mixture_table
 
     table = mixture_table(source.shares(steps))  # on every rank: it refuses more steps than there is data for
-    if _leads():
+    if _is_main():
         click.echo(table, err=True)
 
 
@@ -192,9 +192,9 @@ def report(run: Path) -> None:
 @train.command()
 @click.argument("run", type=RUN)
 @click.option("--output", "--out", type=FOLDER, required=True, help="Folder of the annealed run.")
-@click.option("--config", type=READ, help="TOML file of the stage: steps, sources, minimum_quality, context, ...")
+@click.option("--config", type=READ, help="TOML file of the stage: steps, sources, min_quality, context_length, ...")
 @click.option("--control", is_flag=True, help="The same schedule on the run's own mixture, from where it stopped.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="steps=200, minimum_quality=0.5, ...")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="steps=200, min_quality=0.5, ...")
 def anneal(run: Path, output: Path, config: Path | None, control: bool, changes: tuple[str, ...]) -> None:
     """Bring the learning rate of RUN (or of any checkpoint) to 0 on better data, or stretch its context.
 
@@ -219,7 +219,7 @@ def anneal(run: Path, output: Path, config: Path | None, control: bool, changes:
     result = annealing.anneal(
         settings, run, opened.source, output, validation=usual.validation, configuration=opened.configuration
     )
-    if _leads():
+    if _is_main():
         click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
 
 
@@ -242,7 +242,7 @@ def export(run: Path, output: Path, bfloat16: bool) -> None:
 @train.command()
 @click.argument("run", type=RUN)
 @click.argument("prompts", nargs=-1)
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="tokens=200, temperature=0.8, seed=1, ...")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="max_new_tokens=200, temperature=0.8, ...")
 def generate(run: Path, prompts: tuple[str, ...], changes: tuple[str, ...]) -> None:
     """Continue PROMPTS with RUN's model; without a prompt, write from nothing.
 
@@ -317,7 +317,7 @@ def _scorer(run: Path) -> Any:
     return Scorer(
         lambda tokens: model(tokens).logits,
         tokenizers.load(recipe.tokenizer),
-        recipe.model.context,
+        recipe.model.context_length,
         device=_device(),
         progress=sys.stderr.isatty(),
     )
@@ -488,7 +488,7 @@ def ablate(
     named = dict(_named(item) for item in datasets)
     files = {name: Path(path) for name, path in map(_named, texts)}
     recipe = read_recipe(config, changes, None, tokenizer)
-    found = ablation.ablate(recipe, named, output, seeds, files, say=click.echo)
+    found = ablation.ablate(recipe, named, output, seeds, files, log=click.echo)
     click.echo(ablation.table(named, found))
 
 

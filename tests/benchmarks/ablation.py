@@ -89,7 +89,7 @@ def main() -> None:
         both = {kind: texts_of(folder / kind) for kind in ("raw", "curated")}
         for kind, texts in both.items():
             print(f"{kind}: {len(texts):,} documents, {sum(map(len, texts)):,} characters")
-        tokenizer = tokenizers.train([*both["raw"], *both["curated"]], TokenizerSettings(vocabulary=4096))
+        tokenizer = tokenizers.train([*both["raw"], *both["curated"]], TokenizerSettings(vocab_size=4096))
         tokenizer.save(folder / "tokenizer.json")
         changes = [f"loop.steps={options.steps}", f"data.cache={folder}/tokens", "loop.validate_every=100000"]
         recipe = read_recipe("tiny", changes, tokenizer=folder / "tokenizer.json")

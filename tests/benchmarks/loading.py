@@ -129,13 +129,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_shards(folder / "set", texts)
-        tokenizer = tokenizers.train(texts[:500], TokenizerSettings(vocabulary=16_384))
+        tokenizer = tokenizers.train(texts[:500], TokenizerSettings(vocab_size=16_384))
         tokenizer.save(folder / "tokenizer.json")
         begin = time.process_time()
         store = tokenize(open_dataset(str(folder / "set")), tokenizer, folder / "cache", 1, progress=False)
         once = time.process_time() - begin
         corpus = open_store(store, "web").corpus
-        settings = BatchSettings(rows=ROWS, sequence=SEQUENCE, max_repetitions=None)
+        settings = BatchSettings(batch_size=ROWS, sequence_length=SEQUENCE, max_repetitions=None)
         steps = options.passes * corpus.tokens // (ROWS * SEQUENCE)
         source = BatchSource(corpus, settings)
         print(f"{len(corpus):,} real pages, {corpus.tokens:,} tokens; rows of {SEQUENCE}, {options.passes} passes")

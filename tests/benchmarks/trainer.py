@@ -33,7 +33,7 @@ from trainer.training.distributed import World
 from trainer.training.optimizer import OptimizerSettings, build_optimizer, clip_gradients, set_learning_rate
 from trainer.training.step import accumulate, autocast, causal_inputs
 
-SHAPE = ModelSettings(vocabulary=8192, width=384, layers=6, heads=6, context=512)  # 13.8M weights
+SHAPE = ModelSettings(vocab_size=8192, hidden_size=384, layers=6, heads=6, context_length=512)  # 13.8M weights
 ROWS, SEQUENCE = 8, 512
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -64,9 +64,12 @@ class Plain(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tokens, self.places = nn.Embedding(SHAPE.rows, SHAPE.width), nn.Embedding(SEQUENCE, SHAPE.width)
-        self.blocks = nn.ModuleList(PlainBlock(SHAPE.width, SHAPE.heads) for _ in range(SHAPE.layers))
-        self.norm = nn.LayerNorm(SHAPE.width, bias=False)
+        self.tokens, self.places = (
+            nn.Embedding(SHAPE.padded_vocab_size, SHAPE.hidden_size),
+            nn.Embedding(SEQUENCE, SHAPE.hidden_size),
+        )
+        self.blocks = nn.ModuleList(PlainBlock(SHAPE.hidden_size, SHAPE.heads) for _ in range(SHAPE.layers))
+        self.norm = nn.LayerNorm(SHAPE.hidden_size, bias=False)
         for weight in self.parameters():
             if weight.ndim > 1:
                 nn.init.normal_(weight, 0, 0.02)
@@ -82,9 +85,9 @@ class Plain(nn.Module):
 def llama() -> LlamaForCausalLM:
     """Hugging Face's model of our shape."""
     config = LlamaConfig(
-        vocab_size=SHAPE.rows,
-        hidden_size=SHAPE.width,
-        intermediate_size=SHAPE.inner,
+        vocab_size=SHAPE.padded_vocab_size,
+        hidden_size=SHAPE.hidden_size,
+        intermediate_size=SHAPE.intermediate_size,
         num_hidden_layers=SHAPE.layers,
         num_attention_heads=SHAPE.heads,
         max_position_embeddings=SEQUENCE,
@@ -94,7 +97,7 @@ def llama() -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def step_of_ours(model: Decoder, source: BatchSource, half: bool, masked: bool = True) -> Step:
+def step_of_ours(model: Decoder, source: BatchSource, bf16: bool, masked: bool = True) -> Step:
     """One step of the trainer, its data included."""
     optimizer = build_optimizer(model, OptimizerSettings())
     set_learning_rate(optimizer, 1e-3)
@@ -104,21 +107,21 @@ def step_of_ours(model: Decoder, source: BatchSource, half: bool, masked: bool =
         if not masked:
             del inputs["document_ids"], inputs["positions"]
         optimizer.zero_grad(set_to_none=True)
-        accumulate(model, [inputs], ALONE, half, model.settings.experts)
+        accumulate(model, [inputs], ALONE, bf16, model.settings.experts)
         clip_gradients(model, 1.0)
         optimizer.step()
 
     return step
 
 
-def step_of_theirs(model: nn.Module, loss: Callable[..., Tensor], source: BatchSource, half: bool) -> Step:
+def step_of_theirs(model: nn.Module, loss: Callable[..., Tensor], source: BatchSource, bf16: bool) -> Step:
     """One step as scripts have it: the same batches, clipping and fused AdamW."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
 
     def step(number: int) -> None:
         batch = source.batch(number)
         optimizer.zero_grad(set_to_none=True)
-        with autocast(ALONE.device, half):
+        with autocast(ALONE.device, bf16):
             found = loss(batch.inputs, batch.targets)
         found.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -131,15 +134,15 @@ def hugging_face_loss(model: LlamaForCausalLM, inputs: Tensor, targets: Tensor) 
     return model(input_ids=inputs, labels=targets, shift_labels=targets).loss
 
 
-def contenders(source: BatchSource, half: bool) -> dict[str, Step]:
+def contenders(source: BatchSource, bf16: bool) -> dict[str, Step]:
     plain, theirs = Plain(), llama()
-    sparse = SHAPE.model_copy(update={"experts": ExpertSettings(experts=8, top_k=2, every=2)})
+    sparse = SHAPE.model_copy(update={"experts": ExpertSettings(num_experts=8, top_k=2, every=2)})
     return {
-        "plain torch (nanoGPT-like)": step_of_theirs(plain, plain, source, half),
-        "Hugging Face Llama": step_of_theirs(theirs, partial(hugging_face_loss, theirs), source, half),
-        "ours, no document mask": step_of_ours(build_decoder(SHAPE), source, half, masked=False),
-        "ours, document mask": step_of_ours(build_decoder(SHAPE), source, half),
-        "ours, 8 experts of which 2, every 2nd block": step_of_ours(build_decoder(sparse), source, half),
+        "plain torch (nanoGPT-like)": step_of_theirs(plain, plain, source, bf16),
+        "Hugging Face Llama": step_of_theirs(theirs, partial(hugging_face_loss, theirs), source, bf16),
+        "ours, no document mask": step_of_ours(build_decoder(SHAPE), source, bf16, masked=False),
+        "ours, document mask": step_of_ours(build_decoder(SHAPE), source, bf16),
+        "ours, 8 experts of which 2, every 2nd block": step_of_ours(build_decoder(sparse), source, bf16),
     }
 
 
@@ -152,10 +155,10 @@ def real_source() -> BatchSource:
             row = json.loads(line)
             if row["kind"] == "full" and len(texts) < 600:
                 texts.append(row["text"])
-    tokenizer = train(texts[:200], TokenizerSettings(vocabulary=8192, sentinels=0))
+    tokenizer = train(texts[:200], TokenizerSettings(vocab_size=8192, sentinels=0))
     corpus = in_memory(tokenizer.encode_many(texts), separator=tokenizer.separator)
     print(f"{len(texts)} real pages, {corpus.tokens:,} tokens, {corpus.tokens / len(texts):.0f} a document")
-    return BatchSource(corpus, BatchSettings(rows=ROWS, sequence=SEQUENCE, max_repetitions=None))
+    return BatchSource(corpus, BatchSettings(batch_size=ROWS, sequence_length=SEQUENCE, max_repetitions=None))
 
 
 def measure(steps: dict[str, Step], count: int, rounds: int) -> dict[str, float]:
@@ -201,12 +204,12 @@ def main() -> None:
     torch.manual_seed(0)
     source = real_source()
     flops = SHAPE.flops_per_token(SEQUENCE)
-    for half in (False, True):
-        peak = matmul_peak(torch.bfloat16 if half else torch.float32)
-        rates = measure(contenders(source, half), options.steps, options.rounds)
+    for bf16 in (False, True):
+        peak = matmul_peak(torch.bfloat16 if bf16 else torch.float32)
+        rates = measure(contenders(source, bf16), options.steps, options.rounds)
         base = rates["plain torch (nanoGPT-like)"]
         print(
-            f"\n{'bf16' if half else 'fp32'}, {options.threads} threads; matmul peak {peak / 1e9:.0f} GFLOP per CPU-s"
+            f"\n{'bf16' if bf16 else 'fp32'}, {options.threads} threads; matmul peak {peak / 1e9:.0f} GFLOP per CPU-s"
         )
         for name, rate in rates.items():
             dense = "" if "experts" in name else f"  MFU {rate * flops / peak:.0%}"

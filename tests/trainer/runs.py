@@ -29,15 +29,24 @@ def corpus(documents: int = 120, seed: int = 0) -> Corpus:
     return in_memory(rows)
 
 
-def source(rows: int = 8, sequence: int = 32, **values: Any) -> BatchSource:
-    return BatchSource(corpus(), BatchSettings(rows=rows, sequence=sequence, max_repetitions=None, **values))
+def source(batch_size: int = 8, sequence_length: int = 32, **values: Any) -> BatchSource:
+    return BatchSource(
+        corpus(), BatchSettings(batch_size=batch_size, sequence_length=sequence_length, max_repetitions=None, **values)
+    )
 
 
 def settings(**changes: Any) -> PretrainSettings:
     """A run of seconds; changes are given as `loop={"steps": 9}`."""
     values: dict[str, dict[str, Any]] = {
-        "model": {"vocabulary": VOCABULARY, "width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "context": 64},
-        "schedule": {"peak": 1e-2, "warmup": 3},
+        "model": {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 32,
+            "layers": 2,
+            "heads": 4,
+            "kv_heads": 2,
+            "context_length": 64,
+        },
+        "schedule": {"learning_rate": 1e-2, "warmup_steps": 3},
         "loop": {"steps": 12, "precision": "float32", "threads": 1, "validate_every": 1000},
         "checkpoints": {"every": 4, "keep_last": 10},
     }
@@ -48,5 +57,5 @@ def settings(**changes: Any) -> PretrainSettings:
 
 def run(out: Path, changes: dict[str, Any] | None = None, **arguments: Any) -> Result:
     """Train on the small text without a word."""
-    given = {"source": source(), "say": lambda _: None, **arguments}
+    given = {"source": source(), "log": lambda _: None, **arguments}
     return pretrain(settings(**(changes or {})), out=out, **given)

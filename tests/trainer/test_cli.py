@@ -17,8 +17,21 @@ from trainer.studies.ablation import Difference
 from trainer.training.metrics import read_metrics
 
 Run = Callable[..., str]
-FAST = ["model.width=32", "model.layers=1", "model.heads=2", "model.kv_heads=1", "data.rows=8", "data.sequence=64"]
-FAST += ["model.context=64", "loop.steps=12", "loop.threads=1", "loop.precision=float32", "schedule.warmup=2"]
+FAST = [
+    "model.hidden_size=32",
+    "model.layers=1",
+    "model.heads=2",
+    "model.kv_heads=1",
+    "data.batch_size=8",
+    "data.sequence_length=64",
+]
+FAST += [
+    "model.context_length=64",
+    "loop.steps=12",
+    "loop.threads=1",
+    "loop.precision=float32",
+    "schedule.warmup_steps=2",
+]
 FAST += ["data.held_out=0.1", "data.workers=1"]
 SET = [word for change in FAST for word in ("--set", change)]
 
@@ -35,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     rows = pages(200)
     write_dataset(folder / "set", rows)
-    said = run("tokenizer", folder / "set", "--output", folder / "tokenizer", "--vocabulary", 768)
+    said = run("tokenizer", folder / "set", "--output", folder / "tokenizer", "--vocab-size", 768)
     assert "encoded by tiktoken (equal ids)" in said
     assert json.loads((folder / "tokenizer" / "tokenizer_report.json").read_text())["all"]["documents"] > 0
     said = run(
@@ -107,7 +120,7 @@ def test_a_run_is_evaluated(made: Path) -> None:
 
 
 def test_text_is_generated_and_a_model_exported(made: Path) -> None:
-    assert run("generate", made / "run", "the heart", "--set", "tokens=5").startswith("the heart")
+    assert run("generate", made / "run", "the heart", "--set", "max_new_tokens=5").startswith("the heart")
     run("export", made / "run", "--output", made / "exported")
     assert (made / "exported" / "model.safetensors").is_file()
 
@@ -118,7 +131,9 @@ def test_models_that_denoise_fill_in(made: Path) -> None:
     run("pretrain", "tiny-t5", *base(made), *shape, "--set", "model.encoder_layers=1", "--output", made / "t5")
     run("pretrain", "tiny", *base(made), *shape, "--set", "objective.denoisers=[{}]", "--output", made / "prefix")
     for name in ("t5", "prefix"):
-        said = run("generate", made / name, "the <|sentinel_0|> heart", "--set", "tokens=4", "--set", "temperature=1")
+        said = run(
+            "generate", made / name, "the <|sentinel_0|> heart", "--set", "max_new_tokens=4", "--set", "temperature=1"
+        )
         assert said.strip()
         assert "heart" not in said[:5]  # the answer alone
     for command, fault in (("eval", "a decoder is needed"), ("export", "only decoders can be exported")):
@@ -129,7 +144,7 @@ def test_models_that_denoise_fill_in(made: Path) -> None:
 
 def test_a_run_is_annealed_and_its_control_is_judged_on_the_same_text(made: Path) -> None:
     (made / "stage.toml").write_text(
-        f"steps = 9\nlearning_rate = 1e-3\nminimum_quality = 0.6\n[sources.best]\npath = '{made}/set'\n"
+        f"steps = 9\nlearning_rate = 1e-3\nmin_quality = 0.6\n[sources.best]\npath = '{made}/set'\n"
     )
     stage = ["--config", made / "stage.toml", "--set", "steps=2"]
     run("anneal", made / "run", *stage, "--output", made / "better")
@@ -182,7 +197,7 @@ def test_the_order_of_a_file_is_tested(made: Path) -> None:
 def test_a_ladder_is_climbed_fitted_and_its_last_rung_foretold(made: Path) -> None:
     rungs = ["--rungs", "widths=[16, 32, 48, 64]", "--rungs", "tokens_per_parameter=0.2"]
     said = run(
-        "scaling", "ladder", "tiny", *base(made), "--set", "model.head_width=16", *rungs, "--output", made / "ladder"
+        "scaling", "ladder", "tiny", *base(made), "--set", "model.head_dim=16", *rungs, "--output", made / "ladder"
     )
     assert "the largest run, predicted from the others" in said
     names = [path.name for path in sorted((made / "ladder").iterdir())]

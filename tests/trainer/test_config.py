@@ -12,10 +12,16 @@ from trainer.tasks.recipe import Recipe
 
 def test_a_file_is_read_and_changed(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
-    path.write_text("rows = 8\n[sources.web]\npath = 'x'\n")
-    changes = ["sequence=64", "sources.web.share=0.5", "sources.wiki.path=/tmp/a b", "document_mask=false", "cache=c"]
+    path.write_text("batch_size = 8\n[sources.web]\npath = 'x'\n")
+    changes = [
+        "sequence_length=64",
+        "sources.web.share=0.5",
+        "sources.wiki.path=/tmp/a b",
+        "document_mask=false",
+        "cache=c",
+    ]
     settings = read_config(DataSettings, str(path), changes)
-    assert (settings.rows, settings.sequence, settings.document_mask) == (8, 64, False)
+    assert (settings.batch_size, settings.sequence_length, settings.document_mask) == (8, 64, False)
     assert settings.sources["web"].share == 0.5
     assert settings.sources["wiki"].path == "/tmp/a b"
 
@@ -23,11 +29,11 @@ def test_a_file_is_read_and_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "changes", "message"),
     [
-        ("rows = 'many'", [], r"run.toml: rows: Input should be a valid integer"),
+        ("batch_size = 'many'", [], r"run.toml: batch_size: Input should be a valid integer"),
         ("[sources.web]\npath = 'x'\nshar = 1", [], r"run.toml: sources.web.shar: Extra inputs are not permitted"),
-        ("rows = = 1", [], "run.toml: not TOML"),
-        ("", ["rows"], "--set rows: write it as section.key=value"),
-        ("rows = 1", ["rows.deep=2"], "--set rows.deep=2: rows is a value, not a section"),
+        ("batch_size = = 1", [], "run.toml: not TOML"),
+        ("", ["batch_size"], "--set batch_size: write it as section.key=value"),
+        ("batch_size = 1", ["batch_size.deep=2"], "--set batch_size.deep=2: batch_size is a value, not a section"),
     ],
 )
 def test_faults_get_one_line_with_their_path(tmp_path: Path, text: str, changes: list[str], message: str) -> None:

@@ -28,24 +28,24 @@ def test_every_preset_is_tested():
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_preset_has_the_size_it_says(name):
-    recipe = read_recipe(name, ["model.vocabulary=32768"])
+    recipe = read_recipe(name, ["model.vocab_size=32768"])
     whole, active = SIZES[name]
     assert recipe.model.parameters() / 1e6 == pytest.approx(whole, rel=0.01)
     assert recipe.model.parameters(active=True) / 1e6 == pytest.approx(active, rel=0.01)
-    assert recipe.data.sequence == recipe.model.context
-    assert recipe.data.rows % 8 == 0  # ranks divide the rows of a step
-    assert recipe.schedule.warmup < recipe.loop.steps / 5
-    tokens = recipe.data.rows * recipe.data.sequence * recipe.loop.steps
+    assert recipe.data.sequence_length == recipe.model.context_length
+    assert recipe.data.batch_size % 8 == 0  # ranks divide the rows of a step
+    assert recipe.schedule.warmup_steps < recipe.loop.steps / 5
+    tokens = recipe.data.batch_size * recipe.data.sequence_length * recipe.loop.steps
     if not name.startswith("tiny"):
         assert tokens / recipe.model.parameters(active=True) > 15
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-sparse", "tiny-t5"])
 def test_a_tiny_preset_trains(tmp_path, name):
-    fast = ["model.vocabulary=64", "data.rows=4", "loop.steps=8", "schedule.warmup=2", "loop.threads=1"]
+    fast = ["model.vocab_size=64", "data.batch_size=4", "loop.steps=8", "schedule.warmup_steps=2", "loop.threads=1"]
     if name == "tiny-t5":
         fast += ["objective.first_sentinel=42", "objective.sentinels=20"]
     recipe = read_recipe(name, fast)
-    pretrain(recipe, runs.source(4, 256), tmp_path, say=lambda _: None)
+    pretrain(recipe, runs.source(4, 256), tmp_path, log=lambda _: None)
     rows = read_metrics(tmp_path)
     assert rows[-1]["loss"] < rows[0]["loss"]

@@ -14,8 +14,21 @@ from pipeline.cli import gristmill
 from trainer.training.metrics import read_metrics
 
 WARCS = Path(__file__).parents[1] / "minicrawl" / "warc"
-FAST = ["model.width=32", "model.layers=1", "model.heads=2", "model.kv_heads=1", "model.context=64", "data.rows=8"]
-FAST += ["data.sequence=64", "loop.steps=60", "loop.threads=1", "loop.precision=float32", "schedule.warmup=3"]
+FAST = [
+    "model.hidden_size=32",
+    "model.layers=1",
+    "model.heads=2",
+    "model.kv_heads=1",
+    "model.context_length=64",
+    "data.batch_size=8",
+]
+FAST += [
+    "data.sequence_length=64",
+    "loop.steps=60",
+    "loop.threads=1",
+    "loop.precision=float32",
+    "schedule.warmup_steps=3",
+]
 SET = [word for change in FAST for word in ("--set", change)]
 
 
@@ -26,7 +39,7 @@ def gristmill_run(*arguments: object) -> str:
 
 
 def test_from_warc_to_loss_and_back(tmp_path: Path, curated_minicrawl: Path) -> None:
-    gristmill_run("train", "tokenizer", curated_minicrawl, "--output", tmp_path / "tokenizer", "--vocabulary", 1024)
+    gristmill_run("train", "tokenizer", curated_minicrawl, "--output", tmp_path / "tokenizer", "--vocab-size", 1024)
     data = ["--data", curated_minicrawl, "--tokenizer", tmp_path / "tokenizer"]
     data += ["--set", f"data.cache={tmp_path}/tokens", *SET]
     gristmill_run("train", "pretrain", "tiny", *data, "--output", tmp_path / "run")

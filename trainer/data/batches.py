@@ -26,14 +26,14 @@ from trainer.settings import Settings
 class BatchSettings(Settings):
     """How the stream is cut."""
 
-    rows: int = 32  # of one step, over all ranks
-    sequence: int = 512  # tokens of a row
+    batch_size: int = 32  # of one step, over all ranks
+    sequence_length: int = 512  # tokens of a row
     seed: int = 0
     document_mask: bool = True  # attention stays inside a document, and positions restart with it
     max_repetitions: int | None = (
         4  # up to 4 repetitions are worth nearly as much as new text (Muennighoff et al. 2023)
     )
-    first_row: int = 0  # rows of the stream to pass over: a later stage goes on where the one before ended
+    first_sequence: int = 0  # rows of the stream to pass over: a later stage goes on where the one before ended
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class BatchSource:
         """The rows of a step that a rank of `world` ranks reads."""
         rows = self._rows(step, rank, world)
         # The one token after the very last of capped data does not exist; there the next document would begin.
-        tokens = np.full((len(rows), self.settings.sequence + 1), self.corpus.separator, dtype=np.int64)
-        ids = np.zeros((len(rows), self.settings.sequence), dtype=np.int32)
-        positions = np.tile(np.arange(self.settings.sequence), (len(rows), 1))
+        tokens = np.full((len(rows), self.settings.sequence_length + 1), self.corpus.separator, dtype=np.int64)
+        ids = np.zeros((len(rows), self.settings.sequence_length), dtype=np.int32)
+        positions = np.tile(np.arange(self.settings.sequence_length), (len(rows), 1))
         for index, row in enumerate(rows):
             self._fill(int(row), tokens[index], ids[index], positions[index])
         return Batch(
@@ -94,7 +94,9 @@ class BatchSource:
     def documents(self, step: int, rank: int = 0, world: int = 1) -> list[DocumentRef]:
         """The documents whose tokens are inputs of a step, in the order of the rows, each once."""
         pieces = [
-            piece for row in self._rows(step, rank, world) for piece in self._pieces(int(row), self.settings.sequence)
+            piece
+            for row in self._rows(step, rank, world)
+            for piece in self._pieces(int(row), self.settings.sequence_length)
         ]
         return [self.corpus.describe(index) for index in dict.fromkeys(document for document, _, _ in pieces)]
 
@@ -102,21 +104,21 @@ class BatchSource:
         """The corpus's document of every input token, int64 [rows, sequence]."""
         rows = []
         for row in self._rows(step, rank, world):
-            pieces = self._pieces(int(row), self.settings.sequence)
+            pieces = self._pieces(int(row), self.settings.sequence_length)
             rows.append(np.repeat([document for document, _, _ in pieces], [count for _, _, count in pieces]))
         return np.stack(rows)
 
     def shares(self, steps: int) -> list[SourceShare]:
         """The mixture asked beside the one that so many steps read. Refuses more steps than there is data for."""
-        rows = self.settings.first_row + steps * self.settings.rows
-        read = self._tokens_read(rows) - self._tokens_read(self.settings.first_row)
+        rows = self.settings.first_sequence + steps * self.settings.batch_size
+        read = self._tokens_read(rows) - self._tokens_read(self.settings.first_sequence)
         return self.mixture.table(read)
 
     def _tokens_read(self, rows: int) -> NDArray[np.float64]:
         """Tokens of each document among the first rows read (but for a row's worth where passes meet)."""
         if rows == 0:
             return np.zeros(len(self.corpus))
-        sequence = self.settings.sequence
+        sequence = self.settings.sequence_length
         number = self.mixture.pass_of(rows * sequence - 1)
         reading = self.mixture.read_pass(number)
         first, order = self._row_order(number)
@@ -137,21 +139,23 @@ class BatchSource:
 
     def _rows(self, step: int, rank: int, world: int) -> NDArray[np.int64]:
         """Row numbers in the stream, after the shuffle, of one rank's part of a step."""
-        if self.settings.rows % world:
-            raise ValueError(f"data.rows = {self.settings.rows} cannot be divided evenly among {world} ranks")
-        share = self.settings.rows // world
-        first = self.settings.first_row + step * self.settings.rows + rank * share
+        if self.settings.batch_size % world:
+            raise ValueError(
+                f"data.batch_size = {self.settings.batch_size} cannot be divided evenly among {world} ranks"
+            )
+        share = self.settings.batch_size // world
+        first = self.settings.first_sequence + step * self.settings.batch_size + rank * share
         return np.array([self._shuffled(row) for row in range(first, first + share)], dtype=np.int64)
 
     def _shuffled(self, row: int) -> int:
         """The stream's row that is read as number `row`."""
-        number = self.mixture.pass_of((row + 1) * self.settings.sequence - 1)
+        number = self.mixture.pass_of((row + 1) * self.settings.sequence_length - 1)
         first, order = self._row_order(number)
         return int(first + order[row - first])
 
     def _shuffled_rows(self, number: int) -> tuple[int, NDArray[np.int64]]:
         """The rows that end in a pass: the first of them, and a permutation of their offsets from it."""
-        sequence = self.settings.sequence
+        sequence = self.settings.sequence_length
         first = self.mixture.first_token(number) // sequence
         after = self.mixture.first_token(number + 1) // sequence
         generator = np.random.Generator(np.random.PCG64([self.settings.seed, number, 1]))
@@ -159,7 +163,7 @@ class BatchSource:
 
     def _pieces(self, row: int, count: int) -> list[tuple[int, int, int]]:
         """(document, first token in it, tokens) of `count` tokens of the stream from a row's start."""
-        position = row * self.settings.sequence
+        position = row * self.settings.sequence_length
         pieces = []
         while count and position < self.mixture.available:
             reading = self.mixture.read_pass(self.mixture.pass_of(position))

@@ -31,9 +31,7 @@ class SourceSettings(Settings):
     share: float | None = Field(
         default=None, ge=0, le=1, description="of the tokens read; by weight where it is left out"
     )
-    minimum_quality: float | None = Field(
-        default=None, description="of quality_score; documents without one do not pass"
-    )
+    min_quality: float | None = Field(default=None, description="of quality_score; documents without one do not pass")
     domains: tuple[str, ...] = Field(default=(), description="only these domains; all where empty")
     languages: tuple[str, ...] = Field(default=(), description="only these languages; all where empty")
     exclude: Path | None = Field(default=None, description="JSONL rows whose `document` ids are left out")
@@ -101,8 +99,8 @@ def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool 
 def chosen(store: Store, name: str, source: SourceSettings) -> Corpus:
     """The documents of a store that pass a source's conditions."""
     keep = np.ones(len(store.corpus), dtype=np.bool_)
-    if source.minimum_quality is not None:
-        keep &= store.quality >= source.minimum_quality
+    if source.min_quality is not None:
+        keep &= store.quality >= source.min_quality
     if source.domains:
         keep &= np.isin(np.array(store.corpus.domains)[store.corpus.domain], source.domains)
     if source.languages:

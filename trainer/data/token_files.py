@@ -52,9 +52,9 @@ class Part:
     index_sha256: str
 
 
-def token_type(vocabulary: int) -> np.dtype[np.unsignedinteger[Any]]:
+def token_type(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
     """The smallest type that holds every id, little-endian."""
-    return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
 
 
 def store_path(dataset: Dataset, tokenizer: Tokenizer, cache: Path) -> Path:
@@ -75,7 +75,7 @@ def tokenize(
 
     verify: compare the hashes of what is there, not only the sizes.
     """
-    store, itemsize = store_path(dataset, tokenizer, cache), token_type(tokenizer.vocabulary).itemsize
+    store, itemsize = store_path(dataset, tokenizer, cache), token_type(tokenizer.vocab_size).itemsize
 
     def missing() -> list[int]:
         shards = enumerate(dataset.shards)
@@ -157,7 +157,7 @@ def _encode_batches(path: Path, shard: Shard, tokenizer: Tokenizer, threads: int
 
 def with_separators(tokenizer: Tokenizer, encoded: list[list[int]]) -> list[Tokens]:
     """Token arrays of the store's type, each with the separator in front."""
-    kind = token_type(tokenizer.vocabulary)
+    kind = token_type(tokenizer.vocab_size)
     return [np.array([tokenizer.separator, *ids], dtype=kind) for ids in encoded]
 
 
@@ -197,7 +197,7 @@ def _facts(dataset: Dataset, tokenizer: Tokenizer, parts: list[Part]) -> dict[st
         "dataset": dataset.root,
         "content_hash": dataset.content_hash,
         "tokenizer_sha256": tokenizer.sha256,
-        "type": token_type(tokenizer.vocabulary).str,
+        "type": token_type(tokenizer.vocab_size).str,
         "documents": sum(part.documents for part in parts),
         "tokens": sum(part.tokens for part in parts),
         "bytes": sum(part.bytes for part in parts),

@@ -33,7 +33,7 @@ PLACEHOLDERS = tuple(f"<{kind}{number}>" for kind in PERSONAL for number in ("",
 class TokenizerSettings(Settings):
     """What to train. Defaults: 32,768 tokens, the size class of GPT-2 and Llama 2, so that ids fit 16 bits."""
 
-    vocabulary: int = Field(default=32_768, ge=400, description="tokens in all, special ones included")
+    vocab_size: int = Field(default=32_768, ge=400, description="tokens in all, special ones included")
     digits: Literal["single", "triples"] = "single"  # Llama 1 and 2 split digits singly, GPT-4 and Llama 3 in threes
     sample_bytes: int = Field(
         default=500_000_000, ge=1, description="text to train on, drawn by the documents' weights"
@@ -70,10 +70,10 @@ def train(texts: Iterable[str], settings: TokenizerSettings, *, progress: bool =
     """A tokenizer whose merges are learned from the texts."""
     control = [SEPARATOR, *CHAT, *(f"<|sentinel_{number}|>" for number in range(settings.sentinels))]
     special = len(control) + len(settings.placeholders)
-    size = -(-settings.vocabulary // settings.multiple) * settings.multiple
+    size = -(-settings.vocab_size // settings.multiple) * settings.multiple
     if size - special < 256 + 1:
         raise TokenizerError(
-            f"vocabulary = {settings.vocabulary}: 256 bytes and {special} special tokens leave no merge"
+            f"vocab_size = {settings.vocab_size}: 256 bytes and {special} special tokens leave no merge"
         )
     engine = Engine(models.BPE())
     engine.pre_tokenizer = pre_tokenizers.Sequence(
@@ -124,7 +124,7 @@ class Tokenizer:
         self.fast = self._tiktoken is not None
 
     @property
-    def vocabulary(self) -> int:
+    def vocab_size(self) -> int:
         """Ids are below this."""
         return self.engine.get_vocab_size()
 
@@ -221,6 +221,6 @@ def _byte_of_character() -> dict[str, int]:
 
 def _token_texts(tokenizer: Tokenizer) -> list[str]:
     """Every token that is valid text by itself, 64 lines to a text."""
-    ids = range(tokenizer.vocabulary - len(tokenizer.control) - len(tokenizer.placeholders))
+    ids = range(tokenizer.vocab_size - len(tokenizer.control) - len(tokenizer.placeholders))
     texts = [text for text in tokenizer.engine.decode_batch([[index] for index in ids]) if "\ufffd" not in text]
     return ["\n".join(texts[start : start + 64]) for start in range(0, len(texts), 64)]

@@ -19,7 +19,7 @@ from trainer.model.attention import Mask, attend, attention_mask, dense_mask
 from trainer.model.experts import ExpertSettings, Routing, SparseFeedForward, stack_routing
 from trainer.model.loss import linear_cross_entropy
 from trainer.model.norm import RMSNorm
-from trainer.model.rotary import PositionSettings, rotate, rotation
+from trainer.model.rotary import RopeSettings, rotate, rotation
 from trainer.settings import Settings
 from trainer.training.distributed import fill
 
@@ -27,59 +27,61 @@ from trainer.training.distributed import fill
 class ModelSettings(Settings):
     """A decoder's shape. The defaults are the tiny model of the demo."""
 
-    vocabulary: int = Field(default=8192, ge=2)  # rounded up to a multiple of 64, matrix units like it so
-    width: int = Field(default=256, ge=2)
+    vocab_size: int = Field(default=8192, ge=2)  # rounded up to a multiple of 64, matrix units like it so
+    hidden_size: int = Field(default=256, ge=2)
     layers: int = Field(default=6, ge=1)
     encoder_layers: int = Field(default=0, ge=0)  # 0: a decoder; else an encoder-decoder after T5, without RoPE
     heads: int = Field(default=4, ge=1)
     kv_heads: int | None = Field(default=None, ge=1)  # None: as many as heads (multi-head attention)
-    head_width: int | None = Field(default=None, ge=2)  # None: width / heads
-    hidden: int | None = Field(default=None, ge=1)  # None: 8/3 of the width, in 64s (Shazeer 2020: equal to 4 x GELU)
-    context: int = Field(default=512, ge=1)  # tokens
-    tied: bool = True  # one matrix for the embedding and the head: right while it is a large part of the weights
-    norm_epsilon: float = Field(default=1e-5, gt=0)
-    deviation: float = Field(
-        default=0.02, gt=0
-    )  # of the initial weights (GPT-2); over sqrt(2 layers) into the residual
+    head_dim: int | None = Field(default=None, ge=2)  # None: width / heads
+    ffn_hidden_size: int | None = Field(
+        default=None, ge=1
+    )  # None: 8/3 of the width, in 64s (Shazeer 2020: equal to 4 x GELU)
+    context_length: int = Field(default=512, ge=1)  # tokens
+    tie_embeddings: bool = (
+        True  # one matrix for the embedding and the head: right while it is a large part of the weights
+    )
+    norm_eps: float = Field(default=1e-5, gt=0)
+    init_std: float = Field(default=0.02, gt=0)  # of the initial weights (GPT-2); over sqrt(2 layers) into the residual
     z_loss: float = Field(default=0.0, ge=0)  # PaLM 1e-4
-    positions: PositionSettings = PositionSettings()
+    rope: RopeSettings = RopeSettings()
     experts: ExpertSettings | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> ModelSettings:
-        if self.head_width is None and self.width % self.heads:
-            raise ValueError(f"model.width = {self.width} is no multiple of model.heads = {self.heads}")
-        if self.heads % self.groups:
-            raise ValueError(f"model.heads = {self.heads} is no multiple of model.kv_heads = {self.groups}")
-        if self.depth % 2:
-            raise ValueError(f"the head width is {self.depth}; RoPE turns pairs, so it must be even")
-        if self.encoder_layers and (self.groups != self.heads or self.positions != PositionSettings()):
-            raise ValueError("an encoder-decoder (model.encoder_layers) has neither kv_heads nor positions to set")
-        if self.experts and self.experts.top_k > self.experts.experts:
+        if self.head_dim is None and self.hidden_size % self.heads:
+            raise ValueError(f"model.hidden_size = {self.hidden_size} is no multiple of model.heads = {self.heads}")
+        if self.heads % self.num_kv_heads:
+            raise ValueError(f"model.heads = {self.heads} is no multiple of model.kv_heads = {self.num_kv_heads}")
+        if self.dim_per_head % 2:
+            raise ValueError(f"the head width is {self.dim_per_head}; RoPE turns pairs, so it must be even")
+        if self.encoder_layers and (self.num_kv_heads != self.heads or self.rope != RopeSettings()):
+            raise ValueError("an encoder-decoder (model.encoder_layers) has neither kv_heads nor rope to set")
+        if self.experts and self.experts.top_k > self.experts.num_experts:
             raise ValueError("model.experts.top_k is larger than the number of experts")
         if self.experts and self.experts.every > self.layers:
             raise ValueError(f"model.experts.every = {self.experts.every} leaves no sparse block among {self.layers}")
         return self
 
     @property
-    def groups(self) -> int:
+    def num_kv_heads(self) -> int:
         """G, key and value heads."""
         return self.kv_heads or self.heads
 
     @property
-    def depth(self) -> int:
+    def dim_per_head(self) -> int:
         """D, width of a head."""
-        return self.head_width or self.width // self.heads
+        return self.head_dim or self.hidden_size // self.heads
 
     @property
-    def inner(self) -> int:
+    def intermediate_size(self) -> int:
         """F, hidden width of the feed-forward."""
-        return self.hidden or 64 * -(-8 * self.width // (3 * 64))
+        return self.ffn_hidden_size or 64 * -(-8 * self.hidden_size // (3 * 64))
 
     @property
-    def rows(self) -> int:
+    def padded_vocab_size(self) -> int:
         """V, rows of the embedding: the vocabulary rounded up."""
-        return 64 * -(-self.vocabulary // 64)
+        return 64 * -(-self.vocab_size // 64)
 
     def sparse(self, block: int) -> bool:
         """Whether a block (from 0) has experts."""
@@ -87,36 +89,36 @@ class ModelSettings(Settings):
 
     def parameters(self, active: bool = False) -> int:
         """Weights, embeddings included; with `active` those that one token meets (its top-k experts only)."""
-        attention = self.width * self.depth * (2 * self.heads + 2 * self.groups)
-        total = (1 if self.tied else 2) * self.rows * self.width + self.width
-        total += self._feed_forwards(self.layers, active) + self.layers * (attention + 2 * self.width)
+        attention = self.hidden_size * self.dim_per_head * (2 * self.heads + 2 * self.num_kv_heads)
+        total = (1 if self.tie_embeddings else 2) * self.padded_vocab_size * self.hidden_size + self.hidden_size
+        total += self._feed_forwards(self.layers, active) + self.layers * (attention + 2 * self.hidden_size)
         if self.encoder_layers:  # its blocks and last norm, cross-attention in the decoder, 32 biases a head and stack
             total += self._feed_forwards(self.encoder_layers, active) + self.encoder_layers * (
-                attention + 2 * self.width
+                attention + 2 * self.hidden_size
             )
-            total += self.width + self.layers * (attention + self.width) + 2 * 32 * self.heads
+            total += self.hidden_size + self.layers * (attention + self.hidden_size) + 2 * 32 * self.heads
         return total
 
     def _feed_forwards(self, blocks: int, active: bool) -> int:
-        dense = 3 * self.width * self.inner
+        dense = 3 * self.hidden_size * self.intermediate_size
         sparse = dense
         if self.experts is not None:
-            met = self.experts.top_k if active else self.experts.experts
-            sparse = met * dense + self.experts.experts * self.width
+            met = self.experts.top_k if active else self.experts.num_experts
+            sparse = met * dense + self.experts.num_experts * self.hidden_size
         return sum(sparse if self.sparse(block) else dense for block in range(blocks))
 
-    def flops_per_token(self, sequence: int) -> float:
-        """FLOP of training a token in rows of `sequence`, forward and backward.
+    def flops_per_token(self, sequence_length: int) -> float:
+        """FLOP of training a token in sequences of `sequence_length`, forward and backward.
 
         6 for each weight in a matrix product (the head counts, the embedding's look-up does not; Kaplan et al. 2020),
-        and 6 D H for each of the (sequence + 1) / 2 tokens that a causal query meets on average, for the scores and
-        again for the mixing (Chowdhery et al. 2022, appendix B, without the half that the causal mask saves). Of an
+        and 6 D H for each of the (sequence_length + 1) / 2 tokens that a causal query meets on average, for the scores
+        and again for the mixing (Chowdhery et al. 2022, appendix B, without the half that the causal mask saves). Of an
         encoder-decoder a token passes one stack: half the weights (Raffel et al. 2020, section 3.2.2).
         """
-        looked_up = 0 if self.tied else self.rows * self.width
+        looked_up = 0 if self.tie_embeddings else self.padded_vocab_size * self.hidden_size
         if self.encoder_layers:
             return 3.0 * (self.parameters(active=True) - looked_up)
-        attention = 6 * self.layers * self.heads * self.depth * (sequence + 1)
+        attention = 6 * self.layers * self.heads * self.dim_per_head * (sequence_length + 1)
         return 6.0 * (self.parameters(active=True) - looked_up) + attention
 
 
@@ -133,7 +135,7 @@ class Cache:
     """Keys and values of the tokens seen so far, for generation: [layers, B, G, capacity, D] each."""
 
     def __init__(self, settings: ModelSettings, rows: int, capacity: int, like: Tensor) -> None:
-        shape = (settings.layers, rows, settings.groups, capacity, settings.depth)
+        shape = (settings.layers, rows, settings.num_kv_heads, capacity, settings.dim_per_head)
         self.keys = like.new_zeros(shape)
         self.values = like.new_zeros(shape)
         self.document_ids = torch.zeros((rows, capacity), dtype=torch.int32, device=like.device)
@@ -163,16 +165,16 @@ class Attention(nn.Module):
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
-        self.heads, self.groups, self.depth = settings.heads, settings.groups, settings.depth
-        self.qkv = nn.Linear(settings.width, (self.heads + 2 * self.groups) * self.depth, bias=False)
-        self.out = nn.Linear(self.heads * self.depth, settings.width, bias=False)
+        self.heads, self.kv_heads, self.head_dim = settings.heads, settings.num_kv_heads, settings.dim_per_head
+        self.qkv = nn.Linear(settings.hidden_size, (self.heads + 2 * self.kv_heads) * self.head_dim, bias=False)
+        self.out = nn.Linear(self.heads * self.head_dim, settings.hidden_size, bias=False)
 
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Mask, cache: tuple[Cache, int] | None) -> Tensor:
         """x [B, S, W] -> [B, S, W]; `turn` holds cosines and sines [B, 1, S, D]."""
-        mixed = self.qkv(x).unflatten(-1, (-1, self.depth)).transpose(1, 2)  # [B, H + 2G, S, D]
-        turned, v = torch.split(mixed, [self.heads + self.groups, self.groups], dim=1)
+        mixed = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [B, H + 2G, S, D]
+        turned, v = torch.split(mixed, [self.heads + self.kv_heads, self.kv_heads], dim=1)
         cosines, sines = (table.to(v.dtype) for table in turn)
-        q, k = torch.split(rotate(turned, cosines, sines), [self.heads, self.groups], dim=1)
+        q, k = torch.split(rotate(turned, cosines, sines), [self.heads, self.kv_heads], dim=1)
         if cache is not None:
             k, v = cache[0].extend(cache[1], k, v)
         attended = attend(q, k, v, mask)  # [B, H, S, D]
@@ -183,10 +185,10 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """SwiGLU (Shazeer 2020)."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, hidden_size: int, ffn_hidden_size: int) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
+        self.gate_up = nn.Linear(hidden_size, 2 * ffn_hidden_size, bias=False)
+        self.down = nn.Linear(ffn_hidden_size, hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, S, W] -> [B, S, W]."""
@@ -198,8 +200,8 @@ class FeedForward(nn.Module):
 def feed_forward_of(settings: ModelSettings, index: int) -> FeedForward | SparseFeedForward:
     """What block `index` (from 0) has after its attention."""
     if settings.experts is not None and settings.sparse(index):
-        return SparseFeedForward(settings.width, settings.inner, settings.experts)
-    return FeedForward(settings.width, settings.inner)
+        return SparseFeedForward(settings.hidden_size, settings.intermediate_size, settings.experts)
+    return FeedForward(settings.hidden_size, settings.intermediate_size)
 
 
 class Block(nn.Module):
@@ -207,9 +209,9 @@ class Block(nn.Module):
 
     def __init__(self, settings: ModelSettings, index: int) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(settings.width, settings.norm_epsilon)
+        self.attention_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
         self.attention = Attention(settings)
-        self.feed_forward_norm = RMSNorm(settings.width, settings.norm_epsilon)
+        self.feed_forward_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
         self.feed_forward = feed_forward_of(settings, index)
 
     def forward(
@@ -228,11 +230,13 @@ class Decoder(nn.Module):
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.recompute = False  # activation checkpointing: blocks run again in the backward pass
-        self.embedding = nn.Embedding(settings.rows, settings.width)
+        self.activation_checkpointing = False  # activation checkpointing: blocks run again in the backward pass
+        self.embedding = nn.Embedding(settings.padded_vocab_size, settings.hidden_size)
         self.blocks = nn.ModuleList(Block(settings, index) for index in range(settings.layers))
-        self.norm = RMSNorm(settings.width, settings.norm_epsilon)
-        self.head = None if settings.tied else nn.Linear(settings.width, settings.rows, bias=False)
+        self.norm = RMSNorm(settings.hidden_size, settings.norm_eps)
+        self.head = (
+            None if settings.tie_embeddings else nn.Linear(settings.hidden_size, settings.padded_vocab_size, bias=False)
+        )
 
     def forward(
         self,
@@ -249,7 +253,7 @@ class Decoder(nn.Module):
 
         tokens, targets, positions int [B, S]; weights [B, S] (None: all 1); document_ids and prefix as in `masks`.
         """
-        states, routing = self.hidden(
+        states, routing = self.hidden_states(
             tokens, positions=positions, document_ids=document_ids, prefix=prefix, cache=cache
         )
         if targets is None:
@@ -260,7 +264,7 @@ class Decoder(nn.Module):
         )
         return Output(None, loss, losses.view(targets.shape), routing)
 
-    def hidden(
+    def hidden_states(
         self,
         tokens: Tensor,
         *,
@@ -274,7 +278,7 @@ class Decoder(nn.Module):
         if positions is None:
             seen = cache.length if cache else 0
             positions = torch.arange(seen, seen + length, device=tokens.device)[None]
-        turn = rotation(positions, self.settings.positions, self.settings.depth)
+        turn = rotation(positions, self.settings.rope, self.settings.dim_per_head)
         mask = cache.mask(document_ids, length, prefix) if cache else attention_mask(document_ids, prefix)
         x = self.embedding(tokens)  # [B, S, W]
         routings = []
@@ -287,7 +291,7 @@ class Decoder(nn.Module):
         return self.norm(x), stack_routing(routings) if routings else None
 
     def _run(self, block: nn.Module, *inputs: Any) -> Any:
-        if self.recompute and torch.is_grad_enabled():
+        if self.activation_checkpointing and torch.is_grad_enabled():
             return checkpoint(block, *inputs, use_reentrant=False)
         return block(*inputs)
 
@@ -298,7 +302,7 @@ class Decoder(nn.Module):
 
 
 @torch.no_grad()
-def initialize(model: nn.Module, seed: int, deviation: float = 0.02, layers: int = 1) -> None:
+def initialize(model: nn.Module, seed: int, init_std: float = 0.02, layers: int = 1) -> None:
     """Fill every weight as a function of (seed, its name): the same on any device, in any order, in any sharding.
 
     Matrices get a normal deviation; those that write to the residual stream (`out`, `down`) get it over sqrt(2 layers),
@@ -310,7 +314,7 @@ def initialize(model: nn.Module, seed: int, deviation: float = 0.02, layers: int
             continue
         number = int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=7).digest(), "big")
         into_residual = any(part in ("out", "down") for part in name.split("."))
-        scale = deviation / (2 * layers) ** 0.5 if into_residual else deviation
+        scale = init_std / (2 * layers) ** 0.5 if into_residual else init_std
         values = torch.empty(weight.shape).normal_(0, scale, generator=torch.Generator().manual_seed(number))
         fill(weight, values)
 
@@ -318,5 +322,5 @@ def initialize(model: nn.Module, seed: int, deviation: float = 0.02, layers: int
 def build_decoder(settings: ModelSettings, seed: int = 0) -> Decoder:
     """A decoder with fresh weights, a function of (settings, seed)."""
     model = Decoder(settings)
-    initialize(model, seed, settings.deviation, settings.layers)
+    initialize(model, seed, settings.init_std, settings.layers)
     return model

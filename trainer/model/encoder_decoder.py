@@ -60,16 +60,16 @@ class BiasedAttention(nn.Module):
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
-        self.depth = settings.depth
-        inner = settings.heads * settings.depth
-        self.q = nn.Linear(settings.width, inner, bias=False)
-        self.kv = nn.Linear(settings.width, 2 * inner, bias=False)
-        self.out = nn.Linear(inner, settings.width, bias=False)
+        self.head_dim = settings.dim_per_head
+        inner = settings.heads * settings.dim_per_head
+        self.q = nn.Linear(settings.hidden_size, inner, bias=False)
+        self.kv = nn.Linear(settings.hidden_size, 2 * inner, bias=False)
+        self.out = nn.Linear(inner, settings.hidden_size, bias=False)
 
     def forward(self, x: Tensor, source: Tensor, bias: Tensor) -> Tensor:
         """x [B, Q, W], source [B, K, W], bias [B, H or 1, Q, K] -> [B, Q, W]."""
-        q = self.q(x).unflatten(-1, (-1, self.depth)).transpose(1, 2)  # [B, H, Q, D]
-        k, v = self.kv(source).unflatten(-1, (-1, self.depth)).transpose(1, 2).chunk(2, dim=1)  # [B, H, K, D] each
+        q = self.q(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [B, H, Q, D]
+        k, v = self.kv(source).unflatten(-1, (-1, self.head_dim)).transpose(1, 2).chunk(2, dim=1)  # [B, H, K, D] each
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         result: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return result
@@ -80,11 +80,11 @@ class StackBlock(nn.Module):
 
     def __init__(self, settings: ModelSettings, index: int, crosses: bool) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(settings.width, settings.norm_epsilon)
+        self.attention_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
         self.attention = BiasedAttention(settings)
-        self.cross_norm = RMSNorm(settings.width, settings.norm_epsilon) if crosses else None
+        self.cross_norm = RMSNorm(settings.hidden_size, settings.norm_eps) if crosses else None
         self.cross = BiasedAttention(settings) if crosses else None
-        self.feed_forward_norm = RMSNorm(settings.width, settings.norm_epsilon)
+        self.feed_forward_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
         self.feed_forward = feed_forward_of(settings, index)
 
     def forward(
@@ -107,15 +107,17 @@ class EncoderDecoder(nn.Module):
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.recompute = False  # as in Decoder
-        self.embedding = nn.Embedding(settings.rows, settings.width)
+        self.activation_checkpointing = False  # as in Decoder
+        self.embedding = nn.Embedding(settings.padded_vocab_size, settings.hidden_size)
         self.encoder_bias = PositionBias(settings.heads, both_ways=True)
         self.encoder_blocks = nn.ModuleList(StackBlock(settings, i, False) for i in range(settings.encoder_layers))
-        self.encoder_norm = RMSNorm(settings.width, settings.norm_epsilon)
+        self.encoder_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
         self.bias = PositionBias(settings.heads, both_ways=False)
         self.blocks = nn.ModuleList(StackBlock(settings, i, True) for i in range(settings.layers))
-        self.norm = RMSNorm(settings.width, settings.norm_epsilon)
-        self.head = None if settings.tied else nn.Linear(settings.width, settings.rows, bias=False)
+        self.norm = RMSNorm(settings.hidden_size, settings.norm_eps)
+        self.head = (
+            None if settings.tie_embeddings else nn.Linear(settings.hidden_size, settings.padded_vocab_size, bias=False)
+        )
 
     def forward(
         self,
@@ -156,7 +158,7 @@ class EncoderDecoder(nn.Module):
     def _stack(self, blocks: nn.ModuleList, x: Tensor, *context: Any) -> tuple[Tensor, list[Routing]]:
         routings = []
         for block in blocks:
-            again = self.recompute and torch.is_grad_enabled()
+            again = self.activation_checkpointing and torch.is_grad_enabled()
             x, routing = checkpoint(block, x, *context, use_reentrant=False) if again else block(x, *context)
             if routing is not None:
                 routings.append(routing)

@@ -24,15 +24,15 @@ from trainer.settings import Settings
 class ExpertSettings(Settings):
     """Which blocks are sparse, and how tokens are routed there."""
 
-    experts: int = Field(default=8, ge=1)
+    num_experts: int = Field(default=8, ge=1)
     top_k: int = Field(default=2, ge=1)  # ST-MoE, section 4.1
     every: int = Field(default=2, ge=1)  # every n-th block is sparse: Switch 2, ST-MoE 4, Mixtral 1
     # Places of an expert, over its even share of the tokens; ST-MoE 1.25. Without a limit no token is ever dropped.
     capacity_factor: float | None = Field(default=1.25, gt=0)
     # No limit by default, where ST-MoE has 2.0: an answer must not depend on what else is in the batch.
     evaluation_capacity_factor: float | None = Field(default=None, gt=0)
-    balance: float = Field(default=0.01, ge=0)  # of the load-balancing loss (Switch, section 2.2)
-    router_z: float = Field(default=0.001, ge=0)  # of the router z-loss (ST-MoE, section 3.3)
+    router_aux_loss_coef: float = Field(default=0.01, ge=0)  # of the load-balancing loss (Switch, section 2.2)
+    router_z_loss_coef: float = Field(default=0.001, ge=0)  # of the router z-loss (ST-MoE, section 3.3)
     dropout: float = Field(default=0.0, ge=0, lt=1)  # inside the experts, for fine-tuning (Switch, table 4: 0.4)
     # Gates of the chosen experts add up to 1 (GShard, Mixtral). With top_k = 1 that would be constant and the router
     # would learn nothing from the loss, so there None means the router's probability itself (Switch).
@@ -53,7 +53,7 @@ class Routing(NamedTuple):
 
     def loss(self, settings: ExpertSettings) -> Tensor:
         """The auxiliary loss, summed over blocks as in Switch and ST-MoE."""
-        return settings.balance * self.balance.sum() + settings.router_z * self.z.sum()
+        return settings.router_aux_loss_coef * self.balance.sum() + settings.router_z_loss_coef * self.z.sum()
 
 
 def stack_routing(blocks: Iterable[Routing]) -> Routing:
@@ -72,10 +72,10 @@ class Choice(NamedTuple):
 class Router(nn.Module):
     """A linear map to one logit an expert, in fp32 throughout (Switch, section 2.4: bf16 routers diverge)."""
 
-    def __init__(self, width: int, settings: ExpertSettings) -> None:
+    def __init__(self, hidden_size: int, settings: ExpertSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.weight = nn.Parameter(torch.empty(settings.experts, width))
+        self.weight = nn.Parameter(torch.empty(settings.num_experts, hidden_size))
 
     def forward(self, x: Tensor) -> Choice:
         """x [N, W] -> choices [N, k]."""
@@ -89,8 +89,8 @@ def choose(logits: Tensor, settings: ExpertSettings) -> Choice:
     gates, experts = probabilities.topk(settings.top_k, dim=-1)  # [N, k]
     if settings.normalized:
         gates = gates / gates.sum(dim=-1, keepdim=True)
-    load = torch.bincount(experts.flatten(), minlength=settings.experts) / experts.numel()  # [E]
-    balance = settings.experts * (load * probabilities.mean(dim=0)).sum()
+    load = torch.bincount(experts.flatten(), minlength=settings.num_experts) / experts.numel()  # [E]
+    balance = settings.num_experts * (load * probabilities.mean(dim=0)).sum()
     z = logits.logsumexp(dim=-1).square().mean()
     return Choice(experts, gates, Routing(balance, z, load, torch.zeros_like(balance)))
 
@@ -116,18 +116,18 @@ def dispatch(experts: Tensor, number: int, capacity: int | None) -> Dispatch:
 def capacity_of(tokens: int, settings: ExpertSettings, training: bool) -> int | None:
     """Places of each expert for a batch of so many tokens."""
     factor = settings.capacity_factor if training else settings.evaluation_capacity_factor
-    return None if factor is None else math.ceil(factor * tokens * settings.top_k / settings.experts)
+    return None if factor is None else math.ceil(factor * tokens * settings.top_k / settings.num_experts)
 
 
 class SparseFeedForward(nn.Module):
     """SwiGLU experts behind a router; takes the place of the dense feed-forward in a block."""
 
-    def __init__(self, width: int, hidden: int, settings: ExpertSettings) -> None:
+    def __init__(self, hidden_size: int, ffn_hidden_size: int, settings: ExpertSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.router = Router(width, settings)
-        self.gate_up = nn.Parameter(torch.empty(settings.experts, width, 2 * hidden))
-        self.down = nn.Parameter(torch.empty(settings.experts, hidden, width))
+        self.router = Router(hidden_size, settings)
+        self.gate_up = nn.Parameter(torch.empty(settings.num_experts, hidden_size, 2 * ffn_hidden_size))
+        self.down = nn.Parameter(torch.empty(settings.num_experts, ffn_hidden_size, hidden_size))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
         """x [B, S, W] -> the same shape, and what the router did. A token over capacity gets 0 here."""
@@ -135,7 +135,7 @@ class SparseFeedForward(nn.Module):
         choice = self.router(tokens)
         k = self.settings.top_k
         capacity = capacity_of(len(tokens), self.settings, self.training)
-        plan = dispatch(choice.experts, self.settings.experts, capacity)
+        plan = dispatch(choice.experts, self.settings.num_experts, capacity)
         copies = tokens.expand(k, *tokens.shape).reshape(-1, tokens.shape[1])  # [k * N, W]
         result = self._experts(copies[plan.assignments], plan.counts)  # [A, W]
         placed = result.new_zeros(copies.shape).index_copy(0, plan.assignments, result)  # [k * N, W]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from trainer.model.decoder import ModelSettings
-from trainer.model.rotary import PositionSettings, Scaling
+from trainer.model.rotary import RopeSettings, Scaling
 from trainer.training import checkpoint
 
 FILE_BYTES = 4 << 30  # of one safetensors file; more go into numbered files with an index
@@ -59,7 +59,7 @@ def export(
         json.dumps(ends if separator is not None else {}, indent=2) + "\n", "utf-8"
     )
     if tokenizer is not None:
-        _write_tokenizer(tokenizer, out, separator, settings.context)
+        _write_tokenizer(tokenizer, out, separator, settings.context_length)
     return out
 
 
@@ -79,37 +79,37 @@ def hugging_face_config(settings: ModelSettings, number: Number, separator: int 
     config: dict[str, Any] = {
         "architectures": ["MixtralForCausalLM" if sparse else "LlamaForCausalLM"],
         "model_type": "mixtral" if sparse else "llama",
-        "vocab_size": settings.rows,
-        "hidden_size": settings.width,
-        "intermediate_size": settings.inner,
+        "vocab_size": settings.padded_vocab_size,
+        "hidden_size": settings.hidden_size,
+        "intermediate_size": settings.intermediate_size,
         "num_hidden_layers": settings.layers,
         "num_attention_heads": settings.heads,
-        "num_key_value_heads": settings.groups,
-        "head_dim": settings.depth,
-        "max_position_embeddings": settings.context,
-        "rms_norm_eps": settings.norm_epsilon,
-        "rope_theta": settings.positions.theta,
-        "rope_scaling": rope_scaling(settings.positions),
+        "num_key_value_heads": settings.num_kv_heads,
+        "head_dim": settings.dim_per_head,
+        "max_position_embeddings": settings.context_length,
+        "rms_norm_eps": settings.norm_eps,
+        "rope_theta": settings.rope.theta,
+        "rope_scaling": rope_scaling(settings.rope),
         "hidden_act": "silu",
-        "tie_word_embeddings": settings.tied,
+        "tie_word_embeddings": settings.tie_embeddings,
         "attention_bias": False,
         "attention_dropout": 0.0,
-        "initializer_range": settings.deviation,
+        "initializer_range": settings.init_std,
         "bos_token_id": separator,
         "eos_token_id": separator,
         "torch_dtype": number.value,
     }
     if settings.experts is not None:
         config |= {
-            "num_local_experts": settings.experts.experts,
+            "num_local_experts": settings.experts.num_experts,
             "num_experts_per_tok": settings.experts.top_k,
-            "router_aux_loss_coef": settings.experts.balance,
+            "router_aux_loss_coef": settings.experts.router_aux_loss_coef,
             "sliding_window": None,
         }
     return config
 
 
-def rope_scaling(settings: PositionSettings) -> dict[str, Any] | None:
+def rope_scaling(settings: RopeSettings) -> dict[str, Any] | None:
     """The `rope_scaling` entry."""
     common = {"rope_type": settings.scaling.value, "factor": settings.factor}
     match settings.scaling:
@@ -118,10 +118,10 @@ def rope_scaling(settings: PositionSettings) -> dict[str, Any] | None:
         case Scaling.LINEAR:
             return common
         case Scaling.LLAMA3:
-            turns = {"low_freq_factor": settings.low_turns, "high_freq_factor": settings.high_turns}
+            turns = {"low_freq_factor": settings.low_freq_factor, "high_freq_factor": settings.high_freq_factor}
         case Scaling.YARN:
-            turns = {"beta_slow": settings.low_turns, "beta_fast": settings.high_turns}
-    return {**common, **turns, "original_max_position_embeddings": settings.trained_context}
+            turns = {"beta_slow": settings.low_freq_factor, "beta_fast": settings.high_freq_factor}
+    return {**common, **turns, "original_max_position_embeddings": settings.original_context_length}
 
 
 def hugging_face_tensors(
@@ -150,7 +150,7 @@ def _block_tensors(name: list[str], tensor: Tensor, settings: ModelSettings) -> 
         case ["feed_forward_norm", "weight"]:
             yield "post_attention_layernorm.weight", tensor
         case ["attention", "qkv", "weight"]:
-            sizes = [settings.heads * settings.depth, *[settings.groups * settings.depth] * 2]
+            sizes = [settings.heads * settings.dim_per_head, *[settings.num_kv_heads * settings.dim_per_head] * 2]
             for letter, part in zip("qkv", torch.split(tensor, sizes), strict=True):
                 yield f"self_attn.{letter}_proj.weight", part
         case ["attention", "out", "weight"]:
@@ -174,14 +174,14 @@ def _feed_forward_tensors(name: str, tensor: Tensor, settings: ModelSettings) ->
         for inner, part in parts:
             yield f"mlp.{inner}.weight", part
         return
-    experts = settings.experts.experts
+    experts = settings.experts.num_experts
     each = [tensor.clone() for _ in range(experts)] if tensor.ndim == 2 else [matrix.T for matrix in tensor]
     for number, matrix in enumerate(each):
         parts = zip(("w1", "w3"), matrix.chunk(2), strict=True) if name == "gate_up" else [("w2", matrix)]
         for inner, part in parts:
             yield f"block_sparse_moe.experts.{number}.{inner}.weight", part
     if tensor.ndim == 2 and name == "down":  # a dense block: any router will do
-        yield "block_sparse_moe.gate.weight", tensor.new_zeros(experts, settings.width)
+        yield "block_sparse_moe.gate.weight", tensor.new_zeros(experts, settings.hidden_size)
 
 
 def _write(out: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:

@@ -70,9 +70,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return (gradient * d_total).to(hidden_dtype), (head_gradient * d_total).to(head_dtype), None, None, None
 
 
-def rows_in_block(vocabulary: int, cuda: bool) -> int:
+def rows_in_block(vocab_size: int, cuda: bool) -> int:
     """Tokens whose fp32 logits fill a block."""
-    return max(16, (CUDA_BLOCK_BYTES if cuda else BLOCK_BYTES) // (4 * vocabulary))
+    return max(16, (CUDA_BLOCK_BYTES if cuda else BLOCK_BYTES) // (4 * vocab_size))
 
 
 def _block_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

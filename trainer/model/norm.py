@@ -17,24 +17,24 @@ from torch.autograd.function import once_differentiable
 class RMSNorm(nn.Module):
     """Normalizes the last dimension."""
 
-    def __init__(self, width: int, epsilon: float) -> None:
+    def __init__(self, hidden_size: int, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.epsilon = epsilon
+        self.weight = nn.Parameter(torch.ones(hidden_size))
+        self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., W] -> the same shape."""
         if x.is_cuda:
-            return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
-        normed: Tensor = _RMSNorm.apply(x, self.weight, self.epsilon)  # type: ignore[no-untyped-call]
+            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        normed: Tensor = _RMSNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
         return normed
 
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)  # [..., 1]
-        scale = torch.rsqrt(norm.square() / x.shape[-1] + epsilon).to(x.dtype)
+        scale = torch.rsqrt(norm.square() / x.shape[-1] + eps).to(x.dtype)
         ctx.save_for_backward(x, weight, scale)
         return (x * scale).mul_(weight)
 

@@ -26,32 +26,30 @@ class Scaling(StrEnum):
     YARN = "yarn"  # the same by number of turns, and sharper attention (Peng et al. 2023)
 
 
-class PositionSettings(Settings):
+class RopeSettings(Settings):
     """RoPE. The defaults are Llama 2's; a longer context may also be had by a larger theta (Llama 3: 500,000)."""
 
     theta: float = 10_000.0
     scaling: Scaling = Scaling.NONE
     factor: float = 1.0  # new context / trained context
-    trained_context: int | None = None  # tokens; llama3 and yarn measure wavelengths against it
-    low_turns: float = 1.0  # rotations slower than this over the trained context are divided by the factor
-    high_turns: float = 4.0  # rotations faster than this are left alone (llama3: 4; yarn: 32)
+    original_context_length: int | None = None  # tokens; llama3 and yarn measure wavelengths against it
+    low_freq_factor: float = 1.0  # rotations slower than this over the trained context are divided by the factor
+    high_freq_factor: float = 4.0  # rotations faster than this are left alone (llama3: 4; yarn: 32)
 
     @model_validator(mode="after")
-    def _possible(self) -> PositionSettings:
+    def _possible(self) -> RopeSettings:
         if self.scaling is not Scaling.NONE and self.factor < 1:
-            raise ValueError(
-                f"positions.factor = {self.factor} would shorten the context; give the new length over the old"
-            )
-        if self.scaling in (Scaling.LLAMA3, Scaling.YARN) and not self.trained_context:
-            raise ValueError(f"positions.scaling = {self.scaling} needs positions.trained_context, in tokens")
-        if not 0 < self.low_turns < self.high_turns:
-            raise ValueError("positions: 0 < low_turns < high_turns is needed")
+            raise ValueError(f"rope.factor = {self.factor} would shorten the context; give the new length over the old")
+        if self.scaling in (Scaling.LLAMA3, Scaling.YARN) and not self.original_context_length:
+            raise ValueError(f"rope.scaling = {self.scaling} needs rope.original_context_length, in tokens")
+        if not 0 < self.low_freq_factor < self.high_freq_factor:
+            raise ValueError("rope: 0 < low_freq_factor < high_freq_factor is needed")
         return self
 
 
-def frequencies(settings: PositionSettings, head_width: int) -> Tensor:
+def frequencies(settings: RopeSettings, head_dim: int) -> Tensor:
     """Radians a token for each pair: fp32 [D/2], the first the fastest."""
-    fastest_first = torch.arange(0, head_width, 2, dtype=torch.float32) / head_width
+    fastest_first = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
     rate = 1.0 / settings.theta**fastest_first
     match settings.scaling:
         case Scaling.NONE:
@@ -59,36 +57,40 @@ def frequencies(settings: PositionSettings, head_width: int) -> Tensor:
         case Scaling.LINEAR:
             return rate / settings.factor
         case Scaling.LLAMA3:
-            turns = (settings.trained_context or 0) * rate / (2 * math.pi)
-            kept = ((turns - settings.low_turns) / (settings.high_turns - settings.low_turns)).clamp(0, 1)
+            turns = (settings.original_context_length or 0) * rate / (2 * math.pi)
+            kept = ((turns - settings.low_freq_factor) / (settings.high_freq_factor - settings.low_freq_factor)).clamp(
+                0, 1
+            )
         case Scaling.YARN:
-            kept = 1 - _yarn_ramp(settings, head_width)
+            kept = 1 - _yarn_ramp(settings, head_dim)
     return rate * kept + rate / settings.factor * (1 - kept)
 
 
-def _yarn_ramp(settings: PositionSettings, head_width: int) -> Tensor:
-    """0 for pairs that turn more than high_turns over the trained context, 1 below low_turns, a line between."""
+def _yarn_ramp(settings: RopeSettings, head_dim: int) -> Tensor:
+    """0 for pairs of more turns over the original context than high_freq_factor, 1 below low_freq_factor."""
 
     def pair(turns: float) -> float:
-        wavelengths = math.log((settings.trained_context or 0) / (turns * 2 * math.pi)) / math.log(settings.theta)
-        return head_width * wavelengths / 2
+        wavelengths = math.log((settings.original_context_length or 0) / (turns * 2 * math.pi)) / math.log(
+            settings.theta
+        )
+        return head_dim * wavelengths / 2
 
-    low = max(math.floor(pair(settings.high_turns)), 0)
-    high = min(math.ceil(pair(settings.low_turns)), head_width - 1)
-    return ((torch.arange(head_width // 2, dtype=torch.float32) - low) / max(high - low, 0.001)).clamp(0, 1)
+    low = max(math.floor(pair(settings.high_freq_factor)), 0)
+    high = min(math.ceil(pair(settings.low_freq_factor)), head_dim - 1)
+    return ((torch.arange(head_dim // 2, dtype=torch.float32) - low) / max(high - low, 0.001)).clamp(0, 1)
 
 
-def sharpness(settings: PositionSettings) -> float:
+def sharpness(settings: RopeSettings) -> float:
     """What yarn multiplies queries and keys by: 0.1 ln(factor) + 1 (Peng et al. 2023, equation 22); else 1."""
     return 0.1 * math.log(settings.factor) + 1 if settings.scaling is Scaling.YARN else 1.0
 
 
-def rotation(positions: Tensor, settings: PositionSettings, head_width: int) -> tuple[Tensor, Tensor]:
+def rotation(positions: Tensor, settings: RopeSettings, head_dim: int) -> tuple[Tensor, Tensor]:
     """positions int [B, S] (or [1, S] where all rows agree) -> cosines and sines, fp32 [B, 1, S, D].
 
     Both halves of a head have the same angles; the first half's sines are negative, as `rotate` wants them.
     """
-    angles = positions[:, None, :, None].float() * frequencies(settings, head_width).to(positions.device)
+    angles = positions[:, None, :, None].float() * frequencies(settings, head_dim).to(positions.device)
     scale = sharpness(settings)
     cosines, sines = angles.cos() * scale, angles.sin() * scale  # [B, 1, S, D/2]
     return torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)

@@ -17,7 +17,7 @@ from trainer.settings import Settings
 class GenerateSettings(Settings):
     """How the next token is drawn."""
 
-    tokens: int = Field(default=200, ge=1)  # at most, for each prompt
+    max_new_tokens: int = Field(default=200, ge=1)  # at most, for each prompt
     temperature: float = Field(default=0.8, ge=0)  # 0: always the likeliest
     top_k: int | None = Field(default=None, ge=1)  # only among the k likeliest
     top_p: float | None = Field(
@@ -43,21 +43,22 @@ def generate(
     """
     _check(prompts)
     longest = max(map(len, prompts))
-    if longest + settings.tokens > model.settings.context:
+    if longest + settings.max_new_tokens > model.settings.context_length:
         raise ValueError(
-            f"{longest} prompt tokens and {settings.tokens} new ones exceed the context of {model.settings.context}"
+            f"{longest} prompt tokens and {settings.max_new_tokens} new ones exceed the context of "
+            f"{model.settings.context_length}"
         )
     weight = model.embedding.weight
     tokens, padding = _left_padded(prompts, weight.device)  # [B, S] both
     positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
     ids = padding.to(torch.int32) if bool(padding.any()) else None
     seen = torch.full((len(prompts),), longest, device=weight.device) if prefix else None
-    cache = Cache(model.settings, len(prompts), longest + settings.tokens, weight)
+    cache = Cache(model.settings, len(prompts), longest + settings.max_new_tokens, weight)
 
     def states_after(written: Sequence[Tensor]) -> Tensor:
         if not written:
-            return model.hidden(tokens, positions=positions, document_ids=ids, prefix=seen, cache=cache)[0]
-        return model.hidden(written[-1][:, None], positions=positions[:, -1:] + len(written), cache=cache)[0]
+            return model.hidden_states(tokens, positions=positions, document_ids=ids, prefix=seen, cache=cache)[0]
+        return model.hidden_states(written[-1][:, None], positions=positions[:, -1:] + len(written), cache=cache)[0]
 
     return _write(model, states_after, len(prompts), settings, stop)
 
@@ -127,9 +128,9 @@ def _write(
     written: list[Tensor] = []
     training = model.training
     model.eval()
-    while len(written) < settings.tokens and any(running):
+    while len(written) < settings.max_new_tokens and any(running):
         logits = states_after(written)[:, -1] @ model.head_weight.T  # [B, V]
-        written.append(draw(logits[:, : model.settings.vocabulary].float(), settings, generator))
+        written.append(draw(logits[:, : model.settings.vocab_size].float(), settings, generator))
         for row, token in enumerate(written[-1].tolist()):
             running[row] = running[row] and token not in stop
             if running[row]:

@@ -60,7 +60,7 @@ def ablate(
     seeds: int = 3,
     texts: Mapping[str, Path] | None = None,
     documents: int | None = 500,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> list[Difference]:
     """Trains 2 * seeds models and compares them.
 
@@ -78,7 +78,7 @@ def ablate(
             for text, value in _train_and_judge(run, seed, out / f"{name}-{seed}", judged).items():
                 scores[name][text].append(value)
             latest = ", ".join(f"{text} {values[-1]:.4f}" for text, values in scores[name].items())
-            say(f"{name}, seed {seed}: {latest} bits per byte")
+            log(f"{name}, seed {seed}: {latest} bits per byte")
     first, second = datasets
     found = [Difference(text, tuple(scores[first][text]), tuple(scores[second][text])) for text in judged]
     (out / "ablation.json").write_text(json.dumps(as_json(datasets, recipe, found), indent=1) + "\n", "utf-8")
@@ -120,9 +120,9 @@ def _train_and_judge(run: Opened, seed: int, out: Path, judged: Mapping[str, Doc
     """Bits per byte of each set of texts under a model trained with a seed."""
     recipe = changed(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
     source = type(run.source)(run.source.corpus, recipe.data, run.shares)
-    pretrain(recipe, source, out, configuration=recipe.model_dump(mode="json"), say=lambda _: None)
+    pretrain(recipe, source, out, configuration=recipe.model_dump(mode="json"), log=lambda _: None)
     model = load_model(out)
-    scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, recipe.data.sequence)
+    scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, recipe.data.sequence_length)
     with torch.inference_mode():
         return {name: measure(scorer, documents)[""].bits_per_byte for name, documents in judged.items()}
 

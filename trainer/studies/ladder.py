@@ -56,7 +56,7 @@ class Rung:
 
 def counted_parameters(model: ModelSettings) -> int:
     """Weights that a token meets in matrix products: the look-up table of embeddings is none, a tied head is one."""
-    return model.parameters(active=True) - (0 if model.tied else model.rows * model.width)
+    return model.parameters(active=True) - (0 if model.tie_embeddings else model.padded_vocab_size * model.hidden_size)
 
 
 def rungs(recipe: Recipe, settings: LadderSettings) -> list[Rung]:
@@ -64,16 +64,18 @@ def rungs(recipe: Recipe, settings: LadderSettings) -> list[Rung]:
     base = recipe.model
     found: list[Rung] = []
     for width in settings.widths:
-        if width % base.depth:
-            raise ScalingError(f"width {width} is no multiple of the recipe's head width of {base.depth}")
-        heads = width // base.depth
+        if width % base.dim_per_head:
+            raise ScalingError(f"width {width} is no multiple of the recipe's head width of {base.dim_per_head}")
+        heads = width // base.dim_per_head
         shape = {
-            "width": width,
-            "layers": max(1, round(base.layers * width / base.width)),
+            "hidden_size": width,
+            "layers": max(1, round(base.layers * width / base.hidden_size)),
             "heads": heads,
-            "kv_heads": _divisor(heads, heads * base.groups / base.heads),
-            "head_width": base.depth,
-            "hidden": None if base.hidden is None else 64 * max(1, round(base.hidden * width / base.width / 64)),
+            "kv_heads": _divisor(heads, heads * base.num_kv_heads / base.heads),
+            "head_dim": base.dim_per_head,
+            "ffn_hidden_size": None
+            if base.ffn_hidden_size is None
+            else 64 * max(1, round(base.ffn_hidden_size * width / base.hidden_size / 64)),
         }
         found += [_rung(recipe, shape, width, amount, settings) for amount in settings.flop or settings.data]
     return sorted(found, key=lambda rung: counted_parameters(rung.recipe.model) * rung.recipe.loop.steps)
@@ -84,11 +86,11 @@ def _rung(recipe: Recipe, shape: dict[str, Any], width: int, amount: float, sett
     values["model"] |= shape
     size = counted_parameters(ModelSettings.model_validate(values["model"]))
     tokens = amount / (6 * size) if settings.flop else amount * settings.tokens_per_parameter * size
-    steps = max(1, round(tokens / (recipe.data.rows * recipe.data.sequence)))
+    steps = max(1, round(tokens / (recipe.data.batch_size * recipe.data.sequence_length)))
     values["loop"] |= {"steps": steps, "validate_every": steps}
     values["checkpoints"] |= {"every": steps}
-    values["schedule"]["peak"] *= (recipe.model.width / width) ** settings.rate_exponent
-    values["schedule"]["warmup"] = min(values["schedule"]["warmup"], steps // 10)
+    values["schedule"]["learning_rate"] *= (recipe.model.hidden_size / width) ** settings.rate_exponent
+    values["schedule"]["warmup_steps"] = min(values["schedule"]["warmup_steps"], steps // 10)
     name = f"width-{width}" + (f"-flop-{amount:g}" if settings.flop else "" if amount == 1 else f"-data-{amount:g}")
     return Rung(name, validated(Recipe, values, f"rung {name}"))
 
@@ -98,7 +100,7 @@ def _divisor(number: int, near: float) -> int:
     return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: abs(d - near))
 
 
-def climb(opened: Opened, settings: LadderSettings, out: Path, say: Any = print) -> list[Point]:
+def climb(opened: Opened, settings: LadderSettings, out: Path, log: Any = print) -> list[Point]:
     """Trains every rung (one that is finished is not trained again) and writes points.csv."""
     if opened.validation is None:
         raise ScalingError("nothing is held out to measure the rungs on: raise data.held_out")
@@ -113,12 +115,12 @@ def climb(opened: Opened, settings: LadderSettings, out: Path, say: Any = print)
             out / rung.name,
             validation=opened.validation,
             configuration=configuration,
-            say=lambda _: None,
+            log=lambda _: None,
         )
         last = read_metrics(out / rung.name)[-1]
         size = counted_parameters(rung.recipe.model)
         points.append(Point(size, last["tokens"], last["validation"]["loss"], rung.name))
-        say(f"{rung.name}: {size:,} parameters, {last['tokens']:,} tokens, held-out loss {points[-1].loss:.4f}")
+        log(f"{rung.name}: {size:,} parameters, {last['tokens']:,} tokens, held-out loss {points[-1].loss:.4f}")
     write_points(out / "points.csv", points)
     return points
 

@@ -88,7 +88,7 @@ class Example(NamedTuple):
 
 
 def corrupt(
-    text: Tokens, denoiser: Denoiser, settings: ObjectiveSettings, vocabulary: int, generator: np.random.Generator
+    text: Tokens, denoiser: Denoiser, settings: ObjectiveSettings, vocab_size: int, generator: np.random.Generator
 ) -> Example:
     """Inputs and targets of a text of at least two tokens; depends on the arguments and the generator's state alone."""
     match denoiser.noise:
@@ -104,7 +104,7 @@ def corrupt(
             example = Example(np.where(chosen, settings.first_sentinel, text), text)
             if denoiser.noise is Noise.BERT:
                 random = chosen & (generator.random(len(text)) < 0.1)
-                drawn = generator.integers(0, vocabulary, len(text))
+                drawn = generator.integers(0, vocab_size, len(text))
                 example = Example(np.where(random, drawn, example.inputs), text)
         case Noise.DESHUFFLE:
             example = Example(generator.permutation(text), text)
@@ -159,7 +159,7 @@ def _hide(text: Tokens, hidden: Choice, settings: ObjectiveSettings) -> Example:
 
 
 def denoising_inputs(
-    batch: Batch, settings: ObjectiveSettings, vocabulary: int, encoder: bool, seed: tuple[int, int], first: int
+    batch: Batch, settings: ObjectiveSettings, vocab_size: int, encoder: bool, seed: tuple[int, int], first: int
 ) -> dict[str, Tensor]:
     """Keyword arguments of a model's forward pass for the rows of a batch.
 
@@ -172,7 +172,7 @@ def denoising_inputs(
     for number, text in enumerate(texts, first):
         generator = np.random.Generator(np.random.PCG64([*seed, number]))
         denoiser = settings.denoisers[int(generator.choice(len(weights), p=weights / weights.sum()))]
-        examples.append(corrupt(text, denoiser, settings, vocabulary, generator))
+        examples.append(corrupt(text, denoiser, settings, vocab_size, generator))
     return _for_encoder(examples, settings.separator) if encoder else _for_decoder(examples, settings.separator)
 
 

@@ -85,16 +85,16 @@ def open_recipe(settings: Recipe, *, progress: bool = True) -> Opened:
     tokenizer = tokenizers.load(settings.tokenizer)
     settings = settings.model_copy(update={"data": pinned(settings.data)})  # a run keeps the snapshot it began with
     if "vocabulary" not in settings.model.model_fields_set:
-        settings = changed(settings, [f"model.vocabulary={tokenizer.vocabulary}"])
+        settings = changed(settings, [f"model.vocab_size={tokenizer.vocab_size}"])
     if settings.objective.denoisers and "first_sentinel" not in settings.objective.model_fields_set:
         settings = changed(settings, _objective_changes(tokenizer))
-    if settings.model.vocabulary < tokenizer.vocabulary:
+    if settings.model.vocab_size < tokenizer.vocab_size:
         raise ConfigError(
-            f"model.vocabulary = {settings.model.vocabulary:,} but {settings.tokenizer} has {tokenizer.vocabulary:,} "
-            "tokens; leave model.vocabulary out and it follows the tokenizer"
+            f"model.vocab_size = {settings.model.vocab_size:,} but {settings.tokenizer} has {tokenizer.vocab_size:,} "
+            "tokens; leave model.vocab_size out and it follows the tokenizer"
         )
     corpus = load_corpus(settings.data, tokenizer, progress=progress)
     tested = held_out(corpus, settings.data)
-    endless = settings.data.model_copy(update={"max_repetitions": None, "first_row": 0})
+    endless = settings.data.model_copy(update={"max_repetitions": None, "first_sequence": 0})
     validation = BatchSource(tested, endless) if tested.weight.any() else None
     return Opened(settings, tokenizer, training(corpus, settings.data), validation)

@@ -70,13 +70,13 @@ def save(folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Op
     """Write `folder`/step-N, all or nothing. Every rank has to call it; rank 0 writes."""
     final = folder / f"{PREFIX}{state.step:08d}"
     temporary = folder / f".{final.name}.tmp"
-    if world.leads:
+    if world.is_main:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
     _write_tensors(temporary, "model", model.named_parameters(), world)
     _write_tensors(temporary, "optimizer", moments(model, optimizer), world)
     generators = list(_generators(world))
-    if world.leads:
+    if world.is_main:
         safetensors.torch.save_file(dict(generators), temporary / "rng.safetensors")
         _finish(temporary, final, state)
     wait_for_all(world)
@@ -89,7 +89,7 @@ def _write_tensors(folder: Path, stem: str, tensors: Iterable[tuple[str, Tensor]
     files = size = 0
     for name, tensor in tensors:
         value = whole(tensor)
-        if not world.leads:
+        if not world.is_main:
             continue
         if held and size + value.nbytes > FILE_BYTES:
             files += 1

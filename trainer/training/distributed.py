@@ -39,7 +39,7 @@ class World(NamedTuple):
     device: torch.device
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this rank writes files and talks to people."""
         return self.rank == 0
 
@@ -63,10 +63,10 @@ def join_world() -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def spread(model: nn.Module, world: World, parallel: Parallel, half: bool) -> nn.Module:
+def parallelize(model: nn.Module, world: World, parallel: Parallel, bf16: bool) -> nn.Module:
     """Give a model that was built on the meta device its memory; the module to call for a forward pass.
 
-    The weights stay those of `model`, not yet filled; under FSDP each rank only ever holds its shards of them. `half`:
+    The weights stay those of `model`, not yet filled; under FSDP each rank only ever holds its shards of them. `bf16`:
     FSDP gathers them in bf16.
     """
     if world.size == 1 or parallel is Parallel.DDP:
@@ -74,13 +74,13 @@ def spread(model: nn.Module, world: World, parallel: Parallel, half: bool) -> nn
         if world.size == 1:
             return model
         return DistributedDataParallel(model, device_ids=[world.device.index] if world.device.type == "cuda" else None)
-    _shard(model, world, half)
+    _shard(model, world, bf16)
     return model.to_empty(device=world.device)
 
 
-def _shard(model: nn.Module, world: World, half: bool) -> None:
+def _shard(model: nn.Module, world: World, bf16: bool) -> None:
     mesh = init_device_mesh(world.device.type, (world.size,))
-    policy = MixedPrecisionPolicy(torch.bfloat16 if half else None, torch.float32)
+    policy = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32)
     for module in model.modules():
         if isinstance(module, Router):  # fp32 whatever the rest
             fully_shard(module, mesh=mesh)

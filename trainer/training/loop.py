@@ -47,14 +47,14 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedStep:
     """One step's data on one rank, made while the step before computes."""
 
     batch: Batch
     documents: NDArray[Any]  # int64 [rows, S]
 
 
-class Taken(NamedTuple):
+class StepResult(NamedTuple):
     """What one step showed."""
 
     gradient: Gradient
@@ -73,7 +73,7 @@ def pretrain(
     moments: bool = False,
     configuration: dict[str, Any] | None = None,
     allow_changes: bool = False,
-    say: Callable[[str], None] = tqdm.write,
+    log: Callable[[str], None] = tqdm.write,
 ) -> Result:
     """Train to the end, going on from the latest checkpoint in `out` if there is one.
 
@@ -89,13 +89,13 @@ def pretrain(
             if moments:
                 checkpoint.load_optimizer(checkpoint.find(start), run.model, run.optimizer)
         if checkpoint.checkpoints(run.folder):
-            resume(run, checkpoint.find(run.folder), allow_changes, say)
-        if world.leads:
-            describe(run, say)
-        with MetricsLog(out, run.step, settings.loop.tensorboard) if world.leads else _nothing() as log:
-            _loop(run, log, validation, say)
-        if world.leads:
-            say(f"report: {write_run_report(out)}")
+            resume(run, checkpoint.find(run.folder), allow_changes, log)
+        if world.is_main:
+            describe(run, log)
+        with MetricsLog(out, run.step, settings.loop.tensorboard) if world.is_main else _nothing() as metrics:
+            _loop(run, metrics, validation, log)
+        if world.is_main:
+            log(f"report: {write_run_report(out)}")
         return Result(run.step, run.tokens, run.loss, checkpoint.find(run.folder))
 
 
@@ -104,23 +104,23 @@ def _nothing() -> Iterator[None]:
     yield None
 
 
-def _loop(run: Run, log: MetricsLog | None, validation: BatchSource | None, say: Callable[[str], None]) -> None:
+def _loop(run: Run, metrics: MetricsLog | None, validation: BatchSource | None, log: Callable[[str], None]) -> None:
     steps = run.settings.loop.steps
-    bar = tqdm(total=steps, initial=run.step, unit="step", disable=None if log is not None else True)
+    bar = tqdm(total=steps, initial=run.step, unit="step", disable=None if metrics is not None else True)
     with bar, ThreadPoolExecutor(1) as ahead, _termination() as terminated:
-        coming = ahead.submit(_prepare, run, run.step) if run.step < steps else None
-        while coming is not None:
+        next_step = ahead.submit(_prepare, run, run.step) if run.step < steps else None
+        while next_step is not None:
             begin = time.perf_counter()
-            prepared = coming.result()
-            coming = ahead.submit(_prepare, run, run.step + 1) if run.step + 1 < steps else None
-            taken = _take_step(run, prepared)
-            row = _row(run, taken, time.perf_counter() - begin)
+            prepared = next_step.result()
+            next_step = ahead.submit(_prepare, run, run.step + 1) if run.step + 1 < steps else None
+            result = _take_step(run, prepared)
+            row = _row(run, result, time.perf_counter() - begin)
             stop = _any(terminated.is_set(), run.world)
             if validation is not None and (run.step % run.settings.loop.validate_every == 0 or run.step == steps):
                 row["validation"] = _validate(run, validation)
-            if log is not None:
-                log.write(row)
-                _tell(run, row, bar, say)
+            if metrics is not None:
+                metrics.write(row)
+                _tell(run, row, bar, log)
             if run.step % run.settings.checkpoints.every == 0 or run.step == steps or stop:
                 save(run)
             if stop and run.step < steps:
@@ -129,9 +129,9 @@ def _loop(run: Run, log: MetricsLog | None, validation: BatchSource | None, say:
                 )
 
 
-def _prepare(run: Run, step: int) -> Prepared:
+def _prepare(run: Run, step: int) -> PreparedStep:
     batch = run.source.batch(step, run.world.rank, run.world.size)
-    return Prepared(batch, run.source.token_documents(step, run.world.rank, run.world.size))
+    return PreparedStep(batch, run.source.token_documents(step, run.world.rank, run.world.size))
 
 
 def _inputs(run: Run, batch: Batch, step: int) -> list[Inputs]:
@@ -139,14 +139,14 @@ def _inputs(run: Run, batch: Batch, step: int) -> list[Inputs]:
     objective, model = run.settings.objective, run.settings.model
     encoder = model.encoder_layers > 0
     rows = len(batch.inputs)
-    micro_rows = run.settings.loop.micro_rows or rows
-    parts = batch.split(micro_rows)
+    micro_batch_size = run.settings.loop.micro_batch_size or rows
+    parts = batch.split(micro_batch_size)
     if not objective.denoisers:
         return [causal_inputs(part) for part in parts]
     seed = (run.settings.loop.seed, step)
     first = run.world.rank * rows
     return [
-        denoising_inputs(part, objective, model.vocabulary, encoder, seed, first + number * micro_rows)
+        denoising_inputs(part, objective, model.vocab_size, encoder, seed, first + number * micro_batch_size)
         for number, part in enumerate(parts)
     ]
 
@@ -160,30 +160,32 @@ def _by_input_token(losses: list[Tensor], parts: list[Inputs], batch: Batch) -> 
     return torch.cat(means)[:, None].expand(batch.inputs.shape), torch.ones_like(batch.loss_mask)
 
 
-def _take_step(run: Run, prepared: Prepared) -> Taken:
+def _take_step(run: Run, prepared: PreparedStep) -> StepResult:
     """Gradient, judgment, update. Every rank comes to the same judgment, because it sees the same sums."""
     settings = run.settings
     run.optimizer.zero_grad(set_to_none=True)
     parts = _inputs(run, prepared.batch, run.step)
-    gradient = accumulate(run.module, parts, run.world, run.half, settings.model.experts)
-    norm = clip_gradients(run.model, settings.optimizer.clip)
+    gradient = accumulate(run.module, parts, run.world, run.bf16, settings.model.experts)
+    norm = clip_gradients(run.model, settings.optimizer.max_grad_norm)
     losses, counted = _by_input_token(gradient.token_losses, parts, prepared.batch)
     anomaly = run.detector.judge(gradient.loss, norm)
     if anomaly is not None:
         _report(run, prepared, losses, anomaly)
     if anomaly is None or anomaly.action is Action.REPORT:
-        run.rate = learning_rate(run.step, settings.loop.steps, settings.schedule)
-        set_learning_rate(run.optimizer, run.rate)
+        run.learning_rate = learning_rate(run.step, settings.loop.steps, settings.schedule)
+        set_learning_rate(run.optimizer, run.learning_rate)
         run.optimizer.step()
     run.step += 1
     run.tokens += gradient.tokens
     run.loss = gradient.loss
-    return Taken(gradient, norm, anomaly, domain_losses(losses, counted, prepared.documents, run.source, run.world))
+    return StepResult(
+        gradient, norm, anomaly, domain_losses(losses, counted, prepared.documents, run.source, run.world)
+    )
 
 
-def _report(run: Run, prepared: Prepared, losses: Tensor, anomaly: Anomaly) -> None:
+def _report(run: Run, prepared: PreparedStep, losses: Tensor, anomaly: Anomaly) -> None:
     """Write the step's documents, the worst first; stop where the settings say so."""
-    suffix = "" if run.world.leads else f".{run.world.rank}"
+    suffix = "" if run.world.is_main else f".{run.world.rank}"
     path = run.out / f"anomalies{suffix}.jsonl"
     documents = worst_documents(losses, prepared.documents, run.source, run.world)
     row = {"step": run.step + 1, "kind": anomaly.kind, "action": anomaly.action, "loss": _number(anomaly.loss)}
@@ -204,25 +206,25 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _row(run: Run, taken: Taken, seconds: float) -> dict[str, Any]:
+def _row(run: Run, result: StepResult, seconds: float) -> dict[str, Any]:
     """One line of metrics.jsonl. Its `step` counts steps taken: 1 after the first."""
-    read = run.source.settings.rows * run.source.settings.sequence
-    flops = run.settings.model.flops_per_token(run.source.settings.sequence)
+    read = run.source.settings.batch_size * run.source.settings.sequence_length
+    flops = run.settings.model.flops_per_token(run.source.settings.sequence_length)
     row: dict[str, Any] = {
         "step": run.step,
         "tokens": run.tokens,
-        "loss": _number(taken.gradient.loss),
-        "learning_rate": run.rate,
-        "gradient_norm": _number(taken.norm),
+        "loss": _number(result.gradient.loss),
+        "learning_rate": run.learning_rate,
+        "gradient_norm": _number(result.norm),
         "seconds": seconds,
         "tokens_per_second": read / seconds,
         "mfu": read / seconds * flops / (run.hardware.peak * run.world.size),
-        "domains": taken.domains,
+        "domains": result.domains,
     }
-    if taken.anomaly is not None:
-        row["anomaly"] = {"kind": taken.anomaly.kind, "action": taken.anomaly.action}
-    if taken.gradient.routing is not None:
-        row["experts"] = {name: value.tolist() for name, value in taken.gradient.routing._asdict().items()}
+    if result.anomaly is not None:
+        row["anomaly"] = {"kind": result.anomaly.kind, "action": result.anomaly.action}
+    if result.gradient.routing is not None:
+        row["experts"] = {name: value.tolist() for name, value in result.gradient.routing._asdict().items()}
     return row
 
 
@@ -232,7 +234,7 @@ def _validate(run: Run, source: BatchSource) -> dict[str, Any]:
     for step in range(run.settings.loop.validate_batches):
         batch = source.batch(step, run.world.rank, run.world.size)
         parts = _inputs(run, batch, step)
-        losses, counted = _by_input_token(evaluate_loss(run.module, parts, run.world, run.half), parts, batch)
+        losses, counted = _by_input_token(evaluate_loss(run.module, parts, run.world, run.bf16), parts, batch)
         documents = source.token_documents(step, run.world.rank, run.world.size)
         for name, (mean, count) in domain_losses(losses, counted, documents, source, run.world).items():
             total = sums.setdefault(name, [0.0, 0.0])
@@ -242,16 +244,16 @@ def _validate(run: Run, source: BatchSource) -> dict[str, Any]:
     return {"loss": whole, "domains": {name: [total / count, count] for name, (total, count) in sums.items()}}
 
 
-def _tell(run: Run, row: dict[str, Any], bar: Any, say: Callable[[str], None]) -> None:
+def _tell(run: Run, row: dict[str, Any], bar: Any, log: Callable[[str], None]) -> None:
     """The progress bar where there is a terminal; a line now and then where there is none."""
     bar.update()
     loss = "none" if row["loss"] is None else f"{row['loss']:.3f}"
     text = f"loss {loss} rate {row['learning_rate']:.2e} {row['tokens_per_second']:,.0f} tokens/s"
     bar.set_postfix_str(text)
     if validation := row.get("validation"):
-        say(f"step {run.step}: validation loss {validation['loss']:.4f}")
+        log(f"step {run.step}: validation loss {validation['loss']:.4f}")
     elif bar.disable and (run.step % run.settings.loop.log_every == 0 or run.step == run.settings.loop.steps):
-        say(f"step {run.step:,} of {run.settings.loop.steps:,}: {text}, MFU {row['mfu']:.0%}")
+        log(f"step {run.step:,} of {run.settings.loop.steps:,}: {text}, MFU {row['mfu']:.0%}")
 
 
 def _any(flag: bool, world: World) -> bool:

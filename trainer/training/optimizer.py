@@ -19,10 +19,10 @@ class OptimizerSettings(Settings):
 
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.95, ge=0, lt=1)  # GPT-3, Brown et al. 2020, appendix B
-    epsilon: float = Field(default=1e-8, gt=0)
+    eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)  # times the learning rate; GPT-3
     decay_embedding: bool = False  # OLMo 2, section 3.3: without decay the embedding's norm is steadier
-    clip: float | None = Field(default=1.0, gt=0)  # global gradient norm; GPT-3
+    max_grad_norm: float | None = Field(default=1.0, gt=0)  # global gradient norm; GPT-3
 
 
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
@@ -37,7 +37,7 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.opti
         {"params": plain, "weight_decay": 0.0},
     ]
     betas = (settings.beta1, settings.beta2)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, eps=settings.epsilon, fused=True)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, eps=settings.eps, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

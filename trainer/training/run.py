@@ -24,7 +24,7 @@ from trainer.tasks.denoising import ObjectiveSettings
 from trainer.training import checkpoint
 from trainer.training.anomalies import AnomalySettings, SpikeDetector
 from trainer.training.checkpoint import CheckpointSettings, State
-from trainer.training.distributed import Parallel, World, spread, sum_over_ranks
+from trainer.training.distributed import Parallel, World, parallelize, sum_over_ranks
 from trainer.training.hardware import Hardware, Precision, measure_hardware
 from trainer.training.optimizer import OptimizerSettings, build_optimizer
 from trainer.training.schedule import ScheduleSettings
@@ -35,10 +35,14 @@ class LoopSettings(Settings):
 
     steps: int = Field(default=1000, ge=1)
     seed: int = 0  # of the first weights and of dropout
-    micro_rows: int | None = Field(default=None, ge=1)  # rows of one forward pass on one rank; None: all of the rank's
+    micro_batch_size: int | None = Field(
+        default=None, ge=1
+    )  # rows of one forward pass on one rank; None: all of the rank's
     precision: Precision = Precision.AUTO
     compile: bool = False  # torch.compile, block by block: minutes at the start, faster steps on GPUs
-    recompute: bool = False  # activation checkpointing: a third more compute, memory of one block's activations
+    activation_checkpointing: bool = (
+        False  # activation checkpointing: a third more compute, memory of one block's activations
+    )
     parallel: Parallel = Parallel.FSDP  # with more than one rank
     threads: int | None = Field(default=None, ge=1)  # of a CPU; None: torch's choice
     deterministic: bool = False  # refuse kernels that add in changing order (CUDA; a CPU has none here)
@@ -96,11 +100,11 @@ class Run:
     configuration: dict[str, Any]  # the whole of it, for the checkpoint
     step: int = 0
     tokens: int = 0
-    rate: float = 0.0
+    learning_rate: float = 0.0
     loss: float = math.nan
 
     @property
-    def half(self) -> bool:
+    def bf16(self) -> bool:
         return self.hardware.precision is Precision.BFLOAT16
 
     @property
@@ -117,22 +121,23 @@ def open_run(
     if loop.threads:
         torch.set_num_threads(loop.threads)
     torch.use_deterministic_algorithms(loop.deterministic)
-    if source.settings.sequence > settings.model.context:
+    if source.settings.sequence_length > settings.model.context_length:
         raise ValueError(
-            f"data.sequence = {source.settings.sequence} is longer than model.context = {settings.model.context}"
+            f"data.sequence_length = {source.settings.sequence_length} is longer than "
+            f"model.context_length = {settings.model.context_length}"
         )
-    if settings.objective.denoisers and settings.objective.highest >= settings.model.vocabulary:
+    if settings.objective.denoisers and settings.objective.highest >= settings.model.vocab_size:
         raise ValueError(
             f"objective uses id {settings.objective.highest} (a sentinel, mode or the separator), "
-            f"and model.vocabulary = {settings.model.vocabulary} ends before it"
+            f"and model.vocab_size = {settings.model.vocab_size} ends before it"
         )
     out.mkdir(parents=True, exist_ok=True)
     hardware = _agreed_hardware(world, out, loop.precision)
     model = empty_model(settings.model)
-    module = spread(model, world, loop.parallel, hardware.precision is Precision.BFLOAT16)
-    initialize(model, loop.seed, settings.model.deviation, settings.model.layers)
+    module = parallelize(model, world, loop.parallel, hardware.precision is Precision.BFLOAT16)
+    initialize(model, loop.seed, settings.model.init_std, settings.model.layers)
     torch.manual_seed(loop.seed * 1_000_003 + world.rank)
-    model.recompute = loop.recompute
+    model.activation_checkpointing = loop.activation_checkpointing
     if loop.compile:
         for module_list in (model.blocks, getattr(model, "encoder_blocks", ())):
             for block in module_list:
@@ -162,13 +167,13 @@ def _agreed_hardware(world: World, out: Path, wanted: Precision) -> Hardware:
     if wanted is Precision.AUTO and checkpoint.checkpoints(out / "checkpoints"):
         wanted = Precision(checkpoint.read_state(checkpoint.find(out)).precision)
     hardware = measure_hardware(world.device, wanted)
-    half = hardware.precision is Precision.BFLOAT16
-    votes = sum_over_ranks(torch.tensor(float(half), device=world.device), world)
+    bf16 = hardware.precision is Precision.BFLOAT16
+    votes = sum_over_ranks(torch.tensor(float(bf16), device=world.device), world)
     agreed = Precision.BFLOAT16 if float(votes) == world.size else Precision.FLOAT32
     return hardware._replace(precision=agreed)
 
 
-def resume(run: Run, path: Path, allow_changes: bool, say: Callable[[str], None]) -> None:
+def resume(run: Run, path: Path, allow_changes: bool, log: Callable[[str], None]) -> None:
     """Put a run where its checkpoint was."""
     checkpoint.verify(path)
     state = checkpoint.read_state(path)
@@ -182,17 +187,17 @@ def resume(run: Run, path: Path, allow_changes: bool, say: Callable[[str], None]
         )
     checkpoint.load_weights(path, run.model)
     checkpoint.load_optimizer(path, run.model, run.optimizer)
-    if not checkpoint.load_generators(path, run.world) and run.world.leads:
-        say(f"{state.world} ranks wrote {path.name}, {run.world.size} go on: same data, fresh dropout")
-    run.step, run.tokens, run.rate = state.step, state.tokens, state.learning_rate
+    if not checkpoint.load_generators(path, run.world) and run.world.is_main:
+        log(f"{state.world} ranks wrote {path.name}, {run.world.size} go on: same data, fresh dropout")
+    run.step, run.tokens, run.learning_rate = state.step, state.tokens, state.learning_rate
     run.loss = state.losses[-1] if state.losses else math.nan
     run.detector = SpikeDetector(run.settings.anomalies, state.losses)
-    if run.world.leads:
-        say(f"going on from {path}")
+    if run.world.is_main:
+        log(f"going on from {path}")
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:
-    """Settings that differ, by path, but for those that may: `model.width 256 -> 512`."""
+    """Settings that differ, by path, but for those that may: `model.hidden_size 256 -> 512`."""
     found = []
     for name in sorted(before.keys() | now.keys()):
         place = f"{path}{name}"
@@ -206,15 +211,15 @@ def _changes(before: dict[str, Any], now: dict[str, Any], path: str = "") -> lis
     return found
 
 
-def describe(run: Run, say: Callable[[str], None]) -> None:
+def describe(run: Run, log: Callable[[str], None]) -> None:
     """Say what is about to run, and leave it in run.json for the report."""
     settings, hardware = run.settings, run.hardware
     facts = {
         "settings": run.configuration,
         "parameters": settings.model.parameters(),
         "active_parameters": settings.model.parameters(active=True),
-        "flops_per_token": settings.model.flops_per_token(run.source.settings.sequence),
-        "tokens_per_step": run.source.settings.rows * run.source.settings.sequence,
+        "flops_per_token": settings.model.flops_per_token(run.source.settings.sequence_length),
+        "tokens_per_step": run.source.settings.batch_size * run.source.settings.sequence_length,
         "ranks": run.world.size,
         "hardware": hardware.name,
         "threads": hardware.threads,
@@ -226,15 +231,15 @@ def describe(run: Run, say: Callable[[str], None]) -> None:
     }
     checkpoint.write_atomically(run.out / "run.json", json.dumps(facts, indent=1) + "\n")
     rates = ", ".join(f"{name} {peak / 1e9:,.0f}" for name, peak in hardware.peaks.items())
-    say(f"{settings.model.parameters() / 1e6:.1f}M parameters, {run.world.size} x {hardware.name}; GFLOP/s: {rates}")
-    say(f"{hardware.precision.value}, {facts['tokens_per_step']:,} tokens a step, {settings.loop.steps:,} steps")
+    log(f"{settings.model.parameters() / 1e6:.1f}M parameters, {run.world.size} x {hardware.name}; GFLOP/s: {rates}")
+    log(f"{hardware.precision.value}, {facts['tokens_per_step']:,} tokens a step, {settings.loop.steps:,} steps")
 
 
 def save(run: Run) -> None:
     state = State(
         step=run.step,
         tokens=run.tokens,
-        learning_rate=run.rate,
+        learning_rate=run.learning_rate,
         data={"fingerprint": run.source.fingerprint, "next_batch": run.step},
         settings=run.configuration,
         precision=run.hardware.precision.value,
@@ -243,7 +248,7 @@ def save(run: Run) -> None:
         losses=tuple(run.detector.losses),
     )
     checkpoint.save(run.folder, state, run.model, run.optimizer, run.world)
-    if run.world.leads:
+    if run.world.is_main:
         checkpoint.prune(run.folder, run.settings.checkpoints)
 
 

@@ -41,13 +41,13 @@ def causal_inputs(batch: Batch) -> Inputs:
     }
 
 
-def autocast(device: torch.device, half: bool) -> AbstractContextManager[None]:
+def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[None]:
     """bf16 matrix products over fp32 weights, or plain fp32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
 
 def accumulate(
-    model: nn.Module, parts: Sequence[Inputs], world: World, half: bool = False, experts: ExpertSettings | None = None
+    model: nn.Module, parts: Sequence[Inputs], world: World, bf16: bool = False, experts: ExpertSettings | None = None
 ) -> Gradient:
     """Add the gradient of a step, given as this rank's micro-batches, to the weights' `grad`."""
     counts = [float(part["weights"].sum()) for part in parts]
@@ -56,7 +56,7 @@ def accumulate(
     losses, routings = [], []
     for number, (part, count) in enumerate(zip(parts, counts, strict=True)):
         with last_of_step(model, number == len(parts) - 1):
-            with autocast(world.device, half):
+            with autocast(world.device, bf16):
                 output: Output = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
             if output.loss is None or output.token_losses is None:
                 raise ValueError("the micro-batch has no targets")
@@ -79,12 +79,12 @@ def _mean_routing(parts: list[Routing], tokens: float, world: World) -> Routing:
 
 
 @torch.no_grad()
-def evaluate_loss(model: nn.Module, parts: Sequence[Inputs], world: World, half: bool = False) -> list[Tensor]:
+def evaluate_loss(model: nn.Module, parts: Sequence[Inputs], world: World, bf16: bool = False) -> list[Tensor]:
     """Losses of every token, fp32 [B, S] a part, without dropout and without capacity limits."""
     model.eval()
     losses = []
     for part in parts:
-        with autocast(world.device, half):
+        with autocast(world.device, bf16):
             output: Output = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
         if output.token_losses is not None:
             losses.append(output.token_losses.cpu())

@@ -24,7 +24,7 @@ def documents(count: int, seed: int = 0) -> list[list[int]]:
 def test_a_pass_reads_every_token_once_and_pads_nothing() -> None:
     texts = documents(200)
     total = sum(len(text) + 1 for text in texts)
-    reader = source(texts, rows=1, sequence=16)
+    reader = source(texts, batch_size=1, sequence_length=16)
     whole = total // 16
     inputs = torch.cat([reader.batch(step).inputs.flatten() for step in range(whole)])
     counts = np.bincount(inputs.numpy(), minlength=1 + sum(map(len, texts)))
@@ -33,7 +33,7 @@ def test_a_pass_reads_every_token_once_and_pads_nothing() -> None:
 
 
 def test_rows_are_consecutive_pieces_of_whole_documents() -> None:
-    reader = source(documents(100), rows=4, sequence=32)
+    reader = source(documents(100), batch_size=4, sequence_length=32)
     batch = reader.batch(3)
     for row in range(4):
         tokens = batch.inputs[row].tolist()
@@ -43,7 +43,7 @@ def test_rows_are_consecutive_pieces_of_whole_documents() -> None:
 
 
 def test_document_ids_and_positions_change_where_documents_begin() -> None:
-    batch = source([[1, 2, 3], [4, 5, 6]], rows=1, sequence=11).batch(0)
+    batch = source([[1, 2, 3], [4, 5, 6]], batch_size=1, sequence_length=11).batch(0)
     tokens = batch.inputs[0].tolist()
     begins = [index == 0 or token == 0 for index, token in enumerate(tokens)]
     assert batch.document_ids[0].tolist() == (np.cumsum(begins) - 1).tolist()
@@ -53,14 +53,14 @@ def test_document_ids_and_positions_change_where_documents_begin() -> None:
 
 
 def test_without_a_document_mask_a_row_is_one_document() -> None:
-    batch = source(documents(20), rows=2, sequence=64, document_mask=False).batch(0)
+    batch = source(documents(20), batch_size=2, sequence_length=64, document_mask=False).batch(0)
     assert batch.document_ids.unique().tolist() == [0]
     assert batch.positions.tolist() == [list(range(64))] * 2
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 6])
 def test_any_number_of_ranks_sees_the_same_rows(world: int) -> None:
-    reader = source(documents(300), rows=6, sequence=32)
+    reader = source(documents(300), batch_size=6, sequence_length=32)
     for step in (0, 7, 500):
         whole = reader.batch(step)
         parts = [reader.batch(step, rank, world) for rank in range(world)]
@@ -69,9 +69,9 @@ def test_any_number_of_ranks_sees_the_same_rows(world: int) -> None:
 
 
 def test_a_step_does_not_depend_on_the_steps_before() -> None:
-    walked = source(documents(100), rows=4, sequence=32)
+    walked = source(documents(100), batch_size=4, sequence_length=32)
     steps = [walked.batch(step).inputs for step in range(40)]
-    jumped = source(documents(100), rows=4, sequence=32)
+    jumped = source(documents(100), batch_size=4, sequence_length=32)
     for step in (39, 3, 17, 0):
         assert torch.equal(jumped.batch(step).inputs, steps[step])
 
@@ -79,7 +79,7 @@ def test_a_step_does_not_depend_on_the_steps_before() -> None:
 def test_seeds_give_different_orders_of_the_same_tokens() -> None:
     texts = documents(100)
     rows = sum(len(text) + 1 for text in texts) // 8
-    one, two = (source(texts, rows=rows, sequence=8, seed=seed).batch(0).inputs for seed in (1, 2))
+    one, two = (source(texts, batch_size=rows, sequence_length=8, seed=seed).batch(0).inputs for seed in (1, 2))
     assert not torch.equal(one, two)
     assert len(set(one.flatten().tolist()) & set(two.flatten().tolist())) > 0.98 * sum(map(len, texts))
 
@@ -88,7 +88,7 @@ def test_weights_decide_how_often_tokens_are_read() -> None:
     """A quarter, once and three times: measured on the tokens of the batches, not on the plan."""
     texts = [[kind + 1] * 20 for kind in range(3) for _ in range(60)]
     weights = [weight for weight in (0.25, 1.0, 3.0) for _ in range(60)]
-    reader = source(texts, weights, rows=8, sequence=32)
+    reader = source(texts, weights, batch_size=8, sequence_length=32)
     passes = 8
     steps = int(passes * 21 * sum(weights) / (8 * 32))
     tokens = torch.cat([reader.batch(step).inputs.flatten() for step in range(steps)])
@@ -98,7 +98,7 @@ def test_weights_decide_how_often_tokens_are_read() -> None:
 
 def test_documents_of_a_step_are_those_whose_tokens_it_holds() -> None:
     texts = documents(80)
-    reader = source(texts, rows=3, sequence=32)
+    reader = source(texts, batch_size=3, sequence_length=32)
     owner = {token: str(number) for number, text in enumerate(texts) for token in text}
     for step in range(20):
         seen = {owner[token] for token in reader.batch(step).inputs.flatten().tolist() if token}
@@ -112,7 +112,7 @@ def test_documents_of_a_step_are_those_whose_tokens_it_holds() -> None:
 def test_capped_data_can_be_read_to_its_last_row() -> None:
     texts = documents(30)
     total = 2 * sum(len(text) + 1 for text in texts)
-    reader = source(texts, rows=1, sequence=16, max_repetitions=2)
+    reader = source(texts, batch_size=1, sequence_length=16, max_repetitions=2)
     steps = total // 16
     reader.shares(steps)
     tokens = torch.cat([reader.batch(step).inputs.flatten() for step in range(steps)])
@@ -123,25 +123,25 @@ def test_capped_data_can_be_read_to_its_last_row() -> None:
 
 
 def test_a_later_stage_goes_on_where_the_first_ended() -> None:
-    first = source(documents(100), rows=4, sequence=16)
-    second = source(documents(100), rows=4, sequence=16, first_row=40)
+    first = source(documents(100), batch_size=4, sequence_length=16)
+    second = source(documents(100), batch_size=4, sequence_length=16, first_sequence=40)
     assert torch.equal(first.batch(10).inputs, second.batch(0).inputs)
 
 
 def test_rows_that_ranks_cannot_share_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"data.rows = 4 cannot be divided evenly among 3 ranks"):
-        source(documents(5), rows=4, sequence=8).batch(0, 0, 3)
+    with pytest.raises(ValueError, match=r"data.batch_size = 4 cannot be divided evenly among 3 ranks"):
+        source(documents(5), batch_size=4, sequence_length=8).batch(0, 0, 3)
 
 
 def test_the_fingerprint_changes_with_the_data_and_the_settings_only() -> None:
     texts = documents(50)
-    base = source(texts, rows=4, sequence=16).fingerprint
-    assert base == source(texts, rows=4, sequence=16).fingerprint
+    base = source(texts, batch_size=4, sequence_length=16).fingerprint
+    assert base == source(texts, batch_size=4, sequence_length=16).fingerprint
     others = [
-        source(texts, rows=4, sequence=16, seed=1),
-        source(texts, rows=8, sequence=16),
-        source(texts, [2.0] + [1.0] * 49, rows=4, sequence=16),
-        source([[9], *texts[1:]], rows=4, sequence=16),
+        source(texts, batch_size=4, sequence_length=16, seed=1),
+        source(texts, batch_size=8, sequence_length=16),
+        source(texts, [2.0] + [1.0] * 49, batch_size=4, sequence_length=16),
+        source([[9], *texts[1:]], batch_size=4, sequence_length=16),
     ]
     assert len({base, *(other.fingerprint for other in others)}) == 5
 
@@ -157,7 +157,7 @@ def test_the_fingerprint_changes_with_the_data_and_the_settings_only() -> None:
 def test_any_corpus_gives_full_rows_at_any_step(
     lengths: list[int], rows: int, sequence: int, seed: int, step: int
 ) -> None:
-    reader = source([[1] * length for length in lengths], rows=rows, sequence=sequence, seed=seed)
+    reader = source([[1] * length for length in lengths], batch_size=rows, sequence_length=sequence, seed=seed)
     batch = reader.batch(step)
     assert batch.inputs.shape == batch.targets.shape == (rows, sequence)
     assert set(batch.inputs.unique().tolist()) <= {0, 1}
@@ -165,7 +165,7 @@ def test_any_corpus_gives_full_rows_at_any_step(
 
 
 def test_micro_batches_are_the_batch() -> None:
-    batch = source(documents(50), rows=5, sequence=16).batch(0)
+    batch = source(documents(50), batch_size=5, sequence_length=16).batch(0)
     parts = batch.split(2)
     assert [len(part.inputs) for part in parts] == [2, 2, 1]
     assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
@@ -176,7 +176,7 @@ def web(count: int, name: str, length: int = 9) -> Corpus:
 
 
 def reader_of(parts: list[Corpus], shares: dict[str, float], cap: int | None = None) -> BatchSource:
-    return BatchSource(joined(parts), BatchSettings(rows=5, sequence=40, max_repetitions=cap), shares)
+    return BatchSource(joined(parts), BatchSettings(batch_size=5, sequence_length=40, max_repetitions=cap), shares)
 
 
 def test_shares_weigh_tokens_not_documents() -> None:

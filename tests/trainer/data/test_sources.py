@@ -17,7 +17,7 @@ ROWS = pages(300)
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocabulary=768))
+    return tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768))
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(root: Path, source: dict[str, object] | None = None, **more: object) -> DataSettings:
-    values = {"sources": {"web": {"path": str(root), **(source or {})}}, "cache": root.parent / "cache", "rows": 4}
-    return DataSettings.model_validate({**values, "sequence": 64, "workers": 1, **more})
+    values = {
+        "sources": {"web": {"path": str(root), **(source or {})}},
+        "cache": root.parent / "cache",
+        "batch_size": 4,
+    }
+    return DataSettings.model_validate({**values, "sequence_length": 64, "workers": 1, **more})
 
 
 def ids(reader: object, count: int) -> list[str]:
@@ -49,18 +53,18 @@ def test_held_out_documents_are_never_trained_on(root: Path, tokenizer: Tokenize
 def test_held_out_is_a_matter_of_the_document_not_of_the_mixture(root: Path, tokenizer: Tokenizer) -> None:
     """The same documents are held out from a mixture that holds only half of the data."""
     whole = open_held_out(settings(root, held_out=0.2), tokenizer, progress=False)
-    half = open_held_out(settings(root, {"minimum_quality": 0.5}, held_out=0.2), tokenizer, progress=False)
+    half = open_held_out(settings(root, {"min_quality": 0.5}, held_out=0.2), tokenizer, progress=False)
     assert set(ids(half, len(half))) < set(ids(whole, len(whole)))
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ({"minimum_quality": 0.5}, lambda row: row["quality_score"] >= 0.5),
+        ({"min_quality": 0.5}, lambda row: row["quality_score"] >= 0.5),
         ({"domains": ["travel"]}, lambda row: row["domain"] == "travel"),
         ({"languages": ["en"]}, lambda row: True),
         (
-            {"domains": ["travel", "health"], "minimum_quality": 0.8},
+            {"domains": ["travel", "health"], "min_quality": 0.8},
             lambda row: row["domain"] != "software" and row["quality_score"] >= 0.8,
         ),
     ],

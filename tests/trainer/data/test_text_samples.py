@@ -71,7 +71,7 @@ def test_many_shards_are_not_all_read(tmp_path: Path) -> None:
 
 def test_bytes_per_token_by_domain_and_language(tmp_path: Path) -> None:
     rows = pages(120)
-    tokenizer = tokenizers.train([values["text"] for values in rows], TokenizerSettings(vocabulary=768))
+    tokenizer = tokenizers.train([values["text"] for values in rows], TokenizerSettings(vocab_size=768))
     tokenizer.save(tmp_path / "tokenizer.json")
     samples = [
         Sample(values["text"], 1, values["domain"], "en" if n % 2 else "", False) for n, values in enumerate(rows)

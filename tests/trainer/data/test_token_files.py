@@ -20,7 +20,7 @@ ROWS = pages(50, weights=(1.0, 0.5, 2.0))
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocabulary=768))
+    return tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768))
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_without_hashes_sizes_are_compared(tmp_path: Path, dataset: Dataset, tok
 def test_another_tokenizer_or_dataset_has_its_own_tokens(
     tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer
 ) -> None:
-    other = tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocabulary=768, minimum_count=60))
+    other = tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768, minimum_count=60))
     second = open_dataset(str(write_dataset(tmp_path / "second", ROWS[:9], shards=1)))
     stores = [
         tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False),

@@ -29,7 +29,7 @@ TEXTS = [row["text"] + "\n\n" + CODE + "Tel 555 1234, 1999 and 20000. Grüße, �
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train(TEXTS, TokenizerSettings(vocabulary=1024))
+    return tokenizers.train(TEXTS, TokenizerSettings(vocab_size=1024))
 
 
 HOSTILE = st.one_of(
@@ -125,11 +125,11 @@ def test_pieces_are_the_whole_text(text: str) -> None:
 
 def test_digits_never_join_when_split_singly(tokenizer: Tokenizer) -> None:
     special = {*tokenizer.control, *tokenizer.placeholders}
-    tokens = {tokenizer.decode([index]) for index in range(tokenizer.vocabulary)} - special
+    tokens = {tokenizer.decode([index]) for index in range(tokenizer.vocab_size)} - special
     assert not [token for token in tokens if sum(map(str.isdigit, token)) > 1]
     triples = tokenizers.train(
         ["1234 1234 1999 1999 20000"] * 9,
-        TokenizerSettings(vocabulary=448, digits="triples", placeholders=(), sentinels=0),
+        TokenizerSettings(vocab_size=448, digits="triples", placeholders=(), sentinels=0),
     )
     assert len(triples.encode("1234")) == 2
 
@@ -144,23 +144,23 @@ def test_the_file_is_read_by_transformers(tmp_path: Path, tokenizer: Tokenizer) 
     for text in TEXTS[:10]:
         assert peer.encode(text, add_special_tokens=False) == tokenizer.encode(text)
     again = tokenizers.load(tmp_path)
-    assert (again.sha256, again.separator, again.vocabulary) == (
+    assert (again.sha256, again.separator, again.vocab_size) == (
         tokenizer.sha256,
         tokenizer.separator,
-        tokenizer.vocabulary,
+        tokenizer.vocab_size,
     )
 
 
 def test_the_vocabulary_is_a_multiple_and_training_is_reproducible(tokenizer: Tokenizer) -> None:
-    assert tokenizer.vocabulary % 64 == 0
-    assert tokenizers.train(TEXTS, TokenizerSettings(vocabulary=1024)).sha256 == tokenizer.sha256
+    assert tokenizer.vocab_size % 64 == 0
+    assert tokenizers.train(TEXTS, TokenizerSettings(vocab_size=1024)).sha256 == tokenizer.sha256
 
 
 def test_hopeless_training_is_refused() -> None:
     with pytest.raises(TokenizerError, match="no repeated pair"):
-        tokenizers.train(["ab"], TokenizerSettings(vocabulary=1024))
+        tokenizers.train(["ab"], TokenizerSettings(vocab_size=1024))
     with pytest.raises(TokenizerError, match="leave no merge"):
-        tokenizers.train(TEXTS, TokenizerSettings(vocabulary=500))
+        tokenizers.train(TEXTS, TokenizerSettings(vocab_size=500))
 
 
 def test_files_that_are_no_tokenizer_get_one_line(tmp_path: Path, tokenizer: Tokenizer) -> None:

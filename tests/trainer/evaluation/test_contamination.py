@@ -148,7 +148,7 @@ def test_a_dataset_is_scanned_and_what_is_found_left_out(tmp_path: Path) -> None
         "sets": {"quiz": {"items": 2, "too_short": 0, "found": 1, "documents": 2}},
     }
     (tmp_path / "hits.jsonl").write_text("".join(json.dumps(hit._asdict()) + "\n" for hit in hits))
-    tokenizer = tokenizers.train([values["text"] for values in rows], TokenizerSettings(vocabulary=768))
+    tokenizer = tokenizers.train([values["text"] for values in rows], TokenizerSettings(vocab_size=768))
     source = {"path": str(tmp_path / "set"), "exclude": tmp_path / "hits.jsonl"}
     settings = DataSettings.model_validate(
         {"sources": {"web": source}, "cache": tmp_path / "c", "held_out": 0, "workers": 1}

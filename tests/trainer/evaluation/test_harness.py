@@ -30,7 +30,7 @@ CONTEXT = 96
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([row["text"] for row in pages(80)], TokenizerSettings(vocabulary=896))
+    return tokenizers.train([row["text"] for row in pages(80)], TokenizerSettings(vocab_size=896))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def model(tokenizer: Tokenizer) -> LlamaForCausalLM:
     """Random weights, large enough that choices are told apart."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=tokenizer.vocabulary,
+        vocab_size=tokenizer.vocab_size,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,

@@ -18,7 +18,7 @@ from trainer.evaluation.questions import Question
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([row["text"] for row in pages(40)], TokenizerSettings(vocabulary=768))
+    return tokenizers.train([row["text"] for row in pages(40)], TokenizerSettings(vocab_size=768))
 
 
 def bigram(vocabulary: int) -> Tensor:
@@ -27,7 +27,7 @@ def bigram(vocabulary: int) -> Tensor:
 
 
 def scorer(tokenizer: Tokenizer, context: int = 32, seen: list[Tensor] | None = None) -> Scorer:
-    table = bigram(tokenizer.vocabulary)
+    table = bigram(tokenizer.vocab_size)
 
     def model(tokens: Tensor) -> Tensor:
         if seen is not None:
@@ -44,7 +44,7 @@ def by_hand(tokens: list[int], start: int, table: Tensor) -> float:
 
 def test_scores_are_sums_of_log_probabilities(tokenizer: Tokenizer) -> None:
     ours = scorer(tokenizer)
-    table = bigram(tokenizer.vocabulary)
+    table = bigram(tokenizer.vocab_size)
     pairs = [ours.pair("the doctor of", " the train"), ours.pair("a", " hotel museum map"), ours.pair("", "code")]
     for pair, score in zip(pairs, ours.scores(pairs), strict=True):
         whole = [*pair.context, *pair.continuation]
@@ -61,7 +61,7 @@ def test_a_pair_is_one_text_split_where_the_context_ends(tokenizer: Tokenizer) -
 
 def test_a_long_context_is_cut_on_the_left(tokenizer: Tokenizer) -> None:
     ours = scorer(tokenizer, context=4)
-    table = bigram(tokenizer.vocabulary)
+    table = bigram(tokenizer.vocab_size)
     tokens = list(range(20, 40))
     (score,) = ours.scores([Pair(tuple(tokens[:17]), tuple(tokens[17:]))])
     assert score.likelihood == pytest.approx(by_hand(tokens, 17, table), abs=1e-4)
@@ -70,7 +70,7 @@ def test_a_long_context_is_cut_on_the_left(tokenizer: Tokenizer) -> None:
 
 
 def test_greedy_says_whether_the_model_would_write_it(tokenizer: Tokenizer) -> None:
-    table = bigram(tokenizer.vocabulary)
+    table = bigram(tokenizer.vocab_size)
     best = int(table[5].argmax())
     after = int(table[best].argmax())
     found = scorer(tokenizer).scores([Pair((5,), (best, after)), Pair((5,), (best, (after + 1) % 400))])
@@ -118,7 +118,7 @@ def test_fits_by_domain_add_up(tokenizer: Tokenizer) -> None:
     fits = measure(scorer(tokenizer), documents)
     assert (fits["a"].documents, fits["a"].tokens, fits["a"].bytes) == (2, 4, 15)
     assert fits[""] == fits["a"] + fits["b"]
-    table = bigram(tokenizer.vocabulary)
+    table = bigram(tokenizer.vocab_size)
     assert fits["a"].nats == pytest.approx(
         -by_hand([tokenizer.separator, 5, 6, 7], 1, table) - float(table[tokenizer.separator, 9]), abs=1e-4
     )
@@ -135,7 +135,7 @@ def test_a_model_that_knows_the_answers_gets_them_all(tokenizer: Tokenizer) -> N
     questions = [Question("Pick", ("hotel", "a hotel in the city of museum and river", "map"), 1) for _ in range(5)]
 
     def uniform(tokens: Tensor) -> Tensor:
-        return torch.zeros(*tokens.shape, tokenizer.vocabulary)
+        return torch.zeros(*tokens.shape, tokenizer.vocab_size)
 
     found = ask(Scorer(uniform, tokenizer, 64), questions, EvaluationSettings())
     assert found["answer"] == 0.0  # every token costs the same: the shortest wins

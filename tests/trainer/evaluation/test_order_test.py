@@ -20,7 +20,7 @@ EXAMPLES = [" ".join(RANDOM.choices(VOCABULARY, k=4)) for _ in range(60)]
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train(EXAMPLES, TokenizerSettings(vocabulary=704, sentinels=0))
+    return tokenizers.train(EXAMPLES, TokenizerSettings(vocab_size=704, sentinels=0))
 
 
 class Windowed(nn.Module):
@@ -40,7 +40,7 @@ def trained(tokenizer: Tokenizer, examples: list[str], shuffle: bool) -> Scorer:
     """A network trained on the examples in their order, or in another order at each step."""
     torch.manual_seed(0)
     random = Random(1)
-    model = Windowed(tokenizer.vocabulary)
+    model = Windowed(tokenizer.vocab_size)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(60):
         order = random.sample(examples, len(examples)) if shuffle else examples
@@ -66,12 +66,12 @@ def test_a_model_trained_on_its_examples_in_other_orders_is_not(tokenizer: Token
 
 def test_the_p_value_of_a_model_that_knows_nothing_is_uniform(tokenizer: Tokenizer) -> None:
     torch.manual_seed(3)
-    scorer = Scorer(Windowed(tokenizer.vocabulary), tokenizer, 64)
+    scorer = Scorer(Windowed(tokenizer.vocab_size), tokenizer, 64)
     values = [order_test(scorer, Random(n).sample(EXAMPLES, 60), runs=6, shuffles=3, seed=n).p for n in range(100)]
     assert kstest(values, "uniform").pvalue > 0.01
 
 
 def test_too_few_examples_are_refused(tokenizer: Tokenizer) -> None:
-    scorer = Scorer(Windowed(tokenizer.vocabulary), tokenizer, 64)
+    scorer = Scorer(Windowed(tokenizer.vocab_size), tokenizer, 64)
     with pytest.raises(ValueError, match="3 examples, 2 runs"):
         order_test(scorer, EXAMPLES[:3], runs=2)

@@ -10,10 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainer.model.decoder import Cache, Decoder, ModelSettings, build_decoder, initialize
 from trainer.model.experts import ExpertSettings
-from trainer.model.rotary import PositionSettings
+from trainer.model.rotary import RopeSettings
 
-TINY = ModelSettings(vocabulary=100, width=32, layers=2, heads=4, kv_heads=2, context=64)
-SPARSE = TINY.model_copy(update={"experts": ExpertSettings(experts=4, every=2, capacity_factor=None)})
+TINY = ModelSettings(vocab_size=100, hidden_size=32, layers=2, heads=4, kv_heads=2, context_length=64)
+SPARSE = TINY.model_copy(update={"experts": ExpertSettings(num_experts=4, every=2, capacity_factor=None)})
 
 
 def tokens(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -84,28 +84,28 @@ def test_cached_steps_equal_one_pass(settings):
     [
         TINY,
         SPARSE,
-        TINY.model_copy(update={"tied": False, "kv_heads": 4}),
-        TINY.model_copy(update={"head_width": 16, "hidden": 50}),
+        TINY.model_copy(update={"tie_embeddings": False, "kv_heads": 4}),
+        TINY.model_copy(update={"head_dim": 16, "ffn_hidden_size": 50}),
     ],
 )
 def test_parameters_are_counted_right(settings):
     model = build_decoder(settings)
     assert settings.parameters() == sum(weight.numel() for weight in model.parameters())
     if settings.experts:
-        idle = 2 * 3 * settings.width * settings.inner  # two of four experts, in one block
+        idle = 2 * 3 * settings.hidden_size * settings.intermediate_size  # two of four experts, in one block
         assert settings.parameters(active=True) == settings.parameters() - idle
 
 
 def test_flops_equal_those_that_torch_counts():
-    settings = TINY.model_copy(update={"tied": False, "kv_heads": 4})
+    settings = TINY.model_copy(update={"tie_embeddings": False, "kv_heads": 4})
     model = build_decoder(settings)
     ids = tokens(2, 65)
     with FlopCounterMode(display=False) as counter:
         model(ids[:, :-1], ids[:, 1:]).loss.backward()
-    norms = (2 * settings.layers + 1) * settings.width  # have weights, but no products
-    linear = 6 * (settings.parameters() - settings.rows * settings.width - norms) * 2 * 64
+    norms = (2 * settings.layers + 1) * settings.hidden_size  # have weights, but no products
+    linear = 6 * (settings.parameters() - settings.padded_vocab_size * settings.hidden_size - norms) * 2 * 64
     assert counter.get_total_flops() == linear  # torch does not count the CPU's attention kernel
-    causal = 12 * settings.layers * settings.heads * settings.depth * 2 * (64 * 65 // 2)
+    causal = 12 * settings.layers * settings.heads * settings.dim_per_head * 2 * (64 * 65 // 2)
     assert settings.flops_per_token(64) * 128 == linear + causal + 6 * norms * 128
 
 
@@ -123,7 +123,7 @@ def test_initial_weights_depend_on_the_seed_and_the_name_alone():
 
 
 def test_first_loss_is_that_of_guessing():
-    model = build_decoder(TINY.model_copy(update={"vocabulary": 128}))
+    model = build_decoder(TINY.model_copy(update={"vocab_size": 128}))
     ids = tokens(4, 33)
     loss = model(ids[:, :-1], ids[:, 1:]).loss / ids[:, 1:].numel()
     assert loss.item() == pytest.approx(torch.log(torch.tensor(128.0)).item(), rel=0.02)
@@ -170,7 +170,7 @@ def test_weights_can_be_made_on_the_meta_device_first():
     with torch.device("meta"):
         model = Decoder(TINY)
     model.to_empty(device="cpu")
-    initialize(model, 3, TINY.deviation, TINY.layers)
+    initialize(model, 3, TINY.init_std, TINY.layers)
     for a, b in zip(model.parameters(), build_decoder(TINY, 3).parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -178,16 +178,16 @@ def test_weights_can_be_made_on_the_meta_device_first():
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({"width": 30, "heads": 4}, "no multiple of model.heads"),
+        ({"hidden_size": 30, "heads": 4}, "no multiple of model.heads"),
         ({"heads": 4, "kv_heads": 3}, "no multiple of model.kv_heads"),
-        ({"width": 12, "heads": 4}, "pairs"),
-        ({"experts": ExpertSettings(experts=2, top_k=3)}, "top_k"),
+        ({"hidden_size": 12, "heads": 4}, "pairs"),
+        ({"experts": ExpertSettings(num_experts=2, top_k=3)}, "top_k"),
         ({"layers": 2, "experts": ExpertSettings(every=3)}, "no sparse block"),
         ({"encoder_layers": 2, "kv_heads": 2}, "encoder-decoder"),
-        ({"encoder_layers": 2, "positions": PositionSettings(theta=5e5)}, "encoder-decoder"),
+        ({"encoder_layers": 2, "rope": RopeSettings(theta=5e5)}, "encoder-decoder"),
         ({"widht": 32}, "widht"),
     ],
 )
 def test_impossible_shapes_are_refused(values, fault):
     with pytest.raises(ValidationError, match=fault):
-        ModelSettings(**{"width": 32, "heads": 4, **values})
+        ModelSettings(**{"hidden_size": 32, "heads": 4, **values})

@@ -12,7 +12,7 @@ from trainer.model.encoder_decoder import EncoderDecoder, buckets
 from trainer.model.experts import ExpertSettings
 from trainer.rollouts.generate import GenerateSettings, answer
 
-SETTINGS = ModelSettings(vocabulary=128, width=32, layers=2, encoder_layers=3, heads=4, hidden=48)
+SETTINGS = ModelSettings(vocab_size=128, hidden_size=32, layers=2, encoder_layers=3, heads=4, ffn_hidden_size=48)
 
 
 def ours(settings: ModelSettings = SETTINGS) -> EncoderDecoder:
@@ -24,7 +24,7 @@ def ours(settings: ModelSettings = SETTINGS) -> EncoderDecoder:
 def theirs(model: EncoderDecoder) -> T5ForConditionalGeneration:
     """T5 1.1 with SiLU gates and our weights. T5 does not divide scores by sqrt(D): that goes into its queries."""
     config = T5Config(
-        vocab_size=SETTINGS.rows,
+        vocab_size=SETTINGS.padded_vocab_size,
         d_model=32,
         d_kv=8,
         d_ff=48,
@@ -34,7 +34,7 @@ def theirs(model: EncoderDecoder) -> T5ForConditionalGeneration:
         feed_forward_proj="gated-silu",
         tie_word_embeddings=False,  # transformers 5 ties them nevertheless, but leaves out the tied models' scaling
         dropout_rate=0.0,
-        layer_norm_epsilon=SETTINGS.norm_epsilon,
+        layer_norm_epsilon=SETTINGS.norm_eps,
     )
     t5 = T5ForConditionalGeneration(config).eval()
     state = {
@@ -88,7 +88,7 @@ def test_it_writes_what_t5_writes():
     expected = theirs(model).generate(
         torch.tensor(ids), attention_mask=mask, decoder_start_token_id=2, eos_token_id=None, max_new_tokens=12
     )
-    greedy = GenerateSettings(tokens=12, temperature=0)
+    greedy = GenerateSettings(max_new_tokens=12, temperature=0)
     found = answer(model, sources, greedy, start=2)
     assert found == expected[:, 1:].tolist()
     assert len({tuple(row) for row in found}) == 3  # each source has its own answer
@@ -115,12 +115,12 @@ def test_padding_changes_nothing():
     torch.testing.assert_close(model(longer, tokens, source_ids=ids).logits, model(source, tokens).logits)
 
 
-@pytest.mark.parametrize("experts", [None, ExpertSettings(experts=4, every=2)])
+@pytest.mark.parametrize("experts", [None, ExpertSettings(num_experts=4, every=2)])
 def test_parameters_are_counted_right_and_all_learn(experts):
     settings = SETTINGS.model_copy(update={"experts": experts})
     model = ours(settings)
     assert settings.parameters() == sum(weight.numel() for weight in model.parameters())
-    untied = settings.model_copy(update={"tied": False})
+    untied = settings.model_copy(update={"tie_embeddings": False})
     assert untied.parameters() == sum(weight.numel() for weight in ours(untied).parameters())
     out = model.train()(rows(12, 1), rows(9, 2), rows(9, 3))
     (out.loss + (out.routing.loss(experts) if experts else 0)).backward()

@@ -15,7 +15,7 @@ WIDTH, HIDDEN = 16, 24
 
 
 def sparse_layer(seed: int = 0, identical: bool = False, **values: object) -> SparseFeedForward:
-    settings = ExpertSettings(**{"experts": 4, "top_k": 2, "capacity_factor": None, **values})
+    settings = ExpertSettings(**{"num_experts": 4, "top_k": 2, "capacity_factor": None, **values})
     layer = SparseFeedForward(WIDTH, HIDDEN, settings)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -39,7 +39,9 @@ def tokens(rows: int = 3, length: int = 7) -> torch.Tensor:
     return torch.randn(rows, length, WIDTH, generator=torch.Generator().manual_seed(9))
 
 
-@pytest.mark.parametrize("values", [{"experts": 1, "top_k": 1}, {"experts": 4, "top_k": 2}, {"experts": 4, "top_k": 4}])
+@pytest.mark.parametrize(
+    "values", [{"num_experts": 1, "top_k": 1}, {"num_experts": 4, "top_k": 2}, {"num_experts": 4, "top_k": 4}]
+)
 def test_one_expert_or_identical_experts_equal_dense(values):
     layer = sparse_layer(identical=True, **values)
     x = tokens().requires_grad_()
@@ -73,7 +75,7 @@ def test_output_equals_a_loop_over_tokens(top_k):
 
 @pytest.mark.parametrize("top_k", [1, 2])
 def test_losses_equal_a_loop_over_tokens(top_k):
-    settings = ExpertSettings(experts=5, top_k=top_k)
+    settings = ExpertSettings(num_experts=5, top_k=top_k)
     logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(3)) * 2
     routing = choose(logits, settings).routing
     chosen, expected, z = [0.0] * 5, [0.0] * 5, 0.0
@@ -90,12 +92,12 @@ def test_losses_equal_a_loop_over_tokens(top_k):
 
 
 def test_balance_is_one_at_a_uniform_router_and_more_where_it_collapses():
-    settings = ExpertSettings(experts=4, top_k=1)
+    settings = ExpertSettings(num_experts=4, top_k=1)
     uniform = choose(torch.zeros(64, 4), settings).routing
     assert uniform.balance.item() == pytest.approx(1.0, abs=1e-6)
     collapsed = choose(torch.tensor([[9.0, 0, 0, 0]]).expand(64, 4), settings).routing
     assert collapsed.balance.item() == pytest.approx(4.0, rel=1e-2)
-    loss = uniform.loss(ExpertSettings(experts=4, balance=0.5, router_z=0.25))
+    loss = uniform.loss(ExpertSettings(num_experts=4, router_aux_loss_coef=0.5, router_z_loss_coef=0.25))
     assert loss.item() == pytest.approx(0.5 * 1.0 + 0.25 * math.log(4) ** 2, rel=1e-6)
 
 
@@ -109,7 +111,7 @@ def test_capacity_drops_second_choices_first_and_then_late_tokens():
 
 
 def test_a_token_over_capacity_is_left_to_the_residual():
-    layer = sparse_layer(experts=2, top_k=1, capacity_factor=1.0)
+    layer = sparse_layer(num_experts=2, top_k=1, capacity_factor=1.0)
     with torch.no_grad():
         layer.router.weight.zero_()
         layer.router.weight[0] = 1.0

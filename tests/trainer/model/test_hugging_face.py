@@ -17,12 +17,12 @@ from trainer.rollouts.generate import GenerateSettings, generate
 from trainer.training import checkpoint
 from trainer.training.run import load_model
 
-EXPERTS = {"experts": 4, "every": 1}
-LONG = {"scaling": "yarn", "factor": 4.0, "trained_context": 16, "low_turns": 1, "high_turns": 32}
+EXPERTS = {"num_experts": 4, "every": 1}
+LONG = {"scaling": "yarn", "factor": 4.0, "original_context_length": 16, "low_freq_factor": 1, "high_freq_factor": 32}
 MODELS = {
     "llama": {},
-    "untied": {"tied": False, "kv_heads": None, "head_width": 16, "hidden": 40},
-    "long": {"positions": LONG},
+    "untied": {"tie_embeddings": False, "kv_heads": None, "head_dim": 16, "ffn_hidden_size": 40},
+    "long": {"rope": LONG},
     "mixtral": {"experts": EXPERTS},
     "every_second": {"experts": {**EXPERTS, "every": 2}},
     "top_1": {"experts": {**EXPERTS, "top_k": 1, "normalize_gates": True}},
@@ -53,11 +53,13 @@ def test_transformers_generates_the_same_tokens(tmp_path):
     prompt = [0, 5, 6, 7]
     row = torch.tensor([prompt])
     expected = theirs.generate(row, attention_mask=row >= 0, max_new_tokens=20, do_sample=False)[0, 4:].tolist()
-    assert generate(load_model(tmp_path / "run"), [prompt], GenerateSettings(tokens=20, temperature=0)) == [expected]
+    assert generate(load_model(tmp_path / "run"), [prompt], GenerateSettings(max_new_tokens=20, temperature=0)) == [
+        expected
+    ]
 
 
 def test_many_files_and_bf16(tmp_path, monkeypatch):
-    runs.run(tmp_path / "run", {"model": {"tied": False}, "loop": {"steps": 1}})
+    runs.run(tmp_path / "run", {"model": {"tie_embeddings": False}, "loop": {"steps": 1}})
     monkeypatch.setattr(hugging_face, "FILE_BYTES", 10_000)
     folder = hugging_face.export(tmp_path / "run", tmp_path / "hf", number=Number.BFLOAT16)
     index = json.loads((folder / "model.safetensors.index.json").read_text())
@@ -73,9 +75,9 @@ def test_many_files_and_bf16(tmp_path, monkeypatch):
 
 def test_the_tokenizer_goes_along(tmp_path):
     text = "The quick brown fox jumps over the lazy dog. " * 50
-    tokenizer = train([text], TokenizerSettings(vocabulary=704))
+    tokenizer = train([text], TokenizerSettings(vocab_size=704))
     tokenizer.save(tmp_path / "tokenizer.json")
-    runs.run(tmp_path / "run", {"model": {"vocabulary": tokenizer.vocabulary}, "loop": {"steps": 1}})
+    runs.run(tmp_path / "run", {"model": {"vocab_size": tokenizer.vocab_size}, "loop": {"steps": 1}})
     folder = hugging_face.export(tmp_path / "run", tmp_path / "hf", tokenizer=tmp_path, separator=tokenizer.separator)
     theirs = AutoTokenizer.from_pretrained(folder)
     assert theirs(text, add_special_tokens=False)["input_ids"] == tokenizer.encode(text)

@@ -9,14 +9,14 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from trainer.model.hugging_face import rope_scaling
-from trainer.model.rotary import PositionSettings, rotate, rotation
+from trainer.model.rotary import RopeSettings, rotate, rotation
 
 KINDS = [
-    PositionSettings(theta=10_000.0),
-    PositionSettings(theta=500_000.0),
-    PositionSettings(scaling="linear", factor=4.0),
-    PositionSettings(scaling="llama3", factor=8.0, trained_context=64, theta=500_000.0),
-    PositionSettings(scaling="yarn", factor=4.0, trained_context=64, low_turns=1, high_turns=32),
+    RopeSettings(theta=10_000.0),
+    RopeSettings(theta=500_000.0),
+    RopeSettings(scaling="linear", factor=4.0),
+    RopeSettings(scaling="llama3", factor=8.0, original_context_length=64, theta=500_000.0),
+    RopeSettings(scaling="yarn", factor=4.0, original_context_length=64, low_freq_factor=1, high_freq_factor=32),
 ]
 
 
@@ -52,13 +52,13 @@ def test_scores_depend_on_distance_alone():
     ("values", "fault"),
     [
         ({"scaling": "linear", "factor": 0.5}, "shorten"),
-        ({"scaling": "yarn", "factor": 2.0}, "trained_context"),
-        ({"low_turns": 4.0, "high_turns": 4.0}, "low_turns"),
+        ({"scaling": "yarn", "factor": 2.0}, "original_context_length"),
+        ({"low_freq_factor": 4.0, "high_freq_factor": 4.0}, "low_freq_factor"),
     ],
 )
 def test_impossible_positions_are_refused(values, fault):
     with pytest.raises(ValidationError, match=fault):
-        PositionSettings(**values)
+        RopeSettings(**values)
 
 
 def test_the_gradient_of_a_turn_is_the_turn_back():

@@ -38,10 +38,10 @@ def run(tmp_path_factory) -> Path:
             batch = super().batch(step, rank, world)
             return replace(batch, targets=batch.targets * 0 + 60) if step == 20 else batch
 
-    source = Poisoned(corpus, BatchSettings(rows=8, sequence=32, max_repetitions=None))
+    source = Poisoned(corpus, BatchSettings(batch_size=8, sequence_length=32, max_repetitions=None))
     changes = {"loop": {"steps": 30, "validate_every": 10, "validate_batches": 1}}
     changes |= {
-        "model": {"experts": {"experts": 4, "every": 1}},
+        "model": {"experts": {"num_experts": 4, "every": 1}},
         "anomalies": {"spike": "skip", "window": 16, "deviations": 4.0},
     }
     runs.run(out, changes, source=source, validation=source)

@@ -10,8 +10,8 @@ from trainer.model.decoder import Decoder, ModelSettings, build_decoder
 from trainer.model.experts import ExpertSettings
 from trainer.rollouts.generate import GenerateSettings, draw, generate
 
-SHAPE = ModelSettings(vocabulary=90, width=32, layers=2, heads=4, kv_heads=2, context=48, deviation=0.3)
-GREEDY = GenerateSettings(tokens=16, temperature=0)
+SHAPE = ModelSettings(vocab_size=90, hidden_size=32, layers=2, heads=4, kv_heads=2, context_length=48, init_std=0.3)
+GREEDY = GenerateSettings(max_new_tokens=16, temperature=0)
 
 
 def model(**changes: object) -> Decoder:
@@ -25,7 +25,7 @@ def greedy_without_cache(net: Decoder, prompt: list[int], count: int) -> list[in
     return row[len(prompt) :]
 
 
-@pytest.mark.parametrize("changes", [{}, {"experts": ExpertSettings(experts=4, every=1)}])
+@pytest.mark.parametrize("changes", [{}, {"experts": ExpertSettings(num_experts=4, every=1)}])
 def test_the_cache_changes_nothing_and_neither_do_the_neighbors(changes):
     net = model(**changes).eval()
     prompts = [[0, 5, 9], [0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]
@@ -60,13 +60,15 @@ def test_a_stop_token_ends_its_row_and_is_left_out():
 
 def test_the_seed_decides():
     net = model()
-    answers = [generate(net, [[0, 5]], GenerateSettings(tokens=16, temperature=1.0, seed=seed)) for seed in (1, 1, 2)]
+    answers = [
+        generate(net, [[0, 5]], GenerateSettings(max_new_tokens=16, temperature=1.0, seed=seed)) for seed in (1, 1, 2)
+    ]
     assert answers[0] == answers[1] != answers[2]
 
 
 def test_ids_beyond_the_vocabulary_are_never_drawn():
-    net = model(deviation=1e-4)  # nearly uniform over the 128 rows
-    answer = generate(net, [[0]] * 8, GenerateSettings(tokens=40, temperature=1.0, top_p=1.0))
+    net = model(init_std=1e-4)  # nearly uniform over the 128 rows
+    answer = generate(net, [[0]] * 8, GenerateSettings(max_new_tokens=40, temperature=1.0, top_p=1.0))
     assert max(map(max, answer)) < 90
 
 
@@ -97,7 +99,7 @@ def test_impossible_prompts_are_refused(prompts, fault):
 
 
 def test_impossible_settings_are_refused():
-    for values in ({"temperature": -1}, {"top_p": 0}, {"top_k": 0}, {"tokens": 0}):
+    for values in ({"temperature": -1}, {"top_p": 0}, {"top_k": 0}, {"max_new_tokens": 0}):
         with pytest.raises(ValidationError):
             GenerateSettings(**values)
 

@@ -13,7 +13,14 @@ from trainer.studies.cost import CHINCHILLA, CostSettings, estimate, serving_opt
 def llama() -> ModelSettings:
     """Llama 3 405B as its paper's table 3 gives it."""
     return ModelSettings(
-        vocabulary=128_256, width=16_384, layers=126, heads=128, kv_heads=8, hidden=53_248, context=8192, tied=False
+        vocab_size=128_256,
+        hidden_size=16_384,
+        layers=126,
+        heads=128,
+        kv_heads=8,
+        ffn_hidden_size=53_248,
+        context_length=8192,
+        tie_embeddings=False,
     )
 
 

@@ -13,34 +13,34 @@ from trainer.tasks.recipe import Recipe
 
 RECIPE = Recipe.model_validate(
     {
-        "model": {"vocabulary": 512, "width": 128, "layers": 4, "heads": 8, "kv_heads": 2, "context": 64},
-        "data": {"rows": 4, "sequence": 64},
-        "schedule": {"peak": 1e-2, "warmup": 50},
+        "model": {"vocab_size": 512, "hidden_size": 128, "layers": 4, "heads": 8, "kv_heads": 2, "context_length": 64},
+        "data": {"batch_size": 4, "sequence_length": 64},
+        "schedule": {"learning_rate": 1e-2, "warmup_steps": 50},
     }
 )
 LAW = Law(e=1.7, a=120.0, b=300.0, alpha=0.4, beta=0.35)
 
 
 def tokens(recipe: Recipe) -> int:
-    return recipe.loop.steps * recipe.data.rows * recipe.data.sequence
+    return recipe.loop.steps * recipe.data.batch_size * recipe.data.sequence_length
 
 
 def test_a_rung_keeps_the_shape_and_the_rate_falls_with_the_width() -> None:
     found = rungs(RECIPE, LadderSettings(widths=(64, 128, 256)))
     assert [rung.name for rung in found] == ["width-64", "width-128", "width-256"]
     models = [rung.recipe.model for rung in found]
-    assert [(m.width, m.layers, m.heads, m.groups, m.depth) for m in models] == [
+    assert [(m.hidden_size, m.layers, m.heads, m.num_kv_heads, m.dim_per_head) for m in models] == [
         (64, 2, 4, 1, 16),
         (128, 4, 8, 2, 16),
         (256, 8, 16, 4, 16),
     ]
-    assert [rung.recipe.schedule.peak for rung in found] == pytest.approx([2e-2, 1e-2, 5e-3])
+    assert [rung.recipe.schedule.learning_rate for rung in found] == pytest.approx([2e-2, 1e-2, 5e-3])
     for rung in found:
         assert tokens(rung.recipe) / counted_parameters(rung.recipe.model) == pytest.approx(20, rel=0.01)
-        assert rung.recipe.schedule.warmup <= 50
+        assert rung.recipe.schedule.warmup_steps <= 50
         assert rung.recipe.loop.validate_every == rung.recipe.loop.steps
     flat = rungs(RECIPE, LadderSettings(widths=(64, 256), rate_exponent=0))
-    assert {rung.recipe.schedule.peak for rung in flat} == {1e-2}
+    assert {rung.recipe.schedule.learning_rate for rung in flat} == {1e-2}
     with pytest.raises(ScalingError, match="width 72 is no multiple"):
         rungs(RECIPE, LadderSettings(widths=(64, 72)))
 

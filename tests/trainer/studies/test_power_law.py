@@ -28,7 +28,7 @@ def zipf_bigrams() -> BatchSource:
         tokens = np.minimum(drawn, 255)
         columns.append(tokens)
     documents = (np.stack(columns, axis=1) + 1).tolist()
-    return BatchSource(in_memory(documents), BatchSettings(rows=16, sequence=128, max_repetitions=None))
+    return BatchSource(in_memory(documents), BatchSettings(batch_size=16, sequence_length=128, max_repetitions=None))
 
 
 @pytest.mark.slow
@@ -39,19 +39,19 @@ def test_loss_falls_as_a_power_law_over_five_sizes(tmp_path):
         settings = PretrainSettings.model_validate(
             {
                 "model": {
-                    "vocabulary": VOCABULARY,
-                    "width": width,
+                    "vocab_size": VOCABULARY,
+                    "hidden_size": width,
                     "layers": 1,
                     "heads": 2,
-                    "context": 128,
-                    "tied": False,
+                    "context_length": 128,
+                    "tie_embeddings": False,
                 },
-                "schedule": {"peak": 2e-2, "warmup": 10, "final": 0.0},
+                "schedule": {"learning_rate": 2e-2, "warmup_steps": 10, "min_ratio": 0.0},
                 "loop": {"steps": 100, "precision": "float32", "threads": 1},
                 "checkpoints": {"every": 100},
             }
         )
-        pretrain(settings, source, tmp_path / str(width), say=lambda _: None)
+        pretrain(settings, source, tmp_path / str(width), log=lambda _: None)
         sizes.append(settings.model.parameters())
         losses.append(np.mean([row["loss"] for row in read_metrics(tmp_path / str(width))[-20:]]))
     x, y = np.log(sizes), np.log(losses)

@@ -15,8 +15,8 @@ from trainer.training import checkpoint
 from trainer.training.metrics import read_metrics
 from trainer.training.run import load_model
 
-WSD = {"schedule": {"shape": "wsd", "warmup": 3, "decay": 0.3, "final": 0.0}}
-DATA = DataSettings(rows=8, sequence=32, sources={"web": SourceSettings(path="web", minimum_quality=0.2)})
+WSD = {"schedule": {"shape": "wsd", "warmup_steps": 3, "decay_fraction": 0.3, "min_ratio": 0.0}}
+DATA = DataSettings(batch_size=8, sequence_length=32, sources={"web": SourceSettings(path="web", min_quality=0.2)})
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def begun(tmp_path_factory) -> Path:
 
 def test_the_rate_goes_from_the_checkpoints_own_to_nothing(begun, tmp_path):
     start = begun / "checkpoints" / "step-00000020"
-    anneal(AnnealSettings(steps=10), start, runs.source(seed=5), tmp_path, say=lambda _: None)
+    anneal(AnnealSettings(steps=10), start, runs.source(seed=5), tmp_path, log=lambda _: None)
     rates = [row["learning_rate"] for row in read_metrics(tmp_path)]
     assert rates == pytest.approx([1e-2 * (1 - step / 10) for step in range(10)])
     last = read_metrics(begun)[19]["loss"]
@@ -41,20 +41,20 @@ def test_the_rate_goes_from_the_checkpoints_own_to_nothing(begun, tmp_path):
 def test_a_rate_in_the_middle_of_the_fall_is_taken_as_it_is(begun):
     state = checkpoint.read_state(begun / "checkpoints" / "step-00000036")
     assert 0 < state.learning_rate < 0.5e-2
-    assert annealed_settings(AnnealSettings(), state).schedule.peak == state.learning_rate
+    assert annealed_settings(AnnealSettings(), state).schedule.learning_rate == state.learning_rate
 
 
 def test_what_was_annealed_already_is_refused(begun, tmp_path):
-    anneal(AnnealSettings(steps=20), begun / "checkpoints" / "step-00000020", runs.source(), tmp_path, say=str)
+    anneal(AnnealSettings(steps=20), begun / "checkpoints" / "step-00000020", runs.source(), tmp_path, log=str)
     state = checkpoint.read_state(checkpoint.find(tmp_path)).model_copy(update={"learning_rate": 1e-9})
     with pytest.raises(ValueError, match="annealed already"):
         annealed_settings(AnnealSettings(), state)
-    assert annealed_settings(AnnealSettings(learning_rate=3e-4), state).schedule.peak == 3e-4
+    assert annealed_settings(AnnealSettings(learning_rate=3e-4), state).schedule.learning_rate == 3e-4
 
 
 def test_the_control_reads_on_where_the_run_stopped(begun):
     state = checkpoint.read_state(begun / "checkpoints" / "step-00000020")
-    control = annealed_data(DATA, AnnealSettings(control=True, minimum_quality=0.9), state)
+    control = annealed_data(DATA, AnnealSettings(control=True, min_quality=0.9), state)
     assert control.sources == DATA.sources
     went_on = BatchSource(runs.corpus(), control.model_copy(update={"max_repetitions": None}))
     assert torch.equal(went_on.batch(0).inputs, runs.source().batch(20).inputs)
@@ -64,29 +64,29 @@ def test_quality_and_sources_are_configured():
     state = checkpoint.State(
         step=20, tokens=0, learning_rate=1e-3, data={}, settings={}, precision="", world=1, torch=""
     )
-    better = annealed_data(DATA, AnnealSettings(minimum_quality=0.7), state)
-    assert better.sources["web"].minimum_quality == 0.7
-    assert better.first_row == 0
-    stricter = annealed_data(DATA, AnnealSettings(minimum_quality=0.1), state)
-    assert stricter.sources["web"].minimum_quality == 0.2  # never looser than the run was
+    better = annealed_data(DATA, AnnealSettings(min_quality=0.7), state)
+    assert better.sources["web"].min_quality == 0.7
+    assert better.first_sequence == 0
+    stricter = annealed_data(DATA, AnnealSettings(min_quality=0.1), state)
+    assert stricter.sources["web"].min_quality == 0.2  # never looser than the run was
     books = {"books": SourceSettings(path="books", share=1.0)}
     assert annealed_data(DATA, AnnealSettings(sources=books, seed=9), state).sources == books
 
 
 @pytest.mark.parametrize("scaling", ["linear", "llama3", "yarn"])
 def test_a_longer_context_goes_on_from_the_short_one(tmp_path, scaling):
-    short = {"model": {"context": 32}, **WSD, "loop": {"steps": 60}}
+    short = {"model": {"context_length": 32}, **WSD, "loop": {"steps": 60}}
     runs.run(tmp_path / "short", short)
     start = tmp_path / "short" / "checkpoints" / "step-00000040"
-    settings = AnnealSettings(steps=12, context=96, scaling=scaling, control=True)
+    settings = AnnealSettings(steps=12, context_length=96, scaling=scaling, control=True)
     data = annealed_data(DATA, settings, checkpoint.read_state(start))
-    assert (data.sequence, data.rows, data.first_row) == (96, 2, -(-40 * 8 * 32 // 96))
+    assert (data.sequence_length, data.batch_size, data.first_sequence) == (96, 2, -(-40 * 8 * 32 // 96))
     endless = data.model_copy(update={"max_repetitions": None, "document_mask": False})
     source = BatchSource(runs.corpus(), endless)
-    anneal(settings, start, source, tmp_path / "long", say=lambda _: None)
+    anneal(settings, start, source, tmp_path / "long", log=lambda _: None)
     model = load_model(tmp_path / "long")
-    assert model.settings.context == 96
-    assert model.settings.positions.factor == 3.0
+    assert model.settings.context_length == 96
+    assert model.settings.rope.factor == 3.0
     losses = [row["loss"] for row in read_metrics(tmp_path / "long")]
     assert losses[-1] < read_metrics(tmp_path / "short")[0]["loss"] * 0.8
     assert losses[-1] < losses[0]
@@ -95,10 +95,10 @@ def test_a_longer_context_goes_on_from_the_short_one(tmp_path, scaling):
 def test_annealing_goes_on_after_a_kill(begun, tmp_path):
     start = begun / "checkpoints" / "step-00000020"
     for name in ("whole", "parts"):
-        anneal(AnnealSettings(steps=12), start, runs.source(), tmp_path / name, say=lambda _: None)
+        anneal(AnnealSettings(steps=12), start, runs.source(), tmp_path / name, log=lambda _: None)
     for path in checkpoint.checkpoints(tmp_path / "parts" / "checkpoints")[1:]:
         for file in path.iterdir():
             file.unlink()
-    anneal(AnnealSettings(steps=12), start, runs.source(), tmp_path / "parts", say=lambda _: None)
+    anneal(AnnealSettings(steps=12), start, runs.source(), tmp_path / "parts", log=lambda _: None)
     first, second = (dict(checkpoint.read_tensors(checkpoint.find(tmp_path / n), "model")) for n in ("whole", "parts"))
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -21,7 +21,7 @@ from trainer.training.checkpoint import CheckpointError, CheckpointSettings
 from trainer.training.metrics import read_metrics
 from trainer.training.run import load_model
 
-DROPOUT = {"model": {"experts": {"experts": 4, "every": 2, "dropout": 0.3}}}  # so that the generators matter too
+DROPOUT = {"model": {"experts": {"num_experts": 4, "every": 2, "dropout": 0.3}}}  # so that the generators matter too
 
 
 def tensors(run: Path) -> dict[str, torch.Tensor]:
@@ -100,7 +100,7 @@ def test_a_run_asked_to_end_saves_and_goes_on(undisturbed, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(TrainingStoppedError, match="goes on"):
-        runs.run(tmp_path, {**DROPOUT, "loop": {"log_every": 1}}, say=end_soon)
+        runs.run(tmp_path, {**DROPOUT, "loop": {"log_every": 1}}, log=end_soon)
     assert checkpoint.read_state(checkpoint.find(tmp_path)).step in (6, 7)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     runs.run(tmp_path, DROPOUT)
@@ -138,7 +138,7 @@ def test_files_are_readable_by_anyone(undisturbed):
     assert state["step"] == 12
     assert state["data"]["next_batch"] == 12
     assert state["tokens"] == 12 * 8 * 32
-    assert state["settings"]["model"]["width"] == 32
+    assert state["settings"]["model"]["hidden_size"] == 32
     assert state["learning_rate"] == read_metrics(undisturbed)[-1]["learning_rate"]
     assert {path.name for path in found.iterdir()} == {*state["files"], "state.json"}
     weights = load_file(found / "model-00001.safetensors")
@@ -179,7 +179,7 @@ def test_no_checkpoint_is_said_so(tmp_path):
 
 def test_another_architecture_is_refused(tmp_path):
     runs.run(tmp_path / "a", {"loop": {"steps": 1}})
-    for change, fault in (({"layers": 3}, "lacks"), ({"layers": 1}, "has not"), ({"hidden": 64}, "shape")):
+    for change, fault in (({"layers": 3}, "lacks"), ({"layers": 1}, "has not"), ({"ffn_hidden_size": 64}, "shape")):
         with pytest.raises(CheckpointError, match=fault):
             runs.run(tmp_path / "b", {"model": change}, start=tmp_path / "a")
 
@@ -187,7 +187,7 @@ def test_another_architecture_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "arguments", "fault"),
     [
-        ({"schedule": {"peak": 2e-2}}, {}, r"schedule\.peak 0\.01 -> 0\.02"),
+        ({"schedule": {"learning_rate": 2e-2}}, {}, r"schedule\.learning_rate 0\.01 -> 0\.02"),
         ({"loop": {"steps": 13}}, {}, r"loop\.steps 12 -> 13"),
         ({}, {"source": runs.source(seed=1)}, "the data"),
     ],

@@ -17,11 +17,11 @@ from trainer.training import checkpoint
 from trainer.training.checkpoint import read_tensors
 from trainer.training.metrics import read_metrics
 
-SPARSE = {"model": {"experts": {"experts": 4, "every": 2, "capacity_factor": None, "balance": 0.0}}}
-DENOISE = {"model": {"tied": False}, "objective": {"denoisers": [{}], "first_sentinel": 50, "sentinels": 10}}
+SPARSE = {"model": {"experts": {"num_experts": 4, "every": 2, "capacity_factor": None, "router_aux_loss_coef": 0.0}}}
+DENOISE = {"model": {"tie_embeddings": False}, "objective": {"denoisers": [{}], "first_sentinel": 50, "sentinels": 10}}
 SCENARIOS = {
-    "ddp": {"loop": {"steps": 6, "parallel": "ddp", "micro_rows": 2}},
-    "fsdp": {"loop": {"steps": 6, "parallel": "fsdp", "micro_rows": 2}},
+    "ddp": {"loop": {"steps": 6, "parallel": "ddp", "micro_batch_size": 2}},
+    "fsdp": {"loop": {"steps": 6, "parallel": "fsdp", "micro_batch_size": 2}},
     "sparse": {**SPARSE, "loop": {"steps": 6, "parallel": "fsdp"}},
     "half": {**SPARSE, "loop": {"steps": 6, "parallel": "fsdp", "precision": "bfloat16"}},
     "denoise": {**DENOISE, "loop": {"steps": 6, "parallel": "fsdp"}},
@@ -105,7 +105,7 @@ def test_one_process_goes_on_where_two_stopped(two_ranks, tmp_path):
     shutil.copytree(two_ranks / "fsdp", folder)
     shutil.rmtree(folder / "checkpoints" / "step-00000006")
     lines: list[str] = []
-    runs.run(folder, SCENARIOS["fsdp"], say=lines.append)
+    runs.run(folder, SCENARIOS["fsdp"], log=lines.append)
     assert any("2 ranks wrote" in line for line in lines)
     expected = dict(read_tensors(checkpoint.find(two_ranks / "fsdp"), "model"))
     for key, value in read_tensors(checkpoint.find(folder), "model"):

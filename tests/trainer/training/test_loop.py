@@ -28,7 +28,7 @@ def two_domains() -> BatchSource:
     corpus = runs.corpus()
     domains = (np.arange(len(corpus)) % 2).astype(np.int32)
     corpus = replace(corpus, domain=domains, domains=("law", "science"))
-    return BatchSource(corpus, BatchSettings(rows=8, sequence=32, max_repetitions=None))
+    return BatchSource(corpus, BatchSettings(batch_size=8, sequence_length=32, max_repetitions=None))
 
 
 def test_a_run_learns_and_writes_what_the_report_needs(tmp_path):
@@ -88,7 +88,7 @@ class Poisoned(BatchSource):
 
 
 def poisoned() -> Poisoned:
-    return Poisoned(runs.corpus(), BatchSettings(rows=8, sequence=32, max_repetitions=None))
+    return Poisoned(runs.corpus(), BatchSettings(batch_size=8, sequence_length=32, max_repetitions=None))
 
 
 def anomalies(out: Path) -> list[dict]:
@@ -118,7 +118,7 @@ def test_a_spike_is_answered_as_set_and_its_documents_are_named(tmp_path, action
 def test_a_skipped_step_leaves_the_weights_alone(tmp_path):
     weights = {}
     for name, steps in (("before", 20), ("after", 21)):
-        changes = {"schedule": {"shape": "constant", "final": 1.0}, "loop": {"steps": steps}}
+        changes = {"schedule": {"shape": "constant", "min_ratio": 1.0}, "loop": {"steps": steps}}
         changes["anomalies"] = {"spike": "skip", "window": 16, "deviations": 4.0}
         runs.run(tmp_path / name, changes, source=poisoned())
         weights[name] = load_model(tmp_path / name).state_dict()
@@ -161,14 +161,14 @@ def test_compilation_is_an_option(tmp_path, shape):
 @pytest.mark.parametrize("changes", [{}, {"model": {"encoder_layers": 2, "kv_heads": None}}])
 def test_denoising_learns(tmp_path, changes):
     objective = {"denoisers": [{}, {"noise": "prefix"}], "first_sentinel": 50, "sentinels": 10}
-    runs.run(tmp_path, {**changes, "objective": objective, "loop": {"steps": 60, "micro_rows": 4}})
+    runs.run(tmp_path, {**changes, "objective": objective, "loop": {"steps": 60, "micro_batch_size": 4}})
     rows = read_metrics(tmp_path)
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
     assert rows[0]["domains"]["none"][1] == 256  # a row's mean stands for each of its tokens
 
 
 def test_sparse_runs_report_their_experts(tmp_path):
-    runs.run(tmp_path, {"model": {"experts": {"experts": 4, "every": 1}}, "loop": {"steps": 4}})
+    runs.run(tmp_path, {"model": {"experts": {"num_experts": 4, "every": 1}}, "loop": {"steps": 4}})
     experts = read_metrics(tmp_path)[-1]["experts"]
     assert np.array(experts["load"]).shape == (2, 4)
     assert np.array(experts["load"]).sum(axis=1) == pytest.approx([1, 1])
@@ -183,7 +183,11 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
 
 
 def test_micro_batches_and_recomputation_change_nothing(tmp_path):
-    for name, loop in (("plain", {}), ("micro", {"micro_rows": 3}), ("again", {"recompute": True})):
+    for name, loop in (
+        ("plain", {}),
+        ("micro", {"micro_batch_size": 3}),
+        ("again", {"activation_checkpointing": True}),
+    ):
         runs.run(tmp_path / name, {"loop": {"steps": 4, **loop}})
     first = [row["loss"] for row in read_metrics(tmp_path / "plain")]
     assert [row["loss"] for row in read_metrics(tmp_path / "micro")] == pytest.approx(first, rel=1e-5)
@@ -191,13 +195,13 @@ def test_micro_batches_and_recomputation_change_nothing(tmp_path):
 
 
 def test_rows_longer_than_the_context_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"data\.sequence = 128 is longer than model\.context = 64"):
-        runs.run(tmp_path, source=runs.source(sequence=128))
+    with pytest.raises(ValueError, match=r"data\.sequence_length = 128 is longer than model\.context_length = 64"):
+        runs.run(tmp_path, source=runs.source(sequence_length=128))
 
 
 @pytest.mark.parametrize("objective", [{"denoisers": [{}], "sentinels": 90}, {"denoisers": [{"mode": 64}]}])
 def test_ids_that_the_vocabulary_lacks_are_refused(tmp_path, objective):
-    with pytest.raises(ValueError, match=r"objective uses id \d+ .* and model\.vocabulary = 64 ends before it"):
+    with pytest.raises(ValueError, match=r"objective uses id \d+ .* and model\.vocab_size = 64 ends before it"):
         runs.run(tmp_path, {"objective": {"sentinels": 10, **objective}})
 
 

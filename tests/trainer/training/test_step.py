@@ -20,7 +20,7 @@ def model(**values: object) -> Decoder:
 
 def uneven(rows: int = 4) -> list[Inputs]:
     """Rows of which very different numbers of tokens count, as in fine-tuning."""
-    batch = runs.source(rows=rows).batch(0)
+    batch = runs.source(batch_size=rows).batch(0)
     for row, count in enumerate((32, 3, 17, 1)):
         batch.loss_mask[row, count:] = False
     return [causal_inputs(part) for part in batch.split(1)]
@@ -37,7 +37,8 @@ def gradients(net: Decoder) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    "experts", [None, {"experts": 4, "every": 2, "capacity_factor": None, "balance": 0, "router_z": 0}]
+    "experts",
+    [None, {"num_experts": 4, "every": 2, "capacity_factor": None, "router_aux_loss_coef": 0, "router_z_loss_coef": 0}],
 )
 def test_accumulation_equals_the_large_batch(experts):
     net = model(experts=experts)
@@ -61,10 +62,10 @@ def test_accumulation_equals_the_large_batch(experts):
 
 
 def test_the_routers_losses_are_part_of_the_gradient():
-    settings = {"experts": 4, "every": 2, "capacity_factor": None}
+    settings = {"num_experts": 4, "every": 2, "capacity_factor": None}
     grads = []
     for balance in (0.0, 10.0):
-        net = model(experts={**settings, "balance": balance})
+        net = model(experts={**settings, "router_aux_loss_coef": balance})
         found = accumulate(net, uneven(), ALONE, experts=net.settings.experts)
         assert found.routing.load.shape == (1, 4)
         assert found.routing.load.sum().item() == pytest.approx(1.0)
@@ -93,7 +94,7 @@ def test_clipping_bounds_the_norm_and_reports_it():
 
 
 def test_decay_shrinks_matrices_alone():
-    net = model(tied=False)
+    net = model(tie_embeddings=False)
     optimizer = build_optimizer(net, OptimizerSettings(weight_decay=0.5))
     set_learning_rate(optimizer, 0.1)
     before = {name: weight.detach().clone() for name, weight in net.named_parameters()}
@@ -109,7 +110,7 @@ def test_decay_shrinks_matrices_alone():
 
 def test_adamw_equals_its_formula():
     net = model()
-    optimizer = build_optimizer(net, OptimizerSettings(beta1=0.8, beta2=0.9, epsilon=1e-6, weight_decay=0.2))
+    optimizer = build_optimizer(net, OptimizerSettings(beta1=0.8, beta2=0.9, eps=1e-6, weight_decay=0.2))
     assert optimizer.defaults["fused"]
     set_learning_rate(optimizer, 0.05)
     weight = net.blocks[0].attention.out.weight
