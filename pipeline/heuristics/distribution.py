@@ -1,9 +1,9 @@
-"""Token-distribution outliers: how far a page's words are from those of its language, as a Jensen-Shannon divergence.
+"""Token-distribution outliers: the Jensen-Shannon divergence of a page's word frequencies from those of its language.
 
-RefinedWeb drops outliers of this sort, without a number (Penedo et al. 2023, appendix G.2); Gopher's authors used the
+RefinedWeb drops such outliers but gives no threshold (Penedo et al. 2023, appendix G.2); Gopher's authors used the
 Kullback-Leibler divergence of unigrams. Jensen-Shannon is bounded (0 to 1 bit) and needs no smoothing. The
-distributions are over the commonest words of the language (pipeline/lists/words) and one place for all others; prose
-has its function words in nearly fixed shares, keyword lists and word salad have few of them.
+distributions are over the most common words of the language (pipeline/lists/words/reference), with one class for all
+other words: prose has function words in nearly fixed shares, keyword lists and word salad have few of them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from pathlib import Path
 
 from pydantic import Field
 
-import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.text_parts import Parts
+from pipeline.heuristics.text_parts import TextParts
+from pipeline.settings import Settings
 
-REFERENCES = Path(__file__).parent.parent / "lists" / "words" / "reference"
-_ENOUGH_WORDS = 200  # below, chance alone moves the divergence
+REFERENCE_FOLDER = Path(__file__).parent.parent / "lists" / "words" / "reference"
+_MIN_WORDS = 200  # below this, chance dominates the divergence
 
 
-class Settings(pipeline.settings.Settings):
+class DistributionSettings(Settings):
+    """Limit of the divergence. Measured: 1% of real pages lie above 0.30 bits, a list of names at 0.35."""
+
     max_divergence: float | None = Field(
-        0.30, ge=0, le=1
-    )  # bits; one real page in a hundred lies above, a list of names at 0.35
+        0.30, ge=0, le=1, description="bits of Jensen-Shannon divergence from the language's word frequencies"
+    )
 
 
 RULES = (Rule(Reason.UNUSUAL_WORDS, "distribution_divergence", "max_divergence"),)
@@ -35,35 +37,39 @@ SIGNALS = ("distribution_divergence",)
 
 
 @cache
-def reference(language: str) -> Mapping[str, float] | None:
-    """Shares of the commonest words of a language, None where there is no table."""
-    path = REFERENCES / f"{language}.txt"
+def load_reference(language: str) -> Mapping[str, float] | None:
+    """Shares of the most common words of a language; None for a language without a table."""
+    path = REFERENCE_FOLDER / f"{language}.txt"
     if not language.isalpha() or not path.is_file():
         return None
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
     return {word: float(share) for word, share in rows}
 
 
-def measure(page: Parts) -> dict[str, float]:
-    table = reference(page.language)
-    if table is None or page.prose_words < _ENOUGH_WORDS:
+def measure(page: TextParts) -> dict[str, float]:
+    """Measure the divergence; empty for short pages and languages without a table."""
+    table = load_reference(page.language)
+    if table is None or page.prose_words < _MIN_WORDS:
         return {}
-    return {"distribution_divergence": divergence(Counter(page.units), table)}
+    return {"distribution_divergence": jensen_shannon(Counter(page.units), table)}
 
 
-def divergence(counts: Mapping[str, int], table: Mapping[str, float]) -> float:
-    """Jensen-Shannon divergence in bits between the page and the table, all words outside the table being one."""
+def jensen_shannon(counts: Mapping[str, int], table: Mapping[str, float]) -> float:
+    """Jensen-Shannon divergence in bits of the page from the table; words outside the table are one class.
+
+    A word of the table that the page lacks adds half its share: `unseen` sums these shares.
+    """
     total = sum(counts.values())
     table_rest = 1.0 - sum(table.values())
     page_rest, unseen, result = 1.0, 1.0 - table_rest, 0.0
-    for word, expected in table.items():  # in the table's order: sums of floats depend on it
+    for word, expected in table.items():  # table order: the sum of floats depends on it
         if word in counts:
             share = counts[word] / total
             result += _term(share, expected)
             page_rest -= share
             unseen -= expected
     rest = _term(max(0.0, page_rest), max(0.0, table_rest))
-    return min(1.0, max(0.0, result + rest + unseen / 2))  # a word that the page lacks adds half its share
+    return min(1.0, max(0.0, result + rest + unseen / 2))
 
 
 def _term(p: float, q: float) -> float:

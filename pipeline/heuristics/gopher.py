@@ -1,13 +1,15 @@
 """Gopher's quality and repetition rules: Rae et al. 2021 (arXiv 2112.11446), section A.1 and table A1.
 
-Ours where the renderings differ: words are runs of letters and digits (no punctuation tokens), word length is their
-mean, stop words are distinct ones. Repetition is of prose. A duplicate is what was there before: the first occurrence
-does not count. Shares are of the words' characters; characters under several n-grams count once, so every share lies in
-[0, 1]. Codes of n-grams are exact (no hashing), and only positions whose (n-1)-gram is repeated are looked at again.
+Choices made where published implementations differ: words are runs of letters and digits (no punctuation tokens), word
+length is their mean, stop words are counted once each. Repetition is measured on prose only. The first occurrence of a
+line or n-gram is not a duplicate. Shares are of the words' characters; a character covered by several n-grams counts
+once, so every share lies in [0, 1]. n-grams are compared exactly (no hashing), and only positions whose (n-1)-gram is
+repeated are examined for n: the work grows as the page's words times their logarithm.
 
-Word length and stop words are English facts. The bounds on length are not applied to Korean, Vietnamese or languages
-without spaces, the upper one is raised for languages that join words. Stop words elsewhere are those of the language's
-reference table with a share of 0.8% or more, eight at least; languages without a table are not asked.
+The paper's limits on word length and stop words are for English. The limits on word length are not applied to Korean,
+Vietnamese or languages without spaces; the upper one is higher for languages with compound words. Stop words of other
+languages are the words of its reference table with a share of 0.8% or more, at least eight; the rule does not apply to
+languages without a table.
 """
 
 from __future__ import annotations
@@ -15,62 +17,73 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-import pipeline.settings
-from pipeline.heuristics.distribution import reference
+from pipeline.heuristics.distribution import load_reference
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.text_parts import Parts
+from pipeline.heuristics.text_parts import TextParts
+from pipeline.settings import Settings
 from pipeline.text import MARKS
 
 ENGLISH_STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})  # Gopher's eight
-_STOP_WORD_SHARE = 0.008
+_MIN_STOP_WORD_SHARE = 0.008
+_MIN_STOP_WORDS = 8
 _LETTER = re.compile(rf"[^\W\d_]|[{MARKS}]")
-_SIGN = re.compile(r"(?<!\S)[^\w\s]+(?!\S)")
-_NO_MEAN_LENGTH = frozenset({"ko", "vi"})  # syllable blocks and syllables: three characters is a long word
-_LONG_WORDS = frozenset(
+_SYMBOL = re.compile(r"(?<!\S)[^\w\s]+(?!\S)")
+# Korean writes syllable blocks, Vietnamese single syllables: three characters are a long word.
+_WITHOUT_WORD_LENGTH = frozenset({"ko", "vi"})
+_WITH_COMPOUND_WORDS = frozenset(
     {"fi", "et", "hu", "tr", "de", "ml", "ta", "te", "kn", "el", "ru", "uk", "kk", "mn", "eu", "is", "ka"}
 )
-_ENOUGH_PROSE = 50  # words; with less, the rules about words are not asked
-_TOP = (2, 3, 4)
-_DUPLICATE = (5, 6, 7, 8, 9, 10)
-_SORTS_BY_VALUE = 1_000_000  # units; its third power still fits 64 bits
+_MIN_PROSE_WORDS = 50  # with fewer, the rules about words do not apply
+_TOP = (2, 3, 4)  # n of the n-grams of which the most common one counts
+_DUPLICATE = (5, 6, 7, 8, 9, 10)  # n of the n-grams of which all repeated ones count
+_MAX_UNITS_IN_ONE_KEY = 1_000_000  # its third power still fits 64 bits
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-class Settings(pipeline.settings.Settings):
-    """Limits of table A1 and section A.1.1; "off" lets a rule through."""
+def _share(default: float, of: str) -> Any:
+    return Field(default, ge=0, le=1, description=f"share of {of}")
 
-    min_words: float | None = Field(50, ge=0)
-    max_words: float | None = Field(100_000, ge=0)
-    min_mean_word_length: float | None = Field(3, ge=0)
-    max_mean_word_length: float | None = Field(10, ge=0)
-    max_mean_word_length_joining: float | None = Field(13, ge=0)  # ours, for languages that join words
-    max_hash_ratio: float | None = Field(0.1, ge=0)  # "#" to words
-    max_ellipsis_ratio: float | None = Field(0.1, ge=0)  # "..." and "…" to words
-    max_bullet_lines: float | None = Field(0.9, ge=0, le=1)
-    max_ellipsis_lines: float | None = Field(0.3, ge=0, le=1)
-    min_alphabetic_words: float | None = Field(0.8, ge=0, le=1)
-    min_stop_words: int | None = Field(2, ge=0)
-    max_duplicate_lines: float | None = Field(0.30, ge=0, le=1)
-    max_duplicate_line_characters: float | None = Field(0.20, ge=0, le=1)
-    skip_paragraphs: bool = False  # for extractors that do not part lines from paragraphs (DCLM)
-    max_duplicate_paragraphs: float | None = Field(0.30, ge=0, le=1)
-    max_duplicate_paragraph_characters: float | None = Field(0.20, ge=0, le=1)
-    max_top_2_gram: float | None = Field(0.20, ge=0, le=1)
-    max_top_3_gram: float | None = Field(0.18, ge=0, le=1)
-    max_top_4_gram: float | None = Field(0.16, ge=0, le=1)
-    max_duplicate_5_grams: float | None = Field(0.15, ge=0, le=1)
-    max_duplicate_6_grams: float | None = Field(0.14, ge=0, le=1)
-    max_duplicate_7_grams: float | None = Field(0.13, ge=0, le=1)
-    max_duplicate_8_grams: float | None = Field(0.12, ge=0, le=1)
-    max_duplicate_9_grams: float | None = Field(0.11, ge=0, le=1)
-    max_duplicate_10_grams: float | None = Field(0.10, ge=0, le=1)
+
+class GopherSettings(Settings):
+    """Limits of table A1 and section A.1.1; "off" disables a rule."""
+
+    min_words: float | None = Field(50, ge=0, description="words of the page")
+    max_words: float | None = Field(100_000, ge=0, description="words of the page")
+    min_mean_word_length: float | None = Field(3, ge=0, description="mean characters of a word")
+    max_mean_word_length: float | None = Field(10, ge=0, description="mean characters of a word")
+    max_mean_word_length_joining: float | None = Field(
+        13, ge=0, description="the same in languages with compound words (fi, de, tr ...); not in the paper"
+    )
+    max_hash_ratio: float | None = Field(0.1, ge=0, description='"#" per word of prose')
+    max_ellipsis_ratio: float | None = Field(0.1, ge=0, description='"..." and "…" per word of prose')
+    max_bullet_lines: float | None = _share(0.9, "prose lines that begin with a bullet")
+    max_ellipsis_lines: float | None = _share(0.3, "prose lines that end in an ellipsis")
+    min_alphabetic_words: float | None = _share(0.8, "words and lone symbols that contain a letter")
+    min_stop_words: int | None = Field(2, ge=0, description="different stop words of the language on the page")
+    max_duplicate_lines: float | None = _share(0.30, "lines that occurred before on the page")
+    max_duplicate_line_characters: float | None = _share(0.20, "characters in lines that occurred before")
+    skip_paragraphs: bool = Field(
+        False, description="skip the paragraph rules: for text in which lines and paragraphs are not told apart (DCLM)"
+    )
+    max_duplicate_paragraphs: float | None = _share(0.30, "paragraphs that occurred before on the page")
+    max_duplicate_paragraph_characters: float | None = _share(0.20, "characters in paragraphs that occurred before")
+    max_top_2_gram: float | None = _share(0.20, "characters in the most common 2-gram of words")
+    max_top_3_gram: float | None = _share(0.18, "characters in the most common 3-gram of words")
+    max_top_4_gram: float | None = _share(0.16, "characters in the most common 4-gram of words")
+    max_duplicate_5_grams: float | None = _share(0.15, "characters in repeated 5-grams of words")
+    max_duplicate_6_grams: float | None = _share(0.14, "characters in repeated 6-grams of words")
+    max_duplicate_7_grams: float | None = _share(0.13, "characters in repeated 7-grams of words")
+    max_duplicate_8_grams: float | None = _share(0.12, "characters in repeated 8-grams of words")
+    max_duplicate_9_grams: float | None = _share(0.11, "characters in repeated 9-grams of words")
+    max_duplicate_10_grams: float | None = _share(0.10, "characters in repeated 10-grams of words")
 
 
 RULES: tuple[Rule, ...] = (
@@ -104,37 +117,37 @@ SIGNALS: tuple[str, ...] = tuple(dict.fromkeys(rule.signal for rule in RULES))
 
 @cache
 def stop_words(language: str) -> frozenset[str]:
-    """The words that any prose of the language has; empty where nobody knows."""
+    """Stop words of a language: common in any prose of it. Empty for a language without a reference table."""
     if language == "en":
         return ENGLISH_STOP_WORDS
-    ranked = sorted((reference(language) or {}).items(), key=lambda item: (-item[1], item[0]))
-    common = [word for word, share in ranked if share >= _STOP_WORD_SHARE]
-    return frozenset(common if len(common) >= 8 else [word for word, _ in ranked[:8]])
+    ranked = sorted((load_reference(language) or {}).items(), key=lambda item: (-item[1], item[0]))
+    common = [word for word, share in ranked if share >= _MIN_STOP_WORD_SHARE]
+    return frozenset(common if len(common) >= _MIN_STOP_WORDS else [word for word, _ in ranked[:_MIN_STOP_WORDS]])
 
 
-def measure(page: Parts, settings: Settings) -> dict[str, float]:
-    """All measurements that make sense for the page."""
+def measure(page: TextParts, settings: GopherSettings) -> dict[str, float]:
+    """Measure the page for Gopher's rules; a measurement that does not apply is left out."""
     return {
         "gopher_words": page.all_words,
-        **_lines(page),
-        **(_words(page) if page.prose_words >= _ENOUGH_PROSE else {}),
-        **_duplicates(page.prose, "line"),
-        **({} if settings.skip_paragraphs else _duplicates(page.paragraphs, "paragraph")),
+        **_measure_lines(page),
+        **(_measure_words(page) if page.prose_words >= _MIN_PROSE_WORDS else {}),
+        **_measure_duplicates(page.prose, "line"),
+        **({} if settings.skip_paragraphs else _measure_duplicates(page.paragraphs, "paragraph")),
         **ngram_shares(page.units, page.characters_per_word or 1),
     }
 
 
-def _words(page: Parts) -> dict[str, float]:
-    """Rules about words are asked of pages with enough prose; a page of code or tables alone has none."""
+def _measure_words(page: TextParts) -> dict[str, float]:
+    """For pages with enough prose: a page of code or tables alone has none."""
     text = page.prose_text
     signals = {
         "gopher_hash_ratio": text.count("#") / page.prose_words,
         "gopher_ellipsis_ratio": (text.count("...") + text.count("…")) / page.prose_words,
-        "gopher_alphabetic_words": _alphabetic(page),
+        "gopher_alphabetic_words": _alphabetic_share(page),
     }
-    if not page.characters_per_word and page.language not in _NO_MEAN_LENGTH:
+    if not page.characters_per_word and page.language not in _WITHOUT_WORD_LENGTH:
         mean = sum(map(len, page.words)) / len(page.words)
-        name = "gopher_mean_word_length_joining" if page.language in _LONG_WORDS else "gopher_mean_word_length"
+        name = "gopher_mean_word_length_joining" if page.language in _WITH_COMPOUND_WORDS else "gopher_mean_word_length"
         signals[name] = mean
     common = stop_words(page.language)
     if common and not page.characters_per_word:
@@ -142,16 +155,16 @@ def _words(page: Parts) -> dict[str, float]:
     return signals
 
 
-def _alphabetic(page: Parts) -> float:
-    """Share of the words with a letter; signs that stand alone are words without (the dash of a list item is none)."""
+def _alphabetic_share(page: TextParts) -> float:
+    """Share of words with a letter. Lone symbols count as words without one, except the dash of a list item."""
     doubtful = [unit for unit in page.units if not unit.isalpha()]
     letters = len(page.units) - sum(_LETTER.search(unit) is None for unit in doubtful)
     text = page.prose_text
-    signs = len(_SIGN.findall(text)) - text.count("\n- ") - text.startswith("- ")
-    return letters / (len(page.units) + max(0, signs))
+    symbols = len(_SYMBOL.findall(text)) - text.count("\n- ") - text.startswith("- ")
+    return letters / (len(page.units) + max(0, symbols))
 
 
-def _lines(page: Parts) -> dict[str, float]:
+def _measure_lines(page: TextParts) -> dict[str, float]:
     lines = page.prose
     if not lines:
         return {}
@@ -161,8 +174,8 @@ def _lines(page: Parts) -> dict[str, float]:
     }
 
 
-def _duplicates(pieces: Sequence[str], what: str) -> dict[str, float]:
-    """Shares of pieces, and of their characters, that were on the page before."""
+def _measure_duplicates(pieces: Sequence[str], what: str) -> dict[str, float]:
+    """Shares of lines or paragraphs, and of their characters, that occurred before on the page."""
     if not pieces:
         return {}
     seen: set[str] = set()
@@ -179,9 +192,9 @@ def _duplicates(pieces: Sequence[str], what: str) -> dict[str, float]:
 
 
 def ngram_shares(units: Sequence[str], scale: int = 1) -> dict[str, float]:
-    """Characters under the commonest 2- to 4-gram, and under repeated 5- to 10-grams, of all characters of the units.
+    """Share of characters in the most common 2-, 3- and 4-gram, and in repeated 5- to 10-grams.
 
-    `scale` units make a word: an n-gram has n * scale of them.
+    `scale` is the number of units in a word: an n-gram of words has n * scale units.
     """
     names = [f"gopher_top_{n}_gram" for n in _TOP] + [f"gopher_duplicate_{n}_grams" for n in _DUPLICATE]
     shares = dict.fromkeys(names, 0.0)
@@ -193,31 +206,34 @@ def ngram_shares(units: Sequence[str], scale: int = 1) -> dict[str, float]:
     total = int(lengths.sum())
     positions, codes = np.arange(len(ids)), ids
     for size in range(2, 10 * scale + 1):
-        positions, order, repeats = _sorted(ids, positions, codes, size, len(numbers))
+        positions, order, repeats = _sort_ngrams(ids, positions, codes, size, len(numbers))
         if not repeats.any():
             break
         n, rest = divmod(size, scale)
         if not rest and n in _TOP:
             shares[f"gopher_top_{n}_gram"] = _top_share(positions[order], repeats, size, lengths) / total
         elif not rest and n in _DUPLICATE:
-            shares[f"gopher_duplicate_{n}_grams"] = _covered(positions[order[repeats]], size, lengths) / total
+            shares[f"gopher_duplicate_{n}_grams"] = (
+                _count_covered_characters(positions[order[repeats]], size, lengths) / total
+            )
         often = repeats.copy()
         often[:-1] |= repeats[1:]
-        back = np.argsort(order[often])  # from the order of codes to that of the text
+        back = np.argsort(order[often])  # from sort order back to text order
         codes = np.cumsum(~repeats, dtype=np.int64)[often][back]
         positions = positions[order[often][back]]
     return shares
 
 
-def _sorted(ids: Ints, positions: Ints, codes: Ints, size: int, vocabulary: int) -> tuple[Ints, Ints, Flags]:
-    """n-grams of `size` units that start at `positions`, sorted: their order, and which are like the one before.
+def _sort_ngrams(ids: Ints, positions: Ints, codes: Ints, size: int, vocabulary: int) -> tuple[Ints, Ints, Flags]:
+    """Sort the n-grams of `size` units that start at `positions`.
 
-    A code is exact: the number of the (n-1)-gram, times the vocabulary, plus the last unit. Equal n-grams stay in the
-    order of the text, so the first of them is never a repeat.
+    Returns the positions that have room for one, the sort order, and a flag for each sorted n-gram that equals its
+    predecessor. The sort key is exact: number of the (n-1)-gram, times the vocabulary size, plus the last unit. Equal
+    n-grams stay in text order, so the first occurrence is never flagged.
     """
     positions = positions[: np.searchsorted(positions, len(ids) - size, side="right")]
     wide = codes[: len(positions)] * vocabulary + ids[positions + size - 1]
-    if len(ids) < _SORTS_BY_VALUE:  # code and place in one number: sorting values is quicker than sorting places
+    if len(ids) < _MAX_UNITS_IN_ONE_KEY:  # key and index in one number: np.sort is faster than np.argsort
         ordered, order = np.divmod(np.sort(wide * len(ids) + np.arange(len(wide))), len(ids))
     else:
         order = np.argsort(wide, kind="stable")
@@ -228,19 +244,19 @@ def _sorted(ids: Ints, positions: Ints, codes: Ints, size: int, vocabulary: int)
 
 
 def _top_share(positions: Ints, repeats: Flags, size: int, lengths: Ints) -> int:
-    """Characters under the commonest n-gram; of equally common ones, under the longest, then the first."""
+    """Characters in the most common n-gram; among equally common ones, the longest, then the first."""
     starts = np.flatnonzero(~repeats)
     counts = np.diff(np.append(starts, len(repeats)))
     groups = np.flatnonzero(counts == counts.max())
     ends = np.concatenate([[0], np.cumsum(lengths)])
     firsts = positions[starts[groups]]
     best = groups[np.lexsort((firsts, ends[firsts] - ends[firsts + size]))[0]]
-    return _covered(positions[starts[best] : starts[best] + counts[best]], size, lengths)
+    return _count_covered_characters(positions[starts[best] : starts[best] + counts[best]], size, lengths)
 
 
-def _covered(starts: Ints, size: int, lengths: Ints) -> int:
-    """Characters of the units under n-grams that start at `starts`, each unit counted once."""
+def _count_covered_characters(starts: Ints, size: int, lengths: Ints) -> int:
+    """Characters of the units in n-grams that start at `starts`; each unit counts once."""
     edges = np.zeros(len(lengths) + 1, dtype=np.int64)
-    edges[starts] += 1  # no position twice
+    edges[starts] += 1  # correct because no position occurs twice
     edges[starts + size] -= 1
     return int(lengths[np.cumsum(edges[:-1]) > 0].sum())

@@ -1,11 +1,11 @@
 """RefinedWeb's line corrections: Penedo et al. 2023 (arXiv 2306.01116), appendix G.2, with the values of DCLM's recipe.
 
-Lines go that are mostly capitals, only digits, a counter of a social network, or one word; "read more" and the like
-are cut off short lines; and a page that loses more than 5% of its words this way is dropped.
+Lines that are mostly capital letters, only digits, a counter of a social network or a single word are removed; phrases
+like "read more" are cut from short lines; a page that loses more than 5% of its words this way is dropped.
 
-Ours: a one-word or all-capitals line stays when it is the heading of what follows, or stands in verse; list items,
-code, tables and formulas are not asked; lines of a few letters (an abbreviation) are not capitals; the counters and
-phrases are known in several languages.
+Differences from the paper: a line of one word or in capitals is kept if it is a heading or part of verse; list items,
+code, tables and formulas are never corrected; a line with fewer than 8 capital letters (an abbreviation) does not count
+as capitals; counters and phrases of several languages are recognized.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import re
 
 from pydantic import Field
 
-import pipeline.settings
 from pipeline.heuristics.rules import Reason, Rule
-from pipeline.heuristics.text_parts import Form, Parts
+from pipeline.heuristics.text_parts import LineKind, TextParts
+from pipeline.settings import Settings
 from pipeline.text import count_line_words
 
 _COUNTER = re.compile(
@@ -27,57 +27,71 @@ _COUNTER = re.compile(
     re.IGNORECASE,
 )
 _DIGITS_ONLY = re.compile(r"[\d\s.,:;/()%+-]+")
-_ASIDES = re.compile(
+_READ_MORE = re.compile(
     r"^\W*(?:sign[ -]in|log[ -]in|anmelden|se connecter|iniciar sesión)\b\W*"
     r"|\W*\b(?:read more|weiterlesen|mehr lesen|lire la suite|leer más|continua a leggere|lees verder)\b\W*$"
     r"|\b\d* ?items? in (?:your )?(?:cart|basket)\b",
     re.IGNORECASE,
 )
-_FEW_LETTERS = 8
-_LONG_LINE = 200  # characters; asides stand in shorter ones
+_MIN_CAPITALS = 8
+_MAX_LINE = 200  # characters: phrases are searched in shorter lines, capitals counted in this much of a line
 
 
-class Settings(pipeline.settings.Settings):
-    correct: bool = True  # false leaves every line as it is
-    max_upper_case: float | None = Field(0.5, ge=0, le=1)  # of a line's letters
-    max_aside_words: int = Field(10, ge=0)  # asides are cut from lines no longer than this
-    max_corrected: float | None = Field(0.05, ge=0, le=1)  # share of the page's words that corrections may take
+class RefinedWebSettings(Settings):
+    """RefinedWeb's line corrections and the limit on what they remove."""
+
+    correct: bool = Field(True, description="correct lines; false leaves every line as it is")
+    max_upper_case: float | None = Field(
+        0.5, ge=0, le=1, description="share of capitals among a line's letters above which the line is removed"
+    )
+    max_read_more_words: int = Field(
+        10, ge=0, description='"read more", "sign in" and the like are cut from lines of at most this many words'
+    )
+    max_corrected: float | None = Field(
+        0.05, ge=0, le=1, description="share of the page's words that corrections may remove"
+    )
 
 
 RULES = (Rule(Reason.CORRECTED_TOO_MUCH, "refinedweb_corrected", "max_corrected"),)
 SIGNALS = ("refinedweb_corrected",)
 
 
-def correct(page: Parts, settings: Settings, headings: list[bool]) -> tuple[list[str | None], float]:
-    """Every line as it should be, None for those to go; and the share of the words that went."""
+def correct_lines(
+    page: TextParts, settings: RefinedWebSettings, headings: list[bool]
+) -> tuple[list[str | None], float]:
+    """The corrected lines, None for a removed one, and the share of the page's words that were removed."""
     if not settings.correct:
         return list(page.lines), 0.0
     scale = page.characters_per_word
     lines: list[str | None] = []
-    gone = 0.0
-    for line, form, heading in zip(page.lines, page.forms, headings, strict=True):
-        corrected = _corrected(line, heading, scale, settings) if form == Form.PROSE else line
+    removed = 0.0
+    for line, kind, heading in zip(page.lines, page.kinds, headings, strict=True):
+        corrected = _correct_line(line, heading, scale, settings) if kind == LineKind.PROSE else line
         if corrected != line:
-            gone += count_line_words(line, scale) - (count_line_words(corrected, scale) if corrected else 0)
+            removed += count_line_words(line, scale) - (count_line_words(corrected, scale) if corrected else 0)
         lines.append(corrected)
-    total = sum(page.line_words) if gone else 1.0
-    return lines, gone / max(1.0, total)
+    total = sum(page.line_words) if removed else 1.0
+    return lines, removed / max(1.0, total)
 
 
-def _corrected(line: str, heading: bool, scale: int, settings: Settings) -> str | None:
+def _correct_line(line: str, heading: bool, scale: int, settings: RefinedWebSettings) -> str | None:
     if not line[0].isalpha() and (_DIGITS_ONLY.fullmatch(line) or _COUNTER.fullmatch(line)):
         return None
-    if not heading and ((not scale and " " not in line and "\t" not in line) or _is_shouted(line, settings)):
+    if not heading and ((not scale and " " not in line and "\t" not in line) or _is_upper_case(line, settings)):
         return None
-    if len(line) < _LONG_LINE and count_line_words(line, scale) <= settings.max_aside_words and _ASIDES.search(line):
-        return _ASIDES.sub("", line).strip() or None
+    if (
+        len(line) < _MAX_LINE
+        and count_line_words(line, scale) <= settings.max_read_more_words
+        and _READ_MORE.search(line)
+    ):
+        return _READ_MORE.sub("", line).strip() or None
     return line
 
 
-def _is_shouted(line: str, settings: Settings) -> bool:
-    """By its beginning: nobody starts a long line in capitals to go on in small letters."""
-    beginning = line[:_LONG_LINE]
+def _is_upper_case(line: str, settings: RefinedWebSettings) -> bool:
+    """Judged by the first 200 characters: long lines do not change from capitals to lower case."""
+    beginning = line[:_MAX_LINE]
     if settings.max_upper_case is None or beginning.islower():
         return False
     upper = sum(map(str.isupper, beginning))
-    return upper >= _FEW_LETTERS and upper > settings.max_upper_case * sum(map(str.isalpha, beginning))
+    return upper >= _MIN_CAPITALS and upper > settings.max_upper_case * sum(map(str.isalpha, beginning))

@@ -1,7 +1,7 @@
-"""A rule says which measurement breaks which limit; every family lists its rules, and one function checks them all.
+"""Rules: which measurement may not exceed (or fall below) which setting, and the drop reason if it does.
 
-A limit of None lets everything through, and so does a measurement that a page does not have (stop words of a language
-without a list): a rule that does not fit is left out rather than guessed.
+Every filter module lists its rules in a table, and `find_broken_rule` checks them. A page passes a rule whose limit is
+None, and a rule whose measurement the page does not have (such as stop words of a language without a list).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.settings import Settings
 
 
 class Reason(StrEnum):
-    """Every way to fail, in no order; the value is what the ledger shows."""
+    """All drop reasons of filter_heuristics; the value is what the ledger shows."""
 
     CORRECTED_TOO_MUCH = "corrected_too_much"
     TOO_FEW_WORDS = "too_few_words"
@@ -54,7 +54,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`signal` must not be below (`at_least`) or above the limit that the settings hold under `setting`."""
+    """The measurement `signal` must not exceed (`at_least`: fall below) the limit in the settings field `setting`."""
 
     reason: Reason
     signal: str
@@ -63,17 +63,20 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenRule:
+    """A rule that a page breaks, with the measured value and the limit."""
+
     reason: Reason
     signal: str
     value: float
     limit: float
 
 
-def first_broken(rules: Iterable[Rule], signals: Mapping[str, float], settings: Settings) -> Broken | None:
+def find_broken_rule(rules: Iterable[Rule], signals: Mapping[str, float], settings: Settings) -> BrokenRule | None:
+    """The first broken rule in the order of `rules`, None where the page passes them all."""
     for rule in rules:
         limit = getattr(settings, rule.setting)
         value = signals.get(rule.signal)
         if limit is not None and value is not None and (value < limit if rule.at_least else value > limit):
-            return Broken(rule.reason, rule.signal, value, float(limit))
+            return BrokenRule(rule.reason, rule.signal, value, float(limit))
     return None

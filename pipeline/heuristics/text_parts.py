@@ -1,9 +1,9 @@
-"""A text cut into lines, paragraphs and words once, for all families of filters.
+"""Split a page's text into lines, paragraphs and words once, for all heuristic filters.
 
-Prose is what is left without fenced code, table rows of short cells, and displayed formulas: rules about sentences and
-lines were made for prose, and a page rich in code or tables is judged by its prose only. Chinese, Japanese, Thai, Lao,
-Khmer, Burmese and Tibetan are written without spaces: their units are characters, and a word counts as
-`CHARACTERS_PER_WORD` of them.
+Each line is prose, a list item, a table row, code or a formula. Prose in a wider sense (`TextParts.prose`) is running
+text and list items: the published rules about sentences and lines were made for it, and a page rich in code or tables
+is judged by its prose only. Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan are written without spaces: they
+are measured in characters, of which `CHARACTERS_PER_WORD` count as one word.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from functools import cached_property
 
 from pipeline.text import CHARACTERS_PER_WORD, WORD, count_line_words
 
-# Thai, Lao and Tibetan hardly mark sentences, Khmer and Burmese do it with signs that few other rules know.
+# Thai, Lao and Tibetan rarely mark sentence ends; Khmer and Burmese use marks of their own.
 NO_SENTENCE_MARKS = frozenset({"th", "lo", "km", "my", "bo"})
 _UNIT = re.compile(r"[a-z0-9.]+|\S")
 _PARAGRAPH = re.compile(r"\n{2,}")
-SHORT_LINE = 30  # characters: FineWeb's measure
-_PROSE_CELL_WORDS = 12  # a table whose cells hold this many words on average is a page layout, not data
+SHORT_LINE = 30  # characters, FineWeb's value
+_PROSE_CELL_WORDS = 12  # words per cell from which a table is page layout, not data
 
 
-class Form(IntEnum):
-    """What a line is."""
+class LineKind(IntEnum):
+    """What a line is. Kinds up to LIST_ITEM count as prose."""
 
     PROSE = 0
     LIST_ITEM = 1
@@ -34,44 +34,45 @@ class Form(IntEnum):
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Paragraphs are lists of lines; no line is blank; `forms` runs beside `lines`."""
+class TextParts:
+    """The text and its lines, without blank ones; `kinds` and `paragraph_of` have one entry per line."""
 
     text: str
     language: str
     lines: list[str]
-    forms: list[Form]
-    paragraph_of: list[int]  # number of the paragraph that a line belongs to
+    kinds: list[LineKind]
+    paragraph_of: list[int]  # index of the paragraph of each line
 
     @cached_property
     def characters_per_word(self) -> int:
-        """0 where spaces part the words."""
+        """0 for languages that separate words by spaces."""
         return CHARACTERS_PER_WORD.get(self.language, 0)
 
     @cached_property
     def prose(self) -> list[str]:
         """Lines of running text and list items."""
-        return [line for line, form in zip(self.lines, self.forms, strict=True) if form <= Form.LIST_ITEM]
+        return [line for line, kind in zip(self.lines, self.kinds, strict=True) if kind <= LineKind.LIST_ITEM]
 
     @cached_property
     def prose_text(self) -> str:
+        """The text without code, tables and formulas."""
         return self.text if len(self.prose) == len(self.lines) else "\n".join(self.prose)
 
     @cached_property
     def blocks(self) -> list[str]:
-        """Running text by lines, but short lines of one paragraph (verse, ingredients, an address) as one."""
-        return self._blocks(Form.PROSE)
+        """Lines of running text; consecutive short lines of one paragraph (verse, an address) are joined to one."""
+        return self._join_short_lines(LineKind.PROSE)
 
     @cached_property
     def blocks_and_lists(self) -> list[str]:
-        """The same with the items of lists."""
-        return self._blocks(Form.LIST_ITEM)
+        """Like `blocks`, with list items."""
+        return self._join_short_lines(LineKind.LIST_ITEM)
 
-    def _blocks(self, last: Form) -> list[str]:
+    def _join_short_lines(self, last: LineKind) -> list[str]:
         blocks: list[list[str]] = []
         before = -1
-        for line, form, number in zip(self.lines, self.forms, self.paragraph_of, strict=True):
-            if form > last:
+        for line, kind, number in zip(self.lines, self.kinds, self.paragraph_of, strict=True):
+            if kind > last:
                 continue
             if number == before and len(line) <= SHORT_LINE and len(blocks[-1][-1]) <= SHORT_LINE:
                 blocks[-1].append(line)
@@ -82,11 +83,12 @@ class Parts:
 
     @cached_property
     def words(self) -> list[str]:
-        """Lower-case words of the prose, without punctuation. Without spaces: stretches between punctuation."""
+        """Lower-case words of the prose, without punctuation; in unspaced languages, the text between punctuation."""
         return WORD.findall(self.lowered)
 
     @cached_property
     def lowered(self) -> str:
+        """The prose in lower case."""
         return self.prose_text.lower()
 
     @cached_property
@@ -96,29 +98,32 @@ class Parts:
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:
+        """The different words of the prose."""
         return frozenset(self.words)
 
     @cached_property
     def units(self) -> list[str]:
-        """What repetition is counted in: words, or the characters of a language without spaces (Latin words whole)."""
+        """Units of repetition: words; in unspaced languages characters, with Latin words whole."""
         return _UNIT.findall(" ".join(self.words)) if self.characters_per_word else self.words
 
     @cached_property
     def prose_words(self) -> float:
+        """Number of words of the prose."""
         return self._count(self.words)
 
     @cached_property
     def all_words(self) -> float:
-        """Of the whole text, code and tables included."""
+        """Number of words of the whole text, with code and tables."""
         if len(self.prose) == len(self.lines):
             return self.prose_words
         return self._count(WORD.findall(self.text))
 
     @cached_property
     def paragraphs(self) -> list[str]:
+        """The prose of every paragraph."""
         joined: dict[int, list[str]] = {}
-        for line, form, number in zip(self.lines, self.forms, self.paragraph_of, strict=True):
-            if form <= Form.LIST_ITEM:
+        for line, kind, number in zip(self.lines, self.kinds, self.paragraph_of, strict=True):
+            if kind <= LineKind.LIST_ITEM:
                 joined.setdefault(number, []).append(line)
         return ["\n".join(lines) for lines in joined.values()]
 
@@ -126,9 +131,10 @@ class Parts:
         return sum(map(len, words)) / self.characters_per_word if self.characters_per_word else float(len(words))
 
 
-def parts(text: str, language: str) -> Parts:
+def split_text(text: str, language: str) -> TextParts:
+    """Split a text into non-blank lines, each with its kind and paragraph."""
     lines: list[str] = []
-    forms: list[Form] = []
+    kinds: list[LineKind] = []
     paragraph_of: list[int] = []
     fence = math = ""
     for number, paragraph in enumerate(_PARAGRAPH.split(text)):
@@ -136,34 +142,34 @@ def parts(text: str, language: str) -> Parts:
             line = raw.strip()
             if not line:
                 continue
-            form = Form.PROSE
+            kind = LineKind.PROSE
             if fence or line.startswith("```"):
-                form = Form.CODE
+                kind = LineKind.CODE
                 ticks = line[: len(line) - len(line.lstrip("`"))]
                 fence = ("" if line == fence else fence) if fence else ticks
             elif math or line.startswith("$$"):
-                form = Form.FORMULA
+                kind = LineKind.FORMULA
                 math = "" if line.endswith("$$") and (math or len(line) > 3) else "$$"
             elif line[0] == "|":
-                form = _table_form(line)
+                kind = _table_row_kind(line)
             elif line.startswith(("- ", "• ", "* ")):
-                form = Form.LIST_ITEM
+                kind = LineKind.LIST_ITEM
             lines.append(line)
-            forms.append(form)
+            kinds.append(kind)
             paragraph_of.append(number)
-    return Parts(text, language, lines, _closed(forms, Form.CODE, fence), paragraph_of)
+    return TextParts(text, language, lines, _ignore_unclosed_fence(kinds, LineKind.CODE, fence), paragraph_of)
 
 
-def _closed(forms: list[Form], form: Form, still_open: str) -> list[Form]:
-    """A fence that never closes is no code: one stray mark must not hide the rest of a page from every rule."""
+def _ignore_unclosed_fence(kinds: list[LineKind], kind: LineKind, still_open: str) -> list[LineKind]:
+    """Lines after a fence that never closes are prose: one stray mark must not hide the rest of a page."""
     if not still_open:
-        return forms
-    start = len(forms)
-    while start and forms[start - 1] == form:
+        return kinds
+    start = len(kinds)
+    while start and kinds[start - 1] == kind:
         start -= 1
-    return forms[:start] + [Form.PROSE] * (len(forms) - start)
+    return kinds[:start] + [LineKind.PROSE] * (len(kinds) - start)
 
 
-def _table_form(line: str) -> Form:
+def _table_row_kind(line: str) -> LineKind:
     cells = max(1, line.count("|") - 1)
-    return Form.PROSE if len(line.split()) / cells >= _PROSE_CELL_WORDS + 1 else Form.TABLE
+    return LineKind.PROSE if len(line.split()) / cells >= _PROSE_CELL_WORDS + 1 else LineKind.TABLE

@@ -14,14 +14,14 @@ from pathlib import Path
 import pipeline.settings
 from pipeline.documents import Document, Dropped
 from pipeline.heuristics import c4, distribution, fineweb, gopher, harmful_words, refinedweb
-from pipeline.heuristics.c4 import Settings as C4Settings
-from pipeline.heuristics.distribution import Settings as Distribution
-from pipeline.heuristics.fineweb import Settings as FineWeb
-from pipeline.heuristics.gopher import Settings as Gopher
-from pipeline.heuristics.harmful_words import Settings as HarmfulWords
-from pipeline.heuristics.refinedweb import Settings as RefinedWeb
-from pipeline.heuristics.rules import Broken, Reason, first_broken
-from pipeline.heuristics.text_parts import Parts, parts
+from pipeline.heuristics.c4 import C4Settings
+from pipeline.heuristics.distribution import DistributionSettings
+from pipeline.heuristics.fineweb import FineWebSettings
+from pipeline.heuristics.gopher import GopherSettings
+from pipeline.heuristics.harmful_words import HarmfulWordsSettings
+from pipeline.heuristics.refinedweb import RefinedWebSettings
+from pipeline.heuristics.rules import BrokenRule, Reason, find_broken_rule
+from pipeline.heuristics.text_parts import TextParts, split_text
 
 __all__ = ["SIGNALS", "Reason", "Settings", "build", "correct", "files", "measure"]
 
@@ -47,30 +47,30 @@ SIGNALS: tuple[str, ...] = (
 class Settings(pipeline.settings.Settings):
     """A limit that is "off" lets its rule pass."""
 
-    refinedweb: RefinedWeb = RefinedWeb()
-    gopher: Gopher = Gopher()
+    refinedweb: RefinedWebSettings = RefinedWebSettings()
+    gopher: GopherSettings = GopherSettings()
     c4: C4Settings = C4Settings()
-    fineweb: FineWeb = FineWeb()
-    distribution: Distribution = Distribution()
-    harmful_words: HarmfulWords = HarmfulWords()
+    fineweb: FineWebSettings = FineWebSettings()
+    distribution: DistributionSettings = DistributionSettings()
+    harmful_words: HarmfulWordsSettings = HarmfulWordsSettings()
 
 
 def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
-    harmful_words.check(settings.harmful_words)  # an unreadable list fails now, not on a page
+    harmful_words.check_lists(settings.harmful_words)  # an unreadable list fails now, not on a page
     return lambda document: _filtered(document, settings)
 
 
 def files(settings: Settings) -> list[Path]:
     lists = settings.harmful_words
-    return [*sorted(distribution.REFERENCES.glob("*.txt")), *sorted(lists.lists.glob("*.txt")), lists.everyday]
+    return [*sorted(distribution.REFERENCE_FOLDER.glob("*.txt")), *sorted(lists.lists.glob("*.txt")), lists.everyday]
 
 
 def correct(text: str, language: str, settings: Settings) -> tuple[str, dict[str, float]]:
     """The text after line corrections, and how much they took. Code, tables and blank lines keep their shape."""
-    page = parts(text, language)
-    headings = c4.headings(page, settings.c4)
-    corrected, share = refinedweb.correct(page, settings.refinedweb, headings)
-    after = c4.correct(page, corrected, settings.c4, headings)
+    page = split_text(text, language)
+    headings = c4.find_headings(page, settings.c4)
+    corrected, share = refinedweb.correct_lines(page, settings.refinedweb, headings)
+    after = c4.correct_lines(page, corrected, settings.c4, headings)
     removed = sum(line is None for line in after) - sum(line is None for line in corrected)
     signals = {"refinedweb_corrected": share, "c4_removed_lines": float(removed)}
     return _with_lines(text, page, after), signals
@@ -78,7 +78,7 @@ def correct(text: str, language: str, settings: Settings) -> tuple[str, dict[str
 
 def measure(text: str, language: str, settings: Settings) -> dict[str, float]:
     """Every measurement of a text, by signal."""
-    page = parts(text, language)
+    page = split_text(text, language)
     return {
         **gopher.measure(page, settings.gopher),
         **c4.measure(page),
@@ -98,14 +98,14 @@ def _filtered(document: Document, settings: Settings) -> Document | Dropped:
     return Dropped(document, NAME, broken.reason, broken.value, broken.limit, detail=broken.signal)
 
 
-def _first_broken(signals: Mapping[str, float], settings: Settings) -> Broken | None:
+def _first_broken(signals: Mapping[str, float], settings: Settings) -> BrokenRule | None:
     for family, rules in FAMILIES.items():
-        if broken := first_broken(rules, signals, getattr(settings, family)):
+        if broken := find_broken_rule(rules, signals, getattr(settings, family)):
             return broken
     return None
 
 
-def _with_lines(text: str, page: Parts, lines: list[str | None]) -> str:
+def _with_lines(text: str, page: TextParts, lines: list[str | None]) -> str:
     """The text with its lines replaced in place; where nothing changed, the text itself."""
     if lines == page.lines:
         return text

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline.documents import Document, Dropped
+from pipeline.errors import UserError
 from pipeline.heuristics.rules import Reason
 from pipeline.stages import filter_heuristics
 from pipeline.stages.filter_heuristics import FAMILIES, SIGNALS, Settings, correct
@@ -282,12 +283,12 @@ def test_code_keeps_its_blank_lines_when_lines_go() -> None:
 
 
 def test_a_missing_list_says_what_to_do(tmp_path: Any) -> None:
-    with pytest.raises(ValueError, match=r"everyday\.txt cannot be read .* give a UTF-8 file"):
+    with pytest.raises(UserError, match=r"everyday\.txt cannot be read .* give a UTF-8 file"):
         filter_heuristics.build(Settings.model_validate({"harmful_words": {"everyday": tmp_path / "everyday.txt"}}))
-    with pytest.raises(ValueError, match=r"harmful_words\.lists: no <language>\.txt in .*; name another folder"):
+    with pytest.raises(UserError, match=r"harmful_words\.lists: no <language>\.txt in .*; name another folder"):
         filter_heuristics.build(Settings.model_validate({"harmful_words": {"lists": tmp_path}}))
     (tmp_path / "de.txt").write_bytes(b"\xff")
-    with pytest.raises(ValueError, match=r"de\.txt cannot be read"):
+    with pytest.raises(UserError, match=r"de\.txt cannot be read"):
         filter_heuristics.build(Settings.model_validate({"harmful_words": {"lists": tmp_path}}))
 
 
