@@ -25,30 +25,30 @@ from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.publishing.settings import PublishSettings
 from pipeline.reading.units import PrepareSettings
 from pipeline.settings import OFF, Settings
-from pipeline.stages.block_urls import Settings as BlockUrls
-from pipeline.stages.extract_text import Settings as ExtractText
-from pipeline.stages.filter_heuristics import Settings as FilterHeuristics
-from pipeline.stages.identify_language import Settings as IdentifyLanguage
-from pipeline.stages.quick_look import Settings as QuickLook
-from pipeline.stages.read_warc import Settings as ReadWarc
-from pipeline.stages.score_quality import Settings as ScoreQuality
-from pipeline.stages.scrub_pii import Settings as ScrubPii
-from pipeline.stages.tag_domain import Settings as TagDomain
+from pipeline.stages.block_urls import BlockUrlsSettings
+from pipeline.stages.extract_text import ExtractTextSettings
+from pipeline.stages.filter_heuristics import FilterHeuristicsSettings
+from pipeline.stages.identify_language import IdentifyLanguageSettings
+from pipeline.stages.quick_look import QuickLookSettings
+from pipeline.stages.read_warc import ReadWarcSettings
+from pipeline.stages.score_quality import ScoreQualitySettings
+from pipeline.stages.scrub_pii import ScrubPiiSettings
+from pipeline.stages.tag_domain import TagDomainSettings
 
 
 class Config(Settings):
     """Every setting of `gristmill curate`; the field names are the TOML tables."""
 
     prepare: PrepareSettings = PrepareSettings()
-    read_warc: ReadWarc = ReadWarc()
-    block_urls: BlockUrls = BlockUrls()
-    quick_look: QuickLook = QuickLook()
-    extract_text: ExtractText = ExtractText()
-    identify_language: IdentifyLanguage = IdentifyLanguage()
-    scrub_pii: ScrubPii = ScrubPii()
-    filter_heuristics: FilterHeuristics = FilterHeuristics()
-    score_quality: ScoreQuality = ScoreQuality()
-    tag_domain: TagDomain = TagDomain()
+    read_warc: ReadWarcSettings = ReadWarcSettings()
+    block_urls: BlockUrlsSettings = BlockUrlsSettings()
+    quick_look: QuickLookSettings = QuickLookSettings()
+    extract_text: ExtractTextSettings = ExtractTextSettings()
+    identify_language: IdentifyLanguageSettings = IdentifyLanguageSettings()
+    scrub_pii: ScrubPiiSettings = ScrubPiiSettings()
+    filter_heuristics: FilterHeuristicsSettings = FilterHeuristicsSettings()
+    score_quality: ScoreQualitySettings = ScoreQualitySettings()
+    tag_domain: TagDomainSettings = TagDomainSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
     publish: PublishSettings = PublishSettings()
 

@@ -105,7 +105,7 @@ class Publication:
     layout: Layout
     verdicts: str
     weights: Mapping[Cell, float]
-    personal: scrub_pii.Settings
+    personal: scrub_pii.ScrubPiiSettings
 
 
 def write_part(part: Part, publication: Publication) -> dict[str, Any]:
@@ -140,6 +140,6 @@ def _write_unit(unit: str, publication: Publication, writers: Mapping[str, PartW
             facts.drop(dropped)
 
 
-def _personal_data(row: Mapping[str, Any], settings: scrub_pii.Settings) -> Iterator[str]:
+def _personal_data(row: Mapping[str, Any], settings: scrub_pii.ScrubPiiSettings) -> Iterator[str]:
     for column in ("title", "text"):
         yield from (str(span.kind) for span in scrub_pii.find(row[column], settings, row["language"]))

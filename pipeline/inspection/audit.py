@@ -135,7 +135,7 @@ def _read(layout: Layout, manifest: Mapping[str, Any]) -> list[Check]:
         Fates(),
         Survivors(),
         Counts(),
-        PersonalData(scrub_pii.Settings.model_validate(config["scrub_pii"])),
+        PersonalData(scrub_pii.ScrubPiiSettings.model_validate(config["scrub_pii"])),
         Weights(WeightSettings.model_validate(config["publish"]["weights"])),
         NearDuplicates(duplicates),
     ]
@@ -290,7 +290,7 @@ class Counts:
 class PersonalData:
     """The scrubber finds nothing more in texts, titles and excerpts."""
 
-    def __init__(self, settings: scrub_pii.Settings) -> None:
+    def __init__(self, settings: scrub_pii.ScrubPiiSettings) -> None:
         self.settings = settings
         self.texts, self.wrong = 0, list[str]()
 

@@ -21,11 +21,10 @@ from urllib.parse import unquote
 
 from pydantic import Field
 
-import pipeline.settings
 from classifiers.urls import normalize_url
 from pipeline.documents import Dropped, Page
 from pipeline.lists.blocklists import SHIPPED, Table, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
-from pipeline.settings import ListFile
+from pipeline.settings import ListFile, Settings
 
 NAME = "block_urls"
 SIGNALS: tuple[str, ...] = ()
@@ -53,7 +52,7 @@ def _shipped(name: str) -> tuple[ListFile, ...]:
     return (ListFile(path=SHIPPED / name),)  # whatever files of that name lie where the user stands
 
 
-class Settings(pipeline.settings.Settings):
+class BlockUrlsSettings(Settings):
     """A list is a file, by path or by the name of one that ships in pipeline/lists; an empty tuple turns a rule off."""
 
     hosts: tuple[ListFile, ...] = _shipped("hosts.txt")  # a host covers the hosts below it
@@ -77,7 +76,7 @@ class Reason(StrEnum):
     CURATED_SOURCE = "curated_source"
 
 
-def files(settings: Settings) -> list[Path]:
+def files(settings: BlockUrlsSettings) -> list[Path]:
     lists = (
         *settings.hosts,
         *settings.urls,
@@ -90,13 +89,13 @@ def files(settings: Settings) -> list[Path]:
     return [*map(locate, lists), *(file for ut1 in settings.ut1 for file in ut1_files(ut1, ut1.categories))]
 
 
-def build(settings: Settings) -> Callable[[Page], Page | Dropped]:
+def build(settings: BlockUrlsSettings) -> Callable[[Page], Page | Dropped]:
     rules = _Rules(settings)
     return rules.judge
 
 
 class _Rules:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: BlockUrlsSettings) -> None:
         ut1_hosts = (read_ut1(ut1, ut1.categories, "domains") for ut1 in settings.ut1)
         ut1_urls = (read_ut1(ut1, ut1.categories, "urls") for ut1 in settings.ut1)
         self._hosts = Table(chain.from_iterable([*map(read_hosts, settings.hosts), *ut1_hosts]))

@@ -19,12 +19,12 @@ from resiliparse.extract.html2text import extract_plain_text
 from trafilatura import bare_extraction
 from trafilatura.settings import Extractor
 
-import pipeline.settings
 from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction import markup, page_tree, rendering
 from pipeline.extraction.charset import Decoding, decode
 from pipeline.extraction.page_tree import RefusedError
 from pipeline.page_process.killable_process import Loss, Lost
+from pipeline.settings import Settings
 
 NAME = "extract_text"
 _DUMPED_SHARE = 0.9
@@ -32,7 +32,7 @@ _TABS = re.compile(r"\t+")
 Engine = Callable[[HtmlElement], str]  # a tree that it may change -> text with the marks of `markup`
 
 
-class Settings(pipeline.settings.Settings):
+class ExtractTextSettings(Settings):
     """trafilatura's fall-back engines (readability, jusText) are asked only where its rules find little: asking them on
     every page takes a third longer, changes 1 text in 25, and leaves F1 on 700 gold pages at .893.
     """
@@ -77,7 +77,7 @@ SIGNALS = (
 )
 
 
-def build(settings: Settings) -> Callable[[Page], Document | Dropped]:
+def build(settings: ExtractTextSettings) -> Callable[[Page], Document | Dropped]:
     """The stage, warm: trafilatura loads its word lists on the first page that needs them."""
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it reports every page; here that is the ledger's work
     engine = _trafilatura(settings) if settings.engine == "trafilatura" else _resiliparse(settings)
@@ -92,7 +92,7 @@ def dropped_by_worker(page: Page, lost: Lost) -> Dropped:
     return Dropped(page, NAME, reason, threshold=threshold, detail=lost.detail)
 
 
-def _extract(page: Page, settings: Settings, engine: Engine) -> Document | Dropped:
+def _extract(page: Page, settings: ExtractTextSettings, engine: Engine) -> Document | Dropped:
     try:
         if page.kind is Kind.TEXT:
             return _passed_through(page, settings)
@@ -105,14 +105,14 @@ def _extract(page: Page, settings: Settings, engine: Engine) -> Document | Dropp
         return Dropped(page, NAME, Reason.EXTRACTION_ERROR, detail=f"{type(error).__name__}: {error}"[:500])
 
 
-def _extracted(page: Page, settings: Settings, engine: Engine) -> Document | Dropped:
+def _extracted(page: Page, settings: ExtractTextSettings, engine: Engine) -> Document | Dropped:
     opened = page_tree.take(page) or page_tree.open_page(page, settings.max_bytes, settings.max_nodes)
     text, after = rendering.finish(engine(opened.tree))
     signals = {"dom_nodes": opened.elements, **_named("dom", opened.counts), **_named("text", after)}
     return _document(page, settings, opened.title, text, {**signals, "charset_step": _step(opened.decoding)})
 
 
-def _passed_through(page: Page, settings: Settings) -> Document | Dropped:
+def _passed_through(page: Page, settings: ExtractTextSettings) -> Document | Dropped:
     if len(page.content) > settings.max_bytes:
         return Dropped(page, NAME, Reason.TOO_LARGE, len(page.content), settings.max_bytes)
     text, how = decode(page.content, page.http_charset)
@@ -125,7 +125,9 @@ def _step(decoding: Decoding) -> float:
     return float(list(Decoding).index(decoding))
 
 
-def _document(page: Page, settings: Settings, title: str, text: str, signals: dict[str, float]) -> Document | Dropped:
+def _document(
+    page: Page, settings: ExtractTextSettings, title: str, text: str, signals: dict[str, float]
+) -> Document | Dropped:
     if not text:
         return Dropped(page, NAME, Reason.NO_TEXT, 0, 1)
     if len(text) < settings.min_characters:
@@ -153,7 +155,7 @@ def _named(prefix: str, counts: markup.Counts) -> dict[str, float]:
     return {f"{prefix}_{name}": getattr(counts, name) for name in ("code", "formulas", "tables", "lists")}
 
 
-def _trafilatura(settings: Settings) -> Engine:
+def _trafilatura(settings: ExtractTextSettings) -> Engine:
     quick, thorough = (
         Extractor(output_format="txt", fast=fast, comments=settings.comments, tables=settings.tables, dedup=False)
         for fast in (True, False)
@@ -189,7 +191,7 @@ def _main_text(tree: HtmlElement, options: Extractor) -> str:
     return rendering.render(found.body) + markup.PARAGRAPH + comments
 
 
-def _resiliparse(settings: Settings) -> Engine:
+def _resiliparse(settings: ExtractTextSettings) -> Engine:
     def extract(tree: HtmlElement) -> str:
         _keep_lists(tree)
         html = tostring(tree, encoding="unicode")

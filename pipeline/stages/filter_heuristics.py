@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import pipeline.settings
 from pipeline.documents import Document, Dropped
 from pipeline.heuristics import c4, distribution, fineweb, gopher, harmful_words, refinedweb
 from pipeline.heuristics.c4 import C4Settings
@@ -22,8 +21,9 @@ from pipeline.heuristics.harmful_words import HarmfulWordsSettings
 from pipeline.heuristics.refinedweb import RefinedWebSettings
 from pipeline.heuristics.rules import BrokenRule, Reason, find_broken_rule
 from pipeline.heuristics.text_parts import TextParts, split_text
+from pipeline.settings import Settings
 
-__all__ = ["SIGNALS", "Reason", "Settings", "build", "correct", "files", "measure"]
+__all__ = ["SIGNALS", "FilterHeuristicsSettings", "Reason", "build", "correct", "files", "measure"]
 
 NAME = "filter_heuristics"
 FAMILIES = {
@@ -44,7 +44,7 @@ SIGNALS: tuple[str, ...] = (
 )
 
 
-class Settings(pipeline.settings.Settings):
+class FilterHeuristicsSettings(Settings):
     """A limit that is "off" lets its rule pass."""
 
     refinedweb: RefinedWebSettings = RefinedWebSettings()
@@ -55,17 +55,17 @@ class Settings(pipeline.settings.Settings):
     harmful_words: HarmfulWordsSettings = HarmfulWordsSettings()
 
 
-def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
+def build(settings: FilterHeuristicsSettings) -> Callable[[Document], Document | Dropped]:
     harmful_words.check_lists(settings.harmful_words)  # an unreadable list fails now, not on a page
     return lambda document: _filtered(document, settings)
 
 
-def files(settings: Settings) -> list[Path]:
+def files(settings: FilterHeuristicsSettings) -> list[Path]:
     lists = settings.harmful_words
     return [*sorted(distribution.REFERENCE_FOLDER.glob("*.txt")), *sorted(lists.lists.glob("*.txt")), lists.everyday]
 
 
-def correct(text: str, language: str, settings: Settings) -> tuple[str, dict[str, float]]:
+def correct(text: str, language: str, settings: FilterHeuristicsSettings) -> tuple[str, dict[str, float]]:
     """The text after line corrections, and how much they took. Code, tables and blank lines keep their shape."""
     page = split_text(text, language)
     headings = c4.find_headings(page, settings.c4)
@@ -76,7 +76,7 @@ def correct(text: str, language: str, settings: Settings) -> tuple[str, dict[str
     return _with_lines(text, page, after), signals
 
 
-def measure(text: str, language: str, settings: Settings) -> dict[str, float]:
+def measure(text: str, language: str, settings: FilterHeuristicsSettings) -> dict[str, float]:
     """Every measurement of a text, by signal."""
     page = split_text(text, language)
     return {
@@ -88,7 +88,7 @@ def measure(text: str, language: str, settings: Settings) -> dict[str, float]:
     }
 
 
-def _filtered(document: Document, settings: Settings) -> Document | Dropped:
+def _filtered(document: Document, settings: FilterHeuristicsSettings) -> Document | Dropped:
     text, signals = correct(document.text, document.language, settings)
     signals |= measure(text, document.language, settings)
     document = replace(document, text=text).measured(**signals)
@@ -98,7 +98,7 @@ def _filtered(document: Document, settings: Settings) -> Document | Dropped:
     return Dropped(document, NAME, broken.reason, broken.value, broken.limit, detail=broken.signal)
 
 
-def _first_broken(signals: Mapping[str, float], settings: Settings) -> BrokenRule | None:
+def _first_broken(signals: Mapping[str, float], settings: FilterHeuristicsSettings) -> BrokenRule | None:
     for family, rules in FAMILIES.items():
         if broken := find_broken_rule(rules, signals, getattr(settings, family)):
             return broken

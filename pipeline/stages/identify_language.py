@@ -18,10 +18,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-import pipeline.settings
 from classifiers.artifacts import default_folder, model_files
 from classifiers.language import load_language_model
 from pipeline.documents import Document, Dropped
+from pipeline.settings import Settings
 
 NAME = "identify_language"
 _NOT_PROSE = re.compile(
@@ -42,7 +42,7 @@ def _are_codes(languages: tuple[str, ...]) -> tuple[str, ...]:
 Languages = Annotated[tuple[str, ...], AfterValidator(_are_codes)]
 
 
-class Settings(pipeline.settings.Settings):
+class IdentifyLanguageSettings(Settings):
     engine: Literal["fasttext", "py3langid"] = Field("fasttext", description="which language identifier")
     model: Path = Field(
         default_folder("language"), description="folder of the engine fasttext: lid.176, or what `classify pack` wrote"
@@ -61,17 +61,17 @@ class Reason(StrEnum):
 SIGNALS: tuple[str, ...] = ()
 
 
-def files(settings: Settings) -> list[Path]:
+def files(settings: IdentifyLanguageSettings) -> list[Path]:
     """The model's files."""
     return model_files(settings.model) if settings.engine == "fasttext" else []
 
 
-def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
+def build(settings: IdentifyLanguageSettings) -> Callable[[Document], Document | Dropped]:
     identify = load(settings)
     return lambda document: _identified(document, settings, identify)
 
 
-def load(settings: Settings) -> Identifier:
+def load(settings: IdentifyLanguageSettings) -> Identifier:
     """The configured engine: text -> (ISO 639 code, probability)."""
     return load_language_model(settings.model).identify if settings.engine == "fasttext" else _py3langid()
 
@@ -82,7 +82,7 @@ def prose(text: str) -> str:
     return rest if len(rest.strip()) >= _FEW_CHARACTERS else text
 
 
-def _identified(document: Document, settings: Settings, identify: Identifier) -> Document | Dropped:
+def _identified(document: Document, settings: IdentifyLanguageSettings, identify: Identifier) -> Document | Dropped:
     language, score = identify(prose(document.text))
     document = replace(document, language=language, language_score=score)
     if score < settings.min_score:

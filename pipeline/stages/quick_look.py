@@ -16,11 +16,11 @@ from enum import StrEnum
 
 from pydantic import Field
 
-import pipeline.settings
 from classifiers.language import load_language_model
 from pipeline.documents import Dropped, Kind, Page
 from pipeline.extraction import markup, page_tree
 from pipeline.extraction.page_tree import PageTree
+from pipeline.settings import Settings
 from pipeline.stages.identify_language import Identifier, Languages
 from pipeline.text import count_most_words, count_unspaced_characters
 
@@ -34,7 +34,7 @@ _UNSPACED_SHARE = 0.1  # of the words; a page with more is judged by its charact
 Doubt = tuple["Reason", float, float, str]  # with the measurement, its limit and a detail
 
 
-class Settings(pipeline.settings.Settings):
+class QuickLookSettings(Settings):
     enabled: bool = Field(True, description="off: every page goes to the extractor")
     max_bytes: int = Field(5_000_000, gt=0, description="larger pages go to the extractor unseen")
     max_nodes: int = Field(100_000, gt=0, description="and pages of more elements")
@@ -60,12 +60,12 @@ class Reason(StrEnum):
 SIGNALS: tuple[str, ...] = ()
 
 
-def build(settings: Settings) -> Callable[[Page], Page | Dropped]:
+def build(settings: QuickLookSettings) -> Callable[[Page], Page | Dropped]:
     identify = load_language_model().identify if settings.languages else None
     return lambda page: _looked_at(page, settings, identify)
 
 
-def _looked_at(page: Page, settings: Settings, identify: Identifier | None) -> Page | Dropped:
+def _looked_at(page: Page, settings: QuickLookSettings, identify: Identifier | None) -> Page | Dropped:
     if not settings.enabled or page.kind is Kind.TEXT:
         return page
     try:
@@ -85,7 +85,7 @@ def _looked_at(page: Page, settings: Settings, identify: Identifier | None) -> P
     return page
 
 
-def _hopeless(text: str, opened: PageTree, settings: Settings) -> Doubt | None:
+def _hopeless(text: str, opened: PageTree, settings: QuickLookSettings) -> Doubt | None:
     """Why no text of enough words or sentences can be a part of this one, if so."""
     words = count_most_words(text)
     unspaced = count_unspaced_characters(text)
@@ -101,7 +101,7 @@ def _hopeless(text: str, opened: PageTree, settings: Settings) -> Doubt | None:
     return None
 
 
-def _unwanted(text: str, settings: Settings, identify: Identifier | None) -> Doubt | None:
+def _unwanted(text: str, settings: QuickLookSettings, identify: Identifier | None) -> Doubt | None:
     """Its language, where that is certain and nobody wants it."""
     if identify is None:
         return None

@@ -30,13 +30,13 @@ from pipeline.reading.http_message import (
 )
 from pipeline.reading.units import Unit
 from pipeline.reading.warc import Damage, RawRecord, read_records
-from pipeline.settings import Settings as BaseSettings
+from pipeline.settings import Settings
 
 NAME = "read_warc"
 SIGNALS: tuple[str, ...] = ()
 
 
-class Settings(BaseSettings):
+class ReadWarcSettings(Settings):
     # Common Crawl cuts bodies at 1 MiB (5 MiB since 2025) and trafilatura refuses 20 MB; the 330 real pages of
     # BEAM.md average 140 kB. What is larger is a listing, a log or an attack.
     max_body_bytes: int = Field(default=8 << 20, ge=1 << 10, le=1 << 30)
@@ -60,16 +60,16 @@ class OtherRecord:
     kind: str  # WARC-Type
 
 
-def read_unit(unit: Unit, settings: Settings) -> Iterator[Page | Dropped | OtherRecord]:
+def read_unit(unit: Unit, settings: ReadWarcSettings) -> Iterator[Page | Dropped | OtherRecord]:
     chosen = bool(unit.ranges)
     for start, end in unit.ranges or ((unit.start, unit.end),):
         for found in read_records(unit.path, start, end, block_cap=_block_cap(settings), closed=chosen):
             yield _judge(found, unit.name, settings)
 
 
-def read_record(path: str, offset: int, *, name: str = "", settings: Settings | None = None) -> Page | Dropped:
+def read_record(path: str, offset: int, *, name: str = "", settings: ReadWarcSettings | None = None) -> Page | Dropped:
     """The one page that a run found at `offset`."""
-    settings = settings or Settings()
+    settings = settings or ReadWarcSettings()
     cap = _block_cap(settings)
     found = next(read_records(path, offset, offset + 1, block_cap=cap, exact=True), None)
     if found is None or isinstance(found, Damage):
@@ -82,11 +82,11 @@ def read_record(path: str, offset: int, *, name: str = "", settings: Settings | 
     return page
 
 
-def _block_cap(settings: Settings) -> int:
+def _block_cap(settings: ReadWarcSettings) -> int:
     return settings.max_body_bytes + HEADER_BYTES
 
 
-def _judge(found: RawRecord | Damage, name: str, settings: Settings) -> Page | Dropped | OtherRecord:
+def _judge(found: RawRecord | Damage, name: str, settings: ReadWarcSettings) -> Page | Dropped | OtherRecord:
     if isinstance(found, Damage):
         page = Page(url="", fetched_at="", warc_file=name, warc_offset=found.offset, content=b"")
         return Dropped(page, NAME, Reason.UNREADABLE, detail=f"{name} at byte {found.offset}: {found.error}")
@@ -98,7 +98,7 @@ def _judge(found: RawRecord | Damage, name: str, settings: Settings) -> Page | D
     return OtherRecord(kind if re.fullmatch(r"[a-z]{1,20}", kind) else "unknown")
 
 
-def _response(record: RawRecord, name: str, settings: Settings) -> Page | Dropped:
+def _response(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:
     message = parse_message(record.block)
     page = _page(record, name, message.header("Date"))
     page = replace(page, content=message.body, http_charset=message.charset)
@@ -129,7 +129,7 @@ def _unlike_html(headers: StatusAndHeaders, message: Message, page: Page, body: 
     return Dropped(page, NAME, Reason.NOT_HTML, detail=(identified or message.media_type or "no type")[:100])
 
 
-def _conversion(record: RawRecord, name: str, settings: Settings) -> Page | Dropped:
+def _conversion(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:
     """Text that Common Crawl extracted (WET): UTF-8 by its standard."""
     page = replace(_page(record, name, ""), content=record.block, kind=Kind.TEXT, http_charset="utf-8")
     content_type = media_type(record.headers.get_header("Content-Type") or "")
@@ -140,7 +140,7 @@ def _conversion(record: RawRecord, name: str, settings: Settings) -> Page | Drop
     return _bounded(page, record, settings)
 
 
-def _bounded(page: Page, record: RawRecord, settings: Settings) -> Page | Dropped:
+def _bounded(page: Page, record: RawRecord, settings: ReadWarcSettings) -> Page | Dropped:
     cap = settings.max_body_bytes
     if len(page.content) > cap or record.length > _block_cap(settings):
         return Dropped(page, NAME, Reason.TOO_LARGE, value=record.length, threshold=cap)

@@ -16,12 +16,12 @@ from pydantic import Field
 from classifiers.artifacts import default_folder, model_files
 from classifiers.quality import load_quality_model
 from pipeline.documents import Document, Dropped
-from pipeline.settings import Settings as BaseSettings
+from pipeline.settings import Settings
 
 SIGNALS: tuple[str, ...] = ()  # the score has a column of its own
 
 
-class Settings(BaseSettings):
+class ScoreQualitySettings(Settings):
     """Which model, and what is too poor to keep."""
 
     model: Path = Field(
@@ -39,12 +39,12 @@ class Reason(StrEnum):
     LOW_QUALITY = "low_quality"
 
 
-def files(settings: Settings) -> list[Path]:
+def files(settings: ScoreQualitySettings) -> list[Path]:
     """The model's files."""
     return model_files(settings.model)
 
 
-def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
+def build(settings: ScoreQualitySettings) -> Callable[[Document], Document | Dropped]:
     """Loads the model. Raises ValueError when its files are not the ones that its manifest names."""
     model = load_quality_model(settings.model)
 

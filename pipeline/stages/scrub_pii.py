@@ -18,7 +18,6 @@ from enum import StrEnum
 
 from pydantic import Field
 
-import pipeline.settings
 from pipeline.documents import Document, Dropped
 from pipeline.pii.accounts import cards, ibans, social_security_numbers
 from pipeline.pii.addresses import addresses, emails
@@ -26,15 +25,16 @@ from pipeline.pii.names import name_finder
 from pipeline.pii.phones import phones
 from pipeline.pii.secrets import secrets
 from pipeline.pii.spans import NUMBERED, PLACEHOLDERS, Kind, Span
+from pipeline.settings import Settings
 from pipeline.text import count_words
 
-__all__ = ["PLACEHOLDERS", "SIGNALS", "Reason", "Settings", "build", "find", "scrub"]
+__all__ = ["PLACEHOLDERS", "SIGNALS", "Reason", "ScrubPiiSettings", "build", "find", "scrub"]
 
 NAME = "scrub_pii"
 _MAX_ROUNDS = 50  # a find can only uncover another by vanishing beside it; real pages need one round
 
 
-class Settings(pipeline.settings.Settings):
+class ScrubPiiSettings(Settings):
     emails: bool = True
     spelled_out_emails: bool = True  # name (at) host (dot) org
     phones: bool = True
@@ -69,13 +69,13 @@ SIGNAL_OF = {
 SIGNALS: tuple[str, ...] = (*SIGNAL_OF.values(), "pii_finds", "pii_per_1000_words")
 
 
-def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
+def build(settings: ScrubPiiSettings) -> Callable[[Document], Document | Dropped]:
     if settings.names:
         name_finder(settings.names_model, settings.names_language, settings.names_min_score)  # fails now, not on a page
     return lambda document: _scrubbed(document, settings)
 
 
-def find(text: str, settings: Settings, language: str = "") -> list[Span]:
+def find(text: str, settings: ScrubPiiSettings, language: str = "") -> list[Span]:
     """Personal data in `text`, in order, without overlaps. The language says where its phone numbers are from."""
     finders: list[tuple[bool, Callable[[str], Iterable[Span]]]] = [
         (settings.secrets, secrets),
@@ -96,7 +96,7 @@ def find(text: str, settings: Settings, language: str = "") -> list[Span]:
     return sorted(found, key=lambda span: span.start)
 
 
-def scrub(text: str, settings: Settings, language: str = "") -> tuple[str, dict[Kind, int]]:
+def scrub(text: str, settings: ScrubPiiSettings, language: str = "") -> tuple[str, dict[Kind, int]]:
     """The text with placeholders, and how many finds of each kind they stand for."""
     scrubbing = _Scrubbing(settings, language)
     return scrubbing.scrub(text), dict(scrubbing.counts)
@@ -128,7 +128,7 @@ def _replaced(text: str, spans: list[Span], replacement: Callable[[Span], str]) 
 class _Scrubbing:
     """One document's numbering: title and text share it."""
 
-    settings: Settings
+    settings: ScrubPiiSettings
     language: str
     counts: Counter[Kind] = field(default_factory=Counter)
     numbers: dict[Kind, dict[str, int]] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class _Scrubbing:
         return f"<{span.kind}_{number}>" if number <= NUMBERED else f"<{span.kind}>"
 
 
-def _scrubbed(document: Document, settings: Settings) -> Document | Dropped:
+def _scrubbed(document: Document, settings: ScrubPiiSettings) -> Document | Dropped:
     scrubbing = _Scrubbing(settings, document.language)
     title = scrubbing.scrub(document.title)
     text = scrubbing.scrub(document.text)

@@ -18,12 +18,12 @@ from classifiers.artifacts import default_folder, model_files
 from classifiers.domain import load_domain_model
 from classifiers.harm import load_harm_model
 from pipeline.documents import Document, Dropped
-from pipeline.settings import Settings as BaseSettings
+from pipeline.settings import Settings
 
 SIGNALS = ("harm_score",)  # labels and confidences have columns of their own
 
 
-class Settings(BaseSettings):
+class TagDomainSettings(Settings):
     """Which model, and what this dataset does not want."""
 
     model: Path = Field(
@@ -41,12 +41,12 @@ class Reason(StrEnum):
     HARMFUL_TEXT = "harmful_text"
 
 
-def files(settings: Settings) -> list[Path]:
+def files(settings: TagDomainSettings) -> list[Path]:
     """The models' files."""
     return sorted([*model_files(settings.model), *model_files(settings.harm_model)])
 
 
-def build(settings: Settings) -> Callable[[Document], Document | Dropped]:
+def build(settings: TagDomainSettings) -> Callable[[Document], Document | Dropped]:
     """Loads the model. Raises ValueError for a label that it does not know."""
     model, harm = load_domain_model(settings.model), load_harm_model(settings.harm_model)
     unknown = settings.drop - {*model.labels, "unknown"}

@@ -104,8 +104,8 @@ def plain(page: Page, **options: Any) -> str:
     return trafilatura.extract(decode(page.content, page.http_charset)[0], **options) or ""
 
 
-def ours(settings: extract_text.Settings | None = None) -> Extract:
-    stage = extract_text.build(settings or extract_text.Settings())
+def ours(settings: extract_text.ExtractTextSettings | None = None) -> Extract:
+    stage = extract_text.build(settings or extract_text.ExtractTextSettings())
 
     def extract(page: Page) -> str:
         answer = stage(page)

@@ -31,8 +31,8 @@ _SENTENCE = re.compile(r"[.!?]+(?=\s|$)")
 
 def documents(count: int) -> list[Document]:
     """Extracted pages in a certain language, the same number from each file."""
-    extract = extract_text.build(extract_text.Settings())
-    identify = identify_language.build(identify_language.Settings())
+    extract = extract_text.build(extract_text.ExtractTextSettings())
+    identify = identify_language.build(identify_language.IdentifyLanguageSettings())
     found: list[Document] = []
     for name in FILES:
         wanted = len(found) + count // len(FILES)
@@ -119,9 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=300)
     found = documents(parser.parse_args().pages)
-    scrub = scrub_pii.build(scrub_pii.Settings())
+    scrub = scrub_pii.build(scrub_pii.ScrubPiiSettings())
     pages = [page for page in map(scrub, found) if isinstance(page, Document)]
-    keep = filter_heuristics.build(filter_heuristics.Settings())
+    keep = filter_heuristics.build(filter_heuristics.FilterHeuristicsSettings())
     fates = Counter(str(fate.reason) if isinstance(fate, Dropped) else "kept" for fate in map(keep, pages))
     base = cpu_seconds(lambda page: plain(page.text), pages)
     print(f"{len(pages)} pages, {sum(len(page.text) for page in pages):,} characters; best of {REPETITIONS}, one core")

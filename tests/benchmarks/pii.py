@@ -13,7 +13,7 @@ import json
 import re
 from collections import Counter
 
-from pipeline.stages.scrub_pii import Settings, find
+from pipeline.stages.scrub_pii import ScrubPiiSettings, find
 from tests.benchmarks import data_folder
 
 KINDS = {
@@ -35,7 +35,7 @@ def presidio() -> None:
     with gzip.open(data_folder() / "pii" / "presidio_synth_v2.json.gz", "rt", encoding="utf-8") as file:
         rows = json.load(file)
     for row in rows:
-        spans = find(row["full_text"], Settings(), "en")
+        spans = find(row["full_text"], ScrubPiiSettings(), "en")
         gold = [(s["start_position"], s["end_position"], KINDS.get(s["entity_type"])) for s in row["spans"]]
         for start, end, kind in gold:
             if kind is not None:
@@ -54,7 +54,7 @@ def contact_pages() -> None:
     total: Counter[str] = Counter()
     with gzip.open(data_folder() / "pii" / "webstruct_contact_pages.jsonl.gz", "rt", encoding="utf-8") as file:
         for row in map(json.loads, file):
-            spans = find(row["text"], Settings(), "en")
+            spans = find(row["text"], ScrubPiiSettings(), "en")
             values = [row["text"][span.start : span.end].lower() for span in spans]
             for label, value in {(label, value) for label, value in row["entities"] if label in CONTACTS}:
                 if is_value(label, value):

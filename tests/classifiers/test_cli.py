@@ -16,7 +16,7 @@ from classifiers.quality import load_quality_model
 from pipeline.documents import Page
 from pipeline.reading.inputs import resolve_inputs
 from pipeline.reading.units import cut_units
-from pipeline.stages.read_warc import Settings, read_unit
+from pipeline.stages.read_warc import ReadWarcSettings, read_unit
 from tests.classifiers.data.test_wikipedia_citations import WIKITEXT, dump_of
 from tests.pipeline.warcs import site
 
@@ -95,7 +95,7 @@ def test_from_a_dump_over_the_index_to_the_cited_page(tmp_path: Path) -> None:
         {name: values[3] for name, values in index.items() if name != "url"}
         | {"url": "https://www.example.com/3", "match": "exact"}
     ]
-    (read,) = [page for unit in cut_units(resolve_inputs([str(rows)])) for page in read_unit(unit, Settings())]
+    (read,) = [page for unit in cut_units(resolve_inputs([str(rows)])) for page in read_unit(unit, ReadWarcSettings())]
     assert isinstance(read, Page)
     assert read.url == "http://example.com/3"
 

@@ -72,6 +72,6 @@ def test_personal_data_that_got_through_is_found_by_the_second_scan(tmp_path):
     write_table(layout.unit("drops", "unit"), [], DROP)
     nothing = {"reason": None, "survivor": None, "value": None, "threshold": None, "duplicates": 0, "remove": []}
     write_verdicts(f"{verdicts}/unit.parquet", {name: [value] * 3 for name, value in nothing.items()})
-    publication = Publication(layout, verdicts, {("Health", 50): 1.0}, scrub_pii.Settings())
+    publication = Publication(layout, verdicts, {("Health", 50): 1.0}, scrub_pii.ScrubPiiSettings())
     facts = write_part(Part(0, ("unit",)), publication)["facts"]
     assert facts["rescanned"] == {"EMAIL": 1, "PHONE": 1, "documents": 3}

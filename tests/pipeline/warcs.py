@@ -13,7 +13,7 @@ from warcio.warcwriter import WARCWriter
 from pipeline.documents import Dropped, Page
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import cut_units
-from pipeline.stages.read_warc import OtherRecord, Settings, read_unit
+from pipeline.stages.read_warc import OtherRecord, ReadWarcSettings, read_unit
 
 Found = Page | Dropped | OtherRecord
 
@@ -77,7 +77,7 @@ def zstd_frames(parts: Sequence[bytes]) -> bytes:
 def read(path: str, unit_bytes: int = 1 << 40, **changes: object) -> list[Found]:
     """Everything that the stage finds in a file that is called crawl/x.warc.gz."""
     units = cut_units([Input("crawl/x.warc.gz", path, Path(path).stat().st_size)], unit_bytes)
-    return [found for unit in units for found in read_unit(unit, Settings.model_validate(changes))]
+    return [found for unit in units for found in read_unit(unit, ReadWarcSettings.model_validate(changes))]
 
 
 def fate(found: Found) -> str:

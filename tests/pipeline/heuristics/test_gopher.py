@@ -10,10 +10,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline.heuristics import gopher
-from pipeline.stages.filter_heuristics import Settings, measure
+from pipeline.stages.filter_heuristics import FilterHeuristicsSettings, measure
 from tests.pipeline.heuristics.good_texts import CHINESE
 
-DEFAULT = Settings()
+DEFAULT = FilterHeuristicsSettings()
 
 
 def brute_force_ngrams(words: list[str]) -> dict[str, float]:

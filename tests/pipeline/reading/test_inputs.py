@@ -11,7 +11,7 @@ import pytest
 from pipeline import storage
 from pipeline.reading.inputs import Input, resolve_inputs
 from pipeline.reading.units import cut_units
-from pipeline.stages.read_warc import Settings, read_unit
+from pipeline.stages.read_warc import ReadWarcSettings, read_unit
 from tests.pipeline.servers import Web, serve
 from tests.pipeline.warcs import fate, html, record
 
@@ -161,7 +161,7 @@ def test_a_listing_on_a_web_server(mirror: Path, web: Web) -> None:
     url = f"{web.url}/mirror/crawl-data/CC-MAIN-2026-43/warc.paths.gz"
     found = resolve_inputs([url], limit=1)
     assert found == (Input(LISTED[0], f"{web.url}/mirror/{LISTED[0]}", found[0].size),)
-    assert [fate(page) for unit in cut_units(found) for page in read_unit(unit, Settings())] == ["page"]
+    assert [fate(page) for unit in cut_units(found) for page in read_unit(unit, ReadWarcSettings())] == ["page"]
     assert names(f"{web.url}/mirror/{LISTED[0]}?token=x") == ["CC-MAIN-00000.warc.gz"]
 
 
@@ -187,7 +187,7 @@ def test_rows_of_the_columnar_index_choose_records(mirror: Path, tmp_path: Path,
             assert [len(unit.ranges) for unit in units] == [1, 2]  # neighbors are one range
             web.requests.clear()
             web.sent = 0
-            pages = [page for unit in units for page in read_unit(unit, Settings())]
+            pages = [page for unit in units for page in read_unit(unit, ReadWarcSettings())]
             assert [page.url for page in pages] == [f"http://example.com/{at}" for at in ("", 1, 2, 4)]  # type: ignore[union-attr]
             if prefix.startswith("http"):  # a request for each run of records, and nothing else
                 assert web.requests == {"GET": 3}

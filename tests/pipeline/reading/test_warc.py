@@ -16,7 +16,7 @@ from warcio.archiveiterator import ArchiveIterator
 from pipeline.documents import Dropped, Kind, Page
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
-from pipeline.stages.read_warc import OtherRecord, Settings, read_record, read_unit
+from pipeline.stages.read_warc import OtherRecord, ReadWarcSettings, read_record, read_unit
 from pipeline.storage import files
 from tests.pipeline.servers import serve
 from tests.pipeline.warcs import DATE, Found, fate, html, read, record, site, whole_gzip, write, zstd_frames
@@ -159,7 +159,7 @@ def test_cuts_over_a_web_server_that_is_busy_now_and_then(tmp_path: Path, monkey
         units = cut_units([entry], 5000)
         assert len(units) > 3
         web.failures = [503, "reset", 503]
-        assert [found for unit in units for found in read_unit(unit, Settings())] == read(path)
+        assert [found for unit in units for found in read_unit(unit, ReadWarcSettings())] == read(path)
         assert not web.failures
         page = next(found for found in read(path) if isinstance(found, Page))
         assert read_record(entry.path, page.warc_offset, name=entry.name) == page
@@ -274,9 +274,9 @@ def test_chosen_ranges_give_exactly_these_records(tmp_path: Path) -> None:
     chosen = tuple((starts[at], starts[at + 1]) for at in (1, 4, 5, 10))
     (unit,) = cut_units([Input("x", path, starts[-1], chosen)])
     assert unit.ranges == (chosen[0], (chosen[1][0], chosen[2][1]), chosen[3])
-    assert [fate(found) for found in read_unit(unit, Settings())] == ["page", "page", "metadata", "page"]
+    assert [fate(found) for found in read_unit(unit, ReadWarcSettings())] == ["page", "page", "metadata", "page"]
     wrong = Unit("x", path, 5, 50, ((5, 50),))
-    assert [fate(found) for found in read_unit(wrong, Settings())] == ["unreadable"]
+    assert [fate(found) for found in read_unit(wrong, ReadWarcSettings())] == ["unreadable"]
 
 
 # --- helpers --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from classifiers.urls import host_of, registered_domain_of
 from pipeline.documents import Dropped, Page
 from pipeline.lists.blocklists import SHIPPED, ListError, Table
 from pipeline.settings import ListFile
-from pipeline.stages.block_urls import Reason, Settings, Ut1, build, files
+from pipeline.stages.block_urls import BlockUrlsSettings, Reason, Ut1, build, files
 
 NONE: dict[str, Any] = dict.fromkeys(("hosts", "hard_words", "soft_words", "banned_substrings"), ())
 
@@ -26,8 +26,8 @@ def page(url: str) -> Page:
     return Page(url, "", "x", 0, b"", host=host, registered_domain=registered_domain_of(host))
 
 
-def judge(url: str, settings: Settings | None = None) -> tuple[str, str]:
-    answer = build(settings or Settings())(page(url))
+def judge(url: str, settings: BlockUrlsSettings | None = None) -> tuple[str, str]:
+    answer = build(settings or BlockUrlsSettings())(page(url))
     return (answer.reason, answer.detail) if isinstance(answer, Dropped) else ("", "")
 
 
@@ -57,11 +57,13 @@ def written(path: Path, *lines: str) -> tuple[ListFile, ...]:
 )
 def test_hosts(tmp_path: Path, url: str, reason: str, detail: str) -> None:
     hosts = written(tmp_path / "hosts.txt", "bad.com", "one.blogspot.com", "192.0.2.7", "Bücher.example", "com")
-    assert judge(url, Settings(**{**NONE, "hosts": hosts})) == (reason, detail)
+    assert judge(url, BlockUrlsSettings(**{**NONE, "hosts": hosts})) == (reason, detail)
 
 
 def test_urls_are_exact_up_to_their_normal_form(tmp_path: Path) -> None:
-    settings = Settings(**NONE, urls=written(tmp_path / "urls.txt", "https://www.example.com/a/?x=1", "example.org"))
+    settings = BlockUrlsSettings(
+        **NONE, urls=written(tmp_path / "urls.txt", "https://www.example.com/a/?x=1", "example.org")
+    )
     assert judge("http://example.com/a?x=1&utm_source=y", settings) == ("url", "example.com/a?x=1 (urls.txt)")
     assert judge("http://example.org/", settings)[0] == "url"
     for other in ("http://example.com/a", "http://example.com/a/b?x=1", "http://example.org/a"):
@@ -69,7 +71,7 @@ def test_urls_are_exact_up_to_their_normal_form(tmp_path: Path) -> None:
 
 
 def test_words_and_substrings(tmp_path: Path) -> None:
-    settings = Settings(
+    settings = BlockUrlsSettings(
         hosts=(),
         hard_words=written(tmp_path / "hard", "gloomy"),
         soft_words=written(tmp_path / "soft", "sad", "sour"),
@@ -89,7 +91,7 @@ def test_words_and_substrings(tmp_path: Path) -> None:
 
 
 def test_the_order_of_the_rules(tmp_path: Path) -> None:
-    settings = Settings(
+    settings = BlockUrlsSettings(
         hosts=written(tmp_path / "hosts", "bad.com", "one.blogspot.com"),
         urls=written(tmp_path / "urls", "bad.com/hard", "one.blogspot.com/hard", "x.com/hard"),
         hard_words=written(tmp_path / "hard", "hard"),
@@ -115,14 +117,14 @@ def test_the_order_of_the_rules(tmp_path: Path) -> None:
 
 def test_curated_sources_are_kept_unless_asked(tmp_path: Path) -> None:
     assert judge("https://en.wikipedia.org/wiki/Mill") == ("", "")
-    settings = Settings(excluded_sources=(ListFile(path=Path("curated_sources.txt")),))
+    settings = BlockUrlsSettings(excluded_sources=(ListFile(path=Path("curated_sources.txt")),))
     assert judge("https://en.wikipedia.org/wiki/Mill", settings) == ("curated_source", "wikipedia.org")
     assert judge("https://en.m.wikipedia.org/wiki/Mill", settings) == ("curated_source", "wikipedia.org")
     assert judge("https://example.org/wikipedia.org", settings) == ("", "")
 
 
 def test_allowed_hosts_pass_every_rule(tmp_path: Path) -> None:
-    settings = Settings(
+    settings = BlockUrlsSettings(
         hosts=written(tmp_path / "hosts", "bad.com"), allowed_hosts=written(tmp_path / "allowed", "good.bad.com")
     )
     assert judge("http://good.bad.com/pornhub", settings) == ("", "")
@@ -135,7 +137,7 @@ def test_no_url_raises(url: str) -> None:
     assert isinstance(_DEFAULT(page(url)), Page | Dropped)
 
 
-_DEFAULT = build(Settings())
+_DEFAULT = build(BlockUrlsSettings())
 
 # --- the lists that ship ---------------------------------------------------------------------------------------------
 
@@ -208,12 +210,12 @@ def test_a_file_where_the_user_stands_does_not_replace_a_default_list(
 def test_hosts_as_publishers_write_them(tmp_path: Path) -> None:
     lines = ["# comment", "! comment", "", "plain.com", "0.0.0.0 zeros.com", "127.0.0.1\ttabs.com # why", "||ad.com^"]
     lines += ["*.wild.com", ".dot.com", "WWW.UPPER.com.", "http://no.com/path"]  # the last is broken, as real ones are
-    settings = Settings(**{**NONE, "hosts": written(tmp_path / "hosts", *lines)})
+    settings = BlockUrlsSettings(**{**NONE, "hosts": written(tmp_path / "hosts", *lines)})
     for name in ("plain", "zeros", "tabs", "ad", "wild", "dot", "upper"):
         assert judge(f"http://{name}.com/", settings)[0] == "registered_domain"
     assert judge("http://no.com/path", settings) == ("", "")
     (tmp_path / "hosts.gz").write_bytes(gzip.compress(b"packed.com\r\n"))
-    settings = Settings(**{**NONE, "hosts": (ListFile(path=tmp_path / "hosts.gz"),)})
+    settings = BlockUrlsSettings(**{**NONE, "hosts": (ListFile(path=tmp_path / "hosts.gz"),)})
     assert judge("http://packed.com/", settings)[0] == "registered_domain"
 
 
@@ -253,20 +255,22 @@ def test_ut1_as_archive_folder_and_flat(tmp_path: Path) -> None:
         ut1_folder(tmp_path / "flat", flat),
         ut1_archive(tmp_path / "flat.tar.gz", flat),
     ):
-        settings = Settings(**NONE, ut1=(Ut1(path=path, categories=("adult",)),))
+        settings = BlockUrlsSettings(**NONE, ut1=(Ut1(path=path, categories=("adult",)),))
         assert judge("http://x.bad.com/", settings) == ("registered_domain", "bad.com (ut1 adult)")
         assert judge("http://news.com/", settings) == ("", "")
         assert judge("http://example.com/~bad/photos/1.html", settings) == ("url", "example.com/~bad (ut1 adult)")
         assert judge("http://www.example.com/one/two.html?x=1", settings)[0] == "url"
         for other in ("http://example.com/", "http://example.com/~badger", "http://example.com/one"):
             assert judge(other, settings) == ("", "")
-    alias = Settings(**NONE, ut1=(Ut1(path=tmp_path / "blacklists.tar.gz", categories=("porn",)),))
+    alias = BlockUrlsSettings(**NONE, ut1=(Ut1(path=tmp_path / "blacklists.tar.gz", categories=("porn",)),))
     assert judge("http://bad.com/", alias) == ("registered_domain", "bad.com (ut1 porn)")
 
 
 def test_files_name_everything_that_is_read(tmp_path: Path) -> None:
     folder, archive = ut1_folder(tmp_path / "blacklists"), ut1_archive(tmp_path / "b.tar.gz")
-    settings = Settings(ut1=(Ut1(path=folder, categories=("adult",)), Ut1(path=archive, categories=("press",))))
+    settings = BlockUrlsSettings(
+        ut1=(Ut1(path=folder, categories=("adult",)), Ut1(path=archive, categories=("press",)))
+    )
     shipped = [SHIPPED / name for name in ("hosts.txt", "hard_words.txt", "soft_words.txt", "banned_substrings.txt")]
     assert files(settings) == [*shipped, folder / "adult/domains", folder / "adult/urls", archive]
 
@@ -281,15 +285,18 @@ def test_lists_that_are_not_what_they_should_be(tmp_path: Path) -> None:
     (tmp_path / "torn.tar.gz").write_bytes(ut1_archive(tmp_path / "b.tar.gz").read_bytes()[:150])
     (tmp_path / "words").write_text("good\ntwo words\n")
     for settings, message in (
-        (Settings(hosts=(ListFile(path=tmp_path / "missing"),)), "missing: no such file"),
-        (Settings(hosts=(ListFile(path=Path("missing.txt")),)), r"missing\.txt: no such file"),
-        (Settings(hosts=(ListFile(path=tmp_path / "page.html"),)), r"page\.html, line \d+: .* is it the right file"),
-        (Settings(urls=(ListFile(path=tmp_path / "binary"),)), "binary: not a text file"),
-        (Settings(hosts=(ListFile(path=tmp_path / "torn.gz"),)), r"torn\.gz: damaged gzip"),
-        (Settings(hard_words=(ListFile(path=tmp_path / "words"),)), "words, line 2: 'two words' is no word"),
-        (Settings(ut1=(Ut1(path=tmp_path / "torn.tar.gz"),)), r"torn\.tar\.gz: not a readable tar archive"),
+        (BlockUrlsSettings(hosts=(ListFile(path=tmp_path / "missing"),)), "missing: no such file"),
+        (BlockUrlsSettings(hosts=(ListFile(path=Path("missing.txt")),)), r"missing\.txt: no such file"),
         (
-            Settings(ut1=(Ut1(path=tmp_path / "b.tar.gz", categories=("adult", "nonsense")),)),
+            BlockUrlsSettings(hosts=(ListFile(path=tmp_path / "page.html"),)),
+            r"page\.html, line \d+: .* is it the right file",
+        ),
+        (BlockUrlsSettings(urls=(ListFile(path=tmp_path / "binary"),)), "binary: not a text file"),
+        (BlockUrlsSettings(hosts=(ListFile(path=tmp_path / "torn.gz"),)), r"torn\.gz: damaged gzip"),
+        (BlockUrlsSettings(hard_words=(ListFile(path=tmp_path / "words"),)), "words, line 2: 'two words' is no word"),
+        (BlockUrlsSettings(ut1=(Ut1(path=tmp_path / "torn.tar.gz"),)), r"torn\.tar\.gz: not a readable tar archive"),
+        (
+            BlockUrlsSettings(ut1=(Ut1(path=tmp_path / "b.tar.gz", categories=("adult", "nonsense")),)),
             "no category nonsense; it has adult, porn, press",
         ),
     ):
@@ -301,14 +308,14 @@ def test_lists_that_are_not_what_they_should_be(tmp_path: Path) -> None:
 def test_a_list_of_another_hash_is_refused(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("bad.com\n")
     right = hashlib.sha256(b"bad.com\n").hexdigest()
-    build(Settings(hosts=(ListFile(path=tmp_path / "hosts", sha256=right.upper()),)))
+    build(BlockUrlsSettings(hosts=(ListFile(path=tmp_path / "hosts", sha256=right.upper()),)))
     with pytest.raises(ListError, match=f"its sha256 is {right}, the configuration says 00"):
-        build(Settings(hosts=(ListFile(path=tmp_path / "hosts", sha256="0" * 64),)))
+        build(BlockUrlsSettings(hosts=(ListFile(path=tmp_path / "hosts", sha256="0" * 64),)))
     archive = ut1_archive(tmp_path / "b.tar.gz")
     with pytest.raises(ListError, match="its sha256 is"):
-        build(Settings(ut1=(Ut1(path=archive, sha256="0" * 64, categories=("adult",)),)))
+        build(BlockUrlsSettings(ut1=(Ut1(path=archive, sha256="0" * 64, categories=("adult",)),)))
     with pytest.raises(ListError, match="a folder has no sha256"):
-        build(Settings(ut1=(Ut1(path=ut1_folder(tmp_path / "f"), sha256="0" * 64, categories=("adult",)),)))
+        build(BlockUrlsSettings(ut1=(Ut1(path=ut1_folder(tmp_path / "f"), sha256="0" * 64, categories=("adult",)),)))
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

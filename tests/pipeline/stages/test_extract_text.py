@@ -13,9 +13,9 @@ from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction import markup
 from pipeline.page_process.killable_process import KillableWorker, Loss, Lost
 from pipeline.stages import extract_text
-from pipeline.stages.extract_text import Reason, Settings
+from pipeline.stages.extract_text import ExtractTextSettings, Reason
 
-STAGE = extract_text.build(Settings())
+STAGE = extract_text.build(ExtractTextSettings())
 PROSE = (
     "The mill stands by the river, and its wheel has turned since the days of the old king. "
     "Farmers bring their grain in the autumn, wait for the flour and talk about the weather. "
@@ -42,7 +42,7 @@ def extracted(source: Page, stage: object = STAGE) -> Document:
 
 
 def dropped(source: Page, **options: object) -> Dropped:
-    answer = extract_text.build(Settings(**options))(source)  # type: ignore[arg-type]
+    answer = extract_text.build(ExtractTextSettings(**options))(source)  # type: ignore[arg-type]
     assert isinstance(answer, Dropped), answer
     assert answer.stage == "extract_text"
     return answer
@@ -179,11 +179,11 @@ def test_readers_comments_are_out_unless_wanted() -> None:
     )
     source = page(article().content.replace(b"</body>", comments.encode() + b"</body>"))
     assert "First!" not in extracted(source).text
-    assert "First!" in extracted(source, extract_text.build(Settings(comments=True))).text
+    assert "First!" in extracted(source, extract_text.build(ExtractTextSettings(comments=True))).text
 
 
 def test_the_other_engine() -> None:
-    stage = extract_text.build(Settings(engine="resiliparse"))
+    stage = extract_text.build(ExtractTextSettings(engine="resiliparse"))
     table = "<table><tr><th>Grain</th><th>Price</th></tr><tr><td>Rye</td><td>34</td></tr></table>"
     items = f"<ul><li>{PROSE}</li><li>The wheel turns.</li></ul>"
     document = extracted(article("<pre><code>if x:\n    y()</code></pre>", table, items), stage)
@@ -235,7 +235,7 @@ def test_what_the_engine_raises_is_a_fate(monkeypatch: pytest.MonkeyPatch) -> No
     def broken(*_: object, **__: object) -> None:
         raise RecursionError("too deep for me")
 
-    stage = extract_text.build(Settings())
+    stage = extract_text.build(ExtractTextSettings())
     monkeypatch.setattr(extract_text, "bare_extraction", broken)
     answer = stage(article())
     assert isinstance(answer, Dropped)
@@ -253,7 +253,7 @@ def test_what_the_worker_lost_is_a_fate_without_a_measurement() -> None:
 def test_fall_back_engines_are_asked_where_the_rules_find_little() -> None:
     # No tag says where the text is: the rules find the first paragraph only.
     source = page(f"<body><div><div><p>{PROSE}</p></div></div>" + f"<div><div>{PROSE * 3}</div></div>" * 5 + "</body>")
-    rules = extracted(source, extract_text.build(Settings(fallback_below=0)))
+    rules = extracted(source, extract_text.build(ExtractTextSettings(fallback_below=0)))
     asked = extracted(source)
     assert len(asked.text) >= len(rules.text)
 
@@ -267,7 +267,7 @@ def test_a_page_dumped_as_one_paragraph_gets_its_paragraphs_from_the_other_engin
 def test_impossible_settings_are_refused() -> None:
     for wrong in ({"engine": "lynx"}, {"max_bytes": 0}, {"cpu_seconds": 0}, {"min_characters": 0}, {"tabels": True}):
         with pytest.raises(ValidationError):
-            Settings(**wrong)  # type: ignore[arg-type]
+            ExtractTextSettings(**wrong)  # type: ignore[arg-type]
 
 
 # --- a pure function, on any input ---
@@ -283,7 +283,7 @@ def test_the_text_does_not_depend_on_the_pages_before() -> None:
     random.Random(1).shuffle(order)
     again = {i: extracted(sources[i]).text for i in order + order}
     assert [again[i] for i in range(12)] == first
-    fresh = extract_text.build(Settings())
+    fresh = extract_text.build(ExtractTextSettings())
     assert [extracted(source, fresh).text for source in reversed(sources)] == first[::-1]
 
 
@@ -307,7 +307,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def worker() -> object:
-    with KillableWorker(extract_text.build, (Settings(),), cpu_seconds=20.0) as pool:
+    with KillableWorker(extract_text.build, (ExtractTextSettings(),), cpu_seconds=20.0) as pool:
         yield pool
 
 

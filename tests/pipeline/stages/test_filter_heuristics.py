@@ -14,7 +14,7 @@ from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
 from pipeline.heuristics.rules import Reason
 from pipeline.stages import filter_heuristics
-from pipeline.stages.filter_heuristics import FAMILIES, SIGNALS, Settings, correct
+from pipeline.stages.filter_heuristics import FAMILIES, SIGNALS, FilterHeuristicsSettings, correct
 from tests.pipeline.heuristics.good_texts import (
     CHINESE,
     CODE,
@@ -33,7 +33,7 @@ from tests.pipeline.heuristics.good_texts import (
     prose,
 )
 
-DEFAULT = Settings()
+DEFAULT = FilterHeuristicsSettings()
 
 
 def document(text: str, language: str = "en") -> Document:
@@ -41,7 +41,7 @@ def document(text: str, language: str = "en") -> Document:
 
 
 def run(text: str, language: str = "en", **settings: Any) -> Document | Dropped:
-    return filter_heuristics.build(Settings.model_validate(settings))(document(text, language))
+    return filter_heuristics.build(FilterHeuristicsSettings.model_validate(settings))(document(text, language))
 
 
 def reason(text: str, language: str = "en", **settings: Any) -> Reason | None:
@@ -266,7 +266,7 @@ def test_only_lines_with_end_punctuation_when_asked() -> None:
     text, _ = correct(
         f"{prose(3)}\n\nThis line has words but no end",
         "en",
-        Settings.model_validate({"c4": {"end_punctuation": True}}),
+        FilterHeuristicsSettings.model_validate({"c4": {"end_punctuation": True}}),
     )
     assert text == prose(3)
 
@@ -284,12 +284,14 @@ def test_code_keeps_its_blank_lines_when_lines_go() -> None:
 
 def test_a_missing_list_says_what_to_do(tmp_path: Any) -> None:
     with pytest.raises(UserError, match=r"everyday\.txt cannot be read .* give a UTF-8 file"):
-        filter_heuristics.build(Settings.model_validate({"harmful_words": {"everyday": tmp_path / "everyday.txt"}}))
+        filter_heuristics.build(
+            FilterHeuristicsSettings.model_validate({"harmful_words": {"everyday": tmp_path / "everyday.txt"}})
+        )
     with pytest.raises(UserError, match=r"harmful_words\.lists: no <language>\.txt in .*; name another folder"):
-        filter_heuristics.build(Settings.model_validate({"harmful_words": {"lists": tmp_path}}))
+        filter_heuristics.build(FilterHeuristicsSettings.model_validate({"harmful_words": {"lists": tmp_path}}))
     (tmp_path / "de.txt").write_bytes(b"\xff")
     with pytest.raises(UserError, match=r"de\.txt cannot be read"):
-        filter_heuristics.build(Settings.model_validate({"harmful_words": {"lists": tmp_path}}))
+        filter_heuristics.build(FilterHeuristicsSettings.model_validate({"harmful_words": {"lists": tmp_path}}))
 
 
 def test_files_exist() -> None:

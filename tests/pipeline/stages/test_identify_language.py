@@ -15,7 +15,7 @@ from pipeline.config import Config
 from pipeline.documents import Document, Dropped
 from pipeline.publishing.provenance import file_digests
 from pipeline.stages import identify_language
-from pipeline.stages.identify_language import Reason, Settings, prose
+from pipeline.stages.identify_language import IdentifyLanguageSettings, Reason, prose
 
 TEXTS = {
     "en": "The farmer brings his grain to the mill and waits for the flour while the wheel is turning in the river.",
@@ -38,7 +38,7 @@ def document(text: str) -> Document:
 
 
 def answer(text: str, **options: object) -> Document | Dropped:
-    return identify_language.build(Settings(**options))(document(text))  # type: ignore[arg-type]
+    return identify_language.build(IdentifyLanguageSettings(**options))(document(text))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -95,14 +95,14 @@ def test_where_there_is_hardly_any_prose_the_model_reads_everything() -> None:
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Settings(**wrong)  # type: ignore[arg-type]
+        IdentifyLanguageSettings(**wrong)  # type: ignore[arg-type]
 
 
 def test_another_packed_model_answers_and_is_in_the_fingerprint(tmp_path: Path) -> None:
     train(((label, text) for _ in range(50) for label, text in (("xx", "one two three"), ("yy", "eins zwei"))),
           tmp_path / "own.ftz", minCount=1, epoch=20, lr=1.0, dim=4, wordNgrams=2, bucket=1_000)  # fmt: skip
     pack(tmp_path / "own.ftz", tmp_path / "own", "CC0-1.0", "two made-up languages")
-    settings = Settings(model=tmp_path / "own", min_score=0)
+    settings = IdentifyLanguageSettings(model=tmp_path / "own", min_score=0)
     found = identify_language.build(settings)(document("one two three " * 20))
     assert isinstance(found, Document)
     assert found.language == "xx"
@@ -110,7 +110,7 @@ def test_another_packed_model_answers_and_is_in_the_fingerprint(tmp_path: Path) 
     assert read["identify_language:own/model.ftz"] == digest_of(tmp_path / "own/model.ftz")
     assert "identify_language:classifiers/models/language/model.ftz" in file_digests(Config())
     with pytest.raises(ValueError, match="no such model folder"):
-        file_digests(Config(identify_language=Settings(model=tmp_path / "nowhere")))
+        file_digests(Config(identify_language=IdentifyLanguageSettings(model=tmp_path / "nowhere")))
 
 
 def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,4 +121,4 @@ def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(identify_language, "import_module", missing)
     with pytest.raises(ValueError, match="pip install py3langid"):
-        identify_language.build(Settings(engine="py3langid"))
+        identify_language.build(IdentifyLanguageSettings(engine="py3langid"))

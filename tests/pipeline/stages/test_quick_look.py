@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction import page_tree
 from pipeline.stages import extract_text, quick_look
-from pipeline.stages.quick_look import Reason, Settings
+from pipeline.stages.quick_look import QuickLookSettings, Reason
 
-LOOK = quick_look.build(Settings())
-EXTRACT = extract_text.build(extract_text.Settings())
+LOOK = quick_look.build(QuickLookSettings())
+EXTRACT = extract_text.build(extract_text.ExtractTextSettings())
 SENTENCE = "The miller looks at the grain before he buys it from the farmer. "
 GERMAN = "Der Müller sieht sich das Korn an, bevor er es dem Bauern abkauft, und das dauert seine Zeit. "
 
@@ -22,7 +22,7 @@ def page(html: str, **fields: object) -> Page:
 
 
 def drop(html: str, **options: object) -> Dropped:
-    answer = quick_look.build(Settings(**options))(page(html))  # type: ignore[arg-type]
+    answer = quick_look.build(QuickLookSettings(**options))(page(html))  # type: ignore[arg-type]
     assert isinstance(answer, Dropped)
     assert answer.stage == "quick_look"
     return answer
@@ -48,10 +48,10 @@ def test_a_language_that_is_surely_not_wanted() -> None:
     answer = drop(f"<p>{GERMAN * 9}</p>", languages=["en"])
     assert (answer.reason, answer.threshold, answer.detail) == (Reason.WOULD_BE_UNWANTED_LANGUAGE, 0.9, "de")
     german = page(f"<p>{GERMAN * 9}</p>")
-    assert quick_look.build(Settings(languages=("de",)))(german) is german
+    assert quick_look.build(QuickLookSettings(languages=("de",)))(german) is german
     assert LOOK(german) is german  # every language is wanted unless some are named
     mixed = page(f"<p>{GERMAN * 9}</p><p>{SENTENCE * 12}</p>")
-    assert quick_look.build(Settings(languages=("en",)))(mixed) is mixed
+    assert quick_look.build(QuickLookSettings(languages=("en",)))(mixed) is mixed
 
 
 def test_scripts_without_spaces_are_not_counted_in_words() -> None:
@@ -77,8 +77,8 @@ def test_pages_that_it_must_not_judge(source: Page) -> None:
 
 def test_it_can_be_switched_off_and_leaves_large_pages_alone() -> None:
     short = page("<p>short</p>")
-    assert quick_look.build(Settings(enabled=False))(short) is short
-    assert quick_look.build(Settings(max_bytes=5))(short) is short
+    assert quick_look.build(QuickLookSettings(enabled=False))(short) is short
+    assert quick_look.build(QuickLookSettings(max_bytes=5))(short) is short
 
 
 @settings(max_examples=60, deadline=None)

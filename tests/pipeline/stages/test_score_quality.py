@@ -7,7 +7,7 @@ import pytest
 
 from classifiers.artifacts import default_folder
 from pipeline.documents import Document, Dropped
-from pipeline.stages.score_quality import Reason, Settings, build, files
+from pipeline.stages.score_quality import Reason, ScoreQualitySettings, build, files
 
 DOCUMENT = Document(
     "0" * 32, "u", "t", "f", 0, "h", "h", "", "The river bends here and the mill stands beside it. " * 9
@@ -15,14 +15,14 @@ DOCUMENT = Document(
 
 
 def test_the_score_is_stored_and_nothing_is_dropped_by_default():
-    scored = build(Settings())(DOCUMENT)
+    scored = build(ScoreQualitySettings())(DOCUMENT)
     assert isinstance(scored, Document)
     assert 0 < scored.quality_score < 1
-    assert build(Settings())(DOCUMENT) == scored
+    assert build(ScoreQualitySettings())(DOCUMENT) == scored
 
 
 def test_below_the_threshold_is_a_drop_with_score_and_limit():
-    dropped = build(Settings(min_score=1.0))(DOCUMENT)
+    dropped = build(ScoreQualitySettings(min_score=1.0))(DOCUMENT)
     assert isinstance(dropped, Dropped)
     assert (dropped.stage, dropped.reason, dropped.threshold) == ("score_quality", Reason.LOW_QUALITY, 1.0)
     assert dropped.value is not None
@@ -30,7 +30,7 @@ def test_below_the_threshold_is_a_drop_with_score_and_limit():
 
 
 def test_a_share_of_low_scorers_is_spared_by_id():
-    stage = build(Settings(min_score=1.0, low_keep_share=0.25))
+    stage = build(ScoreQualitySettings(min_score=1.0, low_keep_share=0.25))
     ids = [f"{number:08x}".ljust(32, "0") for number in range(0, 1 << 32, 1 << 24)]
     spared = [name for name in ids if isinstance(stage(replace(DOCUMENT, id=name)), Document)]
     assert spared == ids[: len(ids) // 4]
@@ -42,9 +42,9 @@ def test_a_model_whose_bytes_were_changed_is_refused(tmp_path):
     largest = max(folder.iterdir(), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:-1] + b"\0")
     with pytest.raises(ValueError, match=largest.name):
-        build(Settings(model=folder))
+        build(ScoreQualitySettings(model=folder))
 
 
 def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(ValueError, match="no such model folder"):
-        files(Settings(model=tmp_path / "nowhere"))
+        files(ScoreQualitySettings(model=tmp_path / "nowhere"))

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from pipeline.documents import Document, Dropped
 from pipeline.pii.spans import NUMBERED, Kind
 from pipeline.stages import scrub_pii
-from pipeline.stages.scrub_pii import PLACEHOLDERS, Reason, Settings, find, scrub
+from pipeline.stages.scrub_pii import PLACEHOLDERS, Reason, ScrubPiiSettings, find, scrub
 
-DEFAULT = Settings()
+DEFAULT = ScrubPiiSettings()
 
 
 def document(text: str, title: str = "", language: str = "en") -> Document:
@@ -165,14 +165,14 @@ def test_every_kind_can_be_left_alone() -> None:
     assert len(find(text, DEFAULT)) == len(switches)
     off: dict[str, Any] = dict.fromkeys(switches, False)
     for switch in switches:
-        assert len(find(text, Settings(**(off | {switch: True})))) == 1
-    assert scrub(text, Settings(**off)) == (text, {})
+        assert len(find(text, ScrubPiiSettings(**(off | {switch: True})))) == 1
+    assert scrub(text, ScrubPiiSettings(**off)) == (text, {})
 
 
 def test_the_words_of_a_script_without_spaces_are_counted_by_characters() -> None:
     contacts = "".join(f"第{number}组请写信给 name{number}@mail-host.net 联系。" for number in range(12))
     page = document(contacts + "这本书讲述了城市的历史和居民的生活。" * 40)
-    result = scrub_pii.build(Settings())(page)
+    result = scrub_pii.build(ScrubPiiSettings())(page)
     assert isinstance(result, Document)
     assert result.signals["pii_finds"] == 12
     assert 0 < result.signals["pii_per_1000_words"] < 40
@@ -180,9 +180,9 @@ def test_the_words_of_a_script_without_spaces_are_counted_by_characters() -> Non
 
 @pytest.mark.parametrize(
     ("settings", "finds", "words"),
-    [(Settings(max_finds=2), 3, 500), (Settings(max_finds_per_1000_words=50, few_finds=2), 3, 20)],
+    [(ScrubPiiSettings(max_finds=2), 3, 500), (ScrubPiiSettings(max_finds_per_1000_words=50, few_finds=2), 3, 20)],
 )
-def test_drops_a_page_of_personal_data(settings: Settings, finds: int, words: int) -> None:
+def test_drops_a_page_of_personal_data(settings: ScrubPiiSettings, finds: int, words: int) -> None:
     text = " ".join([f"p{n}@web.de" for n in range(finds)] + ["word"] * words)
     dropped = scrub_pii.build(settings)(document(text))
     assert isinstance(dropped, Dropped)
@@ -192,7 +192,7 @@ def test_drops_a_page_of_personal_data(settings: Settings, finds: int, words: in
     assert dropped.value > dropped.threshold
     assert "@" not in dropped.record.text  # type: ignore[union-attr]
     assert isinstance(
-        scrub_pii.build(Settings(max_finds=None, max_finds_per_1000_words=None))(document(text)), Document
+        scrub_pii.build(ScrubPiiSettings(max_finds=None, max_finds_per_1000_words=None))(document(text)), Document
     )
 
 
@@ -228,14 +228,14 @@ def test_spans_are_in_order_and_apart(text: str) -> None:
 
 
 HOSTILE = """
-from pipeline.stages.scrub_pii import Settings, find, scrub
+from pipeline.stages.scrub_pii import ScrubPiiSettings, find, scrub
 kinds = ["a", "@", "a@", "a.", "1", "1 ", "1-", "(1", "+1 ", "1.", "1:", ":", "f:", "-", "-----BEGIN PRIVATE KEY-----",
     "-----BEGIN PRIVATE KEY-----\\nabc ", "key=", "password = ", "eyJ.", "eyJaaaaaaaaa-", "GB82 WEST 1234 ", "4111 ",
     "a (at) ", "a at b dot ", "\\u0661", "\\u0661 ", "8.8.8.8 ", "2001:", "sk-", "212-", "tel 1 ", "<", "<EMAIL_1>"]
 for kind in kinds:
     text = kind * (200_000 // len(kind))
-    scrubbed, _ = scrub(text, Settings(), "en")
-    assert not find(scrubbed, Settings(), "en"), kind
+    scrubbed, _ = scrub(text, ScrubPiiSettings(), "en")
+    assert not find(scrubbed, ScrubPiiSettings(), "en"), kind
 print("done")
 """
 
@@ -255,13 +255,13 @@ def test_hostile_text_ends() -> None:
 def test_names_without_a_model_say_what_to_do() -> None:
     pytest.importorskip("presidio_analyzer")
     with pytest.raises(ValueError, match=r"no spaCy model 'no_such_model'.*pip install"):
-        scrub_pii.build(Settings(names=True, names_model="no_such_model"))
+        scrub_pii.build(ScrubPiiSettings(names=True, names_model="no_such_model"))
 
 
 def test_names_without_presidio_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
     with pytest.raises(ValueError, match=r"scrub_pii\.names needs Presidio"):
-        scrub_pii.build(Settings(names=True, names_model="another_model"))
+        scrub_pii.build(ScrubPiiSettings(names=True, names_model="another_model"))
 
 
 def test_names_by_presidio(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_names_by_presidio(tmp_path: Path) -> None:
     model = spacy.blank("en")
     model.add_pipe("entity_ruler").add_patterns([{"label": "PERSON", "pattern": "Ada Lovelace"}])
     model.to_disk(tmp_path / "model")
-    settings = Settings(names=True, names_model=str(tmp_path / "model"))
+    settings = ScrubPiiSettings(names=True, names_model=str(tmp_path / "model"))
     assert scrub("Ask Ada Lovelace (ada@web.de). Ada Lovelace knows.", settings)[0] == (
         "Ask <NAME_1> (<EMAIL_1>). <NAME_1> knows."
     )

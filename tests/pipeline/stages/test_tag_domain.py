@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.documents import Document, Dropped
-from pipeline.stages.tag_domain import Reason, Settings, build
+from pipeline.stages.tag_domain import Reason, TagDomainSettings, build
 
 RECIPE = Document(
     "0" * 32, "https://kitchen.example/soup", "t", "f", 0, "h", "h", "Onion soup recipe",
@@ -14,7 +14,7 @@ RECIPE = Document(
 
 
 def test_label_and_confidence_are_stored():
-    tagged = build(Settings())(RECIPE)
+    tagged = build(TagDomainSettings())(RECIPE)
     assert isinstance(tagged, Document)
     assert tagged.domain == "food_and_dining"
     assert 0 < tagged.domain_score <= 1
@@ -23,7 +23,7 @@ def test_label_and_confidence_are_stored():
 
 
 def test_a_domain_that_is_not_wanted_is_a_drop():
-    dropped = build(Settings(drop=frozenset({"food_and_dining"})))(RECIPE)
+    dropped = build(TagDomainSettings(drop=frozenset({"food_and_dining"})))(RECIPE)
     assert isinstance(dropped, Dropped)
     assert (dropped.stage, dropped.reason, dropped.detail) == (
         "tag_domain",
@@ -33,11 +33,11 @@ def test_a_domain_that_is_not_wanted_is_a_drop():
 
 
 def test_harm_is_a_measurement_unless_a_limit_is_set():
-    dropped = build(Settings(max_harm=0.0))(RECIPE)
+    dropped = build(TagDomainSettings(max_harm=0.0))(RECIPE)
     assert isinstance(dropped, Dropped)
     assert (dropped.stage, dropped.reason, dropped.threshold) == ("tag_domain", Reason.HARMFUL_TEXT, 0.0)
 
 
 def test_a_label_that_the_model_does_not_know_is_refused():
     with pytest.raises(ValueError, match=r"no such domain \['Fod'\]"):
-        build(Settings(drop=frozenset({"Fod"})))
+        build(TagDomainSettings(drop=frozenset({"Fod"})))
