@@ -12,8 +12,8 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from trainer.files import write_atomically
 from trainer.reports.charts import Line, heat_map, line_chart, rate, short
-from trainer.training.checkpoint import write_atomically
 from trainer.training.metrics import read_metrics
 
 POINTS = 240  # of a line: what a screen shows; more steps are averaged, and their spread drawn as a band

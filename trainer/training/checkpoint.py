@@ -15,7 +15,6 @@ know how many ranks wrote it, and never needs more memory than one file.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
+from trainer.files import flush_to_disk, write_atomically
 from trainer.settings import Settings
 from trainer.training.distributed import World, fill, gather, wait_for_all, whole
 from trainer.training.optimizer import MOMENTS, moments
@@ -117,12 +117,12 @@ def _finish(temporary: Path, final: Path, state: State) -> None:
     whole_state = state.model_copy(update={"files": files})
     (temporary / "state.json").write_text(whole_state.model_dump_json(indent=1), "utf-8")
     for path in temporary.iterdir():
-        _flush(path)
-    _flush(temporary)
+        flush_to_disk(path)
+    flush_to_disk(temporary)
     if final.exists():  # the same step again, after a resume from an older one
         final.rename(temporary.with_suffix(".old.tmp"))
     temporary.rename(final)
-    _flush(final.parent)
+    flush_to_disk(final.parent)
     write_atomically(final.parent / "latest", final.name + "\n")
 
 
@@ -132,24 +132,6 @@ def _digest(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Make the kernel write a file or a folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a small file so that a reader sees the old text or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, "utf-8")
-    _flush(temporary)
-    temporary.replace(path)
-    _flush(path.parent)
 
 
 def prune(folder: Path, settings: CheckpointSettings) -> None:

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from trainer.data.batches import BatchSource
+from trainer.files import write_atomically
 from trainer.model.decoder import Decoder, ModelSettings, initialize
 from trainer.model.encoder_decoder import EncoderDecoder
 from trainer.settings import Settings
@@ -229,7 +230,7 @@ def describe(run: Run, log: Callable[[str], None]) -> None:
         "data": run.source.fingerprint,
         "torch": torch.__version__,
     }
-    checkpoint.write_atomically(run.out / "run.json", json.dumps(facts, indent=1) + "\n")
+    write_atomically(run.out / "run.json", json.dumps(facts, indent=1) + "\n")
     rates = ", ".join(f"{name} {peak / 1e9:,.0f}" for name, peak in hardware.peaks.items())
     log(f"{settings.model.parameters() / 1e6:.1f}M parameters, {run.world.size} x {hardware.name}; GFLOP/s: {rates}")
     log(f"{hardware.precision.value}, {facts['tokens_per_step']:,} tokens a step, {settings.loop.steps:,} steps")

@@ -114,7 +114,7 @@ def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_flush", full)
+    monkeypatch.setattr(checkpoint, "flush_to_disk", full)
     with pytest.raises(OSError, match="No space left"):
         runs.run(tmp_path, {"loop": {"steps": 8}}, allow_changes=True)
     monkeypatch.undo()
