@@ -1,7 +1,6 @@
 """The one command, `gristmill`. Every subcommand imports what it needs when it is called, and nothing before.
 
-Exit codes: 0 done · 1 a fault of ours (with a traceback) · 2 wrong usage or input (one line) · 3 the run failed (one
-line: ledger, error budget, engine) · 130 interrupted; run the same command again to go on.
+pipeline/errors.py lists the exit codes. GRISTMILL_TRACEBACK=1 shows the traceback of every error.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import importlib
 import json
 import logging
 import os
-import re
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -19,7 +17,9 @@ from typing import Any
 
 import click
 
+from pipeline.engines.failures import find_failure
 from pipeline.engines.options import engine_options
+from pipeline.errors import INTERNAL_ERROR, INTERRUPTED, UserError
 
 
 class _Lazy(click.Group):
@@ -41,7 +41,7 @@ class _Lazy(click.Group):
             return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
         except ModuleNotFoundError as error:
             extra = "trainer" if name == "train" else "pipeline"
-            raise click.ClickException(
+            raise UserError(
                 f"`gristmill {name}` needs the package {error.name}; install it with: pip install 'gristmill[{extra}]'"
             ) from None
 
@@ -225,48 +225,27 @@ def settings(config: Path | None, overrides: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Entry point: errors that a person can mend are one line."""
+    """Entry point: what a user can mend ends with one line and an exit code, an internal error with a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs every exception that we then show in one line
     try:
         gristmill.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        _stop("interrupted; run the same command again to go on", 130)
-    except click.ClickException as error:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _stop("gristmill: interrupted; run the same command again to go on", INTERRUPTED)
+    except click.UsageError as error:
         error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _stop("interrupted; run the same command again to go on", 130)
-    except (ValueError, OSError) as error:
-        if os.environ.get("GRISTMILL_TRACEBACK"):
-            raise
-        _stop(_one_line(str(error)), 2)
+        _stop("", error.exit_code)
     except Exception as error:
-        cause = known_cause(error)
-        if cause is None or os.environ.get("GRISTMILL_TRACEBACK"):
+        failure = find_failure(error)
+        if failure.exit_code == INTERNAL_ERROR or os.environ.get("GRISTMILL_TRACEBACK"):
             raise
-        _stop(cause, 3)
-
-
-def known_cause(error: Exception) -> str | None:
-    """The line for people inside an engine's or our own error; None when it is a fault of ours."""
-    from pipeline.ledger import LedgerError
-
-    if isinstance(error, LedgerError):
-        return _one_line(str(error))
-    # Beam hands a worker's exception on as the text of its traceback; its last line names the class.
-    lines = re.findall(r"^(?:\w+\.)*(\w+): (.+)$", str(error), flags=re.MULTILINE)
-    known = [text for name, text in lines if name in {"StorageError", "LedgerError", "OSError", "ArtifactError"}]
-    return _one_line(known[-1]) if known else None
-
-
-def _one_line(text: str) -> str:
-    return " ".join(re.sub(r" \[while running [^\]]*\]", "", text).split())
+        _stop(f"gristmill: {failure.message}", failure.exit_code)
 
 
 def _stop(message: str, code: int) -> None:
     """Ends at once: worker threads may be in the middle of a page, and every file is whole or absent anyway."""
-    click.echo(f"gristmill: {message}", err=True)
+    if message:
+        click.echo(message, err=True)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.documents import Document, Dropped
+from pipeline.errors import RunFailedError
 from pipeline.text import count_words
 
 # Fates that are faults of a stage or of the input, not judgments about the text; they have a budget.
@@ -15,7 +16,7 @@ FAILURES = frozenset({"extract_text:crashed", "extract_text:extraction_error"})
 ERRORS = FAILURES | {"read_warc:unreadable"}
 
 
-class LedgerError(Exception):
+class LedgerError(RunFailedError):
     """The books do not balance, or too many pages failed or would be lost: the output must not be published."""
 
 

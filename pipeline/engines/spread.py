@@ -17,6 +17,8 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from pipeline.errors import UserError
+
 Item = TypeVar("Item")
 Tool = TypeVar("Tool")
 Counts = Mapping[str, int]  # what an item adds to the engine's counters, by their names
@@ -26,8 +28,10 @@ COUNTERS = "gristmill"  # their namespace on an engine's dashboard
 LOCAL_OPTIONS = ("--runner=FnApiRunner",)
 
 
-class SubmittedError(Exception):
-    """The job was handed to a launcher and has not run here; the same command again goes on behind it."""
+class SubmittedError(UserError):
+    """The job was handed to a launcher and has not run here: no failure. The same command again goes on behind it."""
+
+    exit_code = 0
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import UserError
+from pipeline.errors import LockedError
 from pipeline.storage.layout import read_json
 
 log = logging.getLogger("gristmill")
@@ -28,7 +28,7 @@ log = logging.getLogger("gristmill")
 LEASE_SECONDS = 300.0
 
 
-class LeaseHeldError(UserError):
+class LeaseHeldError(LockedError):
     """Another process holds the lease."""
 
 

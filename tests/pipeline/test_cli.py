@@ -8,8 +8,6 @@ import sys
 import pytest
 
 from pipeline.cli import gristmill as command
-from pipeline.cli import known_cause
-from pipeline.ledger import LedgerError
 
 
 def test_help_imports_neither_beam_nor_torch():
@@ -43,10 +41,3 @@ def test_settings_print_with_their_meaning(gristmill):
     done = gristmill("settings", "--set", "prepare.unit_bytes=7")
     assert "unit_bytes = 7" in done.stdout
     assert "# compressed WARC bytes in one unit of work" in done.stdout
-
-
-def test_the_cause_inside_an_engines_error_is_found():
-    text = "Traceback:\n  File x\npipeline.storage.StorageError: /full: the disk is full [while running 'Prepare']"
-    assert known_cause(RuntimeError(text)) == "/full: the disk is full"
-    assert known_cause(LedgerError("books")) == "books"
-    assert known_cause(RuntimeError("Traceback\nZeroDivisionError: division by zero")) is None

@@ -116,6 +116,6 @@ def test_a_second_start_names_the_running_process_and_writes_nothing(months, gri
     with hold_lease(str(path)):
         command = ("curate", "--snapshot", NAMES[0], "--mirror", months / "mirror", "--output", months / "other")
         done = gristmill(*command, check=False)
-        assert done.returncode == 2
+        assert done.returncode == 5
         assert f"(process {os.getpid()})" in done.stderr
     assert list((months / "other").iterdir()) == []
