@@ -29,14 +29,14 @@ from pipeline.page_process.killable_process import KillableWorker
 from pipeline.prepare import finished, open_worker, prepare_unit, unit_folder_key
 from pipeline.publish import Part, Publication, measure_unit, plan_parts, write_part
 from pipeline.publishing.dataset_card import write_card
-from pipeline.publishing.manifest import claim, is_complete, make_manifest, make_report
+from pipeline.publishing.manifest import claim, is_complete, make_manifest
 from pipeline.publishing.provenance import file_digests, settings_as_json, versions
-from pipeline.publishing.statistics import Facts
-from pipeline.publishing.weights import Cell, mixture, weight_table
-from pipeline.publishing.weights import Settings as WeightSettings
+from pipeline.publishing.statistics import Statistics
+from pipeline.publishing.weights import Cell, WeightSettings, compare_shares, weight_table
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.reports.html_report import write_report
+from pipeline.reports.report_json import make_report
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_json, remove_folder, write_json
 
@@ -214,7 +214,7 @@ class WritePart:
     counter = "parts_written"
 
     def result(self, part: Part) -> str:
-        """Where the part's facts lie once its files are whole."""
+        """Where the part's statistics lie once its files are whole."""
         return self.publication.layout.unit("published", f"{self.key}-{part.number:05d}")
 
     def compute(self, part: Part) -> dict[str, Any]:
@@ -267,15 +267,15 @@ def finish(
     run: Run, tally: Tally, mix: Mix, duplicates: Mapping[str, Any], written: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Checks the books against the published rows, writes the report, then the manifest."""
-    facts = Facts()
+    statistics = Statistics()
     for part in written:
-        facts.add(Facts.from_json(part["facts"]))
-    books = Tally(tally.pages, facts.kept["documents"], facts.kept["characters"], facts.dropped)
+        statistics.add(Statistics.from_json(part["statistics"]))
+    books = Tally(tally.pages, statistics.kept["documents"], statistics.kept["characters"], statistics.dropped)
     books.check("the published rows")
     files = {kind: [part["files"][kind] for part in written] for kind in ("shards", "drops", "sketches")}
-    mixture_lines = mixture(mix.words, mix.documents, run.config.publish.weights)
-    manifest = make_manifest(identity(run), files, books, facts)
-    report = make_report(tally, facts, mixture_lines, duplicates, manifest)
+    shares = compare_shares(mix.words, mix.documents, run.config.publish.weights)
+    manifest = make_manifest(identity(run), files, books, statistics)
+    report = make_report(tally, statistics, shares, duplicates, manifest)
     write_json(run.layout.report, report)
     write_card(run.layout, report)
     write_report(run.layout)

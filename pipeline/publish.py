@@ -16,7 +16,7 @@ from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_paragraphs
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.schema import DROP, SHARD
-from pipeline.publishing.statistics import Facts
+from pipeline.publishing.statistics import Statistics
 from pipeline.publishing.weights import Cell, cell_of
 from pipeline.stages import scrub_pii
 from pipeline.storage.layout import Layout
@@ -109,8 +109,8 @@ class Publication:
 
 
 def write_part(part: Part, publication: Publication) -> dict[str, Any]:
-    """Writes the part's three files; returns {"files": ..., "facts": ...}."""
-    facts = Facts()
+    """Writes the part's three files; returns {"files": ..., "statistics": ...}."""
+    statistics = Statistics()
     kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
     with ExitStack() as stack:
         writers = {
@@ -118,26 +118,27 @@ def write_part(part: Part, publication: Publication) -> dict[str, Any]:
             for kind, schema in kinds.items()
         }
         for unit in part.units:
-            _write_unit(unit, publication, writers, facts)
-    return {"files": {kind: writer.manifest_entry() for kind, writer in writers.items()}, "facts": facts.to_json()}
+            _write_unit(unit, publication, writers, statistics)
+    files = {kind: writer.manifest_entry() for kind, writer in writers.items()}
+    return {"files": files, "statistics": statistics.to_json()}
 
 
-def _write_unit(unit: str, publication: Publication, writers: Mapping[str, PartWriter], facts: Facts) -> None:
+def _write_unit(unit: str, publication: Publication, writers: Mapping[str, PartWriter], statistics: Statistics) -> None:
     for row in storage.read_rows(publication.layout.unit("drops", unit)):
         writers["drops"].write(row)
-        facts.drop(row)
+        statistics.drop(row)
     for row, verdict in _judged(unit, publication.layout, publication.verdicts):
         if verdict.kept:
             published = kept_row(row, verdict, publication.weights)
             writers["shards"].write(published)
             writers["sketches"].write({name: row[name] for name in PUBLISHED_SKETCH.names})
-            facts.keep(published)
-            if facts.rescanned["documents"] < RESCANNED:
-                facts.rescan(_personal_data(published, publication.personal))
+            statistics.keep(published)
+            if statistics.rescanned["documents"] < RESCANNED:
+                statistics.rescan(_personal_data(published, publication.personal))
         else:
             dropped = duplicate_row(row, verdict)
             writers["drops"].write(dropped)
-            facts.drop(dropped)
+            statistics.drop(dropped)
 
 
 def _personal_data(row: Mapping[str, Any], settings: scrub_pii.ScrubPiiSettings) -> Iterator[str]:

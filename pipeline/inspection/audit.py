@@ -27,8 +27,7 @@ from pipeline.deduplication.sketch import PUBLISHED_SKETCH
 from pipeline.inspection.find_pages import parts
 from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
 from pipeline.publishing.schema import DROP, SHARD
-from pipeline.publishing.weights import Cell, cell_of, weight_table
-from pipeline.publishing.weights import Settings as WeightSettings
+from pipeline.publishing.weights import Cell, WeightSettings, cell_of, weight_table
 from pipeline.stages import read_warc, scrub_pii
 from pipeline.stages.order import PAGE_STAGES, STAGES
 from pipeline.storage.layout import Layout, read_json

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from pipeline import storage
-from pipeline.extraction.charset import Decoding
-from pipeline.ledger import Tally, by_stage
+from pipeline.ledger import Tally
 from pipeline.publishing.content_hash import content_hash
-from pipeline.publishing.statistics import Facts, most_common
-from pipeline.publishing.weights import Mixture
-from pipeline.reports.run_warnings import alarms
-from pipeline.stages.order import STAGES
+from pipeline.publishing.statistics import Statistics
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_json, remove_folder, write_json
 
@@ -58,75 +53,18 @@ def is_complete(layout: Layout) -> bool:
 
 
 def make_manifest(
-    identity: Mapping[str, Any], files: Mapping[str, Sequence[Mapping[str, Any]]], books: Tally, facts: Facts
+    identity: Mapping[str, Any], files: Mapping[str, Sequence[Mapping[str, Any]]], ledger: Tally, statistics: Statistics
 ) -> dict[str, Any]:
     """Nothing of the clock or the machine: the same input, settings and code give the same bytes."""
     return {
         "format": FORMAT,
         "content_hash": content_hash(files),
         "fingerprint": fingerprint(identity),
-        "pages": books.pages,
-        "kept": books.kept,
-        "words": facts.kept["words"],
-        "characters": facts.kept["characters"],
-        "dropped": books.dropped.total(),
+        "pages": ledger.pages,
+        "kept": ledger.kept,
+        "words": statistics.kept["words"],
+        "characters": statistics.kept["characters"],
+        "dropped": ledger.dropped.total(),
         **{kind: [{k: v for k, v in file.items() if k != "content"} for file in files[kind]] for kind in files},
         **identity,
-    }
-
-
-def make_report(
-    tally: Tally, facts: Facts, lines: Sequence[Mixture], duplicates: Mapping[str, Any], manifest: Mapping[str, Any]
-) -> dict[str, Any]:
-    """`report.json`: counts from the published rows, costs from the tallies."""
-    report = _numbers(tally, facts, lines, duplicates, manifest)
-    return {**report, "warnings": alarms(report)}
-
-
-def _numbers(
-    tally: Tally, facts: Facts, lines: Sequence[Mixture], duplicates: Mapping[str, Any], manifest: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {
-        "pages": tally.pages,
-        "kept": facts.kept["documents"],
-        "dropped": by_stage(facts.dropped, STAGES),
-        "unreadable": facts.dropped["read_warc:unreadable"],
-        "failures": [
-            {"message": message, "pages": count}
-            for message, count in most_common(facts.failures, 10)
-            if message != "other"
-        ],
-        "charset_steps": dict(most_common(facts.charset_steps, len(Decoding))),
-        "rescan": {
-            "documents": facts.rescanned["documents"],
-            "finds": {kind: n for kind, n in sorted(facts.rescanned.items()) if kind != "documents"},
-        },
-        "records": dict(sorted(tally.records.items())),
-        "words": facts.kept["words"],
-        "characters": facts.kept["characters"],
-        "content_hash": manifest["content_hash"],
-        "domains": [asdict(line) for line in lines],
-        "languages": [
-            {"language": name, "documents": count, "words": facts.language_words[name]}
-            for name, count in most_common(facts.languages, 200)
-            if name != "other"
-        ],
-        "hosts": [{"host": name, "documents": count} for name, count in most_common(facts.hosts, 100)],
-        "dropped_hosts": [{"host": name, "pages": count} for name, count in most_common(facts.dropped_hosts, 100)],
-        "quality": dict(sorted(facts.quality.items())),
-        "group_sizes": dict(sorted(facts.group_sizes.items(), key=lambda item: int(item[0]))),
-        "duplicates": duplicates,
-        "signals": {
-            name: {
-                "sum": facts.signals[name],
-                "documents": facts.signal_documents[name],
-                "dropped_sum": facts.dropped_signals[name],
-            }
-            for name in sorted({*facts.signals, *facts.dropped_signals})
-        },
-        "cpu_seconds": {name: round(tally.cpu_seconds[name], 3) for name in STAGES if name in tally.cpu_seconds},
-        "config": manifest["config"],
-        "files": manifest["files"],
-        "versions": manifest["versions"],
-        "inputs": manifest["inputs"],
     }

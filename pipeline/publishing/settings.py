@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipeline.publishing.weights import Settings as WeightSettings
+from pipeline.publishing.weights import WeightSettings
 from pipeline.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""What the report and the manifest say about a dataset, counted from its rows part by part and added up."""
+"""Statistics of a dataset's rows: counted part by part, then added up for the manifest and the report."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from pipeline.extraction.charset import Decoding
 from pipeline.ledger import FAILURES
 
 QUALITY_BINS = 20
+_DECODINGS = list(Decoding)  # a row stores the index as signal "charset_step"
 MESSAGES_PER_PART = 50
 MESSAGE_CHARACTERS = 200
-HOSTS_PER_PART = 5_000  # the rest of a part's hosts are counted as one line, so that facts stay small
+HOSTS_PER_PART = 5_000  # less frequent hosts of a part are stored as one sum, which bounds the size of the statistics
 
 
 @dataclass(slots=True)
-class Facts:
-    """Counters over rows; each one adds up over parts."""
+class Statistics:
+    """Counters over published rows; the statistics of two parts are added counter by counter."""
 
     kept: Counter[str] = field(default_factory=Counter)  # documents, words, characters, duplicates
-    dropped: Counter[str] = field(default_factory=Counter)  # "stage:reason"
+    dropped: Counter[str] = field(default_factory=Counter)  # pages by "stage:reason"
     languages: Counter[str] = field(default_factory=Counter)  # documents
     language_words: Counter[str] = field(default_factory=Counter)
     hosts: Counter[str] = field(default_factory=Counter)  # documents by registered domain
-    dropped_hosts: Counter[str] = field(default_factory=Counter)
+    dropped_hosts: Counter[str] = field(default_factory=Counter)  # pages by registered domain
     quality: Counter[str] = field(default_factory=Counter)  # documents by lower edge of the bin
-    group_sizes: Counter[str] = field(default_factory=Counter)  # documents by the number of pages they stand for
+    group_sizes: Counter[str] = field(default_factory=Counter)  # documents by size of their duplicate group (1: unique)
     signals: Counter[str] = field(default_factory=Counter)  # sums over kept documents
-    signal_documents: Counter[str] = field(default_factory=Counter)  # documents in which it is not zero
+    signal_documents: Counter[str] = field(default_factory=Counter)  # kept documents in which the signal is not zero
     dropped_signals: Counter[str] = field(default_factory=Counter)  # sums over dropped pages that were measured
     charset_steps: Counter[str] = field(default_factory=Counter)  # pages with text, by how their charset was found
-    rescanned: Counter[str] = field(default_factory=Counter)  # published texts looked at once more: documents, finds
+    rescanned: Counter[str] = field(default_factory=Counter)  # documents scanned a second time, and finds by kind
     failures: Counter[str] = field(default_factory=Counter)  # pages by the error message of the stage that failed
 
     def keep(self, row: Mapping[str, Any]) -> None:
@@ -44,13 +45,13 @@ class Facts:
         edge = min(int(row["quality_score"] * QUALITY_BINS), QUALITY_BINS - 1) / QUALITY_BINS
         self.quality[f"{edge:.2f}"] += 1
         self.group_sizes[str(row["duplicates"] + 1)] += 1
-        for name, value in _measured(row):
+        for name, value in _nonzero_signals(row):
             self.signals[name] += value  # type: ignore[assignment]  # a Counter adds floats as well
             self.signal_documents[name] += 1
-        self._charset(row)
+        self._count_charset(row)
 
     def rescan(self, finds: Iterable[str]) -> None:
-        """Counts a published text with the personal data that was found in it all the same, by kind."""
+        """Counts a second scan of a published text, and the kinds of personal data that it found."""
         self.rescanned["documents"] += 1
         self.rescanned.update(finds)
 
@@ -61,22 +62,22 @@ class Facts:
         if fate in FAILURES:
             self.failures[row["detail"][:MESSAGE_CHARACTERS]] += 1
         self.dropped_hosts[row["registered_domain"] or ""] += 1
-        for name, value in _measured(row):
+        for name, value in _nonzero_signals(row):
             self.dropped_signals[name] += value  # type: ignore[assignment]
-        self._charset(row)
+        self._count_charset(row)
 
-    def _charset(self, row: Mapping[str, Any]) -> None:
+    def _count_charset(self, row: Mapping[str, Any]) -> None:
         step = (row["signals"] or {}).get("charset_step")
         if step is not None:
-            self.charset_steps[list(Decoding)[int(step)].value] += 1
+            self.charset_steps[_DECODINGS[int(step)].value] += 1
 
-    def add(self, other: Facts) -> None:
-        """Counts `other` in."""
+    def add(self, other: Statistics) -> None:
+        """Adds the counts of `other`."""
         for item in fields(self):
             getattr(self, item.name).update(getattr(other, item.name))
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """Plain values in a fixed order; hosts beyond the most frequent are added up as `other`."""
+        """JSON values in a fixed order; the less frequent hosts and messages are added up as "other"."""
         values = {item.name: dict(sorted(getattr(self, item.name).items())) for item in fields(self)}
         for name in ("hosts", "dropped_hosts"):
             values[name] = dict(most_common(getattr(self, name), HOSTS_PER_PART))
@@ -84,17 +85,17 @@ class Facts:
         return values
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Mapping[str, Any]]) -> Facts:
+    def from_json(cls, values: Mapping[str, Mapping[str, Any]]) -> Statistics:
         """The inverse of `to_json`."""
         return cls(**{name: Counter(counts) for name, counts in values.items()})
 
 
-def _measured(row: Mapping[str, Any]) -> list[tuple[str, float]]:
+def _nonzero_signals(row: Mapping[str, Any]) -> list[tuple[str, float]]:
     return [(name, value) for name, value in (row["signals"] or {}).items() if value]
 
 
 def most_common(counts: Mapping[str, Any], limit: int) -> list[tuple[str, Any]]:
-    """Largest first, ties by name; what is beyond `limit` is added up as "other"."""
+    """The `limit` largest counts, ties by name; the sum of all others follows as "other"."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     rest = sum(count for _, count in ranked[limit:])
     return ranked[:limit] + ([("other", rest)] if rest else [])

@@ -1,21 +1,21 @@
-"""Weights: how often a pass over the mixture should repeat each document.
+"""Document weights: how often one pass over the weighted dataset repeats each document.
 
-    weight = c * (asked share of its domain / realized share) * quality factor,  at most `max_repetition`
+    weight = c * (target share of its domain / actual share) * quality factor,  at most `max_repetition`
 
-Shares are of words. The quality factor is normalized inside a domain, so quality never moves a domain's share. `c`
-makes the pass as long as the dataset (sum of weight * words = sum of words) as far as the cap allows. A weight depends
-only on (domain, quality score in hundredths), so the table is small, exact, and computed from counts, not documents.
+Shares are of words. The quality factor is normalized inside a domain, so that quality does not change a domain's share.
+`c` makes the pass as long as the dataset (sum of weight * words = sum of words) as far as the cap allows. A weight
+depends only on (domain, quality score in hundredths): the table of weights is small and computed from word counts.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import Field, field_validator
 
-from pipeline.settings import Settings as BaseSettings
+from pipeline.settings import Settings
 
 # Topic shares of the web part of OLMo 3 32B's mid-training mixture, in per cent, computed from its published
 # configuration, under the labels of classifiers/models/domain.
@@ -28,30 +28,38 @@ OLMO3_TOPIC_SHARES: Mapping[str, float] = {
     "home_and_hobbies": 0.9, "social_life": 0.5, "travel_and_tourism": 0.2, "adult": 0.1, "fashion_and_beauty": 0.01,
 }  # fmt: skip
 
-QUALITY_STEPS = 100  # quality scores are weighed in hundredths
+QUALITY_STEPS = 100  # quality scores are rounded to hundredths
+_BISECTIONS = 100
+_Number = TypeVar("_Number", int, float)
 
 
-class Settings(BaseSettings):
-    """The mixture that is asked for."""
+class WeightSettings(Settings):
+    """Target mixture of domains, and bounds of a document's weight."""
 
     shares: Mapping[str, float] = Field(
         OLMO3_TOPIC_SHARES,
-        description="asked shares by domain, in any unit; a domain that is not named keeps the share that it has",
+        description="target shares of words by domain, in any unit; a domain that is not named keeps its share",
     )
-    max_repetition: float = Field(4.0, gt=0, description="cap; beyond about 4 epochs repeats teach little")
-    min_repetition: float = Field(0.1, ge=0, description="floor, so that no domain vanishes by its weight alone")
-    quality_low: float = Field(0.5, gt=0, description="quality factor at score 0 ...")
-    quality_high: float = Field(1.5, gt=0, description="... and at score 1, linear between, before normalizing")
+    max_repetition: float = Field(
+        4.0, gt=0, description="highest weight, in repetitions per pass; beyond about 4 repeats teach little"
+    )
+    min_repetition: float = Field(
+        0.1, ge=0, description="lowest weight, in repetitions per pass; a domain with share 0 gets 0 all the same"
+    )
+    quality_low: float = Field(
+        0.5, gt=0, description="relative weight inside a domain at quality score 0; linear up to quality_high"
+    )
+    quality_high: float = Field(1.5, gt=0, description="relative weight inside a domain at quality score 1")
 
     @field_validator("shares")
     @classmethod
-    def _usable(cls, shares: Mapping[str, float]) -> Mapping[str, float]:
+    def _not_negative(cls, shares: Mapping[str, float]) -> Mapping[str, float]:
         if any(share < 0 for share in shares.values()):
             raise ValueError("shares must not be negative")
         return shares
 
     def quality_factor(self, score: float) -> float:
-        """Before normalization inside the domain."""
+        """Relative weight at this quality score (0 to 1), before it is normalized inside the domain."""
         return self.quality_low + (self.quality_high - self.quality_low) * score
 
 
@@ -59,109 +67,116 @@ Cell = tuple[str, int]  # domain, quality score in hundredths
 
 
 @dataclass(frozen=True, slots=True)
-class Mixture:
-    """One domain's line of the report; shares are of words, between 0 and 1."""
+class DomainShare:
+    """One domain in the report's table of the mixture. Shares are of words, between 0 and 1."""
 
     domain: str
     documents: int
     words: int
-    realized: float  # share before weighing
-    asked: float
-    weighted: float  # share after weighing, caps included
-    repetitions: float  # mean weight over the domain's words
-    capped: float  # share of the domain's words whose weight met the cap or the floor
+    actual: float  # share without weights
+    target: float
+    weighted: float  # share with weights, bounds included
+    repetitions: float  # mean weight of the domain's words
+    capped: float  # share of the domain's words whose weight is the highest or lowest allowed
 
 
 def cell_of(domain: str, quality_score: float) -> Cell:
-    """The line of the weight table that a document belongs to."""
+    """The key of a document in the weight table."""
     return domain, min(max(round(quality_score * QUALITY_STEPS), 0), QUALITY_STEPS)
 
 
-def asked_shares(words: Mapping[str, int], settings: Settings) -> dict[str, float]:
-    """Shares that sum to 1 over the domains present; unnamed domains keep theirs, named ones divide the rest."""
+def target_shares(words: Mapping[str, int], settings: WeightSettings) -> dict[str, float]:
+    """Shares that sum to 1 over the domains present: unnamed domains keep theirs, named ones divide the rest."""
     total = sum(words.values())
     named = {d: settings.shares[d] for d, n in words.items() if n and settings.shares.get(d, 0) > 0}
     unnamed = {d: n / total for d, n in words.items() if n and d not in settings.shares}
     rest, scale = 1 - sum(unnamed.values()), sum(named.values())
-    if not named:  # nothing that was asked for is here: everything keeps its share
+    if not named:  # none of the named domains is present: every domain keeps its share
         return {d: n / total for d, n in words.items()} if total else {}
     return {d: unnamed.get(d, rest * named[d] / scale if d in named else 0.0) for d in words}
 
 
-def weight_table(words: Mapping[Cell, int], settings: Settings) -> dict[Cell, float]:
-    """Weight of every cell, from the kept words per cell.
+def weight_table(words: Mapping[Cell, int], settings: WeightSettings) -> dict[Cell, float]:
+    """The weight of every cell, from the kept words per cell.
 
-    >>> table = weight_table({("a", 50): 300, ("b", 50): 100}, Settings(shares={"a": 1, "b": 1}))
+    >>> table = weight_table({("a", 50): 300, ("b", 50): 100}, WeightSettings(shares={"a": 1, "b": 1}))
     >>> table["a", 50], table["b", 50]
     (0.666667, 2.0)
     """
-    by_domain = _sum_domains(words)
+    present = {cell: count for cell, count in sorted(words.items()) if count}
+    by_domain = _sum_by_domain(present)
     total = sum(by_domain.values())
-    asked = asked_shares(by_domain, settings)
-    raw = {}
-    for (domain, quality), count in words.items():
-        if count:
-            normal = _mean_factor(domain, words, settings)
-            factor = settings.quality_factor(quality / QUALITY_STEPS) / normal
-            raw[domain, quality] = asked[domain] * total / by_domain[domain] * factor
-    scale = _scale(raw, words, total, settings)
-    return {cell: round(_bounded(scale * value, settings), 6) for cell, value in sorted(raw.items())}
+    target = target_shares(by_domain, settings)
+    mean_factor = _mean_quality_factors(present, settings)
+    unscaled = {}
+    for domain, quality in present:
+        factor = settings.quality_factor(quality / QUALITY_STEPS) / mean_factor[domain]
+        unscaled[domain, quality] = target[domain] * total / by_domain[domain] * factor
+    scale = _find_scale(unscaled, present, total, settings)
+    return {cell: round(_bound(scale * value, settings), 6) for cell, value in unscaled.items()}
 
 
-def _sum_domains(words: Mapping[Cell, int]) -> dict[str, int]:
-    sums: dict[str, int] = defaultdict(int)
-    for (domain, _), count in sorted(words.items()):
-        sums[domain] += count
-    return dict(sums)
+def _sum_by_domain(values: Mapping[Cell, _Number]) -> dict[str, _Number]:
+    sums: dict[str, _Number] = {}
+    for (domain, _), value in sorted(values.items()):
+        sums[domain] = sums.get(domain, 0) + value
+    return sums
 
 
-def _mean_factor(domain: str, words: Mapping[Cell, int], settings: Settings) -> float:
-    cells = [(quality, count) for (name, quality), count in sorted(words.items()) if name == domain]
-    weighed = sum(settings.quality_factor(quality / QUALITY_STEPS) * count for quality, count in cells)
-    return weighed / sum(count for _, count in cells)
+def _mean_quality_factors(words: Mapping[Cell, int], settings: WeightSettings) -> dict[str, float]:
+    """Mean quality factor of each domain's words."""
+    factors = {
+        (domain, quality): settings.quality_factor(quality / QUALITY_STEPS) * count
+        for (domain, quality), count in words.items()
+    }
+    counts = _sum_by_domain(words)
+    return {domain: weighted / counts[domain] for domain, weighted in _sum_by_domain(factors).items()}
 
 
-def _bounded(weight: float, settings: Settings) -> float:
+def _bound(weight: float, settings: WeightSettings) -> float:
     return 0.0 if weight == 0 else min(max(weight, settings.min_repetition), settings.max_repetition)
 
 
-def _scale(raw: Mapping[Cell, float], words: Mapping[Cell, int], total: int, settings: Settings) -> float:
-    """The factor that makes the bounded weights repeat `total` words, by bisection, as far as the cap allows."""
+def _find_scale(
+    unscaled: Mapping[Cell, float], words: Mapping[Cell, int], total: int, settings: WeightSettings
+) -> float:
+    """The factor at which the bounded weights give a pass of `total` words, by bisection, as far as the cap allows."""
 
-    def repeated(scale: float) -> float:
-        return sum(_bounded(scale * value, settings) * words[cell] for cell, value in sorted(raw.items()))
+    def words_in_a_pass(scale: float) -> float:
+        return sum(_bound(scale * value, settings) * words[cell] for cell, value in unscaled.items())
 
     low, high = 0.0, 1.0
-    while repeated(high) < total and high < 1e9:
+    while words_in_a_pass(high) < total and high < 1e9:
         high *= 2
-    for _ in range(100):
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        low, high = (middle, high) if repeated(middle) < total else (low, middle)
+        low, high = (middle, high) if words_in_a_pass(middle) < total else (low, middle)
     return high
 
 
-def mixture(words: Mapping[Cell, int], documents: Mapping[str, int], settings: Settings) -> list[Mixture]:
-    """Asked against realized, a line per domain, largest realized share first."""
+def compare_shares(
+    words: Mapping[Cell, int], documents: Mapping[str, int], settings: WeightSettings
+) -> list[DomainShare]:
+    """Actual, target and weighted share of every domain, largest actual share first."""
     table = weight_table(words, settings)
-    by_domain = _sum_domains(words)
+    by_domain = _sum_by_domain(words)
     total = sum(by_domain.values())
-    asked = asked_shares(by_domain, settings)
-    repeated = _sum_domains({cell: table[cell] * count for cell, count in words.items() if count})  # type: ignore[misc]
+    target = target_shares(by_domain, settings)
+    repeated = _sum_by_domain({cell: weight * words[cell] for cell, weight in table.items()})
     all_repeated = sum(repeated.values())
     bounds = (settings.min_repetition, settings.max_repetition)
-    lines = []
-    for domain, count in by_domain.items():
-        held = sum(n for cell, n in words.items() if n and cell[0] == domain and table[cell] in bounds)
-        lines.append(
-            Mixture(
-                domain=domain,
-                documents=documents.get(domain, 0),
-                words=count,
-                realized=count / total if total else 0.0,
-                asked=asked.get(domain, 0.0),
-                weighted=repeated.get(domain, 0) / all_repeated if all_repeated else 0.0,
-                repetitions=repeated.get(domain, 0) / count if count else 0.0,
-                capped=held / count if count else 0.0,
-            )
+    capped = _sum_by_domain({cell: words[cell] for cell, weight in table.items() if weight in bounds})
+    shares = [
+        DomainShare(
+            domain=domain,
+            documents=documents.get(domain, 0),
+            words=count,
+            actual=count / total if total else 0.0,
+            target=target.get(domain, 0.0),
+            weighted=repeated.get(domain, 0) / all_repeated if all_repeated else 0.0,
+            repetitions=repeated.get(domain, 0) / count if count else 0.0,
+            capped=capped.get(domain, 0) / count if count else 0.0,
         )
-    return sorted(lines, key=lambda line: (-line.realized, line.domain))
+        for domain, count in by_domain.items()
+    ]
+    return sorted(shares, key=lambda share: (-share.actual, share.domain))

@@ -119,8 +119,8 @@ def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> 
     )
 
 
-def shares(asked: float, realized: float, weighted: float, largest: float) -> Markup:
-    """A domain's three shares on one line: a hollow dot for what is there, a bar for asked, a full dot for weighted."""
+def shares(target: float, actual: float, weighted: float, largest: float) -> Markup:
+    """A domain's three shares on one line: hollow dot: actual, bar: target, full dot: weighted."""
 
     def at(value: float) -> str:
         return f"{1 + 97 * value / largest:.2f}%" if largest else "1%"
@@ -128,9 +128,9 @@ def shares(asked: float, realized: float, weighted: float, largest: float) -> Ma
     return Markup(
         '<svg class="shares" aria-hidden="true"><line class="axis" x1="1%" x2="98%" y1="50%" y2="50%"/>'
         '<line class="change" x1="{r}" x2="{w}" y1="50%" y2="50%"/>'
-        '<line class="asked" x1="{a}" x2="{a}" y1="12%" y2="88%"/>'
-        '<circle class="realized" cx="{r}" cy="50%" r="4.5"/><circle class="weighted" cx="{w}" cy="50%" r="4.5"/></svg>'
-    ).format(r=at(realized), w=at(weighted), a=at(asked))
+        '<line class="target" x1="{a}" x2="{a}" y1="12%" y2="88%"/>'
+        '<circle class="actual" cx="{r}" cy="50%" r="4.5"/><circle class="weighted" cx="{w}" cy="50%" r="4.5"/></svg>'
+    ).format(r=at(actual), w=at(weighted), a=at(target))
 
 
 def gauge(value: float, threshold: float) -> Markup:

@@ -22,7 +22,7 @@ from pipeline import storage
 from pipeline.config import Config
 from pipeline.publishing.provenance import settings_as_json
 from pipeline.reports import charts
-from pipeline.reports.run_warnings import WARN_REPETITIONS, alarms
+from pipeline.reports.run_warnings import WARN_REPETITIONS, run_warnings
 from pipeline.reports.samples import Samples, changed_settings, collect
 from pipeline.stages.order import STAGES
 from pipeline.stages.scrub_pii import SIGNAL_OF
@@ -67,7 +67,7 @@ def render(report: Mapping[str, Any], samples: Samples) -> str:
             steps=steps(report),
             losses=losses(report, samples),
             mixture=mixture(report),
-            warnings=alarms(report),
+            warnings=run_warnings(report),
             languages=ranked(report["languages"], "language", "documents", _LANGUAGES),
             hosts=ranked(report["hosts"], "host", "documents", _HOSTS),
             dropped_hosts=ranked(report["dropped_hosts"], "host", "pages", _HOSTS),
@@ -222,9 +222,9 @@ def ranked(lines: Sequence[Mapping[str, Any]], name: str, number: str, limit: in
 
 
 def mixture(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Domains asked and realized, with the scale of their drawing."""
+    """Actual and target shares by domain, with the scale of their drawing."""
     lines = report["domains"]
-    largest = max((max(line["asked"], line["realized"], line["weighted"]) for line in lines), default=0.0)
+    largest = max((max(line["target"], line["actual"], line["weighted"]) for line in lines), default=0.0)
     return {
         "lines": lines,
         "largest": largest,

@@ -19,7 +19,7 @@ WARN_FAILED_SHARE = 0.005
 WARN_SAME_FAILURE = 10  # pages with one and the same error message
 
 
-def alarms(report: Mapping[str, Any]) -> list[str]:
+def run_warnings(report: Mapping[str, Any]) -> list[str]:
     """One line each, from the numbers of report.json."""
     return [*_failures(report), *_leaks(report), *report["duplicates"].get("warnings", ()), *_repetitions(report)]
 

@@ -73,5 +73,5 @@ def test_personal_data_that_got_through_is_found_by_the_second_scan(tmp_path):
     nothing = {"reason": None, "survivor": None, "value": None, "threshold": None, "duplicates": 0, "remove": []}
     write_verdicts(f"{verdicts}/unit.parquet", {name: [value] * 3 for name, value in nothing.items()})
     publication = Publication(layout, verdicts, {("Health", 50): 1.0}, scrub_pii.ScrubPiiSettings())
-    facts = write_part(Part(0, ("unit",)), publication)["facts"]
-    assert facts["rescanned"] == {"EMAIL": 1, "PHONE": 1, "documents": 3}
+    statistics = write_part(Part(0, ("unit",)), publication)["statistics"]
+    assert statistics["rescanned"] == {"EMAIL": 1, "PHONE": 1, "documents": 3}

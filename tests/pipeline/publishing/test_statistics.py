@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipeline.publishing.statistics import Facts, most_common
+from pipeline.publishing.statistics import Statistics, most_common
 
 
 def kept(**changes):
@@ -11,37 +11,37 @@ def kept(**changes):
 
 
 def test_every_row_is_counted_once():
-    facts = Facts()
-    facts.keep(kept())
-    facts.keep(kept(language="de", quality_score=1.0))
-    facts.drop({"stage": "s", "reason": "r", "registered_domain": None, "signals": None})
-    facts.drop({"stage": "s", "reason": "r", "registered_domain": None, "signals": {"charset_step": 2.0}})
-    assert facts.kept == {"documents": 2, "words": 10, "characters": 60, "duplicates": 4}
-    assert facts.languages == {"en": 1, "de": 1}
-    assert facts.quality == {"0.50": 1, "0.95": 1}
-    assert facts.group_sizes == {"3": 2}
-    assert facts.signals == {"pii_email": 4.0}
-    assert facts.signal_documents == {"pii_email": 2}
-    assert facts.dropped == {"s:r": 2}
-    assert facts.charset_steps == {"meta": 1}
+    statistics = Statistics()
+    statistics.keep(kept())
+    statistics.keep(kept(language="de", quality_score=1.0))
+    statistics.drop({"stage": "s", "reason": "r", "registered_domain": None, "signals": None})
+    statistics.drop({"stage": "s", "reason": "r", "registered_domain": None, "signals": {"charset_step": 2.0}})
+    assert statistics.kept == {"documents": 2, "words": 10, "characters": 60, "duplicates": 4}
+    assert statistics.languages == {"en": 1, "de": 1}
+    assert statistics.quality == {"0.50": 1, "0.95": 1}
+    assert statistics.group_sizes == {"3": 2}
+    assert statistics.signals == {"pii_email": 4.0}
+    assert statistics.signal_documents == {"pii_email": 2}
+    assert statistics.dropped == {"s:r": 2}
+    assert statistics.charset_steps == {"meta": 1}
 
 
 def test_messages_of_stages_that_failed_are_counted_and_no_others():
-    facts = Facts()
+    statistics = Statistics()
     for reason, detail in [("crashed", "out of memory"), ("extraction_error", "NameError: x" * 50), ("no_text", "y")]:
         row = {"stage": "extract_text", "reason": reason, "detail": detail, "registered_domain": "", "signals": None}
-        facts.drop(row)
-        facts.drop(row)
-    assert facts.failures == {"out of memory": 2, ("NameError: x" * 50)[:200]: 2}
-    assert Facts.from_json(facts.to_json()) == facts
+        statistics.drop(row)
+        statistics.drop(row)
+    assert statistics.failures == {"out of memory": 2, ("NameError: x" * 50)[:200]: 2}
+    assert Statistics.from_json(statistics.to_json()) == statistics
 
 
-def test_facts_add_up_over_parts_and_survive_json():
-    one, two, both = Facts(), Facts(), Facts()
+def test_statistics_add_up_over_parts_and_survive_json():
+    one, two, both = Statistics(), Statistics(), Statistics()
     for part in (one, two):
         part.keep(kept())
         both.keep(kept())
-    one.add(Facts.from_json(two.to_json()))
+    one.add(Statistics.from_json(two.to_json()))
     assert one == both
 
 

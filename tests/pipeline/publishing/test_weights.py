@@ -7,11 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.publishing.weights import QUALITY_STEPS, Settings, asked_shares, cell_of, mixture, weight_table
+from pipeline.publishing.weights import (
+    QUALITY_STEPS,
+    WeightSettings,
+    cell_of,
+    compare_shares,
+    target_shares,
+    weight_table,
+)
 
 cells = st.tuples(st.sampled_from(["a", "b", "c", "unknown"]), st.integers(0, QUALITY_STEPS))
 word_counts = st.dictionaries(cells, st.integers(1, 10_000), min_size=1, max_size=12)
-loose = Settings(shares={"a": 3, "b": 1, "c": 2}, max_repetition=1e9, min_repetition=0)
+loose = WeightSettings(shares={"a": 3, "b": 1, "c": 2}, max_repetition=1e9, min_repetition=0)
 
 
 def shares_of(words, weights):
@@ -21,12 +28,12 @@ def shares_of(words, weights):
 
 
 @given(word_counts)
-def test_without_caps_the_weighted_shares_are_the_asked_ones(words):
+def test_without_caps_the_weighted_shares_are_the_targets(words):
     by_domain = {d: sum(n for (name, _), n in words.items() if name == d) for d, _ in words}
-    asked = asked_shares(by_domain, loose)
-    assert sum(asked.values()) == pytest.approx(1)
+    target = target_shares(by_domain, loose)
+    assert sum(target.values()) == pytest.approx(1)
     for domain, share in shares_of(words, weight_table(words, loose)).items():
-        assert share == pytest.approx(asked[domain], rel=1e-3, abs=1e-4)
+        assert share == pytest.approx(target[domain], rel=1e-3, abs=1e-4)
 
 
 @given(word_counts)
@@ -37,7 +44,7 @@ def test_a_pass_is_as_long_as_the_dataset(words):
 
 @given(word_counts)
 def test_weights_stay_within_cap_and_floor_and_rise_with_quality(words):
-    settings = Settings(shares={"a": 30, "b": 1}, max_repetition=4, min_repetition=0.1)
+    settings = WeightSettings(shares={"a": 30, "b": 1}, max_repetition=4, min_repetition=0.1)
     table = weight_table(words, settings)
     assert all(0.1 <= weight <= 4 for weight in table.values())
     for domain in {d for d, _ in words}:
@@ -47,39 +54,39 @@ def test_weights_stay_within_cap_and_floor_and_rise_with_quality(words):
 
 def test_what_a_capped_domain_cannot_take_goes_to_the_others():
     words = {("rare", 50): 10, ("common", 50): 990}
-    table = weight_table(words, Settings(shares={"rare": 1, "common": 1}, max_repetition=4, min_repetition=0))
+    table = weight_table(words, WeightSettings(shares={"rare": 1, "common": 1}, max_repetition=4, min_repetition=0))
     assert table["rare", 50] == 4
     assert table["common", 50] == pytest.approx((1000 - 40) / 990, rel=1e-4)
 
 
 def test_an_unnamed_domain_keeps_its_share_and_named_ones_divide_the_rest():
-    assert asked_shares({"unknown": 50, "a": 25, "b": 25}, Settings(shares={"a": 3, "b": 1, "c": 9})) == pytest.approx(
-        {"unknown": 0.5, "a": 0.375, "b": 0.125}
-    )
+    shares = target_shares({"unknown": 50, "a": 25, "b": 25}, WeightSettings(shares={"a": 3, "b": 1, "c": 9}))
+    assert shares == pytest.approx({"unknown": 0.5, "a": 0.375, "b": 0.125})
 
 
-def test_a_domain_asked_for_at_zero_has_weight_zero():
-    table = weight_table({("a", 10): 5, ("b", 10): 5}, Settings(shares={"a": 1, "b": 0}))
+def test_a_domain_with_share_zero_has_weight_zero():
+    table = weight_table({("a", 10): 5, ("b", 10): 5}, WeightSettings(shares={"a": 1, "b": 0}))
     assert table["b", 10] == 0
     assert table["a", 10] > 0
 
 
-def test_nothing_asked_for_is_there_so_everything_keeps_its_share():
-    assert asked_shares({"x": 3, "y": 1}, Settings(shares={"a": 1})) == {"x": 0.75, "y": 0.25}
+def test_no_named_domain_is_present_so_every_domain_keeps_its_share():
+    assert target_shares({"x": 3, "y": 1}, WeightSettings(shares={"a": 1})) == {"x": 0.75, "y": 0.25}
 
 
 def test_the_table_of_an_empty_dataset_is_empty():
-    assert weight_table({}, Settings()) == {}
-    assert mixture({}, {}, Settings()) == []
+    assert weight_table({}, WeightSettings()) == {}
+    assert compare_shares({}, {}, WeightSettings()) == []
 
 
-def test_mixture_reports_repetitions_and_how_much_met_the_cap():
+def test_compare_shares_reports_repetitions_and_how_much_met_the_cap():
     words = {("rare", 50): 10, ("common", 50): 990}
-    lines = {m.domain: m for m in mixture(words, {"rare": 1, "common": 9}, Settings(shares={"rare": 1, "common": 1}))}
+    settings = WeightSettings(shares={"rare": 1, "common": 1})
+    lines = {m.domain: m for m in compare_shares(words, {"rare": 1, "common": 9}, settings)}
     assert lines["rare"].repetitions == 4
     assert lines["rare"].capped == 1
     assert lines["common"].documents == 9
-    assert lines["rare"].asked == 0.5
+    assert lines["rare"].target == 0.5
     assert lines["rare"].weighted == pytest.approx(0.04, rel=1e-3)
 
 
@@ -90,11 +97,11 @@ def test_cells_are_hundredths_of_quality():
 
 def test_negative_shares_are_refused():
     with pytest.raises(ValidationError, match="shares must not be negative"):
-        Settings(shares={"a": -1})
+        WeightSettings(shares={"a": -1})
 
 
 def test_the_default_shares_name_the_models_own_labels():
     from classifiers.artifacts import default_folder
     from classifiers.domain import load_domain_model
 
-    assert set(Settings().shares) == {*load_domain_model(default_folder("domain")).labels} - {"unknown"}
+    assert set(WeightSettings().shares) == {*load_domain_model(default_folder("domain")).labels} - {"unknown"}

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from pipeline.reports import charts, html_report, samples
-from pipeline.reports.run_warnings import alarms
+from pipeline.reports.run_warnings import run_warnings
 from pipeline.reports.samples import SAMPLES, Samples, collect, marked_differences, shortened
 from pipeline.storage.layout import Layout
 from tests.pipeline import browser
@@ -174,10 +174,10 @@ def test_nothing_kept_and_nothing_read(numbers: dict[str, Any]) -> None:
 
 
 def test_too_many_repetitions_are_a_warning(numbers: dict[str, Any]) -> None:
-    line = {"domain": "poetry", "documents": 1, "words": 90, "realized": 0.01, "asked": 0.2, "weighted": 0.06,
+    line = {"domain": "poetry", "documents": 1, "words": 90, "actual": 0.01, "target": 0.2, "weighted": 0.06,
             "repetitions": 6.5, "capped": 1.0}  # fmt: skip
     values = {**numbers, "domains": [line]}
-    assert any("poetry: 6.5 effective repetitions" in text for text in alarms(values))
+    assert any("poetry: 6.5 effective repetitions" in text for text in run_warnings(values))
     page = lxml.html.fromstring(html_report.render(values, Samples()))
     assert texts(page, "//td[contains(@class, 'over')]") == ["6.50 ▲"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.reports.console_summary import funnel
 from pipeline.reports.html_report import render
-from pipeline.reports.run_warnings import alarms
+from pipeline.reports.run_warnings import run_warnings
 from pipeline.reports.samples import Samples
 from pipeline.storage.layout import Layout
 
@@ -33,18 +33,18 @@ def with_failures(numbers: dict[str, Any], pages: int, failed: int, alike: int) 
 
 
 def test_a_sound_run_has_none(numbers: dict[str, Any]) -> None:
-    assert numbers["failures"] == numbers["warnings"] == alarms(numbers) == []
+    assert numbers["failures"] == numbers["warnings"] == run_warnings(numbers) == []
 
 
 def test_more_than_half_a_percent_of_failed_pages(numbers: dict[str, Any]) -> None:
-    assert alarms(with_failures(numbers, 1000, 5, 1)) == []
-    (line,) = alarms(with_failures(numbers, 1000, 6, 1))
+    assert run_warnings(with_failures(numbers, 1000, 5, 1)) == []
+    (line,) = run_warnings(with_failures(numbers, 1000, 6, 1))
     assert line.startswith("6 of 1,000 pages (0.6%) are out because a stage failed on them")
 
 
 def test_one_message_on_many_pages_however_many_pages_there_are(numbers: dict[str, Any]) -> None:
-    assert alarms(with_failures(numbers, 1_000_000, 9, 9)) == []
-    found = alarms(with_failures(numbers, 1_000_000, 35, 34))
+    assert run_warnings(with_failures(numbers, 1_000_000, 9, 9)) == []
+    found = run_warnings(with_failures(numbers, 1_000_000, 35, 34))
     assert found[1] == f"34 pages failed alike, which looks like a fault of ours: {FAULT}"
     page = lxml.html.fromstring(render(with_failures(numbers, 1_000_000, 35, 34), Samples()))
     assert FAULT in page.xpath("//*[@class='warnings']")[0].text_content()
@@ -52,14 +52,14 @@ def test_one_message_on_many_pages_however_many_pages_there_are(numbers: dict[st
 
 def test_personal_data_left_in_the_output(numbers: dict[str, Any]) -> None:
     assert numbers["rescan"] == {"documents": numbers["kept"], "finds": {}}
-    (line,) = alarms({**numbers, "rescan": {"documents": 2000, "finds": {"EMAIL": 3}}})
+    (line,) = run_warnings({**numbers, "rescan": {"documents": 2000, "finds": {"EMAIL": 3}}})
     assert "(EMAIL 3 in the 2,000 that were scanned once more)" in line
 
 
 def test_copies_and_repetitions_are_among_them(numbers: dict[str, Any]) -> None:
     duplicates = {**numbers["duplicates"], "warnings": ["60% are copies"]}
     domains = [{**numbers["domains"][0], "domain": "poetry", "repetitions": 6.5}]
-    found = alarms({**numbers, "duplicates": duplicates, "domains": domains})
+    found = run_warnings({**numbers, "duplicates": duplicates, "domains": domains})
     assert found[0] == "60% are copies"
     assert found[1].startswith("poetry: 6.5 effective repetitions")
 

@@ -1,0 +1,91 @@
+"""report.json: the numbers of a run. Counts come from the published rows, CPU times from the units' tallies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.extraction.charset import Decoding
+from pipeline.ledger import Tally, by_stage
+from pipeline.publishing.statistics import Statistics, most_common
+from pipeline.publishing.weights import DomainShare
+from pipeline.reports.run_warnings import run_warnings
+from pipeline.stages.order import STAGES
+
+_MESSAGES = 10
+_LANGUAGES = 200
+_HOSTS = 100
+_FROM_MANIFEST = ("content_hash", "config", "files", "versions", "inputs")
+
+
+def make_report(
+    tally: Tally,
+    statistics: Statistics,
+    shares: Sequence[DomainShare],
+    duplicates: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All numbers, and the warnings that follow from them."""
+    report = {
+        **_pages(tally, statistics),
+        **_kept_documents(statistics),
+        "domains": [asdict(share) for share in shares],
+        "duplicates": duplicates,
+        "signals": _signals(statistics),
+        "cpu_seconds": {name: round(tally.cpu_seconds[name], 3) for name in STAGES if name in tally.cpu_seconds},
+        **{name: manifest[name] for name in _FROM_MANIFEST},
+    }
+    return {**report, "warnings": run_warnings(report)}
+
+
+def _pages(tally: Tally, statistics: Statistics) -> dict[str, Any]:
+    """The ledger: pages read, kept and dropped."""
+    return {
+        "pages": tally.pages,
+        "kept": statistics.kept["documents"],
+        "dropped": by_stage(statistics.dropped, STAGES),
+        "unreadable": statistics.dropped["read_warc:unreadable"],
+        "failures": _named(statistics.failures, _MESSAGES, "message", "pages"),
+        "dropped_hosts": _ranked(statistics.dropped_hosts, _HOSTS, "host", "pages"),
+        "records": dict(sorted(tally.records.items())),
+        "charset_steps": dict(most_common(statistics.charset_steps, len(Decoding))),
+    }
+
+
+def _kept_documents(statistics: Statistics) -> dict[str, Any]:
+    """What the shards hold."""
+    languages = _named(statistics.languages, _LANGUAGES, "language", "documents")
+    return {
+        "words": statistics.kept["words"],
+        "characters": statistics.kept["characters"],
+        "languages": [{**line, "words": statistics.language_words[line["language"]]} for line in languages],
+        "hosts": _ranked(statistics.hosts, _HOSTS, "host", "documents"),
+        "quality": dict(sorted(statistics.quality.items())),
+        "group_sizes": dict(sorted(statistics.group_sizes.items(), key=lambda item: int(item[0]))),
+        "rescan": {
+            "documents": statistics.rescanned["documents"],
+            "finds": {kind: n for kind, n in sorted(statistics.rescanned.items()) if kind != "documents"},
+        },
+    }
+
+
+def _signals(statistics: Statistics) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "sum": statistics.signals[name],
+            "documents": statistics.signal_documents[name],
+            "dropped_sum": statistics.dropped_signals[name],
+        }
+        for name in sorted({*statistics.signals, *statistics.dropped_signals})
+    }
+
+
+def _ranked(counts: Mapping[str, int], limit: int, name: str, number: str) -> list[dict[str, Any]]:
+    """Largest first as {name: ..., number: ...}; the last may be the sum of all others ("other")."""
+    return [{name: key, number: count} for key, count in most_common(counts, limit)]
+
+
+def _named(counts: Mapping[str, int], limit: int, name: str, number: str) -> list[dict[str, Any]]:
+    """The same without the sum of all others."""
+    return [line for line in _ranked(counts, limit, name, number) if line[name] != "other"]
