@@ -1,12 +1,15 @@
-"""Which documents each pass over the mixture holds, and in which order.
+"""Which documents each pass over the mixture reads, and in which order.
 
-A document with weight w is due w times a pass. After p passes it has been seen floor(p * w + u) times, u being a number
-in [0, 1) that belongs to the document: so a weight of 0.25 means once in four passes, 2.5 means twice and three times
-in turn, and no document ever strays from its due by a whole repetition, which independent draws would do. Over the
-documents the expectation is exact, because u is uniform. `max_repetitions` bounds the total over the whole run.
+A document of weight w is read w times a pass on average. After p passes it has been read floor(p * w + u) times, where
+u in [0, 1) is a hash of the document and the seed: a weight of 0.25 means once in four passes, 2.5 means two and three
+times in turn, and no document is ever a whole repetition away from p * w (independent draws would be). u is uniform, so
+the expectation over documents is exact. `max_repetitions` bounds the total over the whole run.
 
-Shares: where a source asks for a share of the tokens, the weights of its documents are scaled by one factor so that its
-expected tokens take that share of a pass. Sources without a share divide what is left by their weighted tokens.
+Shares: the weights of a source with a share are scaled by one factor, so that its expected tokens are that share of a
+pass. Sources without a share divide the rest by their weighted tokens.
+
+Cost: arrays over all documents are read when a mixture is made, when a pass begins, and a few times to find the first
+pass; never for a batch.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.corpus import Corpus, uniform
+from trainer.errors import UserError
 
-LEAST_DUE = 1e-4  # a document due less than once in ten thousand passes is never read
+MIN_READS_PER_PASS = 1e-4  # a document below it (less than once in ten thousand passes) is never read
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,59 +41,58 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class SourceShare:
-    """A line of the mixture's table."""
+    """What a run reads of one source: a row of the mixture's table."""
 
     name: str
     documents: int
-    tokens: int  # unique, as stored
-    asked: float  # share of the tokens read
-    realized: float
+    tokens: int  # stored, each counted once
+    target: float  # share of the tokens read that the configuration gives the source
+    realized: float  # share of the tokens read
     repetitions: float  # tokens read / tokens stored
-    most: int  # times that the most repeated document was begun
+    most_repetitions: int  # times that the most repeated document was begun
     capped: int  # documents that reached max_repetitions
 
 
 class Mixture:
-    """The endless sequence of passes over a corpus; a pure function of (corpus, shares, seed, max_repetitions)."""
+    """The endless sequence of passes over a corpus; a pure function of (corpus, shares, seed, max_repetitions).
+
+    reads_per_pass: expected reads of each document in one pass: its weight, scaled to its source's share.
+    available: tokens that can be read before every document has reached max_repetitions; infinite without it.
+    """
 
     def __init__(
         self, corpus: Corpus, shares: dict[str, float] | None = None, seed: int = 0, max_repetitions: int | None = None
     ) -> None:
         self.corpus = corpus
         self.seed = seed
-        self.cap = max_repetitions
-        self.due = _scaled_weights(corpus, shares or {})
+        self.max_repetitions = max_repetitions
+        self.reads_per_pass = _scale_weights(corpus, shares or {})
+        self.available = _count_available(corpus, self.reads_per_pass, max_repetitions)
         self._phase = uniform(corpus.key, seed)
         self.read_pass = lru_cache(maxsize=2)(self._read_pass)
         self.first_token = lru_cache(maxsize=None)(self._first_token)
 
-    @property
-    def available(self) -> float:
-        """Tokens that can be read before every document has reached its cap."""
-        readable = int(self.corpus.length[self.due > 0].sum())
-        return float("inf") if self.cap is None and readable else float(readable * (self.cap or 0))
-
-    def seen(self, passes: int) -> NDArray[np.int64]:
-        """How often each document has been read after so many passes."""
-        counts = np.floor(passes * self.due + self._phase).astype(np.int64)
-        return counts if self.cap is None else np.minimum(counts, self.cap)
+    def count_reads(self, passes: int) -> NDArray[np.int64]:
+        """How often each document has been read after a number of passes."""
+        counts = np.floor(passes * self.reads_per_pass + self._phase).astype(np.int64)
+        return counts if self.max_repetitions is None else np.minimum(counts, self.max_repetitions)
 
     def _first_token(self, number: int) -> int:
-        """Tokens of all passes before this one: a closed form, so a pass is found without reading those before."""
-        return int((self.seen(number) * self.corpus.length).sum())
+        """Tokens of all passes before this one, in closed form: a pass is found without reading the earlier ones."""
+        return int((self.count_reads(number) * self.corpus.length).sum())
 
     def _read_pass(self, number: int) -> Pass:
-        counts = self.seen(number + 1) - self.seen(number)
+        counts = self.count_reads(number + 1) - self.count_reads(number)
         order = np.repeat(np.arange(len(counts)), counts)
         order = np.random.Generator(np.random.PCG64([self.seed, number])).permutation(order)
         return Pass(order=order, ends=np.cumsum(self.corpus.length[order]), first=self.first_token(number))
 
-    def pass_of(self, token: int) -> int:
+    def find_pass(self, token: int) -> int:
         """The number of the pass that holds this token of the endless stream."""
         if token >= self.available:
-            raise ValueError(
-                f"the data ends after {self.available:,.0f} tokens and token {token:,} was asked for: "
-                f"train for fewer steps, add data, or raise data.max_repetitions (now {self.cap})"
+            raise UserError(
+                f"the data ends after {self.available:,.0f} tokens and the run needs token {token:,}: "
+                f"train for fewer steps, add data, or raise data.max_repetitions (now {self.max_repetitions})"
             )
         high = 1
         while self.first_token(high) <= token:
@@ -100,50 +103,55 @@ class Mixture:
             low, high = (middle, high) if self.first_token(middle) <= token else (low, middle)
         return low
 
-    def table(self, read: NDArray[np.float64]) -> list[SourceShare]:
-        """Asked beside realized, a line a source, when so many tokens have been read of each document."""
-        due = self.due * self.corpus.length
+    def source_shares(self, read: NDArray[np.float64]) -> list[SourceShare]:
+        """Target and realized shares, a row a source, given the tokens read of each document."""
+        expected = self.reads_per_pass * self.corpus.length
         times = np.ceil(read / np.maximum(self.corpus.length, 1)).astype(np.int64)
-        lines = []
+        rows = []
         for index, name in enumerate(self.corpus.names):
             mine = self.corpus.source == index
             stored = int(self.corpus.length[mine].sum())
-            lines.append(
+            rows.append(
                 SourceShare(
                     name=name,
                     documents=int(mine.sum()),
                     tokens=stored,
-                    asked=float(due[mine].sum() / due.sum()),
+                    target=float(expected[mine].sum() / expected.sum()),
                     realized=float(read[mine].sum() / max(read.sum(), 1)),
                     repetitions=float(read[mine].sum() / max(stored, 1)),
-                    most=int(times[mine].max(initial=0)),
-                    capped=0 if self.cap is None else int((times[mine] >= self.cap).sum()),
+                    most_repetitions=int(times[mine].max(initial=0)),
+                    capped=0 if self.max_repetitions is None else int((times[mine] >= self.max_repetitions).sum()),
                 )
             )
-        return lines
+        return rows
 
 
-def _scaled_weights(corpus: Corpus, shares: dict[str, float]) -> NDArray[np.float64]:
+def _count_available(corpus: Corpus, reads_per_pass: NDArray[np.float64], max_repetitions: int | None) -> float:
+    readable = int(corpus.length[reads_per_pass > 0].sum())
+    return float("inf") if max_repetitions is None and readable else float(readable * (max_repetitions or 0))
+
+
+def _scale_weights(corpus: Corpus, shares: dict[str, float]) -> NDArray[np.float64]:
     """Weights with each source scaled to its share of the tokens of a pass."""
     unknown = sorted(set(shares) - set(corpus.names))
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"shares name sources that do not exist: {', '.join(unknown)} (there are {', '.join(corpus.names)})"
         )
-    asked = sum(shares.values())
-    if asked > 1 + 1e-9 or (len(shares) == len(corpus.names) and abs(asked - 1) > 1e-6):
-        raise ValueError(f"the sources' shares add up to {asked:g}, not to 1")
+    total_share = sum(shares.values())
+    if total_share > 1 + 1e-9 or (len(shares) == len(corpus.names) and abs(total_share - 1) > 1e-6):
+        raise UserError(f"the sources' shares add up to {total_share:g}, not to 1")
     weighted = np.bincount(corpus.source, weights=corpus.weight * corpus.length, minlength=len(corpus.names))
     total = weighted.sum()
     if not total > 0:
-        raise ValueError("the mixture holds no token with a weight above 0: nothing to train on")
+        raise UserError("no document of the mixture has a weight above 0: there is nothing to train on")
     rest = sum(weighted[i] for i, name in enumerate(corpus.names) if name not in shares)
     factors = np.ones(len(corpus.names))
     for index, name in enumerate(corpus.names):
-        target = shares.get(name, (1 - asked) * weighted[index] / rest if rest else 0.0)
+        target = shares.get(name, (1 - total_share) * weighted[index] / rest if rest else 0.0)
         if target > 0 and not weighted[index] > 0:
-            raise ValueError(f"source {name} has no token to fill its share of {target:.1%}")
+            raise UserError(f"source {name} has no token to fill its share of {target:.1%}")
         factors[index] = target * total / weighted[index] if weighted[index] > 0 else 0.0
     scaled: NDArray[np.float64] = corpus.weight * factors[corpus.source]
-    scaled[scaled < LEAST_DUE] = 0
+    scaled[scaled < MIN_READS_PER_PASS] = 0
     return scaled

@@ -38,11 +38,11 @@ def mixture_table(lines: Sequence[SourceShare]) -> str:
         f"{'epochs':>7} {'most':>5} {'capped':>9}"
     ]
     rows += [
-        f"{line.name:<{width}} {line.documents:>11,} {line.tokens:>15,} {line.asked:>8.2%} {line.realized:>9.2%} "
-        f"{line.repetitions:>7.2f} {line.most:>5} {line.capped:>9,}"
+        f"{line.name:<{width}} {line.documents:>11,} {line.tokens:>15,} {line.target:>8.2%} {line.realized:>9.2%} "
+        f"{line.repetitions:>7.2f} {line.most_repetitions:>5} {line.capped:>9,}"
         for line in lines
     ]
-    short = [line.name for line in lines if line.capped and line.realized < 0.95 * line.asked]
+    short = [line.name for line in lines if line.capped and line.realized < 0.95 * line.target]
     if short:
         rows.append(f"max_repetitions holds {', '.join(short)} below the share asked: add data or accept the mixture")
     return "\n".join(rows)

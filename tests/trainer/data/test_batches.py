@@ -6,8 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.trainer.counted_arrays import count_corpus, counted_operations
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.corpus import Corpus, in_memory, joined
+from trainer.errors import UserError
 
 
 def source(documents: list[list[int]], weights: list[float] | None = None, **more: int | None) -> BatchSource:
@@ -118,7 +120,7 @@ def test_capped_data_can_be_read_to_its_last_row() -> None:
     tokens = torch.cat([reader.batch(step).inputs.flatten() for step in range(steps)])
     assert np.bincount(tokens.numpy())[1:].max() == 2
     for refused in (lambda: reader.batch(steps), lambda: reader.shares(steps + 1)):
-        with pytest.raises(ValueError, match="the data ends after"):
+        with pytest.raises(UserError, match="the data ends after"):
             refused()
 
 
@@ -129,7 +131,7 @@ def test_a_later_stage_goes_on_where_the_first_ended() -> None:
 
 
 def test_rows_that_ranks_cannot_share_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"data.batch_size = 4 cannot be divided evenly among 3 ranks"):
+    with pytest.raises(UserError, match=r"data.batch_size = 4 cannot be divided evenly among 3 ranks"):
         source(documents(5), batch_size=4, sequence_length=8).batch(0, 0, 3)
 
 
@@ -183,7 +185,7 @@ def test_shares_weigh_tokens_not_documents() -> None:
     """200 long documents against 800 short ones: the shares are of tokens."""
     reader = reader_of([web(200, "long", 99), web(800, "short")], {"long": 0.25, "short": 0.75})
     lines = reader.shares(1400)
-    assert [line.asked for line in lines] == pytest.approx([0.25, 0.75])
+    assert [line.target for line in lines] == pytest.approx([0.25, 0.75])
     assert [line.realized for line in lines] == pytest.approx([0.25, 0.75], abs=0.01)
     assert lines[0].repetitions == pytest.approx(280_000 * 0.25 / 20_000, rel=0.04)
     assert lines[1].repetitions == pytest.approx(280_000 * 0.75 / 8_000, rel=0.04)
@@ -208,22 +210,57 @@ def test_the_table_counts_what_the_batches_hold() -> None:
 
 
 def test_a_source_without_share_takes_what_is_left() -> None:
-    asked = [line.asked for line in reader_of([web(100, "a"), web(100, "b"), web(300, "c")], {"a": 0.6}).shares(9)]
+    asked = [line.target for line in reader_of([web(100, "a"), web(100, "b"), web(300, "c")], {"a": 0.6}).shares(9)]
     assert asked == pytest.approx([0.6, 0.1, 0.3])
 
 
 def test_the_cap_bounds_repetitions_and_the_table_says_so() -> None:
     reader = reader_of([web(10, "small"), web(990, "large")], {"small": 0.5, "large": 0.5}, cap=4)
     small, large = reader.shares(100)
-    assert small.most == 4
+    assert small.most_repetitions == 4
     assert small.capped == 10
-    assert small.realized < 0.03 < small.asked == pytest.approx(0.5)
-    assert large.most <= 4
+    assert small.realized < 0.03 < small.target == pytest.approx(0.5)
+    assert large.most_repetitions <= 4
     assert reader.mixture.available == 4 * 1000 * 10
 
 
 def test_more_steps_than_the_cap_allows_are_refused() -> None:
     reader = reader_of([web(40, "a")], {}, cap=2)
     assert reader.shares(4)[0].repetitions == pytest.approx(2)
-    with pytest.raises(ValueError, match=r"the data ends after 800 tokens .*max_repetitions \(now 2\)"):
+    with pytest.raises(UserError, match=r"the data ends after 800 tokens .*max_repetitions \(now 2\)"):
         reader.shares(5)
+
+
+@pytest.mark.parametrize("shares", [None, {"a": 0.7}])
+def test_a_batch_reads_no_array_over_all_documents(shares: dict[str, float] | None) -> None:
+    parts = [web(4000, "a"), web(4000, "b")]
+    reader = BatchSource(count_corpus(joined(parts)), BatchSettings(batch_size=4, sequence_length=32), shares)
+    with counted_operations() as started:
+        read_step(reader, 0)
+    with counted_operations() as later:
+        for step in range(1, 100):
+            read_step(reader, step)
+    assert started[0] > 0
+    assert later == [0]
+
+
+def test_work_over_all_documents_is_done_once_a_pass() -> None:
+    """It grows neither with the number of batches nor, in operations, with that of the documents."""
+    found = {}
+    for count, batch_size in ((400, 1), (400, 10), (4000, 10), (4000, 100)):
+        settings = BatchSettings(batch_size=batch_size, sequence_length=40, max_repetitions=None)
+        reader = BatchSource(count_corpus(web(count, "a")), settings)
+        with counted_operations() as operations:
+            for step in range(6 * count * 10 // (40 * batch_size)):
+                read_step(reader, step)
+        found[count, batch_size] = operations[0]
+    assert len(set(found.values())) == 1, found
+    assert found[400, 1] <= 25 * 6
+
+
+def read_step(reader: BatchSource, step: int) -> None:
+    """What the loop reads of its data in a step, and what a trace and a checkpoint read."""
+    reader.batch(step)
+    reader.token_documents(step)
+    reader.documents(step)
+    assert reader.fingerprint

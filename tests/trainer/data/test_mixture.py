@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from trainer.data.corpus import Corpus, in_memory, joined, uniform
 from trainer.data.mixture import Mixture
+from trainer.errors import UserError
 
 
 def corpus(count: int, weights: list[float] | None = None, name: str = "web", length: int = 9) -> Corpus:
@@ -18,7 +19,7 @@ def corpus(count: int, weights: list[float] | None = None, name: str = "web", le
 def test_a_document_is_read_in_proportion_to_its_weight() -> None:
     weights = [0.0, 0.25, 0.5, 1.0, 1.5, 3.0] * 400
     mixture = Mixture(corpus(len(weights), weights))
-    seen = mixture.seen(8).reshape(400, 6)
+    seen = mixture.count_reads(8).reshape(400, 6)
     assert seen.mean(axis=0) == pytest.approx([0, 2, 4, 8, 12, 24], abs=0.05)
     assert (np.abs(seen - 8 * np.array(weights[:6])) < 1).all()  # never a whole repetition off its due
 
@@ -26,7 +27,7 @@ def test_a_document_is_read_in_proportion_to_its_weight() -> None:
 def test_one_pass_expects_the_weight_of_a_document() -> None:
     """Over documents of one weight the mean of the first pass is the weight, within four standard errors."""
     for weight in (0.1, 0.9, 2.3):
-        seen = Mixture(corpus(4000, [weight] * 4000)).seen(1)
+        seen = Mixture(corpus(4000, [weight] * 4000)).count_reads(1)
         share = weight % 1
         assert abs(seen.mean() - weight) < 4 * np.sqrt(share * (1 - share) / 4000)
 
@@ -34,7 +35,7 @@ def test_one_pass_expects_the_weight_of_a_document() -> None:
 def test_passes_hold_what_was_not_yet_seen() -> None:
     mixture = Mixture(corpus(50, [0.3, 2.5] * 25))
     read = np.concatenate([mixture.read_pass(number).order for number in range(7)])
-    assert np.bincount(read, minlength=50).tolist() == mixture.seen(7).tolist()
+    assert np.bincount(read, minlength=50).tolist() == mixture.count_reads(7).tolist()
 
 
 def test_two_passes_have_different_orders_and_each_is_a_permutation() -> None:
@@ -54,15 +55,15 @@ def test_two_passes_have_different_orders_and_each_is_a_permutation() -> None:
 )
 def test_impossible_shares_are_refused(shares: dict[str, float], message: str) -> None:
     both = joined([corpus(3, name="a"), corpus(3, name="b")])
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         Mixture(both, shares)
 
 
 def test_nothing_to_read_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing to train on"):
+    with pytest.raises(UserError, match="nothing to train on"):
         Mixture(corpus(3, [0.0, 0.0, 0.0]))
     both = joined([corpus(3, [0.0] * 3, name="a"), corpus(3, name="b")])
-    with pytest.raises(ValueError, match="source a has no token"):
+    with pytest.raises(UserError, match="source a has no token"):
         Mixture(both, {"a": 0.5, "b": 0.5})
 
 
@@ -80,21 +81,21 @@ def test_a_token_is_found_in_the_pass_that_a_walk_finds(
 ) -> None:
     mixture = Mixture(corpus(len(weights), weights), seed=seed, max_repetitions=cap)
     if token >= mixture.available:
-        with pytest.raises(ValueError, match="the data ends"):
-            mixture.pass_of(token)
+        with pytest.raises(UserError, match="the data ends"):
+            mixture.find_pass(token)
         return
     number, left = 0, token
     while left >= mixture.read_pass(number).tokens:
         left -= mixture.read_pass(number).tokens
         number += 1
-    assert mixture.pass_of(token) == number
+    assert mixture.find_pass(token) == number
     assert mixture.read_pass(number).first == token - left
 
 
 def test_a_weight_of_next_to_nothing_is_nothing() -> None:
     mixture = Mixture(corpus(2, [1.0, 1e-300]), max_repetitions=3)
     assert mixture.available == 30
-    assert mixture.seen(10**6).tolist() == [3, 0]
+    assert mixture.count_reads(10**6).tolist() == [3, 0]
 
 
 def test_phases_are_uniform_and_differ_by_seed() -> None:

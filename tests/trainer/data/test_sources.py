@@ -92,7 +92,7 @@ def test_shares_of_sources_are_honored(root: Path, tokenizer: Tokenizer) -> None
     }
     reader = open_data(settings(root, sources=sources, max_repetitions=None), tokenizer, progress=False)
     lines = {line.name: line for line in reader.shares(400)}
-    assert lines["health"].asked == pytest.approx(0.7)
+    assert lines["health"].target == pytest.approx(0.7)
     assert lines["health"].realized == pytest.approx(0.7, abs=0.01)
     health = [reader.corpus.domains[code] == "health" for code in reader.corpus.domain]
     tokens = sum(reader.documents(step)[0].domain == "health" for step in range(400)) / 400
