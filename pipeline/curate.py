@@ -38,7 +38,7 @@ from pipeline.reading.units import Unit, cut_units
 from pipeline.reports.html_report import write_report
 from pipeline.reports.report_json import make_report
 from pipeline.storage.digests import fingerprint
-from pipeline.storage.layout import Layout, read_json, remove_folder, write_json
+from pipeline.storage.layout import Layout, read_json, write_json
 
 log = logging.getLogger("gristmill")
 
@@ -89,7 +89,7 @@ def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) 
     verdicts, duplicates = deduplicate(run, tallies)
     manifest = publish(run, tallies, verdicts, duplicates)
     if not keep_work:
-        remove_folder(storage.join(run.layout.root, "work"))
+        storage.remove_folder(storage.join(run.layout.root, "work"))
     return manifest
 
 

@@ -10,7 +10,7 @@ from pipeline.ledger import Tally
 from pipeline.publishing.content_hash import content_hash
 from pipeline.publishing.statistics import Statistics
 from pipeline.storage.digests import fingerprint
-from pipeline.storage.layout import Layout, read_json, remove_folder, write_json
+from pipeline.storage.layout import Layout, read_json, write_json
 
 FORMAT = 1  # raised when a reader would have to change
 
@@ -32,7 +32,7 @@ def claim(layout: Layout, identity: Mapping[str, Any], here: Mapping[str, Any], 
         if differences:
             storage.remove(layout.manifest)  # first: no reader may see a mixture
             for kind in ("shards", "drops", "sketches"):
-                remove_folder(storage.join(layout.root, kind))
+                storage.remove_folder(storage.join(layout.root, kind))
     elif storage.exists(layout.manifest):
         raise ValueError(f"{layout.root} has a manifest.json but no run.json: choose another --output")
     write_json(layout.run, {"identity": identity, "work": layout.key, **here})

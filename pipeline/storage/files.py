@@ -16,8 +16,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
@@ -41,7 +40,6 @@ _COMMON_CRAWL_WEB = "https://data.commoncrawl.org/"
 _CLIENTS = ("aiohttp", "botocore", "aiobotocore", "gcsfs", "google")  # whose errors are about the file, not about us
 
 _T = TypeVar("_T")
-_Item = TypeVar("_Item")
 
 
 class StorageError(ValueError):
@@ -134,6 +132,11 @@ def count_rows(path: str) -> int:
 
 
 def read_bytes(path: str) -> bytes:
+    """The whole file; one request on an object store, where most of what is read so is small."""
+    if is_remote(path) and not _is_web(path):
+        with explained(path, "read"):
+            fs, inner = _remote(path)
+            return bytes(_retry(path, lambda: fs.cat_file(inner)))
     with open_binary(path) as file, explained(path, "read"):
         return file.read()
 
@@ -170,12 +173,6 @@ def list_files(folder: str) -> list[str]:
             return sorted(fs.unstrip_protocol(name) for name in _retry(folder, lambda: fs.find(inner)))
         walk = os.walk(_local(folder), onerror=_raise)
         return sorted(os.path.join(where, name) for where, _, names in walk for name in names)
-
-
-def in_threads(function: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
-    """In order; threads, because on an object store each call is a round trip."""
-    with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(function, items))
 
 
 def make_folder(path: str) -> None:
@@ -341,7 +338,7 @@ def _tries(path: str, error: BaseException) -> int:
 
 def _root(error: BaseException) -> BaseException:
     """fsspec says "not found" of a web server's every failure; what really happened is its cause."""
-    while isinstance(error, FileNotFoundError) and error.__cause__:
+    while isinstance(error, FileNotFoundError) and error.__cause__ and not isinstance(error.__cause__, KeyError):
         error = error.__cause__
     return error
 

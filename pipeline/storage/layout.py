@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.storage import in_threads, is_remote, join, list_files, read_bytes, remove, write_atomically
+from pipeline.storage import join, read_bytes, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +64,3 @@ def write_json(path: str, values: object) -> None:
     """Whole or not at all; keys in the given order."""
     with write_atomically(path) as file:
         file.write((json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def remove_folder(path: str) -> None:
-    """Removes every file below `path`, and on a disk the folders too; one that is not there is fine."""
-    if is_remote(path):
-        in_threads(remove, list_files(path))
-    else:
-        shutil.rmtree(path, ignore_errors=True)

@@ -142,3 +142,11 @@ def test_throttling_and_cut_lines_are_outlived(store, monkeypatch):
     with storage.write_atomically(f"{store.scheme}://grist/file") as file:
         file.write(content)
     assert storage.read_bytes(f"{store.scheme}://grist/file") == content
+
+
+def test_a_folder_is_deleted_in_batches(store):
+    for number in range(1500):
+        store.put(f"many/{number:05d}", b"x")
+    store.put("many-others/0", b"x")
+    storage.remove_folder(f"{store.scheme}://grist/many")
+    assert store.names("many") == ["many-others/0"]

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from pipeline.storage.threads import _AHEAD, in_threads, map_in_threads
+
+
+def test_results_come_in_the_order_of_the_items():
+    assert in_threads(lambda n: n * n, range(1000)) == [n * n for n in range(1000)]
+    assert in_threads(str, []) == []
+
+
+def test_only_a_few_calls_are_started_ahead_of_the_caller():
+    started = []
+    results = map_in_threads(started.append, range(10**9))
+    assert list(islice(results, 3)) == [None] * 3
+    results.close()
+    assert len(started) <= _AHEAD + 3
+
+
+def test_an_error_reaches_the_caller():
+    with pytest.raises(ZeroDivisionError):
+        in_threads(lambda n: 1 // n, [1, 0, 1])
