@@ -1,8 +1,9 @@
-"""Compressed input as it really is: a row of members, read one by one with bounded memory and known offsets.
+"""Read gzip members and zstd frames one at a time, with their byte offsets.
 
-`Window` moves forward over a file and knows where it stands. `GzipMember`, `ZstdFrame` and `Plain` inflate from it:
-each gives `read(n)`, never more than n bytes whatever the input claims (a bomb costs time, not memory), and stops
-exactly where its member stops, so the window then stands at the next member.
+A compressed file is a sequence of members. `FileWindow` is a buffered view of the file that knows its position.
+`GzipMember`, `ZstdFrame` and `UncompressedFile` read from it through `read(limit)`, which returns at most `limit`
+decompressed bytes whatever the input claims: a decompression bomb costs time, not memory. Each stops exactly at the end
+of its member, so that the window's position is then the start of the next one.
 """
 
 from __future__ import annotations
@@ -16,23 +17,25 @@ import zstandard
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_PIECE = 1 << 16  # compressed bytes fed at once: what is left over is copied by zlib, so small pieces are quicker
-_ZSTD_WINDOW = 1 << 27  # zstd's own limit for windows that need no special permission (128 MiB)
-_SKIPPABLE = range(0x184D2A50, 0x184D2A60)
+_PIECE = 1 << 16  # compressed bytes per call: zlib copies what it does not use, so small pieces are faster
+_ZSTD_WINDOW = 1 << 27  # largest window that zstd decompresses by default (128 MiB)
+_SKIPPABLE = range(0x184D2A50, 0x184D2A60)  # magic numbers of skippable frames (RFC 8878, 3.1.2)
 _DICTIONARY = 0x184D2A5D  # the skippable frame that holds a .warc.zst file's dictionary (IIPC proposal)
 
 
 class CompressionError(ValueError):
-    """A member is damaged or cut off."""
+    """A member is damaged or truncated."""
 
 
 class Member(Protocol):
+    """One member, read as decompressed bytes."""
+
     def read(self, limit: int) -> bytes:
-        """At most `limit` bytes, b"" at the member's end only."""
+        """At most `limit` bytes; b"" only at the member's end."""
 
 
-class Window:
-    """The unread part of a file, seen from one offset on."""
+class FileWindow:
+    """A buffered view of a file's bytes from `offset` on."""
 
     def __init__(self, open_at: Callable[[int], BinaryIO], start: int, size: int) -> None:
         self._open_at = open_at
@@ -43,7 +46,7 @@ class Window:
         self.offset = start
 
     def peek(self, wanted: int = 1) -> memoryview:
-        """At least `wanted` unread bytes, fewer only at the end of the file."""
+        """At least `wanted` bytes without consuming them; fewer only at the end of the file."""
         if len(self._buffer) - self._at < wanted:
             rest = self._buffer[self._at :]
             room = max(0, self._size - self.offset - len(rest))
@@ -52,10 +55,12 @@ class Window:
         return memoryview(self._buffer)[self._at :]
 
     def skip(self, count: int) -> None:
+        """Consume `count` bytes that have been peeked at."""
         self._at += count
         self.offset += count
 
     def seek(self, offset: int) -> None:
+        """Move to any offset of the file."""
         distance = offset - self.offset
         if 0 <= self._at + distance <= len(self._buffer):
             self.skip(distance)
@@ -64,7 +69,7 @@ class Window:
             self._buffer, self._at, self.offset = b"", 0, offset
 
     def find(self, pattern: bytes) -> bool:
-        """Moves to the next place where `pattern` stands; False, and at the end, if there is none."""
+        """Move to the next occurrence of `pattern`; False, and to the end of the file, if there is none."""
         while len(self.peek(len(pattern))) >= len(pattern):
             found = self._buffer.find(pattern, self._at)
             if found >= 0:
@@ -80,10 +85,10 @@ class Window:
         self._file.close()
 
 
-class Plain:
-    """Uncompressed bytes up to the end of the file."""
+class UncompressedFile:
+    """The rest of an uncompressed file as one member."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: FileWindow) -> None:
         self._window = window
 
     def read(self, limit: int) -> bytes:
@@ -93,7 +98,9 @@ class Plain:
 
 
 class GzipMember:
-    def __init__(self, window: Window) -> None:
+    """One gzip member; its checksum is verified at its end."""
+
+    def __init__(self, window: FileWindow) -> None:
         self._window = window
         self._inflater = zlib.decompressobj(31)
 
@@ -114,9 +121,9 @@ class GzipMember:
 
 
 class ZstdFrame(io.RawIOBase):
-    """One frame. The blocks are walked here (RFC 8878, 3.1.1), since zstd itself does not say where a frame ended."""
+    """One zstd frame. Block headers are parsed here (RFC 8878, 3.1.1): zstd does not report where a frame ends."""
 
-    def __init__(self, window: Window, dictionary: zstandard.ZstdCompressionDict | None = None) -> None:
+    def __init__(self, window: FileWindow, dictionary: zstandard.ZstdCompressionDict | None = None) -> None:
         self._window = window
         try:
             parameters = zstandard.get_frame_parameters(bytes(window.peek(18)[:18]))
@@ -134,12 +141,12 @@ class ZstdFrame(io.RawIOBase):
         except zstandard.ZstdError as error:
             raise CompressionError(f"damaged zstd frame ({error})") from error
         if not inflated:
-            while self._compressed(_PIECE):  # the checksum, if nobody asked for it
+            while self._compressed(_PIECE):  # consume the checksum, which the decompressor may have left
                 pass
         return inflated
 
     def _compressed(self, wanted: int) -> bytes:
-        """The next bytes of this frame, b"" behind its end."""
+        """The next compressed bytes of this frame, b"" at its end."""
         if not self._left and not self._next_block():
             return b""
         piece = bytes(self._window.peek()[: min(self._left, wanted)])
@@ -159,6 +166,8 @@ class ZstdFrame(io.RawIOBase):
 
 
 class _FrameBytes(io.RawIOBase):
+    """The file object that zstandard reads a frame's compressed bytes from."""
+
     def __init__(self, compressed: Callable[[int], bytes]) -> None:
         self._compressed = compressed
 
@@ -169,8 +178,8 @@ class _FrameBytes(io.RawIOBase):
         return self._compressed(limit if limit > 0 else _PIECE)
 
 
-def skip_frame(window: Window) -> zstandard.ZstdCompressionDict | None:
-    """Steps over a skippable frame, and answers the dictionary if it is one."""
+def read_skippable_frame(window: FileWindow) -> zstandard.ZstdCompressionDict | None:
+    """Consume a skippable frame; returns the file's dictionary if the frame holds it."""
     header = bytes(window.peek(8)[:8])
     magic, length = int.from_bytes(header[:4], "little"), int.from_bytes(header[4:], "little")
     if magic != _DICTIONARY:
@@ -184,4 +193,5 @@ def skip_frame(window: Window) -> zstandard.ZstdCompressionDict | None:
 
 
 def is_skippable(head: bytes) -> bool:
+    """Whether these bytes start a skippable zstd frame."""
     return len(head) >= 4 and int.from_bytes(head[:4], "little") in _SKIPPABLE

@@ -1,7 +1,7 @@
-"""Is it a web page? The crawler's judgment, then the server's, then the bytes.
+"""Decide whether a response is HTML: by the type that the crawler detected, then Content-Type, then the bytes.
 
-The byte rules follow the WHATWG MIME Sniffing standard (section 7.1), which is what browsers do. libmagic was measured
-on real pages and takes one in seven for something else, so it is not asked.
+The byte rules follow the WHATWG MIME Sniffing standard (section 7.1), as browsers do. libmagic is not used: measured on
+real pages, it misclassifies one HTML page in seven.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _XML_TYPES = frozenset({"text/xml", "application/xml"})
 _UNKNOWN_TYPES = frozenset({"", "unknown/unknown", "application/unknown", "*/*", "content/unknown", "unk", "no-type"})
-_LOOK = 1445  # bytes that the standard lets a browser look at
+_SNIFFED_BYTES = 1445  # read by a browser, according to the standard
 _TAGS = (
     "!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p"  # the standard's list
-    "|meta|link|h2|h3|center|form|img|frameset"  # and what pages of the nineties begin with
+    "|meta|link|h2|h3|center|form|img|frameset"  # and the first tags of pages from the 1990s
 )
 _FIRST_TAG = re.compile(rb"[\t\n\x0c\r ]*<(?:(?:%b)[\t\n\x0c\r />]|!--)" % _TAGS.encode(), re.IGNORECASE)
 _CLEARLY_HTML = re.compile(rb"\s*<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE)
@@ -29,13 +29,16 @@ _BINARY = (
 
 
 def is_html(identified: str, declared: str, body: bytes) -> bool:
-    """`identified`: WARC-Identified-Payload-Type; `declared`: Content-Type of the answer; "" where they are missing."""
+    """Whether the response is an HTML page.
+
+    `identified` is the header WARC-Identified-Payload-Type, `declared` the Content-Type of the response; "" if missing.
+    """
     if identified and identified not in _UNKNOWN_TYPES:
-        # A detector that denies it is overruled only when the server and the bytes agree against it.
+        # If the crawler detected another type, the page counts as HTML only if both server and bytes say so.
         return identified in HTML_TYPES or (declared in HTML_TYPES and looks_like_html(body))
     if declared in HTML_TYPES:
         return not body.startswith(_BINARY)
-    if declared == "text/plain":  # four of 8,202 university pages of 1996; Common Crawl's detector takes them too
+    if declared == "text/plain":  # 4 of 8,202 university pages of 1996; Common Crawl's detector accepts them too
         return bool(_CLEARLY_HTML.match(_head(body)))
     if declared in _XML_TYPES:
         return bool(_XHTML.match(_head(body)))
@@ -43,12 +46,14 @@ def is_html(identified: str, declared: str, body: bytes) -> bool:
 
 
 def looks_like_html(body: bytes) -> bool:
+    """Whether the first bytes are HTML or XHTML."""
     head = _head(body)
     return bool(_FIRST_TAG.match(head) or _XHTML.match(head))
 
 
 def _head(body: bytes) -> bytes:
-    head = body[: 4 * _LOOK]
+    """The first bytes, without a byte order mark; UTF-16 becomes ASCII by dropping its zero bytes."""
+    head = body[: 4 * _SNIFFED_BYTES]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return head.replace(b"\x00", b"")[2:_LOOK]
-    return head[:_LOOK].removeprefix(b"\xef\xbb\xbf")
+        return head.replace(b"\x00", b"")[2:_SNIFFED_BYTES]
+    return head[:_SNIFFED_BYTES].removeprefix(b"\xef\xbb\xbf")

@@ -1,15 +1,16 @@
-"""Records of a WARC file, or of a byte range of one, in spite of damage.
+"""Read the records of a WARC file, or of a byte range of one; damaged bytes are reported and skipped.
 
-Members are found and inflated here (compressed_members.py), warcio parses the headers. warcio's own iterator ends for
-good at the first exception; this one says `Damage` once and goes on at the next good member.
+This module finds and decompresses the members (compressed_members.py); warcio parses the headers. warcio's own iterator
+stops at the first exception; this one yields one `DamagedBytes` and continues at the next good member.
 
-Who owns what, when a file is cut into ranges: a record belongs to the range in which its member starts; a damaged
-stretch belongs to whoever owns the record before it (the first range, when there is none). The range that owns a good
-member checks that another one, or the end of the file, follows it. So every cut of a file gives the same records and
-the same damage, without anybody looking through the file first.
+A file can be read in byte ranges, each by another worker. A record belongs to the range in which its member starts.
+Damaged bytes belong to the range of the record before them (to the first range if there is none): after each good
+member, its range checks that another good member or the end of the file follows. So every split of a file gives the
+same records and the same damage, and no pass over the file is needed to choose the ranges.
 
-An `offset` counts bytes of the file up to the member's first byte. Where one member holds many records (a whole file
-through gzip, which the standard forbids and people do), the record's position in the inflated member is added.
+An `offset` is the position of the member's first byte in the file. If one member holds many records (the whole file in
+one gzip member: the standard forbids it, but such files exist), the record's position in the decompressed member is
+added.
 """
 
 from __future__ import annotations
@@ -29,118 +30,124 @@ from pipeline.reading.compressed_members import (
     GZIP_MAGIC,
     ZSTD_MAGIC,
     CompressionError,
+    FileWindow,
     GzipMember,
     Member,
-    Plain,
-    Window,
+    UncompressedFile,
     ZstdFrame,
     is_skippable,
-    skip_frame,
+    read_skippable_frame,
 )
 
-HEADER_BYTES = 1 << 16  # of one record; real ones have a few hundred
-_STEP = 1 << 16
+HEADER_BYTES = 1 << 16  # limit for the header of one record; real headers have a few hundred bytes
+_READ_BYTES = 1 << 16
 _START = b"WARC/"
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-_RECORD_START = re.compile(rb"\nWARC/[01]\.\d+\r?\n[A-Za-z][A-Za-z0-9-]*:")  # inside a stream that lost its thread
+_RECORD_START = re.compile(rb"\nWARC/[01]\.\d+\r?\n[A-Za-z][A-Za-z0-9-]*:")  # to continue after a damaged record
 _parser = StatusAndHeadersParser(ArcWarcRecordLoader.WARC_TYPES)
 
 
 class RecordError(ValueError):
-    """The bytes are whole, but they are no WARC record."""
+    """The bytes were decompressed, but they are not a WARC record."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
+    """One WARC record: parsed headers and the bytes of its block."""
+
     offset: int
-    headers: StatusAndHeaders  # a map that ignores case: get_header(name) is the value or None
-    block: bytes  # at most the caller's cap
-    length: int  # what the block really has
+    headers: StatusAndHeaders  # names ignore case: get_header(name) is the value or None
+    block: bytes  # at most `block_cap` bytes
+    length: int  # bytes of the whole block
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class DamagedBytes:
+    """Bytes of the file that could not be read as a record: where they begin, and why."""
+
     offset: int
     error: str
 
 
 def read_records(
-    path: str, start: int, end: int, *, block_cap: int, exact: bool = False, closed: bool = False
-) -> Iterator[RawRecord | Damage]:
-    """Records that start in [start, end). `exact`: one is known to start at `start`; `closed`: and one to end at `end`.
+    path: str, start: int, end: int, *, block_cap: int, record_at_start: bool = False, record_at_end: bool = False
+) -> Iterator[RawRecord | DamagedBytes]:
+    """Yield the records that start in [start, end); of each block, at most `block_cap` bytes are kept.
 
-    A closed range costs a web server one request, and not a byte more.
+    `record_at_start`: a record is known to start at `start`. `record_at_end`: and one is known to end at `end`; then
+    the range is read from a web server by one request that fetches no byte beyond `end`.
     """
-    size = end if closed else storage.size(path)
+    size = end if record_at_end else storage.size(path)
     if size == 0:
-        yield Damage(0, "the file is empty")
+        yield DamagedBytes(0, "the file is empty")
         return
-    # Behind `end` lie the rest of the last record and the first bytes of the next: half a megabyte is mostly enough.
-    window = Window(partial(storage.open_binary, path, end=end + (1 << 19), length=size), start, size)
+    # After `end` come the rest of the last record and the first bytes of the next: half a megabyte usually suffices.
+    window = FileWindow(partial(storage.open_binary, path, end=end + (1 << 19), length=size), start, size)
     try:
-        yield from _Reader(window, end, block_cap).records(exact or closed or start == 0)
+        reader = _RangeReader(window, end, block_cap)
+        yield from reader.read(record_at_start or record_at_end or start == 0)
     finally:
         window.close()
 
 
-class _Reader:
-    """Walks over the members of a window."""
+class _RangeReader:
+    """Reads member after member; `window` stands at the start of a range, `end` is where the range ends."""
 
-    def __init__(self, window: Window, end: int, cap: int) -> None:
+    def __init__(self, window: FileWindow, end: int, cap: int) -> None:
         self._window = window
         self._end = end
         self._cap = cap
         self._magic = GZIP_MAGIC
         self._dictionary: zstandard.ZstdCompressionDict | None = None
 
-    def records(self, exact: bool) -> Iterator[RawRecord | Damage]:
+    def read(self, record_at_start: bool) -> Iterator[RawRecord | DamagedBytes]:
         window = self._window
-        self._detect()
+        self._detect_format()
         if self._magic == _START:
-            yield from _records_of(_Stream(Plain(window)), window.offset, self._cap)
+            yield from _read_member(_MemberStream(UncompressedFile(window)), window.offset, self._cap)
             return
-        if not exact and not self._find_next(window.offset):
+        if not record_at_start and not self._seek_next_member(window.offset):
             return
         while not window.at_end():
             offset = window.offset
             try:
-                stream = self._enter()
+                stream = self._open_member()
             except CompressionError as error:
-                yield Damage(offset, str(error))
+                yield DamagedBytes(offset, str(error))
                 whole = False
             else:
                 if offset >= self._end:
                     return
-                whole = yield from _records_of(stream, offset, self._cap)
-            if not whole and not self._find_next(offset + 1):
+                whole = yield from _read_member(stream, offset, self._cap)
+            if not whole and not self._seek_next_member(offset + 1):
                 return
 
-    def _detect(self) -> None:
+    def _detect_format(self) -> None:
         head = bytes(self._window.peek(5)[:5])
         if head.startswith(ZSTD_MAGIC) or is_skippable(head):
             self._magic = ZSTD_MAGIC
         elif head == _START:
             self._magic = _START
 
-    def _enter(self) -> _Stream:
-        """The member at the window's place, if it is one that holds records or nothing."""
+    def _open_member(self) -> _MemberStream:
+        """Open the member at the window's position. Raises CompressionError if it does not hold WARC records."""
         while is_skippable(bytes(self._window.peek(4)[:4])):
-            self._dictionary = skip_frame(self._window) or self._dictionary
+            self._dictionary = read_skippable_frame(self._window) or self._dictionary
         if bytes(self._window.peek(4)[: len(self._magic)]) != self._magic:
             raise CompressionError("no compressed member where one should begin")
         is_gzip = self._magic == GZIP_MAGIC
-        stream = _Stream(GzipMember(self._window) if is_gzip else ZstdFrame(self._window, self._dictionary))
-        if stream.skip_blank() and not stream.starts_with(_START):
+        stream = _MemberStream(GzipMember(self._window) if is_gzip else ZstdFrame(self._window, self._dictionary))
+        if stream.skip_blank_lines() and not stream.starts_with(_START):
             raise CompressionError("the member holds no WARC record")
         return stream
 
-    def _find_next(self, offset: int) -> bool:
-        """Moves to the next member at or after `offset` that begins with a WARC record; False if that is not ours."""
+    def _seek_next_member(self, offset: int) -> bool:
+        """Move to the next member at or after `offset` that starts with a record; False if it is beyond the range."""
         self._window.seek(offset)
         while self._window.find(self._magic) and self._window.offset < self._end:
             candidate = self._window.offset
             try:
-                found = self._enter().starts_with(_START)
+                found = self._open_member().starts_with(_START)
             except CompressionError:
                 found = False
             self._window.seek(candidate if found else candidate + 1)
@@ -149,36 +156,37 @@ class _Reader:
         return False
 
 
-class _Stream:
-    """Inflated bytes of one member with a little look-ahead."""
+class _MemberStream:
+    """The decompressed bytes of one member, with look-ahead."""
 
     def __init__(self, member: Member) -> None:
         self._member = member
         self._buffer = b""
         self._at = 0
-        self.position = 0  # of the next byte, counted from the member's first
+        self.position = 0  # of the next byte, in the decompressed member
 
-    def _more(self) -> bool:
-        piece = self._member.read(_STEP)
+    def _fill(self) -> bool:
+        piece = self._member.read(_READ_BYTES)
         self._buffer = self._buffer[self._at :] + piece
         self._at = 0
         return bool(piece)
 
     def starts_with(self, start: bytes) -> bool:
-        while len(self._buffer) - self._at < len(start) and self._more():
+        while len(self._buffer) - self._at < len(start) and self._fill():
             pass
         return self._buffer.startswith(start, self._at)
 
-    def take_head(self) -> bytes:
-        """Everything through the next blank line."""
+    def read_header(self) -> bytes:
+        """The bytes up to and including the next blank line."""
         while not (found := _BLANK_LINE.search(self._buffer, self._at)):
             if len(self._buffer) - self._at > HEADER_BYTES:
                 raise RecordError(f"a record header of more than {HEADER_BYTES} bytes")
-            if not self._more():
+            if not self._fill():
                 raise RecordError("the file ends inside a record header")
-        return self.take(found.end() - self._at)
+        return self.read(found.end() - self._at)
 
-    def take(self, count: int) -> bytes:
+    def read(self, count: int) -> bytes:
+        """The next `count` bytes, fewer at the member's end."""
         pieces = [self._buffer[self._at : self._at + count]]
         self._at += len(pieces[0])
         missing = count - len(pieces[0])
@@ -188,31 +196,31 @@ class _Stream:
         self.position += count - missing
         return b"".join(pieces)
 
-    def drop(self, count: int) -> int:
-        """Steps over bytes; answers how many there were."""
-        dropped = 0
-        while dropped < count and (piece := self.take(min(_STEP, count - dropped))):
-            dropped += len(piece)
-        return dropped
+    def skip(self, count: int) -> int:
+        """Skip `count` bytes; returns how many there were."""
+        skipped = 0
+        while skipped < count and (piece := self.read(min(_READ_BYTES, count - skipped))):
+            skipped += len(piece)
+        return skipped
 
-    def skip_blank(self) -> bool:
-        """Steps over the line ends between records; False at the member's end (its checksum has been compared then)."""
+    def skip_blank_lines(self) -> bool:
+        """Skip line ends between records. False at the member's end; by then its checksum has been verified."""
         while True:
             rest = self._buffer[self._at :].lstrip(b"\r\n")
             self.position += len(self._buffer) - self._at - len(rest)
             self._buffer, self._at = rest, 0
             if rest:
                 return True
-            if not self._more():
+            if not self._fill():
                 return False
 
-    def find_start(self) -> None:
-        """Moves to what looks like the next record's first line, or to the end."""
+    def seek_record_start(self) -> None:
+        """Move to the next line that looks like the start of a record, or to the end."""
         while not (found := _RECORD_START.search(self._buffer, self._at)):
             tail = max(self._at, len(self._buffer) - 256)
             self.position += tail - self._at
             self._at = tail
-            if not self._more():
+            if not self._fill():
                 self.position += len(self._buffer) - self._at
                 self._at = len(self._buffer)
                 return
@@ -220,39 +228,39 @@ class _Stream:
         self._at = found.start() + 1
 
 
-def _records_of(stream: _Stream, base: int, cap: int) -> Generator[RawRecord | Damage, None, bool]:
-    """The records of one member; answers whether the member could be read to its end."""
+def _read_member(stream: _MemberStream, base: int, cap: int) -> Generator[RawRecord | DamagedBytes, None, bool]:
+    """Yield the records of one member; returns whether the member could be read to its end."""
     offset = base
     try:
-        while stream.skip_blank():
+        while stream.skip_blank_lines():
             offset = base + stream.position
             try:
-                record = _parse(stream, offset, cap)
-                stream.skip_blank()  # a checksum that does not match speaks before the record does
+                record = _read_record(stream, offset, cap)
+                stream.skip_blank_lines()  # verify the checksum before yielding the record
             except RecordError as error:
-                yield Damage(offset, str(error))
-                stream.find_start()
+                yield DamagedBytes(offset, str(error))
+                stream.seek_record_start()
             else:
                 yield record
     except CompressionError as error:
-        yield Damage(offset, str(error))
+        yield DamagedBytes(offset, str(error))
         return False
     return True
 
 
-def _parse(stream: _Stream, offset: int, cap: int) -> RawRecord:
+def _read_record(stream: _MemberStream, offset: int, cap: int) -> RawRecord:
     if not stream.starts_with(_START):
         raise RecordError("no WARC record where one should begin")
     try:
-        headers = _parser.parse(io.BytesIO(stream.take_head()))
+        headers = _parser.parse(io.BytesIO(stream.read_header()))
     except StatusAndHeadersParserException as error:
         raise RecordError(f"unknown WARC version ({error.statusline!r:.40})") from error
     declared = headers.get_header("Content-Length") or ""
     if not (declared.isascii() and declared.isdigit() and len(declared) < 19):
         raise RecordError(f"no usable Content-Length ({declared!r:.40})")
     length = int(declared)
-    block = stream.take(min(length, cap))
-    got = len(block) + stream.drop(length - len(block))
-    if got < length:
-        raise RecordError(f"the record ends {length - got} bytes before its Content-Length of {length}")
+    block = stream.read(min(length, cap))
+    available = len(block) + stream.skip(length - len(block))
+    if available < length:
+        raise RecordError(f"the record ends {length - available} bytes before its Content-Length of {length}")
     return RawRecord(offset, headers, block, length)

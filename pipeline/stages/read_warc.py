@@ -29,7 +29,7 @@ from pipeline.reading.http_message import (
     parse_message,
 )
 from pipeline.reading.units import Unit
-from pipeline.reading.warc import Damage, RawRecord, read_records
+from pipeline.reading.warc import DamagedBytes, RawRecord, read_records
 from pipeline.settings import Settings
 
 NAME = "read_warc"
@@ -63,7 +63,7 @@ class OtherRecord:
 def read_unit(unit: Unit, settings: ReadWarcSettings) -> Iterator[Page | Dropped | OtherRecord]:
     chosen = bool(unit.ranges)
     for start, end in unit.ranges or ((unit.start, unit.end),):
-        for found in read_records(unit.path, start, end, block_cap=_block_cap(settings), closed=chosen):
+        for found in read_records(unit.path, start, end, block_cap=_block_cap(settings), record_at_end=chosen):
             yield _judge(found, unit.name, settings)
 
 
@@ -71,8 +71,8 @@ def read_record(path: str, offset: int, *, name: str = "", settings: ReadWarcSet
     """The one page that a run found at `offset`."""
     settings = settings or ReadWarcSettings()
     cap = _block_cap(settings)
-    found = next(read_records(path, offset, offset + 1, block_cap=cap, exact=True), None)
-    if found is None or isinstance(found, Damage):
+    found = next(read_records(path, offset, offset + 1, block_cap=cap, record_at_start=True), None)
+    if found is None or isinstance(found, DamagedBytes):
         # Inside a member of many records, or behind a zstd dictionary: only reading from the front leads there.
         everything = read_records(path, 0, 1 << 62, block_cap=cap)
         found = next((record for record in everything if record.offset == offset), None)
@@ -86,8 +86,8 @@ def _block_cap(settings: ReadWarcSettings) -> int:
     return settings.max_body_bytes + HEADER_BYTES
 
 
-def _judge(found: RawRecord | Damage, name: str, settings: ReadWarcSettings) -> Page | Dropped | OtherRecord:
-    if isinstance(found, Damage):
+def _judge(found: RawRecord | DamagedBytes, name: str, settings: ReadWarcSettings) -> Page | Dropped | OtherRecord:
+    if isinstance(found, DamagedBytes):
         page = Page(url="", fetched_at="", warc_file=name, warc_offset=found.offset, content=b"")
         return Dropped(page, NAME, Reason.UNREADABLE, detail=f"{name} at byte {found.offset}: {found.error}")
     kind = (found.headers.get_header("WARC-Type") or "unknown").strip().lower()

@@ -1,4 +1,4 @@
-"""Patterns become inputs: which files, under which names, in which order; one clear line when something is wrong."""
+"""Which files a pattern resolves to, under which names and in which order; every error is one clear line."""
 
 import gzip
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import storage
-from pipeline.reading.inputs import Input, resolve_inputs
+from pipeline.reading.inputs import Input, InputError, resolve_inputs
 from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import ReadWarcSettings, read_unit
 from tests.pipeline.servers import Web, serve
@@ -78,7 +78,7 @@ def test_a_file_whose_name_looks_like_a_pattern(crawl: Path) -> None:
 
 def test_two_files_of_one_name_are_refused(crawl: Path) -> None:
     (crawl / "a/b/1.warc.gz").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"would both be called 1\.warc\.gz.*pass the folder above"):
+    with pytest.raises(InputError, match=r"would have the same name 1\.warc\.gz.*pass the folder above"):
         names("a/1.warc.gz", "a/b/1.warc.gz")
     assert {"1.warc.gz", "b/1.warc.gz"} < set(names("a"))
 
@@ -89,7 +89,7 @@ def test_two_files_of_one_name_are_refused(crawl: Path) -> None:
         ("missing.warc.gz", r"missing\.warc\.gz: no such file"),
         ("a/*.nothing", r"a/\*\.nothing: no file matches"),
         ("missing/", "missing: no such file"),
-        ("empty", r"empty: holds no file that ends in \.warc\.gz"),
+        ("empty", r"empty: no file ends in \.warc\.gz"),
         ("missing.paths.gz", r"missing\.paths\.gz: no such file"),
         ("torn.paths.gz", r"torn\.paths\.gz: not a readable list"),
         ("empty.paths", r"empty\.paths: the list is empty"),
@@ -99,22 +99,22 @@ def test_two_files_of_one_name_are_refused(crawl: Path) -> None:
         ("https://example.com/*.warc.gz", "web servers cannot be searched"),
     ],
 )
-def test_one_clear_line(crawl: Path, pattern: str, message: str) -> None:
+def test_an_unusable_input_is_one_clear_line(crawl: Path, pattern: str, message: str) -> None:
     (crawl / "empty").mkdir()
     (crawl / "torn.paths.gz").write_bytes(gzip.compress(b"a\nb\n" * 500)[:20])
     (crawl / "empty.paths").write_bytes(b"\n# nothing\n")
     (crawl / "bad.parquet").write_bytes(b"PAR1 no PAR1")
     pq.write_table(pa.table({"x": [1]}), crawl / "other.parquet")
     pq.write_table(_index([]), crawl / "none.parquet")
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises((InputError, storage.StorageError), match=message) as caught:
         names(pattern)
     assert "\n" not in str(caught.value)
 
 
-def test_nothing_and_less_than_nothing(crawl: Path) -> None:
-    with pytest.raises(ValueError, match="no input given"):
+def test_no_input_and_a_limit_below_one_are_refused(crawl: Path) -> None:
+    with pytest.raises(InputError, match="no input given"):
         names()
-    with pytest.raises(ValueError, match="limit is 0"):
+    with pytest.raises(InputError, match="limit is 0"):
         names("a", limit=0)
 
 
@@ -138,10 +138,10 @@ def test_a_listing_with_a_prefix(mirror: Path, tmp_path: Path) -> None:
 def test_a_listing_alone_leads_to_common_crawl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = tmp_path / "warc.paths.gz"
     alone.write_bytes(gzip.compress("\n".join(LISTED).encode()))
-    asked = []
-    monkeypatch.setattr(storage, "size", lambda path: asked.append(path) or 1)
+    requests = []
+    monkeypatch.setattr(storage, "size", lambda path: requests.append(path) or 1)
     assert names(alone) == LISTED
-    assert sorted(asked) == [f"https://data.commoncrawl.org/{name}" for name in LISTED]
+    assert sorted(requests) == [f"https://data.commoncrawl.org/{name}" for name in LISTED]
 
 
 def test_a_listing_of_other_names_is_relative_to_itself(crawl: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_listing_of_other_names_is_relative_to_itself(crawl: Path) -> None:
 
 def test_a_missing_file_of_a_listing_stops_at_once(mirror: Path, tmp_path: Path) -> None:
     (tmp_path / "mirror" / LISTED[1]).unlink()
-    with pytest.raises(ValueError, match=f"{LISTED[1]}: no such file"):
+    with pytest.raises(storage.StorageError, match=f"{LISTED[1]}: no such file"):
         names(mirror)
 
 
@@ -184,23 +184,23 @@ def test_rows_of_the_columnar_index_choose_records(mirror: Path, tmp_path: Path,
             assert [entry.name for entry in found] == LISTED[:2]
             assert found[1].ranges == tuple((starts[at], starts[at] + len(parts[at])) for at in (1, 2, 4))
             units = cut_units(found)
-            assert [len(unit.ranges) for unit in units] == [1, 2]  # neighbors are one range
+            assert [len(unit.ranges) for unit in units] == [1, 2]  # adjacent records are read as one range
             web.requests.clear()
             web.sent = 0
             pages = [page for unit in units for page in read_unit(unit, ReadWarcSettings())]
             assert [page.url for page in pages] == [f"http://example.com/{at}" for at in ("", 1, 2, 4)]  # type: ignore[union-attr]
-            if prefix.startswith("http"):  # a request for each run of records, and nothing else
+            if prefix.startswith("http"):  # one request per range, and no other
                 assert web.requests == {"GET": 3}
                 assert web.sent == sum(end - start for unit in units for start, end in unit.ranges)
 
 
 def test_an_index_that_does_not_fit_its_files(mirror: Path, tmp_path: Path) -> None:
     for rows, message in (
-        ([(LISTED[0], 0, 10**9)], "the index names a record that ends at 1000000000"),
+        ([(LISTED[0], 0, 10**9)], "the index lists a record that ends at byte 1000000000"),
         ([(LISTED[0], 0, 100), (LISTED[0], 50, 60)], "records 0-100 and 50- overlap"),
     ):
         pq.write_table(_index(rows), tmp_path / "rows.parquet")
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(InputError, match=message):
             names(tmp_path / "rows.parquet", prefix=f"{tmp_path}/mirror")
 
 

@@ -24,7 +24,7 @@ from tests.pipeline.warcs import DATE, Found, fate, html, read, record, site, wh
 # --- whole files -----------------------------------------------------------------------------------------------------
 
 
-def test_a_page_is_read_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+def test_a_page_has_all_fields_of_its_record(tmp_path: Path) -> None:
     before = record(b"", kind="request")
     path = write(tmp_path / "x.warc.gz", [before, record(html("Hello"), "https://News.Example.co.uk/a?b")])
     other, page = read(path)
@@ -67,11 +67,11 @@ def test_the_same_records_as_warcio_and_fastwarc_read(tmp_path: Path) -> None:
         ("x.warc.zst", lambda parts: zstandard.compress(b"".join(parts))),
     ],
 )
-def test_other_wrappings_hold_the_same(tmp_path: Path, name: str, pack: Callable[[Sequence[bytes]], bytes]) -> None:
-    expected = [_but_place(found) for found in read(write(tmp_path / "y.warc.gz", site(30)))]
+def test_other_compressions_give_the_same(tmp_path: Path, name: str, pack: Callable[[Sequence[bytes]], bytes]) -> None:
+    expected = [_without_offset(found) for found in read(write(tmp_path / "y.warc.gz", site(30)))]
     path = write(tmp_path / name, [pack(site(30, compressed=False))])
     found = read(path)
-    assert [_but_place(entry) for entry in found] == expected
+    assert [_without_offset(entry) for entry in found] == expected
     offsets = [entry.warc_offset for entry in found if isinstance(entry, Page)]
     assert len(set(offsets)) == 30
     for entry in found:
@@ -109,7 +109,7 @@ def test_wet_records_are_text(tmp_path: Path) -> None:
     assert (page.kind, page.content, page.http_charset) == (Kind.TEXT, text, "utf-8")
 
 
-def test_empty_members_and_blank_lines_between_records_are_nothing(tmp_path: Path) -> None:
+def test_empty_members_and_blank_lines_between_records_are_skipped(tmp_path: Path) -> None:
     parts = [gzip.compress(b""), record(html("a")), gzip.compress(b"\r\n\r\n"), record(html("b"))]
     assert [fate(found) for found in read(write(tmp_path / "x.warc.gz", parts))] == ["page", "page"]
 
@@ -137,7 +137,7 @@ def test_every_cut_of_a_damaged_file_gives_the_same_records_and_damage(tmp_path:
     path = write(tmp_path / "x.warc.gz", [bytes(content[:cut])])
     whole = read(path)
     assert read(path, data.draw(st.integers(40, 6000))) == whole
-    # A record whose bytes are untouched is there; nothing is there twice.
+    # Every undamaged record is read, and none twice.
     offset = 0
     kept = [found.warc_offset for found in whole if isinstance(found, Page)]
     assert len(set(kept)) == len(kept)
@@ -151,7 +151,7 @@ def test_every_cut_of_a_damaged_file_gives_the_same_records_and_damage(tmp_path:
         offset += len(part)
 
 
-def test_cuts_over_a_web_server_that_is_busy_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_are_read_from_a_web_server_that_fails_at_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "FIRST_PAUSE", 0.001)
     path = write(tmp_path / "x.warc.gz", site(30))
     with serve(tmp_path) as web:
@@ -168,7 +168,7 @@ def test_cuts_over_a_web_server_that_is_busy_now_and_then(tmp_path: Path, monkey
 # --- damage ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_corrupt_member_costs_that_member(tmp_path: Path) -> None:
+def test_a_corrupt_member_loses_only_that_member(tmp_path: Path) -> None:
     parts = [record(html(f"page {number}" * 50), f"http://example.com/{number}") for number in range(5)]
     parts[2] = parts[2][:60] + b"\xff" * 40 + parts[2][100:]
     found = read(write(tmp_path / "x.warc.gz", parts))
@@ -181,49 +181,49 @@ def test_a_corrupt_member_costs_that_member(tmp_path: Path) -> None:
     assert "gzip" in damage.detail
 
 
-def test_a_wrong_checksum_costs_that_member(tmp_path: Path) -> None:
+def test_a_wrong_checksum_loses_only_that_member(tmp_path: Path) -> None:
     broken = bytearray(record(html("b")))
     broken[-6] ^= 1
     found = read(write(tmp_path / "x.warc.gz", [record(html("a")), bytes(broken), record(html("c"))]))
     assert [fate(entry) for entry in found] == ["page", "unreadable", "page"]
 
 
-def test_a_truncated_file_ends_in_one_damage(tmp_path: Path) -> None:
+def test_a_truncated_file_ends_in_one_unreadable_record(tmp_path: Path) -> None:
     parts = [record(html("a" * 900)), record(html("b" * 900))]
     for missing in (1, 8, 40, len(parts[1]) - 2):
         found = read(write(tmp_path / "x.warc.gz", [b"".join(parts)[:-missing]]))
         assert [fate(entry) for entry in found] == ["page", "unreadable"]
 
 
-def test_junk_between_members_is_one_damage(tmp_path: Path) -> None:
+def test_junk_between_members_is_one_unreadable_record(tmp_path: Path) -> None:
     for junk in (b"\x00" * 500, b"\x1f\x8b\x08" * 30, gzip.compress(b"no record"), record(html("x"))[30:]):
         found = read(write(tmp_path / "x.warc.gz", [record(html("a")), junk, record(html("b"))]))
         assert [fate(entry) for entry in found] == ["page", "unreadable", "page"]
 
 
-def test_a_record_that_lies_about_its_length_is_damage(tmp_path: Path) -> None:
+def test_a_record_with_a_wrong_length_is_unreadable(tmp_path: Path) -> None:
     plain = record(html("b"), compressed=False)
     length = int(plain.split(b"Content-Length: ")[1].split(b"\r\n")[0])
-    for lie in (b"%d" % (length + 500), b"-5", b"many", b"9" * 30):
-        lying = gzip.compress(plain.replace(b"Content-Length: %d" % length, b"Content-Length: " + lie, 1))
-        found = read(write(tmp_path / "x.warc.gz", [record(html("a")), lying, record(html("c"))]))
+    for wrong in (b"%d" % (length + 500), b"-5", b"many", b"9" * 30):
+        damaged = gzip.compress(plain.replace(b"Content-Length: %d" % length, b"Content-Length: " + wrong, 1))
+        found = read(write(tmp_path / "x.warc.gz", [record(html("a")), damaged, record(html("c"))]))
         assert [fate(entry) for entry in found] == ["page", "unreadable", "page"]
 
 
-def test_a_header_without_end_is_damage(tmp_path: Path) -> None:
+def test_an_endless_header_is_unreadable(tmp_path: Path) -> None:
     endless = gzip.compress(b"WARC/1.0\r\n" + b"X-Long: " + b"a" * 3_000_000)
     found = read(write(tmp_path / "x.warc.gz", [endless, record(html("c"))]))
     assert [fate(entry) for entry in found] == ["unreadable", "page"]
 
 
-def test_damage_in_a_plain_file_costs_one_record(tmp_path: Path) -> None:
+def test_damage_in_an_uncompressed_file_loses_one_record(tmp_path: Path) -> None:
     parts = [record(html(f"page {number}"), compressed=False) for number in range(4)]
     parts[1] = parts[1].replace(b"WARC/1.0", b"\x00\x01\x02\x03\x04\x05\x06\x07")
     found = read(write(tmp_path / "x.warc", parts))
     assert [fate(entry) for entry in found] == ["page", "unreadable", "page", "page"]
 
 
-def test_damage_in_a_zstd_file_costs_one_frame(tmp_path: Path) -> None:
+def test_damage_in_a_zstd_file_loses_one_frame(tmp_path: Path) -> None:
     parts = [zstd_frames([record(html(f"page {number}" * 30), compressed=False)]) for number in range(4)]
     parts[1] = parts[1][:50] + b"\xff" * 60 + parts[1][110:]
     found = read(write(tmp_path / "x.warc.zst", parts))
@@ -235,7 +235,7 @@ def test_damage_in_a_zstd_file_costs_one_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"<html>not a WARC</html>", b"\x1f\x8b", gzip.compress(b"text" * 99), b"\x00" * 70_000]
 )
-def test_what_is_no_warc_file_is_one_damage(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_warc_file_is_one_unreadable_record(tmp_path: Path, content: bytes) -> None:
     for name in ("x.warc.gz", "x.warc", "x.warc.zst"):
         assert [fate(found) for found in read(write(tmp_path / name, [content]))] == ["unreadable"]
 
@@ -282,5 +282,5 @@ def test_chosen_ranges_give_exactly_these_records(tmp_path: Path) -> None:
 # --- helpers --------------------------------------------------------------------------------------------------------
 
 
-def _but_place(found: Found) -> object:
+def _without_offset(found: Found) -> object:
     return (found.url, found.fetched_at, found.content) if isinstance(found, Page) else fate(found)
