@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError, model_validator
 import classifiers
 import pipeline
 from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.page_process.settings import PageProcessSettings
 from pipeline.publishing.settings import PublishSettings
 from pipeline.reading.units import PrepareSettings
 from pipeline.settings import OFF, Settings
@@ -41,6 +42,7 @@ class Config(Settings):
 
     prepare: PrepareSettings = PrepareSettings()
     read_warc: ReadWarcSettings = ReadWarcSettings()
+    page_process: PageProcessSettings = PageProcessSettings()
     block_urls: BlockUrlsSettings = BlockUrlsSettings()
     quick_look: QuickLookSettings = QuickLookSettings()
     extract_text: ExtractTextSettings = ExtractTextSettings()

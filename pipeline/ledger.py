@@ -12,7 +12,7 @@ from pipeline.errors import RunFailedError
 from pipeline.text import count_words
 
 # Fates that are faults of a stage or of the input, not judgments about the text; they have a budget.
-FAILURES = frozenset({"extract_text:crashed", "extract_text:extraction_error"})
+FAILURES = frozenset({"page_process:crashed", "extract_text:extraction_error"})
 ERRORS = FAILURES | {"read_warc:unreadable"}
 
 

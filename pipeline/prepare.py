@@ -17,11 +17,11 @@ from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.ledger import Tally, document_row, drop_row
 from pipeline.page_process.chain import Outcome, build_chain
-from pipeline.page_process.killable_process import KillableWorker, Lost
+from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.publishing.provenance import settings_as_json
 from pipeline.publishing.schema import DROP, STAGED
 from pipeline.reading.units import Unit
-from pipeline.stages import extract_text, read_warc
+from pipeline.stages import read_warc
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_json, write_json
@@ -49,15 +49,7 @@ class UnitRows:
 
 def open_worker(config: Config) -> KillableWorker:
     """The child process that runs the page stages, with this run's budgets."""
-    limits = config.extract_text
-    return KillableWorker(
-        build_chain,
-        (config.model_dump_json(),),
-        cpu_seconds=limits.cpu_seconds,
-        cpu_seconds_per_mb=limits.cpu_seconds_per_mb,
-        wall_seconds=limits.wall_seconds,
-        memory_bytes=limits.memory_bytes,
-    )
+    return KillableWorker(build_chain, (config.model_dump_json(),), config.page_process)
 
 
 def run_unit(unit: Unit, config: Config, worker: KillableWorker, beat: Heartbeat | None = None) -> UnitRows:
@@ -81,8 +73,8 @@ def run_unit(unit: Unit, config: Config, worker: KillableWorker, beat: Heartbeat
 
 def _refine(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
     answer = worker.run(page)
-    if isinstance(answer, Lost):
-        rows.drop(extract_text.dropped_by_worker(page, answer))
+    if isinstance(answer, PageLost):
+        rows.drop(answer.as_drop(page))
         return
     rows.tally.cpu_seconds.update(answer.cpu_seconds)
     if isinstance(answer.result, Document):
@@ -155,5 +147,5 @@ class Heartbeat:
 def unit_folder_key(config: Config, files: dict[str, str], versions: dict[str, str]) -> str:
     """Fingerprint of everything that decides a unit's bytes: its files lie in a folder of this name."""
     settings = settings_as_json(config)
-    names = ("prepare", "read_warc", *PAGE_STAGES, "deduplicate")
+    names = ("prepare", "read_warc", "page_process", *PAGE_STAGES, "deduplicate")
     return fingerprint({name: settings[name] for name in names}, files, versions)

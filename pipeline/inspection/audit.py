@@ -25,6 +25,7 @@ from pipeline.deduplication.minhash import similarity
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH
 from pipeline.inspection.find_pages import parts
+from pipeline.page_process.killable_process import PageLostReason
 from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
 from pipeline.publishing.schema import DROP, SHARD
 from pipeline.publishing.weights import Cell, WeightSettings, cell_of, weight_table
@@ -206,6 +207,7 @@ class Ledger:
 _REASONS = {
     **{stage: {str(reason) for reason in module.Reason} for stage, module in PAGE_STAGES.items()},
     "read_warc": {str(reason) for reason in read_warc.Reason},
+    "page_process": {str(reason) for reason in PageLostReason},
     "deduplicate": {str(reason) for reason in DuplicateReason},
 }
 

@@ -17,6 +17,7 @@ from pipeline.extraction.charset import Decoding
 from pipeline.inspection.find_pages import copies_of, find_by_id, find_pages, place_of, similar_urls
 from pipeline.inspection.limits import Measure, measures
 from pipeline.page_process.chain import Chain
+from pipeline.page_process.killable_process import PageLost
 from pipeline.prepare import open_worker
 from pipeline.publishing.provenance import file_digests, versions
 from pipeline.stages import read_warc
@@ -129,7 +130,7 @@ def _replay(page: Page | Dropped, row: Mapping[str, Any], chain: Chain) -> Itera
         return
     what = "text that was extracted before (WET)" if page.kind is Kind.TEXT else "HTML"
     yield Stage("read_warc", "passed", f"{len(page.content):,} bytes of {what}")
-    if not row["kept"] and row["reason"] in ("cpu_budget", "crashed"):
+    if not row["kept"] and row["stage"] == "page_process":
         yield _lost(page, chain.config)  # what killed the run's child would kill us, too
         return
     record: Record = page
@@ -194,14 +195,11 @@ def _dropped(answer: Dropped, before: Record | None, seconds: float = 0.0, confi
 
 
 def _lost(page: Page, config: Config) -> Stage:
-    from pipeline.page_process.killable_process import Lost
-    from pipeline.stages.extract_text import dropped_by_worker
-
     with open_worker(config) as worker:
         answer = worker.run(page)
-    if isinstance(answer, Lost):
-        return _dropped(dropped_by_worker(page, answer), None)
-    return Stage("extract_text", "passed", "came through this time, within its budget")
+    if isinstance(answer, PageLost):
+        return _dropped(answer.as_drop(page), None)
+    return Stage("page_process", "passed", "came through this time, within its budget")
 
 
 def _deduplicated(row: Mapping[str, Any], last: Stage) -> list[Stage]:

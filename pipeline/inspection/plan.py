@@ -18,7 +18,7 @@ from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.inspection.progress import duration, sizes_of
 from pipeline.page_process.chain import Outcome
-from pipeline.page_process.killable_process import KillableWorker, Lost
+from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.prepare import open_worker
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
@@ -183,8 +183,8 @@ def _offset(item: Page | Dropped) -> int:
     return item.record.warc_offset if isinstance(item, Dropped) else item.warc_offset
 
 
-def _count(answer: Outcome | Lost, sample: Sample) -> None:
-    if isinstance(answer, Lost):
+def _count(answer: Outcome | PageLost, sample: Sample) -> None:
+    if isinstance(answer, PageLost):
         return
     sample.cpu_seconds += sum(answer.cpu_seconds.values())
     if isinstance(answer.result, Document):

@@ -1,15 +1,17 @@
-"""A child process that the page stages run in, so that one bad page costs that page and nothing else.
+"""A child process that runs the page stages, so that a page that breaks them costs that page and nothing else.
 
-Extractors run C code on hostile input: they may loop for minutes, eat the memory or crash. Here the work is done in a
-child whose limits are kept by the kernel, from outside the extractor, whatever it does:
+Extractors run C code on hostile input: they may loop for minutes, exhaust the memory or crash. The work is therefore
+done in a child whose limits the kernel enforces, whatever the extractor does:
 
-- CPU: an interval timer on the child's own CPU clock (`ITIMER_PROF`) ends it. It is CPU and not wall time, so a loaded
-  machine drops the same pages as an idle one.
-- Wall: a second, generous timer ends a child that only sleeps; the parent also stops waiting a little later.
-- Memory: `RLIMIT_AS`, set to what the warm child uses plus the allowance. The kernel's own killer prefers it too.
+- CPU: an interval timer on the child's own CPU clock (`ITIMER_PROF`) ends it. It measures CPU and not wall time, so a
+  loaded machine drops the same pages as an idle one.
+- Wall time: a second, generous timer ends a child that only sleeps. The parent stops waiting a little later.
+- Memory: `RLIMIT_AS`, set to what the child uses after loading its models plus the allowance. If the machine itself
+  runs out of memory, the kernel kills the child before any other process (`oom_score_adj`).
 
-A child that dies of anything but its CPU budget gets the page once more, in a fresh process; then the page is lost.
-It ends by itself when its parent is gone: a busy child by its timers, an idle one by the end of the pipe.
+When a child ends for another reason than its CPU budget, the page is run once more in a new child; if that one ends as
+well, the page is lost. A child whose parent is gone ends by itself: its timers end a busy one, the closed pipe an idle
+one.
 """
 
 from __future__ import annotations
@@ -29,55 +31,59 @@ from typing import Any, Self
 
 import psutil
 
-from pipeline.documents import Page
+from pipeline.documents import Dropped, Page
+from pipeline.page_process.settings import PageProcessSettings
 
+NAME = "page_process"
 _MEGABYTE = 1_000_000
 _START_SECONDS = 600.0  # wall time for imports, lists and models on a slow disk
 _GRACE_SECONDS = 10.0  # the parent waits this much longer than the child's own wall timer
+_PAGES_PER_CHILD = 5_000  # lxml and trafilatura keep some memory of every page: a new child starts small
 _PAGES_BETWEEN_MEMORY_CHECKS = 100
-_OUT_OF_MEMORY = 77  # exit code of a child that could not allocate
+_OUT_OF_MEMORY = 77  # exit code of a child that could not allocate memory
 # One thread each: the pipeline is parallel by processes, and the CPU budget counts the time of all threads.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-class Loss(StrEnum):
-    """How a page was lost."""
+class PageLostReason(StrEnum):
+    """Why the page process gave no result for a page."""
 
     CPU_BUDGET = "cpu_budget"
-    CRASHED = "crashed"
+    CRASHED = "crashed"  # it was killed, ran out of memory, slept past the wall limit or raised an exception
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """What `KillableWorker.run` answers instead of a result. Nothing in it is measured: every run says the same."""
+class PageLost:
+    """What `KillableWorker.run` returns instead of a result. It holds no measured time: every run gives the same."""
 
-    how: Loss
-    cpu_budget: float  # seconds that this page was allowed
+    reason: PageLostReason
+    cpu_budget: float  # CPU seconds that this page was allowed
     detail: str
+
+    def as_drop(self, page: Page) -> Dropped:
+        """The drop of `page` for the ledger."""
+        threshold = self.cpu_budget if self.reason is PageLostReason.CPU_BUDGET else None
+        return Dropped(page, NAME, self.reason, threshold=threshold, detail=self.detail)
 
 
 class KillableWorker:
-    """Runs `factory(*args)` once in a child, and the function that it returns on each page.
+    """Calls `factory(*args)` once in a child process, and the function that it returns on each page.
 
-    `factory` must be importable by name in the child (the parent's `__main__` is never run again), and `args` and the
-    function's results must pickle. An exception of the factory is raised here, in the parent, as it is. Use one worker
-    from one thread at a time; several workers may live in one process.
+    The child imports `factory` by name (the parent's `__main__` is not run again); `args` and the function's results
+    must pickle. An exception of the factory is raised in the parent. One worker serves one thread at a time; a process
+    may have several workers.
     """
 
     def __init__(
         self,
         factory: Callable[..., Callable[[Page], Any]],
         args: tuple[Any, ...] = (),
+        settings: PageProcessSettings = PageProcessSettings(),  # noqa: B008 - frozen
         *,
-        cpu_seconds: float = 10.0,
-        cpu_seconds_per_mb: float = 10.0,
-        wall_seconds: float = 300.0,
-        memory_bytes: int = 1_500_000_000,
-        pages_per_child: int = 5_000,
+        pages_per_child: int = _PAGES_PER_CHILD,
     ) -> None:
-        self._order = (factory, args)
-        self._cpu_seconds, self._cpu_seconds_per_mb = cpu_seconds, cpu_seconds_per_mb
-        self._wall_seconds, self._memory_bytes, self._pages_per_child = wall_seconds, memory_bytes, pages_per_child
+        self._factory, self._args, self._settings = factory, args, settings
+        self._pages_per_child = pages_per_child
         self._child: _Child | None = None
 
     def __enter__(self) -> Self:
@@ -87,8 +93,8 @@ class KillableWorker:
         self.close()
 
     def start(self) -> None:
-        """Start the child now, so that a broken configuration or a missing model is reported before the first page."""
-        self._running()
+        """Start the child now, so that a wrong configuration or a missing model is reported before the first page."""
+        self._get_child()
 
     def close(self) -> None:
         """End the child; the next `run` starts another."""
@@ -96,38 +102,38 @@ class KillableWorker:
             self._child.kill()
             self._child = None
 
-    def run(self, page: Page) -> Any | Lost:
-        """The function's result for `page`, or how the page was lost."""
-        budget = self._cpu_seconds + self._cpu_seconds_per_mb * len(page.content) / _MEGABYTE
-        answer = self._try(page, budget)
-        if isinstance(answer, _Death) and answer.signal != signal.SIGPROF:
-            answer = self._try(page, budget)  # once more, in a fresh child: it may have died of its former pages
-        if not isinstance(answer, _Death):
+    def run(self, page: Page) -> Any | PageLost:
+        """The function's result for `page`, or why there is none."""
+        budget = self._settings.cpu_seconds + self._settings.cpu_seconds_per_mb * len(page.content) / _MEGABYTE
+        answer = self._run_once(page, budget)
+        if isinstance(answer, _ChildExit) and answer.signal != signal.SIGPROF:
+            answer = self._run_once(page, budget)  # an earlier page may have damaged the child: retry in a new one
+        if not isinstance(answer, _ChildExit):
             return answer
         if answer.signal == signal.SIGPROF:
-            return Lost(Loss.CPU_BUDGET, budget, f"more than {budget:.1f} s of CPU time")
-        return Lost(Loss.CRASHED, budget, answer.describe())
+            return PageLost(PageLostReason.CPU_BUDGET, budget, f"more than {budget:.1f} s of CPU time")
+        return PageLost(PageLostReason.CRASHED, budget, answer.describe())
 
-    def _running(self) -> _Child:
+    def _get_child(self) -> _Child:
         if self._child is None:
-            self._child = _Child(self._order, self._memory_bytes)
+            self._child = _Child(self._factory, self._args, self._settings.memory_bytes)
         return self._child
 
-    def _try(self, page: Page, budget: float) -> Any:
-        child = self._running()
+    def _run_once(self, page: Page, budget: float) -> Any | _ChildExit:
+        child = self._get_child()
         try:
-            answer = child.ask(page, budget, self._wall_seconds)
-        except BaseException:  # Ctrl-C among them: the pipe may hold half a message
+            answer = child.run(page, budget, self._settings.wall_seconds)
+        except BaseException:  # also KeyboardInterrupt: the pipe may hold half a message
             self.close()
             raise
-        if isinstance(answer, _Death) or child.pages >= self._pages_per_child or child.has_grown():
-            self.close()  # lxml and trafilatura keep some memory of every page: a new child starts small
+        if isinstance(answer, _ChildExit) or child.pages >= self._pages_per_child or child.has_grown():
+            self.close()
         return answer
 
 
 @dataclass(frozen=True, slots=True)
-class _Death:
-    """How a child ended; `signal` is 0 where it exited by itself."""
+class _ChildExit:
+    """How a child ended: `signal` is 0 if no signal ended it, `exit_code` is 0 if one did."""
 
     signal: int
     exit_code: int
@@ -145,14 +151,19 @@ class _Death:
 class _Child:
     """The parent's side of one child process."""
 
-    def __init__(self, order: tuple[Callable[..., Any], tuple[Any, ...]], memory_bytes: int) -> None:
+    def __init__(self, factory: Callable[..., Any], args: tuple[Any, ...], memory_bytes: int) -> None:
         self._pipe, theirs = Pipe()
         with theirs:
             code = (
                 f"from pipeline.page_process.killable_process import _serve; _serve({theirs.fileno()}, {os.getpid()})"
             )
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and constant code
-                [sys.executable, "-P", "-c", code],  # -P: a folder named `pipeline` where the user stands is not ours
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    code,
+                ],  # -P: no import from a folder `pipeline` in the current directory
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": _import_path()},
@@ -160,42 +171,43 @@ class _Child:
         self._memory_bytes = memory_bytes
         self.pages = 0
         try:
-            self._prepare(order)
+            self._initialize(factory, args)
         except BaseException:
             self.kill()
             raise
         self._status = psutil.Process(self._process.pid)
         self._warm_bytes = self._status.memory_info().rss
 
-    def _prepare(self, order: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
-        answer = self._exchange((order, self._memory_bytes), _START_SECONDS)
-        if isinstance(answer, _Death):
+    def _initialize(self, factory: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        answer = self._exchange((factory, args, self._memory_bytes), _START_SECONDS)
+        if isinstance(answer, _ChildExit):
             raise RuntimeError(f"the page process could not start: {answer.describe()}; its last lines are above")
         if answer is not None:
             raise answer
 
-    def ask(self, page: Page, cpu_seconds: float, wall_seconds: float) -> Any | _Death:
+    def run(self, page: Page, cpu_seconds: float, wall_seconds: float) -> Any | _ChildExit:
         self.pages += 1
         return self._exchange((page, cpu_seconds, wall_seconds), wall_seconds + _GRACE_SECONDS)
 
-    def _exchange(self, message: object, wall_seconds: float) -> Any | _Death:
+    def _exchange(self, message: object, wall_seconds: float) -> Any | _ChildExit:
         try:
             self._pipe.send(message)
             if not self._pipe.poll(wall_seconds):
                 self._process.send_signal(signal.SIGALRM)
             return self._pipe.recv()
         except (EOFError, ConnectionError):
-            return self._death()
+            return self._wait_for_exit()
 
-    def _death(self) -> _Death:
+    def _wait_for_exit(self) -> _ChildExit:
         try:
             code = self._process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:  # stopped, or it closed the pipe and lives on
+        except subprocess.TimeoutExpired:  # it was stopped, or it closed the pipe and goes on running
             self._process.kill()
             code = self._process.wait()
-        return _Death(max(0, -code), max(0, code))
+        return _ChildExit(max(0, -code), max(0, code))
 
     def has_grown(self) -> bool:
+        """Whether the child keeps more than half of its memory allowance between pages."""
         if self.pages % _PAGES_BETWEEN_MEMORY_CHECKS:
             return False
         with contextlib.suppress(psutil.Error):
@@ -209,7 +221,7 @@ class _Child:
 
 
 def _import_path() -> str:
-    """The parent's import path for the child: the same modules, wherever the parent has them from."""
+    """The parent's import path: the child imports the same modules, wherever the parent found them."""
     return os.pathsep.join(entry or os.getcwd() for entry in sys.path)
 
 
@@ -217,14 +229,14 @@ def _import_path() -> str:
 
 
 def _serve(descriptor: int, parent: int) -> None:
-    """Build the function, then answer page after page until the parent closes the pipe or is gone."""
+    """Build the function, then run it on page after page until the parent closes the pipe or is gone."""
     pipe = Connection(descriptor)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C interrupts the parent, which then kills this process
     for timer in (signal.SIGPROF, signal.SIGALRM):
-        signal.signal(timer, signal.SIG_DFL)  # the kernel ends us, no Python code is needed
+        signal.signal(timer, signal.SIG_DFL)  # the kernel ends this process, no Python code has to run
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
     with contextlib.suppress(EOFError, ConnectionError):
-        (factory, args), memory_bytes = pipe.recv()
+        factory, args, memory_bytes = pipe.recv()
         try:
             function = factory(*args)
         except BaseException as error:
@@ -233,18 +245,18 @@ def _serve(descriptor: int, parent: int) -> None:
         _limit_memory(memory_bytes)
         pipe.send(None)
         while True:
-            pipe.send(_answer(function, *_next_page(pipe, parent)))
+            pipe.send(_run(function, *_receive_page(pipe, parent)))
 
 
-def _next_page(pipe: Connection, parent: int) -> tuple[Page, float, float]:
+def _receive_page(pipe: Connection, parent: int) -> tuple[Page, float, float]:
     while not pipe.poll(5.0):
-        if os.getppid() != parent:  # a fork of the parent may hold the pipe open after its death
+        if os.getppid() != parent:  # another child that the parent forked may keep the pipe open after the parent's end
             raise EOFError
     message: tuple[Page, float, float] = pipe.recv()
     return message
 
 
-def _answer(function: Callable[[Page], Any], page: Page, cpu_seconds: float, wall_seconds: float) -> Any:
+def _run(function: Callable[[Page], Any], page: Page, cpu_seconds: float, wall_seconds: float) -> Any:
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
     signal.setitimer(signal.ITIMER_REAL, wall_seconds)
     try:
@@ -252,7 +264,7 @@ def _answer(function: Callable[[Page], Any], page: Page, cpu_seconds: float, wal
     except MemoryError:
         os._exit(_OUT_OF_MEMORY)
     except Exception as error:
-        return Lost(Loss.CRASHED, cpu_seconds, f"{type(error).__name__}: {error}"[:1000])
+        return PageLost(PageLostReason.CRASHED, cpu_seconds, f"{type(error).__name__}: {error}"[:1000])
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -261,12 +273,12 @@ def _answer(function: Callable[[Page], Any], page: Page, cpu_seconds: float, wal
 def _send_error(pipe: Connection, error: BaseException) -> None:
     try:
         pipe.send(error)
-    except Exception:  # it does not pickle: its text does
+    except Exception:  # it does not pickle, but its text does
         pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 def _limit_memory(allowance: int) -> None:
-    """Address space: what the warm process has mapped, plus the allowance. And the kernel's killer takes us first."""
+    """Limit the address space to what is mapped now plus `allowance`, and let the kernel kill this process first."""
     status = psutil.Process()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = status.memory_info().vms + allowance

@@ -31,7 +31,7 @@ def _failures(report: Mapping[str, Any]) -> Iterator[str]:
         return
     yield (
         f"{failed:,} of {pages:,} pages ({failed / pages:.1%}) are out because a stage failed on them, not for what "
-        "they are (extract_text: extraction_error, crashed)"
+        "they are (extract_text: extraction_error, page_process: crashed)"
     )
     for line in often:
         yield f"{line['pages']:,} pages failed alike, which looks like a fault of ours: {line['message']}"

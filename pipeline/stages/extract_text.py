@@ -23,7 +23,6 @@ from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction import markup, page_tree, rendering
 from pipeline.extraction.charset import Decoding, decode
 from pipeline.extraction.page_tree import RefusedError
-from pipeline.page_process.killable_process import Loss, Lost
 from pipeline.settings import Settings
 
 NAME = "extract_text"
@@ -44,10 +43,6 @@ class ExtractTextSettings(Settings):
     max_bytes: int = Field(10_000_000, gt=0, description="larger pages are dropped; most real ones have 0.1 MB")
     max_nodes: int = Field(100_000, gt=0, description="tags in the page; most real ones have 1,500")
     min_characters: int = Field(25, ge=1, description="shorter texts are dropped; the word rules come later")
-    cpu_seconds: float = Field(10.0, gt=0, description="CPU budget of a page in all page stages: base ...")
-    cpu_seconds_per_mb: float = Field(10.0, ge=0, description="... and for each megabyte of it")
-    wall_seconds: float = Field(300.0, gt=0, description="a page process that only sleeps is ended after this time")
-    memory_bytes: int = Field(1_500_000_000, gt=100_000_000, description="of the page process, above its warm state")
 
 
 class Reason(StrEnum):
@@ -56,8 +51,6 @@ class Reason(StrEnum):
     TOO_DEEP = "too_deep"
     NO_TEXT = "no_text"
     TOO_SHORT = "too_short"
-    CPU_BUDGET = "cpu_budget"
-    CRASHED = "crashed"
     EXTRACTION_ERROR = "extraction_error"
 
 
@@ -83,13 +76,6 @@ def build(settings: ExtractTextSettings) -> Callable[[Page], Document | Dropped]
     engine = _trafilatura(settings) if settings.engine == "trafilatura" else _resiliparse(settings)
     engine(document_fromstring("<p>warm</p>"))
     return lambda page: _extract(page, settings, engine)
-
-
-def dropped_by_worker(page: Page, lost: Lost) -> Dropped:
-    """The fate of a page that the page process lost."""
-    reason = Reason.CPU_BUDGET if lost.how is Loss.CPU_BUDGET else Reason.CRASHED
-    threshold = lost.cpu_budget if lost.how is Loss.CPU_BUDGET else None
-    return Dropped(page, NAME, reason, threshold=threshold, detail=lost.detail)
 
 
 def _extract(page: Page, settings: ExtractTextSettings, engine: Engine) -> Document | Dropped:

@@ -28,8 +28,9 @@ PAGE_STAGES: Mapping[str, ModuleType] = {
     "tag_domain": tag_domain,
 }
 
-# Every stage that can be a page's fate, in flow order.
-STAGES = ("read_warc", *PAGE_STAGES, "deduplicate")
+# Every stage that a drop can name, in flow order. `page_process` is the process that runs all page stages: it drops the
+# pages on which one of them crashes or takes too long.
+STAGES = ("read_warc", *PAGE_STAGES, "page_process", "deduplicate")
 
 
 def signal_names() -> tuple[str, ...]:

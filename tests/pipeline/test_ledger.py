@@ -29,7 +29,7 @@ def test_tallies_add_up_and_survive_json():
 
 
 def test_only_faults_count_against_the_error_budget():
-    tally = Tally(100, 50, 0, Counter({"read_warc:unreadable": 4, "extract_text:crashed": 2, "block_urls:host": 44}))
+    tally = Tally(100, 50, 0, Counter({"read_warc:unreadable": 4, "page_process:crashed": 2, "block_urls:host": 44}))
     assert tally.errors == 6
     tally.check_errors(0.06)
     with pytest.raises(LedgerError, match=r"6 of 100 pages \(6.0%\) failed .*read_warc:unreadable 4"):

@@ -203,11 +203,11 @@ def test_measures_stand_beside_their_limits_tightest_first() -> None:
 def test_a_page_over_its_cpu_budget_is_replayed_in_a_child(tmp_path: Path, gristmill: Command) -> None:
     html = b"<html><title>Long</title><body>" + b"<p>Many paragraphs of much the same kind.</p>" * 60_000
     url = "https://endless.example/list"
-    Warc("endless.warc.gz", [Capture(url, html, "extract_text:cpu_budget")]).write(tmp_path)
-    tight = ["extract_text.cpu_seconds=0.05", "extract_text.cpu_seconds_per_mb=0"]
+    Warc("endless.warc.gz", [Capture(url, html, "page_process:cpu_budget")]).write(tmp_path)
+    tight = ["page_process.cpu_seconds=0.05", "page_process.cpu_seconds_per_mb=0"]
     output = tmp_path / "out"
     settings = [part for value in tight for part in ("--set", value)]
     gristmill("curate", tmp_path / "endless.warc.gz", "--output", output, "--workers", 1, *settings)
     found = replay(url, output)[0]
-    assert found["ledger"] == found["replayed"] == "extract_text: cpu_budget"
+    assert found["ledger"] == found["replayed"] == "page_process: cpu_budget"
     assert found["stages"][-1]["threshold"] == pytest.approx(0.05)

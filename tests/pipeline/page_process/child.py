@@ -1,4 +1,4 @@
-"""Factories that test_isolate.py runs in the child: a function that does what the page says."""
+"""Factories that test_killable_process.py runs in the child: a function that does what the page says."""
 
 from __future__ import annotations
 

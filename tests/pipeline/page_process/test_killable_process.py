@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from pipeline.documents import Page
-from pipeline.page_process.killable_process import KillableWorker, Loss, Lost
+from pipeline.page_process.killable_process import KillableWorker, PageLost, PageLostReason
+from pipeline.page_process.settings import PageProcessSettings
 from tests.pipeline.page_process import child
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +27,8 @@ def page(content: bytes) -> Page:
 
 
 def worker(**limits: float) -> KillableWorker:
-    return KillableWorker(child.build, ("suffix",), **{"cpu_seconds": 1.0, "wall_seconds": 30.0, **limits})  # type: ignore[arg-type]
+    settings = PageProcessSettings.model_validate({"cpu_seconds": 1.0, "wall_seconds": 30.0, **limits})
+    return KillableWorker(child.build, ("suffix",), settings)
 
 
 def alive(pid: int) -> bool:
@@ -51,13 +53,13 @@ def test_answers_come_from_one_child_that_is_built_once() -> None:
 def test_a_page_over_its_cpu_budget_is_lost_and_the_next_one_is_not() -> None:
     with worker(cpu_seconds=0.5, cpu_seconds_per_mb=0.0) as pool:
         lost = pool.run(page(b"spin"))
-        assert lost == Lost(Loss.CPU_BUDGET, 0.5, "more than 0.5 s of CPU time")
+        assert lost == PageLost(PageLostReason.CPU_BUDGET, 0.5, "more than 0.5 s of CPU time")
         assert pool.run(page(b"after"))[0] == "after suffix"
 
 
 def test_code_that_never_returns_to_python_is_ended_too() -> None:
     with worker(cpu_seconds=0.5, cpu_seconds_per_mb=0.0) as pool:
-        assert pool.run(page(b"regex")).how is Loss.CPU_BUDGET
+        assert pool.run(page(b"regex")).reason is PageLostReason.CPU_BUDGET
 
 
 def test_sleeping_costs_no_cpu_budget() -> None:
@@ -74,7 +76,7 @@ def test_the_budget_grows_with_the_page() -> None:
 def test_a_child_that_sleeps_for_ever_is_ended_and_the_page_lost() -> None:
     with worker(wall_seconds=0.5) as pool:
         lost = pool.run(page(b"sleep"))
-        assert (lost.how, lost.detail) == (Loss.CRASHED, "the process slept past the wall limit")
+        assert (lost.reason, lost.detail) == (PageLostReason.CRASHED, "the process slept past the wall limit")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_a_child_that_sleeps_for_ever_is_ended_and_the_page_lost() -> None:
 )
 def test_a_death_costs_the_page_after_one_retry(content: bytes, detail: str) -> None:
     with worker(cpu_seconds=20.0, memory_bytes=300_000_000) as pool:
-        assert pool.run(page(content)) == Lost(Loss.CRASHED, pytest.approx(20.0, abs=0.01), detail)
+        assert pool.run(page(content)) == PageLost(PageLostReason.CRASHED, pytest.approx(20.0, abs=0.01), detail)
         assert pool.run(page(b"after"))[0] == "after suffix"
 
 
@@ -97,10 +99,19 @@ def test_the_second_try_counts(tmp_path: Path) -> None:
         assert pool.run(page(f"once {tmp_path / 'mark'}".encode()))[0] == "second try suffix"
 
 
+def test_a_lost_page_is_a_drop_without_a_measurement() -> None:
+    source = page(b"x")
+    over = PageLost(PageLostReason.CPU_BUDGET, 10.5, "more than 10.5 s of CPU time").as_drop(source)
+    assert (over.stage, over.reason, over.value, over.threshold) == ("page_process", "cpu_budget", None, 10.5)
+    crashed = PageLost(PageLostReason.CRASHED, 10.5, "killed by SIGKILL").as_drop(source)
+    assert (crashed.stage, crashed.reason, crashed.threshold) == ("page_process", "crashed", None)
+    assert (crashed.record, crashed.value, crashed.detail) == (source, None, "killed by SIGKILL")
+
+
 def test_an_exception_costs_the_page_without_a_retry() -> None:
     with worker() as pool:
         lost = pool.run(page(b"raise"))
-        assert (lost.how, lost.detail) == (Loss.CRASHED, "KeyError: 'a bug in a stage'")
+        assert (lost.reason, lost.detail) == (PageLostReason.CRASHED, "KeyError: 'a bug in a stage'")
 
 
 def test_an_error_of_the_factory_is_raised_here() -> None:
@@ -123,14 +134,15 @@ def test_a_child_is_replaced_after_its_share_of_pages() -> None:
 
 
 def test_a_child_that_grows_is_replaced() -> None:
-    with KillableWorker(child.build, ("x",), memory_bytes=200_000_000) as pool:
+    with KillableWorker(child.build, ("x",), PageProcessSettings(memory_bytes=200_000_000)) as pool:
         pids = {pool.run(page(b"leak"))[1] for _ in range(201)}
     assert len(pids) > 1
 
 
 def test_workers_in_threads_do_not_meet() -> None:
     def work(name: int) -> list[str]:
-        with KillableWorker(child.build, (str(name),), cpu_seconds=0.3, cpu_seconds_per_mb=0.0) as pool:
+        tight = PageProcessSettings(cpu_seconds=0.3, cpu_seconds_per_mb=0.0)
+        with KillableWorker(child.build, (str(name),), tight) as pool:
             return [str(pool.run(page(c))) for c in (b"spin", b"kill", b"one")]
 
     with ThreadPoolExecutor(4) as threads:
@@ -167,10 +179,11 @@ def test_an_interrupt_leaves_the_worker_usable() -> None:
 @pytest.mark.parametrize("content", ["idle", "spin"])
 def test_the_child_does_not_outlive_its_parent(content: str) -> None:
     script = f"""
-        from pipeline.isolate import KillableWorker
-        from tests.pipeline.test_isolate import page
-        from tests.pipeline import isolate_child
-        pool = KillableWorker(isolate_child.build, ("x",), cpu_seconds=2.0)
+        from pipeline.page_process.killable_process import KillableWorker
+        from pipeline.page_process.settings import PageProcessSettings
+        from tests.pipeline.page_process.test_killable_process import page
+        from tests.pipeline.page_process import child
+        pool = KillableWorker(child.build, ("x",), PageProcessSettings(cpu_seconds=2.0))
         print(pool.run(page(b"p"))[1], flush=True)
         if "{content}" == "spin":
             pool.run(page(b"spin"))
@@ -196,10 +209,10 @@ def test_main_is_not_run_again(tmp_path: Path) -> None:
     script.write_text(
         textwrap.dedent("""
         print("main runs")
-        from pipeline.isolate import KillableWorker
-        from tests.pipeline.test_isolate import page
-        from tests.pipeline import isolate_child
-        with KillableWorker(isolate_child.build, ("x",)) as pool:
+        from pipeline.page_process.killable_process import KillableWorker
+        from tests.pipeline.page_process.test_killable_process import page
+        from tests.pipeline.page_process import child
+        with KillableWorker(child.build, ("x",)) as pool:
             print(pool.run(page(b"p"))[0])
         """)
     )

@@ -28,8 +28,12 @@ def test_every_row_is_counted_once():
 
 def test_messages_of_stages_that_failed_are_counted_and_no_others():
     statistics = Statistics()
-    for reason, detail in [("crashed", "out of memory"), ("extraction_error", "NameError: x" * 50), ("no_text", "y")]:
-        row = {"stage": "extract_text", "reason": reason, "detail": detail, "registered_domain": "", "signals": None}
+    for stage, reason, detail in [
+        ("page_process", "crashed", "out of memory"),
+        ("extract_text", "extraction_error", "NameError: x" * 50),
+        ("extract_text", "no_text", "y"),
+    ]:
+        row = {"stage": stage, "reason": reason, "detail": detail, "registered_domain": "", "signals": None}
         statistics.drop(row)
         statistics.drop(row)
     assert statistics.failures == {"out of memory": 2, ("NameError: x" * 50)[:200]: 2}

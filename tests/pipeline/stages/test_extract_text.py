@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction import markup
-from pipeline.page_process.killable_process import KillableWorker, Loss, Lost
+from pipeline.page_process.killable_process import KillableWorker
+from pipeline.page_process.settings import PageProcessSettings
 from pipeline.stages import extract_text
 from pipeline.stages.extract_text import ExtractTextSettings, Reason
 
@@ -242,14 +243,6 @@ def test_what_the_engine_raises_is_a_fate(monkeypatch: pytest.MonkeyPatch) -> No
     assert (answer.reason, answer.detail) == (Reason.EXTRACTION_ERROR, "RecursionError: too deep for me")
 
 
-def test_what_the_worker_lost_is_a_fate_without_a_measurement() -> None:
-    source = article()
-    over = extract_text.dropped_by_worker(source, Lost(Loss.CPU_BUDGET, 10.5, "more than 10.5 s of CPU time"))
-    assert (over.reason, over.value, over.threshold) == (Reason.CPU_BUDGET, None, 10.5)
-    died = extract_text.dropped_by_worker(source, Lost(Loss.CRASHED, 10.5, "killed by SIGKILL"))
-    assert (died.reason, died.value, died.threshold, died.detail) == (Reason.CRASHED, None, None, "killed by SIGKILL")
-
-
 def test_fall_back_engines_are_asked_where_the_rules_find_little() -> None:
     # No tag says where the text is: the rules find the first paragraph only.
     source = page(f"<body><div><div><p>{PROSE}</p></div></div>" + f"<div><div>{PROSE * 3}</div></div>" * 5 + "</body>")
@@ -265,7 +258,7 @@ def test_a_page_dumped_as_one_paragraph_gets_its_paragraphs_from_the_other_engin
 
 
 def test_impossible_settings_are_refused() -> None:
-    for wrong in ({"engine": "lynx"}, {"max_bytes": 0}, {"cpu_seconds": 0}, {"min_characters": 0}, {"tabels": True}):
+    for wrong in ({"engine": "lynx"}, {"max_bytes": 0}, {"max_nodes": 0}, {"min_characters": 0}, {"tabels": True}):
         with pytest.raises(ValidationError):
             ExtractTextSettings(**wrong)  # type: ignore[arg-type]
 
@@ -307,7 +300,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def worker() -> object:
-    with KillableWorker(extract_text.build, (ExtractTextSettings(),), cpu_seconds=20.0) as pool:
+    with KillableWorker(extract_text.build, (ExtractTextSettings(),), PageProcessSettings(cpu_seconds=20.0)) as pool:
         yield pool
 
 
