@@ -101,7 +101,7 @@ def _copies(job: Job, inbox: Inbox, rows: int) -> dict[str, list[Any]]:
         if copy["agreeing"]:
             verdicts["value"][row], verdicts["threshold"][row] = round(value, 4), job.settings.threshold
     for row in np.flatnonzero(~survives(job, inbox, rows) & (stands > 0)).tolist():
-        verdicts["reason"][row] = str(DuplicateReason.HAS_COPIES)
+        verdicts["reason"][row] = str(DuplicateReason.HAS_DUPLICATES)
         verdicts["value"][row], verdicts["threshold"][row] = float(stands[row]), 0.0
         verdicts["duplicates"][row] = 0
     return verdicts

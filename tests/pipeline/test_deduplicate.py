@@ -94,7 +94,7 @@ def test_keep_none_drops_all_copies(tmp_path):
     one, other, third = document("a", text(1)), document("b", text(1)), document("c", text(2))
     verdicts, summary = run([[one, other], [third]], tmp_path, DeduplicateSettings(keep="none"))
     reasons = {verdicts[one.id].reason, verdicts[other.id].reason}
-    assert reasons == {DuplicateReason.SAME_TEXT, DuplicateReason.HAS_COPIES}
+    assert reasons == {DuplicateReason.SAME_TEXT, DuplicateReason.HAS_DUPLICATES}
     assert verdicts[third.id].kept
     assert all(verdict.survivor is None for verdict in verdicts.values())
     assert summary["kept"] == 1
