@@ -21,7 +21,7 @@ import apache_beam as beam
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.deduplicate import run_deduplicate
-from pipeline.deduplication.previous_sketches import sketch_files
+from pipeline.deduplication.previous_sketches import find_sketch_files
 from pipeline.engines.spread import LOCAL_OPTIONS, Counts, Spread, open_pipeline
 from pipeline.inspection.progress import Watch, sizes_of
 from pipeline.ledger import Tally
@@ -75,7 +75,7 @@ def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) 
         with open_worker(run.config) as worker:  # a broken list or model is found here, before anything is written
             worker.start()
         for folder in run.config.deduplicate.previous_sketches:  # and not after days of extraction
-            sketch_files(folder, run.config.deduplicate)
+            find_sketch_files(folder, run.config.deduplicate)
     here = {
         "paths": {item.name: _absolute(item.path) for item in run.inputs},
         "units": sizes_of(run.units),

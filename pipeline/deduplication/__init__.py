@@ -1,1 +1,12 @@
-"""The parts of phase 2: plain functions over numpy records. `pipeline/deduplicate.py` wires them in Beam."""
+"""The steps of deduplication, as plain functions over numpy records; `pipeline/deduplicate.py` joins them with Beam.
+
+settings.py, sketch.py, minhash.py   what the page process stores of each document: keys and sketches
+records.py, messages.py              the records that are shuffled, and the messages that carry them
+exchange.py, spill.py                the two Beam transforms of every step; files for shuffled messages
+exact.py, near.py                    duplicates by URL and text; near duplicates by MinHash
+previous_sketches.py                 documents that previous runs have published
+survivors.py                         from links between duplicates to the kept document of each
+repeated_lines.py                    long paragraphs and boilerplate repeated across pages
+write_verdicts.py, verdicts.py       one verdict per document, in one file per unit
+duplicate_counts.py                  the numbers reported, and the limits they are checked against
+"""

@@ -1,187 +1,208 @@
-"""Near duplicates: greedy by quality, exactly, without transitive closure and without a step on one worker.
+"""Near duplicates: greedy deduplication, best documents first, without transitive closure, spread over partitions.
 
-Wanted is what one patient worker would do: take the documents best first, and keep each one unless it matches (shares
-a band, and is similar by the sketch) a document that is already kept. So no two kept documents match, and every
-dropped one matches a *kept and better* one directly. Chains (A like B, B like C, A unlike C) do not pull A down.
+The result is that of a sequential algorithm: take the documents best first, and keep each one unless it matches (shares
+a band with, and is similar by the sketch to) a document that is already kept. So no two kept documents match, and every
+dropped one matches a kept and better one directly. Of a chain (A like B, B like C, A unlike C) with A best, only B is
+dropped.
 
-To spread the work, each band bucket is walked on its own, best first. A document is
-  free      in a bucket where it matches nobody better,
-  a copy    of every *leader* it matches (leaders are the bucket's free documents),
-  blocked   where it matches only documents that are copies themselves.
-Free in all its buckets: kept, for good. Copy of a document that is kept: dropped, for good. The others wait for the
-next round, and need to be compared only with each other: had one matched a kept document, the walk would have said so.
-Rounds shrink fast; what a few of them leave over is settled by the patient worker.
+To spread the work, the documents of each band bucket are compared separately, best first. In its bucket a document is
+
+    a leader      if it matches no better document,
+    a duplicate   of every leader that it matches,
+    blocked       if it matches only documents that are duplicates themselves.
+
+A leader in all of its buckets is kept, for good. A duplicate of a kept document is dropped, for good. The others go
+into the next round, where they are compared only with each other: a match with a kept document would have been found.
+Each round leaves far fewer. After the last one, the documents still undecided are deduplicated sequentially, in one
+place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pipeline.deduplication.messages import Inbox, Job, Message, counts_of, to_units
+from pipeline.deduplication.messages import (
+    Inbox,
+    Job,
+    Message,
+    Parcel,
+    look_up_counts,
+    send_keys,
+    send_to_units,
+)
 from pipeline.deduplication.minhash import agreement_for
 from pipeline.deduplication.records import (
     LINK,
-    NOBODY,
+    NO_LEADER,
     RANKED,
     Array,
     StagedUnit,
     best_first,
-    first_of_group,
-    joined,
-    links,
-    ranked,
-    row_of,
+    group_starts,
+    join_records,
+    make_links,
+    read_ranked,
+    rows_of,
 )
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
 
 NEAR = list(DuplicateReason).index(DuplicateReason.NEAR_DUPLICATE)
-FULL = len(DuplicateReason)  # reason code of a note, not of a link: this document met a bucket at its limit
+FULL_BUCKET = len(DuplicateReason)  # code of a note, not of a drop reason: the document met a bucket at its limit
 _PAIRS = 1 << 15  # compared at a time: 144 bytes each
 
-# Documents (RANKED + sketch), band keys, the document (its place) of each key: arrays, and as they cross.
-Bucketed = tuple[Array, Array, Array]
-Packed = tuple[bytes, bytes, bytes]
+# Documents (RANKED and their sketches), band keys, and for each key the position of its document, as bytes.
+BucketParcel = tuple[bytes, bytes, bytes]
 
 
-def banded(unit: StagedUnit, settings: DeduplicateSettings) -> tuple[Array, Array, Array]:
-    """Rows that have shingles, their band keys (rows, bands) and sketches (rows, bytes)."""
-    table = unit.columns(["bands", "sketch"])
-    bands, sketches = table["bands"].to_pylist(), table["sketch"].to_pylist()
+# --- reading a unit ---
+
+
+def read_bands(unit: StagedUnit, settings: DeduplicateSettings) -> tuple[Array, Array]:
+    """Rows of the documents with enough tokens for a sketch, and their band keys, (rows, bands)."""
+    bands = unit.columns(["bands"])["bands"].to_pylist()
     rows = np.array([row for row, value in enumerate(bands) if value], np.int64)
     keys = np.frombuffer(b"".join(bands), "<u8")
-    values = np.frombuffer(b"".join(sketches), np.uint8)
-    if len(keys) != len(rows) * settings.bands or len(values) != len(rows) * settings.signature_rows:
+    return rows, _reshape(unit, settings, keys, len(rows), settings.bands)
+
+
+def read_sketches(unit: StagedUnit, settings: DeduplicateSettings, rows: int) -> Array:
+    """The sketches of the same documents, (rows, bytes)."""
+    sketches = np.frombuffer(b"".join(unit.columns(["sketch"])["sketch"].to_pylist()), np.uint8)
+    return _reshape(unit, settings, sketches, rows, settings.signature_rows)
+
+
+def _reshape(unit: StagedUnit, settings: DeduplicateSettings, values: Array, rows: int, width: int) -> Array:
+    if len(values) != rows * width:
         raise ValueError(
             f"{unit.path}: its sketches are not of {settings.bands} bands of {settings.rows} rows; "
             "set deduplicate.bands and deduplicate.rows to those of the run that wrote them"
         )
-    return rows, keys.reshape(-1, settings.bands), values.reshape(-1, settings.signature_rows)
-
-
-def bucketed(unit: StagedUnit, settings: DeduplicateSettings, wanted: Array) -> Bucketed:
-    """What a partition needs to compare documents; `wanted` is a mask over `banded`'s rows and bands."""
-    rows, keys, sketches = banded(unit, settings)
-    records = ranked(unit, settings, _sketched(settings))[rows]
-    records["sketch"] = sketches
-    places, bands = np.nonzero(wanted)
-    return records, keys[places, bands], places
+    return values.reshape(-1, width)
 
 
 def _sketched(settings: DeduplicateSettings) -> np.dtype[Any]:
     return np.dtype([*RANKED, ("sketch", "u1", settings.signature_rows)])
 
 
-# --- at units ---
+# --- steps at units ---
+
+
+def send_band_keys(job: Job, inbox: Inbox) -> Iterator[Parcel]:
+    """8 bytes per band, before anything larger is sent: to find the buckets with more than one document."""
+    if not job.settings.near:
+        return
+    rows, keys = read_bands(inbox.unit, job.settings)
+    yield from send_keys(job, inbox, keys[undecided(inbox, rows, 0)].ravel())
+
+
+def send_to_shared_buckets(job: Job, inbox: Inbox, turn: int) -> Iterator[Parcel]:
+    """The undecided documents, to the partitions of those of their buckets that hold other documents too."""
+    if not job.settings.near or (turn and not len(_waiting(inbox, turn))):
+        return
+    rows, keys = read_bands(inbox.unit, job.settings)
+    shared = look_up_counts(keys.ravel(), inbox).reshape(keys.shape) > 1
+    yield from _send_documents(job, inbox, rows, keys, shared & undecided(inbox, rows, turn)[:, None])
+
+
+def send_to_one_place(job: Job, inbox: Inbox, turn: int) -> Iterator[Parcel]:
+    """The documents that the rounds left undecided, all to one partition."""
+    if not len(_waiting(inbox, turn)):
+        return
+    rows, keys = read_bands(inbox.unit, job.settings)
+    wanted = np.broadcast_to(undecided(inbox, rows, turn)[:, None], keys.shape)
+    yield from _send_documents(replace(job, partitions=1), inbox, rows, keys, wanted)
 
 
 def undecided(inbox: Inbox, rows: Array, turn: int) -> Array:
     """Mask over `rows` of the documents that this round has to decide."""
-    standing = inbox.standing(int(rows.max(initial=-1)) + 1)[rows]
-    if turn == 0:
-        return standing
-    return standing & np.isin(rows, row_of(_blocked(inbox, turn - 1)))
+    mask = inbox.not_dropped(int(rows.max(initial=-1)) + 1)[rows]
+    return mask & np.isin(rows, rows_of(_waiting(inbox, turn))) if turn else mask
 
 
-def _blocked(inbox: Inbox, turn: int) -> Array:
-    return inbox.records(f"blocked {turn}", "<u8")
+def _waiting(inbox: Inbox, turn: int) -> Array:
+    """Documents that the round before `turn` did not keep."""
+    return inbox.records(f"waiting {turn - 1}", "<u8")
 
 
-def band_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
-    """Before anything larger travels: 8 bytes a band, to find the buckets with more than one document."""
-    rows, keys, _ = banded(inbox.unit, job.settings)
-    flat = keys[undecided(inbox, rows, 0) & job.settings.near].ravel()
-    for partition, part in job.to_partitions(flat, flat):
-        yield partition, (inbox.index, part)
-
-
-def sketches(job: Job, inbox: Inbox, turn: int) -> Iterator[tuple[int, Any]]:
-    """The undecided documents, to the partitions of their crowded buckets."""
-    rows, keys, _ = banded(inbox.unit, job.settings)
-    shared = counts_of(keys.ravel(), inbox).reshape(keys.shape) > 1
-    yield from _to_partitions(job, inbox, shared & undecided(inbox, rows, turn)[:, None])
-
-
-def rest(job: Job, inbox: Inbox, turn: int) -> Iterator[tuple[int, Any]]:
-    """The documents that the rounds have left undecided, to one place."""
-    rows, keys, _ = banded(inbox.unit, job.settings)
-    wanted = np.broadcast_to(undecided(inbox, rows, turn)[:, None], keys.shape)
-    yield from _to_partitions(Job(job.settings, 1, job.folder), inbox, wanted)
-
-
-def _to_partitions(job: Job, inbox: Inbox, wanted: Array) -> Iterator[tuple[int, Packed]]:
+def _send_documents(job: Job, inbox: Inbox, rows: Array, keys: Array, wanted: Array) -> Iterator[Parcel]:
+    """Documents and keys where `wanted`, a mask over `keys`, is set: each document once per partition."""
     if not wanted.any():
         return
-    records, keys, places = bucketed(inbox.unit, job.settings, wanted)
-    for partition, chosen in job.partitioned(np.arange(len(keys)), keys):
-        used, local = np.unique(places[chosen], return_inverse=True)
-        yield partition, (records[used].tobytes(), keys[chosen].tobytes(), local.astype("<u4").tobytes())
+    documents = read_ranked(inbox.unit, job.settings, _sketched(job.settings))[rows]
+    documents["sketch"] = read_sketches(inbox.unit, job.settings, len(rows))
+    positions, bands = np.nonzero(wanted)
+    wanted_keys = keys[positions, bands]
+    for partition, chosen in job.partition_records(np.arange(len(wanted_keys)), wanted_keys):
+        used, local = np.unique(positions[chosen], return_inverse=True)
+        yield partition, (documents[used].tobytes(), wanted_keys[chosen].tobytes(), local.astype("<u4").tobytes())
 
 
-def settle(inbox: Inbox, turn: int) -> Iterator[Message]:
-    """A unit knows which of its documents are free, hence kept, and tells it to those who are copies of them."""
-    found = inbox.links("found")
-    blocked = np.unique(found["document"])
-    yield inbox.index, (f"blocked {turn}", blocked.tobytes())
-    yield inbox.index, ("full", inbox.links("full").tobytes())
-    asked = inbox.links("asked")
-    kept = asked[~np.isin(asked["leader"], blocked)]
-    yield from to_units("lost", kept, kept["document"])
+def decide(job: Job, inbox: Inbox, turn: int) -> Iterator[Message]:
+    """After a round: the unit's documents without a match are kept, and the documents that match them are dropped."""
+    waiting = np.unique(inbox.links("matches")["document"])
+    yield inbox.index, (f"waiting {turn}", waiting.tobytes())
+    yield inbox.index, ("full_bucket", inbox.links("full_bucket").tobytes())
+    matched = inbox.links("matched")
+    duplicates = matched[~np.isin(matched["leader"], waiting)]
+    yield from send_to_units("duplicates", duplicates, duplicates["document"])
 
 
-# --- at partitions ---
+# --- steps at partitions ---
 
 
-def walk(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> Iterator[Message]:
-    """Walks the partition's buckets; tells each finding to the unit of the document and to that of its leader."""
-    found = compare(settings, blobs)
-    notes = found[found["reason"] == FULL]
-    found = found[found["reason"] == NEAR]
-    yield from to_units("full", notes, notes["document"])
-    yield from to_units("found", found, found["document"])
-    named = found[found["leader"] != NOBODY]
-    yield from to_units("asked", named, named["leader"])
+def compare_buckets(job: Job, parcels: Sequence[BucketParcel]) -> Iterator[Message]:
+    """Compares the documents of each bucket; sends each match to the units of both documents."""
+    found = find_matches(job.settings, parcels)
+    notes = found[found["reason"] == FULL_BUCKET]
+    matches = found[found["reason"] == NEAR]
+    yield from send_to_units("full_bucket", notes, notes["document"])
+    yield from send_to_units("matches", matches, matches["document"])
+    with_leader = matches[matches["leader"] != NO_LEADER]
+    yield from send_to_units("matched", with_leader, with_leader["leader"])
 
 
-def compare(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> Array:
-    """All findings in these buckets, as `LINK` records without repetition."""
-    records, keys, rank = _sorted(settings, blobs)
+def find_matches(settings: DeduplicateSettings, parcels: Sequence[BucketParcel]) -> Array:
+    """All matches in these buckets, as distinct `LINK` records."""
+    documents, keys, rank = _sort_parcels(settings, parcels)
     need = agreement_for(settings.threshold, settings.signature_rows)
-    previous = records["preference"][rank] == 0
-    first = first_of_group(keys)
-    agreeing = agreeing_bytes(records["sketch"], rank, rank[first])
-    # A bucket is simple when everybody in it is a copy of the first one: all of them are settled at a stroke.
-    others = first != np.arange(len(first))
-    loose = others & ((agreeing < need) | previous)
-    tangled = np.zeros(len(first), bool)
-    tangled[first[loose]] = True
-    simple = np.flatnonzero(others & ~tangled[first])
-    found = [links(records["document"][rank[simple]], records["document"][rank[first[simple]]], NEAR, agreeing[simple])]
-    starts = np.flatnonzero(tangled)
+    previous = documents["preference"][rank] == 0
+    first = group_starts(keys)
+    agreeing = count_agreeing(documents["sketch"], rank, rank[first])
+    # In a simple bucket every document is a duplicate of the best one; most buckets are, and need no loop.
+    is_first = first == np.arange(len(first))
+    is_complex = np.zeros(len(first), bool)
+    is_complex[first[~is_first & ((agreeing < need) | previous)]] = True
+    simple = np.flatnonzero(~is_first & ~is_complex[first])
+    leaders = documents["document"][rank[first[simple]]]
+    found = [make_links(documents["document"][rank[simple]], leaders, NEAR, agreeing[simple])]
+    starts = np.flatnonzero(is_complex)
     ends = np.searchsorted(first, starts, side="right")
-    found += [_walk_bucket(records[rank[i:j]], need, settings.bucket_limit) for i, j in zip(starts, ends, strict=True)]
+    for start, end in zip(starts, ends, strict=True):
+        found.append(_compare_bucket(documents[rank[start:end]], need, settings.bucket_limit))
     return np.unique(np.concatenate(found))
 
 
-def _sorted(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> tuple[Array, Array, Array]:
+def _sort_parcels(settings: DeduplicateSettings, parcels: Sequence[BucketParcel]) -> tuple[Array, Array, Array]:
     """Documents best first; band keys in ascending order, each with the rank of its document, best first."""
-    records = joined([blob[0] for blob in blobs], _sketched(settings))
-    keys = joined([blob[1] for blob in blobs], "<u8")
-    starts = np.cumsum([0, *(len(blob[0]) for blob in blobs)]) // records.itemsize
-    places = [np.frombuffer(blob[2], "<u4") + start for blob, start in zip(blobs, starts, strict=False)]
-    place = np.concatenate([np.empty(0, np.int64), *places])
-    order = np.lexsort(best_first(records))
+    documents = join_records([parcel[0] for parcel in parcels], _sketched(settings))
+    keys = join_records([parcel[1] for parcel in parcels], "<u8")
+    starts = np.cumsum([0, *(len(parcel[0]) for parcel in parcels)]) // documents.itemsize
+    positions = [np.frombuffer(parcel[2], "<u4") + start for parcel, start in zip(parcels, starts, strict=False)]
+    position = np.concatenate([np.empty(0, np.int64), *positions])
+    order = np.lexsort(best_first(documents))
     rank_of = np.empty(len(order), np.int64)
     rank_of[order] = np.arange(len(order))
-    rank = rank_of[place]
+    rank = rank_of[position]
     by_key = np.lexsort((rank, keys))
-    return records[order], keys[by_key], rank[by_key]
+    return documents[order], keys[by_key], rank[by_key]
 
 
-def agreeing_bytes(sketches: Array, one: Array, other: Array) -> Array:
-    """Agreeing sketch bytes of the pairs (one[i], other[i])."""
+def count_agreeing(sketches: Array, one: Array, other: Array) -> Array:
+    """The number of equal sketch bytes of each pair (one[i], other[i])."""
     counts = np.empty(len(one), np.int64)
     for start in range(0, len(one), _PAIRS):
         part = slice(start, start + _PAIRS)
@@ -189,56 +210,56 @@ def agreeing_bytes(sketches: Array, one: Array, other: Array) -> Array:
     return counts
 
 
-def _walk_bucket(members: Array, need: int, limit: int) -> Array:
-    """One bucket, best first, as the module says."""
+def _compare_bucket(members: Array, need: int, limit: int) -> Array:
+    """Leaders, duplicates and blocked documents of one bucket; its members come best first."""
     leaders: list[int] = []
-    copies: list[int] = []
+    duplicates: list[int] = []
     found = []
     for place, member in enumerate(members):
-        if member["preference"] == 0:  # of an earlier run: not judged
+        if member["preference"] == 0:  # published by a previous run: never dropped
             leaders.append(place)
             continue
         document = members["document"][place : place + 1]
         agreeing = (members["sketch"][leaders] == member["sketch"]).sum(axis=1)
         matching = np.flatnonzero(agreeing >= need)
         if len(matching):
-            mine = members["document"][np.array(leaders)[matching]]
-            found.append(links(np.repeat(document, len(mine)), mine, NEAR, agreeing[matching]))
-            copies.append(place)
-        elif ((members["sketch"][copies[:limit]] == member["sketch"]).sum(axis=1) >= need).any():
-            found.append(links(document, NOBODY, NEAR))
-            copies.append(place)
+            matched = members["document"][np.array(leaders)[matching]]
+            found.append(make_links(np.repeat(document, len(matched)), matched, NEAR, agreeing[matching]))
+            duplicates.append(place)
+        elif ((members["sketch"][duplicates[:limit]] == member["sketch"]).sum(axis=1) >= need).any():
+            found.append(make_links(document, NO_LEADER, NEAR))
+            duplicates.append(place)
         elif len(leaders) < limit:
             leaders.append(place)
         else:
-            found.append(links(document, NOBODY, FULL))
+            found.append(make_links(document, NO_LEADER, FULL_BUCKET))
     return np.concatenate([np.empty(0, LINK), *found])
 
 
-def settle_rest(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> Iterator[Message]:
-    """The patient worker: for what the rounds left over, bounded by how fast they shrink."""
-    lost = greedy(settings, blobs)
-    yield from to_units("lost", lost, lost["document"])
+def deduplicate_sequentially(job: Job, parcels: Sequence[BucketParcel]) -> Iterator[Message]:
+    """The sequential algorithm, for the documents that the rounds left undecided."""
+    duplicates = find_duplicates_greedily(job.settings, parcels)
+    yield from send_to_units("duplicates", duplicates, duplicates["document"])
 
 
-def greedy(settings: DeduplicateSettings, blobs: Sequence[Packed]) -> Array:
-    """Links from every dropped document to the kept one it is most similar to, among those sharing a band."""
-    records, keys, rank = _sorted(settings, blobs)
+def find_duplicates_greedily(settings: DeduplicateSettings, parcels: Sequence[BucketParcel]) -> Array:
+    """Links from every dropped document to the kept ones that it matches."""
+    documents, keys, rank = _sort_parcels(settings, parcels)
     need = agreement_for(settings.threshold, settings.signature_rows)
     by_rank = np.argsort(rank, kind="stable")
-    starts = np.searchsorted(rank[by_rank], np.arange(len(records) + 1))
+    starts = np.searchsorted(rank[by_rank], np.arange(len(documents) + 1))
     kept: dict[int, list[int]] = {}  # band key -> kept documents
-    lost = [np.empty(0, LINK)]
-    for place in range(len(records)):
-        mine = keys[by_rank[starts[place] : starts[place + 1]]].tolist()
-        candidates = np.array(sorted({other for key in mine for other in kept.get(key, ())}), np.int64)
-        agreeing = (records["sketch"][candidates] == records["sketch"][place]).sum(axis=1)
+    found = [np.empty(0, LINK)]
+    for place in range(len(documents)):
+        own_keys = keys[by_rank[starts[place] : starts[place + 1]]].tolist()
+        candidates = np.array(sorted({other for key in own_keys for other in kept.get(key, ())}), np.int64)
+        agreeing = (documents["sketch"][candidates] == documents["sketch"][place]).sum(axis=1)
         matching = agreeing >= need
         if matching.any():
-            leaders = records["document"][candidates[matching]]
-            document = records["document"][place : place + 1]
-            lost.append(links(np.repeat(document, len(leaders)), leaders, NEAR, agreeing[matching]))
+            matched = documents["document"][candidates[matching]]
+            document = documents["document"][place : place + 1]
+            found.append(make_links(np.repeat(document, len(matched)), matched, NEAR, agreeing[matching]))
         else:
-            for key in mine:
+            for key in own_keys:
                 kept.setdefault(key, []).append(place)
-    return np.concatenate(lost)
+    return np.concatenate(found)

@@ -1,42 +1,59 @@
-"""Lines repeated across pages, among the documents that survived as a whole.
+"""Lines repeated across pages, among the documents that survive as a whole.
 
-A *long* paragraph stays on the best page that has it, wherever the others are. Shorter lines matter only where many
-pages of one registered domain repeat them: a *sentence* then stays on the best page too, and a line of a few words goes
-from the page's header and footer, and only from there. Unrelated sites share short lines, and nothing happens to them.
-Code and table lines carry the key 0 and never take part.
+A *long* paragraph is kept only on the best page that has it, on whatever sites the others are. Shorter lines count only
+where many pages of one registered domain repeat them: a *sentence* is then kept only on the best page, too, and a line
+of a few words is removed from the pages' headers and footers. Short lines that unrelated sites share are kept.
+Code and table lines have the key 0 and are never removed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from pipeline.deduplication.messages import Inbox, Job, Message, counts_of, to_units
-from pipeline.deduplication.records import LINED, Array, StagedUnit, best_first, first_of_group, joined, ranked, row_of
-from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.deduplication.survivors import survives
+from pipeline.deduplication.messages import (
+    Inbox,
+    Job,
+    Message,
+    Parcel,
+    look_up_counts,
+    send_keys,
+    send_to_units,
+)
+from pipeline.deduplication.records import (
+    LINED,
+    Array,
+    best_first,
+    group_starts,
+    join_records,
+    read_ranked,
+    rows_of,
+)
+from pipeline.deduplication.survivors import UnitSurvivors
 
-_PAGES = np.uint64(0x9E3779B97F4A7C15)  # marks the key under which a domain's pages are counted
+_PAGES = np.uint64(0x9E3779B97F4A7C15)  # marks the key under which the pages of a domain are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The lines of a unit's surviving documents, all in a row."""
+    """The lines of a unit's surviving documents, in order; one array per field."""
 
-    row: Array  # document
-    number: Array  # line of the document
+    row: Array  # of the document
+    number: Array  # of the line in the document
     words: Array
-    key: Array  # 0: blank, code or table; long paragraphs: of the text; short ones: of text and domain
+    key: Array  # 0: blank, code or table; of a long paragraph: its text; of a shorter line: its text and domain
     long: Array
-    domain: Array  # key of the domain's page count
+    domain: Array  # key under which the pages of the document's domain are counted
 
 
-def lines(unit: StagedUnit, settings: DeduplicateSettings, surviving: Array) -> Lines:
+def read_lines(job: Job, inbox: Inbox) -> Lines:
+    """Reads the line columns of the unit, once."""
+    unit = inbox.unit
     table = unit.columns(["paragraphs", "paragraph_words", "registered_domain"])
+    surviving = UnitSurvivors.of(job, inbox, table.num_rows).surviving
     keys, words = table["paragraphs"].to_pylist(), table["paragraph_words"].to_pylist()
     lengths = np.where(surviving, np.array([len(value) // 2 for value in words], np.int64), 0)
     row = np.repeat(np.arange(len(lengths)), lengths)
@@ -47,13 +64,13 @@ def lines(unit: StagedUnit, settings: DeduplicateSettings, surviving: Array) -> 
     names = [name or f"{unit.index}/{number}" for number, name in enumerate(table["registered_domain"].to_pylist())]
     domains = [xxh3_64_intdigest(name.encode()) for name in names]
     domain = np.array(domains, np.uint64)[row]
-    long = (word_count >= settings.paragraph_words) & (text_key != 0)
-    short = np.where(text_key == 0, np.uint64(0), mixed(text_key, domain))
+    long = (word_count >= job.settings.paragraph_words) & (text_key != 0)
+    short = np.where(text_key == 0, np.uint64(0), mix_keys(text_key, domain))
     number = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return Lines(row, number, word_count, np.where(long, text_key, short), long, mixed(domain, _PAGES))
+    return Lines(row, number, word_count, np.where(long, text_key, short), long, mix_keys(domain, _PAGES))
 
 
-def mixed(one: Array, other: Array | np.uint64) -> Array:
+def mix_keys(one: Array, other: Array | np.uint64) -> Array:
     """One 64-bit key of two (the finalizer of splitmix64 over their combination)."""
     with np.errstate(over="ignore"):
         x = one * np.uint64(0xBF58476D1CE4E5B9) + other
@@ -62,104 +79,98 @@ def mixed(one: Array, other: Array | np.uint64) -> Array:
         return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-# --- at units ---
+# --- steps at units ---
 
 
-def line_keys(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
-    """Keys to count: each line once a document, and each document once under its domain."""
-    unit = inbox.unit
-    if unit.previous:
+def send_line_keys(job: Job, inbox: Inbox) -> Iterator[Parcel]:
+    """Keys to count: each line once per document, and each document once under its domain."""
+    if inbox.unit.previous:
         return
-    found = lines(unit, job.settings, _surviving(job, inbox))
-    wanted = (found.key != 0) & np.where(found.long, job.settings.paragraphs, job.settings.boilerplate)
-    keys = np.concatenate([_once_a_document(found.row, found.key, wanted), _pages(found)])
-    for partition, part in job.to_partitions(keys, keys):
-        yield partition, (inbox.index, part)
+    lines = read_lines(job, inbox)
+    wanted = (lines.key != 0) & np.where(lines.long, job.settings.paragraphs, job.settings.boilerplate)
+    keys = np.concatenate([_once_per_document(lines.row[wanted], lines.key[wanted]), _domain_per_document(lines)])
+    yield from send_keys(job, inbox, keys)
 
 
-def _surviving(job: Job, inbox: Inbox) -> Array:
-    rows = inbox.unit.columns(["registered_domain"]).num_rows
-    return survives(job, inbox, rows)
-
-
-def _once_a_document(row: Array, key: Array, wanted: Array) -> Array:
-    pairs = np.stack([row[wanted].astype(np.uint64), key[wanted]], axis=1)
+def _once_per_document(row: Array, key: Array) -> Array:
+    pairs = np.stack([row.astype(np.uint64), key], axis=1)
     return np.unique(pairs, axis=0)[:, 1]
 
 
-def _pages(found: Lines) -> Array:
-    _, first = np.unique(found.row, return_index=True)
-    return found.domain[first]
+def _domain_per_document(lines: Lines) -> Array:
+    _, first = np.unique(lines.row, return_index=True)
+    return lines.domain[first]
 
 
-def shared_lines(job: Job, inbox: Inbox) -> Iterator[tuple[int, Any]]:
-    """The paragraphs and sentences that shall stay on one page only, with what ranks their documents."""
+def send_shared_lines(job: Job, inbox: Inbox) -> Iterator[Parcel]:
+    """The paragraphs and sentences to keep on one page only, with the fields that rank their documents."""
     unit = inbox.unit
     if unit.previous:
         return
-    found = lines(unit, job.settings, _surviving(job, inbox))
-    long, repeated = _shared(job, inbox, found)
-    shared = np.flatnonzero(long | (repeated & _sentences(job, found)))
-    records = ranked(unit, job.settings, LINED)[found.row[shared]]
-    records["key"] = found.key[shared]
-    yield from job.to_partitions(records, records["key"])
+    lines = read_lines(job, inbox)
+    long, repeated = _find_repeated(job, inbox, lines)
+    shared = np.flatnonzero(long | (repeated & _are_sentences(job, lines)))
+    records = read_ranked(unit, job.settings, LINED)[lines.row[shared]]
+    records["key"] = lines.key[shared]
+    yield from job.send_to_partitions(records, records["key"])
 
 
-def removals(job: Job, inbox: Inbox, surviving: Array) -> tuple[Lines, Array]:
-    """The unit's lines, and the mask of those to take out."""
-    found = lines(inbox.unit, job.settings, surviving)
-    _, repeated = _shared(job, inbox, found)
-    boilerplate = at_an_edge(found, repeated) & ~_sentences(job, found)
-    elsewhere = inbox.records("elsewhere", LINED)
-    mine = np.stack([found.row.astype(np.uint64), found.key], axis=1)
-    theirs = np.stack([row_of(elsewhere["document"]).astype(np.uint64), elsewhere["key"]], axis=1)
-    return found, boilerplate | _rows_in(mine, theirs)
+def find_removals(job: Job, inbox: Inbox) -> tuple[Lines, Array]:
+    """The lines of the unit, and the mask of those to remove."""
+    lines = read_lines(job, inbox)
+    _, repeated = _find_repeated(job, inbox, lines)
+    boilerplate = at_an_edge(lines, repeated) & ~_are_sentences(job, lines)
+    elsewhere = inbox.records("kept_elsewhere", LINED)
+    own = np.stack([lines.row.astype(np.uint64), lines.key], axis=1)
+    better = np.stack([rows_of(elsewhere["document"]).astype(np.uint64), elsewhere["key"]], axis=1)
+    return lines, boilerplate | _rows_in(own, better)
 
 
-def _shared(job: Job, inbox: Inbox, found: Lines) -> tuple[Array, Array]:
+def _find_repeated(job: Job, inbox: Inbox, lines: Lines) -> tuple[Array, Array]:
     """Masks: long paragraphs that enough documents have; shorter lines that the domain repeats often enough."""
-    counts = counts_of(found.key, inbox)
-    pages = counts_of(found.domain, inbox)
+    counts = look_up_counts(lines.key, inbox)
+    pages = look_up_counts(lines.domain, inbox)
     often = (counts >= job.settings.boilerplate_pages) & (counts >= job.settings.boilerplate_share * pages)
-    long = found.long & (counts >= job.settings.paragraph_pages) & job.settings.paragraphs
-    return long, (found.key != 0) & ~found.long & often & job.settings.boilerplate
+    long = lines.long & (counts >= job.settings.paragraph_pages) & job.settings.paragraphs
+    return long, (lines.key != 0) & ~lines.long & often & job.settings.boilerplate
 
 
-def _sentences(job: Job, found: Lines) -> Array:
-    mask: Array = found.words >= job.settings.sentence_words
+def _are_sentences(job: Job, lines: Lines) -> Array:
+    mask: Array = lines.words >= job.settings.sentence_words
     return mask
 
 
-def _rows_in(mine: Array, theirs: Array) -> Array:
+def _rows_in(pairs: Array, wanted: Array) -> Array:
+    """Mask of the (row, key) pairs that are among `wanted`."""
     whole = np.dtype([("row", "<u8"), ("key", "<u8")])
     found: Array = np.isin(
-        np.ascontiguousarray(mine, "<u8").view(whole).ravel(), np.ascontiguousarray(theirs, "<u8").view(whole).ravel()
+        np.ascontiguousarray(pairs, "<u8").view(whole).ravel(), np.ascontiguousarray(wanted, "<u8").view(whole).ravel()
     )
     return found
 
 
-def at_an_edge(found: Lines, repeated: Array) -> Array:
+def at_an_edge(lines: Lines, repeated: Array) -> Array:
     """Mask of the repeated lines with only repeated or blank ones between them and the document's beginning or end.
 
-    A document of nothing but repeated lines has no edges: all of it would go.
+    A document of nothing but repeated lines has no edges: otherwise all of it would be removed.
     """
-    original = (found.words > 0) & ~repeated
+    original = (lines.words > 0) & ~repeated
     before = np.cumsum(original)
-    first = first_of_group(found.row)
+    first = group_starts(lines.row)
     since_start: Array = before - (before - original)[first]
-    total = np.zeros(int(found.row.max(initial=-1)) + 1, np.int64)
-    np.add.at(total, found.row, original.astype(np.int64))
-    mask: Array = repeated & (total[found.row] > 0) & ((since_start == 0) | (since_start == total[found.row]))
+    total = np.zeros(int(lines.row.max(initial=-1)) + 1, np.int64)
+    np.add.at(total, lines.row, original.astype(np.int64))
+    mask: Array = repeated & (total[lines.row] > 0) & ((since_start == 0) | (since_start == total[lines.row]))
     return mask
 
 
-# --- at partitions ---
+# --- step at partitions ---
 
 
-def best_page(settings: DeduplicateSettings, blobs: Sequence[bytes]) -> Iterator[Message]:
-    """For every line that shall stay once: all documents but the best are told that it is elsewhere."""
-    records = joined(blobs, LINED)
+def keep_on_best_page(job: Job, parcels: Sequence[bytes]) -> Iterator[Message]:
+    """For every shared line: a message to the units of all its documents but the best that it is kept elsewhere."""
+    records = join_records(parcels, LINED)
     records = records[np.lexsort((*best_first(records), records["key"]))]
-    first = first_of_group(records["key"])
-    elsewhere = records[records["document"] != records["document"][first]]
-    yield from to_units("elsewhere", elsewhere, elsewhere["document"])
+    best = group_starts(records["key"])
+    elsewhere = records[records["document"] != records["document"][best]]
+    yield from send_to_units("kept_elsewhere", elsewhere, elsewhere["document"])

@@ -1,5 +1,5 @@
-"""What crosses a shuffle waits in files, for Beam's local runner: it would keep all of it in memory, at four times its
-size. The engines of a cluster have a disk of their own for that, and are handed everything as it is.
+"""Spill files: what crosses a shuffle is stored on disk for Beam's local runner, which would keep all of it in memory,
+at four times its size. The engines of a cluster have disks for their shuffles and get the messages unchanged.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pipeline.deduplication.records import StagedUnit
 from pipeline.engines.spread import LOCAL_OPTIONS
 from pipeline.storage import explained, is_remote, join, make_folder, read_bytes
 
-_CODER = FastPrimitivesCoder()  # what Beam itself writes such values with
+_CODER = FastPrimitivesCoder()  # with which Beam itself encodes such values
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """Where a payload lies."""
+class Spilled:
+    """Place of an encoded payload: file, first byte, bytes."""
 
     path: str
     start: int
@@ -31,10 +31,10 @@ class Stored:
 
 
 @contextmanager
-def scratch_folder(output: str, pipeline_options: Sequence[str]) -> Iterator[str | None]:
-    """A folder on the disk of the output, gone with the block; None where the engine sees to it.
+def open_spill_folder(output: str, pipeline_options: Sequence[str]) -> Iterator[str | None]:
+    """A folder on the disk of the output (in TMPDIR if that is remote), deleted at the end of the block.
 
-    Where the output is remote: in TMPDIR.
+    None for engines that store their shuffles themselves.
     """
     if not set(LOCAL_OPTIONS) <= set(pipeline_options):
         yield None
@@ -44,11 +44,11 @@ def scratch_folder(output: str, pipeline_options: Sequence[str]) -> Iterator[str
         yield folder
 
 
-def beside(folder: str, unit: StagedUnit) -> StagedUnit:
-    """The unit as a copy in the folder if it is remote: every step reads some of its columns."""
+def spill_unit(folder: str, unit: StagedUnit) -> StagedUnit:
+    """The unit, as a copy in the folder if it is remote: every step reads some of its columns."""
     if not is_remote(unit.path):
         return unit
-    copy = Path(folder, str(unit.index), PurePosixPath(unit.path).name)  # units of several runs bear the same names
+    copy = Path(folder, str(unit.index), PurePosixPath(unit.path).name)  # units of several runs have the same names
     content = read_bytes(unit.path)
     with explained(str(copy), "write"):
         copy.parent.mkdir()
@@ -56,20 +56,23 @@ def beside(folder: str, unit: StagedUnit) -> StagedUnit:
     return replace(unit, path=str(copy))
 
 
-def stored(messages: Iterable[tuple[int, Any]], folder: str) -> Iterator[tuple[int, Stored]]:
-    """Every payload, all in one file; readable when the last one has come."""
+def spill_messages(messages: Iterable[tuple[int, Any]], folder: str | None) -> Iterator[tuple[int, Any]]:
+    """The messages, with their payloads in one new file that is complete after the last; unchanged without a folder."""
+    if folder is None:
+        yield from messages
+        return
     path = join(folder, uuid4().hex)
     with explained(path, "write"), open(path, "xb") as file:
         for target, payload in messages:
             start = file.tell()
             length = file.write(_CODER.encode(payload))
-            yield target, Stored(path, start, length)
+            yield target, Spilled(path, start, length)
 
 
-def fetched(payloads: Iterable[Any]) -> Iterator[Any]:
-    """Every payload, from its file if it lies in one."""
+def read_spilled(payloads: Iterable[Any]) -> Iterator[Any]:
+    """Every payload, from its spill file if it is in one."""
     for payload in payloads:
-        if not isinstance(payload, Stored):
+        if not isinstance(payload, Spilled):
             yield payload
             continue
         with explained(payload.path, "read"), open(payload.path, "rb") as file:

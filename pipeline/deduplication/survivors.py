@@ -1,88 +1,104 @@
-"""From links (this is a copy of that) to survivors: the kept document at the end of each chain, and whom it stands for.
+"""Survivors: the kept document at the end of each chain of links, and the number of duplicates it represents.
 
-A page dropped for its URL may be a copy of one dropped for its text, which is a copy of one dropped as a near
-duplicate: at most three links, followed by doubling in two steps.
+A page dropped for its URL may duplicate one dropped for its text, which duplicates one dropped as a near duplicate: at
+most three links, which two steps of doubling resolve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.deduplication.messages import Inbox, Job, Message, to_units
-from pipeline.deduplication.records import Array, row_of
+from pipeline.deduplication.messages import Inbox, Job, Message, send_to_units
+from pipeline.deduplication.records import Array, rows_of
 from pipeline.deduplication.settings import DuplicateReason, Keep
 
-NAMED = np.dtype([("document", "<u8"), ("reason", "u1"), ("agreeing", "<u2"), ("survivor", "S64")])
-STANDS = np.dtype([("row", "<i8"), ("pages", "<i8")])
+DROPPED = np.dtype([("document", "<u8"), ("reason", "u1"), ("agreeing", "<u2"), ("survivor", "S64")])
+REPRESENTS = np.dtype([("row", "<i8"), ("duplicates", "<i8")])
 _PUBLISHED = list(DuplicateReason).index(DuplicateReason.ALREADY_PUBLISHED)
 
 
-def own_links(job: Job, inbox: Inbox) -> Iterator[Message]:
-    """One link a dropped document: to the most similar survivor, the smallest number among equals."""
-    found = inbox.links("lost")
+# --- steps at units ---
+
+
+def choose_links(job: Job, inbox: Inbox) -> Iterator[Message]:
+    """One link per dropped document: to the most similar leader, of equals to the one with the smallest number."""
+    found = inbox.links("duplicates")
     found = found[np.lexsort((found["leader"], -found["agreeing"].astype(np.int64), found["document"]))]
     _, first = np.unique(found["document"], return_index=True)
-    yield from _pointing(found[first])
+    yield from _send_links(found[first])
 
 
-def follow(job: Job, inbox: Inbox) -> Iterator[Message]:
-    """Links that point here at a document which is itself dropped are led on to what that one points to."""
-    mine, pointing = inbox.links("mine"), inbox.links("pointing").copy()
-    mine = mine[np.argsort(mine["document"])]
-    if len(mine):
-        places = np.minimum(np.searchsorted(mine["document"], pointing["leader"]), len(mine) - 1)
-        dropped = mine["document"][places] == pointing["leader"]
-        pointing["leader"][dropped] = mine["leader"][places][dropped]
-    yield from _pointing(pointing)
+def follow_links(job: Job, inbox: Inbox) -> Iterator[Message]:
+    """Links to a document of the unit that is dropped itself are led on to the leader of that document."""
+    own, here = inbox.links("own_links"), inbox.links("links_here").copy()
+    own = own[np.argsort(own["document"])]
+    if len(own):
+        places = np.minimum(np.searchsorted(own["document"], here["leader"]), len(own) - 1)
+        dropped = own["document"][places] == here["leader"]
+        here["leader"][dropped] = own["leader"][places][dropped]
+    yield from _send_links(here)
 
 
-def _pointing(found: Array) -> Iterator[Message]:
-    yield from to_units("mine", found, found["document"])
-    yield from to_units("pointing", found, found["leader"])
+def _send_links(found: Array) -> Iterator[Message]:
+    yield from send_to_units("own_links", found, found["document"])
+    yield from send_to_units("links_here", found, found["leader"])
 
 
-def name(job: Job, inbox: Inbox) -> Iterator[Message]:
-    """At the survivor's unit: its id for those it stands for, and how many they are."""
-    pointing = inbox.links("pointing")
-    if not len(pointing):
+def name_survivors(job: Job, inbox: Inbox) -> Iterator[Message]:
+    """At the survivor's unit: its id, sent to its duplicates, and their number.
+
+    Also passes on what the later steps need of the earlier messages: the unit and `full_bucket`.
+    """
+    yield inbox.index, ("unit", inbox.unit)
+    yield inbox.index, ("full_bucket", inbox.links("full_bucket").tobytes())
+    links = inbox.links("links_here")
+    if not len(links):
         return
-    rows = row_of(pointing["leader"])
-    named = np.empty(len(pointing), NAMED)
+    rows = rows_of(links["leader"])
+    dropped = np.empty(len(links), DROPPED)
     for field in ("document", "reason", "agreeing"):
-        named[field] = pointing[field]
+        dropped[field] = links[field]
     if inbox.unit.previous:
-        named["reason"] = _PUBLISHED
+        dropped["reason"] = _PUBLISHED
+    dropped["survivor"] = _survivor_ids(job, inbox, rows)
+    yield from send_to_units("dropped", dropped, dropped["document"])
+    survivors, counts = np.unique(rows, return_counts=True)
+    represents = np.empty(len(survivors), REPRESENTS)
+    represents["row"], represents["duplicates"] = survivors, counts
+    yield inbox.index, ("represents", represents.tobytes())
+
+
+def _survivor_ids(job: Job, inbox: Inbox, rows: Array) -> Array | bytes:
+    # With `keep = "none"` no document survives, except those that a previous run has published.
+    if job.settings.keep is Keep.NONE and not inbox.unit.previous:
+        return b""
     ids = np.array([text.encode() for text in inbox.unit.columns(["id"])["id"].to_pylist()], "S64")
-    # With `keep = "none"` nobody survives, except what an earlier run has published.
-    nobody = job.settings.keep is Keep.NONE and not inbox.unit.previous
-    named["survivor"] = b"" if nobody else ids[rows]
-    yield from to_units("dropped", named, named["document"])
-    survivors, pages = np.unique(rows, return_counts=True)
-    stands = np.empty(len(survivors), STANDS)
-    stands["row"], stands["pages"] = survivors, pages
-    yield inbox.index, ("stands", stands.tobytes())
+    return ids[rows]
 
 
-def dropped(inbox: Inbox) -> Array:
-    """The unit's dropped documents, in the order of their rows."""
-    found = inbox.records("dropped", NAMED)
-    return found[np.argsort(found["document"])]
+# --- the result, at the unit of each document ---
 
 
-def stands_for(inbox: Inbox, rows: int) -> Array:
-    """How many dropped documents each row stands for."""
-    counts = np.zeros(rows, np.int64)
-    stands = inbox.records("stands", STANDS)
-    counts[stands["row"]] = stands["pages"]
-    return counts
+@dataclass(frozen=True, slots=True)
+class UnitSurvivors:
+    """Which documents of one unit survive exact and near deduplication."""
 
+    dropped: Array  # DROPPED, in the order of the rows
+    represents: Array  # per row: the number of duplicates that the document represents
+    surviving: Array  # per row: whether it is kept
 
-def survives(job: Job, inbox: Inbox, rows: int) -> Array:
-    """Mask of the rows that exact and near deduplication leave."""
-    mask = np.ones(rows, bool)
-    mask[row_of(dropped(inbox)["document"])] = False
-    if job.settings.keep is Keep.NONE:
-        mask &= stands_for(inbox, rows) == 0
-    return mask
+    @classmethod
+    def of(cls, job: Job, inbox: Inbox, rows: int) -> UnitSurvivors:
+        dropped = inbox.records("dropped", DROPPED)
+        dropped = dropped[np.argsort(dropped["document"])]
+        counted = inbox.records("represents", REPRESENTS)
+        represents = np.zeros(rows, np.int64)
+        represents[counted["row"]] = counted["duplicates"]
+        surviving = np.ones(rows, bool)
+        surviving[rows_of(dropped["document"])] = False
+        if job.settings.keep is Keep.NONE:
+            surviving &= represents == 0
+        return cls(dropped, represents, surviving)

@@ -1,4 +1,4 @@
-"""The verdict on every staged document: one small Parquet file a unit, rows in the order of the staged file."""
+"""The file of verdicts: one small Parquet file per unit, its rows in the order of the staged file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pipeline.storage import read_rows, write_atomically
 VERDICT_SCHEMA = pa.schema(
     [
         pa.field("reason", pa.string()),  # null: kept
-        pa.field("survivor", pa.string()),  # id of the document that stands for this one, itself kept
-        pa.field("value", pa.float64()),  # similarity, or the words left
+        pa.field("survivor", pa.string()),  # id of the kept document that represents this one
+        pa.field("value", pa.float64()),  # similarity, or the number of words left
         pa.field("threshold", pa.float64()),
-        pa.field("duplicates", pa.int64(), nullable=False),  # how many dropped pages this document stands for
-        pa.field("remove", pa.list_(pa.int32()), nullable=False),  # lines to take out of a kept document
+        pa.field("duplicates", pa.int64(), nullable=False),  # number of dropped documents that this one represents
+        pa.field("remove", pa.list_(pa.int32()), nullable=False),  # numbers of the lines to remove from a kept document
     ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of one staged document."""
+    """The decision on one staged document: kept or dropped, and the lines to remove."""
 
     reason: str | None = None
     survivor: str | None = None

@@ -42,6 +42,7 @@ from warcio.warcwriter import WARCWriter
 from pipeline import curate as phases
 from pipeline import deduplicate
 from pipeline.config import Config
+from pipeline.deduplication import exchange
 from pipeline.deduplication.messages import Job
 from pipeline.deduplication.records import StagedUnit
 from pipeline.documents import Page
@@ -161,7 +162,7 @@ class _CountingBeam:
 
 def shuffled_bytes(units: Sequence[StagedUnit], job: Job) -> int:
     """What phase 2 sends through its shuffles."""
-    deduplicate.beam = _CountingBeam()  # type: ignore[assignment]
+    exchange.beam = _CountingBeam()  # type: ignore[assignment]
     try:
         pipeline = beam.Pipeline(options=beam.options.pipeline_options.PipelineOptions(list(LOCAL_OPTIONS)))
         created = pipeline | "Units" >> beam.Create([(unit.index, ("unit", unit)) for unit in units])
@@ -169,7 +170,7 @@ def shuffled_bytes(units: Sequence[StagedUnit], job: Job) -> int:
         result = pipeline.run()
         result.wait_until_finish()
     finally:
-        deduplicate.beam = beam
+        exchange.beam = beam
     counters = result.metrics().query(beam.metrics.MetricsFilter().with_name("shuffled"))["counters"]
     return sum(counter.committed for counter in counters)
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pipeline.deduplicate import TooMuchLostError, run_deduplicate
+from pipeline.deduplicate import run_deduplicate
+from pipeline.deduplication.duplicate_counts import TooMuchLostError
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
 from pipeline.deduplication.sketch import sketch_columns
 from pipeline.deduplication.verdicts import read_verdicts

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.deduplicate import run_deduplicate
-from pipeline.deduplication.previous_sketches import find_near_duplicates
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH
+from pipeline.errors import UserError
+from tests.pipeline.deduplication.near_pairs import find_near_duplicates
 from tests.pipeline.deduplication.staging import OPTIONS, document, row, run, write
 
 
@@ -72,7 +73,7 @@ def test_earlier_documents_are_not_judged(tmp_path):
 def test_a_folder_without_sketches_is_refused(tmp_path):
     paths = write(tmp_path / "staged", [[]])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"no .parquet file in .*empty; name the folder OUT/sketches"):
+    with pytest.raises(UserError, match=r"no .parquet file in .*empty; name the folder OUT/sketches"):
         run_deduplicate(
             paths, str(tmp_path / "v"), DeduplicateSettings(previous_sketches=(str(tmp_path / "empty"),)), OPTIONS
         )
@@ -82,7 +83,7 @@ def test_other_parquet_files_are_refused(tmp_path):
     paths = write(tmp_path / "staged", [[]])
     (tmp_path / "shards").mkdir()
     pq.write_table(pa.table({"id": ["x"], "text": ["y"]}), tmp_path / "shards" / "part.parquet")
-    with pytest.raises(ValueError, match=r"no column url_key; .* needs OUT/sketches, not shards"):
+    with pytest.raises(UserError, match=r"no column url_key; .* needs OUT/sketches, not shards"):
         run_deduplicate(
             paths, str(tmp_path / "v"), DeduplicateSettings(previous_sketches=(str(tmp_path / "shards"),)), OPTIONS
         )
@@ -93,7 +94,7 @@ def test_sketches_of_another_shape_are_refused(tmp_path):
         tmp_path / "sketches", [document("a", "short"), document("b", text(1))], DeduplicateSettings(bands=5)
     )
     paths = write(tmp_path / "staged", [[]])
-    with pytest.raises(ValueError, match=r"made with 5 bands of 6 rows, this run has 24 of 6"):
+    with pytest.raises(UserError, match=r"made with 5 bands of 6 rows, this run has 24 of 6"):
         run_deduplicate(paths, str(tmp_path / "v"), DeduplicateSettings(previous_sketches=(folder,)), OPTIONS)
 
 

@@ -13,7 +13,7 @@ from pipeline.deduplicate import Deduplicate
 from pipeline.deduplication.messages import Job
 from pipeline.deduplication.records import KEYED, StagedUnit
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.deduplication.spill import Stored, beside, fetched, scratch_folder, stored
+from pipeline.deduplication.spill import Spilled, open_spill_folder, read_spilled, spill_messages, spill_unit
 from tests.pipeline.deduplication.staging import OPTIONS, document, row, write
 
 
@@ -26,11 +26,11 @@ def test_every_payload_comes_back_in_order(tmp_path: Path) -> None:
         ("unit", StagedUnit(3, "é.parquet")),
         ("blocked 0", records[:0]),
     ]
-    sent = list(stored(enumerate(payloads), str(tmp_path)))
+    sent = list(spill_messages(enumerate(payloads), str(tmp_path)))
     assert [target for target, _ in sent] == [0, 1, 2, 3]
-    assert all(isinstance(value, Stored) for _, value in sent)
+    assert all(isinstance(value, Spilled) for _, value in sent)
     assert len(list(tmp_path.iterdir())) == 1
-    back = list(fetched(value for _, value in reversed(sent)))[::-1]
+    back = list(read_spilled(value for _, value in reversed(sent)))[::-1]
     assert back[2] == payloads[2]
     for number in (0, 1, 3):
         assert back[number][0] == payloads[number][0]
@@ -39,15 +39,15 @@ def test_every_payload_comes_back_in_order(tmp_path: Path) -> None:
 
 
 def test_only_the_local_runner_needs_a_folder_and_it_goes_with_the_block(tmp_path: Path) -> None:
-    with scratch_folder(str(tmp_path), ["--runner=PortableRunner"]) as none:
+    with open_spill_folder(str(tmp_path), ["--runner=PortableRunner"]) as none:
         assert none is None
-    with scratch_folder(str(tmp_path / "new"), OPTIONS) as folder:
+    with open_spill_folder(str(tmp_path / "new"), OPTIONS) as folder:
         assert folder is not None
         assert Path(folder).parent == tmp_path / "new"
         assert Path(folder).stat().st_mode & 0o077 == 0
-        list(stored([(0, "x")], folder))
+        list(spill_messages([(0, "x")], folder))
     assert list((tmp_path / "new").iterdir()) == []
-    with scratch_folder("memory://bucket/verdicts", OPTIONS) as folder:
+    with open_spill_folder("memory://bucket/verdicts", OPTIONS) as folder:
         assert folder is not None
         assert Path(folder).is_dir()
 
@@ -62,28 +62,28 @@ def test_the_verdicts_are_the_same_by_way_of_files(tmp_path: Path) -> None:
     ]
     paths = write(tmp_path / "staged", units)
     verdicts = []
-    for scratch in (None, tmp_path / "scratch"):
-        folder = tmp_path / f"verdicts-{scratch is None}"
-        if scratch:
-            scratch.mkdir()
-        job = Job(settings, 3, str(folder))
+    for spill in (None, tmp_path / "spill"):
+        folder = tmp_path / f"verdicts-{spill is None}"
+        if spill:
+            spill.mkdir()
+        job = Job(settings, 3, str(folder), spill and str(spill))
         with beam.Pipeline(options=PipelineOptions(OPTIONS)) as pipeline:
             created = pipeline | beam.Create([(n, ("unit", StagedUnit(n, path))) for n, path in enumerate(paths)])
-            created | Deduplicate(job, scratch and str(scratch))
+            created | Deduplicate(job)
         verdicts.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
     assert verdicts[0] == verdicts[1]
     assert len(verdicts[0]) == 3
-    assert len(list((tmp_path / "scratch").iterdir())) > 20
+    assert len(list((tmp_path / "spill").iterdir())) > 20
 
 
 def test_remote_units_are_read_once_and_keep_their_names(tmp_path: Path) -> None:
     local = StagedUnit(0, str(tmp_path / "a.parquet"))
-    assert beside(str(tmp_path), local) == local
+    assert spill_unit(str(tmp_path), local) == local
     for number in (1, 2):  # units of two previous runs bear the same name
         with storage.write_atomically(f"memory://run-{number}/sketches/a.parquet") as file:
             file.write(b"%d" % number)
     previous = [StagedUnit(n, f"memory://run-{n}/sketches/a.parquet", previous=True) for n in (1, 2)]
-    copies = [beside(str(tmp_path), unit) for unit in previous]
+    copies = [spill_unit(str(tmp_path), unit) for unit in previous]
     assert [Path(unit.path).name for unit in copies] == ["a.parquet"] * 2
     assert [Path(unit.path).read_bytes() for unit in copies] == [b"1", b"2"]
     assert [(unit.index, unit.previous) for unit in copies] == [(1, True), (2, True)]
@@ -95,7 +95,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(storage.StorageError, match=r"the disk is full .* free some space and run again"):
-        list(stored(full(), str(tmp_path)))  # type: ignore[arg-type]
+        list(spill_messages(full(), str(tmp_path)))  # type: ignore[arg-type]
 
 
 def test_a_unit_that_cannot_be_read_is_named_and_not_the_file_that_was_being_written(tmp_path: Path) -> None:
@@ -106,4 +106,4 @@ def test_a_unit_that_cannot_be_read_is_named_and_not_the_file_that_was_being_wri
     Path(path).write_bytes(content)
     for unit in (missing, StagedUnit(0, path)):
         with pytest.raises(storage.StorageError, match=rf"^{unit.path}: "):
-            list(stored(((0, unit.columns(["id"])) for _ in range(1)), str(tmp_path)))
+            list(spill_messages(((0, unit.columns(["id"])) for _ in range(1)), str(tmp_path)))
