@@ -230,13 +230,14 @@ def anneal(run: Path, output: Path, config: Path | None, control: bool, changes:
 def export(run: Path, output: Path, bfloat16: bool) -> None:
     """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models)."""
     from trainer.data import tokenizer as tokenizers
-    from trainer.model import hugging_face as exporting
+    from trainer.model.hugging_face import ExportType, export_to_hugging_face
     from trainer.tasks.recipe import read_recipe
+    from trainer.training.saved_model import read_saved_model
 
     path = read_recipe(str(run)).tokenizer
-    number = exporting.Number.BFLOAT16 if bfloat16 else exporting.Number.FLOAT32
+    saved, dtype = read_saved_model(run), ExportType.BFLOAT16 if bfloat16 else ExportType.FLOAT32
     separator = tokenizers.load(path).separator
-    click.echo(exporting.export(run, output, tokenizer=path, separator=separator, number=number))
+    click.echo(export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, dtype=dtype))
 
 
 @train.command()
@@ -252,10 +253,10 @@ def generate(run: Path, prompts: tuple[str, ...], changes: tuple[str, ...]) -> N
     from trainer.data import tokenizer as tokenizers
     from trainer.rollouts import generate as generating
     from trainer.tasks.recipe import read_recipe
-    from trainer.training.run import load_any
+    from trainer.training.saved_model import load_model
 
     settings, recipe = read_config(generating.GenerateSettings, None, changes), read_recipe(str(run))
-    model, tokenizer = load_any(run, _device()), tokenizers.load(recipe.tokenizer)
+    model, tokenizer = load_model(run, _device()), tokenizers.load(recipe.tokenizer)
     denoises = bool(recipe.objective.denoisers)
     for text in generating.respond(model, tokenizer, prompts or ("",), settings, denoises=denoises):
         click.echo(_printable(text))
@@ -310,10 +311,10 @@ def _scorer(run: Path) -> Any:
     from trainer.data import tokenizer as tokenizers
     from trainer.evaluation.likelihood import Scorer
     from trainer.tasks.recipe import read_recipe
-    from trainer.training.run import load_model
+    from trainer.training.saved_model import load_decoder
 
     recipe = read_recipe(str(run))
-    model = load_model(run, _device())
+    model = load_decoder(run, _device())
     return Scorer(
         lambda tokens: model(tokens).logits,
         tokenizers.load(recipe.tokenizer),

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from trainer.errors import UserError
 from trainer.settings import Settings
 
 PRESETS = Path(__file__).parent / "presets"
 Config = TypeVar("Config", bound=Settings)
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A configuration that is refused: which file, which key, why."""
 
 

@@ -24,11 +24,14 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.benchmarks import data_folder
+from tests.trainer.runs import build_decoder
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.corpus import in_memory
 from trainer.data.tokenizer import TokenizerSettings, train
-from trainer.model.decoder import Decoder, ModelSettings, build_decoder
+from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
+from trainer.model.settings import ModelSettings
+from trainer.model.size import count_flops_per_token
 from trainer.training.distributed import World
 from trainer.training.optimizer import OptimizerSettings, build_optimizer, clip_gradients, set_learning_rate
 from trainer.training.step import accumulate, autocast, causal_inputs
@@ -203,7 +206,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     source = real_source()
-    flops = SHAPE.flops_per_token(SEQUENCE)
+    flops = count_flops_per_token(SHAPE, SEQUENCE)
     for bf16 in (False, True):
         peak = matmul_peak(torch.bfloat16 if bf16 else torch.float32)
         rates = measure(contenders(source, bf16), options.steps, options.rounds)

@@ -9,10 +9,20 @@ import numpy as np
 
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.corpus import Corpus, in_memory
+from trainer.model.decoder import Decoder
+from trainer.model.settings import ModelSettings
+from trainer.model.weights import initialize_weights
 from trainer.training.loop import Result, pretrain
 from trainer.training.run import PretrainSettings
 
 VOCABULARY = 64
+
+
+def build_decoder(model: ModelSettings, seed: int = 0) -> Decoder:
+    """A decoder with fresh weights, a function of (settings, seed)."""
+    decoder = Decoder(model)
+    initialize_weights(decoder, seed, model.init_std, model.layers)
+    return decoder
 
 
 def corpus(documents: int = 120, seed: int = 0) -> Corpus:

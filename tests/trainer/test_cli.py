@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from tests.trainer.curated import pages, write_dataset
 from trainer.cli import train
+from trainer.errors import UserError
 from trainer.studies.ablation import Difference
 from trainer.training.metrics import read_metrics
 
@@ -37,7 +38,9 @@ SET = [word for change in FAST for word in ("--set", change)]
 
 
 def run(*arguments: object) -> str:
-    result = CliRunner().invoke(train, [str(argument) for argument in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(
+        train, [str(argument) for argument in arguments], catch_exceptions=False, standalone_mode=False
+    )
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -137,7 +140,7 @@ def test_models_that_denoise_fill_in(made: Path) -> None:
         assert said.strip()
         assert "heart" not in said[:5]  # the answer alone
     for command, fault in (("eval", "a decoder is needed"), ("export", "only decoders can be exported")):
-        with pytest.raises(ValueError, match=fault) as caught:
+        with pytest.raises(UserError, match=fault) as caught:
             run(command, made / "t5", *(["--output", made / "x"]))
         assert "\n" not in str(caught.value)
 

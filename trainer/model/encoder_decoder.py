@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trainer.model.decoder import FeedForward, ModelSettings, Output, feed_forward_of
+from trainer.model.decoder import FeedForward, Output, build_feed_forward
 from trainer.model.experts import Routing, stack_routing
 from trainer.model.loss import linear_cross_entropy
 from trainer.model.norm import RMSNorm
+from trainer.model.settings import ModelSettings
 
 BUCKETS = 32  # of relative distances
 FARTHEST = 128  # tokens; from here on all distances share a bucket
@@ -85,7 +86,7 @@ class StackBlock(nn.Module):
         self.cross_norm = RMSNorm(settings.hidden_size, settings.norm_eps) if crosses else None
         self.cross = BiasedAttention(settings) if crosses else None
         self.feed_forward_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
-        self.feed_forward = feed_forward_of(settings, index)
+        self.feed_forward = build_feed_forward(settings, index)
 
     def forward(
         self, x: Tensor, bias: Tensor, source: Tensor | None = None, source_bias: Tensor | None = None

@@ -1,8 +1,8 @@
-"""A checkpoint as a Hugging Face folder: Llama's layout for dense models, Mixtral's for sparse ones, safetensors only.
+"""Export a model in Hugging Face's layout: Llama's for dense models, Mixtral's for sparse ones, safetensors only.
 
-Our rotary pairs and router already follow those models, so tensors are split and renamed, never changed. Mixtral's
-blocks are all sparse: a dense block among them is written as identical experts, whose gates add up to 1 whatever the
-router says (larger on disk, equal in its answers).
+Rotary pairs and router follow those models, so tensors are split and renamed, their values kept. All of Mixtral's
+blocks are sparse: a dense block is written as identical experts, whose gates add up to 1 for any router (larger on
+disk, equal logits).
 """
 
 from __future__ import annotations
@@ -18,62 +18,66 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from trainer.model.decoder import ModelSettings
+from trainer.errors import UserError
 from trainer.model.rotary import RopeSettings, Scaling
-from trainer.training import checkpoint
+from trainer.model.settings import ModelSettings
 
 FILE_BYTES = 4 << 30  # of one safetensors file; more go into numbered files with an index
 
 
-class Number(StrEnum):
+class ExportError(UserError):
+    """A model that has no Hugging Face layout."""
+
+
+class ExportType(StrEnum):
     """Type of the exported weights."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
 
 
-def export(
-    source: Path,
+def export_to_hugging_face(
+    settings: ModelSettings,
+    weights: Iterable[tuple[str, Tensor]],
     out: Path,
     *,
     tokenizer: Path | None = None,
     separator: int | None = None,
-    number: Number = Number.FLOAT32,
+    dtype: ExportType = ExportType.FLOAT32,
 ) -> Path:
-    """Write a run's or a checkpoint's model to `out` for `AutoModelForCausalLM.from_pretrained`; the folder.
+    """Write a model to `out` for `AutoModelForCausalLM.from_pretrained`; returns the folder.
 
-    tokenizer: a tokenizer.json to put beside it. separator: the id that begins (and so ends) a document.
+    weights: fp32, by our names. tokenizer: a tokenizer.json to copy beside them. separator: the id that begins, and so
+    ends, a document.
     """
-    found = checkpoint.find(source)
-    checkpoint.verify(found)
-    settings = ModelSettings.model_validate(checkpoint.read_state(found).settings["model"])
-    _refuse_what_has_no_layout(settings)
+    _check_exportable(settings)
     out.mkdir(parents=True, exist_ok=True)
-    dtype = getattr(torch, number.value)
-    tensors = hugging_face_tensors(checkpoint.read_tensors(found, "model"), settings)
-    _write(out, ((name, tensor.to(dtype).contiguous()) for name, tensor in tensors))
-    config = hugging_face_config(settings, number, separator)
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-    ends = {"bos_token_id": separator, "eos_token_id": separator}
-    (out / "generation_config.json").write_text(
-        json.dumps(ends if separator is not None else {}, indent=2) + "\n", "utf-8"
-    )
+    kind = getattr(torch, dtype.value)
+    tensors = hugging_face_tensors(weights, settings)
+    _write_tensors(out, ((name, tensor.to(kind).contiguous()) for name, tensor in tensors))
+    _write_json(out / "config.json", hugging_face_config(settings, dtype, separator))
+    ends = {} if separator is None else {"bos_token_id": separator, "eos_token_id": separator}
+    _write_json(out / "generation_config.json", ends)
     if tokenizer is not None:
         _write_tokenizer(tokenizer, out, separator, settings.context_length)
     return out
 
 
-def _refuse_what_has_no_layout(settings: ModelSettings) -> None:
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+
+
+def _check_exportable(settings: ModelSettings) -> None:
     if settings.encoder_layers:
-        raise ValueError("an encoder-decoder has neither Llama's nor Mixtral's layout; only decoders can be exported")
+        raise ExportError("an encoder-decoder has neither Llama's nor Mixtral's layout; only decoders can be exported")
     if settings.experts is not None and not settings.experts.normalized:
-        raise ValueError(
+        raise ExportError(
             "Mixtral's gates add up to 1 and this model's do not (model.experts.normalize_gates, or top_k = 1): "
             "there is no Hugging Face layout that gives its answers"
         )
 
 
-def hugging_face_config(settings: ModelSettings, number: Number, separator: int | None = None) -> dict[str, Any]:
+def hugging_face_config(settings: ModelSettings, dtype: ExportType, separator: int | None = None) -> dict[str, Any]:
     """config.json."""
     sparse = settings.experts is not None
     config: dict[str, Any] = {
@@ -97,7 +101,7 @@ def hugging_face_config(settings: ModelSettings, number: Number, separator: int 
         "initializer_range": settings.init_std,
         "bos_token_id": separator,
         "eos_token_id": separator,
-        "torch_dtype": number.value,
+        "torch_dtype": dtype.value,
     }
     if settings.experts is not None:
         config |= {
@@ -180,11 +184,11 @@ def _feed_forward_tensors(name: str, tensor: Tensor, settings: ModelSettings) ->
         parts = zip(("w1", "w3"), matrix.chunk(2), strict=True) if name == "gate_up" else [("w2", matrix)]
         for inner, part in parts:
             yield f"block_sparse_moe.experts.{number}.{inner}.weight", part
-    if tensor.ndim == 2 and name == "down":  # a dense block: any router will do
+    if tensor.ndim == 2 and name == "down":  # a dense block: identical experts, so the router has no effect
         yield "block_sparse_moe.gate.weight", tensor.new_zeros(experts, settings.hidden_size)
 
 
-def _write(out: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
+def _write_tensors(out: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
     """model.safetensors, or numbered files with model.safetensors.index.json."""
     for old in out.glob("model*.safetensors*"):
         old.unlink()
@@ -215,7 +219,7 @@ def _write(out: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
 
 
 def _write_tokenizer(tokenizer: Path, out: Path, separator: int | None, context: int) -> None:
-    """tokenizer.json as it is, and the few facts that transformers wants beside it."""
+    """Copy tokenizer.json, and write tokenizer_config.json, which transformers needs beside it."""
     path = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
     shutil.copyfile(path, out / "tokenizer.json")
     config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context}
@@ -224,4 +228,4 @@ def _write_tokenizer(tokenizer: Path, out: Path, separator: int | None, context:
         if token["id"] == separator:
             config |= {"bos_token": token["content"], "eos_token": token["content"], "pad_token": token["content"]}
     config["clean_up_tokenization_spaces"] = False
-    (out / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    _write_json(out / "tokenizer_config.json", config)

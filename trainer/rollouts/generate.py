@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer.data.tokenizer import Tokenizer
-from trainer.model.decoder import Cache, Decoder
+from trainer.model.cache import KeyValueCache
+from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
 from trainer.settings import Settings
 
@@ -53,7 +54,7 @@ def generate(
     positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
     ids = padding.to(torch.int32) if bool(padding.any()) else None
     seen = torch.full((len(prompts),), longest, device=weight.device) if prefix else None
-    cache = Cache(model.settings, len(prompts), longest + settings.max_new_tokens, weight)
+    cache = KeyValueCache(model.settings, len(prompts), longest + settings.max_new_tokens, weight)
 
     def states_after(written: Sequence[Tensor]) -> Tensor:
         if not written:

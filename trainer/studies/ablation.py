@@ -25,7 +25,7 @@ from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import held_out_documents, measure
 from trainer.tasks.recipe import Opened, Recipe, changed, open_recipe
 from trainer.training.loop import pretrain
-from trainer.training.run import load_model
+from trainer.training.saved_model import load_decoder
 
 Documents = Sequence[tuple[str, Sequence[int], int]]  # (group, tokens, bytes)
 
@@ -121,7 +121,7 @@ def _train_and_judge(run: Opened, seed: int, out: Path, judged: Mapping[str, Doc
     recipe = changed(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
     source = type(run.source)(run.source.corpus, recipe.data, run.shares)
     pretrain(recipe, source, out, configuration=recipe.model_dump(mode="json"), log=lambda _: None)
-    model = load_model(out)
+    model = load_decoder(out)
     scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, recipe.data.sequence_length)
     with torch.inference_mode():
         return {name: measure(scorer, documents)[""].bits_per_byte for name, documents in judged.items()}

@@ -17,7 +17,8 @@ from typing import Any
 from pydantic import Field
 
 from trainer.config import validated
-from trainer.model.decoder import ModelSettings
+from trainer.model.settings import ModelSettings
+from trainer.model.size import count_parameters
 from trainer.settings import Settings
 from trainer.studies.scaling_laws import (
     Point,
@@ -56,7 +57,9 @@ class Rung:
 
 def counted_parameters(model: ModelSettings) -> int:
     """Weights that a token meets in matrix products: the look-up table of embeddings is none, a tied head is one."""
-    return model.parameters(active=True) - (0 if model.tie_embeddings else model.padded_vocab_size * model.hidden_size)
+    return count_parameters(model, active=True) - (
+        0 if model.tie_embeddings else model.padded_vocab_size * model.hidden_size
+    )
 
 
 def rungs(recipe: Recipe, settings: LadderSettings) -> list[Rung]:

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from trainer.data.batches import BatchSource
 from trainer.data.sources import DataSettings, SourceSettings
-from trainer.model.decoder import ModelSettings
 from trainer.model.rotary import RopeSettings, Scaling
+from trainer.model.settings import ModelSettings
 from trainer.settings import Settings
 from trainer.training import checkpoint
 from trainer.training.checkpoint import State

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pydantic import Field, model_validator
 
+from trainer.errors import UserError
 from trainer.settings import Settings
 
 
@@ -45,7 +46,7 @@ class AnomalySettings(Settings):
         return self
 
 
-class TrainingStoppedError(ValueError):
+class TrainingStoppedError(UserError):
     """The run ended itself at an anomaly; the message says where the report and the checkpoint lie."""
 
 

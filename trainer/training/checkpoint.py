@@ -27,16 +27,18 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
+from trainer.errors import UserError
 from trainer.files import flush_to_disk, write_atomically
+from trainer.model.weights import fill_weight
 from trainer.settings import Settings
-from trainer.training.distributed import World, fill, gather, wait_for_all, whole
+from trainer.training.distributed import World, gather, wait_for_all, whole
 from trainer.training.optimizer import MOMENTS, moments
 
 FILE_BYTES = 4 << 30  # of tensors in one file, which is also what saving holds in memory
 PREFIX = "step-"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that is not there, not whole, or of another model."""
 
 
@@ -200,7 +202,7 @@ def load_weights(checkpoint: Path, model: nn.Module) -> None:
         if name not in weights:
             raise CheckpointError(f"{checkpoint} holds {name}, which the model has not: another architecture?")
         try:
-            fill(weights[name], value)
+            fill_weight(weights[name], value)
         except ValueError as error:
             raise CheckpointError(f"{checkpoint}: {name}: {error}") from error
         missing.discard(name)
@@ -217,7 +219,7 @@ def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Op
             raise CheckpointError(f"{checkpoint} holds {key}, which the optimizer has not")
         weight = weights[name]
         empty = torch.zeros((), device=weight.device) if moment == "step" else torch.zeros_like(weight)
-        fill(optimizer.state[weight].setdefault(moment, empty), value)
+        fill_weight(optimizer.state[weight].setdefault(moment, empty), value)
 
 
 def load_generators(checkpoint: Path, world: World) -> bool:

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.model.experts import Router
@@ -127,15 +127,3 @@ def wait_for_all(world: World) -> None:
 def whole(tensor: Tensor) -> Tensor:
     """The full tensor of a shard (a collective: all ranks must call), detached."""
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()
-
-
-@torch.no_grad()
-def fill(target: Tensor, value: Tensor) -> None:
-    """Copy a full tensor into a weight, or this rank's part of it into a shard."""
-    if tuple(target.shape) != tuple(value.shape):
-        raise ValueError(f"a tensor of shape {tuple(value.shape)} does not fit a weight of shape {tuple(target.shape)}")
-    if isinstance(target, DTensor):
-        value = distribute_tensor(
-            value.to(target.device, target.dtype), target.device_mesh, target.placements, src_data_rank=None
-        )
-    target.copy_(value)

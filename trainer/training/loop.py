@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from trainer.data.batches import Batch, BatchSource
+from trainer.model.size import count_flops_per_token
 from trainer.reports.run_report import write_run_report
 from trainer.tasks.denoising import denoising_inputs
 from trainer.training import checkpoint
@@ -209,7 +210,7 @@ def _number(value: float) -> float | None:
 def _row(run: Run, result: StepResult, seconds: float) -> dict[str, Any]:
     """One line of metrics.jsonl. Its `step` counts steps taken: 1 after the first."""
     read = run.source.settings.batch_size * run.source.settings.sequence_length
-    flops = run.settings.model.flops_per_token(run.source.settings.sequence_length)
+    flops = count_flops_per_token(run.settings.model, run.source.settings.sequence_length)
     row: dict[str, Any] = {
         "step": run.step,
         "tokens": run.tokens,

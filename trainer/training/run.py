@@ -18,8 +18,12 @@ from torch import nn
 
 from trainer.data.batches import BatchSource
 from trainer.files import write_atomically
-from trainer.model.decoder import Decoder, ModelSettings, initialize
+from trainer.model.build import build_model
+from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
+from trainer.model.settings import ModelSettings
+from trainer.model.size import count_flops_per_token, count_parameters
+from trainer.model.weights import initialize_weights
 from trainer.settings import Settings
 from trainer.tasks.denoising import ObjectiveSettings
 from trainer.training import checkpoint
@@ -134,9 +138,9 @@ def open_run(
         )
     out.mkdir(parents=True, exist_ok=True)
     hardware = _agreed_hardware(world, out, loop.precision)
-    model = empty_model(settings.model)
+    model = build_model(settings.model)
     module = parallelize(model, world, loop.parallel, hardware.precision is Precision.BFLOAT16)
-    initialize(model, loop.seed, settings.model.init_std, settings.model.layers)
+    initialize_weights(model, loop.seed, settings.model.init_std, settings.model.layers)
     torch.manual_seed(loop.seed * 1_000_003 + world.rank)
     model.activation_checkpointing = loop.activation_checkpointing
     if loop.compile:
@@ -155,12 +159,6 @@ def open_run(
         detector=SpikeDetector(settings.anomalies),
         configuration=configuration or settings.model_dump(mode="json"),
     )
-
-
-def empty_model(settings: ModelSettings) -> Decoder | EncoderDecoder:
-    """The architecture that the settings describe, without memory for its weights."""
-    with torch.device("meta"):
-        return EncoderDecoder(settings) if settings.encoder_layers else Decoder(settings)
 
 
 def _agreed_hardware(world: World, out: Path, wanted: Precision) -> Hardware:
@@ -215,11 +213,11 @@ def _changes(before: dict[str, Any], now: dict[str, Any], path: str = "") -> lis
 def describe(run: Run, log: Callable[[str], None]) -> None:
     """Say what is about to run, and leave it in run.json for the report."""
     settings, hardware = run.settings, run.hardware
-    facts = {
+    facts: dict[str, Any] = {
         "settings": run.configuration,
-        "parameters": settings.model.parameters(),
-        "active_parameters": settings.model.parameters(active=True),
-        "flops_per_token": settings.model.flops_per_token(run.source.settings.sequence_length),
+        "parameters": count_parameters(settings.model),
+        "active_parameters": count_parameters(settings.model, active=True),
+        "flops_per_token": count_flops_per_token(settings.model, run.source.settings.sequence_length),
         "tokens_per_step": run.source.settings.batch_size * run.source.settings.sequence_length,
         "ranks": run.world.size,
         "hardware": hardware.name,
@@ -232,7 +230,7 @@ def describe(run: Run, log: Callable[[str], None]) -> None:
     }
     write_atomically(run.out / "run.json", json.dumps(facts, indent=1) + "\n")
     rates = ", ".join(f"{name} {peak / 1e9:,.0f}" for name, peak in hardware.peaks.items())
-    log(f"{settings.model.parameters() / 1e6:.1f}M parameters, {run.world.size} x {hardware.name}; GFLOP/s: {rates}")
+    log(f"{facts['parameters'] / 1e6:.1f}M parameters, {run.world.size} x {hardware.name}; GFLOP/s: {rates}")
     log(f"{hardware.precision.value}, {facts['tokens_per_step']:,} tokens a step, {settings.loop.steps:,} steps")
 
 
@@ -251,20 +249,3 @@ def save(run: Run) -> None:
     checkpoint.save(run.folder, state, run.model, run.optimizer, run.world)
     if run.world.is_main:
         checkpoint.prune(run.folder, run.settings.checkpoints)
-
-
-def load_model(path: Path, device: torch.device | str = "cpu") -> Decoder:
-    """The decoder of a checkpoint or a run, ready to use."""
-    model = load_any(path, device)
-    if not isinstance(model, Decoder):
-        raise ValueError(f"{path} holds an encoder-decoder, which `generate` can use; here a decoder is needed")
-    return model
-
-
-def load_any(path: Path, device: torch.device | str = "cpu") -> Decoder | EncoderDecoder:
-    """The model of a checkpoint or a run, ready to use."""
-    found = checkpoint.find(path)
-    model = empty_model(ModelSettings.model_validate(checkpoint.read_state(found).settings["model"]))
-    model.to_empty(device=device)
-    checkpoint.load_weights(found, model)
-    return model.eval()

@@ -8,9 +8,14 @@ from pydantic import ValidationError
 from torch._dynamo.testing import CompileCounter
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainer.model.decoder import Cache, Decoder, ModelSettings, build_decoder, initialize
+from tests.trainer.runs import build_decoder
+from trainer.model.cache import KeyValueCache
+from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
 from trainer.model.rotary import RopeSettings
+from trainer.model.settings import ModelSettings
+from trainer.model.size import count_flops_per_token, count_parameters
+from trainer.model.weights import initialize_weights
 
 TINY = ModelSettings(vocab_size=100, hidden_size=32, layers=2, heads=4, kv_heads=2, context_length=64)
 SPARSE = TINY.model_copy(update={"experts": ExpertSettings(num_experts=4, every=2, capacity_factor=None)})
@@ -72,7 +77,7 @@ def test_cached_steps_equal_one_pass(settings):
     model = build_decoder(settings, seed=2).eval()
     row = tokens(2, 24)
     whole = model(row).logits
-    cache = Cache(settings, 2, 24, model.embedding.weight)
+    cache = KeyValueCache(settings, 2, 24, model.embedding.weight)
     parts = [model(row[:, a:b], cache=cache).logits for a, b in ((0, 7), (7, 8), (8, 20), (20, 24))]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="holds 24"):
@@ -90,10 +95,10 @@ def test_cached_steps_equal_one_pass(settings):
 )
 def test_parameters_are_counted_right(settings):
     model = build_decoder(settings)
-    assert settings.parameters() == sum(weight.numel() for weight in model.parameters())
+    assert count_parameters(settings) == sum(weight.numel() for weight in model.parameters())
     if settings.experts:
         idle = 2 * 3 * settings.hidden_size * settings.intermediate_size  # two of four experts, in one block
-        assert settings.parameters(active=True) == settings.parameters() - idle
+        assert count_parameters(settings, active=True) == count_parameters(settings) - idle
 
 
 def test_flops_equal_those_that_torch_counts():
@@ -103,10 +108,10 @@ def test_flops_equal_those_that_torch_counts():
     with FlopCounterMode(display=False) as counter:
         model(ids[:, :-1], ids[:, 1:]).loss.backward()
     norms = (2 * settings.layers + 1) * settings.hidden_size  # have weights, but no products
-    linear = 6 * (settings.parameters() - settings.padded_vocab_size * settings.hidden_size - norms) * 2 * 64
+    linear = 6 * (count_parameters(settings) - settings.padded_vocab_size * settings.hidden_size - norms) * 2 * 64
     assert counter.get_total_flops() == linear  # torch does not count the CPU's attention kernel
     causal = 12 * settings.layers * settings.heads * settings.dim_per_head * 2 * (64 * 65 // 2)
-    assert settings.flops_per_token(64) * 128 == linear + causal + 6 * norms * 128
+    assert count_flops_per_token(settings, 64) * 128 == linear + causal + 6 * norms * 128
 
 
 def test_initial_weights_depend_on_the_seed_and_the_name_alone():
@@ -170,7 +175,7 @@ def test_weights_can_be_made_on_the_meta_device_first():
     with torch.device("meta"):
         model = Decoder(TINY)
     model.to_empty(device="cpu")
-    initialize(model, 3, TINY.init_std, TINY.layers)
+    initialize_weights(model, 3, TINY.init_std, TINY.layers)
     for a, b in zip(model.parameters(), build_decoder(TINY, 3).parameters(), strict=True):
         assert torch.equal(a, b)
 

@@ -7,9 +7,11 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from trainer.model.decoder import ModelSettings, initialize
 from trainer.model.encoder_decoder import EncoderDecoder, buckets
 from trainer.model.experts import ExpertSettings
+from trainer.model.settings import ModelSettings
+from trainer.model.size import count_parameters
+from trainer.model.weights import initialize_weights
 from trainer.rollouts.generate import GenerateSettings, answer
 
 SETTINGS = ModelSettings(vocab_size=128, hidden_size=32, layers=2, encoder_layers=3, heads=4, ffn_hidden_size=48)
@@ -17,7 +19,7 @@ SETTINGS = ModelSettings(vocab_size=128, hidden_size=32, layers=2, encoder_layer
 
 def ours(settings: ModelSettings = SETTINGS) -> EncoderDecoder:
     model = EncoderDecoder(settings)
-    initialize(model, 0, 0.2)
+    initialize_weights(model, 0, 0.2)
     return model.eval()
 
 
@@ -119,9 +121,9 @@ def test_padding_changes_nothing():
 def test_parameters_are_counted_right_and_all_learn(experts):
     settings = SETTINGS.model_copy(update={"experts": experts})
     model = ours(settings)
-    assert settings.parameters() == sum(weight.numel() for weight in model.parameters())
+    assert count_parameters(settings) == sum(weight.numel() for weight in model.parameters())
     untied = settings.model_copy(update={"tie_embeddings": False})
-    assert untied.parameters() == sum(weight.numel() for weight in ours(untied).parameters())
+    assert count_parameters(untied) == sum(weight.numel() for weight in ours(untied).parameters())
     out = model.train()(rows(12, 1), rows(9, 2), rows(9, 3))
     (out.loss + (out.routing.loss(experts) if experts else 0)).backward()
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in model.parameters())

@@ -11,11 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainer import runs
 from trainer.data.tokenizer import TokenizerSettings, train
-from trainer.model import hugging_face
-from trainer.model.hugging_face import Number
+from trainer.model.hugging_face import ExportError, ExportType, export_to_hugging_face
 from trainer.rollouts.generate import GenerateSettings, generate
 from trainer.training import checkpoint
-from trainer.training.run import load_model
+from trainer.training.saved_model import load_decoder, read_saved_model
 
 EXPERTS = {"num_experts": 4, "every": 1}
 LONG = {"scaling": "yarn", "factor": 4.0, "original_context_length": 16, "low_freq_factor": 1, "high_freq_factor": 32}
@@ -36,40 +35,40 @@ def tokens() -> torch.Tensor:
 @pytest.mark.parametrize("name", MODELS)
 def test_transformers_gives_the_same_logits(tmp_path, name):
     runs.run(tmp_path / "run", {"model": MODELS[name], "loop": {"steps": 8}})
-    folder = hugging_face.export(tmp_path / "run", tmp_path / "hf", separator=0)
+    folder = export_to_hugging_face(*read_saved_model(tmp_path / "run"), tmp_path / "hf", separator=0)
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     assert type(theirs).__name__ == ("MixtralForCausalLM" if "experts" in MODELS[name] else "LlamaForCausalLM")
     with torch.no_grad():
         expected = theirs(tokens()).logits
-        found = load_model(tmp_path / "run")(tokens()).logits
+        found = load_decoder(tmp_path / "run")(tokens()).logits
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
 
 
 def test_transformers_generates_the_same_tokens(tmp_path):
     runs.run(tmp_path / "run", {"loop": {"steps": 12}})
-    folder = hugging_face.export(tmp_path / "run", tmp_path / "hf")
+    folder = export_to_hugging_face(*read_saved_model(tmp_path / "run"), tmp_path / "hf")
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     prompt = [0, 5, 6, 7]
     row = torch.tensor([prompt])
     expected = theirs.generate(row, attention_mask=row >= 0, max_new_tokens=20, do_sample=False)[0, 4:].tolist()
-    assert generate(load_model(tmp_path / "run"), [prompt], GenerateSettings(max_new_tokens=20, temperature=0)) == [
+    assert generate(load_decoder(tmp_path / "run"), [prompt], GenerateSettings(max_new_tokens=20, temperature=0)) == [
         expected
     ]
 
 
 def test_many_files_and_bf16(tmp_path, monkeypatch):
     runs.run(tmp_path / "run", {"model": {"tie_embeddings": False}, "loop": {"steps": 1}})
-    monkeypatch.setattr(hugging_face, "FILE_BYTES", 10_000)
-    folder = hugging_face.export(tmp_path / "run", tmp_path / "hf", number=Number.BFLOAT16)
+    monkeypatch.setattr("trainer.model.hugging_face.FILE_BYTES", 10_000)
+    folder = export_to_hugging_face(*read_saved_model(tmp_path / "run"), tmp_path / "hf", dtype=ExportType.BFLOAT16)
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     assert len(set(index["weight_map"].values())) == len(list(folder.glob("model-*.safetensors"))) > 2
     theirs = AutoModelForCausalLM.from_pretrained(folder)
     assert theirs.dtype is torch.bfloat16
-    weight = load_model(tmp_path / "run").head.weight
+    weight = load_decoder(tmp_path / "run").head.weight
     assert torch.equal(theirs.lm_head.weight, weight.bfloat16())
     monkeypatch.undo()
-    hugging_face.export(tmp_path / "run", folder)  # over the old one: nothing of it may stay
+    export_to_hugging_face(*read_saved_model(tmp_path / "run"), folder)  # over the old one: nothing of it may stay
     assert [path.name for path in folder.glob("model*")] == ["model.safetensors"]
 
 
@@ -78,7 +77,8 @@ def test_the_tokenizer_goes_along(tmp_path):
     tokenizer = train([text], TokenizerSettings(vocab_size=704))
     tokenizer.save(tmp_path / "tokenizer.json")
     runs.run(tmp_path / "run", {"model": {"vocab_size": tokenizer.vocab_size}, "loop": {"steps": 1}})
-    folder = hugging_face.export(tmp_path / "run", tmp_path / "hf", tokenizer=tmp_path, separator=tokenizer.separator)
+    saved, separator = read_saved_model(tmp_path / "run"), tokenizer.separator
+    folder = export_to_hugging_face(*saved, tmp_path / "hf", tokenizer=tmp_path, separator=separator)
     theirs = AutoTokenizer.from_pretrained(folder)
     assert theirs(text, add_special_tokens=False)["input_ids"] == tokenizer.encode(text)
     assert theirs.eos_token_id == tokenizer.separator
@@ -87,13 +87,13 @@ def test_the_tokenizer_goes_along(tmp_path):
 
 def test_what_has_no_layout_is_refused(tmp_path):
     runs.run(tmp_path / "run", {"model": {"experts": {**EXPERTS, "top_k": 1}}, "loop": {"steps": 1}})
-    with pytest.raises(ValueError, match="gates add up to 1"):
-        hugging_face.export(tmp_path / "run", tmp_path / "hf")
+    with pytest.raises(ExportError, match="gates add up to 1"):
+        export_to_hugging_face(*read_saved_model(tmp_path / "run"), tmp_path / "hf")
     objective = {"denoisers": [{}], "first_sentinel": 50, "sentinels": 10}
     model = {"encoder_layers": 1, "kv_heads": None}
     runs.run(tmp_path / "t5", {"model": model, "objective": objective, "loop": {"steps": 1}})
-    with pytest.raises(ValueError, match="encoder-decoder"):
-        hugging_face.export(tmp_path / "t5", tmp_path / "hf")
+    with pytest.raises(ExportError, match="encoder-decoder"):
+        export_to_hugging_face(*read_saved_model(tmp_path / "t5"), tmp_path / "hf")
     assert not (tmp_path / "hf").exists()
 
 
@@ -102,4 +102,4 @@ def test_a_damaged_checkpoint_is_not_exported(tmp_path):
     path = checkpoint.find(tmp_path / "run") / "model-00001.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(checkpoint.CheckpointError, match="not what was written"):
-        hugging_face.export(tmp_path / "run", Path(tmp_path / "hf"))
+        export_to_hugging_face(*read_saved_model(tmp_path / "run"), Path(tmp_path / "hf"))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from trainer.model.decoder import ModelSettings
+from trainer.model.settings import ModelSettings
+from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.studies.cost import CHINCHILLA, CostSettings, estimate, serving_optimum, table
 
 
@@ -26,14 +27,14 @@ def llama() -> ModelSettings:
 
 def test_llama_3_405b_from_its_shape() -> None:
     """405B parameters, 3.8e25 FLOP, 26 to 30 million H100 hours at 38-43% MFU and its goodput above 90%."""
-    size = llama().parameters()
+    size = count_parameters(llama())
     assert size == pytest.approx(405e9, rel=0.005)
     planned = CostSettings(parameters=size, tokens=15.6e12, devices=16_384, mfu=0.41)
     cost = estimate(planned)
     assert cost.flop == pytest.approx(3.8e25, rel=0.005)
     assert 25.5e6 < cost.device_hours < 26.5e6
     assert 60 < cost.days < 70
-    with_attention = llama().flops_per_token(8192) - 6 * (size - 128_256 * 16_384)
+    with_attention = count_flops_per_token(llama(), 8192) - 6 * (size - 128_256 * 16_384)
     slower = estimate(planned.model_copy(update={"mfu": 0.40, "goodput": 0.92, "attention": with_attention}))
     assert 28e6 < slower.device_hours < 31e6  # its model card says 30.84 million
 

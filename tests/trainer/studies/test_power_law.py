@@ -7,6 +7,7 @@ import pytest
 
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.corpus import in_memory
+from trainer.model.size import count_parameters
 from trainer.training.loop import pretrain
 from trainer.training.metrics import read_metrics
 from trainer.training.run import PretrainSettings
@@ -52,7 +53,7 @@ def test_loss_falls_as_a_power_law_over_five_sizes(tmp_path):
             }
         )
         pretrain(settings, source, tmp_path / str(width), log=lambda _: None)
-        sizes.append(settings.model.parameters())
+        sizes.append(count_parameters(settings.model))
         losses.append(np.mean([row["loss"] for row in read_metrics(tmp_path / str(width))[-20:]]))
     x, y = np.log(sizes), np.log(losses)
     slope, intercept = np.polyfit(x, y, 1)

@@ -13,7 +13,7 @@ from trainer.data.sources import DataSettings, SourceSettings
 from trainer.tasks.anneal import AnnealSettings, anneal, annealed_data, annealed_settings
 from trainer.training import checkpoint
 from trainer.training.metrics import read_metrics
-from trainer.training.run import load_model
+from trainer.training.saved_model import load_decoder
 
 WSD = {"schedule": {"shape": "wsd", "warmup_steps": 3, "decay_fraction": 0.3, "min_ratio": 0.0}}
 DATA = DataSettings(batch_size=8, sequence_length=32, sources={"web": SourceSettings(path="web", min_quality=0.2)})
@@ -84,7 +84,7 @@ def test_a_longer_context_goes_on_from_the_short_one(tmp_path, scaling):
     endless = data.model_copy(update={"max_repetitions": None, "document_mask": False})
     source = BatchSource(runs.corpus(), endless)
     anneal(settings, start, source, tmp_path / "long", log=lambda _: None)
-    model = load_model(tmp_path / "long")
+    model = load_decoder(tmp_path / "long")
     assert model.settings.context_length == 96
     assert model.settings.rope.factor == 3.0
     losses = [row["loss"] for row in read_metrics(tmp_path / "long")]

@@ -19,7 +19,7 @@ from trainer.training import checkpoint
 from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.checkpoint import CheckpointError, CheckpointSettings
 from trainer.training.metrics import read_metrics
-from trainer.training.run import load_model
+from trainer.training.saved_model import load_decoder
 
 DROPOUT = {"model": {"experts": {"num_experts": 4, "every": 2, "dropout": 0.3}}}  # so that the generators matter too
 
@@ -151,7 +151,7 @@ def test_several_files_hold_what_one_would(tmp_path, monkeypatch):
     runs.run(tmp_path, {"loop": {"steps": 4}})
     found = checkpoint.find(tmp_path)
     assert len(list(found.glob("model-*.safetensors"))) > 3
-    model = load_model(tmp_path)
+    model = load_decoder(tmp_path)
     assert dict(checkpoint.read_tensors(found, "model")).keys() == dict(model.named_parameters()).keys()
 
 

@@ -12,14 +12,15 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.trainer import runs
+from tests.trainer.runs import build_decoder
 from trainer.data.batches import BatchSettings, BatchSource
-from trainer.model.decoder import build_decoder
 from trainer.training import checkpoint
 from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.distributed import World
 from trainer.training.hardware import Precision, matmul_rate, measure_hardware
 from trainer.training.metrics import domain_losses, read_metrics
-from trainer.training.run import load_model, open_run
+from trainer.training.run import open_run
+from trainer.training.saved_model import load_decoder
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -48,7 +49,7 @@ def test_a_run_learns_and_writes_what_the_report_needs(tmp_path):
         assert row["gradient_norm"] > 0
     assert [row["step"] for row in rows if "validation" in row] == [30, 60]
     facts = json.loads((tmp_path / "run.json").read_text())
-    assert facts["parameters"] == sum(weight.numel() for weight in load_model(tmp_path).parameters())
+    assert facts["parameters"] == sum(weight.numel() for weight in load_decoder(tmp_path).parameters())
     assert facts["peaks"]["float32"] > 1e8
 
 
@@ -121,7 +122,7 @@ def test_a_skipped_step_leaves_the_weights_alone(tmp_path):
         changes = {"schedule": {"shape": "constant", "min_ratio": 1.0}, "loop": {"steps": steps}}
         changes["anomalies"] = {"spike": "skip", "window": 16, "deviations": 4.0}
         runs.run(tmp_path / name, changes, source=poisoned())
-        weights[name] = load_model(tmp_path / name).state_dict()
+        weights[name] = load_decoder(tmp_path / name).state_dict()
     for key, value in weights["before"].items():
         assert torch.equal(weights["after"][key], value)
 
@@ -132,7 +133,7 @@ def test_nan_never_reaches_the_weights(tmp_path):
         runs.run(tmp_path, changes)
     assert [row["kind"] for row in anomalies(tmp_path)] == ["not_finite"] * 4
     assert [row["gradient_norm"] for row in read_metrics(tmp_path)] == [None] * 3
-    for key, value in load_model(tmp_path).state_dict().items():
+    for key, value in load_decoder(tmp_path).state_dict().items():
         assert torch.equal(value, build_decoder(runs.settings().model).state_dict()[key])
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)  # no NaN, no Infinity: other readers refuse them
@@ -228,7 +229,7 @@ def test_a_run_in_bf16_learns_and_keeps_its_precision(tmp_path, monkeypatch):
     runs.run(tmp_path, {"loop": {"steps": 8, "precision": "bfloat16"}})
     rows = read_metrics(tmp_path)
     assert rows[-1]["loss"] < rows[0]["loss"]
-    assert all(weight.dtype is torch.float32 for weight in load_model(tmp_path).parameters())
+    assert all(weight.dtype is torch.float32 for weight in load_decoder(tmp_path).parameters())
     auto = {"loop": {"steps": 8, "precision": "auto"}}
     monkeypatch.setattr(
         "trainer.training.hardware.matmul_rate", lambda device, dtype: 1e9

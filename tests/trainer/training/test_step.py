@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tests.trainer import runs
-from trainer.model.decoder import Decoder, build_decoder
+from tests.trainer.runs import build_decoder
+from trainer.model.decoder import Decoder
 from trainer.training.distributed import World
 from trainer.training.optimizer import OptimizerSettings, build_optimizer, clip_gradients, set_learning_rate
 from trainer.training.step import Inputs, accumulate, causal_inputs

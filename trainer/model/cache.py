@@ -1,0 +1,38 @@
+"""Keys and values of the tokens seen so far, so that generating a token costs one token."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trainer.model.attention import Mask, dense_mask
+from trainer.model.settings import ModelSettings
+
+
+class KeyValueCache:
+    """Keys and values [layers, B, G, capacity, D] each, and the document ids of the tokens."""
+
+    def __init__(self, settings: ModelSettings, rows: int, capacity: int, like: Tensor) -> None:
+        shape = (settings.layers, rows, settings.num_kv_heads, capacity, settings.dim_per_head)
+        self.keys = like.new_zeros(shape)
+        self.values = like.new_zeros(shape)
+        self.document_ids = torch.zeros((rows, capacity), dtype=torch.int32, device=like.device)
+        self.length = 0
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Append k and v [B, G, S, D] of a layer; returns all keys and values so far."""
+        end = self.length + k.shape[2]
+        if end > self.keys.shape[3]:
+            raise ValueError(f"the cache holds {self.keys.shape[3]} tokens and {end} are needed")
+        self.keys[layer, :, :, self.length : end] = k
+        self.values[layer, :, :, self.length : end] = v
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+    def mask(self, document_ids: Tensor | None, new: int, prefix: Tensor | None = None) -> Mask:
+        """The mask of `new` more tokens. document_ids: int [B, new], stored beside the keys. prefix: int [B]."""
+        end = self.length + new
+        if document_ids is not None:
+            self.document_ids[:, self.length : end] = document_ids
+        if new == end and document_ids is None and prefix is None:
+            return None
+        return dense_mask(self.document_ids[:, self.length : end], self.document_ids[:, :end], prefix)

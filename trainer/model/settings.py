@@ -1,0 +1,87 @@
+"""The shape of a decoder or an encoder-decoder."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from trainer.model.experts import ExpertSettings
+from trainer.model.rotary import RopeSettings
+from trainer.settings import Settings
+
+
+class ModelSettings(Settings):
+    """Shape and initialization of the network. The defaults are the small model of the demo.
+
+    Sources: ffn_hidden_size of 8/3 of the hidden size with SwiGLU has as many weights as 4 times with GELU (Shazeer
+    2020); init_std is GPT-2's (Radford et al. 2019); z_loss of 1e-4 is PaLM's (Chowdhery et al. 2022).
+    """
+
+    vocab_size: int = Field(
+        default=8192, ge=2, description="token ids; the embedding is padded to a multiple of 64 for the matrix units"
+    )
+    hidden_size: int = Field(default=256, ge=2, description="width of the residual stream")
+    layers: int = Field(default=6, ge=1, description="blocks of the decoder")
+    encoder_layers: int = Field(
+        default=0, ge=0, description="blocks of the encoder; 0 is a decoder, else an encoder-decoder after T5, no RoPE"
+    )
+    heads: int = Field(default=4, ge=1, description="attention heads (of the queries)")
+    kv_heads: int | None = Field(
+        default=None, ge=1, description="heads of keys and values (grouped-query attention); as many as heads if unset"
+    )
+    head_dim: int | None = Field(default=None, ge=2, description="width of a head; hidden_size / heads if unset")
+    ffn_hidden_size: int | None = Field(
+        default=None, ge=1, description="width inside the feed-forward; 8/3 of hidden_size if unset, in multiples of 64"
+    )
+    context_length: int = Field(default=512, ge=1, description="longest sequence, in tokens")
+    tie_embeddings: bool = Field(
+        default=True, description="one matrix for embedding and head; saves weights where they are a large part"
+    )
+    norm_eps: float = Field(default=1e-5, gt=0, description="added to the mean square in RMSNorm")
+    init_std: float = Field(
+        default=0.02, gt=0, description="standard deviation of the initial weights; / sqrt(2 layers) into the residual"
+    )
+    z_loss: float = Field(
+        default=0.0, ge=0, description="weight of the squared log-partition of the head in the loss; PaLM 1e-4"
+    )
+    rope: RopeSettings = Field(default=RopeSettings(), description="rotary positions")
+    experts: ExpertSettings | None = Field(default=None, description="sparse feed-forward; dense if unset")
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> ModelSettings:
+        if self.head_dim is None and self.hidden_size % self.heads:
+            raise ValueError(f"model.hidden_size = {self.hidden_size} is no multiple of model.heads = {self.heads}")
+        if self.heads % self.num_kv_heads:
+            raise ValueError(f"model.heads = {self.heads} is no multiple of model.kv_heads = {self.num_kv_heads}")
+        if self.dim_per_head % 2:
+            raise ValueError(f"the head width is {self.dim_per_head}; RoPE rotates pairs, so it must be even")
+        if self.encoder_layers and (self.num_kv_heads != self.heads or self.rope != RopeSettings()):
+            raise ValueError("an encoder-decoder (model.encoder_layers) has neither kv_heads nor rope to set")
+        if self.experts and self.experts.top_k > self.experts.num_experts:
+            raise ValueError("model.experts.top_k is larger than model.experts.num_experts")
+        if self.experts and self.experts.every > self.layers:
+            raise ValueError(f"model.experts.every = {self.experts.every} leaves no sparse block among {self.layers}")
+        return self
+
+    @property
+    def num_kv_heads(self) -> int:
+        """G, heads of keys and values."""
+        return self.kv_heads or self.heads
+
+    @property
+    def dim_per_head(self) -> int:
+        """D, width of a head."""
+        return self.head_dim or self.hidden_size // self.heads
+
+    @property
+    def intermediate_size(self) -> int:
+        """F, width inside the feed-forward."""
+        return self.ffn_hidden_size or 64 * -(-8 * self.hidden_size // (3 * 64))
+
+    @property
+    def padded_vocab_size(self) -> int:
+        """V, rows of the embedding: the vocabulary rounded up to a multiple of 64."""
+        return 64 * -(-self.vocab_size // 64)
+
+    def is_sparse(self, block: int) -> bool:
+        """Whether a block (from 0) has experts."""
+        return self.experts is not None and (block + 1) % self.experts.every == 0

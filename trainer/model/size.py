@@ -1,0 +1,42 @@
+"""Weights of a model and floating-point operations of training it, computed from its settings."""
+
+from __future__ import annotations
+
+from trainer.model.encoder_decoder import BUCKETS
+from trainer.model.settings import ModelSettings
+
+
+def count_parameters(model: ModelSettings, active: bool = False) -> int:
+    """Weights, embeddings included; with `active` only those used for one token (its top-k experts)."""
+    attention = model.hidden_size * model.dim_per_head * (2 * model.heads + 2 * model.num_kv_heads)
+    block = attention + 2 * model.hidden_size
+    total = (1 if model.tie_embeddings else 2) * model.padded_vocab_size * model.hidden_size + model.hidden_size
+    total += _feed_forward_parameters(model, model.layers, active) + model.layers * block
+    if model.encoder_layers:  # the encoder with its last norm, cross-attention in the decoder, and position biases
+        total += _feed_forward_parameters(model, model.encoder_layers, active) + model.encoder_layers * block
+        total += model.hidden_size + model.layers * (attention + model.hidden_size) + 2 * BUCKETS * model.heads
+    return total
+
+
+def _feed_forward_parameters(model: ModelSettings, blocks: int, active: bool) -> int:
+    dense = 3 * model.hidden_size * model.intermediate_size
+    sparse = dense
+    if model.experts is not None:
+        used = model.experts.top_k if active else model.experts.num_experts
+        sparse = used * dense + model.experts.num_experts * model.hidden_size
+    return sum(sparse if model.is_sparse(block) else dense for block in range(blocks))
+
+
+def count_flops_per_token(model: ModelSettings, sequence_length: int) -> float:
+    """FLOP of training on one token in sequences of `sequence_length`, forward and backward.
+
+    6 for each weight in a matrix product (the head counts, the embedding's look-up does not; Kaplan et al. 2020), and
+    6 D H for each of the (sequence_length + 1) / 2 tokens that a causal query attends to on average, for the scores and
+    again for the weighted sum (Chowdhery et al. 2022, appendix B, without the half that the causal mask saves). In an
+    encoder-decoder a token passes through one stack: half the weights (Raffel et al. 2020, section 3.2.2).
+    """
+    looked_up = 0 if model.tie_embeddings else model.padded_vocab_size * model.hidden_size
+    if model.encoder_layers:
+        return 3.0 * (count_parameters(model, active=True) - looked_up)
+    attention = 6 * model.layers * model.heads * model.dim_per_head * (sequence_length + 1)
+    return 6.0 * (count_parameters(model, active=True) - looked_up) + attention

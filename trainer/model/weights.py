@@ -1,0 +1,40 @@
+"""Initial weights, and copies of full tensors into weights that may be sharded over ranks."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+
+@torch.no_grad()
+def initialize_weights(model: nn.Module, seed: int, init_std: float = 0.02, layers: int = 1) -> None:
+    """Set every weight as a function of (seed, its name): the same on any device, in any order, in any sharding.
+
+    Matrices are drawn from a normal distribution of standard deviation `init_std`; those that write to the residual
+    stream (`out`, `down`) from init_std / sqrt(2 layers), which keeps the stream's variance through depth (GPT-2,
+    Radford et al. 2019). Norms start at 1.
+    """
+    for name, weight in model.named_parameters():
+        if weight.ndim < 2:
+            fill_weight(weight, torch.ones(weight.shape))
+            continue
+        number = int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=7).digest(), "big")
+        into_residual = any(part in ("out", "down") for part in name.split("."))
+        scale = init_std / (2 * layers) ** 0.5 if into_residual else init_std
+        values = torch.empty(weight.shape).normal_(0, scale, generator=torch.Generator().manual_seed(number))
+        fill_weight(weight, values)
+
+
+@torch.no_grad()
+def fill_weight(target: Tensor, value: Tensor) -> None:
+    """Copy a full tensor into a weight, or this rank's part of it into a shard."""
+    if tuple(target.shape) != tuple(value.shape):
+        raise ValueError(f"a tensor of shape {tuple(value.shape)} does not fit a weight of shape {tuple(target.shape)}")
+    if isinstance(target, DTensor):
+        value = distribute_tensor(
+            value.to(target.device, target.dtype), target.device_mesh, target.placements, src_data_rank=None
+        )
+    target.copy_(value)

@@ -1,0 +1,54 @@
+"""The model of a checkpoint: loaded for use, or its stored weights for export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainer.model.build import build_model
+from trainer.model.decoder import Decoder
+from trainer.model.encoder_decoder import EncoderDecoder
+from trainer.model.settings import ModelSettings
+from trainer.training import checkpoint
+from trainer.training.checkpoint import CheckpointError
+
+
+class SavedModel(NamedTuple):
+    """What a checkpoint stores of a model."""
+
+    settings: ModelSettings
+    weights: Iterator[tuple[str, Tensor]]  # fp32, by the names of nn.Module.named_parameters
+
+
+def read_saved_model(path: Path) -> SavedModel:
+    """The model of a run or a checkpoint, after comparing the hashes of its files."""
+    found = checkpoint.find(path)
+    checkpoint.verify(found)
+    return SavedModel(_model_settings(found), checkpoint.read_tensors(found, "model"))
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> Decoder | EncoderDecoder:
+    """The model of a run or a checkpoint, in evaluation mode."""
+    found = checkpoint.find(path)
+    model = build_model(_model_settings(found))
+    model.to_empty(device=device)
+    checkpoint.load_weights(found, model)
+    return model.eval()
+
+
+def load_decoder(path: Path, device: torch.device | str = "cpu") -> Decoder:
+    """The same, for uses that an encoder-decoder does not have."""
+    model = load_model(path, device)
+    if not isinstance(model, Decoder):
+        raise CheckpointError(
+            f"{path} holds an encoder-decoder and a decoder is needed; `gristmill train generate` takes both"
+        )
+    return model
+
+
+def _model_settings(found: Path) -> ModelSettings:
+    return ModelSettings.model_validate(checkpoint.read_state(found).settings["model"])
