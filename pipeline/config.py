@@ -3,7 +3,7 @@
     [filter_heuristics.gopher]
     min_words = 80
 
-Only what differs from the defaults needs to be written; a key that no stage knows is refused with its path.
+A file needs to hold only what differs from the defaults; an unknown key is refused with its path.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from typing import Any, Self
 import tomlkit
 import tomlkit.items
 from pydantic import TypeAdapter, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 import classifiers
 import pipeline
 from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.errors import UserError
 from pipeline.page_process.settings import PageProcessSettings
 from pipeline.publishing.settings import PublishSettings
 from pipeline.reading.units import PrepareSettings
-from pipeline.settings import OFF, Settings
+from pipeline.settings import OFF, Settings, explain_refusal
 from pipeline.stages.block_urls import BlockUrlsSettings
 from pipeline.stages.extract_text import ExtractTextSettings
 from pipeline.stages.filter_heuristics import FilterHeuristicsSettings
@@ -55,22 +57,26 @@ class Config(Settings):
     publish: PublishSettings = PublishSettings()
 
     @model_validator(mode="after")
-    def _quick_look_knows_the_languages(self) -> Self:
-        """The quick look foresees what identify_language keeps, unless it has a list of its own (or an empty one)."""
+    def _copy_languages_to_quick_look(self) -> Self:
+        """quick_look drops what identify_language would drop, unless it has a list of its own (or an empty one)."""
         wanted = self.identify_language.languages
         if wanted and "languages" not in self.quick_look.model_fields_set:
             object.__setattr__(self, "quick_look", self.quick_look.model_copy(update={"languages": wanted}))
         return self
 
     def __reduce__(self) -> tuple[Callable[[str], Config], tuple[str]]:
-        """A worker may have our packages elsewhere: what lies in them travels by the package's name."""
+        """Pickle as JSON in which paths of shipped lists and models are relative to their package.
+
+        A Beam worker may have the packages in another folder than the launcher that sends it the configuration.
+        """
         text = self.model_dump_json()
         for package in (pipeline, classifiers):
             text = text.replace(f'"{_folder(package)}/', f'"<{package.__name__}>/')
-        return _arrived, (text,)
+        return _unpickle_config, (text,)
 
 
-def _arrived(text: str) -> Config:
+def _unpickle_config(text: str) -> Config:
+    """The configuration with the paths that these files have on this machine."""
     for package in (pipeline, classifiers):
         text = text.replace(f'"<{package.__name__}>/', f'"{_folder(package)}/')
     return Config.model_validate_json(text)
@@ -81,34 +87,35 @@ def _folder(package: ModuleType) -> Path:
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """The file's settings (defaults where it is silent), then `table.key=value` overrides, all checked.
+    """The file's settings (defaults for those that it leaves out), then `table.key=value` overrides, all checked.
 
-    Raises ValueError with one line that names the file or override, the key and what is wrong with it.
+    Raises UserError with one line that names the file or override, the key and what is wrong with it.
     """
     values: dict[str, Any] = {}
     if path is not None:
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"configuration {path}: {error}") from None
+            raise UserError(f"configuration {path}: {error}") from None
     for override in overrides:
         _merge(values, _parse_override(override))
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"configuration{f' {path}' if path else ''}: {_explain(error)}") from None
+        where = f"configuration {path}" if path else "configuration"
+        raise UserError(f"{where}: {explain_refusal(Config, error)}") from None
 
 
 def _parse_override(override: str) -> dict[str, Any]:
     key, separator, value = override.partition("=")
     if not separator:
-        raise ValueError(f"--set {override}: expected table.key=value")
+        raise UserError(f"--set {override}: expected table.key=value")
     for text in (f"{key} = {value}", f"{key} = {json.dumps(value)}"):  # a bare word is a string
         try:
             return tomllib.loads(text)
         except tomllib.TOMLDecodeError:
             continue
-    raise ValueError(f"--set {override}: expected table.key=value with a TOML value")
+    raise UserError(f"--set {override}: expected table.key=value with a TOML value")
 
 
 def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
@@ -119,43 +126,54 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
             into[key] = value
 
 
-def _explain(error: ValidationError) -> str:
-    problems = []
-    for item in error.errors():
-        path = ".".join(str(part) for part in item["loc"])
-        wrong = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
-        problems.append(f"{path}: {wrong}" if path else wrong)
-    return "; ".join(problems)
-
-
-def to_toml(config: Config) -> str:
-    """Every setting with its meaning, as a file that `load_config` reads."""
+def to_toml(settings: Settings) -> str:
+    """Every setting with its description, as a file that `load_config` reads."""
     document = tomlkit.document()
-    for name in Config.model_fields:
-        document.add(name, _table(getattr(config, name)))
+    _add_settings(document, settings)
     return tomlkit.dumps(document)
 
 
-def _table(settings: Settings) -> tomlkit.items.Table:
-    table = tomlkit.table()
-    fields = type(settings).model_fields
-    plain = {name for name in fields if not isinstance(getattr(settings, name), Settings)}
-    for name in [*(name for name in fields if name in plain), *(name for name in fields if name not in plain)]:
-        value = getattr(settings, name)
-        if fields[name].description:
-            table.add(tomlkit.comment(" ".join(str(fields[name].description).split())))
-        if name not in plain:
-            table.add(name, _table(value))
-        elif value is None and fields[name].default is None:
-            table.add(tomlkit.comment(f"{name} is not set"))
-        elif value is None:
-            table.add(name, OFF)
+def _add_settings(table: tomlkit.TOMLDocument | tomlkit.items.Table, settings: Settings) -> None:
+    values = {name: (field, getattr(settings, name)) for name, field in type(settings).model_fields.items()}
+    # Tables after plain values: TOML has no end of a table, and a value below one would belong to it.
+    for name, (field, value) in sorted(values.items(), key=lambda item: _is_table(item[1][1])):
+        if isinstance(value, Settings):
+            inner = tomlkit.table()
+            _add_comment(inner, field.description or type(value).__doc__)
+            _add_settings(inner, value)
+            table.add(name, inner)
         else:
-            table.add(name, _jsonable(value))
-    return table
+            _add_value(table, name, field, value)
 
 
-def _jsonable(value: object) -> Any:
-    """Plain values; keys of tables without a value are left out, for TOML has no null."""
+def _is_table(value: object) -> bool:
+    is_list = isinstance(value, (list, tuple)) and bool(value)
+    return isinstance(value[0] if is_list else value, (Settings, Mapping))  # type: ignore[index]
+
+
+def _add_value(table: tomlkit.TOMLDocument | tomlkit.items.Table, name: str, field: FieldInfo, value: object) -> None:
+    default = field.get_default(call_default_factory=True)
+    note = "" if value == default or field.is_required() else f" (default {_literal(default)})"
+    _add_comment(table, f"{field.description or ''}{note}")
+    if value is None and default is None:
+        table.add(tomlkit.comment(f"{name} is not set"))
+    else:
+        table.add(name, _plain(value))
+
+
+def _add_comment(table: tomlkit.TOMLDocument | tomlkit.items.Table, text: str | None) -> None:
+    first = " ".join((text or "").strip().partition("\n\n")[0].split())
+    if first:
+        table.add(tomlkit.comment(first))
+
+
+def _literal(value: object) -> str:
+    return str(tomlkit.item(_plain(value)).as_string())
+
+
+def _plain(value: object) -> Any:
+    """Values of TOML, which has no null: None is "off", and left out where it is a value inside a table."""
+    if value is None:
+        return OFF
     plain = TypeAdapter(Any).dump_python(value, mode="json", exclude_none=True)
     return sorted(plain) if isinstance(value, (set, frozenset)) else plain

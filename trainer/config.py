@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+import tomlkit
+import tomlkit.items
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from trainer.errors import UserError
-from trainer.settings import Settings
+from trainer.settings import OFF, Settings, explain_refusal
 
 PRESETS = Path(__file__).parent / "presets"
 Config = TypeVar("Config", bound=Settings)
@@ -27,25 +29,24 @@ def presets() -> list[str]:
 
 
 def read_config(kind: type[Config], source: str | None, changes: Sequence[str] = ()) -> Config:
-    """Settings from a TOML file or preset, then `section.key=value` changes in turn. Values are TOML, or plain text."""
+    """Settings from a TOML file or preset, then `table.key=value` changes in turn. Values are TOML, or plain text."""
     values = apply_changes(_read_toml(source) if source else {}, changes)
-    return validated(kind, values, source or "the command line")
+    return validated(kind, values, source or "of the command line")
 
 
 def apply_changes(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """The nested values with `section.key=value` changes made in turn."""
+    """The nested values with `table.key=value` changes made in turn."""
     for change in changes:
         _change(values, change)
     return values
 
 
 def validated(kind: type[Config], values: dict[str, Any], source: str) -> Config:
-    """The settings, or one line a fault with its path."""
+    """The settings; raises ConfigError with one line that names the source, the key and what is wrong with it."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ConfigError(f"{source}: " + "; ".join(faults)) from error
+        raise ConfigError(f"configuration {source}: {explain_refusal(kind, error)}") from None
 
 
 def _read_toml(source: str) -> dict[str, Any]:
@@ -53,20 +54,22 @@ def _read_toml(source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{source}: no such configuration; a .toml file or one of {', '.join(presets())}") from error
+        raise ConfigError(
+            f"configuration {source}: no such file or preset; name a .toml file or one of {', '.join(presets())}"
+        ) from error
     except ValueError as error:
-        raise ConfigError(f"{source}: not TOML ({error})") from error
+        raise ConfigError(f"configuration {source}: not TOML ({error})") from error
 
 
 def _change(values: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     if not equals or not path:
-        raise ConfigError(f"--set {change}: write it as section.key=value")
-    *sections, key = path.strip().split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
+        raise ConfigError(f"--set {change}: expected table.key=value")
+    *tables, key = path.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"--set {change}: {section} is a value, not a section")
+            raise ConfigError(f"--set {change}: {table} is a value, not a table")
     values[key] = _value(text.strip())
 
 
@@ -77,29 +80,54 @@ def _value(text: str) -> Any:
         return text
 
 
-def as_toml(settings: Settings) -> str:
-    """The settings in full as TOML, as a run keeps them beside its checkpoints."""
-    return "\n".join(_lines(settings.model_dump(mode="json", exclude_none=True), ()))
+def to_toml(settings: Settings) -> str:
+    """Every setting with its description, as a file that `read_config` reads."""
+    document = tomlkit.document()
+    _add_settings(document, settings)
+    return tomlkit.dumps(document)
 
 
-def _lines(values: dict[str, Any], path: tuple[str, ...]) -> list[str]:
-    plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
-    lines = [f"[{'.'.join(map(_key, path))}]"] if path and plain else []
-    lines += [f"{_key(key)} = {_literal(value)}" for key, value in plain.items()]
-    for key, value in values.items():
-        if isinstance(value, dict):
-            lines += ([""] if lines else []) + _lines(value, (*path, key))
-    return lines
+def _add_settings(table: tomlkit.TOMLDocument | tomlkit.items.Table, settings: Settings) -> None:
+    values = {name: (field, getattr(settings, name)) for name, field in type(settings).model_fields.items()}
+    # Tables after plain values: TOML has no end of a table, and a value below one would belong to it.
+    for name, (field, value) in sorted(values.items(), key=lambda item: _is_table(item[1][1])):
+        if isinstance(value, Settings):
+            inner = tomlkit.table()
+            _add_comment(inner, field.description or type(value).__doc__)
+            _add_settings(inner, value)
+            table.add(name, inner)
+        else:
+            _add_value(table, name, field, value)
 
 
-def _literal(value: Any) -> str:
-    """A TOML value; JSON's strings and numbers are TOML's."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)} = {_literal(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_literal, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+def _is_table(value: object) -> bool:
+    is_list = isinstance(value, (list, tuple)) and bool(value)
+    return isinstance(value[0] if is_list else value, (Settings, Mapping))  # type: ignore[index]
 
 
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+def _add_value(table: tomlkit.TOMLDocument | tomlkit.items.Table, name: str, field: FieldInfo, value: object) -> None:
+    default = field.get_default(call_default_factory=True)
+    note = "" if value == default or field.is_required() else f" (default {_literal(default)})"
+    _add_comment(table, f"{field.description or ''}{note}")
+    if value is None and default is None:
+        table.add(tomlkit.comment(f"{name} is not set"))
+    else:
+        table.add(name, _plain(value))
+
+
+def _add_comment(table: tomlkit.TOMLDocument | tomlkit.items.Table, text: str | None) -> None:
+    first = " ".join((text or "").strip().partition("\n\n")[0].split())
+    if first:
+        table.add(tomlkit.comment(first))
+
+
+def _literal(value: object) -> str:
+    return str(tomlkit.item(_plain(value)).as_string())
+
+
+def _plain(value: object) -> Any:
+    """Values of TOML, which has no null: None is "off", and left out where it is a value inside a table."""
+    if value is None:
+        return OFF
+    plain = TypeAdapter(Any).dump_python(value, mode="json", exclude_none=True)
+    return sorted(plain) if isinstance(value, (set, frozenset)) else plain

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pipeline.config import Config, load_config, to_toml
+from pipeline.errors import UserError
 from pipeline.stages.filter_heuristics import FAMILIES
 from tests.conftest import ROOT
 
@@ -42,21 +43,21 @@ def test_overrides_win_over_the_file_and_bare_words_are_strings(tmp_path):
 def test_what_is_wrong_is_named_with_its_path(tmp_path, text, says):
     path = tmp_path / "run.toml"
     path.write_text(text)
-    with pytest.raises(ValueError, match="configuration") as caught:
+    with pytest.raises(UserError, match="configuration") as caught:
         load_config(path)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_an_override_without_a_value_is_refused():
-    with pytest.raises(ValueError, match=r"expected table\.key=value"):
+    with pytest.raises(UserError, match=r"expected table\.key=value"):
         load_config(None, ["prepare.unit_bytes"])
 
 
 def test_a_limit_is_switched_off_by_that_word():
     config = load_config(None, ["filter_heuristics.gopher.min_words=off", "scrub_pii.max_finds=off"])
     assert config.filter_heuristics.gopher.min_words is config.scrub_pii.max_finds is None
-    with pytest.raises(ValueError, match=r"prepare\.unit_bytes"):  # what must have a value cannot be
+    with pytest.raises(UserError, match=r"prepare\.unit_bytes"):  # what must have a value cannot be
         load_config(None, ["prepare.unit_bytes=off"])
 
 
