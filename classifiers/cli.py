@@ -49,7 +49,7 @@ work_option = click.option(
 
 @click.group()
 def classify() -> None:
-    """Quality, domain, language and harm models: make, measure and use them."""
+    """Train, measure and apply page classifiers."""
 
 
 @classify.command()

@@ -1,4 +1,4 @@
-"""The one command, `gristmill`. Every subcommand imports what it needs when it is called, and nothing before.
+"""The command line, `gristmill`. Each subcommand imports what it needs when it is called, so that help is fast.
 
 pipeline/errors.py lists the exit codes. GRISTMILL_TRACEBACK=1 shows the traceback of every error.
 """
@@ -10,24 +10,27 @@ import json
 import logging
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.engines.failures import find_failure
 from pipeline.engines.options import engine_options
-from pipeline.errors import INTERNAL_ERROR, INTERRUPTED, UserError
+from pipeline.errors import INTERNAL_ERROR, INTERRUPTED, RunFailedError, UserError
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 
-class _Lazy(click.Group):
+class _LazyGroup(click.Group):
     """Mounts other packages' command groups without importing them: `gristmill --help` needs neither Beam nor torch."""
 
     elsewhere = {  # noqa: RUF012  never changed
-        "classify": ("classifiers.cli", "classify", "Train, measure and apply the models that curate uses."),
-        "train": ("trainer.cli", "train", "From curated shards to a trained model."),
+        "classify": ("classifiers.cli", "classify", "Train, measure and apply page classifiers."),
+        "train": ("trainer.cli", "train", "Train language models on curated shards."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -52,19 +55,28 @@ class _Lazy(click.Group):
             formatter.write_dl(rows)
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="gristmill")
 def gristmill() -> None:
-    """Web pages go in, training shards come out, and every page is accounted for."""
+    """Turn web pages into training shards, with an account of every page, and train language models on them."""
 
 
 _input_options = [
     click.argument("inputs", nargs=-1),
-    click.option("--prefix", help="Where the paths of a listing lie, e.g. https://data.commoncrawl.org/"),
+    click.option("--prefix", help="Prepended to the paths of a listing, e.g. https://data.commoncrawl.org/"),
     click.option("--limit", type=click.IntRange(1), help="Only the first N files of the input."),
     click.option("--config", type=click.Path(path_type=Path), help="TOML file; see `gristmill settings`."),
     click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="One setting; may be repeated."),
 ]
+
+
+_workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=os.cpu_count() or 1,
+    show_default="one per core",
+    help="Page processes on this machine.",
+)
 
 
 def _with_input_options(command: Any) -> Any:
@@ -76,7 +88,13 @@ def _with_input_options(command: Any) -> Any:
 @gristmill.command()
 @_with_input_options
 @click.option("--output", required=True, help="Folder or s3://, gs:// address for shards, ledger and report.")
-@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one per core")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=os.cpu_count() or 1,
+    show_default="one per core",
+    help="Page processes on this machine.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an output of other settings (valid units are kept).")
 @click.option("--keep-work", is_flag=True, help="Keep OUT/work after publishing.")
 @click.option("--snapshot", metavar="CC-MAIN-YYYY-WW", help="A whole crawl by name (or `newest`), to OUTPUT/NAME.")
@@ -84,29 +102,21 @@ def _with_input_options(command: Any) -> Any:
 @engine_options
 def curate(
     inputs: tuple[str, ...],
-    prefix: str | None,
-    limit: int | None,
     config: Path | None,
     overrides: tuple[str, ...],
     output: str,
-    workers: int,
-    overwrite: bool,
-    keep_work: bool,
     snapshot: str | None,
     mirror: str,
-    **engine_flags: Any,
+    **options: Any,
 ) -> None:
-    """Turn WARC files into weighted Parquet shards with a ledger and a report.
+    """Turn WARC files into weighted Parquet shards.
 
-    INPUTS are files, folders, globs, listings (warc.paths.gz) or index Parquet files, on disk, https://, s3:// or gs://.
-    Run the same command again after a crash: finished units are not done again.
+    The output holds a ledger of every page, and a report. INPUTS are files, folders, globs, listings (warc.paths.gz) or
+    index Parquet files, on disk, https://, s3:// or gs://. Run the same command again after a crash: finished units are
+    not repeated.
     """
     from pipeline.config import load_config
-    from pipeline.curate import plan_run, run_curation
-    from pipeline.engines.options import EngineOptions, open_engine
     from pipeline.engines.spread import SubmittedError
-    from pipeline.publishing.snapshot import NEWEST, Snapshot, find_newest_crawl, hold_snapshot
-    from pipeline.reading.inputs import resolve_inputs
     from pipeline.reports.console_summary import funnel
     from pipeline.storage.layout import Layout
 
@@ -114,31 +124,70 @@ def curate(
         raise click.UsageError("name either INPUTS or --snapshot")
     settings = load_config(config, overrides)
     try:
-        with ExitStack() as stack:
-            if snapshot:
-                crawl = Snapshot(find_newest_crawl(mirror) if snapshot == NEWEST else snapshot, output, mirror)
-                inputs, prefix, output = (crawl.listing,), mirror, crawl.output
-                if crawl.is_complete() and not overwrite:
-                    crawl.update_latest()
-                    click.echo(f"{output} is complete already; --overwrite does it again\n{funnel(Layout(output))}")
-                    return
-                settings = stack.enter_context(hold_snapshot(crawl, settings))
-            files = resolve_inputs(inputs, prefix=prefix, limit=limit)
-            engine = stack.enter_context(open_engine(EngineOptions(**engine_flags), workers))
-            run = plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
-            run_curation(run, overwrite=overwrite, keep_work=keep_work)
-    except SubmittedError as submitted:  # it has left the snapshot's lock, and latest.json where it was
-        click.echo(submitted)
-        return
-    click.echo(funnel(Layout(output)))
+        if snapshot:
+            output = _curate_snapshot(snapshot, mirror, settings, output, **options)
+        else:
+            _curate_inputs(inputs, settings, output, **options)
+    except SubmittedError as submitted:
+        click.echo(submitted.message)
+    else:
+        click.echo(funnel(Layout(output)))
+
+
+def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **options: Any) -> str:
+    """Curates one crawl unless it is complete, and points latest.json at it; returns its output folder."""
+    from pipeline.publishing.snapshot import NEWEST, Snapshot, find_newest_crawl, hold_snapshot
+
+    crawl = Snapshot(find_newest_crawl(mirror) if name == NEWEST else name, base, mirror)
+    if crawl.is_complete() and not options["overwrite"]:
+        crawl.update_latest()
+        click.echo(f"{crawl.output} is complete already; --overwrite curates it again")
+    else:
+        with hold_snapshot(crawl, settings) as snapshot_settings:
+            _curate_inputs((crawl.listing,), snapshot_settings, crawl.output, **{**options, "prefix": mirror})
+    return crawl.output
+
+
+def _curate_inputs(
+    inputs: Sequence[str],
+    settings: Config,
+    output: str,
+    *,
+    prefix: str | None,
+    limit: int | None,
+    workers: int,
+    overwrite: bool,
+    keep_work: bool,
+    **engine_flags: Any,
+) -> None:
+    from pipeline.curate import plan_run, run_curation
+    from pipeline.engines.options import EngineOptions, open_engine
+    from pipeline.reading.inputs import resolve_inputs
+
+    files = resolve_inputs(inputs, prefix=prefix, limit=limit)
+    with open_engine(EngineOptions(**engine_flags), workers) as engine:
+        run = plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
+        run_curation(run, overwrite=overwrite, keep_work=keep_work)
 
 
 @gristmill.command()
 @_with_input_options
-@click.option("--sample-pages", default=300, show_default=True, help="Pages to run through the whole chain.")
-@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one per core")
+@click.option("--sample-pages", default=300, show_default=True, help="Pages to run through all page stages.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=os.cpu_count() or 1,
+    show_default="one per core",
+    help="Page processes on this machine.",
+)
 @click.option("--engine", type=click.Choice(["local", "dataflow"]), default="local", show_default=True)
-@click.option("--price", "prices", multiple=True, metavar="NAME=DOLLARS", help="A price of --engine dataflow.")
+@click.option(
+    "--price",
+    "prices",
+    multiple=True,
+    metavar="NAME=DOLLARS",
+    help="A unit price for --engine dataflow.",
+)
 def plan(
     inputs: tuple[str, ...],
     prefix: str | None,
@@ -150,7 +199,10 @@ def plan(
     engine: str,
     prices: tuple[str, ...],
 ) -> None:
-    """Predict hours, memory, disk, kept pages and words from a small sample, before anything is spent."""
+    """Predict a run's time, memory, disk and yield.
+
+    The figures are extrapolated from a small sample of INPUTS. With --engine dataflow, also the price.
+    """
     from pipeline.config import load_config
     from pipeline.inspection.dataflow_plan import DataflowPlan, Prices
     from pipeline.inspection.plan import make_plan
@@ -170,9 +222,13 @@ def plan(
 @gristmill.command()
 @click.argument("page")
 @click.option("--run", "output", required=True, help="Output of `gristmill curate`.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(page: str, output: str, as_json: bool) -> None:
-    """Replay one page (URL or id) through the run's own stages: texts, measurements, margins, fate."""
+    """Show why a page was kept or dropped.
+
+    PAGE is a URL or document id. It is processed again with the run's own settings: text after each stage, measurements
+    and their distance to each threshold, and its fate in the ledger.
+    """
     from pipeline.inspection.explain import explain as explain_page
     from pipeline.inspection.explain_text import describe
 
@@ -186,7 +242,10 @@ def explain(page: str, output: str, as_json: bool) -> None:
 @gristmill.command()
 @click.argument("output")
 def report(output: str) -> None:
-    """Write OUT/report.html again from OUT/report.json and the rows."""
+    """Rebuild report.html of a finished output.
+
+    It is made from OUTPUT/report.json and samples of the kept and dropped rows.
+    """
     from pipeline.reports.html_report import rebuild_report
 
     click.echo(rebuild_report(output))
@@ -195,20 +254,26 @@ def report(output: str) -> None:
 @gristmill.command()
 @click.argument("output")
 def audit(output: str) -> None:
-    """Check a finished output: hashes, ledger, schema, personal data, duplicates, weights."""
+    """Check a finished output.
+
+    Hashes, ledger, schema, personal data, duplicates and weights; exit code 3 when a check fails.
+    """
     from pipeline.inspection.audit import audit as audit_output
 
     checks = audit_output(output)
     for check in checks:
         click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
     if not all(check.ok for check in checks):
-        raise SystemExit(3)
+        sys.exit(RunFailedError.exit_code)
 
 
 @gristmill.command()
 @click.argument("output")
 def status(output: str) -> None:
-    """How far a run is, from its files; works from any machine that sees OUT, whatever engine runs it."""
+    """Show how far a run is.
+
+    It reads the files of OUTPUT, so it works from any machine that can read them, and with every engine.
+    """
     from pipeline.inspection.progress import read_status
 
     click.echo(read_status(output))
@@ -216,9 +281,12 @@ def status(output: str) -> None:
 
 @gristmill.command()
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file to check and complete.")
-@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="One setting; may be repeated.")
 def settings(config: Path | None, overrides: tuple[str, ...]) -> None:
-    """Print every setting with its value, as TOML that `--config` reads."""
+    """Print every setting with its description.
+
+    The text is TOML that --config reads.
+    """
     from pipeline.config import load_config, to_toml
 
     click.echo(to_toml(load_config(config, overrides)), nl=False)

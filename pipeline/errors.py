@@ -1,17 +1,17 @@
 """Errors that a user can mend: one line that says what, where and what to do, and an exit code.
 
-    exit code
     0    done
     1    internal error (a bug): any other exception, with a traceback
-    2    UserError            wrong usage, settings or input
-           MissingFileError   an input that does not exist
-    3      RunFailedError     the run failed: ledger, error budget, engine
-    4      FileError          a file cannot be read or written: storage, disk full, permissions
-    5      LockedError        another process holds the lock
+    2    UserError: wrong usage, settings or input
+         MissingFileError: an input that does not exist
+    3    RunFailedError: ledger, error budget, engine
+    4    FileError: a file cannot be read or written (storage, full disk, permissions)
+    5    LockedError: another process holds the lock
     130  interrupted (Ctrl-C)
 
-The classes of the other modules (StorageError, LedgerError, ...) derive from one of these, those of classifiers and
-trainer from their own UserError. The base is click's exception for users: the command line needs no list of classes.
+RunFailedError, FileError, LockedError and the errors of other modules (StorageError, LedgerError, ...) derive from
+UserError; classifiers and trainer have a UserError of their own. All derive from click's exception for users, so the
+command line needs no list of classes.
 """
 
 from __future__ import annotations
