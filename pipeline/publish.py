@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import storage
-from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_paragraphs
+from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_lines
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.schema import DROP, SHARD
@@ -59,7 +59,7 @@ def measure_unit(key: str, layout: Layout, verdicts: str) -> dict[str, Any]:
     documents: Counter[str] = Counter()
     for row, verdict in _judged(key, layout, verdicts):
         if verdict.kept:
-            count = count_words(remove_paragraphs(row["text"], verdict.remove)) if verdict.remove else row["words"]
+            count = count_words(remove_lines(row["text"], verdict.remove)) if verdict.remove else row["words"]
             words[cell_of(row["domain"], row["quality_score"])] += count
             documents[row["domain"]] += 1
     return {"words": [[*cell, n] for cell, n in sorted(words.items())], "documents": dict(sorted(documents.items()))}
@@ -73,7 +73,7 @@ def _judged(key: str, layout: Layout, verdicts: str) -> Iterator[tuple[dict[str,
 
 def kept_row(row: Mapping[str, Any], verdict: Verdict, weights: Mapping[Cell, float]) -> dict[str, Any]:
     """A staged row as it is published: repeated paragraphs removed, weight and duplicate count added."""
-    text = remove_paragraphs(row["text"], verdict.remove) if verdict.remove else row["text"]
+    text = remove_lines(row["text"], verdict.remove) if verdict.remove else row["text"]
     return {
         **{name: row[name] for name in SHARD.names if name in row},
         "text": text,

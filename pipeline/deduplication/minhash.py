@@ -4,7 +4,7 @@
 
 The hash family is datasketch 2's `affine32`: one MurmurHash3 finalizer over the shingle's 32-bit hash, then
 `a*h + b mod 2**32` with odd `a`. It is a bijection, so two shingles never collide in a row; the older
-`(a*h + b) mod (2**61 - 1)` on 32-bit values lost four points of precision and recall in our trials.
+`(a*h + b) mod (2**61 - 1)` on 32-bit values lost four points of precision and of recall in a trial.
 
 A signature is used twice. Cut into `bands` of `rows`, each hashed to one 64-bit key, it finds candidates; its lowest
 byte per row, the *sketch*, then estimates the Jaccard similarity of each candidate pair:
@@ -27,8 +27,8 @@ U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 
 SHINGLE = 5  # tokens; FineWeb, Lee 2022, RefinedWeb, DCLM and marin all take word 5-grams
-_BLOCK = 1024  # shingles at a time: 144 rows of them are 0.6 MB, which stays in the second-level cache
-_CHANCE = 1 / 256  # two unequal rows agree in their lowest byte this often
+_BLOCK = 1024  # shingles at a time: with 144 rows 0.6 MB, which fits the second-level cache
+_CHANCE = 1 / 256  # share of unequal rows whose lowest bytes agree
 
 
 @cache
@@ -37,11 +37,11 @@ def _weights(size: int) -> U64:
 
 
 def shingle_hashes(tokens: list[str], size: int = SHINGLE) -> U32:
-    """A 32-bit hash of every run of `size` tokens; empty when there are fewer tokens.
+    """A 32-bit hash of every `size` consecutive tokens; empty when there are fewer tokens.
 
-    The upper half of the sum of xxh32(token) times its place's 64-bit weight: multiply-shift for vectors, under which
-    two different shingles collide with probability 2**-32. Hashing tokens and adding in numpy costs a quarter of
-    hashing every shingle.
+    The upper half of the sum of xxh32(token) times the 64-bit weight of its position: multiply-shift hashing of
+    vectors, with which two different shingles collide with probability 2**-32. Hashing tokens and adding in numpy
+    costs a quarter of hashing every shingle.
     """
     if len(tokens) < size:
         return np.empty(0, np.uint32)
@@ -55,7 +55,7 @@ def shingle_hashes(tokens: list[str], size: int = SHINGLE) -> U32:
 
 
 def shingle_hash(shingle: bytes) -> int:
-    """The same hash of one shingle, its tokens joined by spaces: what to give datasketch as `hashfunc`."""
+    """The same hash of one shingle, its tokens joined by spaces: datasketch takes it as `hashfunc`."""
     words = shingle.split(b" ")
     weights: list[int] = _weights(len(words)).tolist()
     total = sum(xxh32_intdigest(word) * weight for word, weight in zip(words, weights, strict=True))
@@ -71,7 +71,7 @@ def permutations(rows: int, seed: int = 1) -> tuple[U32, U32]:
     return a, b
 
 
-def _finalized(h: U32) -> U32:
+def _finalize(h: U32) -> U32:
     """MurmurHash3's 32-bit finalizer: a fixed bijection that spreads structured input over all bits."""
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
@@ -82,7 +82,7 @@ def signature(hashes: U32, rows: int, seed: int = 1) -> U32:
     """The smallest permuted hash per row; all ones for no hashes (as datasketch's empty MinHash)."""
     a, b = permutations(rows, seed)
     smallest = np.full(rows, 0xFFFFFFFF, np.uint32)
-    mixed = _finalized(hashes)
+    mixed = _finalize(hashes)
     block = np.empty((rows, min(_BLOCK, len(mixed))), np.uint32)
     for start in range(0, len(mixed), _BLOCK):
         part = mixed[start : start + _BLOCK]
@@ -94,7 +94,7 @@ def signature(hashes: U32, rows: int, seed: int = 1) -> U32:
 
 
 def band_keys(values: U32, bands: int, rows: int) -> U64:
-    """One 64-bit key per band. The band's number is the hash's seed: equal rows in different bands do not meet."""
+    """One 64-bit key per band. The number of the band is the seed, so that equal rows in different bands differ."""
     data = values.astype("<u4").tobytes()
     size = 4 * rows
     keys = [xxh3_64_intdigest(data[i * size : (i + 1) * size], i) for i in range(bands)]
@@ -102,7 +102,7 @@ def band_keys(values: U32, bands: int, rows: int) -> U64:
 
 
 def sketch(values: U32) -> U8:
-    """The lowest byte of every row: a quarter of the size, and the estimate loses next to nothing."""
+    """The lowest byte of every row: a quarter of the size, and almost no loss to the estimate."""
     return values.astype(np.uint8)
 
 

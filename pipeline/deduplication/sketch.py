@@ -1,7 +1,7 @@
-"""What phase 1 stores of a document so that phase 2 can find its copies without its text: keys and sketches.
+"""Keys and sketches of a document: with them deduplication finds its duplicates without its text.
 
-One way to split a text holds for everything here and for `remove_paragraphs`: lines, counted from 0, as
-`text.split("\\n")` gives them, blank ones included. Code, table and blank lines have the key 0 and are never removed.
+Lines are numbered from 0, as `text.split("\\n")` returns them, blank ones included, in the stored keys as in
+`remove_lines`. Code, table and blank lines have the key 0 and are never removed.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from pipeline.text import tokenize
 SKETCH_FIELDS: list[pa.Field] = [
     pa.field("url_key", pa.binary(16), nullable=False),
     pa.field("text_key", pa.binary(16), nullable=False),
-    pa.field("bands", pa.binary(), nullable=False),  # one little-endian uint64 a band; empty: too short for shingles
-    pa.field("sketch", pa.binary(), nullable=False),  # one byte a row of the signature; empty with `bands`
-    pa.field("paragraphs", pa.binary(), nullable=False),  # one little-endian uint64 a line
-    pa.field("paragraph_words", pa.binary(), nullable=False),  # one little-endian uint16 a line, 65,535 for more
+    pa.field("bands", pa.binary(), nullable=False),  # one little-endian uint64 per band; empty: too few tokens
+    pa.field("sketch", pa.binary(), nullable=False),  # one byte per row of the signature; empty if `bands` is
+    pa.field("paragraphs", pa.binary(), nullable=False),  # one little-endian uint64 per line
+    pa.field("paragraph_words", pa.binary(), nullable=False),  # one little-endian uint16 per line, at most 65,535
 ]
 
-# What a run stores of its kept documents, so that later runs can drop what it has already published.
+# What a run stores of each kept document, so that later runs can drop its duplicates.
 PUBLISHED_SKETCH = pa.schema([pa.field("id", pa.string(), nullable=False), *SKETCH_FIELDS[:4]])
 
 _NUMBER = re.compile(r"\d+")
 
 
-def _key(text: str) -> bytes:
+def _hash_text(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def lines_of(text: str) -> Iterator[tuple[str, bool]]:
-    """Every line, and whether it may be compared across pages: code and tables may not."""
+def split_lines(text: str) -> Iterator[tuple[str, bool]]:
+    """(line, whether it is prose) for every line; code and tables are not, and are not compared across pages."""
     fenced = False
     for line in text.split("\n"):
         fence = line.lstrip().startswith("```")
@@ -49,15 +49,15 @@ def lines_of(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _line_key(words: list[str], sentence: bool) -> int:
-    # As CCNet's paragraph key (lower case, no punctuation, digits to 0), but a number of any length is one 0, and from
-    # a sentence on numbers stay: there they are what the line says, and not the number of a page or a date.
+    # As CCNet's paragraph key (lower case, no punctuation, digits replaced by 0), but a number of any length is one 0,
+    # and sentences keep their numbers: those of short lines are page numbers and dates, those of sentences are content.
     text = " ".join(words)
     return xxh3_64_intdigest((text if sentence else _NUMBER.sub("0", text)).encode("utf-8", "surrogatepass")) or 1
 
 
 def sketch_columns(document: Document, settings: DeduplicateSettings) -> dict[str, bytes]:
     """The values of `SKETCH_FIELDS` for one document."""
-    lines = [(tokenize(line), prose) for line, prose in lines_of(document.text)]
+    lines = [(tokenize(line), prose) for line, prose in split_lines(document.text)]
     line_keys = [
         _line_key(words, len(words) >= settings.sentence_words) if words and prose else 0 for words, prose in lines
     ]
@@ -66,8 +66,8 @@ def sketch_columns(document: Document, settings: DeduplicateSettings) -> dict[st
     values = minhash.signature(hashes, settings.signature_rows)
     bands = minhash.band_keys(values, settings.bands, settings.rows)
     return {
-        "url_key": _key(normalize_url(document.url) or document.id),  # pages without a URL are not all one page
-        "text_key": _key(" ".join(words) or document.text),  # nor are texts of punctuation all one text
+        "url_key": _hash_text(normalize_url(document.url) or document.id),  # pages without a URL are not one page
+        "text_key": _hash_text(" ".join(words) or document.text),  # texts of punctuation alone are not one text
         "bands": bands.astype("<u8").tobytes() if len(hashes) else b"",
         "sketch": minhash.sketch(values).tobytes() if len(hashes) else b"",
         "paragraphs": np.array(line_keys, "<u8").tobytes(),
@@ -75,11 +75,11 @@ def sketch_columns(document: Document, settings: DeduplicateSettings) -> dict[st
     }
 
 
-def remove_paragraphs(text: str, indices: Collection[int]) -> str:
-    """The text without these lines; blank lines that would then stand twice or at an end go with them."""
-    if not len(indices):
+def remove_lines(text: str, numbers: Collection[int]) -> str:
+    """The text without these lines, and without the blank lines that would then be doubled or at an end."""
+    if not len(numbers):
         return text
-    removed = {int(i) for i in indices}
+    removed = {int(number) for number in numbers}
     kept: list[str] = []
     gap = False  # were lines removed since the last line that was kept?
     for number, line in enumerate(text.split("\n")):

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.deduplication.sketch import lines_of, remove_paragraphs
+from pipeline.deduplication.sketch import remove_lines, split_lines
 from pipeline.documents import Document
 from pipeline.text import tokenize
 from tests.pipeline.deduplication.staging import document, run
@@ -152,7 +152,7 @@ def line_key(line: str, prose: bool) -> str:
 
 def oracle(pages: list[Document]) -> list[tuple[int, ...]]:
     """Line numbers to take out of each page, straight from the rules."""
-    keys = [[line_key(line, prose) for line, prose in lines_of(page.text)] for page in pages]
+    keys = [[line_key(line, prose) for line, prose in split_lines(page.text)] for page in pages]
     sizes = [[len(tokenize(line)) for line in page.text.split("\n")] for page in pages]
     sites = [page.registered_domain for page in pages]
 
@@ -177,7 +177,7 @@ def oracle(pages: list[Document]) -> list[tuple[int, ...]]:
 
 
 def long_paragraphs(text: str) -> set[str]:
-    return {" ".join(tokenize(line)) for line, prose in lines_of(text) if prose and len(tokenize(line)) >= 6}
+    return {" ".join(tokenize(line)) for line, prose in split_lines(text) if prose and len(tokenize(line)) >= 6}
 
 
 pages_of_lines = st.lists(
@@ -200,6 +200,6 @@ def test_any_mixture_of_lines_is_decided_by_the_rules(drawn):
     assert [verdicts[page.id].remove for page in pages] == oracle(pages)
     left = Counter[str]()
     for page in pages:
-        left.update(long_paragraphs(remove_paragraphs(page.text, verdicts[page.id].remove)))
+        left.update(long_paragraphs(remove_lines(page.text, verdicts[page.id].remove)))
     everything = set().union(*(long_paragraphs(page.text) for page in pages))
     assert left == dict.fromkeys(everything, 1)

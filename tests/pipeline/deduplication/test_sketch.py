@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from classifiers.urls import normalize_url
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.deduplication.sketch import SKETCH_FIELDS, lines_of, remove_paragraphs, sketch_columns
+from pipeline.deduplication.sketch import SKETCH_FIELDS, remove_lines, sketch_columns, split_lines
 from pipeline.documents import Document
 from pipeline.text import tokenize
 
@@ -77,7 +77,7 @@ def test_code_tables_and_blank_lines_have_no_key():
     text = "prose\n\n```python\nprint(1)\n\n```\nmore prose\n| a | b |\n  ```\ninside\n  ```\nend"
     prose = [bool(key) for key in line_keys(text)]
     assert prose == [True, False, False, False, False, False, True, False, False, False, False, True]
-    assert [may for _, may in lines_of(text)] == [i in (0, 1, 6, 11) for i in range(12)]
+    assert [may for _, may in split_lines(text)] == [i in (0, 1, 6, 11) for i in range(12)]
 
 
 def test_short_lines_ignore_numbers_and_sentences_do_not():
@@ -98,7 +98,7 @@ def test_any_text_can_be_sketched_and_has_one_key_a_line(text):
 
 @given(st.text(st.sampled_from("ab \n"), max_size=60))
 def test_removing_nothing_changes_nothing(text):
-    assert remove_paragraphs(text, []) == text
+    assert remove_lines(text, []) == text
 
 
 @given(st.text(st.sampled_from("ab \n"), max_size=60), st.data())
@@ -106,7 +106,7 @@ def test_removal_keeps_every_other_line_in_order_and_adds_no_blank_runs(text, da
     lines = text.split("\n")
     prose = [i for i, line in enumerate(lines) if line.strip()]
     removed = data.draw(st.sets(st.sampled_from(prose))) if prose else set()
-    left = remove_paragraphs(text, removed).split("\n")
+    left = remove_lines(text, removed).split("\n")
     assert [line for line in left if line.strip()] == [lines[i] for i in prose if i not in removed]
 
     def longest_gap(some):
@@ -128,4 +128,4 @@ def test_removal_keeps_every_other_line_in_order_and_adds_no_blank_runs(text, da
     ],
 )
 def test_removal(text, removed, expected):
-    assert remove_paragraphs(text, removed) == expected
+    assert remove_lines(text, removed) == expected
