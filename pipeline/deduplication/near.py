@@ -25,15 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.deduplication.messages import (
-    Inbox,
-    Job,
-    Message,
-    Parcel,
-    look_up_counts,
-    send_keys,
-    send_to_units,
-)
+from pipeline.deduplication.messages import Inbox, Job, Message, Parcel, look_up_counts, send_keys, send_to_units
 from pipeline.deduplication.minhash import agreement_for
 from pipeline.deduplication.records import (
     LINK,

@@ -14,24 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from pipeline.deduplication.messages import (
-    Inbox,
-    Job,
-    Message,
-    Parcel,
-    look_up_counts,
-    send_keys,
-    send_to_units,
-)
-from pipeline.deduplication.records import (
-    LINED,
-    Array,
-    best_first,
-    group_starts,
-    join_records,
-    read_ranked,
-    rows_of,
-)
+from pipeline.deduplication.messages import Inbox, Job, Message, Parcel, look_up_counts, send_keys, send_to_units
+from pipeline.deduplication.records import LINED, Array, best_first, group_starts, join_records, read_ranked, rows_of
 from pipeline.deduplication.survivors import UnitSurvivors
 
 _PAGES = np.uint64(0x9E3779B97F4A7C15)  # marks the key under which the pages of a domain are counted

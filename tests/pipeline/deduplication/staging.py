@@ -1,21 +1,19 @@
-"""Small staged files for tests, and what a patient person would decide about them."""
+"""Small staged files and published sketches, and runs of deduplication over them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import random
 from collections.abc import Sequence
 from hashlib import md5
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.deduplicate import run_deduplicate
-from pipeline.deduplication import minhash
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.deduplication.sketch import SKETCH_FIELDS, sketch_columns
+from pipeline.deduplication.sketch import PUBLISHED_SKETCH, SKETCH_FIELDS, sketch_columns
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
 from pipeline.documents import Document
 
@@ -31,10 +29,22 @@ SCHEMA = pa.schema(
         *SKETCH_FIELDS,
     ]
 )
+WORDS = [f"word{i}" for i in range(2000)]
+
+
+def text(seed: int, length: int = 200) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=length))
+
+
+def edited(original: str, changes: int, seed: int) -> str:
+    words, r = original.split(), random.Random(seed)
+    for _ in range(changes):
+        words[r.randrange(len(words))] = r.choice(WORDS)
+    return " ".join(words)
 
 
 def document(name: str, text: str, **changes: Any) -> Document:
-    """A document whose URL and id follow from its name, unless said otherwise."""
+    """A document whose URL and id follow from its name, unless given."""
     host = changes.get("host", "example.org")
     fields = {
         "id": md5(name.encode()).hexdigest(),
@@ -56,7 +66,7 @@ def row(one: Document, settings: DeduplicateSettings) -> dict[str, Any]:
 
 
 def write(folder: Path, units: Sequence[Sequence[dict[str, Any]]]) -> list[str]:
-    """One staged file a unit."""
+    """One staged file per unit."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [str(folder / f"unit-{number}.parquet") for number in range(len(units))]
     for path, rows in zip(paths, units, strict=True):
@@ -64,7 +74,7 @@ def write(folder: Path, units: Sequence[Sequence[dict[str, Any]]]) -> list[str]:
     return paths
 
 
-def judged(
+def deduplicate_files(
     paths: Sequence[str], folder: Path, settings: DeduplicateSettings
 ) -> tuple[dict[str, Verdict], dict[str, Any]]:
     """Verdicts by id, and the summary, of a real run on Beam's local runner."""
@@ -83,46 +93,16 @@ def run(
     """Stages the documents and deduplicates them."""
     settings = settings or DeduplicateSettings()
     paths = write(folder / "staged", [[row(one, settings) for one in unit] for unit in units])
-    return judged(paths, folder / "verdicts", settings)
+    return deduplicate_files(paths, folder / "verdicts", settings)
 
 
-# --- the oracle: one pass over everything, by the definitions ---
-
-
-def total_order(one: dict[str, Any], place: int) -> tuple[Any, ...]:
-    return -one["quality_score"], -one["characters"], one["fetched_at"], one["id"], place
-
-
-def agreeing(one: dict[str, Any], other: dict[str, Any]) -> int:
-    return sum(a == b for a, b in zip(one["sketch"], other["sketch"], strict=True))
-
-
-def shares_a_band(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    mine, theirs = (np.frombuffer(x["bands"], "<u8").tolist() for x in (one, other))
-    return any(a in theirs for a in mine)
-
-
-def oracle(units: Sequence[Sequence[dict[str, Any]]], settings: DeduplicateSettings) -> dict[int, tuple[str, set[int]]]:
-    """{place of a dropped row among all rows: (reason, places of those whose copy it is)}."""
-    rows = [one for unit in units for one in unit]
-    best_first = sorted(range(len(rows)), key=lambda place: total_order(rows[place], place))
-    lost: dict[int, tuple[str, set[int]]] = {}
-    for column, reason in (("url_key", "same_url"), ("text_key", "same_text")):
-        groups = defaultdict(list)
-        for place in best_first:
-            if place not in lost:
-                groups[rows[place][column]].append(place)
-        for first, *others in groups.values():
-            lost |= dict.fromkeys(others, (reason, {first}))
-    kept: list[int] = []
-    need = minhash.agreement_for(settings.threshold, settings.signature_rows)
-    for place in best_first:
-        if place in lost or not rows[place]["bands"]:
-            continue
-        one = rows[place]
-        matches = {other for other in kept if shares_a_band(one, rows[other]) and agreeing(one, rows[other]) >= need}
-        if matches:
-            lost[place] = ("near_duplicate", matches)
-        else:
-            kept.append(place)
-    return lost
+def publish(folder: Path, documents: Sequence[Document], settings: DeduplicateSettings | None = None) -> str:
+    """Adds a file of sketches as a previous run would have published it; returns the folder."""
+    settings = settings or DeduplicateSettings()
+    rows = [row(one, settings) for one in documents]
+    rows = [{name: one[name] for name in PUBLISHED_SKETCH.names} for one in rows]
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        pa.Table.from_pylist(rows, PUBLISHED_SKETCH), folder / f"part-{len(list(folder.iterdir())):05d}.parquet"
+    )
+    return str(folder)

@@ -1,4 +1,4 @@
-"""Repeated lines: what goes, what stays, and that nothing is lost."""
+"""Repeated lines: which are removed, which are kept, and that one instance of each paragraph is left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def text(seed: int, length: int = 70) -> str:
 
 
 def removed(lines_by_page, tmp_path, settings=None, hosts=None):
-    """Lines taken out of each page; pages are given as lists of lines, the first page is the best."""
+    """The lines removed from each page; pages are lists of lines, the first page is the best."""
     pages = [
         document(f"p{i}", "\n\n".join(lines), quality_score=1 - i / 100, host=(hosts or {}).get(i, "example.org"))
         for i, lines in enumerate(lines_by_page)
@@ -55,13 +55,13 @@ def test_a_long_paragraph_that_differs_in_a_number_is_another(tmp_path):
     assert removed(pages, tmp_path) == [[], []]
 
 
-def test_header_and_footer_lines_go_from_every_page(tmp_path):
+def test_header_and_footer_lines_are_removed_from_every_page(tmp_path):
     pages = [["Example Times", "Home - News", text(i), f"Page {i + 8} of 12", "All rights reserved"] for i in range(5)]
     for found, page in zip(removed(pages, tmp_path), pages, strict=True):
         assert found == [page[0], page[1], page[3], page[4]]
 
 
-def test_short_lines_in_the_middle_are_structure(tmp_path):
+def test_short_lines_in_the_middle_are_kept(tmp_path):
     pages = [[text(i), "Ingredients", text(10 + i), "Method", text(20 + i)] for i in range(6)]
     assert removed(pages, tmp_path) == [[]] * 6
 
@@ -101,12 +101,12 @@ def test_code_and_tables_are_never_touched(tmp_path):
     assert removed(pages, tmp_path) == [[]] * 5
 
 
-def test_pages_of_nothing_but_repeated_lines_are_left_alone(tmp_path):
+def test_pages_of_nothing_but_repeated_lines_are_kept_whole(tmp_path):
     pages = [[f"one {i}", f"two {i + 7}"] for i in range(5)]
     assert removed(pages, tmp_path) == [[]] * 5
 
 
-def test_a_paragraph_stays_if_its_other_page_is_dropped_as_a_copy(tmp_path):
+def test_a_paragraph_is_kept_if_its_other_page_is_dropped_as_a_duplicate(tmp_path):
     quoted = text(0, 60)
     best = document("best", text(1), url="http://a.org/1", quality_score=0.9)
     lost = document("lost", f"{quoted}\n\n{text(2)}", url="http://a.org/1", quality_score=0.8)
@@ -116,20 +116,7 @@ def test_a_paragraph_stays_if_its_other_page_is_dropped_as_a_copy(tmp_path):
     assert verdicts[page.id].remove == ()
 
 
-def test_a_document_that_stands_for_others_is_not_dropped_for_what_is_left(tmp_path):
-    quoted = text(0, 60)
-    best = document("best", f"{quoted}\n\n{text(1)}", quality_score=0.9)
-    stands = document("stands", f"{quoted}\n\n{text(2, 20)}", quality_score=0.5)
-    copy = document("copy", stands.text, quality_score=0.1)
-    alone = document("alone", f"{quoted}\n\n{text(3, 20)}", quality_score=0.5)
-    verdicts, _ = run([[best, stands, copy, alone]], tmp_path)
-    assert verdicts[stands.id].kept
-    assert verdicts[stands.id].remove == ()
-    assert verdicts[alone.id].reason == "too_little_left"
-    assert verdicts[copy.id].survivor == stands.id
-
-
-# --- beside the definitions, on any mixture ---
+# --- compared with the definitions, on any mixture of lines ---
 
 SMALL = DeduplicateSettings(
     paragraph_words=6,
@@ -151,7 +138,7 @@ def line_key(line: str, prose: bool) -> str:
 
 
 def oracle(pages: list[Document]) -> list[tuple[int, ...]]:
-    """Line numbers to take out of each page, straight from the rules."""
+    """Numbers of the lines to remove from each page, by the rules."""
     keys = [[line_key(line, prose) for line, prose in split_lines(page.text)] for page in pages]
     sizes = [[len(tokenize(line)) for line in page.text.split("\n")] for page in pages]
     sites = [page.registered_domain for page in pages]
@@ -165,7 +152,7 @@ def oracle(pages: list[Document]) -> list[tuple[int, ...]]:
         times = len(having(keys[i][j], sites[i]))
         return bool(keys[i][j]) and sizes[i][j] < 6 and times >= 3 and times >= 0.4 * sites.count(sites[i])
 
-    def goes(i: int, j: int) -> bool:
+    def is_removed(i: int, j: int) -> bool:
         own = [k for k, size in enumerate(sizes[i]) if size and not repeated(i, k)]
         if keys[i][j] and sizes[i][j] >= 6:
             return having(keys[i][j])[0] != i
@@ -173,7 +160,7 @@ def oracle(pages: list[Document]) -> list[tuple[int, ...]]:
             return having(keys[i][j], sites[i])[0] != i
         return repeated(i, j) and bool(own) and not own[0] < j < own[-1]
 
-    return [tuple(j for j in range(len(keys[i])) if goes(i, j)) for i in range(len(pages))]
+    return [tuple(j for j in range(len(keys[i])) if is_removed(i, j)) for i in range(len(pages))]
 
 
 def long_paragraphs(text: str) -> set[str]:

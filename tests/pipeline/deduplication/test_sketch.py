@@ -86,6 +86,10 @@ def test_short_lines_ignore_numbers_and_sentences_do_not():
     assert line_keys(LONG) == line_keys(LONG.upper() + "!")
 
 
+def test_sketching_the_same_document_twice_gives_the_same_columns():
+    assert columns(LONG) == columns(LONG)
+
+
 @given(st.text(st.sampled_from("ab \n`|漢\u0301\ud800"), max_size=200))
 @example("```")
 @example("a\r\nb\x85c\u2028d")
