@@ -103,7 +103,7 @@ def finished(unit: Unit, layout: Layout) -> Tally | None:
     try:
         tally = Tally.from_json(read_json(layout.unit("tally", unit.key)))
         rows = {kind: storage.count_rows(layout.unit(kind, unit.key)) for kind in ("staged", "drops")}
-    except (ValueError, KeyError):  # missing, cut off or of another time
+    except (storage.StorageError, KeyError):  # missing, damaged or written by other code
         return None
     return tally if (rows["staged"], rows["drops"]) == (tally.kept, tally.dropped.total()) else None
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.storage import explained, open_parquet
+from pipeline.storage import explain_errors, open_parquet
 
 Array = NDArray[Any]
 
@@ -47,7 +47,7 @@ class StagedUnit:
     previous: bool = False
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        with explained(self.path, "read"), open_parquet(self.path) as file:
+        with explain_errors(self.path, "read"), open_parquet(self.path) as file:
             return pq.read_table(file, columns=list(names))
 
     def documents(self, rows: Array) -> Array:

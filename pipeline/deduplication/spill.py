@@ -16,7 +16,7 @@ from apache_beam.coders import FastPrimitivesCoder
 
 from pipeline.deduplication.records import StagedUnit
 from pipeline.engines.spread import LOCAL_OPTIONS
-from pipeline.storage import explained, is_remote, join, make_folder, read_bytes
+from pipeline.storage import explain_errors, is_remote, join, make_folder, read_bytes
 
 _CODER = FastPrimitivesCoder()  # with which Beam itself encodes such values
 
@@ -50,7 +50,7 @@ def spill_unit(folder: str, unit: StagedUnit) -> StagedUnit:
         return unit
     copy = Path(folder, str(unit.index), PurePosixPath(unit.path).name)  # units of several runs have the same names
     content = read_bytes(unit.path)
-    with explained(str(copy), "write"):
+    with explain_errors(str(copy), "write"):
         copy.parent.mkdir()
         copy.write_bytes(content)
     return replace(unit, path=str(copy))
@@ -62,7 +62,7 @@ def spill_messages(messages: Iterable[tuple[int, Any]], folder: str | None) -> I
         yield from messages
         return
     path = join(folder, uuid4().hex)
-    with explained(path, "write"), open(path, "xb") as file:
+    with explain_errors(path, "write"), open(path, "xb") as file:
         for target, payload in messages:
             start = file.tell()
             length = file.write(_CODER.encode(payload))
@@ -75,6 +75,6 @@ def read_spilled(payloads: Iterable[Any]) -> Iterator[Any]:
         if not isinstance(payload, Spilled):
             yield payload
             continue
-        with explained(payload.path, "read"), open(payload.path, "rb") as file:
+        with explain_errors(payload.path, "read"), open(payload.path, "rb") as file:
             file.seek(payload.start)
             yield _CODER.decode(file.read(payload.length))

@@ -76,7 +76,7 @@ class Reader:
     def _beat(self, key: str) -> list[dict[str, int]]:
         try:
             return [read_json(self.layout.unit("running", key))]
-        except ValueError:  # it has just ended
+        except storage.StorageError:  # it has just ended
             return []
 
 

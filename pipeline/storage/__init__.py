@@ -1,43 +1,45 @@
-"""Files on any storage: local paths and every URL that fsspec knows.
+"""Files on any storage: local paths and every URL that fsspec knows (https, s3, gs, memory).
 
-    files.py     open, list, write atomically, retry; errors that name the file
-    folders.py   list and delete whole folders with few requests
-    threads.py   the same call for many files at once
-    layout.py    where each file of an output lies
-    lease.py     one process at a time works on an output
+    files.py         find, list, open, delete
+    atomic_write.py  writes that become visible as a whole file or not at all
+    parquet.py       Parquet files: open, stream rows, count rows
+    folders.py       list and delete whole folders with few requests
+    threads.py       the same call for many files at once
+    errors.py        StorageError: one line that names the file, the cause and what to do
+    digests.py       SHA-256 of a file, fingerprint of values
+    layout.py        where each file of an output is
+    lease.py         one process at a time
+
+    paths.py, remote.py, remote_file.py, retries.py, causes.py    how remote storage is read: blocks, retries, errors
 
 Callers write `from pipeline import storage` and `storage.exists(path)`.
 """
 
+from pipeline.storage.atomic_write import create_exclusively, write_atomically
+from pipeline.storage.errors import NoSuchFileError, StorageError, explain_errors
 from pipeline.storage.files import (
-    StorageError,
-    count_rows,
-    create_exclusively,
     exists,
-    explained,
     glob_files,
     is_folder,
-    is_remote,
-    join,
     list_files,
     make_folder,
     open_binary,
-    open_parquet,
     read_bytes,
-    read_rows,
     remove,
     size,
-    write_atomically,
 )
 from pipeline.storage.folders import file_sizes, remove_folder
+from pipeline.storage.parquet import count_rows, open_parquet, read_parquet, read_rows
+from pipeline.storage.paths import is_remote, join
 from pipeline.storage.threads import in_threads, map_in_threads
 
 __all__ = [
+    "NoSuchFileError",
     "StorageError",
     "count_rows",
     "create_exclusively",
     "exists",
-    "explained",
+    "explain_errors",
     "file_sizes",
     "glob_files",
     "in_threads",
@@ -50,6 +52,7 @@ __all__ = [
     "open_binary",
     "open_parquet",
     "read_bytes",
+    "read_parquet",
     "read_rows",
     "remove",
     "remove_folder",

@@ -6,18 +6,13 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
-from pipeline.storage.files import (
-    StorageError,
-    _is_missing,
-    _local,
-    _remote,
-    _retry,
-    explained,
-    is_remote,
-    join,
-    remove,
-)
+from pipeline.storage.causes import is_missing
+from pipeline.storage.errors import StorageError, explain_errors
+from pipeline.storage.files import remove
+from pipeline.storage.paths import is_remote, join, local_path
+from pipeline.storage.remote import open_filesystem, request
 from pipeline.storage.threads import in_threads
 
 DELETE_BATCH = 1000  # files in one delete request; the most that S3 accepts
@@ -25,18 +20,21 @@ DELETE_BATCH = 1000  # files in one delete request; the most that S3 accepts
 
 def file_sizes(folder: str) -> dict[str, int]:
     """Bytes of every file below a folder, by its path in it; empty where there is no such folder."""
-    with explained(folder, "list"):
+    with explain_errors(folder, "list"):
         if not is_remote(folder):
-            return dict(_scan(_local(folder)))
-        fs, inner = _remote(folder)
+            return dict(_scan(local_path(folder)))
         try:
-            found = _retry(folder, lambda: fs.find(inner, detail=True))
+            return request(folder, _find)
         except Exception as error:
-            if _is_missing(error):
+            if is_missing(error):
                 return {}
             raise
-        prefix = inner.rstrip("/") + "/"
-        return {name.removeprefix(prefix): int(info["size"]) for name, info in found.items()}
+
+
+def _find(filesystem: Any, folder: str) -> dict[str, int]:
+    prefix = folder.rstrip("/") + "/"
+    found = filesystem.find(folder, detail=True)
+    return {name.removeprefix(prefix): int(info["size"]) for name, info in found.items()}
 
 
 def _scan(folder: str, below: str = "") -> Iterator[tuple[str, int]]:
@@ -56,7 +54,7 @@ def _scan(folder: str, below: str = "") -> Iterator[tuple[str, int]]:
 def remove_folder(folder: str) -> None:
     """Deletes every file below a folder, and on a disk the folders too; a missing folder is fine."""
     if not is_remote(folder):
-        shutil.rmtree(_local(folder), ignore_errors=True)
+        shutil.rmtree(local_path(folder), ignore_errors=True)
         return
     paths = [join(folder, name) for name in file_sizes(folder)]
     in_threads(_remove_batch, [paths[start : start + DELETE_BATCH] for start in range(0, len(paths), DELETE_BATCH)])
@@ -65,9 +63,9 @@ def remove_folder(folder: str) -> None:
 def _remove_batch(paths: Sequence[str]) -> None:
     """One request; if it fails, for a file that somebody else has deleted for example, one request per file."""
     try:
-        with explained(paths[0], "delete"):
-            fs, _ = _remote(paths[0])
-            _retry(paths[0], lambda: fs.rm([_remote(path)[1] for path in paths]))
+        with explain_errors(paths[0], "delete"):
+            inner = [open_filesystem(path)[1] for path in paths]
+            request(paths[0], lambda fs, _: fs.rm(inner))
     except StorageError:
         for path in paths:
             remove(path)

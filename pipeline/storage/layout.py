@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.storage import join, read_bytes, write_atomically
+from pipeline.storage import StorageError, join, read_bytes, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,11 @@ class Layout:
 
 
 def read_json(path: str) -> dict[str, Any]:
-    """Raises ValueError for a missing file and for what is not JSON."""
-    return dict(json.loads(read_bytes(path)))
+    """Raises StorageError for a missing file and for one that is damaged."""
+    try:
+        return dict(json.loads(read_bytes(path)))
+    except ValueError as error:
+        raise StorageError(f"{path}: not a JSON object ({error}); remove it and run again") from error
 
 
 def write_json(path: str, values: object) -> None:

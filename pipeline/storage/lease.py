@@ -57,7 +57,7 @@ def _acquire(path: str, owner: Mapping[str, Any], lease_seconds: float) -> None:
         return
     try:
         holder = read_json(path)
-    except (storage.StorageError, ValueError):
+    except storage.StorageError:
         raise LeaseHeldError(f"{path}: another process took or released it just now; try again") from None
     if holder["token"] == owner["token"]:
         return  # the file was created, but the store's answer was lost and the request was repeated
@@ -89,14 +89,14 @@ def _renew_regularly(path: str, owner: Mapping[str, Any], lease_seconds: float, 
             if read_json(path)["token"] != owner["token"]:
                 return  # taken over: harmless, because every process writes the same bytes
             _write(path, owner, lease_seconds)
-        except (storage.StorageError, ValueError) as error:  # the next heartbeat may still come in time
+        except storage.StorageError as error:  # the next heartbeat may still come in time
             log.warning("cannot renew the lease: %s", error)
 
 
 def _is_owner(path: str, owner: Mapping[str, Any]) -> bool:
     try:
         return bool(read_json(path)["token"] == owner["token"])
-    except (storage.StorageError, ValueError, KeyError):
+    except (storage.StorageError, KeyError):
         return False
 
 

@@ -15,7 +15,7 @@ from pipeline.prepare import write_table
 from pipeline.publishing.schema import DROP, STAGED
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit
-from pipeline.storage import files
+from pipeline.storage import remote
 from pipeline.storage.layout import Layout, write_json
 
 UNITS = 20
@@ -26,13 +26,13 @@ CONSTANT = 30  # requests that do not depend on the number of units
 def requests(monkeypatch) -> Counter[str]:
     """Requests to remote storage since the last `clear()`, by file name; `memory://` counts as remote."""
     counted: Counter[str] = Counter()
-    retry = files._retry
+    retry = remote.retry
 
     def count(path, attempt):
         counted[path] += 1
         return retry(path, attempt)
 
-    monkeypatch.setattr(files, "_retry", count)
+    monkeypatch.setattr(remote, "retry", count)
     return counted
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import storage
 from pipeline.reading.inputs import resolve_inputs
-from pipeline.storage import files
+from pipeline.storage import retries
 from tests.conftest import MINICRAWL, ROOT
 from tests.pipeline.engines.gcs import serve_gcs
 from tests.pipeline.engines.s3 import serve_s3
@@ -136,7 +136,7 @@ def test_a_write_that_fails_shows_nothing(store):
 
 
 def test_throttling_and_cut_lines_are_outlived(store, monkeypatch):
-    monkeypatch.setattr(files, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
     content = bytes(range(256)) * 4000
     store.disturb(every=2)
     with storage.write_atomically(f"{store.scheme}://grist/file") as file:

@@ -17,7 +17,7 @@ from pipeline.documents import Dropped, Kind, Page
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.stages.read_warc import OtherRecord, ReadWarcSettings, read_record, read_unit
-from pipeline.storage import files
+from pipeline.storage import retries
 from tests.pipeline.servers import serve
 from tests.pipeline.warcs import DATE, Found, fate, html, read, record, site, whole_gzip, write, zstd_frames
 
@@ -152,7 +152,7 @@ def test_every_cut_of_a_damaged_file_gives_the_same_records_and_damage(tmp_path:
 
 
 def test_units_are_read_from_a_web_server_that_fails_at_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
     path = write(tmp_path / "x.warc.gz", site(30))
     with serve(tmp_path) as web:
         entry = Input("crawl/x.warc.gz", f"{web.url}/x.warc.gz", Path(path).stat().st_size)

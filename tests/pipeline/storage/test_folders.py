@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from pipeline import storage
-from pipeline.storage import files
+from pipeline.storage import remote
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -38,9 +38,9 @@ def test_a_folder_is_deleted_and_its_neighbors_are_not(folder):
 
 
 def test_a_thousand_files_take_a_few_requests(monkeypatch):
-    folder, requests, retry = f"memory://{uuid4().hex}/folder", [], files._retry
+    folder, requests, retry = f"memory://{uuid4().hex}/folder", [], remote.retry
     write(folder, *map(str, range(1000)))
-    monkeypatch.setattr("pipeline.storage.folders._retry", lambda *call: [requests.append(1), retry(*call)][1])
+    monkeypatch.setattr("pipeline.storage.remote.retry", lambda *call: [requests.append(1), retry(*call)][1])
     storage.remove_folder(folder)
     assert storage.file_sizes(folder) == {}
     assert len(requests) == 3

@@ -23,3 +23,16 @@ def test_only_a_few_calls_are_started_ahead_of_the_caller():
 def test_an_error_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         in_threads(lambda n: 1 // n, [1, 0, 1])
+
+
+def test_after_an_error_the_rest_is_not_done():
+    done = []
+
+    def work(n: int) -> None:
+        if n == 3:
+            raise KeyError(n)
+        done.append(n)
+
+    with pytest.raises(KeyError):
+        in_threads(work, range(100_000))
+    assert len(done) < 1000

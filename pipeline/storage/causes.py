@@ -1,0 +1,38 @@
+"""What an exception of a storage client means: its HTTP status, whether the file is missing, how long to wait."""
+
+from __future__ import annotations
+
+_CLIENTS = ("aiohttp", "botocore", "aiobotocore", "gcsfs", "google")  # their exceptions are about the file
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """fsspec raises FileNotFoundError for every failure of a web server; the cause behind it is the real one."""
+    while isinstance(error, FileNotFoundError) and error.__cause__ and not isinstance(error.__cause__, KeyError):
+        error = error.__cause__
+    return error
+
+
+def is_about_the_file(error: BaseException) -> bool:
+    """True for errors of the system and of storage clients, False for internal errors."""
+    return isinstance(error, OSError) or type(error).__module__.startswith(_CLIENTS)
+
+
+def http_status(error: BaseException) -> int | None:
+    """The server's status, 400 and above, from the exceptions of http (status), gs (code) and s3 clients (response)."""
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    of_s3 = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+    status = error.status if hasattr(error, "status") else getattr(error, "code", of_s3)
+    return status if isinstance(status, int) and status >= 400 else None
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether the file does not exist."""
+    error = root_cause(error)
+    return isinstance(error, FileNotFoundError) or http_status(error) in (404, 410)
+
+
+def retry_after(error: BaseException) -> float:
+    """Seconds of the response's Retry-After header, 0 without one."""
+    headers = getattr(root_cause(error), "headers", None) or {}
+    seconds = headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdigit() else 0.0

@@ -1,0 +1,72 @@
+"""Errors of files: one line that names the file, the cause, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import FileError, MissingFileError
+from pipeline.storage.causes import http_status, is_about_the_file, is_missing, root_cause
+from pipeline.storage.paths import COMMON_CRAWL, is_remote, local_path
+
+
+class StorageError(FileError):
+    """A file cannot be read or written."""
+
+
+class NoSuchFileError(StorageError, MissingFileError):
+    """A file or folder does not exist."""
+
+    exit_code = MissingFileError.exit_code
+
+
+@contextmanager
+def explain_errors(path: str, verb: str) -> Iterator[None]:
+    """Raises StorageError for what goes wrong with the file in this block; internal errors pass through.
+
+    `verb` completes "cannot ... it": find, read, list, create, write or delete.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        cause = root_cause(error)
+        if not is_about_the_file(cause):
+            raise
+        where = _failed_file(path, cause)
+        if is_missing(cause):
+            raise NoSuchFileError(f"{where}: no such file or folder; check the spelling") from error
+        raise StorageError(f"{where}: {_explain(path, verb, cause)}") from error
+
+
+def _explain(path: str, verb: str, error: BaseException) -> str:
+    if isinstance(error, PermissionError):
+        if path.startswith(COMMON_CRAWL):
+            return "no permission with these AWS credentials; use https://data.commoncrawl.org/ instead"
+        return f"no permission to {verb} it; check its owner and mode"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        folder = tempfile.gettempdir() if is_remote(path) else _existing_parent(path)  # uploads are prepared there
+        free = shutil.disk_usage(folder).free >> 20
+        return f"the disk is full ({free} MiB free at {folder}); free some space and run again"
+    status = http_status(error)
+    why = f"the server answered {status}" if status else getattr(error, "strerror", None) or str(error)
+    return f"cannot {verb} it ({' '.join(why.split()) or type(error).__name__})"
+
+
+def _failed_file(path: str, error: BaseException) -> str:
+    """The file that the error names, but `path` where that is a temporary file beside it."""
+    named = str(getattr(error, "filename", None) or path)
+    return path if os.path.dirname(named) == os.path.dirname(local_path(path)) else named
+
+
+def _existing_parent(path: str) -> str:
+    folder = Path(local_path(path)).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return str(folder)

@@ -1,0 +1,51 @@
+"""Parquet files on any storage: open, stream rows, count rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.storage.errors import StorageError, explain_errors
+from pipeline.storage.files import open_binary
+from pipeline.storage.paths import is_remote, local_path
+
+_ROWS_AT_ONCE = 1024
+
+
+def open_parquet(path: str) -> BinaryIO:
+    """A binary file for pyarrow.
+
+    Local files are opened by pyarrow itself: its threads release a Python file some time after the last row, and one
+    that is released while the interpreter exits crashes the process.
+    """
+    if is_remote(path):
+        return open_binary(path)
+    with explain_errors(path, "read"):
+        return cast(BinaryIO, pa.OSFile(local_path(path)))
+
+
+@contextmanager
+def read_parquet(path: str) -> Iterator[pq.ParquetFile]:
+    """The open file; raises StorageError for a file that is damaged or is no Parquet file, also while it is read."""
+    try:
+        with explain_errors(path, "read"), open_parquet(path) as file:
+            yield pq.ParquetFile(file)
+    except pa.ArrowInvalid as error:
+        raise StorageError(f"{path}: not a readable Parquet file ({str(error)[:60]})") from error
+
+
+def read_rows(path: str) -> Iterator[dict[str, Any]]:
+    """Every row, in order, about a thousand in memory at a time."""
+    with read_parquet(path) as parquet:
+        for batch in parquet.iter_batches(batch_size=_ROWS_AT_ONCE):
+            yield from batch.to_pylist()
+
+
+def count_rows(path: str) -> int:
+    """The number of rows, from the footer, which a writer writes last."""
+    with read_parquet(path) as parquet:
+        return int(parquet.metadata.num_rows)

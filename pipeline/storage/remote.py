@@ -1,0 +1,32 @@
+"""Requests to remote storage, through the clients of fsspec, with retries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import fsspec
+
+from pipeline.storage.errors import StorageError
+from pipeline.storage.paths import address_of, is_web
+from pipeline.storage.retries import retry
+
+_Result = TypeVar("_Result")
+
+
+def request(path: str, action: Callable[[Any, str], _Result]) -> _Result:
+    """`action(file system, path inside it)`, repeated where that helps."""
+    filesystem, inner = open_filesystem(path)
+    return retry(path, lambda: action(filesystem, inner))
+
+
+def open_filesystem(path: str) -> tuple[Any, str]:
+    """fsspec's file system of a URL, and the path inside it."""
+    options: dict[str, Any] = {"use_listings_cache": False}  # other processes write the files that are looked for
+    if is_web(path):  # the stored bytes, not decompressed, through the proxies of the environment
+        options["client_kwargs"] = {"auto_decompress": False, "trust_env": True}
+    try:
+        filesystem, inner = fsspec.core.url_to_fs(address_of(path), **options)
+    except (ImportError, ValueError) as error:
+        raise StorageError(f"{path}: cannot open {path.split('://', 1)[0]}:// ({error})") from error
+    return filesystem, inner

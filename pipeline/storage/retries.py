@@ -1,0 +1,53 @@
+"""Retries: a request that met a busy server or a broken connection is repeated with growing, jittered pauses."""
+
+from __future__ import annotations
+
+import errno
+import random
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import TypeVar
+
+from pipeline.storage.causes import http_status, retry_after, root_cause
+from pipeline.storage.paths import server_of
+
+ATTEMPTS = 8  # with the pauses below a server may be unavailable for about two minutes
+NAME_ATTEMPTS = 4  # for a host name that cannot be resolved, which is mostly misspelled
+FIRST_PAUSE = 0.5  # seconds; doubled after each attempt, and randomized so that workers do not retry at the same time
+LONGEST_PAUSE = 30.0  # seconds
+LONGEST_WAIT = 60.0  # seconds that a server's Retry-After header may demand
+_BUSY = {408, 429, 500, 502, 503, 504}
+BUSY_AT = {"data.commoncrawl.org": {403}}  # Common Crawl's server answers 403 to clients that send too many requests
+
+_Result = TypeVar("_Result")
+
+
+def retry(path: str, attempt: Callable[[], _Result]) -> _Result:
+    """The result of `attempt()`; raises its last error when the retries are used up or would not help."""
+    pause = FIRST_PAUSE
+    for number in count(1):
+        try:
+            return attempt()
+        except Exception as error:
+            if number >= _attempts(path, error):
+                raise
+            time.sleep(max(pause * random.uniform(0.5, 1.5), min(retry_after(error), LONGEST_WAIT)))
+            pause = min(2 * pause, LONGEST_PAUSE)
+    raise AssertionError("count() does not end")
+
+
+def _attempts(path: str, error: BaseException) -> int:
+    """How many attempts this error is worth, the first one included."""
+    import aiohttp
+
+    error = root_cause(error)
+    status = http_status(error)
+    if status in _BUSY or status in BUSY_AT.get(server_of(path), ()) or getattr(error, "errno", None) == errno.EBUSY:
+        return ATTEMPTS
+    if status:
+        return 1
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return min(ATTEMPTS, NAME_ATTEMPTS)
+    broken = (ConnectionError, TimeoutError, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
+    return ATTEMPTS if isinstance(error, broken) else 1
