@@ -1,24 +1,26 @@
-"""The records that flow through the page stages, and what a stage may answer.
+"""The records that flow through the page stages, and what each stage returns.
 
-A page stage is a plain function of one frozen record:
+    read_warc               bytes of a WARC file -> Page | Dropped
+    block_urls              Page -> Page | Dropped
+    quick_look              Page -> ParsedPage | Page | Dropped       (ParsedPage: extraction/parsed_page.py)
+    extract_text            ParsedPage | Page -> Document | Dropped
+    identify_language,      Document -> Document | Dropped
+    scrub_pii, filter_heuristics, score_quality, tag_domain
 
-    Page -> Page | Dropped                 block_urls, quick_look
-    Page -> Document | Dropped             extract_text
-    Document -> Document | Dropped         every stage after it
-
-It knows nothing of Beam, so a worker, `gristmill explain`, a notebook and a unit test all run the same code.
+A page stage is a plain function of one frozen record; stages/protocol.py says how its module is built. It does not know
+Beam, so a worker, `gristmill explain`, a notebook and a unit test all run the same code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import blake2b
 
 
 class Kind(StrEnum):
-    """What the captured bytes are: HTML (or XHTML) to extract from, or text that somebody extracted already (WET)."""
+    """What the captured bytes are: HTML (or XHTML) to extract text from, or text extracted by Common Crawl (WET)."""
 
     HTML = "html"
     TEXT = "text"
@@ -26,7 +28,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One capture of one page, as it lies in the WARC file."""
+    """One capture of one page, decoded from its WARC record."""
 
     url: str
     fetched_at: str  # ISO 8601, UTC, to the second: 2026-10-01T12:00:00Z
@@ -50,7 +52,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The text of one page with everything measured so far. `text` is what the shards will hold."""
+    """The text of one page with all measurements so far. `text` goes into the shards."""
 
     id: str
     url: str
@@ -70,23 +72,19 @@ class Document:
     kind_score: float = 0.0
     signals: Mapping[str, float] = field(default_factory=dict)  # every measurement, by its declared name
 
-    def measured(self, **signals: float) -> Document:
-        """The same document with more measurements."""
+    def with_signals(self, **signals: float) -> Document:
+        """The same document with these measurements added."""
         return replace(self, signals={**self.signals, **signals})
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Why a page is out: the stage, its reason (from that stage's closed list), and the measurement that decided."""
+    """A page that a stage dropped: the stage, one of its reasons, and the measurement that decided."""
 
-    record: Page | Document  # as it was when it was dropped
+    record: Page | Document  # in its state when it was dropped
     stage: str
     reason: StrEnum
-    value: float | None = None  # the measurement ...
-    threshold: float | None = None  # ... and the limit that it broke
-    detail: str = ""  # what a person wants to see: the list entry that matched, the offending line, the error
+    value: float | None = None  # the measurement
+    threshold: float | None = None  # the limit that it is beyond
+    detail: str = ""  # for the reader of the ledger: the list entry that matched, the offending line, the error
     excerpt: str = ""  # text for the report where `record` has none yet
-
-
-Record = Page | Document  # on its way through the stages
-Stage = Callable[[Record], Record | Dropped]

@@ -1,7 +1,7 @@
-"""From an engine's result tree to the text that the shards hold.
+"""From the engine's result to the text that the shards hold: a result tree to text with marks, marks to plain text.
 
-Paragraphs are apart by a blank line; code is fenced, tables have `|`, lists `-`, formulas `$`. Nothing is escaped: the
-text is for a language model, not for a Markdown renderer.
+Paragraphs are separated by a blank line; code is fenced, tables have `|`, lists `-`, formulas `$`. Nothing is escaped:
+the text is for a language model, not for a Markdown renderer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 from lxml.etree import _Element
 
-from pipeline.extraction.markup import (
+from pipeline.extraction.formulas import count_formulas_in_text
+from pipeline.extraction.marks import (
     CODE,
     CONTROLS,
     DISPLAY,
@@ -27,21 +28,20 @@ from pipeline.extraction.markup import (
     SPACE,
     TAB,
     TABLE,
-    Counts,
-    protect,
-    raw_formulas,
+    StructureCounts,
+    protect_white_space,
 )
 
-# Characters that no reader sees: zero-width space, word joiner, byte-order mark, soft hyphen, object replacement.
-_UNSEEN = re.compile("[\u200b\u2060\ufeff\u00ad\ufffc]")
-_WHITE = re.compile(r"[ \t\r\n\f\v\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+# Invisible characters: zero-width space, word joiner, byte-order mark, soft hyphen, object replacement.
+_INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad\ufffc]")
+_WHITE_SPACE = re.compile(r"[ \t\r\n\f\v\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 
-_LONG_PARAGRAPH = 80  # characters; shorter ones come again in any text
+_LONG_PARAGRAPH = 80  # characters; shorter paragraphs repeat in any text
 _BLOCKS = {"p", "head", "quote", "list", "body", "div", "table", "ab", "figure", "row", "cell"}
 
 
-def render(body: _Element) -> str:
-    """Text with marks, of trafilatura's result tree."""
+def render_body(body: _Element) -> str:
+    """Text with marks, from trafilatura's result tree."""
     return "".join(_pieces(body, 0))
 
 
@@ -54,10 +54,10 @@ def _pieces(element: _Element, depth: int) -> Iterator[str]:
     elif tag == "table":
         yield from _table(element, depth)
     elif tag == "list":
-        # A list in an item stays with it; a list of its own is a paragraph.
+        # A list inside an item stays with the item; any other list is a paragraph.
         yield from (LINE if depth else PARAGRAPH, LIST, *_inside(element, depth + 1), LINE if depth else PARAGRAPH)
     elif tag == "item":
-        bullet = "" if element.get("rend", "").startswith("d") else "- "  # terms and definitions have none
+        bullet = "" if element.get("rend", "").startswith("d") else "- "  # terms and definitions have no bullet
         yield from (LINE, SPACE * 2 * (depth - 1), bullet, _item(element, depth), LINE)
     elif tag in _BLOCKS:
         yield from (PARAGRAPH, *_inside(element, depth), PARAGRAPH)
@@ -74,9 +74,9 @@ def _inside(element: _Element, depth: int) -> Iterator[str]:
 
 
 def _item(element: _Element, depth: int) -> str:
-    """An item is one run of lines: paragraphs inside it do not break the list."""
+    """The lines of an item, without its paragraphs: those would break the list."""
     text = "".join(_inside(element, depth)).replace(PARAGRAPH, LINE)
-    lines = [line for line in (_WHITE.sub(" ", line).strip() for line in text.split(LINE)) if line]
+    lines = [line for line in (_WHITE_SPACE.sub(" ", line).strip() for line in text.split(LINE)) if line]
     margin = SPACE * 2 * depth
     return LINE.join(
         line if first or line.startswith((SPACE, "- ")) else margin + line
@@ -89,7 +89,7 @@ def _code(element: _Element) -> Iterator[str]:
     if (FENCE in text or PRE in text) or not text.strip():
         yield text
     elif "\n" in text.strip():
-        yield f"{FENCE}{protect(text.strip(chr(10)))}{FENCE}"
+        yield f"{FENCE}{protect_white_space(text.strip(chr(10)))}{FENCE}"
     else:
         yield CODE + (f"`{text.strip()}`" if "`" not in text else f"`` {text.strip()} ``")
 
@@ -102,7 +102,7 @@ def _table(element: _Element, depth: int) -> Iterator[str]:
         yield PARAGRAPH + TABLE
         for row in rows:
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" + LINE
-    else:  # laid out with a table: its cells are paragraphs
+    else:  # a table that only lays out text: its cells are paragraphs
         for row in rows:
             yield from (PARAGRAPH + cell for cell in row)
     yield PARAGRAPH
@@ -110,29 +110,29 @@ def _table(element: _Element, depth: int) -> Iterator[str]:
 
 def _cell(cell: _Element) -> str:
     text = "".join(_inside(cell, 0)).replace(LINE, " ")
-    pieces = [_WHITE.sub(" ", piece).strip() for piece in text.split(PARAGRAPH)]
+    pieces = [_WHITE_SPACE.sub(" ", piece).strip() for piece in text.split(PARAGRAPH)]
     return PARAGRAPH.join(piece for piece in pieces if piece)
 
 
 # --- from marked text to text ---
 
 
-def finish(marked: str) -> tuple[str, Counts]:
-    """Clean text with fences, `$` and its white space; counts of the structures in it."""
-    text = unicodedata.normalize("NFC", _UNSEEN.sub("", CONTROLS.sub("", marked)))
-    formulas = raw_formulas(text) + (text.count(MATH) + text.count(DISPLAY)) // 2
-    counts = Counts(text.count(FENCE) // 2 + text.count(CODE), formulas, text.count(TABLE), text.count(LIST))
+def replace_marks(marked: str) -> tuple[str, StructureCounts]:
+    """The final text, with fences and `$` instead of marks, and the structures in it."""
+    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", CONTROLS.sub("", marked)))
+    formulas = count_formulas_in_text(text) + (text.count(MATH) + text.count(DISPLAY)) // 2
+    counts = StructureCounts(text.count(FENCE) // 2 + text.count(CODE), formulas, text.count(TABLE), text.count(LIST))
     text = text.replace(CODE, "").replace(TABLE, "").replace(LIST, "")
-    text = re.sub(f"{FENCE}([^{FENCE}]*){FENCE}", _fence, text)
+    text = re.sub(f"{FENCE}([^{FENCE}]*){FENCE}", _write_fence, text)
     text = re.sub(f"{PRE}([^{PRE}]*){PRE}", rf"{PARAGRAPH}\1{PARAGRAPH}", text)
     text = text.replace(FENCE, "").replace(PRE, "").replace(MATH, "$").replace(DISPLAY, "$$")
-    paragraphs = [_lines(paragraph) for paragraph in text.split(PARAGRAPH)]
-    return "\n\n".join(_without_second_copy([paragraph for paragraph in paragraphs if paragraph])), counts
+    paragraphs = [_join_lines(paragraph) for paragraph in text.split(PARAGRAPH)]
+    return "\n\n".join(_remove_second_copies([paragraph for paragraph in paragraphs if paragraph])), counts
 
 
-def _without_second_copy(paragraphs: list[str]) -> Iterator[str]:
-    """Pages hold a story twice: for print, for phones, folded and unfolded. The second copy of a long paragraph
-    goes; where there are more copies it is spam, and the rules against repetition are to see it.
+def _remove_second_copies(paragraphs: list[str]) -> Iterator[str]:
+    """Pages may hold a story twice: for print, for phones, folded and unfolded. The second copy of a long paragraph
+    is removed. More than two copies are spam and stay, so that the rules against repetition find them.
     """
     copies = Counter(paragraph for paragraph in paragraphs if _may_be_second_copy(paragraph))
     seen: set[str] = set()
@@ -143,16 +143,16 @@ def _without_second_copy(paragraphs: list[str]) -> Iterator[str]:
 
 
 def _may_be_second_copy(paragraph: str) -> bool:
-    """Prose in one line: refrains, tables, lists and code come again on purpose."""
+    """Prose in one line: refrains, tables, lists and code repeat on purpose."""
     return len(paragraph) >= _LONG_PARAGRAPH and "\n" not in paragraph and not paragraph.startswith("$$")
 
 
-def _fence(match: re.Match[str]) -> str:
+def _write_fence(match: re.Match[str]) -> str:
     fence = "```" if "```" not in match[1] else "````"
     return f"{PARAGRAPH}{fence}{NEWLINE}{match[1].strip(NEWLINE)}{NEWLINE}{fence}{PARAGRAPH}"
 
 
-def _lines(paragraph: str) -> str:
-    lines = (_WHITE.sub(" ", line).strip() for line in paragraph.split(LINE))
+def _join_lines(paragraph: str) -> str:
+    lines = (_WHITE_SPACE.sub(" ", line).strip() for line in paragraph.split(LINE))
     text = "\n".join(line for line in lines if line.strip(SPACE + "- "))
     return text.replace(NEWLINE, "\n").replace(SPACE, " ").replace(TAB, "\t").strip("\n")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.config import Config
-from pipeline.documents import Document, Dropped, Kind, Page, Record
+from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction.charset import Decoding
 from pipeline.inspection.find_pages import copies_of, find_by_id, find_pages, place_of, similar_urls
 from pipeline.inspection.limits import Measure, measures
@@ -21,6 +21,7 @@ from pipeline.page_process.killable_process import PageLost
 from pipeline.prepare import open_worker
 from pipeline.publishing.provenance import file_digests, versions
 from pipeline.stages import read_warc
+from pipeline.stages.protocol import Record
 from pipeline.storage.layout import Layout, read_json
 from pipeline.text import count_words, tokenize
 

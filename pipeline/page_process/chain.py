@@ -9,8 +9,9 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.deduplication.sketch import sketch_columns
-from pipeline.documents import Document, Dropped, Page, Record, Stage
+from pipeline.documents import Document, Dropped, Page
 from pipeline.stages.order import PAGE_STAGES
+from pipeline.stages.protocol import Record, Stage
 from pipeline.stages.scrub_pii import scrub
 from pipeline.text import EXCERPT_CHARACTERS, cut_excerpt
 

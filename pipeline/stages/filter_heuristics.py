@@ -91,7 +91,7 @@ def measure(text: str, language: str, settings: FilterHeuristicsSettings) -> dic
 def _filtered(document: Document, settings: FilterHeuristicsSettings) -> Document | Dropped:
     text, signals = correct(document.text, document.language, settings)
     signals |= measure(text, document.language, settings)
-    document = replace(document, text=text).measured(**signals)
+    document = replace(document, text=text).with_signals(**signals)
     broken = _first_broken(signals, settings)
     if broken is None:
         return document

@@ -1,11 +1,11 @@
-"""quick_look: pages that cannot come through are sent away before the costly extraction.
+"""quick_look: drop pages that a later stage would certainly drop, before the costly extraction.
 
-The page is opened (parsed, its menus and scripts taken out) and all text that is left is looked at, at a tenth of the
-extractor's cost; the extractor goes on with the opened page. The main text is a part of that text, so where the whole
-has too few words or sentences, the part has, too. Only the language is a guess: a page that is surely in a language
-which nobody wants. Each reason names the later drop that it foresees.
+The page is parsed and its menus and scripts are removed. Looking at all text that is left costs a tenth of extraction,
+which continues with the same parsed page. The main text is a part of that text: if the whole has too few words or
+sentences, the main text has too few as well. Only the language is an estimate: a page is dropped if the identifier is
+sure that the whole is in an unwanted language. The name of each reason says which later drop it anticipates.
 
-Pages with text inside JSON (the extractor's last resort) are never judged.
+Pages with text inside JSON, where the extractor may find its text, are never dropped here.
 """
 
 from __future__ import annotations
@@ -13,96 +13,111 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 
 from pydantic import Field
 
+from classifiers.artifacts import default_folder, model_files
 from classifiers.language import load_language_model
 from pipeline.documents import Dropped, Kind, Page
-from pipeline.extraction import markup, page_tree
-from pipeline.extraction.page_tree import PageTree
+from pipeline.extraction.parsed_page import ParsedPage, parse_page
 from pipeline.settings import Settings
 from pipeline.stages.identify_language import Identifier, Languages
 from pipeline.text import count_most_words, count_unspaced_characters
 
 NAME = "quick_look"
-EXCERPT_CHARACTERS = 2_000
+SIGNALS: tuple[str, ...] = ()
+_EXCERPT_CHARACTERS = 2_000
 _LANGUAGE_CHARACTERS = 10_000
-# Where a sentence may end. More places than true ends: an upper bound is what the argument needs.
+# Where a sentence may end. It matches more often than sentences end, because an upper bound is needed.
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։።](?![a-z0-9])|[。！？｡]")
-_UNSPACED_SHARE = 0.1  # of the words; a page with more is judged by its characters alone
+_UNSPACED_SHARE = 0.1  # of the words; a page with more characters of unspaced scripts is judged by its characters alone
 
-Doubt = tuple["Reason", float, float, str]  # with the measurement, its limit and a detail
+Rejection = tuple["Reason", float, float, str]  # reason, measurement, limit, detail
 
 
 class QuickLookSettings(Settings):
-    enabled: bool = Field(True, description="off: every page goes to the extractor")
-    max_bytes: int = Field(5_000_000, gt=0, description="larger pages go to the extractor unseen")
-    max_nodes: int = Field(100_000, gt=0, description="and pages of more elements")
-    min_words: int = Field(50, ge=0, description="words of the whole page; Gopher asks 50 of its text")
+    """Limits for the whole text of a page, below those that later stages have for its main text."""
+
+    enabled: bool = Field(True, description="false: every page goes to the extractor")
+    max_bytes: int = Field(5_000_000, gt=0, description="larger pages (in bytes) go to the extractor unseen")
+    max_nodes: int = Field(100_000, gt=0, description="pages with more tags go to the extractor unseen")
+    min_words: int = Field(50, ge=0, description="fewest words of the whole page; Gopher requires 50 of the main text")
     min_sentences: int = Field(
-        2, ge=0, description="sentence ends of a whole page of prose; C4 asks 3 of its text, where lines count as well"
+        2,
+        ge=0,
+        description="fewest sentence ends of a whole page of prose; C4 requires 3 of the main text, lines included",
     )
-    min_characters: int = Field(50, ge=0, description="characters of a whole page in a script without spaces")
+    min_characters: int = Field(
+        50, ge=0, description="fewest characters of a whole page in a script without spaces between words"
+    )
     languages: Languages = Field(
         (), description="ISO 639 codes to keep; left out: identify_language.languages; empty: any language passes"
     )
     sure_score: float = Field(
-        0.9, ge=0, le=1, description="score from which the language of the whole page is believed"
+        0.9, ge=0, le=1, description="probability from which the language of the whole page is believed"
     )
 
 
 class Reason(StrEnum):
+    """The later drop that is anticipated."""
+
     WOULD_BE_TOO_SHORT = "would_be_too_short"
     WOULD_LACK_SENTENCES = "would_lack_sentences"
     WOULD_BE_UNWANTED_LANGUAGE = "would_be_unwanted_language"
 
 
-SIGNALS: tuple[str, ...] = ()
+def files(settings: QuickLookSettings) -> list[Path]:
+    """The language model, if languages are chosen."""
+    return model_files(default_folder("language")) if settings.languages else []
 
 
-def build(settings: QuickLookSettings) -> Callable[[Page], Page | Dropped]:
+def build(settings: QuickLookSettings) -> Callable[[Page], Page | ParsedPage | Dropped]:
+    """Load the language model if languages are chosen. Pages that pass are returned parsed, where they were parsed."""
     identify = load_language_model().identify if settings.languages else None
-    return lambda page: _looked_at(page, settings, identify)
+
+    def quick_look(page: Page) -> Page | ParsedPage | Dropped:
+        if not settings.enabled or page.kind is Kind.TEXT:
+            return page
+        try:
+            parsed = parse_page(page, settings.max_bytes, settings.max_nodes)
+        except MemoryError:
+            raise
+        except Exception:  # too large, too deep or broken: extract_text drops it with its reason
+            return page
+        return parsed if parsed.has_embedded_text else _judge(parsed, settings, identify)
+
+    return quick_look
 
 
-def _looked_at(page: Page, settings: QuickLookSettings, identify: Identifier | None) -> Page | Dropped:
-    if not settings.enabled or page.kind is Kind.TEXT:
-        return page
-    try:
-        opened = page_tree.open_page(page, settings.max_bytes, settings.max_nodes)
-    except MemoryError:
-        raise
-    except Exception:  # too large, too deep, broken: the extractor gives it its reason
-        return page
-    if not opened.embedded_text:
-        text = markup.plain_text(opened.tree)
-        doubt = _hopeless(text, opened, settings) or _unwanted(text, settings, identify)
-        if doubt is not None:
-            return Dropped(
-                page, NAME, *doubt, excerpt=" ".join(text[: 2 * EXCERPT_CHARACTERS].split())[:EXCERPT_CHARACTERS]
-            )
-    page_tree.park(page, opened)
-    return page
+def _judge(parsed: ParsedPage, settings: QuickLookSettings, identify: Identifier | None) -> ParsedPage | Dropped:
+    text = parsed.plain_text()
+    rejection = _too_little_text(text, parsed, settings) or _unwanted_language(text, settings, identify)
+    if rejection is None:
+        return parsed
+    excerpt = " ".join(text[: 2 * _EXCERPT_CHARACTERS].split())[:_EXCERPT_CHARACTERS]
+    return Dropped(parsed.page, NAME, *rejection, excerpt=excerpt)
 
 
-def _hopeless(text: str, opened: PageTree, settings: QuickLookSettings) -> Doubt | None:
-    """Why no text of enough words or sentences can be a part of this one, if so."""
+def _too_little_text(text: str, parsed: ParsedPage, settings: QuickLookSettings) -> Rejection | None:
+    """Why no part of this text can have enough words and sentences, if so."""
     words = count_most_words(text)
     unspaced = count_unspaced_characters(text)
     if unspaced > _UNSPACED_SHARE * words:
-        doubt = (Reason.WOULD_BE_TOO_SHORT, unspaced + words, settings.min_characters, "")
-        return doubt if unspaced + words < settings.min_characters else None
+        if unspaced + words < settings.min_characters:
+            return Reason.WOULD_BE_TOO_SHORT, unspaced + words, settings.min_characters, ""
+        return None
     if words < settings.min_words:
         return Reason.WOULD_BE_TOO_SHORT, words, settings.min_words, ""
-    only_prose = opened.counts.code == opened.counts.formulas == opened.counts.tables == 0  # others are not asked
+    only_prose = parsed.counts.code == parsed.counts.formulas == parsed.counts.tables == 0
     ends = len(_SENTENCE_END.findall(text)) if only_prose else settings.min_sentences
     if ends < settings.min_sentences:
         return Reason.WOULD_LACK_SENTENCES, ends, settings.min_sentences, ""
     return None
 
 
-def _unwanted(text: str, settings: QuickLookSettings, identify: Identifier | None) -> Doubt | None:
-    """Its language, where that is certain and nobody wants it."""
+def _unwanted_language(text: str, settings: QuickLookSettings, identify: Identifier | None) -> Rejection | None:
+    """The language of the whole text, if it is certain and not wanted."""
     if identify is None:
         return None
     language, score = identify(text[:_LANGUAGE_CHARACTERS])

@@ -154,7 +154,7 @@ def _scrubbed(document: Document, settings: ScrubPiiSettings) -> Document | Drop
     text = scrubbing.scrub(document.text)
     finds = scrubbing.counts.total()
     density = 1000 * finds / max(1, count_words(text))
-    document = replace(document, title=title, text=text).measured(
+    document = replace(document, title=title, text=text).with_signals(
         **_signals(scrubbing.counts), pii_finds=float(finds), pii_per_1000_words=density
     )
     if settings.max_finds is not None and finds > settings.max_finds:

@@ -58,7 +58,7 @@ def build(settings: TagDomainSettings) -> Callable[[Document], Document | Droppe
         (label, probability), (kind, certainty) = model.tag([item])[0], model.kind([item])[0]
         harm_score = round(harm.score([document.text])[0], 6)
         tagged = replace(
-            document.measured(harm_score=harm_score),
+            document.with_signals(harm_score=harm_score),
             domain=label,
             domain_score=round(probability, 6),
             kind=kind,

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.documents import Document, Dropped, Kind, Page
-from pipeline.extraction import markup
 from pipeline.page_process.killable_process import KillableWorker
 from pipeline.page_process.settings import PageProcessSettings
 from pipeline.stages import extract_text
@@ -353,17 +352,6 @@ def test_text_between_paragraphs_is_kept() -> None:
     assert f"\n\n{plain}\n\n" in text
     assert plain.replace("bridge", "road") in text
     assert "And that was that." in text
-
-
-def test_pictures_behind_the_last_paragraph_do_not_become_one() -> None:
-    loose = "The council decided on Monday that the bridge over the river would be closed all winter."
-    source = (
-        f"<html><body><div>{loose}<p>{PROSE}</p><a href='/x'><img src='x.png'></a><br></div></body></html>".encode()
-    )
-    tree, _ = markup.parse(source)
-    assert tree is not None
-    markup.prepare(tree, source)
-    assert [markup.plain_text(each).strip() for each in tree.iter("p")] == [loose, PROSE.strip()]
 
 
 def test_a_layout_table_with_more_links_than_text_keeps_its_text() -> None:
