@@ -6,16 +6,15 @@ import ast
 import doctest
 import graphlib
 import importlib
-import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.architecture import PACKAGES, module_names
 from tests.conftest import ROOT
 
-PACKAGES = ("pipeline", "classifiers", "trainer")
 FORBIDDEN = {
     "classifiers": {"apache_beam", "pipeline", "trainer", "torch"},
     "trainer": {"apache_beam", "pipeline", "classifiers"},
@@ -39,6 +38,9 @@ def modules_of(path: Path) -> set[str]:
     return found
 
 
+MOVING = pytest.mark.xfail(strict=False, reason="modules are being moved and renamed")
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_import_points_the_wrong_way(package):
     wrong = {
@@ -49,14 +51,84 @@ def test_no_import_points_the_wrong_way(package):
     assert wrong == {}
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_no_two_modules_need_each_other(package):
+def imports_inside(package: str) -> dict[str, set[str]]:
+    """The modules of the package that each of its modules imports."""
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in (ROOT / package).rglob("*.py")
     }
-    needs = {name: modules_of(path) & modules.keys() - {name} for name, path in modules.items()}
-    graphlib.TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
+    return {name: modules_of(path) & modules.keys() - {name} for name, path in modules.items()}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_two_modules_need_each_other(package):
+    graphlib.TopologicalSorter(imports_inside(package)).prepare()  # raises CycleError, which names the circle
+
+
+# The rooms of each package, from top to bottom: a room imports only rooms below it. A room is a folder or a module at
+# the package's root; the `settings` modules of all folders count as the room `settings`.
+ROOMS = {
+    "pipeline": [
+        "cli", "curate", "prepare", "deduplicate", "publish", "inspection", "reports", "page_process", "publishing",
+        "config", "deduplication", "engines", "stages", "extraction", "heuristics", "lists", "pii", "reading",
+        "storage", "ledger", "documents", "text", "settings", "errors",
+    ],
+    "classifiers": [
+        "cli", "evaluation", "training", "domain", "harm", "language", "quality", "data", "estimators", "artifacts",
+        "urls", "errors",
+    ],
+    "trainer": [
+        "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "training", "reports", "model", "data",
+        "config", "files", "settings", "errors",
+    ],
+}  # fmt: skip
+# A page stage is a function of one record: it knows neither who calls it nor where files are.
+STRANGERS = {"stages": {"engines", "storage", "ledger", "deduplication", "publishing"}}
+
+
+def room_of(module: str) -> str:
+    """`pipeline.stages.scrub_pii` -> "stages"; "" for the package itself."""
+    _, *parts = module.split(".")
+    return "settings" if len(parts) == 2 and parts[1] == "settings" else (parts[0] if parts else "")
+
+
+def imports_between_rooms(package: str) -> dict[tuple[str, str], set[str]]:
+    """Pairs of rooms, the first importing the second, with the modules of the first that do."""
+    found: dict[tuple[str, str], set[str]] = {}
+    needs = imports_inside(package)
+    for module, imported in needs.items():
+        folder = module.rpartition(".")[0]
+        for other in imported:
+            pair = room_of(module), room_of(other)
+            if pair[0] != pair[1] and "" not in pair and folder != other.rpartition(".")[0]:
+                found.setdefault(pair, set()).add(f"{module} -> {other}")
+    return found
+
+
+@MOVING
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_room_imports_a_room_above_it(package):
+    order = ROOMS[package]
+    up = {
+        pair: names
+        for pair, names in imports_between_rooms(package).items()
+        if order.index(pair[0]) > order.index(pair[1])
+    }
+    assert up == {}
+
+
+@MOVING
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_room_is_in_the_order(package):
+    rooms = {room_of(name) for name in module_names(package)} - {""}
+    assert rooms == set(ROOMS[package])
+
+
+@pytest.mark.parametrize("room", STRANGERS)
+def test_some_rooms_do_not_know_each_other(room):
+    assert {
+        pair for pair in imports_between_rooms("pipeline") if pair[0] == room and pair[1] in STRANGERS[room]
+    } == set()
 
 
 @pytest.mark.parametrize("stage", sorted((ROOT / "pipeline" / "stages").glob("[a-z]*.py")), ids=lambda path: path.stem)
@@ -77,25 +149,34 @@ def test_what_another_extra_installs_is_not_needed(module, absent):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 
-def modules() -> list[str]:
-    return [
-        module.name
-        for package in PACKAGES
-        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}.")
-        if not module.name.endswith("__main__")
-    ]
-
-
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", [name for package in PACKAGES for name in module_names(package)])
 def test_examples_in_docstrings_are_true(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
+def source_files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+
+
 def test_no_file_holds_two_ideas():
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*.py")
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
-    }
-    assert long == {}
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in source_files(*PACKAGES, "tests")}
+    assert {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > 500} == {}
+
+
+@MOVING
+def test_every_package_says_what_is_in_it():
+    packages = [path for path in source_files(*PACKAGES) if path.name == "__init__.py"]
+    assert [str(path) for path in packages if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
+
+
+@MOVING
+def test_no_module_or_function_has_a_name_that_importers_change():
+    renamed = [
+        f"{path.relative_to(ROOT)}: {alias.name} as {alias.asname}"
+        for path in source_files(*PACKAGES)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES
+        for alias in node.names
+        if alias.asname
+    ]
+    assert renamed == []
