@@ -16,7 +16,7 @@ from pipeline.config import to_toml as pipeline_toml
 from tests.architecture import import_modules
 from trainer.config import read_config
 from trainer.config import to_toml as trainer_toml
-from trainer.tasks.recipe import Recipe
+from trainer.tasks.pretrain_settings import PretrainSettings
 
 BASES: dict[str, type[BaseModel]] = {"pipeline": pipeline.settings.Settings, "trainer": trainer.settings.Settings}
 # Settings without a default: a table or command that leaves them out is refused.
@@ -96,7 +96,7 @@ def test_both_packages_refuse_alike(settings: Any) -> None:
     ("to_toml", "read"),
     [
         (pipeline_toml, load_config),
-        (trainer_toml, lambda path, changes=(): read_config(Recipe, path and str(path), changes)),
+        (trainer_toml, lambda path, changes=(): read_config(PretrainSettings, path and str(path), changes)),
     ],
     ids=BASES,
 )

@@ -107,19 +107,14 @@ def pretrain(
     Run the same command again after a crash: it goes on from the last checkpoint. On several devices:
     torchrun --nproc-per-node N $(which gristmill) train pretrain ...
     """
-    from trainer.tasks.recipe import open_recipe, read_recipe
-    from trainer.training import loop
+    from trainer.tasks.pretrain import pretrain as train_model
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
 
-    run = open_recipe(read_recipe(config, changes, data, tokenizer))
+    run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     _echo_mixture(run.source, run.settings.loop.steps)
-    result = loop.pretrain(
-        run.settings,
-        run.source,
-        output,
-        validation=run.validation,
-        start=start,
-        configuration=run.configuration,
-        allow_changes=allow_changes,
+    result = train_model(
+        run.settings, run.source, output, validation=run.validation, start=start, allow_changes=allow_changes
     )
     if _is_main():
         click.echo(f"{result.checkpoint}: step {result.steps:,}, {result.tokens:,} tokens, loss {result.loss:.4f}")
@@ -144,9 +139,10 @@ def _echo_mixture(source: Any, steps: int) -> None:
 def mixture(config: str, data: str | None, tokenizer: Path | None, changes: tuple[str, ...], steps: int | None) -> None:
     """Shares asked and realized, and repetitions, of the data a run will read."""
     from trainer.data.trace import mixture_table
-    from trainer.tasks.recipe import open_recipe, read_recipe
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
 
-    run = open_recipe(read_recipe(config, changes, data, tokenizer))
+    run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     click.echo(mixture_table(run.source.shares(steps or run.settings.loop.steps)))
 
 
@@ -168,10 +164,11 @@ def trace(
     """
     from trainer.data.trace import as_lines
     from trainer.data.trace import trace as trace_steps
-    from trainer.tasks.recipe import open_recipe, read_recipe
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training import checkpoint
 
-    run = open_recipe(read_recipe(config, changes, data, tokenizer))
+    run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     if Path(config).is_dir() and not (changes or data or tokenizer):
         state = checkpoint.read_state(checkpoint.find(Path(config)))
         if state.data["fingerprint"] != run.source.fingerprint:
@@ -202,23 +199,20 @@ def anneal(run: Path, output: Path, config: Path | None, control: bool, changes:
     """
     from trainer.config import read_config
     from trainer.tasks import anneal as annealing
-    from trainer.tasks.recipe import open_recipe, read_recipe
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.training import checkpoint
 
-    source = None if config is None else str(config)
-    settings = read_config(annealing.AnnealSettings, source, [*changes, *(["control=true"] if control else [])])
-    recipe = read_recipe(str(run))
-    state = checkpoint.read_state(checkpoint.find(run))
-
-    def open_for(stage: annealing.AnnealSettings) -> Any:
-        return open_recipe(recipe.model_copy(update={"data": annealing.annealed_data(recipe.data, stage, state)}))
-
-    opened = open_for(settings)
-    usual = opened if settings.control else open_for(settings.model_copy(update={"control": True}))
-    _echo_mixture(opened.source, settings.steps)
-    result = annealing.anneal(
-        settings, run, opened.source, output, validation=usual.validation, configuration=opened.configuration
+    stage = read_config(
+        annealing.AnnealSettings,
+        None if config is None else str(config),
+        [*changes, *(["control=true"] if control else [])],
     )
+    state = checkpoint.read_state(checkpoint.find(run))
+    opened = open_pretrain_inputs(annealing.annealed_settings(stage, state))
+    usual = stage.model_copy(update={"control": True})
+    judge = opened if stage.control else open_pretrain_inputs(annealing.annealed_settings(usual, state))
+    _echo_mixture(opened.source, stage.steps)
+    result = annealing.anneal(opened.settings, run, opened.source, output, validation=judge.validation)
     if _is_main():
         click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
 
@@ -231,10 +225,10 @@ def export(run: Path, output: Path, bfloat16: bool) -> None:
     """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models)."""
     from trainer.data import tokenizer as tokenizers
     from trainer.model.hugging_face import ExportType, export_to_hugging_face
-    from trainer.tasks.recipe import read_recipe
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.saved_model import read_saved_model
 
-    path = read_recipe(str(run)).tokenizer
+    path = read_pretrain_settings(str(run)).tokenizer
     saved, dtype = read_saved_model(run), ExportType.BFLOAT16 if bfloat16 else ExportType.FLOAT32
     separator = tokenizers.load(path).separator
     click.echo(export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, dtype=dtype))
@@ -252,10 +246,10 @@ def generate(run: Path, prompts: tuple[str, ...], changes: tuple[str, ...]) -> N
     from trainer.config import read_config
     from trainer.data import tokenizer as tokenizers
     from trainer.rollouts import generate as generating
-    from trainer.tasks.recipe import read_recipe
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.saved_model import load_model
 
-    settings, recipe = read_config(generating.GenerateSettings, None, changes), read_recipe(str(run))
+    settings, recipe = read_config(generating.GenerateSettings, None, changes), read_pretrain_settings(str(run))
     model, tokenizer = load_model(run, _device()), tokenizers.load(recipe.tokenizer)
     denoises = bool(recipe.objective.denoisers)
     for text in generating.respond(model, tokenizer, prompts or ("",), settings, denoises=denoises):
@@ -296,11 +290,13 @@ def evaluate(
     from trainer.config import read_config
     from trainer.data.sources import open_held_out
     from trainer.evaluation import evaluate as evaluation
-    from trainer.tasks.recipe import read_recipe
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
 
     settings = read_config(evaluation.EvaluationSettings, None, changes)
     scorer = _scorer(run)
-    held_out = None if no_held_out else open_held_out(read_recipe(str(run), data=data).data, scorer.tokenizer)
+    held_out = (
+        None if no_held_out else open_held_out(read_pretrain_settings(str(run), data=data).data, scorer.tokenizer)
+    )
     report = evaluation.evaluate(scorer, tasks, held_out, settings)
     if output is not None:
         output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -310,10 +306,10 @@ def evaluate(
 def _scorer(run: Path) -> Any:
     from trainer.data import tokenizer as tokenizers
     from trainer.evaluation.likelihood import Scorer
-    from trainer.tasks.recipe import read_recipe
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.saved_model import load_decoder
 
-    recipe = read_recipe(str(run))
+    recipe = read_pretrain_settings(str(run))
     model = load_decoder(run, _device())
     return Scorer(
         lambda tokens: model(tokens).logits,
@@ -408,10 +404,13 @@ def ladder(
     """Train the same recipe at several sizes, and predict the largest from the others."""
     from trainer.config import read_config
     from trainer.studies import ladder as ladders
-    from trainer.tasks.recipe import open_recipe, read_recipe
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
 
     settings = read_config(ladders.LadderSettings, None, rung_changes)
-    points = ladders.climb(open_recipe(read_recipe(config, changes, data, tokenizer)), settings, output, click.echo)
+    points = ladders.climb(
+        open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer)), settings, output, click.echo
+    )
     click.echo(ladders.describe(points))
 
 
@@ -484,11 +483,11 @@ def ablate(
 ) -> None:
     """Train the same small model on two datasets, several seeds each, and report which is better, and how surely."""
     from trainer.studies import ablation
-    from trainer.tasks.recipe import read_recipe
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
 
     named = dict(_named(item) for item in datasets)
     files = {name: Path(path) for name, path in map(_named, texts)}
-    recipe = read_recipe(config, changes, None, tokenizer)
+    recipe = read_pretrain_settings(config, changes, None, tokenizer)
     found = ablation.ablate(recipe, named, output, seeds, files, log=click.echo)
     click.echo(ablation.table(named, found))
 

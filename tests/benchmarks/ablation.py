@@ -37,7 +37,7 @@ from trainer.data import tokenizer as tokenizers
 from trainer.data.dataset import open_dataset
 from trainer.data.tokenizer import TokenizerSettings
 from trainer.studies.ablation import ablate, table
-from trainer.tasks.recipe import read_recipe
+from trainer.tasks.pretrain_settings import read_pretrain_settings
 
 FILES = ("newspaper-family-00000", "trafilatura-00000", "autopager-00000", "webstruct-00000", "recipe-scrapers-00001")
 
@@ -92,7 +92,7 @@ def main() -> None:
         tokenizer = tokenizers.train([*both["raw"], *both["curated"]], TokenizerSettings(vocab_size=4096))
         tokenizer.save(folder / "tokenizer.json")
         changes = [f"loop.steps={options.steps}", f"data.cache={folder}/tokens", "loop.validate_every=100000"]
-        recipe = read_recipe("tiny", changes, tokenizer=folder / "tokenizer.json")
+        recipe = read_pretrain_settings("tiny", changes, tokenizer=folder / "tokenizer.json")
         named = {kind: str(folder / kind) for kind in both}
         found = ablate(recipe, named, folder / "runs", options.seeds, judges(folder, 100), documents=100)
         print(table(named, found))

@@ -32,9 +32,10 @@ from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
 from trainer.model.settings import ModelSettings
 from trainer.model.size import count_flops_per_token
+from trainer.tasks.pretrain import causal_inputs
 from trainer.training.distributed import World
 from trainer.training.optimizer import OptimizerSettings, build_optimizer, clip_gradients, set_learning_rate
-from trainer.training.step import accumulate, autocast, causal_inputs
+from trainer.training.step import accumulate, autocast
 
 SHAPE = ModelSettings(vocab_size=8192, hidden_size=384, layers=6, heads=6, context_length=512)  # 13.8M weights
 ROWS, SEQUENCE = 8, 512

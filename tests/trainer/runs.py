@@ -12,8 +12,9 @@ from trainer.data.corpus import Corpus, in_memory
 from trainer.model.decoder import Decoder
 from trainer.model.settings import ModelSettings
 from trainer.model.weights import initialize_weights
-from trainer.training.loop import Result, pretrain
-from trainer.training.run import PretrainSettings
+from trainer.tasks.pretrain import pretrain
+from trainer.tasks.pretrain_settings import PretrainSettings
+from trainer.training.loop import Result
 
 VOCABULARY = 64
 

@@ -7,7 +7,7 @@ import pytest
 from trainer.config import ConfigError, presets, read_config, to_toml
 from trainer.data.sources import DataSettings
 from trainer.data.tokenizer import TokenizerSettings
-from trainer.tasks.recipe import Recipe
+from trainer.tasks.pretrain_settings import PretrainSettings
 
 
 def test_a_file_is_read_and_changed(tmp_path: Path) -> None:
@@ -45,14 +45,14 @@ def test_faults_get_one_line_with_their_path(tmp_path: Path, text: str, changes:
 
 def test_an_unknown_preset_names_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"gigantic: no such file or preset; name a \.toml file or one of .*tiny"):
-        read_config(Recipe, "gigantic")
+        read_config(PretrainSettings, "gigantic")
 
 
 @pytest.mark.parametrize("name", presets())
 def test_every_setting_can_be_written_and_read_again(tmp_path: Path, name: str) -> None:
-    recipe = read_config(Recipe, name, ['data.sources.web.path=a "b" \\ ü', "data.sources.web.share=0.25"])
+    recipe = read_config(PretrainSettings, name, ['data.sources.web.path=a "b" \\ ü', "data.sources.web.share=0.25"])
     (tmp_path / "again.toml").write_text(to_toml(recipe))
-    assert read_config(Recipe, str(tmp_path / "again.toml")) == recipe
+    assert read_config(PretrainSettings, str(tmp_path / "again.toml")) == recipe
 
 
 def test_without_a_file_the_defaults_are_changed() -> None:

@@ -7,8 +7,8 @@ import pytest
 from tests.trainer import runs
 from trainer.config import presets
 from trainer.model.size import count_parameters
-from trainer.tasks.recipe import read_recipe
-from trainer.training.loop import pretrain
+from trainer.tasks.pretrain import pretrain
+from trainer.tasks.pretrain_settings import read_pretrain_settings
 from trainer.training.metrics import read_metrics
 
 # Millions of weights, all and those that a token meets, at a vocabulary of 32,768.
@@ -29,7 +29,7 @@ def test_every_preset_is_tested():
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_preset_has_the_size_it_says(name):
-    recipe = read_recipe(name, ["model.vocab_size=32768"])
+    recipe = read_pretrain_settings(name, ["model.vocab_size=32768"])
     whole, active = SIZES[name]
     assert count_parameters(recipe.model) / 1e6 == pytest.approx(whole, rel=0.01)
     assert count_parameters(recipe.model, active=True) / 1e6 == pytest.approx(active, rel=0.01)
@@ -46,7 +46,7 @@ def test_a_tiny_preset_trains(tmp_path, name):
     fast = ["model.vocab_size=64", "data.batch_size=4", "loop.steps=8", "schedule.warmup_steps=2", "loop.threads=1"]
     if name == "tiny-t5":
         fast += ["objective.first_sentinel=42", "objective.sentinels=20"]
-    recipe = read_recipe(name, fast)
+    recipe = read_pretrain_settings(name, fast)
     pretrain(recipe, runs.source(4, 256), tmp_path, log=lambda _: None)
     rows = read_metrics(tmp_path)
     assert rows[-1]["loss"] < rows[0]["loss"]

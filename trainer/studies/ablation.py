@@ -23,8 +23,9 @@ from trainer.data.dataset import DatasetError
 from trainer.data.tokenizer import Tokenizer
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import held_out_documents, measure
-from trainer.tasks.recipe import Opened, Recipe, changed, open_recipe
-from trainer.training.loop import pretrain
+from trainer.tasks.pretrain import pretrain
+from trainer.tasks.pretrain_inputs import PretrainInputs, open_pretrain_inputs
+from trainer.tasks.pretrain_settings import PretrainSettings, change_settings
 from trainer.training.saved_model import load_decoder
 
 Documents = Sequence[tuple[str, Sequence[int], int]]  # (group, tokens, bytes)
@@ -54,7 +55,7 @@ class Difference:
 
 
 def ablate(
-    recipe: Recipe,
+    recipe: PretrainSettings,
     datasets: Mapping[str, str],
     out: Path,
     seeds: int = 3,
@@ -69,7 +70,7 @@ def ablate(
     """
     if len(datasets) != 2:
         raise ValueError(f"an ablation compares two datasets, not {len(datasets)}")
-    opened = {name: open_recipe(_with_data(recipe, path)) for name, path in datasets.items()}
+    opened = {name: open_pretrain_inputs(_with_data(recipe, path)) for name, path in datasets.items()}
     tokenizer = next(iter(opened.values())).tokenizer
     judged = _judged(opened, texts or {}, tokenizer, documents)
     scores: dict[str, dict[str, list[float]]] = {name: {text: [] for text in judged} for name in datasets}
@@ -85,12 +86,15 @@ def ablate(
     return found
 
 
-def _with_data(recipe: Recipe, path: str) -> Recipe:
-    return changed(recipe, [f"data.sources={{data = {{path = {path!r}}}}}"])
+def _with_data(recipe: PretrainSettings, path: str) -> PretrainSettings:
+    return change_settings(recipe, [f"data.sources={{data = {{path = {path!r}}}}}"])
 
 
 def _judged(
-    opened: Mapping[str, Opened], texts: Mapping[str, Path], tokenizer: Tokenizer, most: int | None
+    opened: Mapping[str, PretrainInputs],
+    texts: Mapping[str, Path],
+    tokenizer: Tokenizer,
+    most: int | None,
 ) -> dict[str, Documents]:
     judged = {
         f"held out of {name}": _all_documents(run.validation.corpus, most)
@@ -116,18 +120,18 @@ def _read_texts(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, Sequenc
         yield "all", tokens, len(text.encode())
 
 
-def _train_and_judge(run: Opened, seed: int, out: Path, judged: Mapping[str, Documents]) -> dict[str, float]:
+def _train_and_judge(run: PretrainInputs, seed: int, out: Path, judged: Mapping[str, Documents]) -> dict[str, float]:
     """Bits per byte of each set of texts under a model trained with a seed."""
-    recipe = changed(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
+    recipe = change_settings(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
     source = type(run.source)(run.source.corpus, recipe.data, run.shares)
-    pretrain(recipe, source, out, configuration=recipe.model_dump(mode="json"), log=lambda _: None)
+    pretrain(recipe, source, out, log=lambda _: None)
     model = load_decoder(out)
     scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, recipe.data.sequence_length)
     with torch.inference_mode():
         return {name: measure(scorer, documents)[""].bits_per_byte for name, documents in judged.items()}
 
 
-def as_json(datasets: Mapping[str, str], recipe: Recipe, found: Sequence[Difference]) -> dict[str, Any]:
+def as_json(datasets: Mapping[str, str], recipe: PretrainSettings, found: Sequence[Difference]) -> dict[str, Any]:
     """The report for programs."""
     return {
         "datasets": dict(datasets),

@@ -30,8 +30,9 @@ from trainer.studies.scaling_laws import (
     predict,
     predict_by_compute,
 )
-from trainer.tasks.recipe import Opened, Recipe
-from trainer.training.loop import pretrain
+from trainer.tasks.pretrain import pretrain
+from trainer.tasks.pretrain_inputs import PretrainInputs
+from trainer.tasks.pretrain_settings import PretrainSettings
 from trainer.training.metrics import read_metrics
 
 
@@ -52,7 +53,7 @@ class Rung:
     """One run of the ladder."""
 
     name: str
-    recipe: Recipe
+    recipe: PretrainSettings
 
 
 def counted_parameters(model: ModelSettings) -> int:
@@ -62,7 +63,7 @@ def counted_parameters(model: ModelSettings) -> int:
     )
 
 
-def rungs(recipe: Recipe, settings: LadderSettings) -> list[Rung]:
+def rungs(recipe: PretrainSettings, settings: LadderSettings) -> list[Rung]:
     """The runs of a ladder, the cheapest first."""
     base = recipe.model
     found: list[Rung] = []
@@ -84,7 +85,7 @@ def rungs(recipe: Recipe, settings: LadderSettings) -> list[Rung]:
     return sorted(found, key=lambda rung: counted_parameters(rung.recipe.model) * rung.recipe.loop.steps)
 
 
-def _rung(recipe: Recipe, shape: dict[str, Any], width: int, amount: float, settings: LadderSettings) -> Rung:
+def _rung(recipe: PretrainSettings, shape: dict[str, Any], width: int, amount: float, settings: LadderSettings) -> Rung:
     values = recipe.model_dump(mode="json")
     values["model"] |= shape
     size = counted_parameters(ModelSettings.model_validate(values["model"]))
@@ -95,7 +96,7 @@ def _rung(recipe: Recipe, shape: dict[str, Any], width: int, amount: float, sett
     values["schedule"]["learning_rate"] *= (recipe.model.hidden_size / width) ** settings.rate_exponent
     values["schedule"]["warmup_steps"] = min(values["schedule"]["warmup_steps"], steps // 10)
     name = f"width-{width}" + (f"-flop-{amount:g}" if settings.flop else "" if amount == 1 else f"-data-{amount:g}")
-    return Rung(name, validated(Recipe, values, f"rung {name}"))
+    return Rung(name, validated(PretrainSettings, values, f"rung {name}"))
 
 
 def _divisor(number: int, near: float) -> int:
@@ -103,7 +104,7 @@ def _divisor(number: int, near: float) -> int:
     return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: abs(d - near))
 
 
-def climb(opened: Opened, settings: LadderSettings, out: Path, log: Any = print) -> list[Point]:
+def climb(opened: PretrainInputs, settings: LadderSettings, out: Path, log: Any = print) -> list[Point]:
     """Trains every rung (one that is finished is not trained again) and writes points.csv."""
     if opened.validation is None:
         raise ScalingError("nothing is held out to measure the rungs on: raise data.held_out")
@@ -111,13 +112,11 @@ def climb(opened: Opened, settings: LadderSettings, out: Path, log: Any = print)
     opened.source.shares(max(rung.recipe.loop.steps for rung in planned))  # refuses now rather than after hours
     points = []
     for rung in planned:
-        configuration = rung.recipe.model_dump(mode="json")
         pretrain(
             rung.recipe,
             opened.source,
             out / rung.name,
             validation=opened.validation,
-            configuration=configuration,
             log=lambda _: None,
         )
         last = read_metrics(out / rung.name)[-1]

@@ -1,8 +1,7 @@
-"""Annealing: from any checkpoint, the learning rate goes from its real value to 0 on better data.
+"""Annealing: from any checkpoint, lower the learning rate from its current value to 0 on better data.
 
-The control run (`anneal.control = true`) does the same on the mixture that the run had anyway: only beside it does the
-better data's gain show, since annealing alone lowers the loss. A longer context, with rotary positions stretched, is
-the second use of the same stage.
+Annealing alone lowers the loss, so the gain of better data shows only beside a control run (`control = true`), which
+anneals on the run's own mixture. The same stage extends the context, with stretched rotary positions.
 """
 
 from __future__ import annotations
@@ -14,85 +13,115 @@ from typing import Any
 from pydantic import Field
 from tqdm import tqdm
 
+from trainer.config import ConfigError
 from trainer.data.batches import BatchSource
 from trainer.data.sources import DataSettings, SourceSettings
 from trainer.model.rotary import RopeSettings, Scaling
 from trainer.model.settings import ModelSettings
 from trainer.settings import Settings
-from trainer.training import checkpoint
+from trainer.tasks.launch import launch
+from trainer.tasks.pretrain import PretrainTask
+from trainer.tasks.pretrain_settings import PretrainSettings
 from trainer.training.checkpoint import State
-from trainer.training.loop import Result, pretrain
-from trainer.training.run import PretrainSettings
+from trainer.training.loop import Result
+from trainer.training.run import InitialWeights
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
 
-LLAMA3_TURNS = (1.0, 4.0)  # low and high, Llama 3.1's configuration
-YARN_TURNS = (1.0, 32.0)  # Peng et al. 2023, section 3.2
+LLAMA3_FACTORS = (1.0, 4.0)  # low_freq_factor and high_freq_factor of Llama 3.1's configuration
+YARN_FACTORS = (1.0, 32.0)  # Peng et al. 2023, section 3.2
 
 
 class AnnealSettings(Settings):
-    """What changes for the last stretch."""
+    """What the stage changes of the run it starts from.
 
-    steps: int = Field(default=200, ge=1)
-    control: bool = False  # the same on the run's own mixture, going on where it stopped reading
-    min_quality: float | None = None  # of every source (DCLM tightens its threshold for the cool-down)
-    sources: dict[str, SourceSettings] = Field(default_factory=dict)  # the mixture; empty: the run's own sources
-    learning_rate: float | None = Field(default=None, gt=0)  # to begin with; None: the checkpoint's last one
-    shape: ScheduleShape = ScheduleShape.LINEAR  # OLMo 2 and Llama 3
-    min_ratio: float = Field(default=0.0, ge=0, lt=1)  # of the first rate
-    context_length: int | None = Field(default=None, ge=1)  # tokens of a row, for longer contexts
-    scaling: Scaling = Scaling.NONE  # how positions are stretched; the factor follows from the two contexts
-    theta: float | None = Field(default=None, gt=0)  # or a slower base (Llama 3: 500,000)
-    seed: int | None = None  # of the data's order; None: the run's
+    Sources: DCLM raises its quality threshold for the cool-down; OLMo 2 and Llama 3 anneal linearly; Llama 3 has a
+    theta of 500,000 for its long context.
+    """
+
+    steps: int = Field(default=200, ge=1, description="optimizer steps of the stage")
+    control: bool = Field(default=False, description="train on the run's own mixture, from where the run stopped")
+    min_quality: float | None = Field(default=None, description="least quality_score of a document, in every source")
+    sources: dict[str, SourceSettings] = Field(
+        default_factory=dict, description="the mixture of the stage; the run's own sources if empty"
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="of the first step; the checkpoint's last one if unset"
+    )
+    shape: ScheduleShape = Field(default=ScheduleShape.LINEAR, description="of the decay: linear or cosine")
+    min_ratio: float = Field(default=0.0, ge=0, lt=1, description="last learning rate over the first one")
+    context_length: int | None = Field(
+        default=None, ge=1, description="tokens of a sequence, to extend the context; the run's own if unset"
+    )
+    scaling: Scaling = Field(
+        default=Scaling.NONE, description="of rotary positions over the longer context: none, linear, llama3 or yarn"
+    )
+    theta: float | None = Field(
+        default=None, gt=0, description="base of the rotary frequencies, to extend the context; unchanged if unset"
+    )
+    seed: int | None = Field(default=None, description="of the order of the data; the run's own if unset")
+
+
+class AnnealedSettings(PretrainSettings):
+    """All settings of an annealing run."""
+
+    anneal: AnnealSettings = Field(default=AnnealSettings(), description="the stage, applied to the other tables")
+
+
+def annealed_settings(settings: AnnealSettings, state: State) -> AnnealedSettings:
+    """The settings of the checkpoint, changed by the stage."""
+    names = PretrainSettings.model_fields
+    before = PretrainSettings.model_validate({name: value for name, value in state.settings.items() if name in names})
+    rate = settings.learning_rate or state.learning_rate
+    if rate < 1e-3 * before.schedule.learning_rate:
+        raise ConfigError(
+            f"the checkpoint's learning rate is {rate:.3g}, below 0.1% of its peak "
+            f"{before.schedule.learning_rate:.3g}: it was annealed already. "
+            "Begin from an earlier checkpoint, or set learning_rate"
+        )
+    changes: dict[str, Any] = {
+        "schedule": ScheduleSettings(
+            learning_rate=rate, warmup_steps=0, shape=settings.shape, min_ratio=settings.min_ratio
+        ),
+        "loop": before.loop.model_copy(update={"steps": settings.steps}),
+        "model": _extend_context(before.model, settings),
+        "data": annealed_data(before.data, settings, state),
+    }
+    tables = {name: getattr(before, name) for name in names}
+    return AnnealedSettings(**(tables | changes), anneal=settings)
 
 
 def annealed_data(data: DataSettings, settings: AnnealSettings, state: State) -> DataSettings:
-    """The data of the last stretch.
+    """The data of the stage.
 
-    The control goes on at the row where the run stopped. Rows of another length are counted in tokens, and as many
-    tokens make a step.
+    The control continues at the sequence where the run stopped. With sequences of another length, that place is
+    counted in tokens, and a step reads as many tokens as before.
     """
-    sequence = settings.context_length or data.sequence_length
-    rows = max(1, data.batch_size * data.sequence_length // sequence)
-    changes: dict[str, Any] = {"sequence_length": sequence, "batch_size": rows}
+    length = settings.context_length or data.sequence_length
+    batch_size = max(1, data.batch_size * data.sequence_length // length)
+    changes: dict[str, Any] = {"sequence_length": length, "batch_size": batch_size}
     if settings.seed is not None:
         changes["seed"] = settings.seed
     if settings.control:
         read = (data.first_sequence + state.step * data.batch_size) * data.sequence_length
-        return data.model_copy(update=changes | {"first_sequence": -(-read // sequence)})
+        return data.model_copy(update=changes | {"first_sequence": -(-read // length)})
     sources = settings.sources or data.sources
     if settings.min_quality is not None:
-        sources = {name: _at_least(source, settings.min_quality) for name, source in sources.items()}
+        sources = {name: _raise_quality(source, settings.min_quality) for name, source in sources.items()}
     return data.model_copy(update=changes | {"sources": sources, "first_sequence": 0})
 
 
-def _at_least(source: SourceSettings, quality: float) -> SourceSettings:
+def _raise_quality(source: SourceSettings, quality: float) -> SourceSettings:
     return source.model_copy(update={"min_quality": max(source.min_quality or quality, quality)})
 
 
-def annealed_settings(settings: AnnealSettings, state: State) -> PretrainSettings:
-    """The loop's settings of the last stretch: the checkpoint's own, but for what annealing changes."""
-    names = PretrainSettings.model_fields
-    before = PretrainSettings.model_validate({k: v for k, v in state.settings.items() if k in names})
-    rate = settings.learning_rate or state.learning_rate
-    if rate < 1e-3 * before.schedule.learning_rate:
-        raise ValueError(
-            f"the checkpoint's learning rate is {rate:.3g}, next to nothing of its peak "
-            f"{before.schedule.learning_rate:.3g}: it was annealed already. "
-            "Begin from an earlier checkpoint, or set anneal.learning_rate"
-        )
-    schedule = ScheduleSettings(learning_rate=rate, warmup_steps=0, shape=settings.shape, min_ratio=settings.min_ratio)
-    loop = before.loop.model_copy(update={"steps": settings.steps})
-    return before.model_copy(update={"schedule": schedule, "loop": loop, "model": _stretched(before.model, settings)})
-
-
-def _stretched(model: ModelSettings, settings: AnnealSettings) -> ModelSettings:
-    """The model with its longer context."""
+def _extend_context(model: ModelSettings, settings: AnnealSettings) -> ModelSettings:
+    """The model with the context length and the rotary positions of the stage."""
     context = settings.context_length or model.context_length
     values = model.rope.model_dump()
     if settings.theta is not None:
         values["theta"] = settings.theta
     if settings.scaling is not Scaling.NONE:
-        low, high = YARN_TURNS if settings.scaling is Scaling.YARN else LLAMA3_TURNS
+        low, high = YARN_FACTORS if settings.scaling is Scaling.YARN else LLAMA3_FACTORS
         values |= {"scaling": settings.scaling, "factor": max(context / model.context_length, 1.0)}
         values |= {"original_context_length": model.context_length, "low_freq_factor": low, "high_freq_factor": high}
     rope = RopeSettings.model_validate(values)
@@ -100,22 +129,18 @@ def _stretched(model: ModelSettings, settings: AnnealSettings) -> ModelSettings:
 
 
 def anneal(
-    settings: AnnealSettings,
+    settings: PretrainSettings,
     start: Path,
     source: BatchSource,
     out: Path,
     *,
     validation: BatchSource | None = None,
-    configuration: dict[str, Any] | None = None,
     log: Callable[[str], None] = tqdm.write,
 ) -> Result:
-    """Train on from `start` (a run or a checkpoint) with weights, moments and learning rate as they were there.
+    """Train from the weights and moments of `start`, a run or a checkpoint.
 
-    source: batches of `annealed_data`; everything else as in `pretrain`.
+    settings: the `annealed_settings` for the state of `start`. source: batches of `settings.data`.
     """
-    found = checkpoint.find(start)
-    state = checkpoint.read_state(found)
-    loop = annealed_settings(settings, state)
-    stored = {**(configuration or {}), **loop.model_dump(mode="json"), "anneal": settings.model_dump(mode="json")}
-    log(f"annealing {found} from {loop.schedule.learning_rate:.3g} over {settings.steps:,} steps")
-    return pretrain(loop, source, out, validation=validation, start=found, moments=True, configuration=stored, log=log)
+    log(f"annealing {start} from {settings.schedule.learning_rate:.3g} over {settings.loop.steps:,} steps")
+    weights = InitialWeights(start, with_optimizer=True)
+    return launch(PretrainTask(settings, source, validation), out, start=weights, log=log)

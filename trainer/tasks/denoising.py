@@ -74,7 +74,7 @@ class ObjectiveSettings(Settings):
         return self
 
     @property
-    def highest(self) -> int:
+    def highest_id(self) -> int:
         """The highest id that the objective puts in; the model's vocabulary has to hold it."""
         modes = [denoiser.mode for denoiser in self.denoisers if denoiser.mode is not None]
         return max([self.first_sentinel + self.sentinels - 1, self.separator, *modes])

@@ -31,7 +31,7 @@ from trainer.errors import UserError
 from trainer.files import flush_to_disk, write_atomically
 from trainer.model.weights import fill_weight
 from trainer.settings import Settings
-from trainer.training.distributed import World, gather, wait_for_all, whole
+from trainer.training.distributed import World, full_tensor, gather, wait_for_all
 from trainer.training.optimizer import MOMENTS, moments
 
 FILE_BYTES = 4 << 30  # of tensors in one file, which is also what saving holds in memory
@@ -90,7 +90,7 @@ def _write_tensors(folder: Path, stem: str, tensors: Iterable[tuple[str, Tensor]
     held: dict[str, Tensor] = {}
     files = size = 0
     for name, tensor in tensors:
-        value = whole(tensor)
+        value = full_tensor(tensor)
         if not world.is_main:
             continue
         if held and size + value.nbytes > FILE_BYTES:

@@ -1,8 +1,8 @@
-"""Several processes: who am I, how the model is spread (DDP or FSDP2), and sums over all ranks.
+"""Several processes (ranks): the process group, the model on several ranks (DDP or FSDP2), sums over all ranks.
 
 `torchrun --nproc-per-node N ... gristmill train pretrain ...` sets the environment that `join_world` reads. One process
-is the same code with a world of one. Both wrappers average gradients over ranks; the loop multiplies its loss by the
-number of ranks, so that they add up, and divides by the global token count.
+runs the same code with a world of one. Both wrappers average gradients over ranks; `step.py` multiplies its loss by the
+number of ranks, so that gradients are summed, and divides by the global token count.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from trainer.model.experts import Router
 class Parallel(StrEnum):
     """How several ranks hold the model."""
 
-    DDP = "ddp"  # every rank the whole model; gradients are summed
+    DDP = "ddp"  # the whole model on every rank; gradients are summed
     FSDP = "fsdp"  # weights, gradients and optimizer in equal shards, gathered block by block (ZeRO-3, FSDP2)
 
 
 class World(NamedTuple):
-    """This process among all."""
+    """This process among all processes of the run."""
 
     rank: int
     size: int
@@ -40,13 +40,13 @@ class World(NamedTuple):
 
     @property
     def is_main(self) -> bool:
-        """Whether this rank writes files and talks to people."""
+        """Whether this rank writes files and logs."""
         return self.rank == 0
 
 
 @contextmanager
 def join_world() -> Iterator[World]:
-    """Join the process group that torchrun described, or be alone. Leaves it at the end."""
+    """Join the process group that torchrun describes, if any, and leave it at the end."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     cuda = torch.cuda.is_available()
@@ -64,9 +64,9 @@ def join_world() -> Iterator[World]:
 
 
 def parallelize(model: nn.Module, world: World, parallel: Parallel, bf16: bool) -> nn.Module:
-    """Give a model that was built on the meta device its memory; the module to call for a forward pass.
+    """Allocate a model that was built on the meta device; returns the module to call for a forward pass.
 
-    The weights stay those of `model`, not yet filled; under FSDP each rank only ever holds its shards of them. `bf16`:
+    The weights stay those of `model`, not yet initialized; under FSDP each rank holds only its shards of them. bf16:
     FSDP gathers them in bf16.
     """
     if world.size == 1 or parallel is Parallel.DDP:
@@ -82,18 +82,22 @@ def _shard(model: nn.Module, world: World, bf16: bool) -> None:
     mesh = init_device_mesh(world.device.type, (world.size,))
     policy = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32)
     for module in model.modules():
-        if isinstance(module, Router):  # fp32 whatever the rest
+        if isinstance(module, Router):  # fp32 whatever the precision of the rest
             fully_shard(module, mesh=mesh)
-    for name, module in model.named_children():
-        if name.endswith("blocks"):
-            for block in module.children():
-                fully_shard(block, mesh=mesh, mp_policy=policy)
+    for block in blocks_of(model):
+        fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The blocks of a model's stacks (`blocks`, `encoder_blocks`), which are sharded and compiled one by one."""
+    stacks = (stack for name, stack in model.named_children() if name.endswith("blocks"))
+    return [block for stack in stacks for block in stack.children()]
 
 
 @contextmanager
 def last_of_step(model: nn.Module, last: bool) -> Iterator[None]:
-    """Forward and backward inside exchange gradients only for the last micro-batch of a step."""
+    """Within this context, ranks exchange gradients only for the last micro-batch of a step."""
     if isinstance(model, DistributedDataParallel) and not last:
         with model.no_sync():
             yield
@@ -111,7 +115,7 @@ def sum_over_ranks(values: Tensor, world: World) -> Tensor:
 
 
 def gather(values: Tensor, world: World) -> list[Tensor]:
-    """One tensor of each rank, all of one shape, in rank order, on every rank."""
+    """The tensors of all ranks, of equal shape, in rank order; on every rank."""
     if world.size == 1:
         return [values]
     everyone = [torch.empty_like(values) for _ in range(world.size)]
@@ -124,6 +128,6 @@ def wait_for_all(world: World) -> None:
         dist.barrier()
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """The full tensor of a shard (a collective: all ranks must call), detached."""
+def full_tensor(tensor: Tensor) -> Tensor:
+    """The full tensor of a shard, detached. A collective operation: all ranks must call it."""
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()

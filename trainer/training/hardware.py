@@ -30,6 +30,11 @@ class Hardware(NamedTuple):
     precision: Precision  # chosen: FLOAT32 or BFLOAT16
 
     @property
+    def bf16(self) -> bool:
+        """Whether matrix products are computed in bf16."""
+        return self.precision is Precision.BFLOAT16
+
+    @property
     def peak(self) -> float:
         """FLOP/s in the chosen precision: what MFU is measured against."""
         return self.peaks[self.precision.value]

@@ -1,24 +1,15 @@
-"""metrics.jsonl: one row a step, cut back on resume so that a killed run leaves the same rows as an undisturbed one."""
+"""metrics.jsonl: one row per step. On resume, rows after the checkpoint are removed, so that no step has two."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from trainer.data.batches import BatchSource
-from trainer.training.distributed import World, sum_over_ranks
-
 
 class MetricsLog:
-    """Appends rows; with `tensorboard` the numbers go there too."""
+    """Appends rows to metrics.jsonl, and with `tensorboard` their numbers to TensorBoard."""
 
     def __init__(self, folder: Path, step: int, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
@@ -28,7 +19,7 @@ class MetricsLog:
         self.board = _tensorboard(folder) if tensorboard else None
 
     def write(self, row: dict[str, Any]) -> None:
-        """Append one row; it is in the file when this returns."""
+        """Append one row and flush it."""
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
         if self.board is not None:
@@ -64,7 +55,7 @@ def _flat(row: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run. A last line that a kill cut off is left out."""
+    """The rows of a run, without a last line cut off by a kill."""
     path = folder / "metrics.jsonl"
     rows = []
     for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
@@ -72,39 +63,4 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
             break
-    return rows
-
-
-def domain_losses(
-    losses: Tensor, counted: Tensor, documents: NDArray[np.int64], source: BatchSource, world: World
-) -> dict[str, list[float]]:
-    """{domain: [mean loss in nats, tokens]} over all ranks. losses fp32, counted bool, documents: all [B, S]."""
-    names: Sequence[str] = source.corpus.domains
-    codes = torch.from_numpy(source.corpus.domain[documents].astype(np.int64)).flatten()
-    sums = torch.zeros(2, len(names), dtype=torch.float64)
-    weights = counted.flatten().double()
-    sums[0].index_add_(0, codes, losses.flatten().double() * weights)
-    sums[1].index_add_(0, codes, weights)
-    sums = sum_over_ranks(sums.to(world.device), world).cpu()
-    return {
-        name or "none": [float(total / count), float(count)]
-        for name, total, count in zip(names, *sums, strict=True)
-        if count and torch.isfinite(total)
-    }
-
-
-def worst_documents(
-    losses: Tensor, documents: NDArray[np.int64], source: BatchSource, world: World, most: int = 20
-) -> list[dict[str, Any]]:
-    """The documents of a step with the highest mean loss on this rank, each with where it came from."""
-    unique, places = np.unique(documents.ravel(), return_inverse=True)
-    values = losses.flatten().double().numpy()
-    sums = np.bincount(places, weights=np.nan_to_num(values, nan=np.inf, posinf=np.inf))
-    means = sums / np.bincount(places)
-    rows = []
-    for index in np.argsort(-means, kind="stable")[:most]:
-        found = source.corpus.describe(int(unique[index]))
-        mean = float(means[index])
-        row = {"id": found.id, "url": found.url, "warc_file": found.warc_file, "warc_offset": found.warc_offset}
-        rows.append(row | {"loss": mean if np.isfinite(mean) else None, "rank": world.rank})
     return rows

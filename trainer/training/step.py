@@ -1,7 +1,7 @@
 """The gradient of one optimizer step: micro-batches accumulated, every token of the global batch counted once.
 
 The loss of a step is the sum over its counted tokens on all ranks, divided by their number. A mean of the micro-
-batches' means is something else wherever they hold different numbers of counted tokens.
+batches' means differs from it where they hold different numbers of counted tokens.
 """
 
 from __future__ import annotations
@@ -13,32 +13,28 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainer.data.batches import Batch
 from trainer.model.decoder import Output
 from trainer.model.experts import ExpertSettings, Routing
 from trainer.training.distributed import World, last_of_step, sum_over_ranks
 
-Inputs = dict[str, Tensor]  # keyword arguments of a model's forward pass; `weights` says which targets count
+Inputs = dict[str, Tensor]  # keyword arguments of a model's forward pass; `weights` marks the targets that count
 
 
-class Gradient(NamedTuple):
-    """What a step's backward passes leave besides the weights' gradients."""
+class Replica(NamedTuple):
+    """The trained model as this rank runs it."""
+
+    module: nn.Module  # called for a forward pass: the model or its distributed wrapper
+    world: World
+    bf16: bool  # matrix products in bf16
+
+
+class Accumulated(NamedTuple):
+    """The results of a step's forward passes, beside the weights' gradients."""
 
     loss: float  # cross-entropy in nats a token, over the global batch
-    tokens: int  # that counted, on all ranks
+    tokens: int  # counted in the loss, on all ranks
     token_losses: list[Tensor]  # of this rank's micro-batches, fp32 [B, S] each, on the CPU
     routing: Routing | None  # averaged over micro-batches and ranks
-
-
-def causal_inputs(batch: Batch) -> Inputs:
-    """Next-token prediction: all tensors [B, S]."""
-    return {
-        "tokens": batch.inputs,
-        "targets": batch.targets,
-        "weights": batch.loss_mask,
-        "positions": batch.positions,
-        "document_ids": batch.document_ids,
-    }
 
 
 def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[None]:
@@ -48,7 +44,7 @@ def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[None]:
 
 def accumulate(
     model: nn.Module, parts: Sequence[Inputs], world: World, bf16: bool = False, experts: ExpertSettings | None = None
-) -> Gradient:
+) -> Accumulated:
     """Add the gradient of a step, given as this rank's micro-batches, to the weights' `grad`."""
     counts = [float(part["weights"].sum()) for part in parts]
     tokens = float(sum_over_ranks(torch.tensor(sum(counts), dtype=torch.float64, device=world.device), world))
@@ -61,7 +57,7 @@ def accumulate(
             if output.loss is None or output.token_losses is None:
                 raise ValueError("the micro-batch has no targets")
             loss = output.loss / max(tokens, 1)
-            if experts is not None and output.routing is not None:  # not additive over tokens: weighed by the part's
+            if experts is not None and output.routing is not None:  # not a sum over tokens: weighted by the part's
                 loss = loss + output.routing.loss(experts) * (count / max(tokens, 1))
                 routings.append(Routing(*(field.detach() * count for field in output.routing)))
             torch.autograd.backward(loss * world.size)
@@ -69,18 +65,18 @@ def accumulate(
         losses.append(output.token_losses)
     total = sum_over_ranks(total, world)
     routing = _mean_routing(routings, tokens, world) if routings else None
-    return Gradient(float(total) / max(tokens, 1), int(tokens), [part.cpu() for part in losses], routing)
+    return Accumulated(float(total) / max(tokens, 1), int(tokens), [part.cpu() for part in losses], routing)
 
 
 def _mean_routing(parts: list[Routing], tokens: float, world: World) -> Routing:
-    """Sums weighed by tokens -> their mean over the global batch."""
+    """Mean over the global batch of values weighted by tokens."""
     sums = (torch.stack(field).sum(dim=0) for field in zip(*parts, strict=True))
     return Routing(*(sum_over_ranks(field, world).cpu() / max(tokens, 1) for field in sums))
 
 
 @torch.no_grad()
 def evaluate_loss(model: nn.Module, parts: Sequence[Inputs], world: World, bf16: bool = False) -> list[Tensor]:
-    """Losses of every token, fp32 [B, S] a part, without dropout and without capacity limits."""
+    """Loss of every token, fp32 [B, S] for each part, in evaluation mode: without dropout and capacity limits."""
     model.eval()
     losses = []
     for part in parts:

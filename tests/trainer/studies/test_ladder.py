@@ -9,9 +9,9 @@ import pytest
 
 from trainer.studies.ladder import LadderSettings, counted_parameters, describe, foretell, rungs
 from trainer.studies.scaling_laws import Law, Point, ScalingError, isoflop_minima
-from trainer.tasks.recipe import Recipe
+from trainer.tasks.pretrain_settings import PretrainSettings
 
-RECIPE = Recipe.model_validate(
+RECIPE = PretrainSettings.model_validate(
     {
         "model": {"vocab_size": 512, "hidden_size": 128, "layers": 4, "heads": 8, "kv_heads": 2, "context_length": 64},
         "data": {"batch_size": 4, "sequence_length": 64},
@@ -21,7 +21,7 @@ RECIPE = Recipe.model_validate(
 LAW = Law(e=1.7, a=120.0, b=300.0, alpha=0.4, beta=0.35)
 
 
-def tokens(recipe: Recipe) -> int:
+def tokens(recipe: PretrainSettings) -> int:
     return recipe.loop.steps * recipe.data.batch_size * recipe.data.sequence_length
 
 

@@ -8,9 +8,9 @@ import pytest
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.corpus import in_memory
 from trainer.model.size import count_parameters
-from trainer.training.loop import pretrain
+from trainer.tasks.pretrain import pretrain
+from trainer.tasks.pretrain_settings import PretrainSettings
 from trainer.training.metrics import read_metrics
-from trainer.training.run import PretrainSettings
 
 VOCABULARY = 257
 

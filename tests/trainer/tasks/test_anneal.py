@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.trainer import runs
+from trainer.config import ConfigError
 from trainer.data.batches import BatchSource
 from trainer.data.sources import DataSettings, SourceSettings
 from trainer.tasks.anneal import AnnealSettings, anneal, annealed_data, annealed_settings
@@ -19,6 +20,10 @@ WSD = {"schedule": {"shape": "wsd", "warmup_steps": 3, "decay_fraction": 0.3, "m
 DATA = DataSettings(batch_size=8, sequence_length=32, sources={"web": SourceSettings(path="web", min_quality=0.2)})
 
 
+def run_stage(settings: AnnealSettings, start: Path, source: BatchSource, out: Path, log=lambda _: None) -> None:
+    anneal(annealed_settings(settings, checkpoint.read_state(start)), start, source, out, log=log)
+
+
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("begun")
@@ -28,7 +33,7 @@ def begun(tmp_path_factory) -> Path:
 
 def test_the_rate_goes_from_the_checkpoints_own_to_nothing(begun, tmp_path):
     start = begun / "checkpoints" / "step-00000020"
-    anneal(AnnealSettings(steps=10), start, runs.source(seed=5), tmp_path, log=lambda _: None)
+    run_stage(AnnealSettings(steps=10), start, runs.source(seed=5), tmp_path, log=lambda _: None)
     rates = [row["learning_rate"] for row in read_metrics(tmp_path)]
     assert rates == pytest.approx([1e-2 * (1 - step / 10) for step in range(10)])
     last = read_metrics(begun)[19]["loss"]
@@ -45,9 +50,9 @@ def test_a_rate_in_the_middle_of_the_fall_is_taken_as_it_is(begun):
 
 
 def test_what_was_annealed_already_is_refused(begun, tmp_path):
-    anneal(AnnealSettings(steps=20), begun / "checkpoints" / "step-00000020", runs.source(), tmp_path, log=str)
+    run_stage(AnnealSettings(steps=20), begun / "checkpoints" / "step-00000020", runs.source(), tmp_path, log=str)
     state = checkpoint.read_state(checkpoint.find(tmp_path)).model_copy(update={"learning_rate": 1e-9})
-    with pytest.raises(ValueError, match="annealed already"):
+    with pytest.raises(ConfigError, match="annealed already"):
         annealed_settings(AnnealSettings(), state)
     assert annealed_settings(AnnealSettings(learning_rate=3e-4), state).schedule.learning_rate == 3e-4
 
@@ -83,7 +88,7 @@ def test_a_longer_context_goes_on_from_the_short_one(tmp_path, scaling):
     assert (data.sequence_length, data.batch_size, data.first_sequence) == (96, 2, -(-40 * 8 * 32 // 96))
     endless = data.model_copy(update={"max_repetitions": None, "document_mask": False})
     source = BatchSource(runs.corpus(), endless)
-    anneal(settings, start, source, tmp_path / "long", log=lambda _: None)
+    run_stage(settings, start, source, tmp_path / "long", log=lambda _: None)
     model = load_decoder(tmp_path / "long")
     assert model.settings.context_length == 96
     assert model.settings.rope.factor == 3.0
@@ -95,10 +100,10 @@ def test_a_longer_context_goes_on_from_the_short_one(tmp_path, scaling):
 def test_annealing_goes_on_after_a_kill(begun, tmp_path):
     start = begun / "checkpoints" / "step-00000020"
     for name in ("whole", "parts"):
-        anneal(AnnealSettings(steps=12), start, runs.source(), tmp_path / name, log=lambda _: None)
+        run_stage(AnnealSettings(steps=12), start, runs.source(), tmp_path / name, log=lambda _: None)
     for path in checkpoint.checkpoints(tmp_path / "parts" / "checkpoints")[1:]:
         for file in path.iterdir():
             file.unlink()
-    anneal(AnnealSettings(steps=12), start, runs.source(), tmp_path / "parts", log=lambda _: None)
+    run_stage(AnnealSettings(steps=12), start, runs.source(), tmp_path / "parts", log=lambda _: None)
     first, second = (dict(checkpoint.read_tensors(checkpoint.find(tmp_path / n), "model")) for n in ("whole", "parts"))
     assert all(torch.equal(first[name], second[name]) for name in first)

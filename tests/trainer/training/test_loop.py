@@ -13,12 +13,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.trainer import runs
 from tests.trainer.runs import build_decoder
+from trainer.config import ConfigError
 from trainer.data.batches import BatchSettings, BatchSource
+from trainer.tasks.pretrain import PretrainTask
 from trainer.training import checkpoint
 from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.distributed import World
 from trainer.training.hardware import Precision, matmul_rate, measure_hardware
-from trainer.training.metrics import domain_losses, read_metrics
+from trainer.training.metrics import read_metrics
 from trainer.training.run import open_run
 from trainer.training.saved_model import load_decoder
 
@@ -51,31 +53,6 @@ def test_a_run_learns_and_writes_what_the_report_needs(tmp_path):
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["parameters"] == sum(weight.numel() for weight in load_decoder(tmp_path).parameters())
     assert facts["peaks"]["float32"] > 1e8
-
-
-def test_token_documents_name_the_document_of_every_token():
-    source = runs.source()
-    batch = source.batch(3, 1, 2)
-    documents = source.token_documents(3, 1, 2)
-    for row in range(4):
-        for place in range(32):
-            text = source.corpus.document(int(documents[row, place]))
-            offset = int(batch.positions[row, place])
-            if batch.document_ids[row, place] > 0:  # the first may have begun in the row before
-                assert text[offset] == batch.inputs[row, place]
-    named = {source.corpus.describe(int(index)).id for index in np.unique(documents)}
-    assert named == {found.id for found in source.documents(3, 1, 2)}
-
-
-def test_domain_losses_leave_out_what_does_not_count():
-    source = two_domains()
-    documents = source.token_documents(0)
-    losses = torch.rand(8, 32, generator=torch.Generator().manual_seed(0))
-    counted = torch.rand(8, 32, generator=torch.Generator().manual_seed(1)) < 0.5
-    found = domain_losses(losses, counted, documents, source, ALONE)
-    for code, name in enumerate(("law", "science")):
-        chosen = counted.numpy() & (source.corpus.domain[documents] == code)
-        assert found[name] == pytest.approx([losses.numpy()[chosen].mean(), chosen.sum()])
 
 
 class Poisoned(BatchSource):
@@ -153,7 +130,7 @@ def test_compilation_is_an_option(tmp_path, shape):
     objective = {"denoisers": [{}], "first_sentinel": 50, "sentinels": 10} if shape else {}
     for asked in (True, False):
         chosen = runs.settings(model=shape, objective=objective, loop={"compile": asked})
-        model = open_run(chosen, runs.source(), tmp_path, ALONE, None).model
+        model = open_run(PretrainTask(chosen, runs.source()), tmp_path, ALONE).model
         blocks = [*model.blocks, *getattr(model, "encoder_blocks", ())]
         assert len(blocks) == (3 if shape else 2)
         assert all((block._compiled_call_impl is not None) is asked for block in blocks)
@@ -196,13 +173,13 @@ def test_micro_batches_and_recomputation_change_nothing(tmp_path):
 
 
 def test_rows_longer_than_the_context_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"data\.sequence_length = 128 is longer than model\.context_length = 64"):
+    with pytest.raises(ConfigError, match=r"data\.sequence_length = 128 is longer than model\.context_length = 64"):
         runs.run(tmp_path, source=runs.source(sequence_length=128))
 
 
 @pytest.mark.parametrize("objective", [{"denoisers": [{}], "sentinels": 90}, {"denoisers": [{"mode": 64}]}])
 def test_ids_that_the_vocabulary_lacks_are_refused(tmp_path, objective):
-    with pytest.raises(ValueError, match=r"objective uses id \d+ .* and model\.vocab_size = 64 ends before it"):
+    with pytest.raises(ConfigError, match=r"objective uses id \d+ .* and model\.vocab_size = 64 ends before it"):
         runs.run(tmp_path, {"objective": {"sentinels": 10, **objective}})
 
 

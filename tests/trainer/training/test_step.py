@@ -8,9 +8,10 @@ import torch
 from tests.trainer import runs
 from tests.trainer.runs import build_decoder
 from trainer.model.decoder import Decoder
+from trainer.tasks.pretrain import causal_inputs
 from trainer.training.distributed import World
 from trainer.training.optimizer import OptimizerSettings, build_optimizer, clip_gradients, set_learning_rate
-from trainer.training.step import Inputs, accumulate, causal_inputs
+from trainer.training.step import Inputs, accumulate
 
 ALONE = World(0, 1, torch.device("cpu"))
 

@@ -1,0 +1,185 @@
+"""Pretraining: next-token prediction or denoising on batches of a mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from trainer.config import ConfigError
+from trainer.data.batches import Batch, BatchSource
+from trainer.model.build import build_model
+from trainer.model.size import count_flops_per_token, count_parameters
+from trainer.model.weights import initialize_weights
+from trainer.tasks.denoising import denoising_inputs
+from trainer.tasks.document_losses import domain_losses, worst_documents
+from trainer.tasks.launch import launch
+from trainer.tasks.pretrain_settings import PretrainSettings
+from trainer.training.distributed import World
+from trainer.training.loop import Result
+from trainer.training.run import InitialWeights
+from trainer.training.step import Inputs, Replica, accumulate, evaluate_loss
+from trainer.training.task import StepGradient, Workload
+
+
+def pretrain(
+    settings: PretrainSettings,
+    source: BatchSource,
+    out: Path,
+    *,
+    validation: BatchSource | None = None,
+    start: Path | None = None,
+    allow_changes: bool = False,
+    log: Callable[[str], None] = tqdm.write,
+) -> Result:
+    """Train a model on batches, resuming from the latest checkpoint in `out` if there is one.
+
+    start: a run or a checkpoint whose weights are the initial ones. allow_changes: resume though settings or data
+    differ from the checkpoint's.
+    """
+    weights = None if start is None else InitialWeights(start)
+    return launch(PretrainTask(settings, source, validation), out, start=weights, allow_changes=allow_changes, log=log)
+
+
+class PreparedBatch(NamedTuple):
+    """The data of one step on one rank."""
+
+    batch: Batch
+    documents: NDArray[Any]  # the corpus's document of every input token, int64 [B, S]
+    inputs: list[Inputs]  # of each micro-batch
+
+
+@dataclass(frozen=True)
+class PretrainTask:
+    """The task of predicting the next token of a batch, or what a denoiser has hidden (see `trainer.training.task`)."""
+
+    settings: PretrainSettings
+    source: BatchSource
+    validation: BatchSource | None = None
+    prefetches: bool = True  # a step's data is a function of its number
+
+    def __post_init__(self) -> None:
+        model, objective, length = self.settings.model, self.settings.objective, self.source.settings.sequence_length
+        if length > model.context_length:
+            raise ConfigError(
+                f"data.sequence_length = {length} is longer than model.context_length = {model.context_length}"
+            )
+        if objective.denoisers and objective.highest_id >= model.vocab_size:
+            raise ConfigError(
+                f"objective uses id {objective.highest_id} (a sentinel, mode or the separator), "
+                f"and model.vocab_size = {model.vocab_size} ends before it"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the training batches."""
+        return self.source.fingerprint
+
+    @cached_property
+    def workload(self) -> Workload:
+        """Size of the model, and tokens of a batch."""
+        model, batches = self.settings.model, self.source.settings
+        return Workload(
+            parameters=count_parameters(model),
+            active_parameters=count_parameters(model, active=True),
+            flops_per_token=count_flops_per_token(model, batches.sequence_length),
+            tokens_per_step=batches.batch_size * batches.sequence_length,
+            domains=list(self.source.corpus.domains),
+        )
+
+    def build_model(self) -> nn.Module:
+        """A decoder or an encoder-decoder, on the meta device."""
+        model = build_model(self.settings.model)
+        model.activation_checkpointing = self.settings.loop.activation_checkpointing
+        return model
+
+    def initialize(self, model: nn.Module) -> None:
+        """Set the weights that belong to the seed."""
+        initialize_weights(model, self.settings.loop.seed, self.settings.model.init_std, self.settings.model.layers)
+
+    def prepare(self, step: int, world: World) -> PreparedBatch:
+        """This rank's part of the batch of a step."""
+        return self._read(self.source, step, world)
+
+    def _read(self, source: BatchSource, step: int, world: World) -> PreparedBatch:
+        batch = source.batch(step, world.rank, world.size)
+        documents = source.token_documents(step, world.rank, world.size)
+        return PreparedBatch(batch, documents, self._model_inputs(batch, step, world.rank))
+
+    def _model_inputs(self, batch: Batch, step: int, rank: int) -> list[Inputs]:
+        """The micro-batches, each as keyword arguments of the model."""
+        objective, model = self.settings.objective, self.settings.model
+        rows = len(batch.inputs)
+        micro_batch_size = self.settings.loop.micro_batch_size or rows
+        parts = batch.split(micro_batch_size)
+        if not objective.denoisers:
+            return [causal_inputs(part) for part in parts]
+        seed = (self.settings.loop.seed, step)
+        first = rank * rows
+        return [
+            denoising_inputs(
+                part, objective, model.vocab_size, model.encoder_layers > 0, seed, first + number * micro_batch_size
+            )
+            for number, part in enumerate(parts)
+        ]
+
+    def add_gradient(self, prepared: PreparedBatch, replica: Replica) -> StepGradient:
+        """Forward and backward of all micro-batches."""
+        experts = self.settings.model.experts
+        found = accumulate(replica.module, prepared.inputs, replica.world, replica.bf16, experts)
+        losses, counted = losses_by_input_token(found.token_losses, prepared)
+        numbers: dict[str, Any] = {
+            "domains": domain_losses(losses, counted, prepared.documents, self.source, replica.world)
+        }
+        if found.routing is not None:
+            numbers["experts"] = {name: value.tolist() for name, value in found.routing._asdict().items()}
+        worst = partial(worst_documents, losses, prepared.documents, self.source, replica.world)
+        return StepGradient(found.loss, found.tokens, self.workload.tokens_per_step, numbers, worst)
+
+    def validate(self, replica: Replica) -> dict[str, Any] | None:
+        """Mean loss of the first validation batches in all, and by domain with its tokens."""
+        if self.validation is None:
+            return None
+        sums: dict[str, list[float]] = {}
+        for step in range(self.settings.loop.validate_batches):
+            read = self._read(self.validation, step, replica.world)
+            token_losses = evaluate_loss(replica.module, read.inputs, replica.world, replica.bf16)
+            losses, counted = losses_by_input_token(token_losses, read)
+            means = domain_losses(losses, counted, read.documents, self.validation, replica.world)
+            for name, (mean, count) in means.items():
+                total = sums.setdefault(name, [0.0, 0.0])
+                total[0] += mean * count
+                total[1] += count
+        loss = sum(total for total, _ in sums.values()) / sum(count for _, count in sums.values())
+        return {"loss": loss, "domains": {name: [total / count, count] for name, (total, count) in sums.items()}}
+
+
+def causal_inputs(batch: Batch) -> Inputs:
+    """The model's arguments for next-token prediction; all tensors [B, S]."""
+    return {
+        "tokens": batch.inputs,
+        "targets": batch.targets,
+        "weights": batch.loss_mask,
+        "positions": batch.positions,
+        "document_ids": batch.document_ids,
+    }
+
+
+def losses_by_input_token(losses: list[Tensor], prepared: PreparedBatch) -> tuple[Tensor, Tensor]:
+    """The loss of each input token of the batch, and whether it counts; both [B, S].
+
+    Denoising changes the tokens of a sequence: there each input token gets the mean loss of its sequence.
+    """
+    batch, inputs = prepared.batch, prepared.inputs
+    if all(part.shape[1] == batch.inputs.shape[1] for part in losses) and "prefix" not in inputs[0]:
+        return torch.cat(losses), batch.loss_mask
+    pairs = zip(losses, inputs, strict=True)
+    means = [(loss * part["weights"]).sum(dim=1) / part["weights"].sum(dim=1) for loss, part in pairs]  # [B] each
+    return torch.cat(means)[:, None].expand(batch.inputs.shape), torch.ones_like(batch.loss_mask)

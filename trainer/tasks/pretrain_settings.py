@@ -1,0 +1,55 @@
+"""All settings of a pretraining run, from a TOML file, a preset or an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, model_validator
+
+from trainer.config import apply_changes, read_config, validated
+from trainer.data.sources import DataSettings
+from trainer.model.settings import ModelSettings
+from trainer.tasks.denoising import ObjectiveSettings
+from trainer.training import checkpoint
+from trainer.training.settings import TrainingSettings
+
+
+class PretrainSettings(TrainingSettings):
+    """Tokenizer, data, model and objective, and how they are trained."""
+
+    tokenizer: Path = Field(default=Path("tokenizer.json"), description="a tokenizer.json, or the folder that holds it")
+    data: DataSettings = Field(default=DataSettings(), description="the mixture, and how it is cut into batches")
+    model: ModelSettings = Field(default=ModelSettings(), description="shape of the network")
+    objective: ObjectiveSettings = Field(default=ObjectiveSettings(), description="next-token prediction, or denoising")
+
+    @model_validator(mode="after")
+    def _check_objective(self) -> PretrainSettings:
+        if self.model.encoder_layers and not self.objective.denoisers:
+            raise ValueError("an encoder-decoder learns by denoising; give objective.denoisers (span corruption: [{}])")
+        return self
+
+
+Kind = TypeVar("Kind", bound=PretrainSettings)
+
+
+def read_pretrain_settings(
+    source: str, changes: Sequence[str] = (), data: str | None = None, tokenizer: Path | None = None
+) -> PretrainSettings:
+    """Settings of a TOML file, a preset or the folder of a run, with `section.key=value` changes.
+
+    data: a curated dataset, used as the only source, `web`.
+    """
+    more = [] if tokenizer is None else [f"tokenizer={str(tokenizer)!r}"]
+    more += [] if data is None else [f"data.sources={{web = {{path = {data!r}}}}}"]
+    if not Path(source).is_dir():
+        return read_config(PretrainSettings, source, [*more, *changes])
+    stored = checkpoint.read_state(checkpoint.find(Path(source))).settings
+    known = {name: value for name, value in stored.items() if name in PretrainSettings.model_fields}
+    return change_settings(validated(PretrainSettings, known, source), [*more, *changes], source)
+
+
+def change_settings(settings: Kind, changes: Sequence[str], source: str = "the run") -> Kind:
+    """The same settings with `section.key=value` changes."""
+    return validated(type(settings), apply_changes(settings.model_dump(mode="json"), changes), source)

@@ -1,0 +1,59 @@
+"""Settings of a training run, whatever it learns; a task adds its model and its data."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trainer.settings import Settings
+from trainer.training.anomalies import AnomalySettings
+from trainer.training.checkpoint import CheckpointSettings
+from trainer.training.distributed import Parallel
+from trainer.training.hardware import Precision
+from trainer.training.optimizer import OptimizerSettings
+from trainer.training.schedule import ScheduleSettings
+
+
+class LoopSettings(Settings):
+    """Length of the run, and how a step is computed."""
+
+    steps: int = Field(default=1000, ge=1, description="optimizer steps")
+    seed: int = Field(default=0, description="of the initial weights, of dropout and of denoising")
+    micro_batch_size: int | None = Field(
+        default=None, ge=1, description="sequences of one forward pass on one rank; all of the rank's if unset"
+    )
+    precision: Precision = Field(
+        default=Precision.AUTO, description="of matrix products: auto (measured when a run starts), float32 or bfloat16"
+    )
+    compile: bool = Field(
+        default=False, description="torch.compile, block by block: minutes at the start, faster steps on GPUs"
+    )
+    activation_checkpointing: bool = Field(
+        default=False, description="recompute activations in the backward pass: a third more compute, far less memory"
+    )
+    parallel: Parallel = Field(
+        default=Parallel.FSDP, description="with several ranks: fsdp (shards of the model) or ddp (a copy on each)"
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; torch's choice if unset")
+    deterministic: bool = Field(
+        default=False, description="refuse CUDA kernels that add in changing order; those of a CPU do not"
+    )
+    validate_every: int = Field(default=100, ge=1, description="steps between validations, if there is validation data")
+    validate_batches: int = Field(default=8, ge=1, description="batches of one validation")
+    log_every: int = Field(
+        default=10, ge=1, description="steps between lines on the console; metrics.jsonl has every step"
+    )
+    tensorboard: bool = Field(default=False, description="write the metrics to RUN/tensorboard as well")
+
+
+class TrainingSettings(Settings):
+    """What every task needs."""
+
+    optimizer: OptimizerSettings = Field(default=OptimizerSettings(), description="AdamW and gradient clipping")
+    schedule: ScheduleSettings = Field(default=ScheduleSettings(), description="learning rate of each step")
+    loop: LoopSettings = Field(default=LoopSettings(), description="length of the run, and how a step is computed")
+    checkpoints: CheckpointSettings = Field(
+        default=CheckpointSettings(), description="when checkpoints are written, and which are kept"
+    )
+    anomalies: AnomalySettings = Field(
+        default=AnomalySettings(), description="loss spikes and losses that are not finite"
+    )
