@@ -1,11 +1,13 @@
-"""Phase 1: one unit of WARC bytes becomes staged documents, drops and a tally. Plain functions; curate.py spreads them.
+"""Prepare one unit of WARC bytes: every page goes through the page stages and becomes a staged document or a drop.
 
-The tally is written last and is the mark of a finished unit: a unit that has one is never done again.
+Plain functions for one unit; curate.py runs them on an engine. The tally is written last and marks the unit as
+finished: a unit that has one is not done again.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +17,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
+from pipeline.inspection.finished_units import StoredTally, parse_tally
 from pipeline.ledger import Tally, document_row, drop_row
 from pipeline.page_process.chain import Outcome, build_chain
 from pipeline.page_process.killable_process import KillableWorker, PageLost
@@ -24,14 +27,14 @@ from pipeline.reading.units import Unit
 from pipeline.stages import read_warc
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.storage.digests import fingerprint
-from pipeline.storage.layout import Layout, read_json, write_json
+from pipeline.storage.layout import Layout, write_json
 
 HEARTBEAT_SECONDS = 2.0
 
 
 @dataclass(slots=True)
 class UnitRows:
-    """What one unit collects before it is written."""
+    """Rows and counts of one unit before they are written."""
 
     staged: list[dict[str, Any]] = field(default_factory=list)
     drops: list[dict[str, Any]] = field(default_factory=list)
@@ -48,12 +51,12 @@ class UnitRows:
 
 
 def open_worker(config: Config) -> KillableWorker:
-    """The child process that runs the page stages, with this run's budgets."""
+    """The page process, which runs the page stages, with this run's limits."""
     return KillableWorker(build_chain, (config.model_dump_json(),), config.page_process)
 
 
-def run_unit(unit: Unit, config: Config, worker: KillableWorker, beat: Heartbeat | None = None) -> UnitRows:
-    """Every page of the unit through the page stages; `rows.tally` balances or LedgerError is raised."""
+def run_unit(unit: Unit, config: Config, worker: KillableWorker, heartbeat: Heartbeat | None = None) -> UnitRows:
+    """Runs every page of the unit through the page stages. Raises LedgerError if the counts do not add up."""
     rows = UnitRows()
     for item in read_warc.read_unit(unit, config.read_warc):
         if isinstance(item, read_warc.OtherRecord):
@@ -64,14 +67,14 @@ def run_unit(unit: Unit, config: Config, worker: KillableWorker, beat: Heartbeat
         if isinstance(item, Dropped):
             rows.drop(item)
         else:
-            _refine(item, worker, rows)
-        if beat:
-            beat.page(rows.tally, item.record.warc_offset if isinstance(item, Dropped) else item.warc_offset)
+            _run_stages(item, worker, rows)
+        if heartbeat:
+            heartbeat.update(rows.tally, item.record.warc_offset if isinstance(item, Dropped) else item.warc_offset)
     rows.tally.check(f"unit {unit.key}")
     return rows
 
 
-def _refine(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
+def _run_stages(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
     answer = worker.run(page)
     if isinstance(answer, PageLost):
         rows.drop(answer.as_drop(page))
@@ -80,48 +83,60 @@ def _refine(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
     if isinstance(answer.result, Document):
         rows.keep(answer, answer.result)
     else:
-        # The child sends no bytes back; the id is of the whole page.
+        # The page process does not send the page's bytes back, and the drop's id is computed from them.
         record = page if isinstance(answer.result.record, Page) else answer.result.record
         rows.drop(replace(answer.result, record=record))
 
 
 def prepare_unit(unit: Unit, config: Config, layout: Layout, worker: KillableWorker) -> Tally:
-    """Does the unit and writes its three files, the tally last; returns the stored tally where it was done before."""
-    done = finished(unit, layout)
-    if done is not None:
-        return done
-    with Heartbeat(unit, layout) as beat:
-        rows = run_unit(unit, config, worker, beat)
-    write_table(layout.unit("staged", unit.key), rows.staged, STAGED)
-    write_table(layout.unit("drops", unit.key), rows.drops, DROP)
-    write_json(layout.unit("tally", unit.key), rows.tally.to_json())
+    """Runs the unit and writes its three files, the tally last; a finished unit is left as it is."""
+    key = unit.key
+    finished = read_finished_tally(key, layout)
+    if finished is not None:
+        return finished
+    with Heartbeat(unit, layout) as heartbeat:
+        rows = run_unit(unit, config, worker, heartbeat)
+    write_unit(key, rows, layout)
     return rows.tally
 
 
-def finished(unit: Unit, layout: Layout) -> Tally | None:
-    """The unit's tally when all its files are whole and agree with it, else None."""
-    try:
-        tally = Tally.from_json(read_json(layout.unit("tally", unit.key)))
-        rows = {kind: storage.count_rows(layout.unit(kind, unit.key)) for kind in ("staged", "drops")}
-    except (storage.StorageError, KeyError):  # missing, damaged or written by other code
+def read_finished_tally(key: str, layout: Layout) -> Tally | None:
+    """The tally of a unit whose files are complete and have the rows that it counts, else None."""
+    path = layout.unit("tally", key)
+    stored = parse_tally(storage.read_bytes(path)) if storage.exists(path) else None
+    if stored is None:
         return None
-    return tally if (rows["staged"], rows["drops"]) == (tally.kept, tally.dropped.total()) else None
+    try:
+        rows = [storage.count_rows(layout.unit(kind, key)) for kind in ("staged", "drops")]
+    except (storage.StorageError, ValueError):  # missing or truncated
+        return None
+    return stored.tally if rows == [stored.tally.kept, stored.tally.dropped.total()] else None
 
 
-def write_table(path: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    """Whole or not at all."""
+def write_unit(key: str, rows: UnitRows, layout: Layout) -> None:
+    """Writes staged documents, drops and, last, the tally."""
+    sizes = {
+        "staged": write_table(layout.unit("staged", key), rows.staged, STAGED),
+        "drops": write_table(layout.unit("drops", key), rows.drops, DROP),
+    }
+    write_json(layout.unit("tally", key), StoredTally(rows.tally, sizes).to_json())
+
+
+def write_table(path: str, rows: list[dict[str, Any]], schema: pa.Schema) -> int:
+    """Writes a Parquet file atomically; returns its size in bytes."""
     table = pa.Table.from_pylist(rows, schema=schema)
     with storage.write_atomically(path) as file:
         pq.write_table(table, file, compression="zstd", compression_level=3)
+        return file.tell()
 
 
 class Heartbeat:
-    """A small file that says how far a unit is, for whoever watches; gone when the unit ends."""
+    """A small file with a running unit's progress, for progress bars and `gristmill status`; removed at the end."""
 
     def __init__(self, unit: Unit, layout: Layout) -> None:
         self.unit = unit
         self.path = layout.unit("running", unit.key)
-        self.started = self.due = time.monotonic()
+        self.started = self.next_write = time.monotonic()
 
     def __enter__(self) -> Heartbeat:
         return self
@@ -129,12 +144,12 @@ class Heartbeat:
     def __exit__(self, *_: object) -> None:
         storage.remove(self.path)
 
-    def page(self, tally: Tally, offset: int) -> None:
-        """Called after every page; writes at most every few seconds."""
+    def update(self, tally: Tally, offset: int) -> None:
+        """Called after every page; writes every HEARTBEAT_SECONDS. `offset` is the page's in its WARC file."""
         now = time.monotonic()
-        if now < self.due:
+        if now < self.next_write:
             return
-        self.due = now + HEARTBEAT_SECONDS
+        self.next_write = now + HEARTBEAT_SECONDS
         progress = {
             "seconds": round(now - self.started, 1),
             "pages": tally.pages,
@@ -144,8 +159,8 @@ class Heartbeat:
         write_json(self.path, progress)
 
 
-def unit_folder_key(config: Config, files: dict[str, str], versions: dict[str, str]) -> str:
-    """Fingerprint of everything that decides a unit's bytes: its files lie in a folder of this name."""
+def unit_folder_key(config: Config, files: Mapping[str, str], versions: Mapping[str, str]) -> str:
+    """Fingerprint of everything that decides a unit's bytes; names the folder of its files."""
     settings = settings_as_json(config)
     names = ("prepare", "read_warc", "page_process", *PAGE_STAGES, "deduplicate")
     return fingerprint({name: settings[name] for name in names}, files, versions)

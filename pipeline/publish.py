@@ -1,12 +1,14 @@
-"""Phase 3: staged documents + verdicts + weights -> shards, drops and sketches, one part at a time.
+"""Count words and write the published files, one part at a time.
 
-A part covers a run of consecutive units, about `shard_bytes` of text.
+A part is a few consecutive units, about `shard_bytes` of text. Both jobs run for every part: CountWords reads staged
+documents and verdicts, and from the words of all parts follow the weights; WritePart reads them again, adds the weights
+and writes a shard, a drops file and a sketches file.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +24,7 @@ from pipeline.stages import scrub_pii
 from pipeline.storage.layout import Layout
 from pipeline.text import count_words, cut_excerpt
 
-RESCANNED = 2_000  # published texts of each part that are scanned for personal data once more; `audit` scans them all
+RESCANNED = 2_000  # published texts of each part that are scanned for PII a second time; `gristmill audit` scans all
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Part:
 
 
 def plan_parts(characters: Mapping[str, int], shard_bytes: int) -> list[Part]:
-    """Consecutive units up to `shard_bytes` of text; from the data alone, so the same on every machine.
+    """Consecutive units of at least `shard_bytes` of text together, from their characters by unit key.
 
     >>> [part.units for part in plan_parts({"a": 60, "b": 60, "c": 10}, 100)]
     [('a', 'b'), ('c',)]
@@ -53,26 +55,71 @@ def plan_parts(characters: Mapping[str, int], shard_bytes: int) -> list[Part]:
     return parts
 
 
-def measure_unit(key: str, layout: Layout, verdicts: str) -> dict[str, Any]:
-    """{"words": [[domain, quality, words], ...], "documents": {domain: n}} of what will be published of one unit."""
-    words: Counter[Cell] = Counter()
-    documents: Counter[str] = Counter()
-    for row, verdict in _judged(key, layout, verdicts):
+@dataclass(frozen=True, slots=True)
+class WordCounts:
+    """Words by (domain, quality) and documents by domain of what deduplication kept."""
+
+    words: Counter[Cell]
+    documents: Counter[str]
+
+    @classmethod
+    def sum_of(cls, parts: Iterable[Mapping[str, Any]]) -> WordCounts:
+        """Adds up the results of CountWords."""
+        words: Counter[Cell] = Counter()
+        documents: Counter[str] = Counter()
+        for part in parts:
+            words.update({(domain, quality): n for domain, quality, n in part["words"]})
+            documents.update(part["documents"])
+        return cls(words, documents)
+
+    def to_json(self) -> dict[str, Any]:
+        """{"words": [[domain, quality, words], ...], "documents": {domain: n}}"""
+        words = [[*cell, n] for cell, n in sorted(self.words.items())]
+        return {"words": words, "documents": dict(sorted(self.documents.items()))}
+
+
+@dataclass(frozen=True)
+class CountWords:
+    """Counts the words of one part by domain and quality."""
+
+    layout: Layout
+    verdicts: str  # folder of the verdict files
+    key: str  # fingerprint of what decides the parts
+    counter = "parts_counted"
+
+    @property
+    def folder(self) -> str:
+        """Where the counts are stored, beside the verdicts that they follow from."""
+        return storage.join(self.verdicts, f"words-{self.key}")
+
+    def name(self, part: Part) -> str:
+        """The file of one part's counts."""
+        return f"{part.number:05d}.json"
+
+    def compute(self, part: Part) -> dict[str, Any]:
+        """The counts of one part."""
+        counts = WordCounts(Counter(), Counter())
+        for unit in part.units:
+            _count_unit(unit, self.layout, self.verdicts, counts)
+        return counts.to_json()
+
+
+def _count_unit(key: str, layout: Layout, verdicts: str, counts: WordCounts) -> None:
+    for row, verdict in _read_judged(key, layout, verdicts):
         if verdict.kept:
             count = count_words(remove_lines(row["text"], verdict.remove)) if verdict.remove else row["words"]
-            words[cell_of(row["domain"], row["quality_score"])] += count
-            documents[row["domain"]] += 1
-    return {"words": [[*cell, n] for cell, n in sorted(words.items())], "documents": dict(sorted(documents.items()))}
+            counts.words[cell_of(row["domain"], row["quality_score"])] += count
+            counts.documents[row["domain"]] += 1
 
 
-def _judged(key: str, layout: Layout, verdicts: str) -> Iterator[tuple[dict[str, Any], Verdict]]:
-    """Every staged row of a unit with its verdict."""
+def _read_judged(key: str, layout: Layout, verdicts: str) -> Iterator[tuple[dict[str, Any], Verdict]]:
+    """The staged rows of a unit, each with the verdict of deduplication."""
     rows = storage.read_rows(layout.unit("staged", key))
     yield from zip(rows, read_verdicts(storage.join(verdicts, f"{key}.parquet")), strict=True)
 
 
 def kept_row(row: Mapping[str, Any], verdict: Verdict, weights: Mapping[Cell, float]) -> dict[str, Any]:
-    """A staged row as it is published: repeated paragraphs removed, weight and duplicate count added."""
+    """A row of a shard: the staged row without repeated paragraphs, with weight and number of duplicates."""
     text = remove_lines(row["text"], verdict.remove) if verdict.remove else row["text"]
     return {
         **{name: row[name] for name in SHARD.names if name in row},
@@ -85,7 +132,7 @@ def kept_row(row: Mapping[str, Any], verdict: Verdict, weights: Mapping[Cell, fl
 
 
 def duplicate_row(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """A staged row that deduplication dropped, as a row of drops/."""
+    """A row of drops/ for a staged row that deduplication dropped."""
     return {
         **{name: row[name] for name in DROP.names if name in row},
         "stage": "deduplicate",
@@ -99,48 +146,57 @@ def duplicate_row(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Publication:
-    """What turns staged rows into published ones."""
+class WritePart:
+    """Writes the three files of one part; its result names them and holds the statistics of their rows."""
 
     layout: Layout
-    verdicts: str
+    verdicts: str  # folder of the verdict files
     weights: Mapping[Cell, float]
-    personal: scrub_pii.ScrubPiiSettings
+    pii: scrub_pii.ScrubPiiSettings
+    key: str  # fingerprint of what decides the published rows
+    counter = "parts_written"
+
+    @property
+    def folder(self) -> str:
+        """Where the results are stored."""
+        return storage.join(self.layout.folder("published"), self.key)
+
+    def name(self, part: Part) -> str:
+        """The file of one part's result."""
+        return f"{part.number:05d}.json"
+
+    def compute(self, part: Part) -> dict[str, Any]:
+        """{"files": manifest entry by kind, "statistics": ...}"""
+        statistics = Statistics()
+        kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
+        with ExitStack() as stack:
+            writers = {
+                kind: stack.enter_context(PartWriter(self.layout.part(kind, part.number), schema).open())
+                for kind, schema in kinds.items()
+            }
+            for unit in part.units:
+                self._write_unit(unit, writers, statistics)
+        files = {kind: writer.manifest_entry() for kind, writer in writers.items()}
+        return {"files": files, "statistics": statistics.to_json()}
+
+    def _write_unit(self, key: str, writers: Mapping[str, PartWriter], statistics: Statistics) -> None:
+        for row in storage.read_rows(self.layout.unit("drops", key)):
+            writers["drops"].write(row)
+            statistics.drop(row)
+        for row, verdict in _read_judged(key, self.layout, self.verdicts):
+            if verdict.kept:
+                published = kept_row(row, verdict, self.weights)
+                writers["shards"].write(published)
+                writers["sketches"].write({name: row[name] for name in PUBLISHED_SKETCH.names})
+                statistics.keep(published)
+                if statistics.rescanned["documents"] < RESCANNED:
+                    statistics.rescan(_find_pii(published, self.pii))
+            else:
+                dropped = duplicate_row(row, verdict)
+                writers["drops"].write(dropped)
+                statistics.drop(dropped)
 
 
-def write_part(part: Part, publication: Publication) -> dict[str, Any]:
-    """Writes the part's three files; returns {"files": ..., "statistics": ...}."""
-    statistics = Statistics()
-    kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
-    with ExitStack() as stack:
-        writers = {
-            kind: stack.enter_context(PartWriter(publication.layout.part(kind, part.number), schema).open())
-            for kind, schema in kinds.items()
-        }
-        for unit in part.units:
-            _write_unit(unit, publication, writers, statistics)
-    files = {kind: writer.manifest_entry() for kind, writer in writers.items()}
-    return {"files": files, "statistics": statistics.to_json()}
-
-
-def _write_unit(unit: str, publication: Publication, writers: Mapping[str, PartWriter], statistics: Statistics) -> None:
-    for row in storage.read_rows(publication.layout.unit("drops", unit)):
-        writers["drops"].write(row)
-        statistics.drop(row)
-    for row, verdict in _judged(unit, publication.layout, publication.verdicts):
-        if verdict.kept:
-            published = kept_row(row, verdict, publication.weights)
-            writers["shards"].write(published)
-            writers["sketches"].write({name: row[name] for name in PUBLISHED_SKETCH.names})
-            statistics.keep(published)
-            if statistics.rescanned["documents"] < RESCANNED:
-                statistics.rescan(_personal_data(published, publication.personal))
-        else:
-            dropped = duplicate_row(row, verdict)
-            writers["drops"].write(dropped)
-            statistics.drop(dropped)
-
-
-def _personal_data(row: Mapping[str, Any], settings: scrub_pii.ScrubPiiSettings) -> Iterator[str]:
+def _find_pii(row: Mapping[str, Any], settings: scrub_pii.ScrubPiiSettings) -> Iterator[str]:
     for column in ("title", "text"):
         yield from (str(span.kind) for span in scrub_pii.find(row[column], settings, row["language"]))

@@ -16,7 +16,7 @@ import psutil
 
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
-from pipeline.inspection.progress import duration, sizes_of
+from pipeline.inspection.progress import duration
 from pipeline.page_process.chain import Outcome
 from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.prepare import open_worker
@@ -134,7 +134,7 @@ def make_plan(files: Sequence[Input], config: Config, sample_pages: int, workers
         worker.start()
         for unit in chosen:
             _measure(unit, config, worker, math.ceil(sample_pages / len(chosen)), sample)
-    total = sum(sizes_of(units).values())
+    total = sum(unit.size for unit in units)
     return Plan(sample, len(files), len(units), total, workers, _bytes_per_document(config))
 
 

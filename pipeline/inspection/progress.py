@@ -6,26 +6,29 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from tqdm import tqdm
 
 from pipeline import storage
-from pipeline.ledger import Tally
-from pipeline.reading.units import Unit
+from pipeline.errors import UserError
+from pipeline.inspection.finished_units import FinishedUnits, read_unit_sizes
 from pipeline.storage.layout import Layout, read_json
 
 log = logging.getLogger("gristmill")
-TERMINAL_SECONDS = 1.0
-LOG_SECONDS = 30.0
-STATUS_SECONDS = 5.0
+TERMINAL_SECONDS = 1.0  # between updates of the progress bar
+LOG_SECONDS = 30.0  # between log lines
+STATUS_SECONDS = 5.0  # between the two readings from which `gristmill status` computes the pace
+STATUS_TALLIES = 2_000  # tallies that `gristmill status` reads at most; with more units its page counts are estimates
+# Listing a million finished units of an object store takes minutes: at most a fifth of the time is spent on it.
+PAUSE_PER_READING = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One reading of the first phase."""
+    """One reading of the prepare job."""
 
     units: int
     units_done: int
@@ -33,6 +36,7 @@ class Progress:
     bytes_done: int
     pages: int
     errors: int
+    is_exact: bool = True  # False: pages and errors are estimated from a sample of the finished units
 
     @property
     def error_share(self) -> float:
@@ -40,53 +44,47 @@ class Progress:
         return self.errors / self.pages if self.pages else 0.0
 
 
-class Reader:
-    """Reads tallies once each and heartbeats every time."""
+class ProgressReader:
+    """Combines the finished units with the heartbeats of the running ones."""
 
-    def __init__(self, layout: Layout, sizes: Mapping[str, int]) -> None:
-        self.layout = layout
-        self.sizes = sizes  # compressed bytes by unit key
-        self.tallies: dict[str, Tally] = {}
+    def __init__(self, finished: FinishedUnits) -> None:
+        self.finished = finished
+        self.input_bytes = sum(finished.sizes.values())
 
     def read(self) -> Progress:
-        """What is done by now, units in work included."""
-        done = self._names("tally") - self.tallies.keys()
-        with ThreadPoolExecutor(8) as pool:
-            for key, tally in zip(sorted(done), pool.map(self._tally, sorted(done)), strict=True):
-                self.tallies[key] = tally
-        running = [beat for key in sorted(self._names("running") - self.tallies.keys()) for beat in self._beat(key)]
-        finished = [key for key in self.tallies if key in self.sizes]
+        """Reads the tallies that are new and the heartbeats."""
+        self.finished.update()
+        return self.progress()
+
+    def progress(self) -> Progress:
+        """The finished units as of the last `read`, and the heartbeats as of now."""
+        finished, running = self.finished, self._read_heartbeats()
+        pages, errors = (round(count * finished.scale) for count in (finished.total.pages, finished.total.errors))
         return Progress(
-            units=len(self.sizes),
+            units=len(finished.sizes),
             units_done=len(finished),
-            bytes=sum(self.sizes.values()),
-            bytes_done=sum(self.sizes[key] for key in finished) + sum(beat["bytes"] for beat in running),
-            pages=sum(self.tallies[key].pages for key in finished) + sum(beat["pages"] for beat in running),
-            errors=sum(self.tallies[key].errors for key in finished) + sum(beat["errors"] for beat in running),
+            bytes=self.input_bytes,
+            bytes_done=finished.bytes + sum(heartbeat["bytes"] for heartbeat in running),
+            pages=pages + sum(heartbeat["pages"] for heartbeat in running),
+            errors=errors + sum(heartbeat["errors"] for heartbeat in running),
+            is_exact=finished.is_exact,
         )
 
-    def _names(self, kind: str) -> set[str]:
-        folder = storage.join(self.layout.work, kind)
-        names = (path.rsplit("/", 1)[-1] for path in storage.list_files(folder)) if storage.is_folder(folder) else ()
-        return {name.removesuffix(".json") for name in names if name.endswith(".json")}
+    def _read_heartbeats(self) -> list[dict[str, Any]]:
+        names = storage.file_sizes(self.finished.layout.folder("running"))
+        keys = sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+        running = [key for key in keys if key not in self.finished]
+        return [heartbeat for heartbeat in storage.in_threads(self._read_heartbeat, running) if heartbeat]
 
-    def _tally(self, key: str) -> Tally:
-        return Tally.from_json(read_json(self.layout.unit("tally", key)))
-
-    def _beat(self, key: str) -> list[dict[str, int]]:
+    def _read_heartbeat(self, key: str) -> dict[str, Any] | None:
         try:
-            return [read_json(self.layout.unit("running", key))]
-        except storage.StorageError:  # it has just ended
-            return []
-
-
-def sizes_of(units: Sequence[Unit]) -> dict[str, int]:
-    """Compressed bytes by unit key."""
-    return {unit.key: unit.bytes_before(unit.end) for unit in units}
+            return read_json(self.finished.layout.unit("running", key))
+        except (storage.StorageError, ValueError):  # the unit has just ended
+            return None
 
 
 def describe(now: Progress, start: Progress, seconds: float) -> str:
-    """One line for people: now, and the pace since `start`, `seconds` ago.
+    """One line: the state now, and the pace since `start`, which was read `seconds` ago.
 
     >>> start = Progress(4, 0, 400, 0, 0, 0)
     >>> describe(Progress(4, 1, 400, 100, 3000, 3), start, 60)
@@ -97,7 +95,7 @@ def describe(now: Progress, start: Progress, seconds: float) -> str:
     parts = [
         f"units {now.units_done}/{now.units}",
         f"{100 * now.bytes_done // max(now.bytes, 1)}% of the input",
-        f"{now.pages:,} pages",
+        f"{'' if now.is_exact else 'about '}{now.pages:,} pages",
         f"{pages / max(seconds, 0.001):,.0f} pages/s",
         f"errors {now.error_share:.2%}",
     ]
@@ -107,7 +105,7 @@ def describe(now: Progress, start: Progress, seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Rounded as people say it.
+    """A rounded duration.
 
     >>> duration(42), duration(180), duration(8000)
     ('42 s', '3 min', '2.2 h')
@@ -118,11 +116,11 @@ def duration(seconds: float) -> str:
 
 
 class Watch:
-    """Shows progress while the first phase runs: a bar on a terminal, a log line every half minute elsewhere."""
+    """Shows progress while the prepare job runs: a bar on a terminal, a log line every half minute elsewhere."""
 
-    def __init__(self, layout: Layout, sizes: Mapping[str, int]) -> None:
-        self.reader = Reader(layout, sizes)
-        self.start = self.reader.read()
+    def __init__(self, finished: FinishedUnits) -> None:
+        self.reader = ProgressReader(finished)
+        self.start = self.reader.progress()
         self.began = time.monotonic()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -135,39 +133,60 @@ class Watch:
         self.stop.set()
         self.thread.join()
         if error[0] is None:
-            log.info("prepare: %s", describe(self.reader.read(), self.start, time.monotonic() - self.began))
+            self._log(self.reader.read())
 
     def _watch(self) -> None:
         if sys.stderr.isatty():
             self._draw()
         else:
-            while not self.stop.wait(LOG_SECONDS):
-                log.info("prepare: %s", describe(self.reader.read(), self.start, time.monotonic() - self.began))
+            for now in self._readings(LOG_SECONDS):
+                self._log(now)
+
+    def _readings(self, seconds: float) -> Iterator[Progress]:
+        """A reading every `seconds`, or less often where a reading takes long."""
+        pause = seconds
+        while not self.stop.wait(pause):
+            before = time.monotonic()
+            try:
+                yield self.reader.read()
+            except storage.StorageError as error:  # the next reading may succeed; the job itself is not concerned
+                log.warning("cannot read the progress: %s", error)
+            pause = max(seconds, PAUSE_PER_READING * (time.monotonic() - before))
+
+    def _log(self, now: Progress) -> None:
+        log.info("prepare: %s", describe(now, self.start, time.monotonic() - self.began))
 
     def _draw(self) -> None:
         with tqdm(total=self.start.bytes, initial=self.start.bytes_done, unit="B", unit_scale=True, leave=False) as bar:
-            while not self.stop.wait(TERMINAL_SECONDS):
-                now = self.reader.read()
+            for now in self._readings(TERMINAL_SECONDS):
                 bar.update(now.bytes_done - bar.n)
                 rate = (now.pages - self.start.pages) / max(time.monotonic() - self.began, 0.001)
                 bar.set_postfix_str(f"{now.units_done}/{now.units} units, {now.pages:,} pages, {rate:,.0f} pages/s")
 
 
 def read_status(output: str) -> str:
-    """What `gristmill status` prints. Raises ValueError where there is no run."""
+    """What `gristmill status` prints. Raises UserError where there is no run."""
     layout = Layout(output)
     if storage.exists(layout.manifest):
         manifest = read_json(layout.manifest)
         return f"complete: {manifest['pages']:,} pages read, {manifest['kept']:,} kept, {manifest['words']:,} words"
     if not storage.exists(layout.run):
-        raise ValueError(f"{output}: no run.json here; `gristmill curate ... --output {output}` starts a run")
-    run = read_json(layout.run)
-    layout = Layout(output, run["work"])
-    reader = Reader(layout, {name: int(size) for name, size in run["units"].items()})
+        raise UserError(f"{output}: no run.json here; `gristmill curate ... --output {output}` starts a run")
+    layout = Layout(output, read_json(layout.run)["work"])
+    if not storage.exists(layout.unit_table):
+        return "starting: the list of units is not written yet"
+    reader = ProgressReader(FinishedUnits(layout, read_unit_sizes(layout), max_reads=STATUS_TALLIES))
     start, began = reader.read(), time.monotonic()
     if start.units_done < start.units:
-        time.sleep(STATUS_SECONDS)  # two looks make a pace
+        time.sleep(STATUS_SECONDS)
         return f"prepare: {describe(reader.read(), start, time.monotonic() - began)}"
-    published = storage.join(layout.work, "published")
-    parts = len(storage.list_files(published)) if storage.is_folder(published) else 0
-    return f"publish: {parts} parts written" if parts else "deduplicate: all units are prepared"
+    return _status_after_prepare(layout)
+
+
+def _status_after_prepare(layout: Layout) -> str:
+    parts = sum(name.endswith(".json") for name in storage.file_sizes(layout.folder("published")))
+    if parts:
+        return f"publish: {parts} parts written"
+    if storage.glob_files(storage.join(layout.work, "verdicts-*", "summary.json")):
+        return "count words: all units are prepared and deduplicated"
+    return "deduplicate: all units are prepared"

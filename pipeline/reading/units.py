@@ -45,8 +45,13 @@ class Unit:
         base = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.rsplit("/", 1)[-1]).lstrip(".")[-80:]
         return f"{base}-{self.start:012d}-{digest}"
 
+    @property
+    def size(self) -> int:
+        """Compressed bytes that the unit reads."""
+        return self.bytes_before(self.end)
+
     def bytes_before(self, offset: int) -> int:
-        """How many of the bytes that the unit reads lie before `offset`; all of them before its end."""
+        """Compressed bytes of the unit before `offset` of its file."""
         return sum(max(min(end, offset) - start, 0) for start, end in self.ranges or ((self.start, self.end),))
 
 

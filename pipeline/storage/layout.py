@@ -1,4 +1,4 @@
-"""Where everything of one output lies. `root` is a local folder or an s3:// or gs:// address."""
+"""The paths of all files of one output. `root` is a local folder or an s3:// or gs:// address."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pipeline.storage import StorageError, join, read_bytes, write_atomically
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """OUT/ for its readers, OUT/work/ for resuming: the latter is gone once the manifest stands."""
+    """OUT/ for readers of the dataset, OUT/work/ for resuming; the latter is deleted once the manifest is written."""
 
     root: str
-    key: str = ""  # fingerprint of what decides the units' bytes: work of another configuration is never mixed in
+    key: str = ""  # fingerprint of what decides the bytes of the work files; each has a folder of its own
 
     @property
     def manifest(self) -> str:
-        """Written last: whoever sees it sees a complete dataset."""
+        """Written last, so that an output with a manifest is complete."""
         return join(self.root, "manifest.json")
 
     @property
     def run(self) -> str:
-        """Written first: whose folder this is (configuration and inputs)."""
+        """Written first: the configuration and inputs that the folder belongs to."""
         return join(self.root, "run.json")
 
     @property
@@ -33,26 +33,35 @@ class Layout:
 
     @property
     def report_html(self) -> str:
-        """The report for people."""
+        """The report as a web page."""
         return join(self.root, "report.html")
 
     @property
     def card(self) -> str:
-        """Dataset card."""
+        """The dataset card."""
         return join(self.root, "README.md")
 
     def part(self, kind: str, number: int) -> str:
-        """`shards`, `drops` or `sketches`, part `number`."""
+        """A published file: kind is shards, drops or sketches."""
         return join(self.root, kind, f"part-{number:05d}.parquet")
 
     @property
     def work(self) -> str:
-        """Everything that only resuming needs."""
+        """The files that only resuming needs."""
         return join(self.root, "work", self.key)
 
+    @property
+    def unit_table(self) -> str:
+        """The run's units and their sizes, for `gristmill status`."""
+        return join(self.work, "units.parquet")
+
+    def folder(self, kind: str) -> str:
+        """A folder of work files: staged, drops, tally and running by unit, published by part."""
+        return join(self.work, kind)
+
     def unit(self, kind: str, key: str) -> str:
-        """A finished unit's file: kind is staged, drops, tally, verdicts, running or published."""
-        return join(self.work, kind, key + (".json" if kind in {"tally", "running", "published"} else ".parquet"))
+        """A work file of one unit: kind is staged, drops, tally or running."""
+        return join(self.folder(kind), key + (".json" if kind in {"tally", "running"} else ".parquet"))
 
 
 def read_json(path: str) -> dict[str, Any]:
@@ -64,6 +73,6 @@ def read_json(path: str) -> dict[str, Any]:
 
 
 def write_json(path: str, values: object) -> None:
-    """Whole or not at all; keys in the given order."""
+    """Writes atomically, keys in the given order."""
     with write_atomically(path) as file:
         file.write((json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())

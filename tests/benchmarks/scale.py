@@ -1,16 +1,16 @@
-"""How costs grow with the input: CPU, shuffle, memory and wall time of each phase at 1x, 2x, 4x and 8x the pages.
+"""How costs grow with the input: CPU, shuffle, memory and wall time of each job at 1x, 2x, 4x and 8x the pages.
 
     python -m tests.benchmarks.scale [--pages 120] [--sizes 1 2 4 8] [--workers 1 2]
     python -m tests.benchmarks.scale --sketches 1000000 [4000000]
     python -m tests.benchmarks.scale --sketches 20000 --partitions 1 50 2000
 
-Real pages from GRISTMILL_DATA (default ../shared/data). Every further copy of a page has a new URL; one in five is the
-same page, in the others every third word is exchanged for one from elsewhere on the page, so that no 5-gram survives
-and they are no copies. With --sketches phase 2 runs alone, on sketches of random numbers: a fifth near duplicates of
-others, ten lines a document; with --partitions only what it shuffles is measured, and the runner's time with it.
+Real pages from GRISTMILL_DATA (default ../shared/data). Each further copy of a page has a new URL. One copy in five is
+identical; in the others every third word is replaced by one from elsewhere on the page, so that no 5-gram is left and
+they are not duplicates. With --sketches only deduplication runs, on sketches of random numbers: a fifth near duplicates
+of others, ten lines per document; with --partitions only its shuffled bytes and the wall time are measured.
 
     CPU     of all processes, per page          shuffle  bytes of every element that reaches a GroupByKey, pickled
-    memory  of the largest process in the phase
+    memory  of the largest process during the job
 """
 
 from __future__ import annotations
@@ -39,14 +39,15 @@ import pyarrow.parquet as pq
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from pipeline import curate as phases
-from pipeline import deduplicate
 from pipeline.config import Config
+from pipeline.curate import count_words, deduplicate, plan_run, prepare, publish, write_reports
+from pipeline.deduplicate import Deduplicate, run_deduplicate
 from pipeline.deduplication import exchange
 from pipeline.deduplication.messages import Job
 from pipeline.deduplication.records import StagedUnit
 from pipeline.documents import Page
 from pipeline.engines.spread import LOCAL_OPTIONS
+from pipeline.publish import plan_parts
 from pipeline.reading.inputs import resolve_inputs
 from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import read_unit
@@ -61,18 +62,18 @@ _TEXT = re.compile(rb"(?<=>)[^<>]{40,}(?=<)")
 
 
 def real_pages(count: int) -> list[Page]:
-    """Spread over all sources."""
+    """`count` pages from all sources."""
     inputs = resolve_inputs([str(data_folder() / "warc")], prefix=None, limit=None)
     share = -(-count // len(inputs))
-    return [page for unit in cut_units(inputs, 10**12) for page in _some(unit, share)][:count]
+    return [page for unit in cut_units(inputs, 10**12) for page in _sample(unit, share)][:count]
 
 
-def _some(unit: Any, share: int) -> Iterator[Page]:
+def _sample(unit: Any, share: int) -> Iterator[Page]:
     pages = [item for item in read_unit(unit, Config().read_warc) if isinstance(item, Page)]
     yield from pages[:: max(1, len(pages) // share)][:share]
 
 
-def copy_of(page: Page, number: int) -> tuple[str, bytes]:
+def copy_page(page: Page, number: int) -> tuple[str, bytes]:
     """URL and body of one copy."""
     url = page.url.replace("://", f"://copy{number}.", 1) if number else page.url
     r = random.Random(f"{number} {page.url}")
@@ -80,21 +81,21 @@ def copy_of(page: Page, number: int) -> tuple[str, bytes]:
         return url, page.content
     pool = b" ".join(_TEXT.findall(page.content)).split() or [b"word"]
 
-    def exchanged(found: re.Match[bytes]) -> bytes:
+    def replace_words(found: re.Match[bytes]) -> bytes:
         words = found[0].split(b" ")
         return b" ".join(r.choice(pool) if i % 3 == 1 else word for i, word in enumerate(words))
 
-    return url, _TEXT.sub(exchanged, page.content)
+    return url, _TEXT.sub(replace_words, page.content)
 
 
 def write_crawl(pages: Sequence[Page], folder: Path, times: int) -> None:
-    """One WARC file a copy of the pages."""
+    """One WARC file per copy of the pages."""
     folder.mkdir()
     for number in range(times):
         with (folder / f"copy-{number}.warc.gz").open("wb") as file:
             writer = WARCWriter(file, gzip=True)
             for page in pages:
-                url, body = copy_of(page, number)
+                url, body = copy_page(page, number)
                 charset = f"; charset={page.http_charset}" if page.http_charset else ""
                 headers = StatusAndHeaders("200 OK", [("Content-Type", f"text/html{charset}")], protocol="HTTP/1.1")
                 date = {"WARC-Date": "2026-11-01T00:00:00Z"}
@@ -139,20 +140,20 @@ def _cpu() -> float:
 
 
 class Counted(beam.PTransform):
-    """GroupByKey that counts the bytes of what comes in."""
+    """GroupByKey that counts the bytes of its input."""
 
     def expand(self, elements):
-        return elements | beam.Map(_weigh) | beam.transforms.core.GroupByKey()
+        return elements | beam.Map(_count_bytes) | beam.transforms.core.GroupByKey()
 
 
-def _weigh(element):
+def _count_bytes(element):
     size = len(pickle.dumps(element, protocol=5))
     beam.metrics.Metrics.counter("scale", "shuffled").inc(size)
     return element
 
 
 class _CountingBeam:
-    """The module `apache_beam` with another GroupByKey."""
+    """The module `apache_beam` with a GroupByKey that counts."""
 
     GroupByKey = Counted
 
@@ -161,13 +162,13 @@ class _CountingBeam:
 
 
 def shuffled_bytes(units: Sequence[StagedUnit], job: Job) -> int:
-    """What phase 2 sends through its shuffles."""
+    """Bytes that deduplication sends through its shuffles."""
     exchange.beam = _CountingBeam()  # type: ignore[assignment]
     try:
-        pipeline = beam.Pipeline(options=beam.options.pipeline_options.PipelineOptions(list(LOCAL_OPTIONS)))
-        created = pipeline | "Units" >> beam.Create([(unit.index, ("unit", unit)) for unit in units])
-        created | "Deduplicate" >> deduplicate.Deduplicate(job)
-        result = pipeline.run()
+        graph = beam.Pipeline(options=beam.options.pipeline_options.PipelineOptions(list(LOCAL_OPTIONS)))
+        created = graph | "Units" >> beam.Create([(unit.index, ("unit", unit)) for unit in units])
+        created | "Deduplicate" >> Deduplicate(job)
+        result = graph.run()
         result.wait_until_finish()
     finally:
         exchange.beam = beam
@@ -179,28 +180,31 @@ def shuffled_bytes(units: Sequence[StagedUnit], job: Job) -> int:
 
 
 def one_run(folder: Path, output: Path, workers: int) -> dict[str, Any]:
-    """The three phases, each measured; in a process of its own, so that no run inherits the memory of another."""
+    """The four jobs, each measured; in a process of its own, so that no run inherits the memory of another."""
     config = Config.model_validate({"prepare": {"unit_bytes": UNIT_BYTES}})
-    run = phases.plan_run(resolve_inputs([str(folder)], prefix=None, limit=None), config, str(output), workers=workers)
+    run = plan_run(resolve_inputs([str(folder)], prefix=None, limit=None), config, str(output), workers=workers)
     seen = {}
     with Phase() as seen["prepare"]:
-        tallies = phases.prepare(run)
+        finished = prepare(run)
     with Phase() as seen["deduplicate"]:
-        verdicts, duplicates = phases.deduplicate(run, tallies)
+        verdicts = deduplicate(run, finished)
+    with Phase() as seen["count words"]:
+        parts = plan_parts(finished.characters, config.publish.shard_bytes)
+        counts = count_words(run, verdicts, parts)
     with Phase() as seen["publish"]:
-        manifest = phases.publish(run, tallies, verdicts, duplicates)
-    paths = [run.layout.unit("staged", key) for key in sorted(tallies)]
-    units = [StagedUnit(number, path) for number, path in enumerate(paths)]
+        manifest = write_reports(run, finished.total, verdicts, counts, publish(run, verdicts, parts, counts))
+    paths = [run.layout.unit("staged", key) for key in run.units]
+    units = [StagedUnit(number, path, previous=False) for number, path in enumerate(paths)]
     job = Job(config.deduplicate, 1, str(output / "counted"))
     figures = {name: {"wall": p.wall, "cpu": p.cpu, "peak": p.peak} for name, p in seen.items()}
-    kept = {"pages": manifest["pages"], "kept": manifest["kept"], "documents": phases.sum_tallies(tallies).kept}
-    return {"phases": figures, **kept, "shuffled": shuffled_bytes(units, job), "hash": manifest["content_hash"]}
+    kept = {"pages": manifest["pages"], "kept": manifest["kept"], "documents": finished.total.kept}
+    return {"jobs": figures, **kept, "shuffled": shuffled_bytes(units, job), "hash": manifest["content_hash"]}
 
 
 def whole_runs(count: int, sizes: Sequence[int], workers: Sequence[int]) -> None:
-    """Prints a line for each size, number of workers and phase."""
+    """Prints a line for each size, number of workers and job."""
     pages = real_pages(count)
-    print("size workers pages    kept  phase         wall s   CPU ms/page   largest MB   shuffle bytes/document")
+    print("size workers pages    kept  job           wall s   CPU ms/page   largest MB   shuffle bytes/document")
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             write_crawl(pages, Path(folder) / f"{size}x", size)
@@ -217,7 +221,7 @@ def whole_runs(count: int, sizes: Sequence[int], workers: Sequence[int]) -> None
 
 
 def _show(size: int, workers: int, figures: dict[str, Any]) -> None:
-    for name, phase in figures["phases"].items():
+    for name, phase in figures["jobs"].items():
         shuffle = f"{figures['shuffled'] / max(figures['documents'], 1):12,.0f}" if name == "deduplicate" else ""
         print(
             f"{size:>3}x {workers:>7} {figures['pages']:>6} {figures['kept']:>7}  {name:<12}{phase['wall']:>8.1f}"
@@ -225,16 +229,16 @@ def _show(size: int, workers: int, figures: dict[str, Any]) -> None:
         )
 
 
-# --- phase 2 alone ---
+# --- deduplication alone ---
 
 
-def write_sketches(folder: Path, documents: int, a_unit: int = 50_000) -> list[str]:
+def write_sketches(folder: Path, documents: int, unit_documents: int = 50_000) -> list[str]:
     """Staged files of random sketches; a fifth of the documents share all bands but one with an earlier one."""
     settings = Config().deduplicate
     r = np.random.default_rng(1)
     paths = []
-    for number, start in enumerate(range(0, documents, a_unit)):
-        n = min(a_unit, documents - start)
+    for number, start in enumerate(range(0, documents, unit_documents)):
+        n = min(unit_documents, documents - start)
         bands = r.integers(1, 2**63, (n, settings.bands), np.uint64)
         sketch = r.integers(0, 256, (n, settings.signature_rows), np.uint8)
         copies = np.flatnonzero(r.random(n) < 0.2)[1:]
@@ -273,31 +277,32 @@ def _binary(rows: np.ndarray) -> pa.Array:
 
 
 def sketches_alone(documents: int) -> None:
-    """Prints wall, CPU and memory of phase 2 by itself."""
+    """Prints wall time, CPU time and memory of deduplication alone."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "staged").mkdir()
         paths = write_sketches(Path(folder) / "staged", documents)
         with Phase() as phase:
-            summary = deduplicate.run_deduplicate(paths, f"{folder}/verdicts", Config().deduplicate, LOCAL_OPTIONS)
+            summary = run_deduplicate(paths, f"{folder}/verdicts", Config().deduplicate, LOCAL_OPTIONS)
     lost = summary["lost"] if "lost" in summary else summary["share_lost"] * documents
     print(
-        f"{documents:,} sketches: {phase.wall:.0f} s wall, {1e6 * phase.cpu / documents:.0f} us CPU a document, "
-        f"{phase.peak / 1e9:.2f} GB ({phase.peak / documents:.0f} bytes a document), {lost:,.0f} duplicates"
+        f"{documents:,} sketches: {phase.wall:.0f} s wall, {1e6 * phase.cpu / documents:.0f} us CPU per document, "
+        f"{phase.peak / 1e9:.2f} GB ({phase.peak / documents:.0f} bytes per document), {lost:,.0f} duplicates"
     )
 
 
 def shuffles_alone(documents: int, partitions: Sequence[int]) -> None:
-    """Prints what phase 2 shuffles when the keys are spread over so many partitions."""
+    """Prints the bytes that deduplication shuffles with each number of partitions."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "staged").mkdir()
-        paths = write_sketches(Path(folder) / "staged", documents, a_unit=-(-documents // 10))
+        paths = write_sketches(Path(folder) / "staged", documents, unit_documents=-(-documents // 10))
         units = [StagedUnit(number, path) for number, path in enumerate(paths)]
         for count in partitions:
             start = time.perf_counter()
             size = shuffled_bytes(units, Job(Config().deduplicate, count, f"{folder}/verdicts-{count}"))
             wall = time.perf_counter() - start
             print(
-                f"{documents:,} sketches, {count:,} partitions: {size / documents:,.0f} bytes a document, {wall:.1f} s"
+                f"{documents:,} sketches, {count:,} partitions: "
+                f"{size / documents:,.0f} bytes per document, {wall:.1f} s"
             )
 
 
@@ -309,14 +314,14 @@ if __name__ == "__main__":
     parser.add_argument("--sketches", type=int, nargs="+")
     parser.add_argument("--partitions", type=int, nargs="+")
     parser.add_argument("--one-run", nargs=3, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.one_run:
-        print(json.dumps(one_run(Path(asked.one_run[0]), Path(asked.one_run[1]), int(asked.one_run[2]))))
-    elif asked.sketches:
-        for documents in asked.sketches:
-            if asked.partitions:
-                shuffles_alone(documents, asked.partitions)
+    arguments = parser.parse_args()
+    if arguments.one_run:
+        print(json.dumps(one_run(Path(arguments.one_run[0]), Path(arguments.one_run[1]), int(arguments.one_run[2]))))
+    elif arguments.sketches:
+        for documents in arguments.sketches:
+            if arguments.partitions:
+                shuffles_alone(documents, arguments.partitions)
             else:
                 sketches_alone(documents)
     else:
-        whole_runs(asked.pages, asked.sizes, asked.workers)
+        whole_runs(arguments.pages, arguments.sizes, arguments.workers)

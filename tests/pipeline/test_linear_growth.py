@@ -1,4 +1,4 @@
-"""The launcher's work for N units grows like N: every request to the storage is counted at N and at 2N units."""
+"""The bookkeeping for N units grows like N: requests to the storage are counted at N and at 2N units."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline import curate
+from pipeline import curate, storage
 from pipeline.config import Config
-from pipeline.ledger import Tally
-from pipeline.prepare import write_table
-from pipeline.publishing.schema import DROP, STAGED
+from pipeline.inspection import progress
+from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
+from pipeline.inspection.progress import read_status
+from pipeline.prepare import UnitRows, write_unit
+from pipeline.publish import plan_parts
 from pipeline.reading.inputs import Input
-from pipeline.reading.units import Unit
 from pipeline.storage import remote
-from pipeline.storage.layout import Layout, write_json
+from pipeline.storage.layout import write_json
 
 UNITS = 20
 CONSTANT = 30  # requests that do not depend on the number of units
@@ -24,7 +25,7 @@ CONSTANT = 30  # requests that do not depend on the number of units
 
 @pytest.fixture
 def requests(monkeypatch) -> Counter[str]:
-    """Requests to remote storage since the last `clear()`, by file name; `memory://` counts as remote."""
+    """Requests to remote storage by file name; `memory://` counts as remote."""
     counted: Counter[str] = Counter()
     retry = remote.retry
 
@@ -42,34 +43,100 @@ def make_run(units: int) -> curate.Run:
     return curate.plan_run([crawl], Config(), f"memory://{uuid4().hex}/out")
 
 
-def finish_unit(unit: Unit, layout: Layout) -> Tally:
-    """Writes the files of a unit without pages."""
-    tally = Tally()
-    write_table(layout.unit("staged", unit.key), [], STAGED)
-    write_table(layout.unit("drops", unit.key), [], DROP)
-    write_json(layout.unit("tally", unit.key), tally.to_json())
-    return tally
+def finish(run: curate.Run, units: int | None = None) -> None:
+    """Writes the files of the first units, which have no pages."""
+    for key in list(run.units)[:units]:
+        write_unit(key, UnitRows(), run.layout)
 
 
 @pytest.fixture
 def engine(monkeypatch) -> None:
-    """Beam runs `prepare_unit` in this process, without WARC files and page processes."""
-    monkeypatch.setattr(curate, "prepare_unit", lambda unit, config, layout, worker: finish_unit(unit, layout))
+    """Beam prepares units without reading WARC files and without page processes."""
+
+    def prepare_unit(unit, config, layout, worker):
+        rows = UnitRows()
+        write_unit(unit.key, rows, layout)
+        return rows.tally
+
+    monkeypatch.setattr(curate, "prepare_unit", prepare_unit)
     monkeypatch.setattr(curate, "open_worker", lambda config: nullcontext())
 
 
-def requests_of_prepare(run: curate.Run, requests: Counter[str]) -> int:
+def count_requests(requests: Counter[str], action) -> int:
     requests.clear()
-    assert len(curate.prepare(run)) == len(run.units)
+    action()
     return requests.total()
 
 
-def test_a_fresh_start_and_a_resumed_one_take_requests_in_proportion_to_the_units(requests, engine):
-    fresh, resumed = [], []
+def is_linear(small: int, large: int) -> bool:
+    return large <= 2 * small + CONSTANT
+
+
+def test_prepare_fresh_resumed_and_repeated(requests, engine):
+    fresh, resumed, repeated = [], [], []
+    for units in (UNITS, 2 * UNITS):
+        run, half = make_run(units), make_run(units)
+        fresh.append(count_requests(requests, lambda run=run: curate.prepare(run)))
+        repeated.append(count_requests(requests, lambda run=run: curate.prepare(run)))
+        finish(half, units // 2)
+        resumed.append(count_requests(requests, lambda half=half: curate.prepare(half)))
+    assert is_linear(*fresh)
+    assert is_linear(*resumed)
+    assert is_linear(*repeated)
+    assert repeated[1] <= 2 * UNITS + CONSTANT  # one request per finished unit
+
+
+def test_a_repeated_reading_takes_requests_for_new_units_only(requests):
+    run = make_run(2 * UNITS)
+    finish(run, UNITS)
+    finished = FinishedUnits(run.layout, run.sizes)
+    assert count_requests(requests, finished.update) <= UNITS + 3
+    assert count_requests(requests, finished.update) == 1
+    finish(run)
+    assert count_requests(requests, finished.update) == UNITS + 1
+    assert len(finished) == 2 * UNITS
+
+
+def test_status_reads_a_bounded_number_of_tallies(requests, monkeypatch):
+    monkeypatch.setattr(progress, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "STATUS_TALLIES", UNITS)
+    for units in (2 * UNITS, 4 * UNITS):
+        run = make_run(units)
+        write_json(run.layout.run, {"work": run.layout.key})
+        write_unit_sizes(run.layout, run.sizes)
+        finish(run, units - 1)
+        assert count_requests(requests, lambda run=run: read_status(run.layout.root)) <= UNITS + CONSTANT
+
+
+def test_the_jobs_after_prepare(requests):
+    """Deduplicated, counted and published: one part per unit, all but the reports."""
+    fresh, repeated = [], []
     for units in (UNITS, 2 * UNITS):
         run = make_run(units)
-        fresh.append(requests_of_prepare(run, requests))
-        resumed.append(requests_of_prepare(run, requests))
-    for small, large in (fresh, resumed):
-        assert small > UNITS
-        assert large <= 2 * small + CONSTANT
+        finish(run)
+        finished = curate.prepare(run)
+        parts = plan_parts(dict.fromkeys(finished.characters, 1), 1)
+        assert len(parts) == units
+
+        def jobs(run=run, finished=finished, parts=parts) -> None:
+            verdicts = curate.deduplicate(run, finished)
+            counts = curate.count_words(run, verdicts, parts)
+            assert len(list(curate.publish(run, verdicts, parts, counts))) == len(parts)
+
+        fresh.append(count_requests(requests, jobs))
+        repeated.append(count_requests(requests, jobs))
+    assert is_linear(*fresh)
+    assert repeated[1] <= 2 * 2 * UNITS + CONSTANT  # one request per part and job
+
+
+def test_a_unit_whose_files_are_damaged_is_done_again(requests, engine):
+    run = make_run(3)
+    finish(run)
+    missing, truncated, _ = run.units
+    storage.remove(run.layout.unit("drops", missing))
+    with storage.write_atomically(run.layout.unit("staged", truncated)) as file:
+        file.write(b"PAR1")
+    finished = FinishedUnits(run.layout, run.sizes)
+    finished.update(check_files=True)
+    assert len(finished) == 1
+    assert len(curate.prepare(run)) == 3

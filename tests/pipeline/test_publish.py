@@ -9,11 +9,10 @@ from pipeline.deduplication.verdicts import Verdict, write_verdicts
 from pipeline.prepare import write_table
 from pipeline.publish import (
     Part,
-    Publication,
+    WritePart,
     duplicate_row,
     kept_row,
     plan_parts,
-    write_part,
 )
 from pipeline.publishing.schema import DROP
 from pipeline.publishing.schema import STAGED as STAGED_SCHEMA
@@ -72,6 +71,6 @@ def test_personal_data_that_got_through_is_found_by_the_second_scan(tmp_path):
     write_table(layout.unit("drops", "unit"), [], DROP)
     nothing = {"reason": None, "survivor": None, "value": None, "threshold": None, "duplicates": 0, "remove": []}
     write_verdicts(f"{verdicts}/unit.parquet", {name: [value] * 3 for name, value in nothing.items()})
-    publication = Publication(layout, verdicts, {("Health", 50): 1.0}, scrub_pii.ScrubPiiSettings())
-    statistics = write_part(Part(0, ("unit",)), publication)["statistics"]
+    task = WritePart(layout, verdicts, {("Health", 50): 1.0}, scrub_pii.ScrubPiiSettings(), "key")
+    statistics = task.compute(Part(0, ("unit",)))["statistics"]
     assert statistics["rescanned"] == {"EMAIL": 1, "PHONE": 1, "documents": 3}

@@ -80,7 +80,7 @@ def test_the_graph_of_every_phase_is_built_and_staged(tmp_path, gristmill):
     arguments = ("curate", MINICRAWL, "--output", output, "--keep-work")
     steps = []
     with serve_gcs() as store:
-        for number, until in enumerate(("Prepare", "Deduplicate", "Measure", "Publish")):
+        for number, until in enumerate(("Prepare", "Deduplicate", "Count words", "Publish")):
             done = gristmill(*arguments, *on_dataflow(number), **environment(store, tmp_path))
             assert f"the job graph is gs://grist/templates/{number}" in done.stdout
             steps.append(graph(store, number))
@@ -123,16 +123,17 @@ def graph(store, number: int) -> set[str]:
 
 def finish_job(arguments: tuple[object, ...], phase: str) -> None:
     """Does one phase's work where Dataflow would: the next start finds it done."""
-    from pipeline import curate as phases
     from pipeline.config import Config
+    from pipeline.curate import count_words, deduplicate, plan_run, prepare
+    from pipeline.publish import plan_parts
     from pipeline.reading.inputs import resolve_inputs
 
-    run = phases.plan_run(resolve_inputs([str(arguments[1])], prefix=None, limit=None), Config(), str(arguments[3]))
-    tallies = phases.prepare(run)
+    run = plan_run(resolve_inputs([str(arguments[1])], prefix=None, limit=None), Config(), str(arguments[3]))
+    finished = prepare(run)
     if phase == "Prepare":
         return
-    verdicts, _ = phases.deduplicate(run, tallies)
+    verdicts = deduplicate(run, finished)
     if phase == "Deduplicate":
         return
-    if phase == "Measure":
-        phases.spread(run, "Measure", phases.Measure(run.layout, verdicts), sorted(tallies))
+    if phase == "Count words":
+        count_words(run, verdicts, plan_parts(finished.characters, run.config.publish.shard_bytes))

@@ -12,7 +12,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline.config import Config
 from pipeline.curate import PrepareUnit, plan_run
 from pipeline.engines.spread import COUNTERS, LOCAL_OPTIONS, Spread
-from pipeline.inspection.progress import Progress, Reader, sizes_of
+from pipeline.inspection.finished_units import FinishedUnits
+from pipeline.inspection.progress import Progress, ProgressReader
 from pipeline.prepare import open_worker
 from pipeline.reading.inputs import resolve_inputs
 from tests.conftest import MINICRAWL
@@ -23,13 +24,13 @@ def test_beams_counters_say_what_status_reads_from_the_files(tmp_path):
     run = plan_run(resolve_inputs([str(MINICRAWL / "minicrawl-00002.warc.gz")]), config, str(tmp_path))
     assert len(run.units) > 1
     pipeline = beam.Pipeline(options=PipelineOptions(list(LOCAL_OPTIONS)))
-    units = pipeline | beam.Create(run.units)
+    units = pipeline | beam.Create(list(run.units.values()))
     units | Spread(PrepareUnit(config, run.layout), partial(open_worker, config), concurrency=2)
     result = pipeline.run()
     result.wait_until_finish()
     found = result.metrics().query(MetricsFilter().with_namespace(COUNTERS))["counters"]
     counters = {counter.key.metric.name: counter.committed for counter in found}
-    status = Reader(run.layout, sizes_of(run.units)).read()
+    status = ProgressReader(FinishedUnits(run.layout, run.sizes)).read()
     assert counters == {name: getattr(status, name) for name in ("units_done", "bytes_done", "pages", "errors")}
     assert counters["pages"] > 10
     assert counters.keys() <= {field.name for field in fields(Progress)}

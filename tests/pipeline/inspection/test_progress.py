@@ -8,50 +8,56 @@ import time
 
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.inspection import progress
-from pipeline.inspection.progress import Progress, Reader, Watch, describe, read_status, sizes_of
+from pipeline.inspection.finished_units import FinishedUnits, StoredTally, write_unit_sizes
+from pipeline.inspection.progress import Progress, ProgressReader, Watch, describe, read_status
 from pipeline.ledger import Tally
 from pipeline.prepare import Heartbeat
 from pipeline.reading.units import Unit
 from pipeline.storage.layout import Layout, write_json
 
 
+def finish(layout, key, pages):
+    write_json(layout.unit("tally", key), StoredTally(Tally(pages=pages), {}).to_json())
+
+
 def test_the_examples_in_the_docstrings_are_true():
     assert doctest.testmod(progress).failed == 0
 
 
-def test_progress_adds_finished_units_and_those_in_work(tmp_path):
+def test_progress_adds_finished_and_running_units(tmp_path):
     layout = Layout(str(tmp_path), "key")
-    reader = Reader(layout, {"a": 100, "b": 300, "c": 600})
+    reader = ProgressReader(FinishedUnits(layout, {"a": 100, "b": 300, "c": 600}))
     assert reader.read() == Progress(3, 0, 1000, 0, 0, 0)
-    write_json(layout.unit("tally", "a"), Tally(pages=10).to_json())
+    finish(layout, "a", 10)
     write_json(layout.unit("running", "b"), {"seconds": 2, "pages": 5, "errors": 1, "bytes": 150})
     assert reader.read() == Progress(3, 1, 1000, 250, 15, 1)
     # The heartbeat of a unit that has just ended is not counted on top of its tally.
-    write_json(layout.unit("tally", "b"), Tally(pages=12).to_json())
+    finish(layout, "b", 12)
     assert reader.read() == Progress(3, 2, 1000, 400, 22, 0)
 
 
 def test_units_of_other_settings_are_not_counted(tmp_path):
     layout = Layout(str(tmp_path), "key")
-    write_json(layout.unit("tally", "stale"), Tally(pages=10).to_json())
-    assert Reader(layout, {"a": 100}).read().pages == 0
+    finish(layout, "stale", 10)
+    assert ProgressReader(FinishedUnits(layout, {"a": 100})).read().pages == 0
 
 
 def test_the_size_of_a_unit_is_what_it_reads():
     units = [Unit("f", "f", 10, 110), Unit("g", "g", 0, 900, ((0, 10), (800, 900)))]
-    assert sorted(sizes_of(units).values()) == [100, 110]
+    assert [unit.size for unit in units] == [100, 110]
 
 
 @pytest.mark.parametrize(("offset", "done"), [(10, 10), (805, 15), (900, 110)])
 def test_a_unit_of_chosen_records_is_never_more_than_done(tmp_path, offset, done):
     unit = Unit("g", "g", 0, 900, ((0, 10), (800, 900)))
     layout = Layout(str(tmp_path), "key")
-    Heartbeat(unit, layout).page(Tally(pages=1), offset)
-    assert Reader(layout, sizes_of([unit])).read() == Progress(1, 0, 110, done, 1, 0)
+    Heartbeat(unit, layout).update(Tally(pages=1), offset)
+    assert ProgressReader(FinishedUnits(layout, {unit.key: unit.size})).read() == Progress(1, 0, 110, done, 1, 0)
 
 
-def test_no_time_is_foretold_before_anything_moved():
+def test_no_time_left_is_shown_before_anything_moved():
     zero = Progress(4, 0, 400, 0, 0, 0)
     assert "left" not in describe(zero, zero, 0)
 
@@ -72,9 +78,9 @@ def test_a_terminal_sees_a_bar_with_units_pages_and_time_left(tmp_path, monkeypa
     layout, screen = Layout(str(tmp_path), "key"), Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(progress, "TERMINAL_SECONDS", 0.01)
-    with Watch(layout, {"a": 100, "b": 300}):
+    with Watch(FinishedUnits(layout, {"a": 100, "b": 300})):
         wait_for(lambda: "0/2 units, 0 pages" in screen.getvalue())
-        write_json(layout.unit("tally", "a"), Tally(pages=10).to_json())
+        finish(layout, "a", 10)
         wait_for(lambda: "1/2 units, 10 pages" in screen.getvalue())
     line = next(line for line in screen.getvalue().split("\r") if "1/2 units, 10 pages" in line)
     assert re.search(r"25%\|.*100/400 \[\d\d:\d\d<\d\d:\d\d, .*1/2 units, 10 pages, [\d,]+ pages/s", line)
@@ -84,8 +90,8 @@ def test_elsewhere_there_are_plain_lines(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
     layout = Layout(str(tmp_path), "key")
-    with caplog.at_level("INFO", "gristmill"), Watch(layout, {"a": 100, "b": 300}):
-        write_json(layout.unit("tally", "a"), Tally(pages=10).to_json())
+    with caplog.at_level("INFO", "gristmill"), Watch(FinishedUnits(layout, {"a": 100, "b": 300})):
+        finish(layout, "a", 10)
         wait_for(lambda: "units 1/2, 25% of the input, 10 pages" in caplog.text)
     assert re.search(r"errors 0.00%, about \S+ (s|min|h) left", caplog.text)
     assert "\r" not in caplog.text
@@ -96,14 +102,21 @@ def test_status_of_a_finished_run(curated_minicrawl):
 
 
 def test_status_where_there_is_no_run_says_how_to_start_one(tmp_path):
-    with pytest.raises(ValueError, match=r"no run\.json here"):
+    with pytest.raises(UserError, match=r"no run\.json here"):
         read_status(str(tmp_path))
 
 
 def test_status_of_an_unfinished_run_is_read_from_its_files(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "STATUS_SECONDS", 0.01)
-    write_json(Layout(str(tmp_path)).run, {"work": "key", "units": {"a": 100, "b": 100}})
-    write_json(Layout(str(tmp_path), "key").unit("tally", "a"), Tally(pages=10).to_json())
+    layout = Layout(str(tmp_path), "key")
+    write_json(layout.run, {"work": "key"})
+    assert read_status(str(tmp_path)).startswith("starting")
+    write_unit_sizes(layout, {"a": 100, "b": 100})
+    finish(layout, "a", 10)
     assert read_status(str(tmp_path)).startswith("prepare: units 1/2, 50% of the input, 10 pages")
-    write_json(Layout(str(tmp_path), "key").unit("tally", "b"), Tally(pages=10).to_json())
+    finish(layout, "b", 10)
     assert read_status(str(tmp_path)).startswith("deduplicate")
+    write_json(f"{layout.work}/verdicts-x/summary.json", {})
+    assert read_status(str(tmp_path)).startswith("count words")
+    write_json(f"{layout.folder('published')}/x/00000.json", {})
+    assert read_status(str(tmp_path)) == "publish: 1 parts written"
