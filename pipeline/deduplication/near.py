@@ -19,6 +19,7 @@ place.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -158,7 +159,7 @@ def compare_buckets(job: Job, parcels: Sequence[BucketParcel]) -> Iterator[Messa
 
 
 def find_matches(settings: DeduplicateSettings, parcels: Sequence[BucketParcel]) -> Array:
-    """All matches in these buckets, as distinct `LINK` records."""
+    """All matches in these buckets and the notes of full ones, as distinct `LINK` records."""
     documents, keys, rank = _sort_parcels(settings, parcels)
     need = agreement_for(settings.threshold, settings.signature_rows)
     previous = documents["preference"][rank] == 0
@@ -209,7 +210,8 @@ def _compare_bucket(members: Array, need: int, limit: int) -> Array:
     found = []
     for place, member in enumerate(members):
         if member["preference"] == 0:  # published by a previous run: never dropped
-            leaders.append(place)
+            if len(leaders) < limit:
+                leaders.append(place)
             continue
         document = members["document"][place : place + 1]
         agreeing = (members["sketch"][leaders] == member["sketch"]).sum(axis=1)
@@ -230,28 +232,34 @@ def _compare_bucket(members: Array, need: int, limit: int) -> Array:
 
 def deduplicate_sequentially(job: Job, parcels: Sequence[BucketParcel]) -> Iterator[Message]:
     """The sequential algorithm, for the documents that the rounds left undecided."""
-    duplicates = find_duplicates_greedily(job.settings, parcels)
+    found = find_duplicates_greedily(job.settings, parcels)
+    notes = found[found["reason"] == FULL_BUCKET]
+    duplicates = found[found["reason"] == NEAR]
+    yield from send_to_units("full_bucket", notes, notes["document"])
     yield from send_to_units("duplicates", duplicates, duplicates["document"])
 
 
 def find_duplicates_greedily(settings: DeduplicateSettings, parcels: Sequence[BucketParcel]) -> Array:
-    """Links from every dropped document to the kept ones that it matches."""
+    """Links from every dropped document to the kept ones that it matches, and the notes of full buckets."""
     documents, keys, rank = _sort_parcels(settings, parcels)
     need = agreement_for(settings.threshold, settings.signature_rows)
     by_rank = np.argsort(rank, kind="stable")
     starts = np.searchsorted(rank[by_rank], np.arange(len(documents) + 1))
-    kept: dict[int, list[int]] = {}  # band key -> kept documents
+    kept: dict[int, list[int]] = defaultdict(list)  # band key -> kept documents, `bucket_limit` at most
     found = [np.empty(0, LINK)]
     for place in range(len(documents)):
-        own_keys = keys[by_rank[starts[place] : starts[place + 1]]].tolist()
-        candidates = np.array(sorted({other for key in own_keys for other in kept.get(key, ())}), np.int64)
+        buckets = [kept[key] for key in set(keys[by_rank[starts[place] : starts[place + 1]]].tolist())]
+        candidates = np.array(sorted({other for bucket in buckets for other in bucket}), np.int64)
         agreeing = (documents["sketch"][candidates] == documents["sketch"][place]).sum(axis=1)
         matching = agreeing >= need
+        document = documents["document"][place : place + 1]
         if matching.any():
             matched = documents["document"][candidates[matching]]
-            document = documents["document"][place : place + 1]
             found.append(make_links(np.repeat(document, len(matched)), matched, NEAR, agreeing[matching]))
-        else:
-            for key in own_keys:
-                kept.setdefault(key, []).append(place)
+            continue
+        for bucket in buckets:
+            if len(bucket) < settings.bucket_limit:
+                bucket.append(place)
+            else:
+                found.append(make_links(document, NO_LEADER, FULL_BUCKET))
     return np.concatenate(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline.deduplicate import run_deduplicate
+from pipeline.deduplication.records import StagedUnit
 from pipeline.deduplication.settings import DeduplicateSettings
 from tests.pipeline.deduplication.oracle import check_against_oracle
 from tests.pipeline.deduplication.staging import OPTIONS, document, edited, row, run, text, write
@@ -84,6 +86,22 @@ def test_no_documents_and_single_documents(tmp_path, units):
     documents = sum(len(unit) for unit in units)
     assert (summary["documents"], summary["kept"], summary["dropped"]) == (documents, documents, {})
     assert len(verdicts) == documents
+
+
+def test_reads_of_a_unit_do_not_depend_on_the_number_of_units(tmp_path, monkeypatch):
+    reads = Counter()
+    columns = StagedUnit.columns
+
+    def count(unit, names):
+        reads[unit.path] += 1
+        return columns(unit, names)
+
+    monkeypatch.setattr(StagedUnit, "columns", count)
+    for units in (2, 8):
+        documents = [[document(f"{unit}-{i}", text(i) + f" tail {unit}") for i in range(3)] for unit in range(units)]
+        run(documents, tmp_path / str(units))
+    assert len(reads) == 10
+    assert max(reads.values()) <= 15
 
 
 @pytest.mark.parametrize("off", [None, "exact_url", "exact_text", "near", "paragraphs", "boilerplate"])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from pipeline.deduplicate import run_deduplicate
+from pipeline.deduplication.near import FULL_BUCKET, NEAR, BucketParcel, find_duplicates_greedily, find_matches
+from pipeline.deduplication.records import NO_LEADER, RANKED
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
 from tests.pipeline.deduplication.near_pairs import find_near_duplicates
 from tests.pipeline.deduplication.oracle import check_against_oracle, tangled_rows
@@ -72,6 +76,33 @@ def test_full_buckets_are_reported_and_documents_not_compared_are_kept(tmp_path)
     assert all(verdict.kept for verdict in verdicts.values())
     assert summary["full_buckets"] == 5
     assert "deduplicate.bucket_limit" in summary["warnings"][0]
+
+
+def one_bucket(sketches: Sequence[int], preference: int, settings: DeduplicateSettings) -> BucketParcel:
+    """Documents of one bucket, each with a sketch of one repeated value."""
+    documents = np.zeros(len(sketches), [*RANKED, ("sketch", "u1", settings.signature_rows)])
+    documents["preference"], documents["document"] = preference, np.arange(len(sketches)) + preference * 1000
+    documents["sketch"] = np.array(sketches, "u1")[:, None]
+    return (
+        documents.tobytes(),
+        np.zeros(len(sketches), "<u8").tobytes(),
+        np.arange(len(sketches), dtype="<u4").tobytes(),
+    )
+
+
+def test_previous_documents_count_toward_the_bucket_limit():
+    settings = DeduplicateSettings(bands=2, rows=1, threshold=1.0, bucket_limit=3)
+    parcels = [one_bucket([10, 11, 12, 13], 0, settings), one_bucket([10, 13, 14], 1, settings)]
+    found = find_matches(settings, parcels)
+    assert found[["document", "leader"]].tolist() == [(1000, 0), (1001, int(NO_LEADER)), (1002, int(NO_LEADER))]
+    assert found["reason"].tolist() == [NEAR, FULL_BUCKET, FULL_BUCKET]
+
+
+def test_the_sequential_algorithm_keeps_the_bucket_limit():
+    settings = DeduplicateSettings(bands=2, rows=1, threshold=1.0, bucket_limit=3)
+    found = find_duplicates_greedily(settings, [one_bucket([10, 11, 12, 13, 13, 11], 1, settings)])
+    assert found["document"].tolist() == [1003, 1004, 1005]
+    assert found["reason"].tolist() == [FULL_BUCKET, FULL_BUCKET, NEAR]
 
 
 def test_sketches_of_another_shape_are_refused(tmp_path):
