@@ -1,10 +1,10 @@
-"""MinHash signatures beside datasketch's bulk: the same values, how much sooner?
+"""MinHash signatures compared with datasketch's bulk method: equal values, and the ratio of their speeds.
 
     python -m tests.benchmarks.minhash [--texts 400]
 
-Texts by hand from GRISTMILL_DATA (default ../shared/data). Both sides start from token lists and end in signatures.
-datasketch is timed with the hash function it comes with (SHA-1) and with the fastest one we know (xxh32). The values
-are compared under our shingle hash, which datasketch takes as any other.
+Hand-extracted texts from GRISTMILL_DATA (default ../shared/data). Both compute signatures from lists of tokens.
+datasketch is timed with its default hash function (SHA-1) and with a faster one (xxh32). The values are compared with
+our shingle hash given to datasketch.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def shingles(words: list[str]) -> list[bytes]:
     return [" ".join(words[i : i + size]).encode() for i in range(len(words) - size + 1)]
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def measure(work: Callable[[], Any]) -> tuple[float, Any]:
     """Smallest CPU time of a few repetitions, and the result."""
     seconds = []
     for _ in range(REPETITIONS):
@@ -55,9 +55,9 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 def main(count: int) -> None:
     """Prints pages per second and the ratios."""
     lists, rows = token_lists(count), DeduplicateSettings().signature_rows
-    ours, signatures = timed(lambda: [minhash.signature(minhash.shingle_hashes(words), rows) for words in lists])
-    default, _ = timed(lambda: MinHash.bulk([shingles(words) for words in lists], num_perm=rows))
-    quick, _ = timed(
+    ours, signatures = measure(lambda: [minhash.signature(minhash.shingle_hashes(words), rows) for words in lists])
+    default, _ = measure(lambda: MinHash.bulk([shingles(words) for words in lists], num_perm=rows))
+    quick, _ = measure(
         lambda: MinHash.bulk([shingles(words) for words in lists], num_perm=rows, hashfunc=xxh32_intdigest)
     )
     peers = MinHash.bulk([shingles(words) for words in lists], num_perm=rows, hashfunc=minhash.shingle_hash)

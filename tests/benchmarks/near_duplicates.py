@@ -1,15 +1,16 @@
-"""Near duplicates of known similarity: precision and recall of a whole run of phase 2.
+"""Near duplicates of known similarity: precision and recall of a whole run of deduplication.
 
     python -m tests.benchmarks.near_duplicates [--texts 700]
 
-Real texts from GRISTMILL_DATA (default ../shared/data), each with edited copies: words replaced, inserted and left out,
-passages moved in from other texts, beginnings and ends cut. The truth is the exact Jaccard similarity of the sets of
-token 5-grams, by brute force over all pairs that share one. The run is the real one, with defaults, on Beam's runner.
+Real texts from GRISTMILL_DATA (default ../shared/data), each with edited copies: words replaced or left out, passages
+of other texts inserted, beginnings or ends cut. The reference is the exact Jaccard similarity of the sets of token
+5-grams, by brute force over all pairs that share one. The run is a real one, with default settings, on Beam's local
+runner.
 
     recall     of all pairs in a band of similarity: the share of which at least one is dropped
-    precision  of all near duplicates dropped: the share whose similarity to the survivor is at least .60 (a copy at
-               the threshold of .70 is estimated within .08)
-    lost       documents dropped whose survivor is not kept: must be none
+    precision  of all near duplicates dropped: the share whose similarity to the survivor is at least .60 (at the
+               threshold of .70 the estimate is within .08)
+    lost       documents dropped whose survivor is not kept: must be 0
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ BANDS = [(0.95, 1.01), (0.90, 0.95), (0.85, 0.90), (0.80, 0.85), (0.77, 0.80), (
 
 
 def real_texts(count: int) -> list[list[str]]:
-    """Words of hand-made main contents and of Wikipedia articles, 60 to 3,000 of them."""
+    """Tokens of hand-extracted main contents and of Wikipedia articles, 60 to 3,000 each."""
     texts = []
     for name, kind in (("gold.jsonl.gz", "full"), ("wiki/articles.jsonl.gz", None)):
         with gzip.open(data_folder() / name, "rt") as file:
@@ -59,7 +60,7 @@ def edited(words: list[str], pool: list[str], r: random.Random) -> list[str]:
         return [word for word in changed if r.random() >= rate / 2]
     passage = pool[foreign : foreign + int(length * rate * 2.5)]
     place = r.randrange(length)
-    if kind == 1:  # another text's passage inside
+    if kind == 1:  # a passage of another text inserted
         return words[:place] + passage + words[place:]
     if kind == 2:  # cut at one end
         return words[len(passage) :] if r.random() < 0.5 else words[: length - len(passage)]
@@ -106,14 +107,14 @@ def report(texts: list[list[str]], verdicts: list[Verdict], ids: list[str]) -> N
 
 
 def main(count: int) -> None:
-    """Makes copies, deduplicates, compares."""
+    """Edits copies, deduplicates, compares with the reference."""
     originals = real_texts(count)
     pool = [word for words in originals for word in words]
     r = random.Random(3)
     texts = [copy for words in originals for copy in (words, *(edited(words, pool, r) for _ in range(COPIES)))]
     texts = [words for words in texts if len(words) >= minhash.SHINGLE]
     made = list(documents(texts))
-    # Whole documents are the question here, not lines.
+    # Whole documents only, no lines.
     settings = DeduplicateSettings(paragraphs=False, boilerplate=False, max_loss=1.0)
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
