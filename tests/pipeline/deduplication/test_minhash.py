@@ -1,4 +1,4 @@
-"""Signatures beside datasketch's and beside exact Jaccard similarity."""
+"""Signatures compared with datasketch's and with exact Jaccard similarity."""
 
 import random
 

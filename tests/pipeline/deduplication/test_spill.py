@@ -17,7 +17,7 @@ from pipeline.deduplication.spill import Spilled, open_spill_folder, read_spille
 from tests.pipeline.deduplication.staging import OPTIONS, document, row, write
 
 
-def test_every_payload_comes_back_in_order(tmp_path: Path) -> None:
+def test_every_payload_is_read_as_written(tmp_path: Path) -> None:
     records = np.zeros(3, KEYED)
     records["document"] = [1, 1 << 40, 3]
     payloads = [
@@ -38,7 +38,7 @@ def test_every_payload_comes_back_in_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back[number][1], payloads[number][1])
 
 
-def test_only_the_local_runner_needs_a_folder_and_it_goes_with_the_block(tmp_path: Path) -> None:
+def test_only_the_local_runner_has_a_folder_and_it_is_deleted_with_the_block(tmp_path: Path) -> None:
     with open_spill_folder(str(tmp_path), ["--runner=PortableRunner"]) as none:
         assert none is None
     with open_spill_folder(str(tmp_path / "new"), OPTIONS) as folder:
@@ -52,7 +52,7 @@ def test_only_the_local_runner_needs_a_folder_and_it_goes_with_the_block(tmp_pat
         assert Path(folder).is_dir()
 
 
-def test_the_verdicts_are_the_same_by_way_of_files(tmp_path: Path) -> None:
+def test_verdicts_are_equal_with_and_without_spill_files(tmp_path: Path) -> None:
     settings = DeduplicateSettings(partition_bytes=20_000, paragraph_words=8, min_words_left=0)
     texts = [
         f"one two three four five six seven eight nine {n % 7}\nshared line of words {n % 3} in it" for n in range(60)
@@ -76,10 +76,10 @@ def test_the_verdicts_are_the_same_by_way_of_files(tmp_path: Path) -> None:
     assert len(list((tmp_path / "spill").iterdir())) > 20
 
 
-def test_remote_units_are_read_once_and_keep_their_names(tmp_path: Path) -> None:
+def test_remote_units_are_copied_once_and_keep_their_names(tmp_path: Path) -> None:
     local = StagedUnit(0, str(tmp_path / "a.parquet"))
     assert spill_unit(str(tmp_path), local) == local
-    for number in (1, 2):  # units of two previous runs bear the same name
+    for number in (1, 2):  # units of two previous runs have the same name
         with storage.write_atomically(f"memory://run-{number}/sketches/a.parquet") as file:
             file.write(b"%d" % number)
     previous = [StagedUnit(n, f"memory://run-{n}/sketches/a.parquet", previous=True) for n in (1, 2)]
