@@ -116,7 +116,7 @@ def curate(
     not repeated.
     """
     from pipeline.config import load_config
-    from pipeline.engines.spread import SubmittedError
+    from pipeline.engines.beam_pipeline import SubmittedError
     from pipeline.reports.console_summary import funnel
     from pipeline.storage.layout import Layout
 
@@ -161,7 +161,8 @@ def _curate_inputs(
     **engine_flags: Any,
 ) -> None:
     from pipeline.curate import plan_run, run_curation
-    from pipeline.engines.options import EngineOptions, open_engine
+    from pipeline.engines.launch import open_engine
+    from pipeline.engines.options import EngineOptions
     from pipeline.reading.inputs import resolve_inputs
 
     files = resolve_inputs(inputs, prefix=prefix, limit=limit)

@@ -27,8 +27,9 @@ from pipeline import storage
 from pipeline.config import Config
 from pipeline.deduplicate import run_deduplicate
 from pipeline.deduplication.previous_sketches import find_sketch_files
+from pipeline.engines.beam_pipeline import LOCAL_OPTIONS, open_pipeline
+from pipeline.engines.parallel_map import Counts, ParallelMap
 from pipeline.engines.resumable import read_results, run_task
-from pipeline.engines.spread import LOCAL_OPTIONS, Counts, Spread, open_pipeline
 from pipeline.errors import RunFailedError
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
 from pipeline.inspection.progress import Watch
@@ -143,7 +144,7 @@ def prepare(run: Run) -> FinishedUnits:
     if pending:
         task, tool = PrepareUnit(run.config, run.layout), partial(open_worker, run.config)
         with Watch(finished), open_pipeline(run.options) as pipeline:
-            pipeline | "Units" >> beam.Create(pending) | "Prepare" >> Spread(task, tool, run.workers)
+            pipeline | "Units" >> beam.Create(pending) | "Prepare" >> ParallelMap(task, tool, run.workers)
         finished.update()
     missing = next((key for key in run.units if key not in finished), None)
     if missing:

@@ -41,7 +41,7 @@ from pipeline.deduplication.records import StagedUnit
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.deduplication.spill import open_spill_folder, spill_unit
 from pipeline.deduplication.write_verdicts import write_unit_verdicts
-from pipeline.engines.spread import open_pipeline
+from pipeline.engines.beam_pipeline import open_pipeline
 from pipeline.storage import count_rows, exists, in_threads, join
 
 

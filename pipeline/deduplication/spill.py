@@ -15,7 +15,7 @@ from uuid import uuid4
 from apache_beam.coders import FastPrimitivesCoder
 
 from pipeline.deduplication.records import StagedUnit
-from pipeline.engines.spread import LOCAL_OPTIONS
+from pipeline.engines.beam_pipeline import LOCAL_OPTIONS
 from pipeline.storage import explain_errors, is_remote, join, make_folder, read_bytes
 
 _CODER = FastPrimitivesCoder()  # with which Beam itself encodes such values

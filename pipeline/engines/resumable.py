@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import apache_beam as beam
 
 from pipeline import storage
-from pipeline.engines.spread import Counts, Spread, open_pipeline
+from pipeline.engines.beam_pipeline import open_pipeline
+from pipeline.engines.parallel_map import Counts, ParallelMap
 from pipeline.storage.layout import read_json, write_json
 
 
@@ -38,7 +39,7 @@ def run_task(task: Task, items: Sequence[Any], label: str, options: Sequence[str
     pending = [item for item in items if task.name(item) not in stored]
     if pending:
         with open_pipeline(options) as pipeline:
-            pipeline | "Items" >> beam.Create(pending) | label >> Spread(StoreResult(task), nullcontext, workers)
+            pipeline | "Items" >> beam.Create(pending) | label >> ParallelMap(StoreResult(task), nullcontext, workers)
 
 
 def read_results(task: Task, items: Sequence[Any]) -> Iterator[dict[str, Any]]:
@@ -52,7 +53,7 @@ class StoreResult:
 
     task: Task
 
-    def __call__(self, item: Any, _tool: None) -> Counts:
+    def __call__(self, item: Any, _resource: None) -> Counts:
         path = _path(self.task, item)
         if not storage.exists(path):
             write_json(path, self.task.compute(item))

@@ -46,7 +46,7 @@ from pipeline.deduplication import exchange
 from pipeline.deduplication.messages import Job
 from pipeline.deduplication.records import StagedUnit
 from pipeline.documents import Page
-from pipeline.engines.spread import LOCAL_OPTIONS
+from pipeline.engines.beam_pipeline import LOCAL_OPTIONS
 from pipeline.publish import plan_parts
 from pipeline.reading.inputs import resolve_inputs
 from pipeline.reading.units import cut_units

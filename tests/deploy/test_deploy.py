@@ -19,9 +19,11 @@ import yaml
 
 from pipeline.cli import gristmill as group
 from pipeline.cli import main
+from pipeline.engines.beam_options import check_beam_options
 from pipeline.engines.dataflow import REQUIRED, dataflow_options
+from pipeline.engines.environments import environment_options
 from pipeline.engines.job_server import BEAM_JAVA, SPARK
-from pipeline.engines.options import PROVEN, EngineOptions, _check, _environment, refuse_unproven
+from pipeline.engines.options import PROVEN, EngineOptions, check_options
 from pipeline.storage.lease import LEASE_SECONDS
 from tests.conftest import ROOT
 
@@ -150,8 +152,11 @@ def test_the_spark_script_calls_the_command_as_it_is(called):
     assert (asked["inputs"], asked["output"], asked["spark_master"]) == (("in put",), "out", "spark://h:7077")
     assert {"spark.cores.max=4", "spark.default.parallelism=12"} < set(asked["spark_conf"])
     engine = {field.name: asked[field.name] for field in fields(EngineOptions)}
-    refuse_unproven(EngineOptions(**engine))
-    assert _environment(EngineOptions(**engine)) == ("--environment_type=EXTERNAL", "--environment_config=localhost:1")
+    check_options(EngineOptions(**engine))
+    assert environment_options(engine["environment"]) == (
+        "--environment_type=EXTERNAL",
+        "--environment_config=localhost:1",
+    )
 
 
 def test_the_pool_script_starts_beams_pool_with_our_worker(called, tmp_path):
@@ -181,7 +186,7 @@ def test_a_launch_passes_what_the_template_and_then_the_command_understand(calle
     asked = parse(flex_main().command([*launcher, *(f"--{name}={value}" for name, value in passed.items())]))
     assert asked["inputs"] == tuple(given["inputs"].split())
     beam = tuple(f"--{option}" for option in asked["beam"])
-    assert "--disk_size_gb=31" in dataflow_options(_check(beam))
+    assert "--disk_size_gb=31" in dataflow_options(check_beam_options(beam))
 
 
 def test_a_build_makes_the_stages_of_the_dockerfile(called):

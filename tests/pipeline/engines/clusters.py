@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engines.job_server import EngineError, Kind, find_jars, free_ports, spark_jars
+from pipeline.engines.job_server import JobServer, find_jars, free_ports, spark_jars
+from pipeline.engines.options import EngineError
 
 
-def need(kind: Kind) -> None:
+def need(server: JobServer) -> None:
     """Skips where there is no Java or no job server (and no Maven to fetch one)."""
     if not shutil.which("java"):
         pytest.skip("needs Java, and there is no `java` here")
     try:
-        find_jars(kind)
+        find_jars(server)
     except EngineError as error:
         pytest.skip(str(error))
 

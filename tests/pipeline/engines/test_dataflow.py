@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline.engines.dataflow import dataflow_options
+from pipeline.engines.options import EngineError
 from tests.conftest import MINICRAWL
 from tests.pipeline.engines.gcs import serve_gcs, service_account
 
@@ -27,7 +28,7 @@ def flags(**changed: str | None) -> tuple[str, ...]:
     return tuple(f"--{name}={value}" for name, value in {**GOOD, **changed}.items() if value is not None)
 
 
-def test_ours_are_added_and_one_thread_serves_a_core():
+def test_defaults_are_added_and_one_thread_runs_per_core():
     options = PipelineOptions(list(dataflow_options(flags(max_num_workers="50"))))
     assert options.view_as(WorkerOptions).max_num_workers == 50
     assert options.get_all_options()["number_of_worker_harness_threads"] == 1
@@ -36,13 +37,13 @@ def test_ours_are_added_and_one_thread_serves_a_core():
     assert options.view_as(GoogleCloudOptions).project == "my-project"
 
 
-def test_what_is_given_goes_before_ours():
+def test_given_options_override_the_defaults():
     options = PipelineOptions(list(dataflow_options((*flags(), "--number_of_worker_harness_threads=2"))))
     assert options.get_all_options()["number_of_worker_harness_threads"] == 2
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("changed", "message"),
     [
         ({"project": None}, "needs --beam project="),
         ({"region": None}, "needs --beam region="),
@@ -56,8 +57,8 @@ def test_what_is_given_goes_before_ours():
         ({"sdk_container_image": "gristmill"}, "REGISTRY/IMAGE:TAG"),
     ],
 )
-def test_options_that_cannot_be_right_are_refused(changed, says):
-    with pytest.raises(ValueError, match=says):
+def test_malformed_options_are_refused(changed, message):
+    with pytest.raises(EngineError, match=message):
         dataflow_options(flags(**changed))
 
 

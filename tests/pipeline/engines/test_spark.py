@@ -62,12 +62,12 @@ def test_real_pages_come_out_the_same_from_workers_that_the_nodes_start(cluster,
 
 
 def test_a_worker_pool_beside_the_executors_serves_too(cluster, tmp_path, local, gristmill):
+    from pipeline.engines.environments import find_worker_command
     from pipeline.engines.job_server import free_ports
-    from pipeline.engines.options import worker_command
 
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    pool = subprocess.Popen([*command, f"--container_executable={worker_command()}"], stderr=subprocess.DEVNULL)
+    pool = subprocess.Popen([*command, f"--container_executable={find_worker_command()}"], stderr=subprocess.DEVNULL)
     try:
         output = tmp_path / "out"
         environment = ("--environment", f"external=localhost:{port}")

@@ -1,4 +1,4 @@
-"""What an engine's own dashboard shows while it runs us."""
+"""The counters on an engine's dashboard agree with the files that `gristmill status` reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import Config
 from pipeline.curate import PrepareUnit, plan_run
-from pipeline.engines.spread import COUNTERS, LOCAL_OPTIONS, Spread
+from pipeline.engines.beam_pipeline import LOCAL_OPTIONS
+from pipeline.engines.parallel_map import COUNTERS, ParallelMap
 from pipeline.inspection.finished_units import FinishedUnits
 from pipeline.inspection.progress import Progress, ProgressReader
 from pipeline.prepare import open_worker
@@ -19,13 +20,13 @@ from pipeline.reading.inputs import resolve_inputs
 from tests.conftest import MINICRAWL
 
 
-def test_beams_counters_say_what_status_reads_from_the_files(tmp_path):
+def test_beams_counters_equal_what_status_reads_from_the_files(tmp_path):
     config = Config.model_validate({"prepare": {"unit_bytes": 40_000}})
     run = plan_run(resolve_inputs([str(MINICRAWL / "minicrawl-00002.warc.gz")]), config, str(tmp_path))
     assert len(run.units) > 1
     pipeline = beam.Pipeline(options=PipelineOptions(list(LOCAL_OPTIONS)))
     units = pipeline | beam.Create(list(run.units.values()))
-    units | Spread(PrepareUnit(config, run.layout), partial(open_worker, config), concurrency=2)
+    units | ParallelMap(PrepareUnit(config, run.layout), partial(open_worker, config), concurrency=2)
     result = pipeline.run()
     result.wait_until_finish()
     found = result.metrics().query(MetricsFilter().with_namespace(COUNTERS))["counters"]

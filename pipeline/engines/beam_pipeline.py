@@ -1,0 +1,36 @@
+"""Build and run a Beam pipeline with given options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+
+from pipeline.errors import UserError
+
+# The class name of Beam's in-process runner: "DirectRunner" would first try to download another runner.
+LOCAL_OPTIONS = ("--runner=FnApiRunner",)
+
+
+class SubmittedError(UserError):
+    """Not a failure: a job graph was handed to a launcher, and the rest of the run must wait until it is done."""
+
+    exit_code = 0
+
+
+@contextmanager
+def open_pipeline(options: Sequence[str]) -> Iterator[beam.Pipeline]:
+    """A Beam pipeline that has run when the block ends.
+
+    Raises SubmittedError if the options ask for a template: then a job graph has been written, and nothing has run.
+    """
+    parsed = PipelineOptions(list(options))  # without an argument, Beam would parse the command line of this process
+    with beam.Pipeline(options=parsed) as pipeline:
+        yield pipeline
+    template = parsed.view_as(GoogleCloudOptions).template_location
+    if template:
+        raise SubmittedError(
+            f"the job graph is {template}; once its job is done, run the same command again to continue"
+        )
