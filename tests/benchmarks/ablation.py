@@ -33,9 +33,8 @@ from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import read_unit
 from tests.benchmarks import data_folder
 from tests.trainer.curated import write_dataset
-from trainer.data import tokenizer as tokenizers
-from trainer.data.dataset import open_dataset
-from trainer.data.tokenizer import TokenizerSettings
+from trainer.data.curated_dataset import open_dataset
+from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
 from trainer.studies.ablation import ablate, table
 from trainer.tasks.pretrain_settings import read_pretrain_settings
 
@@ -89,7 +88,7 @@ def main() -> None:
         both = {kind: texts_of(folder / kind) for kind in ("raw", "curated")}
         for kind, texts in both.items():
             print(f"{kind}: {len(texts):,} documents, {sum(map(len, texts)):,} characters")
-        tokenizer = tokenizers.train([*both["raw"], *both["curated"]], TokenizerSettings(vocab_size=4096))
+        tokenizer = train_tokenizer([*both["raw"], *both["curated"]], TokenizerSettings(vocab_size=4096))
         tokenizer.save(folder / "tokenizer.json")
         changes = [f"loop.steps={options.steps}", f"data.cache={folder}/tokens", "loop.validate_every=100000"]
         recipe = read_pretrain_settings("tiny", changes, tokenizer=folder / "tokenizer.json")

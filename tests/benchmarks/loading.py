@@ -27,12 +27,11 @@ import pyarrow.parquet as pq
 import tiktoken
 
 from tests.benchmarks import data_folder
-from trainer.data import tokenizer as tokenizers
 from trainer.data.batches import BatchSettings, BatchSource
-from trainer.data.dataset import open_dataset
-from trainer.data.token_files import tokenize
-from trainer.data.token_store import open_store
-from trainer.data.tokenizer import Tokenizer, TokenizerSettings
+from trainer.data.curated_dataset import open_dataset
+from trainer.data.token_files import open_tokens
+from trainer.data.tokenize_dataset import tokenize_dataset
+from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
 
 ROWS, SEQUENCE = 32, 1024
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("weight", pa.float64()), ("characters", pa.int64())])
@@ -129,12 +128,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_shards(folder / "set", texts)
-        tokenizer = tokenizers.train(texts[:500], TokenizerSettings(vocab_size=16_384))
+        tokenizer = train_tokenizer(texts[:500], TokenizerSettings(vocab_size=16_384))
         tokenizer.save(folder / "tokenizer.json")
         begin = time.process_time()
-        store = tokenize(open_dataset(str(folder / "set")), tokenizer, folder / "cache", 1, progress=False)
+        store = tokenize_dataset(open_dataset(str(folder / "set")), tokenizer, folder / "cache", 1, progress=False)
         once = time.process_time() - begin
-        corpus = open_store(store, "web").corpus
+        corpus = open_tokens(store, "web").corpus
         settings = BatchSettings(batch_size=ROWS, sequence_length=SEQUENCE, max_repetitions=None)
         steps = options.passes * corpus.tokens // (ROWS * SEQUENCE)
         source = BatchSource(corpus, settings)

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.benchmarks import data_folder
+from tests.trainer.corpora import build_corpus
 from tests.trainer.runs import build_decoder
 from trainer.data.batches import BatchSettings, BatchSource
-from trainer.data.corpus import in_memory
-from trainer.data.tokenizer import TokenizerSettings, train
+from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
 from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
 from trainer.model.settings import ModelSettings
@@ -159,8 +159,8 @@ def real_source() -> BatchSource:
             row = json.loads(line)
             if row["kind"] == "full" and len(texts) < 600:
                 texts.append(row["text"])
-    tokenizer = train(texts[:200], TokenizerSettings(vocab_size=8192, sentinels=0))
-    corpus = in_memory(tokenizer.encode_many(texts), separator=tokenizer.separator)
+    tokenizer = train_tokenizer(texts[:200], TokenizerSettings(vocab_size=8192, sentinels=0))
+    corpus = build_corpus(tokenizer.encode_many(texts), separator=tokenizer.separator)
     print(f"{len(texts)} real pages, {corpus.tokens:,} tokens, {corpus.tokens / len(texts):.0f} a document")
     return BatchSource(corpus, BatchSettings(batch_size=ROWS, sequence_length=SEQUENCE, max_repetitions=None))
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.trainer.corpora import build_corpus
 from trainer.data.batches import BatchSettings, BatchSource
-from trainer.data.corpus import Corpus, in_memory
+from trainer.data.corpus import Corpus
 from trainer.model.decoder import Decoder
 from trainer.model.settings import ModelSettings
 from trainer.model.weights import initialize_weights
@@ -37,7 +38,7 @@ def corpus(documents: int = 120, seed: int = 0) -> Corpus:
             noise, generator.integers(0, 40, length), (generator.integers(40) + step * np.arange(length)) % 40
         )
         rows.append((tokens + 1).tolist())
-    return in_memory(rows)
+    return build_corpus(rows)
 
 
 def source(batch_size: int = 8, sequence_length: int = 32, **values: Any) -> BatchSource:

@@ -1,8 +1,7 @@
-"""A corpus: tokenized documents side by side, as flat token arrays with one index entry a document.
+"""A corpus: tokenized documents in flat token arrays, with one index entry a document. Batches are drawn from it.
 
-It is what batches are drawn from. `tokens.py` makes one from shards (memory-mapped files); `in_memory` makes one from
-lists, for tests and small experiments. Every document begins with the separator token, which so is both the start
-token (it predicts the first word) and, as the target of the document before, the end token.
+`token_files.py` maps one from disk. Every document begins with the separator token, which therefore is both the start
+token (it predicts the first word) and, as the last target of the document before, the end token.
 """
 
 from __future__ import annotations
@@ -14,42 +13,47 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.errors import UserError
+
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentRef:
-    """Where a document came from: enough to find the page again."""
+    """Where a document came from: its URL and its place in a WARC file."""
 
     id: str
     url: str = ""
     warc_file: str = ""
     warc_offset: int = 0
-    source: str = ""  # the name of the mixture's source
+    source: str = ""  # name of the data source
     domain: str = ""
     language: str = ""
     shard: str = ""
-    row: int = 0  # of the shard
-    tokens: int = 0  # with the separator
+    row: int = 0  # in the shard
+    tokens: int = 0  # separator included
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Parallel arrays, one entry a document; `files[file[i]][start[i] : start[i] + length[i]]` are its tokens."""
+    """Parallel arrays, one entry a document; `files[file[i]][start[i] : start[i] + length[i]]` are its tokens.
+
+    Only loading and the beginning of a pass read whole arrays: a batch must not (they may hold billions of entries).
+    """
 
     files: tuple[Tokens, ...]
     file: NDArray[np.int32]
     start: NDArray[np.int64]
-    length: NDArray[np.int64]  # tokens, the separator included
-    weight: NDArray[np.float64]  # expected repetitions in one pass
-    key: NDArray[np.uint64]  # a hash of the document's id: every random choice about the document comes from it
+    length: NDArray[np.int64]  # tokens, separator included
+    weight: NDArray[np.float64]  # expected reads in one pass
+    key: NDArray[np.uint64]  # hash of the document's id: every random choice about the document follows from it
     source: NDArray[np.int32]  # index into `names`
     names: tuple[str, ...]
-    bytes: NDArray[np.int64]  # of the document's text in UTF-8
+    bytes: NDArray[np.int64]  # of the text in UTF-8
     domain: NDArray[np.int32]  # index into `domains`
     domains: tuple[str, ...]
     describe: Callable[[int], DocumentRef]
-    fingerprint: str  # changes when any token, weight or document does
+    fingerprint: str  # changes with any token, weight or document
 
     def __len__(self) -> int:
         return len(self.length)
@@ -73,18 +77,18 @@ class Corpus:
         """The documents where `keep` is true, in the same order."""
         indices = np.flatnonzero(keep)
         describe = self.describe
-        chosen = sha256(self.fingerprint.encode() + indices.tobytes()).hexdigest()
+        fingerprint = sha256(self.fingerprint.encode() + indices.tobytes()).hexdigest()
         arrays = {name: getattr(self, name)[indices] for name in PER_DOCUMENT}
-        return replace(self, **arrays, describe=lambda index: describe(int(indices[index])), fingerprint=chosen)
+        return replace(self, **arrays, describe=lambda index: describe(int(indices[index])), fingerprint=fingerprint)
 
 
 PER_DOCUMENT = ("file", "start", "length", "weight", "key", "source", "bytes", "domain")
 
 
-def joined(corpora: Sequence[Corpus]) -> Corpus:
-    """Several corpora as one, in their order; each keeps its source name."""
+def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
+    """Several corpora as one, in this order; each keeps its source name."""
     if not corpora:
-        raise ValueError("no data source is given; name at least one under [data.sources]")
+        raise UserError("no data source is given; name at least one under [data.sources]")
     names = [name for corpus in corpora for name in corpus.names]
     if len(set(names)) < len(names):
         raise ValueError(f"two sources have the same name: {', '.join(names)}")
@@ -95,12 +99,15 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
     arrays = {name: np.concatenate([getattr(corpus, name) for corpus in corpora]) for name in PER_DOCUMENT}
     arrays["file"] = np.concatenate([corpus.file + shifts[n] for n, corpus in enumerate(corpora)]).astype(np.int32)
     arrays["source"] = np.concatenate([corpus.source + sources[n] for n, corpus in enumerate(corpora)]).astype(np.int32)
-    codes = [np.array([domains.index(domain) for domain in corpus.domains], dtype=np.int32) for corpus in corpora]
+    code_of = {domain: code for code, domain in enumerate(domains)}
+    codes = [np.array([code_of[domain] for domain in corpus.domains], dtype=np.int32) for corpus in corpora]
     arrays["domain"] = np.concatenate([code[corpus.domain] for code, corpus in zip(codes, corpora, strict=True)])
+
+    describers = [corpus.describe for corpus in corpora]  # not the corpora: their arrays were copied
 
     def describe(index: int) -> DocumentRef:
         number = int(np.searchsorted(first, index, side="right")) - 1
-        return corpora[number].describe(index - int(first[number]))
+        return describers[number](index - int(first[number]))
 
     return Corpus(
         files=tuple(file for corpus in corpora for file in corpus.files),
@@ -123,28 +130,3 @@ def mix64(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
 def uniform(values: NDArray[np.uint64], seed: int) -> NDArray[np.float64]:
     """A number in [0, 1) for each value: the top 53 bits of its hash."""
     return (mix64(values, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def in_memory(
-    documents: Sequence[Sequence[int]], weights: Sequence[float] | None = None, separator: int = 0, name: str = "memory"
-) -> Corpus:
-    """A corpus of token lists (without separators, which are put in front)."""
-    rows = [[separator, *document] for document in documents]
-    length = np.array([len(row) for row in rows], dtype=np.int64)
-    flat = np.array([token for row in rows for token in row], dtype=np.uint32)
-    count = len(rows)
-    return Corpus(
-        files=(flat,),
-        file=np.zeros(count, dtype=np.int32),
-        start=np.cumsum(length) - length,
-        length=length,
-        weight=np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64),
-        key=np.arange(count, dtype=np.uint64),
-        source=np.zeros(count, dtype=np.int32),
-        names=(name,),
-        bytes=length - 1,
-        domain=np.zeros(count, dtype=np.int32),
-        domains=("",),
-        describe=lambda index: DocumentRef(id=str(index), source=name, row=index, tokens=int(length[index])),
-        fingerprint=sha256(flat.tobytes() + length.tobytes()).hexdigest(),
-    )

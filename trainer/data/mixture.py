@@ -14,6 +14,7 @@ pass; never for a batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -155,3 +156,21 @@ def _scale_weights(corpus: Corpus, shares: dict[str, float]) -> NDArray[np.float
     scaled: NDArray[np.float64] = corpus.weight * factors[corpus.source]
     scaled[scaled < MIN_READS_PER_PASS] = 0
     return scaled
+
+
+def format_shares(lines: Sequence[SourceShare]) -> str:
+    """Target and realized shares as a table, a row a source."""
+    width = max(len(line.name) for line in lines)
+    rows = [
+        f"{'source':<{width}} {'documents':>11} {'tokens':>15} {'target':>8} {'realized':>9} "
+        f"{'repetitions':>11} {'maximum':>7} {'capped':>9}"
+    ]
+    rows += [
+        f"{line.name:<{width}} {line.documents:>11,} {line.tokens:>15,} {line.target:>8.2%} {line.realized:>9.2%} "
+        f"{line.repetitions:>11.2f} {line.most_repetitions:>7} {line.capped:>9,}"
+        for line in lines
+    ]
+    short = [line.name for line in lines if line.capped and line.realized < 0.95 * line.target]
+    if short:
+        rows.append(f"max_repetitions keeps {', '.join(short)} below the target share: add data or accept the mixture")
+    return "\n".join(rows)

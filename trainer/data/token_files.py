@@ -1,26 +1,20 @@
-"""Shards -> memory-mapped token files, once: every later run maps them and starts at once.
+"""The token files of a dataset: their format, the writer of one part, and the reader that maps them as a corpus.
 
-    CACHE/<dataset>-<tokenizer>/part-00000.tokens    flat uint16 or uint32, each document behind a separator
-                                part-00000.parquet   a row a document: where its tokens lie, and where it came from
-                                part-00000.json      written last: SHA-256 of the shard and of both files
-                                tokens.json          written when all parts are there
+    FOLDER/part-00000.tokens    token ids, flat uint16 or uint32; each document begins with a separator
+           part-00000.parquet   the index: a row a document, with the place of its tokens and its provenance
+           part-00000.json      the part's record, written last: SHA-256 of the shard and of both files
+           tokens.json          the summary, written when all parts are finished
 
-The folder is named by the dataset's content hash and the tokenizer's SHA-256, so another dataset or tokenizer never
-meets old tokens. A finished part is not made again; one whose files have changed since is. Processes that want the same
-tokens at once take turns.
+A part holds the tokens of one shard. The files are mapped into memory, not read: a run starts without reading them.
+`tokenize_dataset` makes the parts of a whole dataset.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,20 +22,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
-from tqdm import tqdm
+from numpy.typing import NDArray
 
-from trainer.data import tokenizer as tokenizers
-from trainer.data.corpus import Tokens
-from trainer.data.dataset import Dataset, DatasetError, Shard, fetched, read_rows
+from trainer.data.corpus import Corpus, DocumentRef, Tokens
+from trainer.data.curated_dataset import Dataset, DatasetError, Shard, fetch_shard, read_rows
 from trainer.data.tokenizer import Tokenizer
+from trainer.files import sha256_of_file, write_atomically
 
-FORMAT = 1  # raised when the files' layout changes
-COPIED = ("id", "url", "warc_file", "warc_offset", "language", "quality_score", "domain", "weight")
+FORMAT = 1  # raised when the layout of the files changes
+COPIED = ("id", "url", "warc_file", "warc_offset", "language", "quality_score", "domain", "weight")  # from the shard
+NUMBERS = ("start", "tokens", "bytes", "key", "weight", "quality_score", "domain", "language")  # read at the start
+PROVENANCE = ("id", "url", "warc_file", "warc_offset", "domain", "language", "tokens")  # read for single documents
+ROW_GROUP = 8192  # rows of the index that are read to describe one document
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The tokens of one shard, as its .json describes them."""
+    """The record of one part."""
 
     shard: str
     shard_sha256: str
@@ -52,100 +49,70 @@ class Part:
     index_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """Where a part's files are."""
+
+    tokens: Path
+    index: Path
+    record: Path
+
+
+@dataclass(frozen=True)
+class TokenizedDataset:
+    """The corpus of a dataset, with the columns that a source may select documents by."""
+
+    corpus: Corpus
+    quality: NDArray[np.float64]  # NaN where the pipeline gave none
+    language: NDArray[np.int32]  # index into `languages`
+    languages: tuple[str, ...]
+
+
 def token_type(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
     """The smallest type that holds every id, little-endian."""
     return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
 
 
-def store_path(dataset: Dataset, tokenizer: Tokenizer, cache: Path) -> Path:
-    """The folder of a dataset's tokens."""
-    return cache / f"{dataset.content_hash[:16]}-{tokenizer.sha256[:16]}-{FORMAT}"
+def part_files(folder: Path, number: int) -> PartFiles:
+    """The paths of a part."""
+    base = folder / f"part-{number:05d}"
+    return PartFiles(base.with_suffix(".tokens"), base.with_suffix(".parquet"), base.with_suffix(".json"))
 
 
-def tokenize(
-    dataset: Dataset,
-    tokenizer: Tokenizer,
-    cache: Path,
-    workers: int = 0,
-    *,
-    verify: bool = True,
-    progress: bool = True,
-) -> Path:
-    """Makes what is missing of a dataset's token files, shards in parallel (0 = all cores); returns their folder.
-
-    verify: compare the hashes of what is there, not only the sizes.
-    """
-    store, itemsize = store_path(dataset, tokenizer, cache), token_type(tokenizer.vocab_size).itemsize
-
-    def missing() -> list[int]:
-        shards = enumerate(dataset.shards)
-        return [number for number, shard in shards if not _is_finished(store, number, shard, itemsize, verify)]
-
-    if (store / "tokens.json").exists() and not missing():
-        return store
-    store.mkdir(parents=True, exist_ok=True)
-    with (store / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the ranks of a run start together: the first makes it, the others find it
-        tokenizer.save(store / "tokenizer.json")
-        _write_parts(store, dataset, missing(), workers or len(os.sched_getaffinity(0)), progress)
-        parts = [read_part(store, number) for number in range(len(dataset.shards))]
-        _write_whole(store / "tokens.json", _facts(dataset, tokenizer, parts))
-    return store
+# Writer
 
 
-def _write_parts(store: Path, dataset: Dataset, numbers: list[int], workers: int, progress: bool) -> None:
-    with tqdm(total=dataset.rows, unit=" documents", desc="tokenize", disable=None if progress else True) as bar:
-        bar.update(dataset.rows - sum(dataset.shards[number].rows for number in numbers))
-        for part in _parts(store, dataset, numbers, workers):
-            bar.update(part.documents)
-
-
-def _parts(store: Path, dataset: Dataset, numbers: list[int], workers: int) -> Iterator[Part]:
-    """Each shard in a process of its own; where there are more workers than shards, they encode on several threads."""
-    processes = max(1, min(workers, len(numbers)))
-    threads = max(1, workers // processes)
-    if processes == 1:
-        yield from (write_part(store, number, dataset.shards[number], threads) for number in numbers)
-        return
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        jobs = [pool.submit(write_part, store, number, dataset.shards[number], threads) for number in numbers]
-        try:
-            yield from (job.result() for job in as_completed(jobs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def write_part(store: Path, number: int, shard: Shard, threads: int = 1) -> Part:
-    """Tokenizes one shard; the part's .json, which makes it count, is written last."""
-    tokenizer = _loaded(store)
-    tokens, index, facts = part_files(store, number)
-    facts.unlink(missing_ok=True)
-    with fetched(shard) as path, tokens.open("wb") as file:
-        table = pa.concat_tables(_encode_batches(path, shard, tokenizer, threads, file))
+def write_part(folder: Path, number: int, shard: Shard, tokenizer: Tokenizer, threads: int = 1) -> Part:
+    """Tokenizes one shard. The record is written last: without it the part counts as unfinished."""
+    files = part_files(folder, number)
+    files.record.unlink(missing_ok=True)
+    with fetch_shard(shard) as path, files.tokens.open("wb") as output:
+        table = pa.concat_tables(_write_tokens(path, shard, tokenizer, threads, output))
     length = table.column("tokens").to_numpy()
     table = table.append_column("start", pa.array(np.cumsum(length) - length))
     if len(table) != shard.rows:
         raise DatasetError(f"{shard.path}: {len(table)} rows, the manifest says {shard.rows}; copy the dataset again")
-    pq.write_table(table, index)
-    size = int(table.column("bytes").to_numpy().sum())
-    part = Part(shard.name, shard.sha256, len(table), int(length.sum()), size, sha256(tokens), sha256(index))
-    _write_whole(facts, asdict(part))
+    pq.write_table(table, files.index, row_group_size=ROW_GROUP)
+    part = Part(
+        shard=shard.name,
+        shard_sha256=shard.sha256,
+        documents=len(table),
+        tokens=int(length.sum()),
+        bytes=int(table.column("bytes").to_numpy().sum()),
+        tokens_sha256=sha256_of_file(files.tokens),
+        index_sha256=sha256_of_file(files.index),
+    )
+    _write_json(files.record, asdict(part))
     return part
 
 
-@lru_cache(maxsize=1)
-def _loaded(store: Path) -> Tokenizer:
-    return tokenizers.load(store)  # once in a process, not once a shard
-
-
-def _encode_batches(path: Path, shard: Shard, tokenizer: Tokenizer, threads: int, file: BinaryIO) -> list[pa.Table]:
-    """Appends every document's tokens to the file; returns the index's rows."""
+def _write_tokens(path: Path, shard: Shard, tokenizer: Tokenizer, threads: int, output: BinaryIO) -> list[pa.Table]:
+    """Appends every document's tokens to the output; returns the rows of the index, without `start`."""
     tables = []
     for batch in read_rows(path, shard.path, ("text", *COPIED)):
         texts = batch.column("text").to_pylist()
-        arrays = with_separators(tokenizer, tokenizer.encode_many(texts, threads))
-        file.write(b"".join(array.tobytes() for array in arrays))
+        arrays = add_separators(tokenizer, tokenizer.encode_many(texts, threads))
+        output.write(b"".join(array.tobytes() for array in arrays))
         table = pa.Table.from_batches([batch]).drop_columns(["text"])
         _check_weights(table, shard)
         keys = [xxhash.xxh3_64_intdigest(identifier.encode()) for identifier in table.column("id").to_pylist()]
@@ -155,8 +122,8 @@ def _encode_batches(path: Path, shard: Shard, tokenizer: Tokenizer, threads: int
     return tables
 
 
-def with_separators(tokenizer: Tokenizer, encoded: list[list[int]]) -> list[Tokens]:
-    """Token arrays of the store's type, each with the separator in front."""
+def add_separators(tokenizer: Tokenizer, encoded: list[list[int]]) -> list[Tokens]:
+    """Token arrays of the stored type, each with the separator in front."""
     kind = token_type(tokenizer.vocab_size)
     return [np.array([tokenizer.separator, *ids], dtype=kind) for ids in encoded]
 
@@ -169,31 +136,10 @@ def _check_weights(table: pa.Table, shard: Shard) -> None:
         raise DatasetError(f"{shard.path}: document {document} has weight {weights[wrong[0]]}; a weight is 0 or more")
 
 
-def part_files(store: Path, number: int) -> tuple[Path, Path, Path]:
-    """A part's tokens, index and facts."""
-    base = store / f"part-{number:05d}"
-    return base.with_suffix(".tokens"), base.with_suffix(".parquet"), base.with_suffix(".json")
-
-
-def read_part(store: Path, number: int) -> Part:
-    """Raises OSError, ValueError or TypeError where there is no finished part."""
-    return Part(**json.loads(part_files(store, number)[2].read_text()))
-
-
-def _is_finished(store: Path, number: int, shard: Shard, itemsize: int, verify: bool) -> bool:
-    tokens, index, _ = part_files(store, number)
-    try:
-        part = read_part(store, number)
-        whole = tokens.stat().st_size == part.tokens * itemsize and index.is_file()
-        if part.shard_sha256 != shard.sha256 or not whole:
-            return False
-        return not verify or (sha256(tokens), sha256(index)) == (part.tokens_sha256, part.index_sha256)
-    except (OSError, ValueError, TypeError):
-        return False
-
-
-def _facts(dataset: Dataset, tokenizer: Tokenizer, parts: list[Part]) -> dict[str, Any]:
-    return {
+def write_summary(folder: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
+    """Writes tokens.json from the records of all parts."""
+    parts = [read_record(folder, number) for number in range(len(dataset.shards))]
+    summary = {
         "dataset": dataset.root,
         "content_hash": dataset.content_hash,
         "tokenizer_sha256": tokenizer.sha256,
@@ -203,16 +149,132 @@ def _facts(dataset: Dataset, tokenizer: Tokenizer, parts: list[Part]) -> dict[st
         "bytes": sum(part.bytes for part in parts),
         "parts": [asdict(part) for part in parts],
     }
+    _write_json(folder / "tokens.json", summary)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(values, indent=1) + "\n")
 
 
-def _write_whole(path: Path, values: dict[str, Any]) -> None:
-    """Written under another name first, so that the file is complete or absent."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+# Reader
+
+
+def read_record(folder: Path, number: int) -> Part:
+    """Raises OSError, ValueError or TypeError where the part is not finished."""
+    return Part(**json.loads(part_files(folder, number).record.read_text()))
+
+
+def is_finished(folder: Path, number: int, shard: Shard, itemsize: int, verify: bool) -> bool:
+    """Whether a part is complete and of this shard; with `verify` its files' hashes are compared, else their sizes."""
+    files = part_files(folder, number)
+    try:
+        part = read_record(folder, number)
+        if part.shard_sha256 != shard.sha256 or files.tokens.stat().st_size != part.tokens * itemsize:
+            return False
+        return files.index.is_file() and not (verify and _find_damage(files, part))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _find_damage(files: PartFiles, part: Part) -> Path | None:
+    """The first file of a part that is missing or whose SHA-256 is not that of the record."""
+    for file, expected in ((files.tokens, part.tokens_sha256), (files.index, part.index_sha256)):
+        if not file.is_file() or sha256_of_file(file) != expected:
+            return file
+    return None
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """tokens.json: documents, tokens, bytes and the records of all parts."""
+    try:
+        summary: dict[str, Any] = json.loads((folder / "tokens.json").read_text())
+        summary["parts"] = [Part(**part) for part in summary["parts"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{folder}: no finished tokens here; run `gristmill train tokens`") from error
+    return summary
+
+
+def open_tokens(folder: Path, name: str, *, verify: bool = True) -> TokenizedDataset:
+    """Maps the token files of a folder.
+
+    name: of the data source. verify: compare the hashes of all files, not only their sizes.
+    """
+    summary = read_summary(folder)
+    parts: list[Part] = summary["parts"]
+    if verify:
+        for number, part in enumerate(parts):
+            if damaged := _find_damage(part_files(folder, number), part):
+                raise DatasetError(f"{damaged}: damaged or missing; `gristmill train tokens` makes it again")
+    files = tuple(_map(part_files(folder, number).tokens, part, summary["type"]) for number, part in enumerate(parts))
+    paths = [part_files(folder, number).index for number in range(len(parts))]
+    index = pa.concat_tables([pq.read_table(path, columns=list(NUMBERS)) for path in paths])
+    documents = np.array([part.documents for part in parts], dtype=np.int64)
+    domains, domain = _encode_names(index.column("domain"))
+    languages, language = _encode_names(index.column("language"))
+    corpus = Corpus(
+        files=files,
+        file=np.repeat(np.arange(len(parts), dtype=np.int32), documents),
+        start=_numbers(index, "start", np.int64),
+        length=_numbers(index, "tokens", np.int64),
+        weight=_numbers(index, "weight", np.float64),
+        key=_numbers(index, "key", np.uint64),
+        source=np.zeros(len(index), dtype=np.int32),
+        names=(name,),
+        bytes=_numbers(index, "bytes", np.int64),
+        domain=domain,
+        domains=domains,
+        describe=partial(_describe, folder, parts, np.cumsum(documents) - documents, name),
+        fingerprint=hashlib.sha256(
+            "".join(part.tokens_sha256 + part.index_sha256 for part in parts).encode()
+        ).hexdigest(),
+    )
+    return TokenizedDataset(corpus, _numbers(index, "quality_score", np.float64), language, languages)
+
+
+def _map(file: Path, part: Part, kind: str) -> Tokens:
+    expected = part.tokens * np.dtype(kind).itemsize
+    if not file.is_file() or file.stat().st_size != expected:
+        raise DatasetError(f"{file}: not {expected:,} bytes long; `gristmill train tokens` makes it again")
+    mapped: Tokens = np.memmap(file, dtype=kind, mode="r")
+    return mapped
+
+
+def _numbers(index: pa.Table, column: str, kind: Any) -> NDArray[Any]:
+    numbers: NDArray[Any] = index.column(column).to_numpy().astype(kind)
+    return numbers
+
+
+def _encode_names(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """The sorted distinct names of a column, and each row's index into them; null is the empty name."""
+    encoded = column.fill_null("").dictionary_encode().unify_dictionaries()
+    names = np.array(encoded.chunk(0).dictionary.to_pylist(), dtype=np.str_)
+    codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
+    order = np.argsort(names)
+    return tuple(names[order].tolist()), np.argsort(order)[codes].astype(np.int32)
+
+
+def _describe(folder: Path, parts: list[Part], first: NDArray[np.int64], name: str, document: int) -> DocumentRef:
+    """Where a document came from; `first` holds the number of each part's first document."""
+    number = int(np.searchsorted(first, document, side="right")) - 1
+    row = document - int(first[number])
+    path = part_files(folder, number).index
+    starts = _row_group_starts(path)
+    group = int(np.searchsorted(starts, row, side="right")) - 1
+    values = _read_provenance(path, group).slice(row - int(starts[group]), 1).to_pylist()[0]
+    known = {key: value for key, value in values.items() if value is not None}
+    return DocumentRef(**known, source=name, shard=parts[number].shard, row=row)
+
+
+@lru_cache(maxsize=64)
+def _row_group_starts(path: Path) -> NDArray[np.int64]:
+    """The first row of each row group."""
+    metadata = pq.read_metadata(path)
+    rows = np.array([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)], dtype=np.int64)
+    starts: NDArray[np.int64] = np.cumsum(rows) - rows
+    return starts
+
+
+@lru_cache(maxsize=16)
+def _read_provenance(path: Path, group: int) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read_row_group(group, columns=list(PROVENANCE))

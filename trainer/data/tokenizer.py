@@ -1,14 +1,15 @@
-"""Byte-level BPE: trained on a weighted sample of the shards, kept as tokenizer.json, encoded by tiktoken if equal.
+"""A byte-level BPE tokenizer: trained on texts, stored as tokenizer.json, encoded by tiktoken where its ids are equal.
 
-Any byte string can be encoded, nothing is normalized, and decoding gives the text back exactly. Two kinds of tokens are
-outside the merges. *Placeholders* are what the pipeline puts in place of personal data: they are recognized in document
-text. *Control tokens* (separator, chat turns, sentinels) never are: a page that contains the letters `<|endoftext|>`
-gets the ids of those letters, so no page can end a document or open a chat turn.
+Any text can be encoded, nothing is normalized, and decoding returns the same text. Two kinds of tokens are outside the
+merges. *Placeholders*, which the pipeline puts in place of personal data, are recognized in document text. *Control
+tokens* (separator, chat turns, sentinels) are not: a page that contains the letters `<|endoftext|>` gets the ids of
+those letters, so no page can end a document or open a chat turn.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,42 +22,49 @@ from pydantic import Field
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Engine
 
+from trainer.errors import UserError
 from trainer.settings import Settings
 
 SEPARATOR = "<|endoftext|>"
 CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-# What the pipeline's scrub_pii writes: equal values of a document share a number, from the 21st on the bare name.
+# Written by the pipeline's scrub_pii: equal values of a document share a number; from the 21st value on there is none.
 PERSONAL = ("SECRET", "EMAIL", "IBAN", "CARD", "SSN", "IP", "PHONE", "NAME")
 PLACEHOLDERS = tuple(f"<{kind}{number}>" for kind in PERSONAL for number in ("", *(f"_{n}" for n in range(1, 21))))
 
 
 class TokenizerSettings(Settings):
-    """What to train. Defaults: 32,768 tokens, the size class of GPT-2 and Llama 2, so that ids fit 16 bits."""
+    """What to train. 32,768 tokens is the size class of GPT-2 and Llama 2, and lets ids fit 16 bits."""
 
-    vocab_size: int = Field(default=32_768, ge=400, description="tokens in all, special ones included")
-    digits: Literal["single", "triples"] = "single"  # Llama 1 and 2 split digits singly, GPT-4 and Llama 3 in threes
-    sample_bytes: int = Field(
-        default=500_000_000, ge=1, description="text to train on, drawn by the documents' weights"
+    vocab_size: int = Field(
+        default=32_768, ge=400, description="tokens in all, special ones included; rounded up to `multiple`"
     )
-    minimum_count: int = Field(default=2, ge=1, description="a pair seen fewer times is not merged")
-    longest_token: int = Field(default=64, ge=2, description="bytes; keeps rulers of dashes from becoming tokens")
-    placeholders: tuple[str, ...] = PLACEHOLDERS
+    digits: Literal["single", "triples"] = Field(
+        default="single", description="split numbers into single digits (Llama 1, 2) or threes (GPT-4, Llama 3)"
+    )
+    sample_bytes: int = Field(
+        default=500_000_000, ge=1, description="bytes of text to train on, drawn by the documents' weights"
+    )
+    min_count: int = Field(default=2, ge=1, description="a pair that occurs fewer times is not merged")
+    max_token_bytes: int = Field(default=64, ge=2, description="bytes of the longest token; limits rulers of dashes")
+    placeholders: tuple[str, ...] = Field(
+        default=PLACEHOLDERS, description="tokens recognized in text; the default is what scrub_pii writes"
+    )
     sentinels: int = Field(default=100, ge=0, description="tokens for span corruption; T5 has 100")
     multiple: int = Field(
-        default=64, ge=1, description="reserved tokens fill the vocabulary up to a multiple, for the matmuls"
+        default=64, ge=1, description="reserved tokens fill the vocabulary up to a multiple of this, for fast matmuls"
     )
 
 
-class TokenizerError(ValueError):
-    """A tokenizer that cannot be trained or loaded: why, and what to do."""
+class TokenizerError(UserError):
+    """A tokenizer cannot be trained or loaded: why, and what to do."""
 
 
 def split_pattern(digits: Literal["single", "triples"]) -> str:
-    """Where merges may not reach across.
+    """A pattern of the pieces that merges stay inside.
 
-    In order: an English contraction; a word with its combining marks and one character before it (a space, most
-    often); digits; punctuation with one space before it and line ends behind it; line ends with the space around them;
-    spaces but the last before a word, so that an indentation stays one piece; other spaces.
+    In order: an English contraction; a word with its combining marks and one character before it (mostly a space);
+    digits; punctuation with one space before it and line ends after it; line ends with the space before them; all but
+    the last space before a word, so that an indentation stays one piece; other spaces.
     """
     number = r"\p{N}" if digits == "single" else r"\p{N}{1,3}"
     return (
@@ -66,14 +74,14 @@ def split_pattern(digits: Literal["single", "triples"]) -> str:
     )
 
 
-def train(texts: Iterable[str], settings: TokenizerSettings, *, progress: bool = False) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings, *, progress: bool = False) -> Tokenizer:
     """A tokenizer whose merges are learned from the texts."""
     control = [SEPARATOR, *CHAT, *(f"<|sentinel_{number}|>" for number in range(settings.sentinels))]
     special = len(control) + len(settings.placeholders)
     size = -(-settings.vocab_size // settings.multiple) * settings.multiple
     if size - special < 256 + 1:
         raise TokenizerError(
-            f"vocab_size = {settings.vocab_size}: 256 bytes and {special} special tokens leave no merge"
+            f"vocab_size = {settings.vocab_size}: 256 bytes and {special} special tokens leave no merge; raise it"
         )
     engine = Engine(models.BPE())
     engine.pre_tokenizer = pre_tokenizers.Sequence(
@@ -85,9 +93,9 @@ def train(texts: Iterable[str], settings: TokenizerSettings, *, progress: bool =
     engine.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size - special,
-        min_frequency=settings.minimum_count,
+        min_frequency=settings.min_count,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        max_token_length=settings.longest_token,
+        max_token_length=settings.max_token_bytes,
         show_progress=progress,
     )
     engine.train_from_iterator(texts, trainer)
@@ -104,7 +112,7 @@ def train(texts: Iterable[str], settings: TokenizerSettings, *, progress: bool =
 
 
 class Tokenizer:
-    """A loaded tokenizer.json. `fast` says whether tiktoken does the encoding."""
+    """A loaded tokenizer.json; `fast` is true where tiktoken does the encoding."""
 
     def __init__(self, engine: Engine) -> None:
         engine.encode_special_tokens = True  # control tokens in text are text
@@ -120,7 +128,7 @@ class Tokenizer:
             raise TokenizerError(f"the tokenizer has no {SEPARATOR} token; train one with `gristmill train tokenizer`")
         self.separator = self.control[SEPARATOR]
         self._allowed = frozenset(self.placeholders)
-        self._tiktoken = _equal_tiktoken(self)
+        self._tiktoken = _build_equal_tiktoken(self)
         self.fast = self._tiktoken is not None
 
     @property
@@ -129,11 +137,11 @@ class Tokenizer:
         return self.engine.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, without separator; control tokens in it are taken as text."""
+        """The ids of a text, without separator; control tokens in it are encoded as plain text."""
         return self.encode_many([text])[0]
 
     def encode_prompt(self, text: str) -> list[int]:
-        """The ids of what a person typed, who may mean control tokens; never for text from the web."""
+        """The ids of a user's prompt, in which control tokens are recognized; not for text from the web."""
         pieces = re.split(f"({'|'.join(map(re.escape, self.control))})", text)
         known = [[self.control[piece]] if piece in self.control else self.encode(piece) for piece in pieces]
         return [index for ids in known for index in ids]
@@ -145,13 +153,13 @@ class Tokenizer:
                 return self._tiktoken.encode_batch(
                     list(texts), num_threads=threads, allowed_special=self._allowed, disallowed_special=()
                 )
-            except ValueError:  # hostile text (some 100,000 spaces) exhausts its regex engine; the other one copes
+            except ValueError:  # about 100,000 spaces exhaust tiktoken's regex engine; tokenizers encodes them
                 if len(texts) > 1:
                     return [ids for text in texts for ids in self.encode_many([text])]
         return [list(encoding.ids) for encoding in self.engine.encode_batch_fast(texts, add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
-        """The text of ids; control tokens are spelled out."""
+        """The text of ids, control tokens included."""
         return str(self.engine.decode([int(index) for index in ids], skip_special_tokens=False))
 
     def save(self, path: Path) -> None:
@@ -160,8 +168,8 @@ class Tokenizer:
         path.write_text(self.json, encoding="utf-8")
 
 
-def load(path: Path) -> Tokenizer:
-    """A tokenizer.json that `train` wrote, or a folder with one."""
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Loads a tokenizer.json that `train_tokenizer` made, or the one in a folder."""
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.is_file():
         raise TokenizerError(f"{path}: no such tokenizer; train one with `gristmill train tokenizer`")
@@ -172,7 +180,7 @@ def load(path: Path) -> Tokenizer:
     return Tokenizer(engine)
 
 
-# Every rule of the pattern, scripts with marks, broken words, placeholders and control tokens in text.
+# Covers every rule of the pattern, scripts with marks, broken words, placeholders and control tokens in text.
 PROBE = (
     "It's we'LL  I'd\tdon't 1234567 3.14159 ٣٤٥ x2 2x \r\n\r\n  def f(x):\r\n\t    return x ** 2  # ok\n\n\n"
     " हिन्दी में लिखा ไทย 中文字符 日本語テキスト Ελληνικά Русский עִבְרִית ﷽ 👩‍👩‍👧 e\u0301 \u00a0\u2003 \ufeff\x00"
@@ -180,14 +188,14 @@ PROBE = (
 )
 
 
-def _equal_tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding | None:
-    """The same tokenizer in tiktoken, or None where its ids differ: on the probe, or on any token's own text.
+def _build_equal_tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding | None:
+    """The same tokenizer in tiktoken, or None where its ids differ: on the probe, or on the text of any token.
 
-    The two engines differ in principle: tiktoken joins any neighbors whose union is a token, BPE only pairs that were
-    learned as merges. A vocabulary trained in one go has both alike; one that was edited or merged may not.
+    The two algorithms differ: tiktoken joins any neighbors whose union is a token, BPE only pairs that were learned as
+    merges. They agree on a vocabulary trained in one run; on one that was edited or merged they may not.
     """
     try:
-        encoding = _tiktoken(tokenizer)
+        encoding = _build_tiktoken(tokenizer)
     except (KeyError, ValueError):
         return None
     texts = [PROBE, *(f"a {token} b" for token in tokenizer.control), *_token_texts(tokenizer)]
@@ -197,9 +205,7 @@ def _equal_tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding | None:
     return encoding if slow == fast else None
 
 
-def _tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding:
-    import json
-
+def _build_tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding:
     state = json.loads(tokenizer.json)
     split = state["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"]
     byte_of = _byte_of_character()
@@ -213,14 +219,14 @@ def _tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding:
 
 
 def _byte_of_character() -> dict[str, int]:
-    """The byte of each character in byte-level BPE: printable Latin-1 is itself, the rest lie from 256 on."""
+    """The byte of each character in byte-level BPE: printable Latin-1 is itself, the rest begin at 256."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in set(printable)]
     return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
 
 
 def _token_texts(tokenizer: Tokenizer) -> list[str]:
-    """Every token that is valid text by itself, 64 lines to a text."""
+    """Every token that is valid text by itself, 64 tokens to a text, one a line."""
     ids = range(tokenizer.vocab_size - len(tokenizer.control) - len(tokenizer.placeholders))
     texts = [text for text in tokenizer.engine.decode_batch([[index] for index in ids]) if "\ufffd" not in text]
     return ["\n".join(texts[start : start + 64]) for start in range(0, len(texts), 64)]

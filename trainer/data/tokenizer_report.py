@@ -1,7 +1,7 @@
-"""How much text a token holds, by domain and language, for our tokenizer beside others.
+"""Bytes of text per token by domain and language, of a tokenizer and of others to compare with.
 
-Bytes per token decide what a context window and a training budget hold; tokenizers of other sizes and languages differ
-by a factor of two and more on the same text.
+Bytes per token decide how much text a context window and a training budget hold; tokenizers of different sizes and
+languages differ by a factor of two and more on the same text.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from tokenizers import Tokenizer as Engine
 from trainer.data.text_samples import Sample
 from trainer.data.tokenizer import Tokenizer, TokenizerError
 
-Counter = Callable[[Sequence[str]], list[int]]  # texts -> tokens of each
-LEAST_BYTES = 10_000  # a domain or language with less text has no line of its own
+CountTokens = Callable[[Sequence[str]], list[int]]  # texts -> tokens of each
+MIN_BYTES = 10_000  # a domain or language with less text has no row
 
 
-def ours(tokenizer: Tokenizer) -> Counter:
-    """Counts of our tokenizer."""
+def count_with(tokenizer: Tokenizer) -> CountTokens:
+    """A function that counts the tokens of texts."""
     return lambda texts: [len(ids) for ids in tokenizer.encode_many(texts)]
 
 
-def peer(spec: str) -> Counter:
-    """A tokenizer to compare with: a tokenizer.json, a folder with it or with vocab.json and merges.txt, or one of
-    tiktoken's names (gpt2, cl100k_base, o200k_base), which tiktoken downloads unless TIKTOKEN_CACHE_DIR holds it.
+def open_peer(spec: str) -> CountTokens:
+    """Counts of another tokenizer.
+
+    spec: a tokenizer.json, a folder with it or with vocab.json and merges.txt, or one of tiktoken's names (gpt2,
+    cl100k_base, o200k_base), which tiktoken downloads unless TIKTOKEN_CACHE_DIR holds it.
     """
     path = Path(spec)
     if path.exists():
-        engine = _engine(path)
+        engine = _load_peer(path)
         return lambda texts: [len(item.ids) for item in engine.encode_batch(list(texts), add_special_tokens=False)]
     if spec not in tiktoken.list_encoding_names():
         raise TokenizerError(
@@ -49,7 +51,7 @@ def peer(spec: str) -> Counter:
     return lambda texts: [len(ids) for ids in encoding.encode_ordinary_batch(list(texts), num_threads=1)]
 
 
-def _engine(path: Path) -> Any:
+def _load_peer(path: Path) -> Any:
     try:
         if (path / "merges.txt").is_file():
             return ByteLevelBPETokenizer(str(path / "vocab.json"), str(path / "merges.txt"))
@@ -58,7 +60,7 @@ def _engine(path: Path) -> Any:
         raise TokenizerError(f"{path}: not a tokenizer ({error})") from error
 
 
-def measure(samples: Iterable[Sample], counters: dict[str, Counter]) -> dict[str, Any]:
+def measure_tokenizers(samples: Iterable[Sample], counters: dict[str, CountTokens]) -> dict[str, Any]:
     """{"all": row, "domain": {name: row}, "language": {name: row}}; a row is documents, bytes and bytes per token."""
     groups: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     waiting: list[Sample] = []
@@ -69,7 +71,7 @@ def measure(samples: Iterable[Sample], counters: dict[str, Counter]) -> dict[str
             waiting = []
     _add(groups, waiting, counters)
     rows = {group: _row(sums, counters) for group, sums in groups.items()}
-    large = {group: row for group, row in sorted(rows.items()) if row["bytes"] >= LEAST_BYTES}
+    large = {group: row for group, row in sorted(rows.items()) if row["bytes"] >= MIN_BYTES}
     return {
         "all": rows.get(("all", ""), {"documents": 0, "bytes": 0, "bytes_per_token": {}}),
         "domain": {name: row for (kind, name), row in large.items() if kind == "domain"},
@@ -78,7 +80,7 @@ def measure(samples: Iterable[Sample], counters: dict[str, Counter]) -> dict[str
 
 
 def _add(
-    groups: dict[tuple[str, str], dict[str, int]], samples: Sequence[Sample], counters: dict[str, Counter]
+    groups: dict[tuple[str, str], dict[str, int]], samples: Sequence[Sample], counters: dict[str, CountTokens]
 ) -> None:
     counts = {name: counter([sample.text for sample in samples]) for name, counter in counters.items()}
     for index, sample in enumerate(samples):
@@ -89,12 +91,12 @@ def _add(
                 groups[group][f"tokens {name}"] += counts[name][index]
 
 
-def _row(sums: dict[str, int], counters: dict[str, Counter]) -> dict[str, Any]:
+def _row(sums: dict[str, int], counters: dict[str, CountTokens]) -> dict[str, Any]:
     ratios = {name: round(sums["bytes"] / max(sums[f"tokens {name}"], 1), 3) for name in counters}
     return {"documents": sums["documents"], "bytes": sums["bytes"], "bytes_per_token": ratios}
 
 
-def table(report: dict[str, Any]) -> str:
+def format_report(report: dict[str, Any]) -> str:
     """The report for a terminal."""
     names = list(report["all"]["bytes_per_token"])
     lines = [f"{'bytes per token':<24}{'documents':>10}{'bytes':>13}" + "".join(f"{name:>14}" for name in names)]

@@ -6,14 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.trainer.corpora import build_corpus
 from tests.trainer.counted_arrays import count_corpus, counted_operations
 from trainer.data.batches import BatchSettings, BatchSource
-from trainer.data.corpus import Corpus, in_memory, joined
+from trainer.data.corpus import Corpus, join_corpora
 from trainer.errors import UserError
 
 
 def source(documents: list[list[int]], weights: list[float] | None = None, **more: int | None) -> BatchSource:
-    return BatchSource(in_memory(documents, weights), BatchSettings.model_validate({"max_repetitions": None, **more}))
+    return BatchSource(
+        build_corpus(documents, weights), BatchSettings.model_validate({"max_repetitions": None, **more})
+    )
 
 
 def documents(count: int, seed: int = 0) -> list[list[int]]:
@@ -174,11 +177,13 @@ def test_micro_batches_are_the_batch() -> None:
 
 
 def web(count: int, name: str, length: int = 9) -> Corpus:
-    return in_memory([[1] * length] * count, name=name)
+    return build_corpus([[1] * length] * count, name=name)
 
 
 def reader_of(parts: list[Corpus], shares: dict[str, float], cap: int | None = None) -> BatchSource:
-    return BatchSource(joined(parts), BatchSettings(batch_size=5, sequence_length=40, max_repetitions=cap), shares)
+    return BatchSource(
+        join_corpora(parts), BatchSettings(batch_size=5, sequence_length=40, max_repetitions=cap), shares
+    )
 
 
 def test_shares_weigh_tokens_not_documents() -> None:
@@ -194,9 +199,9 @@ def test_shares_weigh_tokens_not_documents() -> None:
 def test_the_table_counts_what_the_batches_hold() -> None:
     """Against a count of every token of every batch, in the middle of a pass."""
     parts = [
-        in_memory([[2] * 31] * 90, name="a"),
-        in_memory([[3] * 7] * 200, name="b"),
-        in_memory([[5]] * 50, name="c"),
+        build_corpus([[2] * 31] * 90, name="a"),
+        build_corpus([[3] * 7] * 200, name="b"),
+        build_corpus([[5]] * 50, name="c"),
     ]
     reader = reader_of(parts, {"a": 0.5})
     for steps in (1, 7, 20, 61):
@@ -234,7 +239,7 @@ def test_more_steps_than_the_cap_allows_are_refused() -> None:
 @pytest.mark.parametrize("shares", [None, {"a": 0.7}])
 def test_a_batch_reads_no_array_over_all_documents(shares: dict[str, float] | None) -> None:
     parts = [web(4000, "a"), web(4000, "b")]
-    reader = BatchSource(count_corpus(joined(parts)), BatchSettings(batch_size=4, sequence_length=32), shares)
+    reader = BatchSource(count_corpus(join_corpora(parts)), BatchSettings(batch_size=4, sequence_length=32), shares)
     with counted_operations() as started:
         read_step(reader, 0)
     with counted_operations() as later:

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data.corpus import Corpus, in_memory, joined, uniform
+from tests.trainer.corpora import build_corpus
+from trainer.data.corpus import Corpus, join_corpora, uniform
 from trainer.data.mixture import Mixture
 from trainer.errors import UserError
 
 
 def corpus(count: int, weights: list[float] | None = None, name: str = "web", length: int = 9) -> Corpus:
-    return in_memory([[1] * length] * count, weights, name=name)
+    return build_corpus([[1] * length] * count, weights, name=name)
 
 
 def test_a_document_is_read_in_proportion_to_its_weight() -> None:
@@ -54,7 +55,7 @@ def test_two_passes_have_different_orders_and_each_is_a_permutation() -> None:
     ],
 )
 def test_impossible_shares_are_refused(shares: dict[str, float], message: str) -> None:
-    both = joined([corpus(3, name="a"), corpus(3, name="b")])
+    both = join_corpora([corpus(3, name="a"), corpus(3, name="b")])
     with pytest.raises(UserError, match=message):
         Mixture(both, shares)
 
@@ -62,7 +63,7 @@ def test_impossible_shares_are_refused(shares: dict[str, float], message: str) -
 def test_nothing_to_read_is_refused() -> None:
     with pytest.raises(UserError, match="nothing to train on"):
         Mixture(corpus(3, [0.0, 0.0, 0.0]))
-    both = joined([corpus(3, [0.0] * 3, name="a"), corpus(3, name="b")])
+    both = join_corpora([corpus(3, [0.0] * 3, name="a"), corpus(3, name="b")])
     with pytest.raises(UserError, match="source a has no token"):
         Mixture(both, {"a": 0.5, "b": 0.5})
 
@@ -106,13 +107,13 @@ def test_phases_are_uniform_and_differ_by_seed() -> None:
 
 
 def test_joined_corpora_keep_documents_sources_and_domains() -> None:
-    one = replace(in_memory([[5], [6, 7]], name="a"), domains=("x",))
-    two = replace(in_memory([[8]], name="b"), domains=("w",))
-    both = joined([one, two])
+    one = replace(build_corpus([[5], [6, 7]], name="a"), domains=("x",))
+    two = replace(build_corpus([[8]], name="b"), domains=("w",))
+    both = join_corpora([one, two])
     assert [both.document(index).tolist() for index in range(3)] == [[0, 5], [0, 6, 7], [0, 8]]
     assert [both.describe(index).source for index in range(3)] == ["a", "a", "b"]
     assert [both.domains[code] for code in both.domain] == ["x", "x", "w"]
     with pytest.raises(ValueError, match="same name"):
-        joined([one, one])
-    with pytest.raises(ValueError, match="no data source"):
-        joined([])
+        join_corpora([one, one])
+    with pytest.raises(UserError, match="no data source"):
+        join_corpora([])

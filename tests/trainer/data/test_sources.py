@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from tests.trainer.corpora import open_data
 from tests.trainer.curated import pages, write_dataset
-from trainer.data import tokenizer as tokenizers
-from trainer.data.dataset import DatasetError
-from trainer.data.sources import DataSettings, open_data, open_held_out
-from trainer.data.tokenizer import Tokenizer, TokenizerSettings
+from trainer.data.curated_dataset import DatasetError
+from trainer.data.sources import DataSettings, open_held_out
+from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+from trainer.errors import UserError
 
 ROWS = pages(300)
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768))
+    return train_tokenizer([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def ids(reader: object, count: int) -> list[str]:
 
 
 def test_held_out_documents_are_never_trained_on(root: Path, tokenizer: Tokenizer) -> None:
-    reader = open_data(settings(root, held_out=0.1), tokenizer, progress=False)
+    reader = open_data(settings(root, held_out=0.1), tokenizer)
     held_out = open_held_out(settings(root, held_out=0.1, seed=7), tokenizer, progress=False)
     trained, tested = set(ids(reader, len(reader.corpus))), set(ids(held_out, len(held_out)))
     assert not trained & tested
@@ -72,17 +73,17 @@ def test_held_out_is_a_matter_of_the_document_not_of_the_mixture(root: Path, tok
 def test_a_source_may_be_a_part_of_a_dataset(
     root: Path, tokenizer: Tokenizer, source: dict[str, object], expected
 ) -> None:  # type: ignore[no-untyped-def]
-    reader = open_data(settings(root, source, held_out=0), tokenizer, progress=False)
+    reader = open_data(settings(root, source, held_out=0), tokenizer)
     assert ids(reader, len(reader.corpus)) == [row["id"] for row in ROWS if expected(row)]
 
 
 def test_a_source_that_chooses_nothing_is_refused(root: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(DatasetError, match="source web: none of 300 documents passes"):
-        open_data(settings(root, {"languages": ["de"]}), tokenizer, progress=False)
+        open_data(settings(root, {"languages": ["de"]}), tokenizer)
     with pytest.raises(DatasetError, match="none of 300 documents is held out"):
         open_held_out(settings(root, held_out=0), tokenizer, progress=False)
-    with pytest.raises(ValueError, match=r"no data source is given; name at least one under \[data.sources\]"):
-        open_data(settings(root, sources={}), tokenizer, progress=False)
+    with pytest.raises(UserError, match=r"no data source is given; name at least one under \[data.sources\]"):
+        open_data(settings(root, sources={}), tokenizer)
 
 
 def test_shares_of_sources_are_honored(root: Path, tokenizer: Tokenizer) -> None:
@@ -90,7 +91,7 @@ def test_shares_of_sources_are_honored(root: Path, tokenizer: Tokenizer) -> None
         "health": {"path": str(root), "domains": ["health"], "share": 0.7},
         "rest": {"path": str(root), "domains": ["travel", "software"]},
     }
-    reader = open_data(settings(root, sources=sources, max_repetitions=None), tokenizer, progress=False)
+    reader = open_data(settings(root, sources=sources, max_repetitions=None), tokenizer)
     lines = {line.name: line for line in reader.shares(400)}
     assert lines["health"].target == pytest.approx(0.7)
     assert lines["health"].realized == pytest.approx(0.7, abs=0.01)
@@ -102,8 +103,8 @@ def test_shares_of_sources_are_honored(root: Path, tokenizer: Tokenizer) -> None
 def test_unweighted_sources_count_every_document_once(tmp_path: Path, tokenizer: Tokenizer) -> None:
     rows = pages(40, weights=(0.0, 3.0))
     root = write_dataset(tmp_path / "set", rows)
-    weighted = open_data(settings(root), tokenizer, progress=False).corpus
-    plain = open_data(settings(root, {"weighted": False}), tokenizer, progress=False).corpus
+    weighted = open_data(settings(root), tokenizer).corpus
+    plain = open_data(settings(root, {"weighted": False}), tokenizer).corpus
     assert set(weighted.weight) == {0.0, 3.0}
     assert set(plain.weight) == {1.0}
 

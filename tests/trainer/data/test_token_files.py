@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 
 from tests.trainer.curated import pages, row, write_dataset
-from trainer.data import tokenizer as tokenizers
-from trainer.data.dataset import Dataset, DatasetError, open_dataset
-from trainer.data.token_files import store_path, tokenize
-from trainer.data.token_store import open_store
-from trainer.data.tokenizer import Tokenizer, TokenizerSettings
+from trainer.data.curated_dataset import Dataset, DatasetError, open_dataset
+from trainer.data.token_files import open_tokens, token_type
+from trainer.data.tokenize_dataset import token_folder, tokenize_dataset
+from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
 
 ROWS = pages(50, weights=(1.0, 0.5, 2.0))
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768))
+    return train_tokenizer([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768))
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def test_every_document_is_found_again(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
-    store = open_store(tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False), "web")
+    store = open_tokens(tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False), "web")
     corpus = store.corpus
     assert len(corpus) == len(ROWS)
     for index, values in enumerate(ROWS):
@@ -50,8 +49,8 @@ def test_every_document_is_found_again(tmp_path: Path, dataset: Dataset, tokeniz
 
 
 def test_one_process_and_two_write_the_same_bytes(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
-    one = tokenize(dataset, tokenizer, tmp_path / "one", 1, progress=False)
-    two = tokenize(dataset, tokenizer, tmp_path / "two", 2, progress=False)
+    one = tokenize_dataset(dataset, tokenizer, tmp_path / "one", 1, progress=False)
+    two = tokenize_dataset(dataset, tokenizer, tmp_path / "two", 2, progress=False)
     assert {path.name: path.read_bytes() for path in one.iterdir()} == {
         path.name: path.read_bytes() for path in two.iterdir()
     }
@@ -60,13 +59,13 @@ def test_one_process_and_two_write_the_same_bytes(tmp_path: Path, dataset: Datas
 def test_a_finished_part_is_kept_and_a_damaged_one_made_again(
     tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer
 ) -> None:
-    store = tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    store = tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.iterdir()}
     damaged = store / "part-00001.tokens"
     damaged.write_bytes(damaged.read_bytes()[:-2] + b"\0\0")
     with pytest.raises(DatasetError, match=r"part-00001.tokens: damaged or missing"):
-        open_store(store, "web")
-    tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+        open_tokens(store, "web")
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     after = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.iterdir()}
     assert {name: data for name, (data, _) in after.items()} == {name: data for name, (data, _) in before.items()}
     assert after["part-00000.tokens"] == before["part-00000.tokens"]
@@ -74,40 +73,40 @@ def test_a_finished_part_is_kept_and_a_damaged_one_made_again(
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
-    store = tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    store = tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     whole = {path.name: path.read_bytes() for path in store.iterdir()}
     (store / "tokens.json").unlink()
     (store / "part-00002.json").unlink()
     (store / "part-00002.tokens").write_bytes(b"half")
     with pytest.raises(DatasetError, match="no finished tokens"):
-        open_store(store, "web")
-    tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+        open_tokens(store, "web")
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     assert {path.name: path.read_bytes() for path in store.iterdir()} == whole
 
 
 def test_without_hashes_what_has_its_size_is_taken(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
     """A terabyte need not be read before each start; a finished store is only read, so its disk may be read-only."""
-    store = tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    store = tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     part, before = store / "part-00001.tokens", (store / "part-00001.tokens").read_bytes()
     times = {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
     part.write_bytes(before[:-2] + b"\0\0")
     times[part.name] = part.stat().st_mtime_ns
-    tokenize(dataset, tokenizer, tmp_path / "cache", 1, verify=False, progress=False)
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, verify=False, progress=False)
     assert {path.name: path.stat().st_mtime_ns for path in store.iterdir()} == times
-    tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     assert part.read_bytes() == before
     part.write_bytes(before[:-2])
-    tokenize(dataset, tokenizer, tmp_path / "cache", 1, verify=False, progress=False)
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, verify=False, progress=False)
     assert part.read_bytes() == before
 
 
 def test_processes_that_start_together_take_turns(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
     """As the ranks of a run do: none may read, or write again, what another is writing."""
-    store = store_path(dataset, tokenizer, tmp_path / "cache")
+    store = token_folder(dataset, tokenizer, tmp_path / "cache")
     store.mkdir(parents=True)
     with (store / "lock").open("w") as other, ThreadPoolExecutor(1) as pool:
         fcntl.flock(other, fcntl.LOCK_EX)
-        job = pool.submit(tokenize, dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+        job = pool.submit(tokenize_dataset, dataset, tokenizer, tmp_path / "cache", 1, progress=False)
         with pytest.raises(TimeoutError):
             job.result(timeout=0.5)
         assert [path.name for path in store.iterdir()] == ["lock"]
@@ -116,38 +115,36 @@ def test_processes_that_start_together_take_turns(tmp_path: Path, dataset: Datas
 
 
 def test_without_hashes_sizes_are_compared(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
-    store = tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    store = tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     (store / "part-00000.tokens").write_bytes(b"short")
     with pytest.raises(DatasetError, match=r"part-00000.tokens: not [\d,]+ bytes long"):
-        open_store(store, "web", verify=False)
+        open_tokens(store, "web", verify=False)
 
 
 def test_another_tokenizer_or_dataset_has_its_own_tokens(
     tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer
 ) -> None:
-    other = tokenizers.train([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768, minimum_count=60))
+    other = train_tokenizer([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768, min_count=60))
     second = open_dataset(str(write_dataset(tmp_path / "second", ROWS[:9], shards=1)))
     stores = [
-        tokenize(dataset, tokenizer, tmp_path / "cache", 1, progress=False),
-        tokenize(dataset, other, tmp_path / "cache", 1, progress=False),
-        tokenize(second, tokenizer, tmp_path / "cache", 1, progress=False),
+        tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False),
+        tokenize_dataset(dataset, other, tmp_path / "cache", 1, progress=False),
+        tokenize_dataset(second, tokenizer, tmp_path / "cache", 1, progress=False),
     ]
     assert len(set(stores)) == 3
-    assert len({open_store(store, "web").corpus.fingerprint for store in stores}) == 3
+    assert len({open_tokens(store, "web").corpus.fingerprint for store in stores}) == 3
 
 
 def test_ids_beyond_16_bits_are_kept(tmp_path: Path) -> None:
-    import trainer.data.token_files
-
-    assert trainer.data.token_files.token_type(65_536).itemsize == 2
-    assert trainer.data.token_files.token_type(65_537).itemsize == 4
+    assert token_type(65_536).itemsize == 2
+    assert token_type(65_537).itemsize == 4
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_an_impossible_weight_is_refused(tmp_path: Path, tokenizer: Tokenizer, weight: float) -> None:
     root = write_dataset(tmp_path / "set", [row(0, "a b"), row(1, "c d", weight=weight)], 1)
     with pytest.raises(DatasetError, match=r"document \w{32} has weight (-1.0|nan|inf); a weight is 0 or more"):
-        tokenize(open_dataset(str(root)), tokenizer, tmp_path / "cache", 1, progress=False)
+        tokenize_dataset(open_dataset(str(root)), tokenizer, tmp_path / "cache", 1, progress=False)
 
 
 def test_rows_that_the_manifest_does_not_count_are_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
@@ -156,7 +153,7 @@ def test_rows_that_the_manifest_does_not_count_are_refused(tmp_path: Path, token
     manifest["shards"][0]["rows"] = 7
     (root / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DatasetError, match="6 rows, the manifest says 7"):
-        tokenize(open_dataset(str(root)), tokenizer, tmp_path / "cache", 1, progress=False)
+        tokenize_dataset(open_dataset(str(root)), tokenizer, tmp_path / "cache", 1, progress=False)
 
 
 def test_a_failure_in_a_worker_process_is_one_clear_line(
@@ -164,10 +161,12 @@ def test_a_failure_in_a_worker_process_is_one_clear_line(
 ) -> None:
     Path(dataset.shards[1].path).write_bytes(b"damaged")
     with pytest.raises(DatasetError, match=r"part-00001.parquet: its SHA-256"):
-        tokenize(dataset, tokenizer, tmp_path / "cache", 2, progress=False)
+        tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 2, progress=False)
 
 
 def test_an_empty_text_is_a_separator(tmp_path: Path, tokenizer: Tokenizer) -> None:
     root = write_dataset(tmp_path / "set", [row(0, ""), row(1, "the")], 1)
-    corpus = open_store(tokenize(open_dataset(str(root)), tokenizer, tmp_path / "c", 1, progress=False), "web").corpus
+    corpus = open_tokens(
+        tokenize_dataset(open_dataset(str(root)), tokenizer, tmp_path / "c", 1, progress=False), "web"
+    ).corpus
     assert corpus.document(0).tolist() == [tokenizer.separator]

@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerFast
 
 from pipeline.pii import spans
 from tests.trainer.curated import pages
-from trainer.data import tokenizer as tokenizers
 from trainer.data.tokenizer import (
     CHAT,
     PLACEHOLDERS,
@@ -20,7 +19,9 @@ from trainer.data.tokenizer import (
     Tokenizer,
     TokenizerError,
     TokenizerSettings,
+    load_tokenizer,
     split_pattern,
+    train_tokenizer,
 )
 
 CODE = "def area(width, height):\n    if width:\n        return width * height\n    return 0\n\n\n"
@@ -29,7 +30,7 @@ TEXTS = [row["text"] + "\n\n" + CODE + "Tel 555 1234, 1999 and 20000. Grüße, �
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train(TEXTS, TokenizerSettings(vocab_size=1024))
+    return train_tokenizer(TEXTS, TokenizerSettings(vocab_size=1024))
 
 
 HOSTILE = st.one_of(
@@ -127,7 +128,7 @@ def test_digits_never_join_when_split_singly(tokenizer: Tokenizer) -> None:
     special = {*tokenizer.control, *tokenizer.placeholders}
     tokens = {tokenizer.decode([index]) for index in range(tokenizer.vocab_size)} - special
     assert not [token for token in tokens if sum(map(str.isdigit, token)) > 1]
-    triples = tokenizers.train(
+    triples = train_tokenizer(
         ["1234 1234 1999 1999 20000"] * 9,
         TokenizerSettings(vocab_size=448, digits="triples", placeholders=(), sentinels=0),
     )
@@ -143,7 +144,7 @@ def test_the_file_is_read_by_transformers(tmp_path: Path, tokenizer: Tokenizer) 
     peer = PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
     for text in TEXTS[:10]:
         assert peer.encode(text, add_special_tokens=False) == tokenizer.encode(text)
-    again = tokenizers.load(tmp_path)
+    again = load_tokenizer(tmp_path)
     assert (again.sha256, again.separator, again.vocab_size) == (
         tokenizer.sha256,
         tokenizer.separator,
@@ -153,22 +154,22 @@ def test_the_file_is_read_by_transformers(tmp_path: Path, tokenizer: Tokenizer) 
 
 def test_the_vocabulary_is_a_multiple_and_training_is_reproducible(tokenizer: Tokenizer) -> None:
     assert tokenizer.vocab_size % 64 == 0
-    assert tokenizers.train(TEXTS, TokenizerSettings(vocab_size=1024)).sha256 == tokenizer.sha256
+    assert train_tokenizer(TEXTS, TokenizerSettings(vocab_size=1024)).sha256 == tokenizer.sha256
 
 
 def test_hopeless_training_is_refused() -> None:
     with pytest.raises(TokenizerError, match="no repeated pair"):
-        tokenizers.train(["ab"], TokenizerSettings(vocab_size=1024))
+        train_tokenizer(["ab"], TokenizerSettings(vocab_size=1024))
     with pytest.raises(TokenizerError, match="leave no merge"):
-        tokenizers.train(TEXTS, TokenizerSettings(vocab_size=500))
+        train_tokenizer(TEXTS, TokenizerSettings(vocab_size=500))
 
 
 def test_files_that_are_no_tokenizer_get_one_line(tmp_path: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(TokenizerError, match="no such tokenizer"):
-        tokenizers.load(tmp_path / "nothing")
+        load_tokenizer(tmp_path / "nothing")
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(TokenizerError, match=r"not a tokenizer.json"):
-        tokenizers.load(tmp_path)
+        load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text(tokenizer.json.replace(SEPARATOR, "<|other|>"))
     with pytest.raises(TokenizerError, match=r"has no <\|endoftext\|> token"):
-        tokenizers.load(tmp_path)
+        load_tokenizer(tmp_path)

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainer import runs
-from trainer.data.tokenizer import TokenizerSettings, train
+from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
 from trainer.model.hugging_face import ExportError, ExportType, export_to_hugging_face
 from trainer.rollouts.generate import GenerateSettings, generate
 from trainer.training import checkpoint
@@ -74,7 +74,7 @@ def test_many_files_and_bf16(tmp_path, monkeypatch):
 
 def test_the_tokenizer_goes_along(tmp_path):
     text = "The quick brown fox jumps over the lazy dog. " * 50
-    tokenizer = train([text], TokenizerSettings(vocab_size=704))
+    tokenizer = train_tokenizer([text], TokenizerSettings(vocab_size=704))
     tokenizer.save(tmp_path / "tokenizer.json")
     runs.run(tmp_path / "run", {"model": {"vocab_size": tokenizer.vocab_size}, "loop": {"steps": 1}})
     saved, separator = read_saved_model(tmp_path / "run"), tokenizer.separator

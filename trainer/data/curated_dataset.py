@@ -1,12 +1,11 @@
-"""A curated dataset as the pipeline leaves it: manifest.json and Parquet shards, local or on s3, gs, http.
+"""Read a curated dataset as the pipeline publishes it: manifest.json and Parquet shards, local or on s3, gs, http.
 
-The manifest is the contract: it is written last and lists every shard with its SHA-256, so what is read here is
-complete and is what was published, or it is refused with one line that says what is wrong.
+The manifest is written last and lists every shard with its SHA-256: a dataset that is incomplete or differs from what
+was published is refused with a DatasetError.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tempfile
@@ -20,6 +19,9 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainer.errors import UserError
+from trainer.files import sha256_of_file
+
 TYPES = {
     "id": "string",
     "url": "string",
@@ -32,12 +34,12 @@ TYPES = {
     "characters": "integer",
     "weight": "number",
 }
-SNAPSHOT = re.compile(r"CC-MAIN-\d{4}-\d{2}")  # as Common Crawl names them: never a path to elsewhere
-NEEDED = {"id", "text", "weight", "characters"}  # never null; other columns may hold nulls
+SNAPSHOT = re.compile(r"CC-MAIN-\d{4}-\d{2}")  # Common Crawl's names; anything else could be a path
+REQUIRED = {"id", "text", "weight", "characters"}  # never null; other columns may hold nulls
 
 
-class DatasetError(ValueError):
-    """A dataset that cannot be read: which file, why, and what to do."""
+class DatasetError(UserError):
+    """A dataset cannot be read: which file, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,12 @@ class Shard:
     path: str
     sha256: str
     rows: int
-    bytes: int = 0  # compressed; 0 where the manifest does not say
+    bytes: int = 0  # compressed; 0 where the manifest has no size
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A complete dataset; shards with no row are left out."""
+    """A complete dataset, without its empty shards."""
 
     root: str
     content_hash: str
@@ -67,12 +69,12 @@ class Dataset:
 def open_dataset(root: str) -> Dataset:
     """Reads the manifest of a dataset; `root` is its folder, or an s3://, gs:// or https:// address.
 
-    The folder of monthly snapshots stands for the one that its latest.json names; a snapshot's own folder pins it.
+    For a folder of monthly snapshots the snapshot that its latest.json names is opened.
     """
     root = root.rstrip("/")
     manifest = _read_json(f"{root}/manifest.json")
     if manifest is None:
-        root = _latest(root)
+        root = _find_latest(root)
         manifest = _read_json(f"{root}/manifest.json")
     if not isinstance(manifest, dict):
         raise DatasetError(f"{root}/manifest.json: not a manifest of gristmill curate (a {type(manifest).__name__})")
@@ -97,22 +99,22 @@ def open_dataset(root: str) -> Dataset:
     return dataset
 
 
-def _latest(root: str) -> str:
-    """The snapshot that `latest.json` names; `gristmill curate --snapshot` moves it."""
+def _find_latest(root: str) -> str:
+    """The snapshot that `latest.json` names; `gristmill curate --snapshot` updates it."""
     pointer = _read_json(f"{root}/latest.json")
     if pointer is None:
         raise DatasetError(
-            f"{root}/manifest.json: there is none, nor a latest.json; pass the output folder of a finished "
-            "`gristmill curate` (the manifest comes last)"
+            f"{root}: holds neither manifest.json nor latest.json; pass the output folder of a finished "
+            "`gristmill curate` (the manifest is written last)"
         )
     name = pointer.get("snapshot") if isinstance(pointer, dict) else None
     if not isinstance(name, str) or not SNAPSHOT.fullmatch(name):
-        raise DatasetError(f"{root}/latest.json: names no snapshot ({name!r}); pass the folder of one")
+        raise DatasetError(f"{root}/latest.json: {name!r} is not the name of a snapshot; pass the folder of a snapshot")
     return f"{root}/{name}"
 
 
 def _read_json(path: str) -> Any:
-    """What a small file holds; None where there is none."""
+    """The content of a small JSON file; None where the file does not exist."""
     try:
         with fsspec.open(path, "rb") as file:
             return json.load(file)
@@ -125,8 +127,8 @@ def _read_json(path: str) -> Any:
 
 
 @contextmanager
-def fetched(shard: Shard) -> Iterator[Path]:
-    """The shard as a local file whose SHA-256 is the manifest's; of a remote one, a copy that lasts for the block."""
+def fetch_shard(shard: Shard) -> Iterator[Path]:
+    """The shard as a local file, its SHA-256 checked; a remote one is downloaded for the duration of the block."""
     with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
         path = Path(shard.path.removeprefix("file://"))
         if "://" in str(shard.path) and not shard.path.startswith("file://"):
@@ -138,18 +140,17 @@ def fetched(shard: Shard) -> Iterator[Path]:
                 raise DatasetError(f"{shard.path}: cannot be downloaded ({error})") from error
         if not path.is_file():
             raise DatasetError(f"{shard.path}: the manifest lists this shard but it is missing; copy the dataset again")
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != shard.sha256:
+        actual = sha256_of_file(path)
+        if actual != shard.sha256:
             raise DatasetError(
-                f"{shard.path}: its SHA-256 is {found[:12]}..., the manifest says {shard.sha256[:12]}...: "
+                f"{shard.path}: its SHA-256 is {actual[:12]}..., the manifest says {shard.sha256[:12]}...: "
                 "the file is damaged or was changed; copy the dataset again"
             )
         yield path
 
 
 def read_rows(path: Path, name: str, columns: Sequence[str], rows: int = 1024) -> Iterator[pa.RecordBatch]:
-    """The columns of a local shard, so many rows at a time; a lacking column that may be null comes as null."""
+    """The columns of a local shard, `rows` rows at a time; an optional column that is missing is read as nulls."""
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -158,16 +159,18 @@ def read_rows(path: Path, name: str, columns: Sequence[str], rows: int = 1024) -
         _check_schema(file.schema_arrow, name, columns)
         present = [column for column in columns if column in file.schema_arrow.names]
         for batch in file.iter_batches(batch_size=rows, columns=present):
-            for column in NEEDED & set(present):
+            for column in REQUIRED & set(present):
                 if batch.column(column).null_count:
-                    raise DatasetError(f"{name}: column {column} holds nulls, which curate never writes")
-            yield _completed(batch, columns)
+                    raise DatasetError(
+                        f"{name}: column {column} holds nulls, which curate never writes; curate the dataset again"
+                    )
+            yield _complete_columns(batch, columns)
 
 
 def _check_schema(schema: pa.Schema, name: str, columns: Sequence[str]) -> None:
-    missing = sorted(NEEDED & set(columns) - set(schema.names))
+    missing = sorted(REQUIRED & set(columns) - set(schema.names))
     if missing:
-        raise DatasetError(f"{name}: no column {', '.join(missing)}; it has {', '.join(schema.names[:12])}")
+        raise DatasetError(f"{name}: no column {', '.join(missing)}; its columns are {', '.join(schema.names[:12])}")
     tests = {"string": _is_string, "integer": pa.types.is_integer, "number": _is_number}
     for column in columns:
         if column in schema.names and not tests[TYPES[column]](schema.field(column).type):
@@ -182,8 +185,8 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
-def _completed(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    """The columns in the asked order; one that the shard has not is all null."""
+def _complete_columns(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """The columns in the given order; one that the shard lacks is all null."""
     arrow = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64()}
     arrays = [
         batch.column(column) if column in batch.schema.names else pa.nulls(batch.num_rows, arrow[TYPES[column]])

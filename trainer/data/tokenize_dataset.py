@@ -1,0 +1,90 @@
+"""Tokenize a curated dataset once, shards in parallel; every later run maps the token files and starts at once.
+
+The folder is named by the dataset's content hash and the tokenizer's SHA-256, so tokens of another dataset or tokenizer
+are never mixed up. A finished part is kept; one whose files have changed since is made again. Processes that need the
+same tokens at the same time take turns.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
+from pathlib import Path
+
+from tqdm import tqdm
+
+from trainer.data.curated_dataset import Dataset, Shard
+from trainer.data.token_files import FORMAT, Part, is_finished, token_type, write_part, write_summary
+from trainer.data.tokenizer import Tokenizer, load_tokenizer
+
+
+def token_folder(dataset: Dataset, tokenizer: Tokenizer, cache: Path) -> Path:
+    """The folder of a dataset's tokens."""
+    return cache / f"{dataset.content_hash[:16]}-{tokenizer.sha256[:16]}-{FORMAT}"
+
+
+def tokenize_dataset(
+    dataset: Dataset,
+    tokenizer: Tokenizer,
+    cache: Path,
+    workers: int = 0,
+    *,
+    verify: bool = True,
+    progress: bool = True,
+) -> Path:
+    """Writes the missing token files of a dataset, shards in parallel (0 workers = all cores); returns their folder.
+
+    verify: compare the hashes of existing files, not only their sizes.
+    """
+    folder, itemsize = token_folder(dataset, tokenizer, cache), token_type(tokenizer.vocab_size).itemsize
+
+    def find_missing() -> list[int]:
+        shards = enumerate(dataset.shards)
+        return [number for number, shard in shards if not is_finished(folder, number, shard, itemsize, verify)]
+
+    if (folder / "tokens.json").exists() and not find_missing():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the ranks of a run start together: one writes, the others wait and find it
+        tokenizer.save(folder / "tokenizer.json")
+        _write_parts(folder, dataset, find_missing(), workers or len(os.sched_getaffinity(0)), progress)
+        write_summary(folder, dataset, tokenizer)
+    return folder
+
+
+def _write_parts(folder: Path, dataset: Dataset, numbers: list[int], workers: int, progress: bool) -> None:
+    with tqdm(total=dataset.rows, unit=" documents", desc="tokenize", disable=None if progress else True) as bar:
+        bar.update(dataset.rows - sum(dataset.shards[number].rows for number in numbers))
+        for part in _run_workers(folder, dataset, numbers, workers):
+            bar.update(part.documents)
+
+
+def _run_workers(folder: Path, dataset: Dataset, numbers: list[int], workers: int) -> Iterator[Part]:
+    """Each shard in a process of its own; with more workers than shards, they encode on several threads."""
+    processes = max(1, min(workers, len(numbers)))
+    threads = max(1, workers // processes)
+    if processes == 1:
+        yield from (_tokenize_shard(folder, number, dataset.shards[number], threads) for number in numbers)
+        return
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        jobs = [pool.submit(_tokenize_shard, folder, number, dataset.shards[number], threads) for number in numbers]
+        try:
+            yield from (job.result() for job in as_completed(jobs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _tokenize_shard(folder: Path, number: int, shard: Shard, threads: int) -> Part:
+    return write_part(folder, number, shard, _load_once(folder), threads)
+
+
+@lru_cache(maxsize=1)
+def _load_once(folder: Path) -> Tokenizer:
+    """The folder's tokenizer, loaded once in a process, not once a shard."""
+    return load_tokenizer(folder)
