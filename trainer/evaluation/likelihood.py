@@ -1,7 +1,7 @@
-"""Log-likelihoods of continuations under a model, counted as lm-evaluation-harness counts them.
+"""Log-likelihoods of continuations under a model, computed as in lm-evaluation-harness.
 
 A pair of texts is encoded as one text and split where the context's own tokens end; spaces at the end of the context
-belong to the continuation. What does not fit the model's context is cut off on the left.
+belong to the continuation. A pair longer than the model's context is truncated on the left.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from trainer.data.tokenizer import Tokenizer
+from trainer.errors import UserError
 
 Model = Callable[[Tensor], Tensor]  # int64 [B, S] -> logits [B, S, V]
 
 
 class Pair(NamedTuple):
-    """A continuation to score after a context, in tokens. The context holds one token at least."""
+    """A continuation to score after a context, in tokens. The context has at least one token."""
 
     context: tuple[int, ...]
     continuation: tuple[int, ...]
 
 
 class Score(NamedTuple):
-    """ln P(continuation | context), and whether greedy decoding would give it."""
+    """ln P(continuation | context), and whether greedy decoding would produce it."""
 
     likelihood: float
     greedy: bool
@@ -39,9 +40,9 @@ class Scorer:
 
     model: Model
     tokenizer: Tokenizer
-    context: int  # the most tokens that the model reads at once
+    context: int  # the most tokens that the model reads in one pass
     device: torch.device | str = "cpu"
-    tokens_at_once: int = 8192  # of one forward pass, padding included
+    tokens_at_once: int = 8192  # in one forward pass, padding included
     separator_first: bool = True  # every text begins as training documents do (the harness: add_bos_token=True)
     progress: bool = False
 
@@ -55,7 +56,7 @@ class Scorer:
         return Pair(tuple(whole[: len(before)]), tuple(whole[len(before) :]))
 
     def scores(self, pairs: Sequence[Pair]) -> list[Score]:
-        """The score of each pair. Pairs that need the same forward pass (one-token answers) share it."""
+        """The score of each pair. Pairs with equal inputs (one-token answers) share a forward pass."""
         places: dict[tuple[int, ...], list[int]] = {}
         for index, pair in enumerate(pairs):
             places.setdefault(self._inputs(pair), []).append(index)
@@ -70,35 +71,35 @@ class Scorer:
         return scores
 
     def _inputs(self, pair: Pair) -> tuple[int, ...]:
-        """What the model reads: all but the last token, cut on the left."""
+        """The model's inputs: all tokens but the last, truncated on the left."""
         if not pair.continuation:
             return ()
         if len(pair.continuation) > self.context:
-            raise ValueError(
-                f"a continuation of {len(pair.continuation)} tokens does not fit the context of {self.context}"
+            raise UserError(
+                f"a continuation of {len(pair.continuation)} tokens does not fit the model's context of {self.context}"
             )
         return (*pair.context, *pair.continuation)[-self.context - 1 : -1]
 
     @torch.inference_mode()
     def _logits(self, rows: Sequence[tuple[int, ...]]) -> Tensor:
-        """Rows are padded on the right, where a causal model does not look."""
+        """Logits of rows, padded on the right, which a causal model does not attend to."""
         width = len(rows[0])
         padded = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=self.device)
         return self.model(padded)
 
 
 def _batches(rows: Sequence[tuple[int, ...]], tokens: int) -> Iterator[Sequence[tuple[int, ...]]]:
-    """Rows, the longest first, in groups of at most so many tokens with padding."""
-    at = 0
-    while at < len(rows):
-        count = max(1, tokens // len(rows[at]))
-        yield rows[at : at + count]
-        at += count
+    """Rows, the longest first, in groups of at most `tokens` tokens, padding included."""
+    start = 0
+    while start < len(rows):
+        count = max(1, tokens // len(rows[start]))
+        yield rows[start : start + count]
+        start += count
 
 
 def _score(logits: Tensor, continuation: tuple[int, ...]) -> Score:
     """logits [S, V] of which the last ones predict the continuation."""
-    ours = logits[-len(continuation) :].float()
-    targets = torch.tensor(continuation, device=ours.device)
-    chosen = ours.log_softmax(dim=-1).gather(1, targets[:, None])
-    return Score(float(chosen.double().sum()), bool((ours.argmax(dim=-1) == targets).all()))
+    predicted = logits[-len(continuation) :].float()
+    targets = torch.tensor(continuation, device=predicted.device)
+    likelihoods = predicted.log_softmax(dim=-1).gather(1, targets[:, None])
+    return Score(float(likelihoods.double().sum()), bool((predicted.argmax(dim=-1) == targets).all()))

@@ -1,9 +1,9 @@
 """The order test: has a model seen an evaluation set in the order in which it is published?
 
-Under a model that never met the file, every order of its examples is as likely as any other. A model that was trained
-on the file gives its canonical order a higher likelihood than a random one, even where no example can be shown to be
-known (Oren et al. 2023, "Proving Test Set Contamination in Black Box Language Models"). The examples are cut into
-runs; in each the canonical order is compared with shuffles, and a one-sided t-test over the runs gives the p-value.
+Under a model that was not trained on the file, every order of its examples is equally likely. A model that was trained
+on it gives the published order a higher likelihood than a random one, even where no single example can be shown to be
+memorized (Oren et al. 2023, "Proving Test Set Contamination in Black Box Language Models"). The examples are cut into
+runs; in each the published order is compared with shuffles, and a one-sided t-test over the runs gives the p-value.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ from random import Random
 import numpy as np
 from scipy.stats import ttest_1samp
 
+from trainer.errors import UserError
 from trainer.evaluation.likelihood import Pair, Scorer
 from trainer.evaluation.perplexity import windows
 
 
 @dataclass(frozen=True, slots=True)
 class OrderTest:
-    """The outcome: `p` is small where the canonical order is too likely to be chance."""
+    """`p` is small where the likelihood of the published order is too high to be chance."""
 
     p: float
-    advantage: float  # nats by which the canonical order of a run beats the mean of its shuffles, on average
+    advantage: float  # nats of a run's published order above the mean of its shuffles, mean over runs
     runs: int
     shuffles: int
 
 
 def order_test(scorer: Scorer, examples: Sequence[str], runs: int = 15, shuffles: int = 10, seed: int = 0) -> OrderTest:
-    """Tests a set of examples in the order of their file. More runs make it more sensitive, more shuffles steadier."""
+    """Tests examples in the order of their file. More runs raise the power, more shuffles lower the variance."""
     if runs < 2 or shuffles < 1 or len(examples) < 2 * runs:
-        raise ValueError(
-            f"the order test needs 2 runs or more of 2 examples or more; {len(examples)} examples, {runs} runs"
+        raise UserError(
+            f"the order test needs at least 2 runs of 2 examples and 1 shuffle; there are {len(examples)} examples for "
+            f"{runs} runs of {shuffles} shuffles"
         )
     random = Random(seed)
     orders: list[list[str]] = []
@@ -48,7 +50,7 @@ def order_test(scorer: Scorer, examples: Sequence[str], runs: int = 15, shuffles
 
 
 def _likelihoods(scorer: Scorer, orders: Sequence[Sequence[str]]) -> list[float]:
-    """ln P of each order as one text; all but the first window see half a context of past, across examples."""
+    """ln P of each order as one text; windows after the first keep half a context, across examples."""
     kept = max(1, scorer.context // 2)
     pairs: list[Pair] = []
     owners: list[int] = []

@@ -1,9 +1,9 @@
 """How well a model predicts held-out text: perplexity and bits per byte, by domain.
 
-Perplexity is a mean over tokens, and tokens differ between tokenizers: one with longer tokens has fewer and harder
-ones, and a higher perplexity for the same model of the same text. Bits per byte divides the same sum by the bytes of
-the text, which no tokenizer changes, so it compares any two models on the same text; it is also the size to which the
-model could compress a byte of it.
+Perplexity is a mean over tokens, and tokens differ between tokenizers: with longer tokens there are fewer of them,
+each harder to predict, and perplexity is higher for the same quality. Bits per byte divides the same sum by the bytes
+of the text, which do not depend on the tokenizer, so it compares any two models on the same text; it is also the size
+to which the model could compress a byte of it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from trainer.evaluation.likelihood import Pair, Scorer
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """Sums over some documents."""
+class TextLoss:
+    """Log-loss summed over documents."""
 
     documents: int = 0
     tokens: int = 0
     bytes: int = 0
     nats: float = 0.0  # -ln P
 
-    def __add__(self, other: Fit) -> Fit:
-        return Fit(
+    def __add__(self, other: TextLoss) -> TextLoss:
+        return TextLoss(
             self.documents + other.documents,
             self.tokens + other.tokens,
             self.bytes + other.bytes,
@@ -35,7 +35,7 @@ class Fit:
 
     @property
     def loss(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return self.nats / max(self.tokens, 1)
 
     @property
@@ -50,8 +50,8 @@ class Fit:
 def windows(tokens: Sequence[int], separator: int, context: int, kept: int = 1) -> Iterator[Pair]:
     """A document of any length as pairs of at most `context` + 1 tokens; each token is a continuation exactly once.
 
-    The first token is predicted from the separator; each later window has `kept` tokens of context before what it
-    predicts (1 is the harness's; half of the context costs twice the time and gives every token a past).
+    The first token is predicted from the separator; each later window has `kept` tokens of context before those that it
+    predicts (1 as in lm-evaluation-harness; half of the context costs twice the time and gives every token context).
     """
     if not 1 <= kept <= context:
         raise ValueError(f"a window keeps 1 to {context} tokens of context, not {kept}")
@@ -63,24 +63,26 @@ def windows(tokens: Sequence[int], separator: int, context: int, kept: int = 1) 
         yield Pair(tuple(tokens[max(end - context - 1, 0) : start]), tuple(tokens[start:end]))
 
 
-def measure(scorer: Scorer, documents: Iterable[tuple[str, Sequence[int], int]], kept: int = 1) -> dict[str, Fit]:
-    """{group: fit} over (group, tokens without separator, bytes); "" is the sum of all."""
+def measure_loss(
+    scorer: Scorer, documents: Iterable[tuple[str, Sequence[int], int]], kept: int = 1
+) -> dict[str, TextLoss]:
+    """{group: sums} over (group, tokens without separator, bytes); "" is the sum of all groups."""
     pairs: list[Pair] = []
     owners: list[str] = []
-    fits: dict[str, Fit] = {"": Fit()}
+    losses: dict[str, TextLoss] = {"": TextLoss()}
     for group, tokens, size in documents:
         for pair in windows(tokens, scorer.tokenizer.separator, scorer.context, kept):
             pairs.append(pair)
             owners.append(group)
-        fits[group] = fits.get(group, Fit()) + Fit(1, len(tokens), size)
+        losses[group] = losses.get(group, TextLoss()) + TextLoss(1, len(tokens), size)
     for group, score in zip(owners, scorer.scores(pairs), strict=True):
-        fits[group] += Fit(nats=-score.likelihood)
-    total = sum((fit for group, fit in fits.items() if group), start=fits[""])
-    return {"": total} | {group: fits[group] for group in sorted(fits) if group}
+        losses[group] += TextLoss(nats=-score.likelihood)
+    total = sum((loss for group, loss in losses.items() if group), start=losses[""])
+    return {"": total} | {group: losses[group] for group in sorted(losses) if group}
 
 
 def held_out_documents(corpus: Corpus, most: int | None = None) -> Iterator[tuple[str, Sequence[int], int]]:
-    """Documents of a corpus by domain, for `measure`; with `most` the first so many in the order of their hashes."""
+    """(domain, tokens, bytes) of documents in the order of their hashes; with `most` at most that number of them."""
     order = corpus.key.argsort()[:most]
     for index in order:
         domain = corpus.domains[corpus.domain[index]] or "none"

@@ -1,9 +1,9 @@
-"""Questions with an answer that is known: read from the benchmarks' own files, turned into prompts by two conventions.
+"""Benchmark questions: read from the benchmarks' own files, turned into prompts by two conventions.
 
 *Letter*: the choices are listed under A, B, C ... and the model has to prefer the right letter (MMLU's convention;
 small models are near chance). *Answer*: the choices are not shown, and the model has to prefer the right one's full
-text (ARC, PIQA, COPA). Full texts differ in length, so the sum of their log-likelihoods favors short ones; dividing
-by characters or bytes favors none by its tokenizer. All are reported.
+text (ARC, PIQA, COPA). The sum of log-likelihoods favors short texts; divided by characters or bytes it does not, and
+does not depend on the tokenizer. All three are reported.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.errors import UserError
+
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-class TaskError(ValueError):
-    """A file of questions that cannot be read: which line, and why."""
+class TaskError(UserError):
+    """A file of questions cannot be read: which line, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question. A stem that is no question (COPA, LAMBADA) is continued by the answer as a sentence."""
+    """One question. A stem that is not a question (COPA, LAMBADA) is a sentence that the answer completes."""
 
     stem: str
-    choices: tuple[str, ...]  # one where the answer is a word to guess (LAMBADA)
+    choices: tuple[str, ...]  # only the right one where the answer is a word to guess (LAMBADA)
     gold: int
     is_question: bool = True
     subject: str = ""  # MMLU's; printed above the prompt
-    split: str = ""  # `dev` questions are examples for the prompt, not asked
+    split: str = ""  # `dev` questions are examples for the prompt, not tested
 
     @property
     def prompt(self) -> str:
@@ -53,17 +55,17 @@ def read_questions(path: Path) -> list[Question]:
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                questions += _parsed(line, f"{path}:{number}")
+                questions += _parse_line(line, f"{path}:{number}")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: cannot be read ({error})") from error
     if not any(question.split != "dev" for question in questions):
-        raise TaskError(f"{path}: no question in it")
+        raise TaskError(f"{path}: holds no question")
     return questions
 
 
-def _parsed(line: str, place: str) -> list[Question]:
+def _parse_line(line: str, place: str) -> list[Question]:
     try:
-        question = _question(json.loads(line))
+        question = _parse_row(json.loads(line))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise TaskError(f"{place}: not a question ({type(error).__name__}: {error})") from error
     if question is None:
@@ -73,12 +75,12 @@ def _parsed(line: str, place: str) -> list[Question]:
     return [question]
 
 
-def _question(row: dict[str, Any]) -> Question | None:
+def _parse_row(row: dict[str, Any]) -> Question | None:
     """One row in the shape of llm-foundry, MMLU, ARC, PIQA, COPA or LAMBADA; None for a repeated header."""
     if "query" in row:
         stem = row["query"].strip()
-        asks = stem.startswith("Question:")
-        return Question(stem.removeprefix("Question:").strip(), _texts(row["choices"]), int(row["gold"]), asks)
+        is_question = stem.startswith("Question:")
+        return Question(stem.removeprefix("Question:").strip(), _texts(row["choices"]), int(row["gold"]), is_question)
     if "continuation" in row:
         return Question(row["context"].rstrip(), _texts([row["continuation"]]), 0, False)
     if "answerKey" in row:
@@ -90,7 +92,7 @@ def _question(row: dict[str, Any]) -> Question | None:
         link = {"cause": "because", "effect": "therefore"}[row["question"]]
         choices = [choice[:1].lower() + choice[1:] for choice in _texts([row["choice1"], row["choice2"]])]
         return Question(f"{row['premise'].strip()[:-1]} {link}", tuple(choices), int(row["label"]), False)
-    if row["answer"] == "answer":  # the header row that some copies of MMLU hold
+    if row["answer"] == "answer":  # the header row that some files of MMLU contain
         return None
     subject = str(row.get("subject", "")).replace("_", " ")
     return Question(row["question"].strip(), _texts(row["choices"]), _gold(row), True, subject, row.get("split", ""))

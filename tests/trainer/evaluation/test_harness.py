@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer as Engine
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tests.trainer.curated import pages
-from trainer.data import tokenizer as tokenizers
-from trainer.data.tokenizer import SEPARATOR, Tokenizer, TokenizerSettings
-from trainer.evaluation import perplexity
-from trainer.evaluation.evaluate import EvaluationSettings, ask
+from trainer.data.tokenizer import SEPARATOR, Tokenizer, TokenizerSettings, train_tokenizer
+from trainer.evaluation.harness import EvaluationSettings, score_questions
 from trainer.evaluation.likelihood import Scorer
+from trainer.evaluation.perplexity import measure_loss
 from trainer.evaluation.questions import read_questions
 
 lm_eval = pytest.importorskip("lm_eval")
@@ -30,7 +30,7 @@ CONTEXT = 96
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([row["text"] for row in pages(80)], TokenizerSettings(vocab_size=896))
+    return train_tokenizer([row["text"] for row in pages(80)], TokenizerSettings(vocab_size=896))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def both(request: pytest.FixtureRequest, model: LlamaForCausalLM, tokenizer: Tok
     from lm_eval.models.huggingface import HFLM
 
     peer = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizers.Engine.from_str(tokenizer.json), bos_token=SEPARATOR, eos_token=SEPARATOR
+        tokenizer_object=Engine.from_str(tokenizer.json), bos_token=SEPARATOR, eos_token=SEPARATOR
     )
     peer.backend_tokenizer.post_processor = TemplateProcessing(
         single=f"{SEPARATOR} $A", special_tokens=[(SEPARATOR, tokenizer.separator)]
@@ -121,7 +121,7 @@ def test_questions_with_full_answers(tmp_path: Path, both: tuple[Scorer, Any]) -
     ]
     ours, theirs = both
     path = write(tmp_path / "arc.jsonl", rows)
-    found = ask(ours, read_questions(path), EvaluationSettings())
+    found = score_questions(ours, read_questions(path), EvaluationSettings())
     expected = run(
         theirs,
         task(
@@ -167,7 +167,7 @@ def test_lettered_questions_with_examples(tmp_path: Path, both: tuple[Scorer, An
     path = write(tmp_path / "mmlu.jsonl", rows)
     with_dev = [{**row, "split": "dev"} for row in rows[:4]] + [{**row, "split": "test"} for row in rows]
     (tmp_path / "ours.jsonl").write_text("".join(json.dumps(row) + "\n" for row in with_dev))
-    found = ask(ours, read_questions(tmp_path / "ours.jsonl"), EvaluationSettings(examples=2))
+    found = score_questions(ours, read_questions(tmp_path / "ours.jsonl"), EvaluationSettings(examples=2))
     expected = run(
         theirs,
         task(
@@ -196,7 +196,7 @@ def test_two_ways_to_a_goal(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
     ]
     ours, theirs = both
     path = write(tmp_path / "piqa.jsonl", rows)
-    found = ask(ours, read_questions(path), EvaluationSettings())
+    found = score_questions(ours, read_questions(path), EvaluationSettings())
     local = task(
         "piqa_local",
         path,
@@ -227,7 +227,7 @@ def test_causes_and_effects(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
     ]
     ours, theirs = both
     path = write(tmp_path / "copa.jsonl", rows)
-    found = ask(ours, read_questions(path), EvaluationSettings())
+    found = score_questions(ours, read_questions(path), EvaluationSettings())
     local = task(
         "copa_local",
         path,
@@ -250,7 +250,7 @@ def test_sentences_to_complete(tmp_path: Path, both: tuple[Scorer, Any]) -> None
     ]
     ours, theirs = both
     path = write(tmp_path / "lambada.jsonl", rows)
-    found = ask(ours, read_questions(path), EvaluationSettings())
+    found = score_questions(ours, read_questions(path), EvaluationSettings())
     local = task(
         "lambada_local",
         path,
@@ -281,6 +281,6 @@ def test_bits_per_byte_of_documents_longer_than_the_context(tmp_path: Path, both
     expected = run(theirs, local)
     documents = [("all", ours.tokenizer.encode(row["page"]), len(row["page"].encode())) for row in rows]
     assert max(len(tokens) for _, tokens, _ in documents) > 2 * CONTEXT
-    fit = perplexity.measure(ours, documents)[""]
+    fit = measure_loss(ours, documents)[""]
     assert fit.bits_per_byte == pytest.approx(expected["bits_per_byte,none"], rel=1e-5)
     assert math.exp(fit.nats / fit.bytes) == pytest.approx(expected["byte_perplexity,none"], rel=1e-5)

@@ -6,19 +6,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.trainer.corpora import build_corpus
 from tests.trainer.curated import pages
-from trainer.data import tokenizer as tokenizers
-from trainer.data.corpus import in_memory
-from trainer.data.tokenizer import Tokenizer, TokenizerSettings
-from trainer.evaluation.evaluate import EvaluationSettings, ask
+from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+from trainer.errors import UserError
+from trainer.evaluation.harness import EvaluationSettings, score_questions
 from trainer.evaluation.likelihood import Pair, Scorer
-from trainer.evaluation.perplexity import Fit, held_out_documents, measure, windows
+from trainer.evaluation.perplexity import TextLoss, held_out_documents, measure_loss, windows
 from trainer.evaluation.questions import Question
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train([row["text"] for row in pages(40)], TokenizerSettings(vocab_size=768))
+    return train_tokenizer([row["text"] for row in pages(40)], TokenizerSettings(vocab_size=768))
 
 
 def bigram(vocabulary: int) -> Tensor:
@@ -65,7 +65,7 @@ def test_a_long_context_is_cut_on_the_left(tokenizer: Tokenizer) -> None:
     tokens = list(range(20, 40))
     (score,) = ours.scores([Pair(tuple(tokens[:17]), tuple(tokens[17:]))])
     assert score.likelihood == pytest.approx(by_hand(tokens, 17, table), abs=1e-4)
-    with pytest.raises(ValueError, match="does not fit the context of 4"):
+    with pytest.raises(UserError, match="does not fit the model's context of 4"):
         ours.scores([Pair((1,), (1, 2, 3, 4, 5))])
 
 
@@ -107,7 +107,7 @@ def test_windows_predict_every_token_once_with_all_the_context_that_fits(context
 
 def test_bits_per_byte_does_not_depend_on_the_tokenizer_and_perplexity_does() -> None:
     """The same text, the same probability of it: 10 tokens or 20, bits per byte agree."""
-    coarse, fine = Fit(1, 10, 50, 30.0), Fit(1, 20, 50, 30.0)
+    coarse, fine = TextLoss(1, 10, 50, 30.0), TextLoss(1, 20, 50, 30.0)
     assert coarse.bits_per_byte == fine.bits_per_byte == pytest.approx(30 / math.log(2) / 50)
     assert coarse.perplexity == pytest.approx(math.exp(3.0))
     assert fine.perplexity == pytest.approx(math.exp(1.5))
@@ -115,7 +115,7 @@ def test_bits_per_byte_does_not_depend_on_the_tokenizer_and_perplexity_does() ->
 
 def test_fits_by_domain_add_up(tokenizer: Tokenizer) -> None:
     documents = [("a", [5, 6, 7], 12), ("b", [8] * 50, 99), ("a", [9], 3)]
-    fits = measure(scorer(tokenizer), documents)
+    fits = measure_loss(scorer(tokenizer), documents)
     assert (fits["a"].documents, fits["a"].tokens, fits["a"].bytes) == (2, 4, 15)
     assert fits[""] == fits["a"] + fits["b"]
     table = bigram(tokenizer.vocab_size)
@@ -125,7 +125,7 @@ def test_fits_by_domain_add_up(tokenizer: Tokenizer) -> None:
 
 
 def test_held_out_documents_come_without_separator_in_an_order_of_their_own() -> None:
-    corpus = in_memory([[1, 2], [3], [4, 5, 6]])
+    corpus = build_corpus([[1, 2], [3], [4, 5, 6]])
     assert [tokens for _, tokens, _ in held_out_documents(corpus)] == [[1, 2], [3], [4, 5, 6]]
     assert len(list(held_out_documents(corpus, 2))) == 2
 
@@ -137,10 +137,10 @@ def test_a_model_that_knows_the_answers_gets_them_all(tokenizer: Tokenizer) -> N
     def uniform(tokens: Tensor) -> Tensor:
         return torch.zeros(*tokens.shape, tokenizer.vocab_size)
 
-    found = ask(Scorer(uniform, tokenizer, 64), questions, EvaluationSettings())
+    found = score_questions(Scorer(uniform, tokenizer, 64), questions, EvaluationSettings())
     assert found["answer"] == 0.0  # every token costs the same: the shortest wins
     assert found["chance"] == pytest.approx(1 / 3)
     assert found["questions"] == 5
     assert found["answer_error"] == 0.0
-    with pytest.raises(ValueError, match="2 examples asked for, the file has 0 dev questions"):
-        ask(Scorer(uniform, tokenizer, 64), questions, EvaluationSettings(examples=2))
+    with pytest.raises(UserError, match="examples = 2, but the file has 0 dev questions"):
+        score_questions(Scorer(uniform, tokenizer, 64), questions, EvaluationSettings(examples=2))

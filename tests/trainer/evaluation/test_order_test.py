@@ -8,8 +8,8 @@ from scipy.stats import kstest
 from torch import Tensor, nn
 
 from tests.trainer.curated import WORDS
-from trainer.data import tokenizer as tokenizers
-from trainer.data.tokenizer import Tokenizer, TokenizerSettings
+from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+from trainer.errors import UserError
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.order_test import order_test
 
@@ -20,7 +20,7 @@ EXAMPLES = [" ".join(RANDOM.choices(VOCABULARY, k=4)) for _ in range(60)]
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return tokenizers.train(EXAMPLES, TokenizerSettings(vocab_size=704, sentinels=0))
+    return train_tokenizer(EXAMPLES, TokenizerSettings(vocab_size=704, sentinels=0))
 
 
 class Windowed(nn.Module):
@@ -73,5 +73,5 @@ def test_the_p_value_of_a_model_that_knows_nothing_is_uniform(tokenizer: Tokeniz
 
 def test_too_few_examples_are_refused(tokenizer: Tokenizer) -> None:
     scorer = Scorer(Windowed(tokenizer.vocab_size), tokenizer, 64)
-    with pytest.raises(ValueError, match="3 examples, 2 runs"):
+    with pytest.raises(UserError, match="3 examples for 2 runs"):
         order_test(scorer, EXAMPLES[:3], runs=2)

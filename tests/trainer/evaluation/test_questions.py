@@ -73,8 +73,8 @@ def test_compressed_files_are_read(tmp_path: Path) -> None:
         (json.dumps({**FOUNDRY, "gold": 2}), r"q.jsonl:1: answer 2 of 2 choices"),
         (json.dumps({**FOUNDRY, "choices": ["", "x"]}), "an empty choice"),
         (json.dumps(ARC) + "\n[]", r"q.jsonl:2: not a question"),
-        ("", "no question in it"),
-        (json.dumps({**MMLU, "split": "dev"}), "no question in it"),
+        ("", "holds no question"),
+        (json.dumps({**MMLU, "split": "dev"}), "holds no question"),
     ],
 )
 def test_files_of_no_questions_get_one_clear_line(tmp_path: Path, text: str, message: str) -> None:

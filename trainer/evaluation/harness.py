@@ -1,8 +1,9 @@
-"""Evaluation of a model: held-out text by domain, and the benchmarks' questions by both conventions."""
+"""Evaluation of a model: held-out text by domain, and benchmark questions by both conventions (see questions.py)."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,21 @@ from typing import Any
 from pydantic import Field
 
 from trainer.data.corpus import Corpus
-from trainer.evaluation import perplexity
+from trainer.errors import UserError
 from trainer.evaluation.likelihood import Scorer
+from trainer.evaluation.perplexity import TextLoss, held_out_documents, measure_loss
 from trainer.evaluation.questions import LETTERS, Question, answer_prompt, letter_prompt, read_questions
 from trainer.settings import Settings
 
+Prompted = Sequence[tuple[Question, Sequence[Question]]]  # each question with its solved examples
+
 
 class EvaluationSettings(Settings):
-    """How questions are asked."""
+    """How much is evaluated, and with how many examples."""
 
     examples: int = Field(default=0, ge=0, description="solved examples before each question, from the `dev` split")
-    limit: int | None = Field(default=None, ge=1, description="questions of each file; all where left out")
-    documents: int | None = Field(default=None, ge=1, description="held-out documents; all where left out")
+    limit: int | None = Field(default=None, ge=1, description="questions of each file; off = all")
+    documents: int | None = Field(default=None, ge=1, description="held-out documents; off = all")
 
 
 def evaluate(
@@ -30,52 +34,53 @@ def evaluate(
     """{"held_out": {domain: numbers}, "tasks": {name: numbers}}."""
     report: dict[str, Any] = {"held_out": {}, "tasks": {}}
     if held_out is not None:
-        fits = perplexity.measure(scorer, perplexity.held_out_documents(held_out, settings.documents))
-        report["held_out"] = {name or "all": fit_row(fit) for name, fit in fits.items()}
+        losses = measure_loss(scorer, held_out_documents(held_out, settings.documents))
+        report["held_out"] = {name or "all": _loss_row(sums) for name, sums in losses.items()}
     for path in tasks:
         name = path.name.removesuffix(".gz").removesuffix(".jsonl")
-        report["tasks"][name] = ask(scorer, read_questions(path), settings)
+        report["tasks"][name] = score_questions(scorer, read_questions(path), settings)
     return report
 
 
-def fit_row(fit: perplexity.Fit) -> dict[str, float]:
-    """A fit as numbers for a report."""
+def _loss_row(sums: TextLoss) -> dict[str, float]:
     return {
-        "documents": fit.documents,
-        "tokens": fit.tokens,
-        "bytes": fit.bytes,
-        "loss": fit.loss,
-        "perplexity": fit.perplexity,
-        "bits_per_byte": fit.bits_per_byte,
+        "documents": sums.documents,
+        "tokens": sums.tokens,
+        "bytes": sums.bytes,
+        "loss": sums.loss,
+        "perplexity": sums.perplexity,
+        "bits_per_byte": sums.bits_per_byte,
     }
 
 
-def ask(scorer: Scorer, questions: Sequence[Question], settings: EvaluationSettings) -> dict[str, float]:
-    """Accuracies by both conventions; of questions with one answer, how often and how well it is guessed."""
-    asked = [question for question in questions if question.split != "dev"][: settings.limit]
-    prompted = [(question, examples_for(question, questions, settings.examples)) for question in asked]
-    if all(len(question.choices) == 1 for question in asked):
-        return _ask_words(scorer, prompted)
-    numbers = _ask_answers(scorer, prompted) | _ask_letters(scorer, prompted)
-    return {"questions": len(asked), "chance": sum(1 / len(q.choices) for q in asked) / len(asked)} | numbers
+def score_questions(scorer: Scorer, questions: Sequence[Question], settings: EvaluationSettings) -> dict[str, float]:
+    """Accuracies by both conventions; where there is one choice, how often it is guessed, and its perplexity."""
+    tested = [question for question in questions if question.split != "dev"][: settings.limit]
+    prompted = add_examples(tested, questions, settings.examples)
+    if all(len(question.choices) == 1 for question in tested):
+        return _score_words(scorer, prompted)
+    numbers = _score_answers(scorer, prompted) | _score_letters(scorer, prompted)
+    return {"questions": len(tested), "chance": sum(1 / len(q.choices) for q in tested) / len(tested)} | numbers
 
 
-Prompted = Sequence[tuple[Question, Sequence[Question]]]
-
-
-def examples_for(question: Question, questions: Sequence[Question], count: int) -> list[Question]:
-    """The first `dev` questions of the same subject."""
+def add_examples(tested: Sequence[Question], questions: Sequence[Question], count: int) -> Prompted:
+    """Each tested question with the first `count` dev questions of its subject."""
     if not count:
-        return []
-    found = [other for other in questions if other.split == "dev" and other.subject == question.subject][:count]
-    if len(found) < count:
-        raise ValueError(
-            f"{count} examples asked for, the file has {len(found)} dev questions about {question.subject!r}"
-        )
-    return found
+        return [(question, []) for question in tested]
+    examples: dict[str, list[Question]] = defaultdict(list)
+    for question in questions:
+        if question.split == "dev" and len(examples[question.subject]) < count:
+            examples[question.subject].append(question)
+    for question in tested:
+        found = len(examples[question.subject])
+        if found < count:
+            raise UserError(
+                f"examples = {count}, but the file has {found} dev questions about {question.subject!r}; lower it"
+            )
+    return [(question, examples[question.subject]) for question in tested]
 
 
-def _ask_answers(scorer: Scorer, prompted: Prompted) -> dict[str, float]:
+def _score_answers(scorer: Scorer, prompted: Prompted) -> dict[str, float]:
     pairs = [
         scorer.pair(answer_prompt(question, examples), f" {choice}")
         for question, examples in prompted
@@ -93,10 +98,10 @@ def _ask_answers(scorer: Scorer, prompted: Prompted) -> dict[str, float]:
         for name, divisors in lengths.items():
             scaled = [value / divisor for value, divisor in zip(likelihoods, divisors, strict=True)]
             right[name].append(scaled.index(max(scaled)) == question.gold)
-    return {key: value for name, hits in right.items() for key, value in accuracy(name, hits).items()}
+    return {key: value for name, hits in right.items() for key, value in measure_accuracy(name, hits).items()}
 
 
-def _ask_letters(scorer: Scorer, prompted: Prompted) -> dict[str, float]:
+def _score_letters(scorer: Scorer, prompted: Prompted) -> dict[str, float]:
     pairs = [
         scorer.pair(letter_prompt(question, examples), f" {letter}")
         for question, examples in prompted
@@ -107,25 +112,25 @@ def _ask_letters(scorer: Scorer, prompted: Prompted) -> dict[str, float]:
     for question, _ in prompted:
         likelihoods = [next(scores).likelihood for _ in question.choices]
         hits.append(likelihoods.index(max(likelihoods)) == question.gold)
-    return accuracy("letter", hits)
+    return measure_accuracy("letter", hits)
 
 
-def _ask_words(scorer: Scorer, prompted: Prompted) -> dict[str, float]:
+def _score_words(scorer: Scorer, prompted: Prompted) -> dict[str, float]:
     pairs = [scorer.pair(answer_prompt(q, examples), f" {q.choices[0]}") for q, examples in prompted]
     scores = scorer.scores(pairs)
     mean = sum(score.likelihood for score in scores) / len(scores)
-    exact = accuracy("guessed", [score.greedy for score in scores])
+    exact = measure_accuracy("guessed", [score.greedy for score in scores])
     return {"questions": len(scores), **exact, "perplexity": math.exp(min(-mean, 700.0))}
 
 
-def accuracy(name: str, hits: Sequence[bool]) -> dict[str, float]:
+def measure_accuracy(name: str, hits: Sequence[bool]) -> dict[str, float]:
     """The share of hits with its standard error (of a sample: n - 1)."""
     share = sum(hits) / len(hits)
     error = math.sqrt(share * (1 - share) / (len(hits) - 1)) if len(hits) > 1 else 0.0
     return {name: share, f"{name}_error": error}
 
 
-def table(report: dict[str, Any]) -> str:
+def format_evaluation(report: dict[str, Any]) -> str:
     """The report for a terminal."""
     lines = []
     if report["held_out"]:
@@ -136,7 +141,7 @@ def table(report: dict[str, Any]) -> str:
                 f"{row['perplexity']:>12,.2f}{row['bits_per_byte']:>11.4f}"
             )
     for name, row in report["tasks"].items():
-        shown = (f"{key.replace('_', ' ')} {_number(row[key])}" for key in row if not _is_aside(key))
+        shown = (f"{key.replace('_', ' ')} {_number(row[key])}" for key in row if not _is_hidden(key))
         lines.append(f"{name}, {row['questions']:,} questions: {', '.join(shown)}")
     return "\n".join(lines)
 
@@ -145,5 +150,5 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if value < 1000 else f"{value:.3g}"
 
 
-def _is_aside(key: str) -> bool:
+def _is_hidden(key: str) -> bool:
     return key == "questions" or key.endswith("_error")
