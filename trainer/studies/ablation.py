@@ -1,8 +1,8 @@
-"""Which of two datasets makes the better model: the same small model on each, equal tokens, several seeds.
+"""Compare two datasets by training the same small model on each, with equal tokens and several seeds.
 
-Both runs of a seed begin with the same weights; the data's order differs with the seed. Judged are texts that neither
-run has seen, in bits per byte. One run proves little, since seeds differ by as much as many filters do: so the report
-is the mean difference over seeds with its 90% interval.
+Both runs of a seed begin with the same weights; the order of the data differs with the seed. Models are evaluated in
+bits per byte on texts that neither has been trained on. Seeds alone make as much difference as many filters do, so the
+result is the mean difference over seeds with its 90% interval.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import torch
 from scipy.stats import t as student
 
 from trainer.data.corpus import Corpus
-from trainer.data.dataset import DatasetError
+from trainer.data.curated_dataset import DatasetError
 from trainer.data.tokenizer import Tokenizer
+from trainer.errors import UserError
 from trainer.evaluation.likelihood import Scorer
-from trainer.evaluation.perplexity import held_out_documents, measure
+from trainer.evaluation.perplexity import held_out_documents, measure_loss
 from trainer.tasks.pretrain import pretrain
 from trainer.tasks.pretrain_inputs import PretrainInputs, open_pretrain_inputs
 from trainer.tasks.pretrain_settings import PretrainSettings, change_settings
@@ -33,7 +34,7 @@ Documents = Sequence[tuple[str, Sequence[int], int]]  # (group, tokens, bytes)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Second minus first on one set of texts, in bits per byte: below 0, the second dataset is better."""
+    """Bits per byte on one set of texts, second minus first: below 0 the second dataset is better."""
 
     texts: str
     first: tuple[float, ...]  # by seed
@@ -45,7 +46,7 @@ class Difference:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the mean, 90%, by Student's t over the seeds."""
+        """90% interval of the mean, by Student's t over the seeds."""
         differences = np.subtract(self.second, self.first)
         count = len(differences)
         if count < 2:
@@ -65,24 +66,25 @@ def ablate(
 ) -> list[Difference]:
     """Trains 2 * seeds models and compares them.
 
-    datasets: two, by name. texts: further JSONL files with `text` to judge on, beside the held-out documents of both
-    datasets (which are chosen by id: a page held out of one is held out of the other).
+    datasets: name -> path, two of them. texts: name -> JSONL file with `text` to evaluate on, besides the held-out
+    documents of both datasets (held out by id, so a page held out of one is held out of the other). documents: at most
+    this number of each set of texts.
     """
     if len(datasets) != 2:
-        raise ValueError(f"an ablation compares two datasets, not {len(datasets)}")
+        raise UserError(f"an ablation compares two datasets, not {len(datasets)}")
     opened = {name: open_pretrain_inputs(_with_data(recipe, path)) for name, path in datasets.items()}
     tokenizer = next(iter(opened.values())).tokenizer
-    judged = _judged(opened, texts or {}, tokenizer, documents)
-    scores: dict[str, dict[str, list[float]]] = {name: {text: [] for text in judged} for name in datasets}
+    evaluated = _collect_texts(opened, texts or {}, tokenizer, documents)
+    scores: dict[str, dict[str, list[float]]] = {name: {text: [] for text in evaluated} for name in datasets}
     for seed in range(seeds):
         for name, run in opened.items():
-            for text, value in _train_and_judge(run, seed, out / f"{name}-{seed}", judged).items():
+            for text, value in _train_and_evaluate(run, seed, out / f"{name}-{seed}", evaluated).items():
                 scores[name][text].append(value)
             latest = ", ".join(f"{text} {values[-1]:.4f}" for text, values in scores[name].items())
             log(f"{name}, seed {seed}: {latest} bits per byte")
     first, second = datasets
-    found = [Difference(text, tuple(scores[first][text]), tuple(scores[second][text])) for text in judged]
-    (out / "ablation.json").write_text(json.dumps(as_json(datasets, recipe, found), indent=1) + "\n", "utf-8")
+    found = [Difference(text, tuple(scores[first][text]), tuple(scores[second][text])) for text in evaluated]
+    (out / "ablation.json").write_text(json.dumps(_build_report(datasets, recipe, found), indent=1) + "\n", "utf-8")
     return found
 
 
@@ -90,21 +92,18 @@ def _with_data(recipe: PretrainSettings, path: str) -> PretrainSettings:
     return change_settings(recipe, [f"data.sources={{data = {{path = {path!r}}}}}"])
 
 
-def _judged(
-    opened: Mapping[str, PretrainInputs],
-    texts: Mapping[str, Path],
-    tokenizer: Tokenizer,
-    most: int | None,
+def _collect_texts(
+    opened: Mapping[str, PretrainInputs], texts: Mapping[str, Path], tokenizer: Tokenizer, most: int | None
 ) -> dict[str, Documents]:
-    judged = {
+    found = {
         f"held out of {name}": _all_documents(run.validation.corpus, most)
         for name, run in opened.items()
         if run.validation is not None
     }
-    judged |= {name: list(_read_texts(path, tokenizer))[:most] for name, path in texts.items()}
-    if not judged:
-        raise DatasetError("there is no text to judge on: raise data.held_out or name a file of texts")
-    return judged
+    found |= {name: list(_read_texts(path, tokenizer))[:most] for name, path in texts.items()}
+    if not found:
+        raise DatasetError("there is no text to evaluate on: raise data.held_out or give --texts")
+    return found
 
 
 def _all_documents(corpus: Corpus, most: int | None) -> Documents:
@@ -120,19 +119,19 @@ def _read_texts(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, Sequenc
         yield "all", tokens, len(text.encode())
 
 
-def _train_and_judge(run: PretrainInputs, seed: int, out: Path, judged: Mapping[str, Documents]) -> dict[str, float]:
-    """Bits per byte of each set of texts under a model trained with a seed."""
+def _train_and_evaluate(run: PretrainInputs, seed: int, out: Path, evaluated: Mapping[str, Documents]) -> dict[str, float]:
+    """Bits per byte of each set of texts under a model trained with this seed."""
     recipe = change_settings(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
     source = type(run.source)(run.source.corpus, recipe.data, run.shares)
     pretrain(recipe, source, out, log=lambda _: None)
     model = load_decoder(out)
     scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, recipe.data.sequence_length)
     with torch.inference_mode():
-        return {name: measure(scorer, documents)[""].bits_per_byte for name, documents in judged.items()}
+        return {name: measure_loss(scorer, documents)[""].bits_per_byte for name, documents in evaluated.items()}
 
 
-def as_json(datasets: Mapping[str, str], recipe: PretrainSettings, found: Sequence[Difference]) -> dict[str, Any]:
-    """The report for programs."""
+def _build_report(datasets: Mapping[str, str], recipe: PretrainSettings, found: Sequence[Difference]) -> dict[str, Any]:
+    """The content of ablation.json."""
     return {
         "datasets": dict(datasets),
         "recipe": recipe.model_dump(mode="json"),
@@ -148,7 +147,7 @@ def as_json(datasets: Mapping[str, str], recipe: PretrainSettings, found: Sequen
     }
 
 
-def table(datasets: Mapping[str, str], found: Sequence[Difference]) -> str:
+def format_ablation(datasets: Mapping[str, str], found: Sequence[Difference]) -> str:
     """The report for a terminal."""
     first, second = datasets
     lines = [f"{'bits per byte':<28}{first[:14]:>15}{second[:14]:>15}{'difference':>13}   90% interval"]

@@ -1,6 +1,6 @@
-"""What a training run will cost: operations, device hours, money, carbon; and whether its size is right.
+"""Estimate of a training run: FLOP, device hours, dollars, carbon, and the compute-optimal size for the same FLOP.
 
-Training a token takes 6 operations for each weight (2 forward, 4 backward; Kaplan et al. 2020), serving one takes 2.
+A token takes 6 FLOP for each weight in training (2 forward, 4 backward; Kaplan et al. 2020) and 2 in inference.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pydantic import Field
 from scipy.optimize import minimize_scalar
 
+from trainer.errors import UserError
 from trainer.settings import Settings
 from trainer.studies.scaling_laws import Law
 
-# Refit of Hoffmann et al.'s own runs (Besiroglu et al. 2024): about 18-25 tokens a parameter at today's budgets.
+# Refit of the runs of Hoffmann et al. (Besiroglu et al. 2024): 18 to 25 tokens per parameter at today's budgets.
 CHINCHILLA = Law(e=1.8172, a=482.01, b=2085.43, alpha=0.3478, beta=0.3658)
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """An accelerator by its data sheet."""
+    """An accelerator, from its data sheet."""
 
     peak: float  # FLOP/s, bf16 with fp32 accumulation, without sparsity
     watts: float  # board power
@@ -35,26 +36,26 @@ DEVICES = {
 
 
 class CostSettings(Settings):
-    """A planned run. Prices and grids differ by contract and place: give your own."""
+    """A planned run. Prices and carbon intensity differ by contract and place: set your own."""
 
-    parameters: float = Field(gt=0, description="weights; of a sparse model those that a token meets")
-    tokens: float = Field(gt=0)
-    device: str = "h100"
-    mfu: float = Field(default=0.4, gt=0, le=1, description="share of the peak; Llama 3 405B reached 0.38 to 0.43")
-    devices: int = Field(default=1024, ge=1)
+    parameters: float = Field(gt=0, description="weights; of a sparse model those that are active for a token")
+    tokens: float = Field(gt=0, description="training tokens")
+    device: str = Field(default="h100", description=f"accelerator: {', '.join(DEVICES)}")
+    mfu: float = Field(default=0.4, gt=0, le=1, description="share of peak FLOP/s; Llama 3 405B reached 0.38 to 0.43")
+    devices: int = Field(default=1024, ge=1, description="number of accelerators")
     goodput: float = Field(
-        default=1.0, gt=0, le=1, description="share of the wall time that trains; Llama 3: above 0.9"
+        default=1.0, gt=0, le=1, description="share of the wall time spent training; Llama 3: above 0.9"
     )
     price: float = Field(default=2.5, ge=0, description="dollars per device hour")
-    overhead: float = Field(default=1.1, ge=1, description="power usage effectiveness of the data center")
+    overhead: float = Field(default=1.1, ge=1, description="power usage effectiveness (PUE) of the data center")
     grid: float = Field(default=0.4, ge=0, description="kg of CO2 equivalent per kWh")
-    attention: float = Field(default=0.0, ge=0, description="FLOP per token beside 6 for each weight")
-    inference_tokens: float = Field(default=0.0, ge=0, description="to be served over the model's life")
+    attention: float = Field(default=0.0, ge=0, description="FLOP per token of attention, beside 6 for each weight")
+    inference_tokens: float = Field(default=0.0, ge=0, description="tokens to be served over the model's life")
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The forecast."""
+    """The estimate."""
 
     flop: float
     device_hours: float
@@ -62,20 +63,20 @@ class Cost:
     dollars: float
     megawatt_hours: float
     tonnes: float  # of CO2 equivalent
-    loss: float  # by the scaling law; other data and tokenizers have other constants
+    loss: float  # nats per token by the scaling law; its constants differ by data and tokenizer
     tokens_per_parameter: float
     optimal_parameters: float  # for the same FLOP
     optimal_tokens: float
     optimal_loss: float
-    served_parameters: float  # for the same loss at the lowest FLOP of training and serving together
+    served_parameters: float  # for the same loss at the lowest FLOP of training and inference together
     served_tokens: float
     served_saving: float  # share of that total saved against the planned size
 
 
-def estimate(settings: CostSettings, law: Law = CHINCHILLA) -> Cost:
-    """The forecast of a planned run."""
+def estimate_cost(settings: CostSettings, law: Law = CHINCHILLA) -> Cost:
+    """Cost, carbon and compute-optimal size of a planned run."""
     if settings.device not in DEVICES:
-        raise ValueError(f"device = {settings.device}: one of {', '.join(DEVICES)}")
+        raise UserError(f"device = {settings.device}: unknown; use one of {', '.join(DEVICES)}")
     device = DEVICES[settings.device]
     flop = (6 * settings.parameters + settings.attention) * settings.tokens
     hours = flop / (device.peak * settings.mfu) / 3600 / settings.goodput
@@ -103,14 +104,14 @@ def estimate(settings: CostSettings, law: Law = CHINCHILLA) -> Cost:
 
 
 def serving_optimum(loss: float, inference_tokens: float, law: Law = CHINCHILLA) -> tuple[float, float]:
-    """(parameters, training tokens) that reach a loss with the fewest FLOP of training and serving together.
+    """(parameters, training tokens) that reach a loss with the fewest FLOP of training and inference together.
 
-    Sardana et al. 2023 ("Beyond Chinchilla-Optimal"): minimize 6 N D + 2 N D' subject to L(N, D) = loss. Serving many
-    tokens pays for a smaller model that is trained for longer.
+    Sardana et al. 2023 ("Beyond Chinchilla-Optimal"): minimize 6 N D + 2 N D' subject to L(N, D) = loss. With many
+    tokens to serve, a smaller model that is trained for longer is cheaper in all.
     """
     if loss <= law.e:
-        raise ValueError(f"a loss of {loss:.3f} is not above the law's floor of {law.e:.3f}: no size reaches it")
-    smallest = math.log((law.a / (loss - law.e)) ** (1 / law.alpha))  # with endless data
+        raise ValueError(f"a loss of {loss:.3f} is not above the law's minimum of {law.e:.3f}: no size reaches it")
+    smallest = math.log((law.a / (loss - law.e)) ** (1 / law.alpha))  # with infinite data
 
     def tokens(log_size: float) -> float:
         return float((law.b / (loss - law.e - law.a * math.exp(-law.alpha * log_size))) ** (1 / law.beta))
@@ -126,24 +127,24 @@ def _lifetime(parameters: float, tokens: float, inference_tokens: float) -> floa
     return 6 * parameters * tokens + 2 * parameters * inference_tokens
 
 
-def table(settings: CostSettings, cost: Cost) -> str:
-    """The forecast for a terminal."""
+def format_cost(settings: CostSettings, cost: Cost) -> str:
+    """The estimate for a terminal."""
     served = settings.inference_tokens > 0
     lines = [
         f"training     {cost.flop:.3g} FLOP for {settings.parameters:.4g} parameters and {settings.tokens:.4g} tokens "
-        f"({cost.tokens_per_parameter:.3g} tokens a parameter)",
+        f"({cost.tokens_per_parameter:.3g} tokens per parameter)",
         f"time         {cost.device_hours:,.0f} {settings.device} hours at {settings.mfu:.0%} MFU; "
         f"{cost.days:,.1f} days on {settings.devices:,}",
-        f"money        ${cost.dollars:,.0f} at ${settings.price:g} an hour",
+        f"money        ${cost.dollars:,.0f} at ${settings.price:g} per device hour",
         f"carbon       {cost.tonnes:,.1f} t CO2e ({cost.megawatt_hours:,.1f} MWh at {settings.grid:g} kg/kWh)",
         f"loss         {cost.loss:.3f} by the law of Hoffmann et al.; at the same FLOP {cost.optimal_loss:.3f} with "
         f"{cost.optimal_parameters:.3g} parameters and {cost.optimal_tokens:.3g} tokens "
-        f"({cost.optimal_tokens / cost.optimal_parameters:.3g} a parameter)",
+        f"({cost.optimal_tokens / cost.optimal_parameters:.3g} per parameter)",
     ]
     if served:
         lines.append(
-            f"serving      {settings.inference_tokens:.3g} tokens: the same loss costs {cost.served_saving:.1%} less "
+            f"inference    {settings.inference_tokens:.3g} tokens: the same loss costs {cost.served_saving:.1%} less "
             f"in all with {cost.served_parameters:.3g} parameters and {cost.served_tokens:.3g} tokens "
-            f"({cost.served_tokens / cost.served_parameters:.3g} a parameter)"
+            f"({cost.served_tokens / cost.served_parameters:.3g} per parameter)"
         )
     return "\n".join(lines)

@@ -1,15 +1,15 @@
-"""A ladder of model sizes, trained by one recipe: the points that scaling laws are fitted to.
+"""A ladder of model sizes trained by one recipe: the runs that scaling laws are fitted to.
 
-Every rung has the recipe's shape: heads of the same width, layers in proportion to the width, the same data and batch.
-Steps grow with the size (so many tokens a parameter; or, for isoFLOP curves, as many as a budget of compute pays for),
-and the learning rate falls with the width, as the largest stable rate does. The largest rung is then predicted from the
-smaller ones and compared with what it came to.
+Every rung has the recipe's shape: the same head_dim, layers in proportion to the hidden size, the same data and batch.
+Steps grow with the size (a fixed number of tokens per parameter; or, for isoFLOP curves, what a compute budget pays
+for), and the learning rate falls with the hidden size, as the largest stable rate does. The largest rung is then
+predicted from the smaller ones and compared with its measured loss.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ from trainer.studies.scaling_laws import (
     Point,
     Prediction,
     ScalingError,
+    find_isoflop_minima,
     fit_law,
     fit_power_law,
-    isoflop_minima,
-    predict,
     predict_by_compute,
+    predict_loss,
 )
 from trainer.tasks.pretrain import pretrain
 from trainer.tasks.pretrain_inputs import PretrainInputs
@@ -37,14 +37,20 @@ from trainer.training.metrics import read_metrics
 
 
 class LadderSettings(Settings):
-    """The rungs."""
+    """The rungs. Tokens per parameter: Hoffmann et al. 2022."""
 
-    widths: tuple[int, ...] = Field(default=(64, 96, 128, 192, 256), min_length=2)
-    tokens_per_parameter: float = Field(default=20.0, gt=0, description="Hoffmann et al. 2022: about 20 is optimal")
-    data: tuple[float, ...] = Field(default=(1.0,), min_length=1, description="each size at so many times that data")
-    flop: tuple[float, ...] = Field(default=(), description="instead: each size at these budgets, for isoFLOP minima")
+    hidden_sizes: tuple[int, ...] = Field(
+        default=(64, 96, 128, 192, 256), min_length=2, description="model.hidden_size of the rungs"
+    )
+    tokens_per_parameter: float = Field(default=20.0, gt=0, description="training tokens; about 20 is compute-optimal")
+    data: tuple[float, ...] = Field(
+        default=(1.0,), min_length=1, description="multiples of tokens_per_parameter at which each size is trained"
+    )
+    flop: tuple[float, ...] = Field(
+        default=(), description="compute budgets at which each size is trained instead, in FLOP, for isoFLOP minima"
+    )
     rate_exponent: float = Field(
-        default=1.0, ge=0, description="the rate is the recipe's times (its width / width) ^ this"
+        default=1.0, ge=0, description="learning rate = the recipe's * (its hidden size / hidden size) ^ rate_exponent"
     )
 
 
@@ -56,60 +62,70 @@ class Rung:
     recipe: PretrainSettings
 
 
-def counted_parameters(model: ModelSettings) -> int:
-    """Weights that a token meets in matrix products: the look-up table of embeddings is none, a tied head is one."""
-    return count_parameters(model, active=True) - (
-        0 if model.tie_embeddings else model.padded_vocab_size * model.hidden_size
-    )
+def count_matmul_parameters(model: ModelSettings) -> int:
+    """Weights in the matrix products of a token: not those of untied input embeddings, which are looked up."""
+    embeddings = 0 if model.tie_embeddings else model.padded_vocab_size * model.hidden_size
+    return count_parameters(model, active=True) - embeddings
 
 
-def rungs(recipe: PretrainSettings, settings: LadderSettings) -> list[Rung]:
+def plan_rungs(recipe: PretrainSettings, settings: LadderSettings) -> list[Rung]:
     """The runs of a ladder, the cheapest first."""
-    base = recipe.model
-    found: list[Rung] = []
-    for width in settings.widths:
-        if width % base.dim_per_head:
-            raise ScalingError(f"width {width} is no multiple of the recipe's head width of {base.dim_per_head}")
-        heads = width // base.dim_per_head
-        shape = {
-            "hidden_size": width,
-            "layers": max(1, round(base.layers * width / base.hidden_size)),
-            "heads": heads,
-            "kv_heads": _divisor(heads, heads * base.num_kv_heads / base.heads),
-            "head_dim": base.dim_per_head,
-            "ffn_hidden_size": None
-            if base.ffn_hidden_size is None
-            else 64 * max(1, round(base.ffn_hidden_size * width / base.hidden_size / 64)),
-        }
-        found += [_rung(recipe, shape, width, amount, settings) for amount in settings.flop or settings.data]
-    return sorted(found, key=lambda rung: counted_parameters(rung.recipe.model) * rung.recipe.loop.steps)
+    found = [
+        _plan_rung(recipe, _scale_shape(recipe.model, hidden_size), amount, settings)
+        for hidden_size in settings.hidden_sizes
+        for amount in settings.flop or settings.data
+    ]
+    return sorted(found, key=lambda rung: count_matmul_parameters(rung.recipe.model) * rung.recipe.loop.steps)
 
 
-def _rung(recipe: PretrainSettings, shape: dict[str, Any], width: int, amount: float, settings: LadderSettings) -> Rung:
+def _scale_shape(base: ModelSettings, hidden_size: int) -> dict[str, Any]:
+    """The recipe's shape at another hidden size."""
+    if hidden_size % base.dim_per_head:
+        raise ScalingError(f"hidden size {hidden_size} is not a multiple of the recipe's head_dim, {base.dim_per_head}")
+    heads = hidden_size // base.dim_per_head
+    ffn = base.ffn_hidden_size
+    return {
+        "hidden_size": hidden_size,
+        "layers": max(1, round(base.layers * hidden_size / base.hidden_size)),
+        "heads": heads,
+        "kv_heads": _nearest_divisor(heads, heads * base.num_kv_heads / base.heads),
+        "head_dim": base.dim_per_head,
+        "ffn_hidden_size": None if ffn is None else 64 * max(1, round(ffn * hidden_size / base.hidden_size / 64)),
+    }
+
+
+def _plan_rung(recipe: PretrainSettings, shape: dict[str, Any], amount: float, settings: LadderSettings) -> Rung:
+    """One run; `amount` is its compute budget in FLOP where the settings give budgets, else a multiple of the data."""
     values = recipe.model_dump(mode="json")
     values["model"] |= shape
-    size = counted_parameters(ModelSettings.model_validate(values["model"]))
+    size = count_matmul_parameters(ModelSettings.model_validate(values["model"]))
     tokens = amount / (6 * size) if settings.flop else amount * settings.tokens_per_parameter * size
     steps = max(1, round(tokens / (recipe.data.batch_size * recipe.data.sequence_length)))
     values["loop"] |= {"steps": steps, "validate_every": steps}
     values["checkpoints"] |= {"every": steps}
-    values["schedule"]["learning_rate"] *= (recipe.model.hidden_size / width) ** settings.rate_exponent
+    hidden_size = shape["hidden_size"]
+    values["schedule"]["learning_rate"] *= (recipe.model.hidden_size / hidden_size) ** settings.rate_exponent
     values["schedule"]["warmup_steps"] = min(values["schedule"]["warmup_steps"], steps // 10)
-    name = f"width-{width}" + (f"-flop-{amount:g}" if settings.flop else "" if amount == 1 else f"-data-{amount:g}")
+    suffix = f"-flop-{amount:g}" if settings.flop else "" if amount == 1 else f"-data-{amount:g}"
+    name = f"hidden-{hidden_size}{suffix}"
     return Rung(name, validated(PretrainSettings, values, f"rung {name}"))
 
 
-def _divisor(number: int, near: float) -> int:
+def _nearest_divisor(number: int, near: float) -> int:
     """The divisor of a number that is nearest to a value."""
     return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: abs(d - near))
 
 
-def climb(opened: PretrainInputs, settings: LadderSettings, out: Path, log: Any = print) -> list[Point]:
-    """Trains every rung (one that is finished is not trained again) and writes points.csv."""
+def train_ladder(
+    opened: PretrainInputs, settings: LadderSettings, out: Path, log: Callable[[str], None] = print
+) -> list[Point]:
+    """Trains every rung (a finished one is kept) and writes points.csv."""
     if opened.validation is None:
-        raise ScalingError("nothing is held out to measure the rungs on: raise data.held_out")
-    planned = rungs(opened.settings, settings)
-    opened.source.shares(max(rung.recipe.loop.steps for rung in planned))  # refuses now rather than after hours
+        raise ScalingError("no document is held out to evaluate the rungs on: raise data.held_out")
+    planned = plan_rungs(opened.settings, settings)
+    opened.source.shares(
+        max(rung.recipe.loop.steps for rung in planned)
+    )  # raises now, not after hours, where the data is too small
     points = []
     for rung in planned:
         pretrain(
@@ -120,7 +136,7 @@ def climb(opened: PretrainInputs, settings: LadderSettings, out: Path, log: Any 
             log=lambda _: None,
         )
         last = read_metrics(out / rung.name)[-1]
-        size = counted_parameters(rung.recipe.model)
+        size = count_matmul_parameters(rung.recipe.model)
         points.append(Point(size, last["tokens"], last["validation"]["loss"], rung.name))
         log(f"{rung.name}: {size:,} parameters, {last['tokens']:,} tokens, held-out loss {points[-1].loss:.4f}")
     write_points(out / "points.csv", points)
@@ -135,33 +151,33 @@ def write_points(path: Path, points: Sequence[Point]) -> None:
         writer.writerows([point.name, point.parameters, point.tokens, point.loss] for point in points)
 
 
-def foretell(points: Sequence[Point]) -> tuple[Point, Prediction]:
-    """The costliest run, and what the others say of it."""
+def predict_largest(points: Sequence[Point]) -> tuple[Point, Prediction]:
+    """The run of the most compute, and its loss as predicted from the others."""
     *smaller, largest = sorted(points, key=lambda point: point.flop)
     try:
-        return largest, predict(smaller, largest.parameters, largest.tokens)
-    except ScalingError:  # too few runs for the law in parameters and data
+        return largest, predict_loss(smaller, largest.parameters, largest.tokens)
+    except ScalingError:  # too few runs for L(N, D)
         return largest, predict_by_compute(smaller, largest.flop)
 
 
-def describe(points: Sequence[Point]) -> str:
-    """What a set of runs says, for a terminal."""
+def describe_points(points: Sequence[Point]) -> str:
+    """The laws that a set of runs gives, for a terminal."""
     line = fit_power_law([point.flop for point in points], [point.loss for point in points])
     lines = [f"loss = {line(1.0):.4g} * C^{line.slope:.4f}, R2 {line.r2:.4f}, over {len(points)} runs"]
-    for point in isoflop_minima(points):
+    for point in find_isoflop_minima(points):
         ratio = point.tokens / point.parameters
-        lines.append(f"isoFLOP {point.name}: best size {point.parameters:.3g}, {ratio:.3g} tokens a parameter")
+        lines.append(f"isoFLOP {point.name}: best size {point.parameters:.3g}, {ratio:.3g} tokens per parameter")
     try:
         law = fit_law(points)
         lines.append(f"L(N, D) = {law.e:.4f} + {law.a:.4g} / N^{law.alpha:.4f} + {law.b:.4g} / D^{law.beta:.4f}")
     except ScalingError as error:
         lines.append(str(error))
     if len(points) >= 4:
-        largest, found = foretell(points)
+        largest, found = predict_largest(points)
         inside = "inside" if found.low <= largest.loss <= found.high else "outside"
         lines.append(
             f"the largest run, predicted from the others: {found.loss:.4f} ({found.low:.4f} to {found.high:.4f}, "
-            f"{found.confidence:.0%}); it came to {largest.loss:.4f}: "
-            f"{found.loss / largest.loss - 1:+.2%} off, {inside}"
+            f"{found.confidence:.0%}); measured: {largest.loss:.4f}, "
+            f"{found.loss / largest.loss - 1:+.2%} off, {inside} the interval"
         )
     return "\n".join(lines)

@@ -2,9 +2,10 @@
 
     L(N, D) = E + A / N^alpha + B / D^beta        Hoffmann et al. 2022, equation 2; C = 6 N D
 
-E, A and B are fitted as logarithms, on log-losses, under a Huber loss that hardly looks at outliers (delta 0.001), from
-many starts: the surface has local minima. The fit is that of Hoffmann et al. (appendix D.2) as Besiroglu et al. 2024
-("Chinchilla Scaling: A replication attempt") corrected it: the sum of the errors, and an optimizer that converges.
+E, A and B are fitted as logarithms to log-losses, under a Huber loss that limits outliers (delta 0.001), from many
+starts, since the surface has local minima. The method is that of Hoffmann et al. (appendix D.2) as corrected by
+Besiroglu et al. 2024 ("Chinchilla Scaling: A replication attempt"): the sum of the errors, not their mean, and an
+optimizer that converges.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import logsumexp
 from scipy.stats import t as student
+
+from trainer.errors import UserError
 
 DELTA = 1e-3  # of the Huber loss on log-losses
 STARTS = tuple(itertools.product((0.0, 8.0), (0.0, 8.0), (-1.0, 0.5), (0.3, 0.8), (0.3, 0.8)))  # a, b, e, alpha, beta
@@ -53,11 +56,11 @@ class Law:
     beta: float
 
     def loss(self, parameters: float, tokens: float) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return float(self.e + self.a / parameters**self.alpha + self.b / tokens**self.beta)
 
     def optimum(self, flop: float) -> Point:
-        """The size and data that bring `flop` the lowest loss; closed form, C = 6 N D."""
+        """Size and data of the lowest loss for `flop`, in closed form with C = 6 N D."""
         ratio = (self.alpha * self.a / (self.beta * self.b)) ** (1 / (self.alpha + self.beta))
         parameters = ratio * (flop / 6) ** (self.beta / (self.alpha + self.beta))
         tokens = flop / 6 / parameters
@@ -78,7 +81,7 @@ class PowerLaw:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The loss of a larger run: best estimate and the interval that holds it with the stated confidence."""
+    """The loss of another run: best estimate, and the interval that contains it with the stated confidence."""
 
     loss: float
     low: float
@@ -86,14 +89,14 @@ class Prediction:
     confidence: float
 
 
-class ScalingError(ValueError):
-    """Runs from which no law can be fitted: why."""
+class ScalingError(UserError):
+    """No law can be fitted to these runs: why, and what is needed."""
 
 
 def fit_law(points: Sequence[Point], starts: Sequence[tuple[float, ...]] = STARTS, tolerance: float = 1e-14) -> Law:
-    """The law of some runs; five numbers need six runs that differ in size and in data."""
+    """The law fitted to runs; its five constants need six runs that differ in size and in data."""
     if len(points) < 6 or len({p.parameters for p in points}) < 3 or len({p.tokens for p in points}) < 3:
-        raise ScalingError(f"{len(points)} runs: the law needs 6 or more, of 3 sizes and 3 amounts of data at least")
+        raise ScalingError(f"{len(points)} runs: L(N, D) needs at least 6, of at least 3 sizes and 3 amounts of data")
     sizes, tokens, losses = _logarithms(points)
     fits = [_descend(np.array(start), sizes, tokens, losses, 1e-6) for start in starts]
     _, best = min(fits, key=lambda fit: fit[0])
@@ -110,7 +113,7 @@ def _law(x: Array) -> Law:
 
 
 def _descend(start: Array, sizes: Array, tokens: Array, losses: Array, tolerance: float) -> tuple[float, Array]:
-    """The error where a descent ends, and the place."""
+    """Error and constants (a, b, e in logarithms, alpha, beta) at the minimum that a start leads to."""
 
     def terms(x: Array) -> Array:
         return np.stack([x[0] - x[3] * sizes, x[1] - x[4] * tokens, np.full_like(sizes, x[2])])
@@ -137,8 +140,8 @@ def _descend(start: Array, sizes: Array, tokens: Array, losses: Array, tolerance
     return float(found.cost), found.x
 
 
-def resampled_laws(points: Sequence[Point], count: int = 200, seed: int = 0) -> list[Law]:
-    """Laws of bootstrap samples of the runs, each descended from the law of all."""
+def resample_laws(points: Sequence[Point], count: int = 200, seed: int = 0) -> list[Law]:
+    """Laws fitted to bootstrap samples of the runs, each fit started at the law of all runs."""
     best = fit_law(points)
     start = (math.log(best.a), math.log(best.b), math.log(best.e), best.alpha, best.beta)
     generator = np.random.default_rng(seed)
@@ -147,27 +150,27 @@ def resampled_laws(points: Sequence[Point], count: int = 200, seed: int = 0) -> 
         sample = [points[index] for index in generator.integers(0, len(points), len(points))]
         try:
             laws.append(fit_law(sample, [start], 1e-6))
-        except ScalingError:  # a sample of too few different runs
+        except ScalingError:  # too few different runs in the sample
             continue
     return laws
 
 
-def predict(points: Sequence[Point], parameters: float, tokens: float, confidence: float = 0.9) -> Prediction:
-    """The loss of a run that was not made; the interval is from resampled runs and their scatter about the law."""
+def predict_loss(points: Sequence[Point], parameters: float, tokens: float, confidence: float = 0.9) -> Prediction:
+    """The loss of a run by L(N, D); the interval is from resampled runs and their residuals."""
     law = fit_law(points)
     generator = np.random.default_rng(1)
     noise = np.array([math.log(point.loss / law.loss(point.parameters, point.tokens)) for point in points])
-    noise *= math.sqrt(len(points) / max(len(points) - 5, 1))  # five numbers were fitted to them
-    draws = [other.loss(parameters, tokens) * math.exp(generator.choice(noise)) for other in resampled_laws(points)]
+    noise *= math.sqrt(len(points) / max(len(points) - 5, 1))  # five constants were fitted to them
+    draws = [other.loss(parameters, tokens) * math.exp(generator.choice(noise)) for other in resample_laws(points)]
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Prediction(law.loss(parameters, tokens), float(low), float(high), confidence)
 
 
 def predict_by_compute(points: Sequence[Point], flop: float, confidence: float = 0.9) -> Prediction:
-    """The loss at another compute by a straight line through logarithms, with Student's prediction interval."""
+    """The loss at another compute by a power law, with Student's prediction interval."""
     if len(points) < 3:
-        raise ScalingError(f"{len(points)} runs: a line with an interval needs 3 or more")
-    line = _against_flop(points)
+        raise ScalingError(f"{len(points)} runs: a prediction with an interval needs at least 3")
+    line = _fit_against_flop(points)
     x = np.log([point.flop for point in points])
     scatter = np.log([point.loss / line(point.flop) for point in points])
     variance = (scatter**2).sum() / (len(points) - 2)
@@ -178,19 +181,19 @@ def predict_by_compute(points: Sequence[Point], flop: float, confidence: float =
 
 
 def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
-    """A straight line through logarithms, by least squares."""
+    """A straight line through the logarithms of x and y, by least squares."""
     if len(x) < 2 or len(set(x)) < 2:
-        raise ScalingError("a power law needs two different points or more")
+        raise ScalingError("a power law needs at least two runs of different compute")
     u, v = np.log(x), np.log(y)
     slope, intercept = np.polyfit(u, v, 1)
-    spread = ((v - v.mean()) ** 2).sum()
-    r2 = 1 - ((v - slope * u - intercept) ** 2).sum() / spread if spread else 1.0
+    variance = ((v - v.mean()) ** 2).sum()
+    r2 = 1 - ((v - slope * u - intercept) ** 2).sum() / variance if variance else 1.0
     return PowerLaw(float(slope), float(intercept), float(r2))
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two families of runs: the power law of loss against compute of each, and the spread of the differences."""
+    """Two families of runs: the power law of loss against compute of each, and intervals of the differences."""
 
     first: PowerLaw
     second: PowerLaw
@@ -198,8 +201,8 @@ class Comparison:
     intercept_difference: tuple[float, float]  # at the geometric mean of the compute, in ln(loss)
 
 
-def compare(first: Sequence[Point], second: Sequence[Point], count: int = 500, seed: int = 0) -> Comparison:
-    """Which of two architectures or datasets scales better: steeper slope, or lower intercept at equal compute."""
+def compare_families(first: Sequence[Point], second: Sequence[Point], count: int = 500, seed: int = 0) -> Comparison:
+    """Compares how two architectures or datasets scale: slope, and loss at equal compute; intervals by bootstrap."""
     middle = float(np.exp(np.mean([math.log(point.flop) for point in [*first, *second]])))
     generator = np.random.default_rng(seed)
     differences: list[tuple[float, float]] = []
@@ -209,24 +212,27 @@ def compare(first: Sequence[Point], second: Sequence[Point], count: int = 500, s
             sample = [points[index] for index in generator.integers(0, len(points), len(points))]
             if len({point.flop for point in sample}) < 2:
                 break
-            laws.append(_against_flop(sample))
+            laws.append(_fit_against_flop(sample))
         if len(laws) == 2:
             differences.append((laws[1].slope - laws[0].slope, math.log(laws[1](middle) / laws[0](middle))))
     low, high = np.quantile(np.array(differences), [0.05, 0.95], axis=0)
     return Comparison(
-        _against_flop(first), _against_flop(second), (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
+        _fit_against_flop(first),
+        _fit_against_flop(second),
+        (float(low[0]), float(high[0])),
+        (float(low[1]), float(high[1])),
     )
 
 
-def _against_flop(points: Sequence[Point]) -> PowerLaw:
+def _fit_against_flop(points: Sequence[Point]) -> PowerLaw:
     return fit_power_law([point.flop for point in points], [point.loss for point in points])
 
 
-def isoflop_minima(points: Sequence[Point], tolerance: float = 0.2) -> list[Point]:
-    """For each compute budget with three sizes or more, the vertex of a parabola of loss over log-size (approach 2).
+def find_isoflop_minima(points: Sequence[Point], tolerance: float = 0.2) -> list[Point]:
+    """The best size of each compute budget with at least three sizes: the vertex of a parabola of loss over log-size.
 
-    Runs belong to one budget if none costs more than `tolerance` above the cheapest. A budget whose parabola opens
-    downwards, or whose vertex lies outside its sizes, says nothing and is left out.
+    This is approach 2 of Hoffmann et al. Runs belong to one budget if none costs more than `tolerance` above the
+    cheapest. A budget whose parabola opens downwards, or whose vertex lies outside its sizes, is left out.
     """
     groups: list[list[Point]] = []
     for point in sorted(points, key=lambda point: point.flop):
@@ -260,15 +266,15 @@ def read_points(path: Path) -> list[Point]:
                 tokens = float(values["tokens"]) if values.get("tokens") else float(values["flop"]) / 6 / size
             except (KeyError, ValueError, TypeError) as error:
                 raise ScalingError(
-                    f"{path}:{number}: needs parameters, loss, and tokens or flop ({error!r})"
+                    f"{path}:{number}: a row needs parameters, loss, and tokens or flop ({error!r})"
                 ) from error
             if not (size > 0 and tokens > 0 and loss > 0 and math.isfinite(size * tokens * loss)):
-                raise ScalingError(f"{path}:{number}: a run has sizes and a loss above 0")
+                raise ScalingError(f"{path}:{number}: parameters, tokens and loss must be above 0")
             points.append(Point(size, tokens, loss, values.get("name") or ""))
     return points
 
 
-def without_highest(points: Sequence[Point], count: int) -> list[Point]:
-    """All but the runs with the highest losses, in their order."""
+def drop_highest_losses(points: Sequence[Point], count: int) -> list[Point]:
+    """The runs without the `count` highest losses, in their order."""
     cut = sorted((point.loss for point in points), reverse=True)[:count]
     return [point for point in points if not cut or point.loss < cut[-1]]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from trainer.errors import UserError
 from trainer.model.settings import ModelSettings
 from trainer.model.size import count_flops_per_token, count_parameters
-from trainer.studies.cost import CHINCHILLA, CostSettings, estimate, serving_optimum, table
+from trainer.studies.cost import CHINCHILLA, CostSettings, estimate_cost, format_cost, serving_optimum
 
 
 def llama() -> ModelSettings:
@@ -30,25 +31,25 @@ def test_llama_3_405b_from_its_shape() -> None:
     size = count_parameters(llama())
     assert size == pytest.approx(405e9, rel=0.005)
     planned = CostSettings(parameters=size, tokens=15.6e12, devices=16_384, mfu=0.41)
-    cost = estimate(planned)
+    cost = estimate_cost(planned)
     assert cost.flop == pytest.approx(3.8e25, rel=0.005)
     assert 25.5e6 < cost.device_hours < 26.5e6
     assert 60 < cost.days < 70
     with_attention = count_flops_per_token(llama(), 8192) - 6 * (size - 128_256 * 16_384)
-    slower = estimate(planned.model_copy(update={"mfu": 0.40, "goodput": 0.92, "attention": with_attention}))
+    slower = estimate_cost(planned.model_copy(update={"mfu": 0.40, "goodput": 0.92, "attention": with_attention}))
     assert 28e6 < slower.device_hours < 31e6  # its model card says 30.84 million
 
 
 def test_llama_3_405b_carbon_is_that_of_its_model_card() -> None:
     """30.84 million hours at 700 W and 0.414 kg/kWh: 8,930 tonnes."""
-    hours = estimate(CostSettings(parameters=405e9, tokens=15.6e12)).device_hours
+    hours = estimate_cost(CostSettings(parameters=405e9, tokens=15.6e12)).device_hours
     planned = CostSettings(parameters=405e9, tokens=15.6e12 * 30.84e6 / hours, overhead=1.0, grid=0.4137)
-    assert estimate(planned).tonnes == pytest.approx(8930, rel=0.002)
+    assert estimate_cost(planned).tonnes == pytest.approx(8930, rel=0.002)
 
 
 def test_chinchilla_is_near_its_own_optimum() -> None:
     """70B parameters and 1.4T tokens, about 20 tokens a parameter."""
-    cost = estimate(CostSettings(parameters=70e9, tokens=1.4e12))
+    cost = estimate_cost(CostSettings(parameters=70e9, tokens=1.4e12))
     assert cost.optimal_tokens / cost.optimal_parameters == pytest.approx(20, abs=5)
     assert cost.loss - cost.optimal_loss < 1e-3
     assert cost.optimal_parameters * cost.optimal_tokens == pytest.approx(70e9 * 1.4e12)
@@ -73,7 +74,7 @@ def test_the_serving_optimum_is_that_of_a_grid(served: float) -> None:
 
 
 def test_more_serving_wants_a_smaller_model_trained_for_longer() -> None:
-    costs = [estimate(CostSettings(parameters=70e9, tokens=1.4e12, inference_tokens=n)) for n in (0, 1e12, 1e14)]
+    costs = [estimate_cost(CostSettings(parameters=70e9, tokens=1.4e12, inference_tokens=n)) for n in (0, 1e12, 1e14)]
     sizes = [cost.served_parameters for cost in costs]
     assert sizes == sorted(sizes, reverse=True)
     assert costs[2].served_tokens > 2 * costs[0].served_tokens
@@ -81,7 +82,7 @@ def test_more_serving_wants_a_smaller_model_trained_for_longer() -> None:
 
 
 def test_money_and_time_follow_from_hours() -> None:
-    cost = estimate(CostSettings(parameters=1e9, tokens=2e10, device="a100", mfu=0.5, devices=8, price=1.5))
+    cost = estimate_cost(CostSettings(parameters=1e9, tokens=2e10, device="a100", mfu=0.5, devices=8, price=1.5))
     assert cost.device_hours == pytest.approx(1.2e20 / 156e12 / 3600)
     assert cost.dollars == pytest.approx(1.5 * cost.device_hours)
     assert cost.days == pytest.approx(cost.device_hours / 192)
@@ -89,15 +90,15 @@ def test_money_and_time_follow_from_hours() -> None:
 
 def test_the_table_says_it_in_lines() -> None:
     planned = CostSettings(parameters=405e9, tokens=15.6e12, inference_tokens=1e13)
-    text = table(planned, estimate(planned))
+    text = format_cost(planned, estimate_cost(planned))
     assert "3.79e+25 FLOP" in text
-    assert "serving" in text
+    assert "inference" in text
 
 
 def test_impossible_plans_are_refused() -> None:
-    with pytest.raises(ValueError, match="device = abacus: one of a100"):
-        estimate(CostSettings(parameters=1e9, tokens=1e9, device="abacus"))
+    with pytest.raises(UserError, match="device = abacus: unknown; use one of a100"):
+        estimate_cost(CostSettings(parameters=1e9, tokens=1e9, device="abacus"))
     with pytest.raises(ValidationError, match="mfu"):
         CostSettings(parameters=1e9, tokens=1e9, mfu=1.2)
-    with pytest.raises(ValueError, match=r"floor of 1\.817"):
+    with pytest.raises(ValueError, match=r"minimum of 1\.817"):
         serving_optimum(1.8, 1e12)

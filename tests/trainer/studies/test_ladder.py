@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from trainer.studies.ladder import LadderSettings, counted_parameters, describe, foretell, rungs
-from trainer.studies.scaling_laws import Law, Point, ScalingError, isoflop_minima
+from trainer.studies.ladder import LadderSettings, count_matmul_parameters, describe_points, plan_rungs, predict_largest
+from trainer.studies.scaling_laws import Law, Point, ScalingError, find_isoflop_minima
 from trainer.tasks.pretrain_settings import PretrainSettings
 
 RECIPE = PretrainSettings.model_validate(
@@ -26,8 +26,8 @@ def tokens(recipe: PretrainSettings) -> int:
 
 
 def test_a_rung_keeps_the_shape_and_the_rate_falls_with_the_width() -> None:
-    found = rungs(RECIPE, LadderSettings(widths=(64, 128, 256)))
-    assert [rung.name for rung in found] == ["width-64", "width-128", "width-256"]
+    found = plan_rungs(RECIPE, LadderSettings(hidden_sizes=(64, 128, 256)))
+    assert [rung.name for rung in found] == ["hidden-64", "hidden-128", "hidden-256"]
     models = [rung.recipe.model for rung in found]
     assert [(m.hidden_size, m.layers, m.heads, m.num_kv_heads, m.dim_per_head) for m in models] == [
         (64, 2, 4, 1, 16),
@@ -36,34 +36,34 @@ def test_a_rung_keeps_the_shape_and_the_rate_falls_with_the_width() -> None:
     ]
     assert [rung.recipe.schedule.learning_rate for rung in found] == pytest.approx([2e-2, 1e-2, 5e-3])
     for rung in found:
-        assert tokens(rung.recipe) / counted_parameters(rung.recipe.model) == pytest.approx(20, rel=0.01)
+        assert tokens(rung.recipe) / count_matmul_parameters(rung.recipe.model) == pytest.approx(20, rel=0.01)
         assert rung.recipe.schedule.warmup_steps <= 50
         assert rung.recipe.loop.validate_every == rung.recipe.loop.steps
-    flat = rungs(RECIPE, LadderSettings(widths=(64, 256), rate_exponent=0))
+    flat = plan_rungs(RECIPE, LadderSettings(hidden_sizes=(64, 256), rate_exponent=0))
     assert {rung.recipe.schedule.learning_rate for rung in flat} == {1e-2}
-    with pytest.raises(ScalingError, match="width 72 is no multiple"):
-        rungs(RECIPE, LadderSettings(widths=(64, 72)))
+    with pytest.raises(ScalingError, match="hidden size 72 is not a multiple"):
+        plan_rungs(RECIPE, LadderSettings(hidden_sizes=(64, 72)))
 
 
 def test_sizes_at_several_amounts_of_data() -> None:
-    found = rungs(RECIPE, LadderSettings(widths=(64, 128), data=(0.5, 1, 2)))
-    ratios = [tokens(rung.recipe) / counted_parameters(rung.recipe.model) for rung in found]
+    found = plan_rungs(RECIPE, LadderSettings(hidden_sizes=(64, 128), data=(0.5, 1, 2)))
+    ratios = [tokens(rung.recipe) / count_matmul_parameters(rung.recipe.model) for rung in found]
     assert sorted(round(ratio) for ratio in ratios) == [10, 10, 20, 20, 40, 40]
-    costs = [tokens(rung.recipe) * counted_parameters(rung.recipe.model) for rung in found]
+    costs = [tokens(rung.recipe) * count_matmul_parameters(rung.recipe.model) for rung in found]
     assert costs == sorted(costs)  # the cheapest first
 
 
 def test_sizes_at_equal_compute_show_the_best_one() -> None:
     """Losses that follow a law, over the rungs of three budgets: the vertices are near the law's optima."""
-    widths = tuple(range(32, 257, 16))
-    found = rungs(RECIPE, LadderSettings(widths=widths, flop=(1e13, 1e14, 1e15)))
+    sizes = tuple(range(32, 257, 16))
+    found = plan_rungs(RECIPE, LadderSettings(hidden_sizes=sizes, flop=(1e13, 1e14, 1e15)))
     points = []
     for rung in found:
-        size, read = counted_parameters(rung.recipe.model), tokens(rung.recipe)
+        size, read = count_matmul_parameters(rung.recipe.model), tokens(rung.recipe)
         near = LAW.optimum(6 * size * read).parameters
         if near / 4 < size < near * 4:
             points.append(Point(size, read, LAW.loss(size, read), rung.name))
-    minima = isoflop_minima(points)
+    minima = find_isoflop_minima(points)
     assert [point.flop for point in minima] == pytest.approx([1e13, 1e14, 1e15], rel=0.05)
     for point in minima:
         assert point.parameters == pytest.approx(LAW.optimum(point.flop).parameters, rel=0.3)
@@ -73,12 +73,12 @@ def test_the_costliest_run_is_foretold_from_the_others() -> None:
     grid = [(n, d) for n in np.geomspace(1e5, 1e7, 4) for d in np.geomspace(1e6, 1e9, 4)]
     noise = np.random.default_rng(0).normal(0, 0.002, len(grid))
     points = [Point(n, d, LAW.loss(n, d) * math.exp(e)) for (n, d), e in zip(grid, noise, strict=True)]
-    largest, found = foretell(points)
+    largest, found = predict_largest(points)
     assert (largest.parameters, largest.tokens) == (1e7, 1e9)
     assert found.low < found.loss < found.high
     assert found.loss == pytest.approx(largest.loss, rel=0.03)
     off = f"{found.loss / largest.loss - 1:+.2%} off"
-    assert off in describe(points)
-    missed = describe([*points[:-1], Point(1e7, 1e9, 2 * largest.loss)])
+    assert off in describe_points(points)
+    missed = describe_points([*points[:-1], Point(1e7, 1e9, 2 * largest.loss)])
     assert "-5" in missed.splitlines()[-1]
     assert "outside" in missed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.trainer.corpora import build_corpus
 from trainer.data.batches import BatchSettings, BatchSource
-from trainer.data.corpus import in_memory
 from trainer.model.size import count_parameters
 from trainer.tasks.pretrain import pretrain
 from trainer.tasks.pretrain_settings import PretrainSettings
@@ -29,7 +29,7 @@ def zipf_bigrams() -> BatchSource:
         tokens = np.minimum(drawn, 255)
         columns.append(tokens)
     documents = (np.stack(columns, axis=1) + 1).tolist()
-    return BatchSource(in_memory(documents), BatchSettings(batch_size=16, sequence_length=128, max_repetitions=None))
+    return BatchSource(build_corpus(documents), BatchSettings(batch_size=16, sequence_length=128, max_repetitions=None))
 
 
 @pytest.mark.slow
