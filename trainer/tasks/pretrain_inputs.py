@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainer.config import ConfigError
-from trainer.data import tokenizer as tokenizers
 from trainer.data.batches import BatchSource
-from trainer.data.sources import held_out, load_corpus, pinned, training
-from trainer.data.tokenizer import Tokenizer
+from trainer.data.sources import build_training_batches, load_corpus, pin_snapshots, select_held_out
+from trainer.data.tokenizer import Tokenizer, load_tokenizer
 from trainer.tasks.pretrain_settings import PretrainSettings, change_settings
 
 
@@ -30,14 +29,15 @@ class PretrainInputs:
 
 def open_pretrain_inputs(settings: PretrainSettings, *, progress: bool = True) -> PretrainInputs:
     """Load the tokenizer, tokenize what is not in the cache, and check that both fit the model."""
-    tokenizer = tokenizers.load(settings.tokenizer)
-    settings = settings.model_copy(update={"data": pinned(settings.data)})  # a run keeps the snapshot it began with
+    tokenizer = load_tokenizer(settings.tokenizer)
+    data = pin_snapshots(settings.data)  # a run keeps the snapshot that it began with
+    settings = settings.model_copy(update={"data": data})
     settings = _take_ids(settings, tokenizer)
     corpus = load_corpus(settings.data, tokenizer, progress=progress)
-    tested = held_out(corpus, settings.data)
+    tested = select_held_out(corpus, settings.data)
     endless = settings.data.model_copy(update={"max_repetitions": None, "first_sequence": 0})
     validation = BatchSource(tested, endless) if tested.weight.any() else None
-    return PretrainInputs(settings, tokenizer, training(corpus, settings.data), validation)
+    return PretrainInputs(settings, tokenizer, build_training_batches(corpus, settings.data), validation)
 
 
 def _take_ids(settings: PretrainSettings, tokenizer: Tokenizer) -> PretrainSettings:

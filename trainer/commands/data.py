@@ -1,0 +1,104 @@
+"""Commands about data: train a tokenizer, tokenize, show the mixture of a run, trace a step to its pages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from trainer.commands.group import FOLDER, key_option, recipe_options, train
+
+
+@train.command("tokenizer", short_help="Train a byte-level BPE tokenizer.")
+@click.argument("dataset")
+@click.option("--output", type=FOLDER, required=True, help="Folder for tokenizer.json and its report.")
+@click.option("--vocab-size", type=click.IntRange(400), default=32_768, show_default=True, help="Tokens in all.")
+@click.option("--compare", multiple=True, metavar="PEER", help="gpt2, o200k_base, ... or a tokenizer's file or folder.")
+@key_option("digits=triples, sentinels=0, ...")
+def tokenizer_command(
+    dataset: str, output: Path, vocab_size: int, compare: tuple[str, ...], changes: tuple[str, ...]
+) -> None:
+    """Train a byte-level BPE tokenizer on a weighted sample of DATASET, and report its bytes per token."""
+    from trainer.config import read_config
+    from trainer.data.curated_dataset import open_dataset
+    from trainer.data.text_samples import held_out_samples, training_texts
+    from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
+    from trainer.data.tokenizer_report import count_with, format_report, measure_tokenizers, open_peer
+
+    settings = read_config(TokenizerSettings, None, [f"vocab_size={vocab_size}", *changes])
+    peers = {name: open_peer(name) for name in compare}
+    opened = open_dataset(dataset)
+    texts = training_texts(opened, settings.sample_bytes)
+    trained = train_tokenizer(texts, settings, progress=sys.stderr.isatty())
+    trained.save(output / "tokenizer.json")
+    samples = held_out_samples(opened, settings.sample_bytes)
+    report = measure_tokenizers(samples, {"gristmill": count_with(trained), **peers})
+    (output / "tokenizer_report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    click.echo(format_report(report))
+    engine = "tiktoken (equal ids)" if trained.fast else "tokenizers (tiktoken's ids differ)"
+    click.echo(f"{output / 'tokenizer.json'}: {trained.vocab_size:,} tokens, encoded by {engine}")
+
+
+@train.command("tokens", short_help="Tokenize a dataset before a run.")
+@click.argument("dataset")
+@click.option("--tokenizer", type=click.Path(path_type=Path), required=True, help="tokenizer.json or its folder.")
+@click.option("--cache", type=FOLDER, default=Path("tokens"), show_default=True, help="Folder for the token files.")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Processes; 0 is one per core.")
+def tokens_command(dataset: str, tokenizer: Path, cache: Path, workers: int) -> None:
+    """Tokenize DATASET once, to memory-mapped files. A run does this itself where it is not yet done."""
+    from trainer.data.curated_dataset import open_dataset
+    from trainer.data.token_files import read_summary
+    from trainer.data.tokenize_dataset import tokenize_dataset
+    from trainer.data.tokenizer import load_tokenizer
+
+    folder = tokenize_dataset(open_dataset(dataset), load_tokenizer(tokenizer), cache, workers)
+    summary = read_summary(folder)
+    click.echo(
+        f"{folder}: {summary['documents']:,} documents, {summary['tokens']:,} tokens, "
+        f"{summary['bytes'] / max(summary['tokens'], 1):.2f} bytes per token"
+    )
+
+
+@train.command("mixture", short_help="Show the shares of a run's sources.")
+@recipe_options
+@click.option("--steps", type=click.IntRange(1), help="Steps of the run; those of CONFIG where left out.")
+def mixture_command(
+    config: str, data: str | None, tokenizer: Path | None, changes: tuple[str, ...], steps: int | None
+) -> None:
+    """Show target and realized shares, and repetitions, of the data that a run will read."""
+    from trainer.data.mixture import format_shares
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+
+    run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
+    click.echo(format_shares(run.source.shares(steps or run.settings.loop.steps)))
+
+
+@train.command("trace", short_help="List the pages in the batch of a step.")
+@recipe_options
+@click.option("--step", "steps", type=click.IntRange(0), multiple=True, required=True, help="May be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+def trace_command(
+    config: str,
+    data: str | None,
+    tokenizer: Path | None,
+    changes: tuple[str, ...],
+    steps: tuple[int, ...],
+    as_json: bool,
+) -> None:
+    """List the documents in the batch of a step, with URL and WARC offset. CONFIG may be a run's folder.
+
+    Steps count from 0: the batch of step N makes the row of step N + 1 in metrics.jsonl.
+    """
+    from trainer.data.trace import check_unchanged, format_trace, trace_steps
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+    from trainer.training.checkpoint import find, read_state
+
+    run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
+    if Path(config).is_dir() and not (changes or data or tokenizer):
+        check_unchanged(run.source, read_state(find(Path(config))).data["fingerprint"], config)
+    for line in format_trace(trace_steps(run.source, steps), as_json=as_json):
+        click.echo(line)

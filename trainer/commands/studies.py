@@ -1,0 +1,125 @@
+"""Commands about studies: scaling ladder, fit and compare; cost; ablate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from trainer.commands.group import EXISTING_FILE, FOLDER, key_option, recipe_options, table_option, train
+
+
+@train.group("scaling", short_help="Scaling laws: ladder, fit, compare.")
+def scaling_group() -> None:
+    """Scaling laws: train a ladder of sizes, fit, predict, compare."""
+
+
+@scaling_group.command("ladder", short_help="Train a recipe at several sizes.")
+@recipe_options
+@click.option("--output", type=FOLDER, required=True, help="Folder of the runs and of points.csv.")
+@click.option(
+    "--rungs", "rung_changes", multiple=True, metavar="KEY=VALUE", help="hidden_sizes=[64, 96], data=[0.5, 1, 2]"
+)
+def ladder_command(
+    config: str,
+    data: str | None,
+    tokenizer: Path | None,
+    changes: tuple[str, ...],
+    output: Path,
+    rung_changes: tuple[str, ...],
+) -> None:
+    """Train the same recipe at several sizes, and predict the largest from the others."""
+    from trainer.config import read_config
+    from trainer.studies.ladder import LadderSettings, describe_points, train_ladder
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+
+    settings = read_config(LadderSettings, None, rung_changes)
+    opened = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
+    click.echo(describe_points(train_ladder(opened, settings, output, click.echo)))
+
+
+@scaling_group.command("fit", short_help="Fit scaling laws to finished runs.")
+@click.argument("points", type=EXISTING_FILE)
+@click.option("--drop-highest", type=click.IntRange(0), default=0, help="Leave out the N runs of highest loss.")
+@click.option("--predict", nargs=2, type=float, metavar="PARAMETERS TOKENS", help="Predict the loss of another run.")
+def fit_command(points: Path, drop_highest: int, predict: tuple[float, float] | None) -> None:
+    """Fit the runs of a CSV file (parameters, tokens or flop, loss): power law, isoFLOP minima, L(N, D)."""
+    from trainer.studies.ladder import describe_points
+    from trainer.studies.scaling_laws import drop_highest_losses, predict_loss, read_points
+
+    runs = drop_highest_losses(read_points(points), drop_highest)
+    click.echo(describe_points(runs))
+    if predict:
+        found = predict_loss(runs, *predict)
+        click.echo(f"predicted loss {found.loss:.4f} ({found.low:.4f} to {found.high:.4f}, {found.confidence:.0%})")
+
+
+@scaling_group.command("compare", short_help="Compare how two families scale.")
+@click.argument("first", type=EXISTING_FILE)
+@click.argument("second", type=EXISTING_FILE)
+def compare_command(first: Path, second: Path) -> None:
+    """Compare two families of runs (architectures or datasets) by slope and intercept of loss against compute."""
+    from trainer.studies.scaling_laws import compare_families, read_points
+
+    found = compare_families(read_points(first), read_points(second))
+    for path, line in ((first, found.first), (second, found.second)):
+        click.echo(f"{path}: loss = {line(1.0):.4g} * C^{line.slope:.4f}, R2 {line.r2:.4f}")
+    click.echo("slope, second minus first: {:+.4f} to {:+.4f} (90%)".format(*found.slope_difference))
+    click.echo("ln loss at equal compute:  {:+.4f} to {:+.4f} (90%)".format(*found.intercept_difference))
+
+
+@train.command("cost", short_help="Estimate what a run will cost.")
+@click.option("--parameters", type=float, required=True, help="Weights; 405e9 reads as 405 billion.")
+@click.option("--tokens", type=float, required=True, help="Training tokens; 15.6e12 reads as 15.6 trillion.")
+@key_option("device=h100, mfu=0.4, devices=1024, ...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def cost_command(parameters: float, tokens: float, changes: tuple[str, ...], as_json: bool) -> None:
+    """Estimate a run: FLOP, device hours, dollars, carbon, and whether its size is right.
+
+    `gristmill train settings cost` lists the keys of --set.
+    """
+    from dataclasses import asdict
+
+    from trainer.config import read_config
+    from trainer.studies.cost import CostSettings, estimate_cost, format_cost
+
+    settings = read_config(CostSettings, None, [f"parameters={parameters}", f"tokens={tokens}", *changes])
+    cost = estimate_cost(settings)
+    click.echo(json.dumps(asdict(cost), indent=1) if as_json else format_cost(settings, cost))
+
+
+@train.command("ablate", short_help="Compare two datasets by small models.")
+@click.argument("config")
+@click.option("--dataset", "datasets", multiple=True, required=True, metavar="NAME=PATH", help="Give two.")
+@click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json or its folder, for both.")
+@click.option("--texts", multiple=True, metavar="NAME=FILE", help='JSONL of {"text": ...} to evaluate on.')
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Models to train on each dataset.")
+@click.option("--output", type=FOLDER, required=True, help="Folder of the runs and of ablation.json.")
+@table_option
+def ablate_command(
+    config: str,
+    datasets: tuple[str, ...],
+    tokenizer: Path | None,
+    texts: tuple[str, ...],
+    seeds: int,
+    output: Path,
+    changes: tuple[str, ...],
+) -> None:
+    """Train the same small model on two datasets with several seeds, and report which is better, with an interval."""
+    from trainer.studies.ablation import ablate, format_ablation
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+
+    paths = dict(_parse_named(item) for item in datasets)
+    files = {name: Path(path) for name, path in map(_parse_named, texts)}
+    recipe = read_pretrain_settings(config, changes, None, tokenizer)
+    differences = ablate(recipe, paths, output, seeds, files, log=click.echo)
+    click.echo(format_ablation(paths, differences))
+
+
+def _parse_named(item: str) -> tuple[str, str]:
+    name, equals, path = item.partition("=")
+    if not (name and equals and path):
+        raise click.BadParameter(f"{item}: write it as NAME=PATH")
+    return name, path

@@ -1,0 +1,148 @@
+"""Commands about training: pretrain, report, anneal, export, generate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trainer.commands.group import (
+    EXISTING_FILE,
+    EXISTING_RUN,
+    FOLDER,
+    is_main,
+    key_option,
+    pick_device,
+    recipe_options,
+    train,
+)
+
+if TYPE_CHECKING:
+    from trainer.data.batches import BatchSource
+
+
+@train.command("pretrain", short_help="Train a model.")
+@recipe_options
+@click.option("--output", type=FOLDER, required=True, help="Run directory; resumes if it holds a checkpoint.")
+@click.option("--start", type=EXISTING_RUN, help="Run or checkpoint to take the first weights from.")
+@click.option("--allow-changes", is_flag=True, help="Resume though settings or data differ from the checkpoint's.")
+def pretrain_command(
+    config: str,
+    data: str | None,
+    tokenizer: Path | None,
+    changes: tuple[str, ...],
+    output: Path,
+    start: Path | None,
+    allow_changes: bool,
+) -> None:
+    """Train a model. CONFIG is a TOML file, a preset's name, or the folder of another run.
+
+    Run the same command again after a crash: it resumes from the last checkpoint. On several devices:
+    torchrun --nproc-per-node N $(which gristmill) train pretrain ...
+    """
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+    from trainer.tasks.pretrain import pretrain
+
+    run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
+    _echo_mixture(run.source, run.settings.loop.steps)
+    result = pretrain(
+        run.settings,
+        run.source,
+        output,
+        validation=run.validation,
+        start=start,
+        allow_changes=allow_changes,
+    )
+    if is_main():
+        click.echo(f"{result.checkpoint}: step {result.steps:,}, {result.tokens:,} tokens, loss {result.loss:.4f}")
+
+
+def _echo_mixture(source: BatchSource, steps: int) -> None:
+    from trainer.data.mixture import format_shares
+
+    table = format_shares(source.shares(steps))  # on every rank: it refuses more steps than there is data for
+    if is_main():
+        click.echo(table, err=True)
+
+
+@train.command("report", short_help="Write the HTML report of a run.")
+@click.argument("run", type=EXISTING_RUN)
+def report_command(run: Path) -> None:
+    """Write RUN/report.html: loss, domains, learning rate, speed, experts. Also while the run trains."""
+    from trainer.reports.run_report import write_run_report
+
+    click.echo(write_run_report(run))
+
+
+@train.command("anneal", short_help="Decay the learning rate on better data.")
+@click.argument("run", type=EXISTING_RUN)
+@click.option("--output", type=FOLDER, required=True, help="Folder of the annealed run.")
+@click.option("--config", type=EXISTING_FILE, help="TOML file; see `gristmill train settings anneal`.")
+@click.option("--control", is_flag=True, help="The same schedule on the run's own mixture, from where it stopped.")
+@key_option("steps=200, min_quality=0.5, ...")
+def anneal_command(run: Path, output: Path, config: Path | None, control: bool, changes: tuple[str, ...]) -> None:
+    """Decay the learning rate of RUN (or of any checkpoint) to 0 on better data, or extend its context.
+
+    Validated on the documents held out of RUN's own data, with --control and without, so the two can be compared.
+    """
+    from trainer.config import read_config
+    from trainer.tasks.anneal import AnnealSettings, anneal, annealed_settings
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.training.checkpoint import find, read_state
+
+    source = None if config is None else str(config)
+    stage = read_config(AnnealSettings, source, [*changes, *(["control=true"] if control else [])])
+    state = read_state(find(run))
+    opened = open_pretrain_inputs(annealed_settings(stage, state))
+    control_stage = stage.model_copy(update={"control": True})
+    control_run = opened if stage.control else open_pretrain_inputs(annealed_settings(control_stage, state))
+    _echo_mixture(opened.source, stage.steps)
+    result = anneal(opened.settings, run, opened.source, output, validation=control_run.validation)
+    if is_main():
+        click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
+
+
+@train.command("export", short_help="Write a Hugging Face model folder.")
+@click.argument("run", type=EXISTING_RUN)
+@click.option("--output", type=FOLDER, required=True, help="Folder for the model, its configuration and tokenizer.")
+@click.option("--bfloat16", is_flag=True, help="Half the size, rounded; the default keeps float32.")
+def export_command(run: Path, output: Path, bfloat16: bool) -> None:
+    """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models)."""
+    from trainer.data.tokenizer import load_tokenizer
+    from trainer.model.hugging_face import ExportType, export_to_hugging_face
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+    from trainer.training.saved_model import read_saved_model
+
+    path = read_pretrain_settings(str(run)).tokenizer
+    separator = load_tokenizer(path).separator
+    saved, dtype = read_saved_model(run), ExportType.BFLOAT16 if bfloat16 else ExportType.FLOAT32
+    click.echo(export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, dtype=dtype))
+
+
+@train.command("generate", short_help="Generate text with a model.")
+@click.argument("run", type=EXISTING_RUN)
+@click.argument("prompts", nargs=-1)
+@key_option("max_new_tokens=200, temperature=0.8, seed=1, ...")
+def generate_command(run: Path, prompts: tuple[str, ...], changes: tuple[str, ...]) -> None:
+    """Continue PROMPTS with RUN's model; without a prompt, generate from an empty text.
+
+    A model trained by denoising (tiny-t5) fills in sentinels: "The river <|sentinel_0|> to the sea".
+    """
+    from trainer.config import read_config
+    from trainer.data.tokenizer import load_tokenizer
+    from trainer.rollouts.generate import GenerateSettings, respond
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+    from trainer.training.saved_model import load_model
+
+    settings, recipe = read_config(GenerateSettings, None, changes), read_pretrain_settings(str(run))
+    model, tokenizer = load_model(run, pick_device()), load_tokenizer(recipe.tokenizer)
+    denoises = bool(recipe.objective.denoisers)
+    for text in respond(model, tokenizer, prompts or ("",), settings, denoises=denoises):
+        click.echo(_escape(text))
+
+
+def _escape(text: str) -> str:
+    """Generated text with control characters replaced, so that it cannot move the terminal's cursor."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
