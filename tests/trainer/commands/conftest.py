@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.commands.invoke import recipe, run
+from tests.trainer.curated import pages, write_dataset
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dataset, a tokenizer and a trained run."""
+    folder = tmp_path_factory.mktemp("cli")
+    rows = pages(200)
+    write_dataset(folder / "set", rows)
+    said = run("tokenizer", folder / "set", "--output", folder / "tokenizer", "--vocab-size", 768)
+    assert "encoded by tiktoken (equal ids)" in said
+    assert json.loads((folder / "tokenizer" / "tokenizer_report.json").read_text())["all"]["documents"] > 0
+    said = run(
+        "tokens", folder / "set", "--tokenizer", folder / "tokenizer", "--cache", folder / "cache", "--workers", 1
+    )
+    assert "200 documents" in said
+    said = run("pretrain", "tiny", *recipe(folder), "--output", folder / "run")
+    assert "realized" in said
+    assert "step 12," in said
+    return folder
