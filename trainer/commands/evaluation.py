@@ -37,7 +37,9 @@ def eval_command(
 
     settings = read_config(EvaluationSettings, None, changes)
     scorer = open_scorer(run)
-    held_out = None if no_held_out else open_held_out(read_pretrain_settings(str(run), data=data).data, scorer.tokenizer)
+    held_out = (
+        None if no_held_out else open_held_out(read_pretrain_settings(str(run), data=data).data, scorer.tokenizer)
+    )
     report = evaluate(scorer, tasks, held_out, settings)
     if output is not None:
         output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

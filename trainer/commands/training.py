@@ -41,9 +41,9 @@ def pretrain_command(
     Run the same command again after a crash: it resumes from the last checkpoint. On several devices:
     torchrun --nproc-per-node N $(which gristmill) train pretrain ...
     """
+    from trainer.tasks.pretrain import pretrain
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_pretrain_settings
-    from trainer.tasks.pretrain import pretrain
 
     run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     _echo_mixture(run.source, run.settings.loop.steps)

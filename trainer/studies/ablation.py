@@ -119,7 +119,9 @@ def _read_texts(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, Sequenc
         yield "all", tokens, len(text.encode())
 
 
-def _train_and_evaluate(run: PretrainInputs, seed: int, out: Path, evaluated: Mapping[str, Documents]) -> dict[str, float]:
+def _train_and_evaluate(
+    run: PretrainInputs, seed: int, out: Path, evaluated: Mapping[str, Documents]
+) -> dict[str, float]:
     """Bits per byte of each set of texts under a model trained with this seed."""
     recipe = change_settings(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
     source = type(run.source)(run.source.corpus, recipe.data, run.shares)
