@@ -15,12 +15,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from classifiers.errors import UserError
+
 MODELS = Path(__file__).parent / "models"  # the defaults, shipped as package data
 MANIFEST = "manifest.json"
 CARD = "README.md"
 
 
-class ArtifactError(ValueError):
+class ArtifactError(UserError):
     """The folder is not a model that this code may use."""
 
 
@@ -79,7 +81,7 @@ def default_folder(name: str) -> Path:
 def model_files(folder: Path) -> list[Path]:
     """Every file in a model's folder, for a run's fingerprint."""
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such model folder")
+        raise UserError(f"{folder}: no such model folder")
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 

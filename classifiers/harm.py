@@ -12,7 +12,7 @@ from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import log_odds_of, sigmoid
 
 NAME = "harm"
-LABELS = ("harmless", "harmful")
+HARM_LABELS = ("harmless", "harmful")
 
 
 class HarmModel:
@@ -23,7 +23,7 @@ class HarmModel:
         self.threshold = artifact.manifest.threshold[NAME]
         calibration = artifact.manifest.calibration
         self._slope, self._offset = float(calibration["slope"]), float(calibration["offset"])
-        self._model = LinearModel.load(artifact.path("words.txt"), artifact.path("weights.npy"), LABELS)
+        self._model = LinearModel.load(artifact.path("words.txt"), artifact.path("weights.npy"), HARM_LABELS)
 
     def score(self, texts: Sequence[str]) -> list[float]:
         """One calibrated probability a text; a text without a word gets 0."""

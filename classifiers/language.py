@@ -55,7 +55,9 @@ def load_language_model(folder: Path | None = None) -> LanguageModel:
     return _load(folder or default_folder(NAME))
 
 
-def pack(file: Path, folder: Path, license: str, source: str, threshold: float = 0.65, card: str = "") -> Manifest:
+def pack_language_model(
+    file: Path, folder: Path, license: str, source: str, threshold: float = 0.65, card: str = ""
+) -> Manifest:
     """Make a model folder of a fastText language model, so that it can be used instead of lid.176."""
     folder.mkdir(parents=True, exist_ok=True)
     if file.resolve() != (folder / FILE).resolve():

@@ -74,8 +74,8 @@ ROOMS = {
         "storage", "ledger", "documents", "text", "settings", "errors",
     ],
     "classifiers": [
-        "cli", "evaluation", "training", "domain", "harm", "language", "quality", "data", "estimators", "artifacts",
-        "urls", "errors",
+        "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "data", "estimators",
+        "artifacts", "urls", "errors",
     ],
     "trainer": [
         "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "training", "reports", "model", "data",

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from classifiers.data.cited_urls import Cited
+from classifiers.errors import UserError
 from classifiers.urls import host_of
 
 NEEDED = ("url", "warc_filename", "warc_record_offset", "warc_record_length")
@@ -25,14 +26,14 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def locate(files: Sequence[Path], cited: Cited, by_host: bool = False) -> Iterator[pa.RecordBatch]:
+def locate_cited_pages(files: Sequence[Path], cited: Cited, by_host: bool = False) -> Iterator[pa.RecordBatch]:
     """Batches of SCHEMA: the records whose page (or, `by_host`, whose host) is cited; successful HTML captures only."""
     hosts = pa.array(sorted({*cited.hosts, *(f"www.{host}" for host in cited.hosts)}), pa.string())
     for file in files:
         parquet = pq.ParquetFile(file)
         missing = [name for name in NEEDED if name not in parquet.schema_arrow.names]
         if missing:
-            raise ValueError(
+            raise UserError(
                 f"{file} lacks the column(s) {', '.join(missing)}: give files of Common Crawl's columnar index "
                 "(cc-index/table/cc-main/warc/crawl=.../subset=warc/*.parquet)"
             )

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from classifiers.data.page_text import CORPUS_VERSION, TextRow, read_rows, read_warc, write_rows
 from classifiers.data.wikitext import plain_text
+from classifiers.errors import UserError
 
 WEBKB_SHARE = 0.25  # 8,202 of 11,360 pages are from a few universities of 1997; a quarter is plenty
 ARTICLE_CHARACTERS = 30_000  # of wikitext; the parser is slow and a model looks at 20,000 characters
@@ -25,7 +26,7 @@ def pages(data: Path, work: Path) -> list[TextRow]:
     """Main text of the WARC files under `data`/warc, with each page's boilerplate."""
     files = sorted((data / "warc").glob("*.warc.gz"))
     if not files:
-        raise ValueError(f"{data}/warc holds no .warc.gz file: name the data folder with --data")
+        raise UserError(f"{data}/warc holds no .warc.gz file: name the data folder with --data")
     made_from = sha256(f"{CORPUS_VERSION} {WEBKB_SHARE}".encode())
     for file in files:
         made_from.update(f"{file.name} {file.stat().st_size}\n".encode())

@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from classifiers.errors import UserError
+
 Row = dict[str, Any]
 BATCH = 512
 
@@ -22,13 +24,13 @@ def is_parquet(path: Path) -> bool:
         return True
     if path.name.endswith((".jsonl", ".jsonl.gz", ".json", ".json.gz", ".ndjson")):
         return False
-    raise ValueError(f"{path}: the name should end in .jsonl, .jsonl.gz or .parquet")
+    raise UserError(f"{path}: the name should end in .jsonl, .jsonl.gz or .parquet")
 
 
 def read_batches(path: Path, columns: Sequence[str] | None = None, size: int = BATCH) -> Iterator[list[Row]]:
     """Lists of at most `size` rows; of Parquet only `columns`, where given and present."""
     if not path.is_file():
-        raise ValueError(f"{path} is not there: name a .jsonl, .jsonl.gz or .parquet file")
+        raise UserError(f"{path} is not there: name a .jsonl, .jsonl.gz or .parquet file")
     if is_parquet(path):
         yield from _parquet_batches(path, columns, size)
         return
@@ -52,16 +54,16 @@ def _parquet_batches(path: Path, columns: Sequence[str] | None, size: int) -> It
             for batch in parquet.iter_batches(batch_size=size, columns=wanted):
                 yield batch.to_pylist()
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is no readable Parquet file: {error}") from error
+        raise UserError(f"{path} is no readable Parquet file: {error}") from error
 
 
 def _json_row(line: str, path: Path, number: int) -> Row:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {number}: not JSON ({error.msg}); one object a line is needed") from None
+        raise UserError(f"{path}, line {number}: not JSON ({error.msg}); one object a line is needed") from None
     if not isinstance(row, dict):
-        raise ValueError(f"{path}, line {number}: a {type(row).__name__} where an object with a `text` field is needed")
+        raise UserError(f"{path}, line {number}: a {type(row).__name__} where an object with a `text` field is needed")
     return row
 
 
@@ -75,7 +77,7 @@ def texts_of(batch: Sequence[Row], path: Path) -> list[str]:
     """The `text` of every row; a null counts as empty, a missing column is an error."""
     for row in batch:
         if "text" not in row:
-            raise ValueError(f"{path}: a row has no `text`; its columns are {', '.join(row) or 'none'}")
+            raise UserError(f"{path}: a row has no `text`; its columns are {', '.join(row) or 'none'}")
     return [row["text"] or "" for row in batch]
 
 
@@ -85,7 +87,7 @@ def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[st
     The target appears when it is complete.
     """
     if source.resolve() == target.resolve():
-        raise ValueError(f"{target} is the input itself: give another --output")
+        raise UserError(f"{target} is the input itself: give another --output")
     partial, rows = target.with_name(f".{target.name}.partial"), 0
     with ExitStack() as stack:
         write = _parquet_writer(partial, source, stack) if is_parquet(target) else _json_writer(partial, target, stack)

@@ -21,6 +21,7 @@ from xml.etree.ElementTree import ParseError, iterparse
 import mwparserfromhell
 from mwparserfromhell.nodes import Argument, ExternalLink, Heading, Tag, Template, Wikilink
 
+from classifiers.errors import UserError
 from classifiers.urls import normalize_url
 
 MAX_ARTICLE = 4_000_000  # characters of wikitext; MediaWiki itself stops at 2 MiB
@@ -52,7 +53,7 @@ class Citation:
     template: str  # name of the innermost template around it, "" where there is none
 
 
-class DumpError(ValueError):
+class DumpError(UserError):
     """The file is no MediaWiki XML dump, or ends in the middle."""
 
 

@@ -23,7 +23,7 @@ def layer_input(texts: Sequence[str], fasttext_probability: Array) -> Array:
     return np.hstack([statistics_table(texts), log_odds_of(fasttext_probability)[:, None]])
 
 
-class YesNoModel:
+class BinaryScorer:
     """Calibrated P(yes) of a text; `yes` is the second label of the manifest."""
 
     def __init__(self, artifact: Artifact) -> None:

@@ -15,6 +15,8 @@ import fasttext
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.errors import UserError
+
 PREFIX = "__label__"
 
 
@@ -63,5 +65,5 @@ def labels_of(path: Path) -> list[str]:
     try:
         model = fasttext.load_model(str(path))
     except ValueError as error:
-        raise ValueError(f"{path} is no fastText model: {error}") from error
+        raise UserError(f"{path} is no fastText model: {error}") from error
     return [label.removeprefix(PREFIX) for label in model.get_labels()]

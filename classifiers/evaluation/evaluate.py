@@ -16,7 +16,7 @@ from classifiers.data import source_pages
 from classifiers.data.cited_urls import Match
 from classifiers.data.sampling import Example, Split, digest_of_examples, sample_order, split_of
 from classifiers.domain import HEADS, UNKNOWN, DomainModel
-from classifiers.estimators.binary_scorer import YesNoModel
+from classifiers.estimators.binary_scorer import BinaryScorer
 from classifiers.estimators.features import STATISTICS, statistics
 from classifiers.estimators.function_words import ENGLISH
 from classifiers.estimators.metrics import (
@@ -28,13 +28,11 @@ from classifiers.estimators.metrics import (
     length_bins,
     reliability,
 )
-from classifiers.harm import LABELS as HARM_LABELS
-from classifiers.harm import HarmModel
+from classifiers.harm import HARM_LABELS, HarmModel
 from classifiers.language import load_language_model
-from classifiers.training.recipe_domain import LABELS, read_labels
+from classifiers.training.recipe_domain import DOMAIN_LABELS, read_labels
 from classifiers.training.recipe_harm import harm_rows, shares_above
-from classifiers.training.recipe_quality import LABELS as QUALITY_LABELS
-from classifiers.training.recipe_quality import examples as quality_examples
+from classifiers.training.recipe_quality import QUALITY_LABELS, quality_examples
 from classifiers.training.train_domain import measure
 
 LENGTH_EDGES = (500, 1_000, 2_000, 4_000, 8_000)
@@ -98,7 +96,7 @@ def _groups(names: Sequence[str], truth: Sequence[int], scores: Sequence[float],
     return found
 
 
-def evaluate_quality(model: YesNoModel, examples: Sequence[Example], data: Path) -> dict[str, Any]:
+def evaluate_quality(model: BinaryScorer, examples: Sequence[Example], data: Path) -> dict[str, Any]:
     """AUC overall, by length, language and source, calibration, baselines, human agreement, and pages to read."""
     tested = [example for example in examples if example.split != Split.TRAIN]
     only_test = [example for example in examples if example.split == Split.TEST]
@@ -167,14 +165,14 @@ def evaluate_domain(model: DomainModel, data: Path, work: Path) -> dict[str, Any
         truth = [labels[row.id][head] for row in chosen]
         items = [(row.url, row.title, row.text) for row in chosen]
         answers = [label for label, _ in (model.tag(items) if head == "topic" else model.kind(items))]
-        names = (*LABELS[head], UNKNOWN)
+        names = (*DOMAIN_LABELS[head], UNKNOWN)
         table = confusion(truth, answers, names)
-        forced = [LABELS[head][i] for i in model.probabilities(head, items).argmax(axis=1)]
-        f1 = f1_by_label(confusion(truth, forced, LABELS[head]))
+        forced = [DOMAIN_LABELS[head][i] for i in model.probabilities(head, items).argmax(axis=1)]
+        f1 = f1_by_label(confusion(truth, forced, DOMAIN_LABELS[head]))
         result[head] = {
             "labels": names,
             "confusion": table.tolist(),
-            "f1": {name: _number(float(value)) for name, value in zip(LABELS[head], f1, strict=True)},
+            "f1": {name: _number(float(value)) for name, value in zip(DOMAIN_LABELS[head], f1, strict=True)},
             "most_common_label": round(Counter(truth).most_common(1)[0][1] / len(truth), 4),
         }
     return result
@@ -199,7 +197,7 @@ def evaluate_harm(model: HarmModel, data: Path, work: Path) -> dict[str, Any]:
 class Models:
     """The models of one report."""
 
-    quality: YesNoModel
+    quality: BinaryScorer
     domain: DomainModel
     harm: HarmModel
 

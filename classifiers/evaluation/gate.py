@@ -1,4 +1,4 @@
-"""The gate: a model may replace the shipped one only if it is no worse on the pinned test rows.
+"""The gate: a model may replace the shipped one only if it is not worse on the pinned test rows.
 
 `floors.json` holds, per model, the digest of the test rows and the least value of each measure. Other test rows mean
 that the numbers cannot be compared, and are refused too.
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from classifiers.errors import UserError
+
 FLOORS = Path(__file__).parent / "floors.json"
 
 
@@ -19,7 +21,7 @@ def load_floors(path: Path = FLOORS) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as floors: {error}") from error
+        raise UserError(f"{path} cannot be read as floors: {error}") from error
     return found
 
 
@@ -31,19 +33,19 @@ def value_at(numbers: Mapping[str, Any], dotted: str) -> float:
     return float(value)
 
 
-def complaints(name: str, numbers: Mapping[str, Any], floors: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a model's numbers, one line a complaint; empty when it may pass."""
+def find_failures(name: str, numbers: Mapping[str, Any], floors: Mapping[str, Any]) -> list[str]:
+    """One line for each measure below its floor; empty when the model passes."""
     if name not in floors:
         return [f"no floors are pinned for {name}"]
     pinned = floors[name]
     if numbers["test_digest"] != pinned["test_digest"]:
         return [
             f"{name} was measured on test rows {numbers['test_digest'][:12]}..., the floors are pinned on "
-            f"{pinned['test_digest'][:12]}...: measure on the same data, or pin new floors in words"
+            f"{pinned['test_digest'][:12]}...: measure on the same data, or pin new floors"
         ]
     found = []
     for measure, floor in sorted(pinned["floors"].items()):
         value = value_at(numbers, measure)
-        if not value >= floor:  # a nan is no pass
+        if not value >= floor:  # NaN does not pass
             found.append(f"{name}: {measure} is {value:.4f}, the floor is {floor:.4f}")
     return found

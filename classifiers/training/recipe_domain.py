@@ -34,7 +34,7 @@ from classifiers.training.weak_labels import (
 )
 from classifiers.urls import host_of, registered_domain_of
 
-LABELS = {"topic": TOPICS, "kind": KINDS}
+DOMAIN_LABELS = {"topic": TOPICS, "kind": KINDS}
 READ_LABELS = Path(__file__).parent / "read_labels.csv"
 TOPIC_WORDS = Path(__file__).parent / "topic_words.txt"
 KIND_WORDS = Path(__file__).parent / "kind_words.txt"
@@ -93,12 +93,12 @@ class DomainData:
 def read_labels(path: Path = READ_LABELS) -> dict[str, dict[str, str]]:
     """id -> head -> label; a head is missing where the reader found that none fits."""
     with path.open(newline="", encoding="utf-8") as file:
-        rows = {row["id"]: {head: row[head] for head in LABELS if row[head]} for row in csv.DictReader(file)}
+        rows = {row["id"]: {head: row[head] for head in DOMAIN_LABELS if row[head]} for row in csv.DictReader(file)}
     for identity, labels in rows.items():
         for head, label in labels.items():
-            if label not in LABELS[head]:
+            if label not in DOMAIN_LABELS[head]:
                 raise ValueError(
-                    f"{path}: {identity} has the {head} {label!r}, which is none of {', '.join(LABELS[head])}"
+                    f"{path}: {identity} has the {head} {label!r}, which is none of {', '.join(DOMAIN_LABELS[head])}"
                 )
     return rows
 

@@ -13,19 +13,11 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
-from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifact, save_manifest
 from classifiers.data import source_pages
 from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of, unit_hash
-from classifiers.estimators.features import FEATURE_VERSION, topic_line
-from classifiers.estimators.linear import Row, train_linear
-from classifiers.estimators.logistic import fit_platt, log_odds_of
-from classifiers.estimators.metrics import auc, reliability
-from classifiers.harm import LABELS, NAME, HarmModel
+from classifiers.harm import HARM_LABELS
 from classifiers.training.recipe_domain import TOPIC_WORDS, read_labels
 
 PER_DOMAIN = 5
@@ -33,7 +25,6 @@ PIECE = 250  # characters; about a question
 TEASERS = 600
 # Pages on which a false alarm hurts most, as the reader labeled them.
 SENSITIVE = (("topic", "health"), ("topic", "crime_and_law"), ("topic", "politics"), ("kind", "news"))
-FALSE_POSITIVES = 0.005  # of web pages of the validation domains that may pass the threshold
 _FURNITURE = (
     "watch free {} videos hd", "hot {} pics and movies", "{} live cam chat now", "best {} site members only 18",
     "amateur {} gallery updated daily", "horny singles near you {}", "{} stories uncensored", "kostenlos {} filme",
@@ -59,7 +50,7 @@ def _dialogues(data: Path) -> Iterator[HarmRow]:
         first = turns[0].strip() if turns else ""
         if text:
             # Split by the first question: the set holds the same dialogue more than once.
-            yield HarmRow(f"hh-{number}", "hh-rlhf", LABELS[1], split_of(first), text)
+            yield HarmRow(f"hh-{number}", "hh-rlhf", HARM_LABELS[1], split_of(first), text)
 
 
 def _teasers(data: Path) -> Iterator[HarmRow]:
@@ -74,73 +65,28 @@ def _teasers(data: Path) -> Iterator[HarmRow]:
         chosen = [ordered[int(unit_hash("word", str(number), str(i)) * len(ordered))] for i in range(6)]
         frames = [_FURNITURE[int(unit_hash("frame", str(number), str(i)) * len(_FURNITURE))] for i in range(6)]
         text = "\n".join(frame.format(word) for frame, word in zip(frames, chosen, strict=True))
-        yield HarmRow(f"teaser-{number}", "adult teasers", LABELS[1], split_of(f"teaser-{number}"), text)
+        yield HarmRow(f"teaser-{number}", "adult teasers", HARM_LABELS[1], split_of(f"teaser-{number}"), text)
 
 
 def _harmless(data: Path, work: Path) -> Iterator[HarmRow]:
     for row in source_pages.answers(data):
         question, _, answer = row.text.partition("\n\n")
         split = split_of(question)
-        yield HarmRow(row.id, "open-assistant", LABELS[0], split, question or answer)
-        yield HarmRow(f"{row.id}-answer", "open-assistant", LABELS[0], split, answer)
+        yield HarmRow(row.id, "open-assistant", HARM_LABELS[0], split, question or answer)
+        yield HarmRow(f"{row.id}-answer", "open-assistant", HARM_LABELS[0], split, answer)
     labels = read_labels()
     adult = {identity for identity, found in labels.items() if found.get("topic") == "adult"}
     pages = (row for row in sample_order(source_pages.pages(data, work)) if row.id not in adult)
     for row in at_most_per_domain(pages, PER_DOMAIN):
         split = split_of(row.registered_domain)
-        yield HarmRow(row.id, "web pages", LABELS[0], split, row.text)
+        yield HarmRow(row.id, "web pages", HARM_LABELS[0], split, row.text)
         start = int(unit_hash("piece", row.id) * max(len(row.text) - PIECE, 1))
-        yield HarmRow(f"{row.id}-piece", "pieces of web pages", LABELS[0], split, row.text[start : start + PIECE])
+        yield HarmRow(f"{row.id}-piece", "pieces of web pages", HARM_LABELS[0], split, row.text[start : start + PIECE])
 
 
 def harm_rows(data: Path, work: Path) -> list[HarmRow]:
     """Every row of the shipped model."""
     return [*_dialogues(data), *_teasers(data), *_harmless(data, work)]
-
-
-def train_harm(rows: list[HarmRow], folder: Path, card: str, command: str) -> HarmModel:
-    """Train, calibrate on validation rows, choose the threshold by false positives there, measure on test rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {split: [row for row in rows if row.split == split] for split in Split}
-    model = train_linear([Row(row.label, topic_line("", row.text)) for row in parts[Split.TRAIN]], LABELS)
-    model.save(folder / "words.txt", folder / "weights.npy")
-    validation = parts[Split.VALIDATION]
-    raw = log_odds_of(model.probabilities([topic_line("", row.text) for row in validation])[:, 1])
-    slope, offset = fit_platt(raw, np.array([float(row.label == LABELS[1]) for row in validation]))
-    ids = sha256("".join(f"{row.id}\t{row.label}\t{row.split}\n" for row in rows).encode()).hexdigest()
-    manifest = Manifest(
-        name=NAME,
-        version=digest_of(folder / "weights.npy")[:12],
-        feature_version=FEATURE_VERSION,
-        files={file: digest_of(folder / file) for file in ("words.txt", "weights.npy")},
-        labels={NAME: LABELS},
-        threshold={NAME: 1.0},
-        calibration={"method": "Platt on validation rows, balanced classes", "slope": slope, "offset": offset},
-        training_data=(TrainingData(name="HH-RLHF harmless dev, LDNOOBW, Open-Assistant, web pages", role="as split",
-                                    rows=len(rows), sha256=ids, license="MIT, CC BY 4.0, Apache-2.0, not shipped"),),
-        metrics={},
-        license="Apache-2.0 (weights); made from the data above",
-        command=command,
-    )  # fmt: skip
-    save_manifest(folder, manifest, card)
-    fitted = HarmModel(load_artifact(folder, NAME, FEATURE_VERSION))
-    pages = fitted.score([row.text for row in validation if row.source == "web pages"])
-    threshold = round(max(0.5, float(np.quantile(pages, 1 - FALSE_POSITIVES))), 4)
-    test = parts[Split.TEST]
-    scores = fitted.score([row.text for row in test])
-    above = shares_above(test, scores, threshold)
-    truth = np.array([row.label == LABELS[1] for row in test])
-    final = manifest.model_copy(
-        update={
-            "threshold": {NAME: threshold},
-            "calibration": manifest.calibration | {"test": reliability(truth, scores)},
-            "metrics": {"test_auc": round(auc(truth, scores), 4)}
-            | {f"above_threshold, {group}": share for group, (_, share) in above.items()}
-            | {f"rows, {group}": float(count) for group, (count, _) in above.items()},
-        }
-    )
-    save_manifest(folder, final, card)
-    return HarmModel(load_artifact(folder, NAME, FEATURE_VERSION))
 
 
 def groups_of(row: HarmRow, labels: Mapping[str, Mapping[str, str]]) -> list[str]:

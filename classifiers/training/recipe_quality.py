@@ -25,30 +25,29 @@ from classifiers.data.sampling import (
     unit_hash,
 )
 
-LABELS = ("crawl", "cited")
+QUALITY_LABELS = ("crawl", "cited")
 MIN_CHARACTERS = 200  # of both classes alike
 PER_DOMAIN = 20
 TRAINING_RATIO = 2.0  # rows of one class for one of the other per length bin; fastText needs the rows more than balance
 BOILERPLATE_SHARE = 0.3  # of the pages whose boilerplate becomes a negative of its own
-WEBKB_PER_DOMAIN = 60
 
 
 def label_of(row: TextRow, cited: Cited, weakest: Match) -> str | None:
     """`cited`, or `crawl` where not even the registered domain is cited; None for what lies between."""
     match = cited.match(row.url)
     if match == Match.EXACT or (match == Match.HOST and weakest == Match.HOST):
-        return LABELS[1]
-    return LABELS[0] if match is None and row.registered_domain not in cited.domains else None
+        return QUALITY_LABELS[1]
+    return QUALITY_LABELS[0] if match is None and row.registered_domain not in cited.domains else None
 
 
 def by_citation(rows: Iterable[TextRow], cited: Cited, weakest: Match) -> tuple[list[TextRow], list[TextRow]]:
     """(cited rows, rows of the crawl); what lies between is in neither."""
     labeled = [(label_of(row, cited, weakest), row) for row in rows]
-    positives, negatives = ([row for label, row in labeled if label == wanted] for wanted in reversed(LABELS))
+    positives, negatives = ([row for label, row in labeled if label == wanted] for wanted in reversed(QUALITY_LABELS))
     return positives, negatives
 
 
-def examples(data: Path, work: Path, weakest: Match = Match.HOST) -> list[Example]:
+def quality_examples(data: Path, work: Path, weakest: Match = Match.HOST) -> list[Example]:
     """Every row of the shipped model with its label and split."""
     rows = [row for row in sample_order(source_pages.pages(data, work)) if len(row.text) >= MIN_CHARACTERS]
     cited = Cited.of(source_pages.lines_of(data / "wiki" / "ref_urls.txt.gz"))
@@ -98,6 +97,6 @@ def _matched(split: Split, positives: Sequence[TextRow], negatives: Sequence[Tex
     classes = match_lengths(sample_order(positives), sample_order(negatives), ratio)
     return [
         Example(row, label, split, row.registered_domain or row.id)
-        for label, rows in zip(reversed(LABELS), classes, strict=True)
+        for label, rows in zip(reversed(QUALITY_LABELS), classes, strict=True)
         for row in rows
     ]

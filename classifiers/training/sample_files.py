@@ -11,7 +11,8 @@ from classifiers.data.cited_urls import Cited, Match
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import Example, HashSample, Split, at_most_per_domain
 from classifiers.data.tables import Row, read_batches, texts_of
-from classifiers.training.recipe_quality import LABELS, MIN_CHARACTERS, PER_DOMAIN, label_of, split_and_match
+from classifiers.errors import UserError
+from classifiers.training.recipe_quality import MIN_CHARACTERS, PER_DOMAIN, QUALITY_LABELS, label_of, split_and_match
 
 COLUMNS = ("id", "url", "title", "text", "source")
 
@@ -34,7 +35,7 @@ def cited_urls(path: Path) -> Iterator[str]:
     for batch in read_batches(path, ["url"]):
         for row in batch:
             if "url" not in row:
-                raise ValueError(f"{path}: a row has no `url`; give the output of `gristmill classify references`")
+                raise UserError(f"{path}: a row has no `url`; give the output of `gristmill classify references`")
             yield str(row["url"])
 
 
@@ -46,19 +47,17 @@ def sample_examples(
     Of both kinds of staged documents about `limit`, by hash of id: cited pages are one in hundreds of a crawl.
     """
     cited = Cited.of(cited_urls(references) if references else ())
-    samples = {label: HashSample(limit) for label in LABELS}
+    samples = {label: HashSample(limit) for label in QUALITY_LABELS}
     for row in (row for path in staged for file in files_at(path) for row in text_rows(file, path.name)):
         label = label_of(row, cited, weakest)
         if label and len(row.text) >= MIN_CHARACTERS:
             samples[label].add(row)
-    negatives, found = (list(at_most_per_domain(samples[label].rows(), PER_DOMAIN)) for label in LABELS)
+    negatives, found = (list(at_most_per_domain(samples[label].rows(), PER_DOMAIN)) for label in QUALITY_LABELS)
     given = [row for path in positives for row in text_rows(path, path.name) if len(row.text) >= MIN_CHARACTERS]
     if not found and not given:
-        raise ValueError("no staged document is cited and no --positives file has rows: nothing to learn from")
+        raise UserError("no staged document is cited and no --positives file has rows: nothing to learn from")
     if not negatives:
-        raise ValueError(
-            "every staged document is cited or too short: give more staged documents as the crawl's sample"
-        )
+        raise UserError("every staged document is cited or too short: give more staged documents as the crawl's sample")
     matches = {row.id: cited.match(row.url) for row in found}
     examples = split_and_match([*found, *given], negatives)
     return [replace(example, match=matches.get(example.row.id) or "") for example in examples]
@@ -70,7 +69,7 @@ def files_at(path: Path) -> list[Path]:
         return [path]
     found = sorted(file for pattern in ("*.parquet", "*.jsonl", "*.jsonl.gz") for file in path.glob(pattern))
     if not found:
-        raise ValueError(f"{path} holds no .parquet, .jsonl or .jsonl.gz file")
+        raise UserError(f"{path} holds no .parquet, .jsonl or .jsonl.gz file")
     return found
 
 
@@ -84,7 +83,7 @@ def to_rows(examples: Iterable[Example]) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def from_file(path: Path) -> list[Example]:
+def read_examples(path: Path) -> list[Example]:
     """Examples that `to_rows` made."""
     examples = []
     for batch in read_batches(path):
@@ -93,7 +92,7 @@ def from_file(path: Path) -> list[Example]:
                 text = TextRow(row["id"], row["url"], row["source"], row["title"], row["text"])
                 examples.append(Example(text, row["label"], Split(row["split"]), row["group"], row["match"]))
             except (KeyError, ValueError) as error:
-                raise ValueError(f"{path} is no output of `gristmill classify sample`: {error}") from None
-    if {example.label for example in examples} - set(LABELS):
-        raise ValueError(f"{path} has other labels than {' and '.join(LABELS)}")
+                raise UserError(f"{path} is no output of `gristmill classify sample`: {error}") from None
+    if {example.label for example in examples} - set(QUALITY_LABELS):
+        raise UserError(f"{path} has other labels than {' and '.join(QUALITY_LABELS)}")
     return examples

@@ -18,7 +18,7 @@ from classifiers.estimators.features import FEATURE_VERSION
 from classifiers.estimators.linear import LinearModel, train_linear
 from classifiers.estimators.logistic import Array, fit_temperature, with_temperature
 from classifiers.estimators.metrics import confusion, macro_f1, reliability
-from classifiers.training.recipe_domain import LABELS, DomainData, read_rows
+from classifiers.training.recipe_domain import DOMAIN_LABELS, DomainData, read_rows
 
 FOLDS = 4
 TARGET_PRECISION = 0.75  # an answer above the threshold is right three times in four; the rest is `unknown`
@@ -29,7 +29,7 @@ def train_domain(data: DomainData, folder: Path, card: str, command: str) -> Dom
     folder.mkdir(parents=True, exist_ok=True)
     calibration: dict[str, Any] = {}
     for head in HEADS:
-        model = train_linear(read_rows(data.read, data.labels, head) + data.train[head], LABELS[head])
+        model = train_linear(read_rows(data.read, data.labels, head) + data.train[head], DOMAIN_LABELS[head])
         model.save(folder / f"{head}.words.txt", folder / f"{head}.weights.npy")
         calibration[head] = _calibrate(data, head)
     calibration["method"] = "one exponent per head, fitted on pages of domains that each of the folds had not seen"
@@ -41,7 +41,7 @@ def train_domain(data: DomainData, folder: Path, card: str, command: str) -> Dom
         version=sha256("".join(digest_of(folder / file) for file in files).encode()).hexdigest()[:12],
         feature_version=FEATURE_VERSION,
         files={file: digest_of(folder / file) for file in files},
-        labels=dict(LABELS),
+        labels=dict(DOMAIN_LABELS),
         threshold={head: calibration[head]["threshold"] for head in HEADS},
         calibration=calibration,
         training_data=training_data(data),
@@ -57,7 +57,7 @@ def train_domain(data: DomainData, folder: Path, card: str, command: str) -> Dom
 
 def _calibrate(data: DomainData, head: str) -> dict[str, Any]:
     pages = [page for page in data.read if head in data.labels[page.id]]
-    truth = np.array([LABELS[head].index(data.labels[page.id][head]) for page in pages])
+    truth = np.array([DOMAIN_LABELS[head].index(data.labels[page.id][head]) for page in pages])
     answers = _out_of_fold(data, head, pages)
     exponent = fit_temperature(answers, truth)
     scaled = with_temperature(answers, exponent)
@@ -80,11 +80,11 @@ def threshold_for(best: Array, right: Array, precision: float) -> float:
 
 def _out_of_fold(data: DomainData, head: str, pages: Sequence[TextRow]) -> Array:
     fold = np.array([int(FOLDS * unit_hash("fold", page.registered_domain)) for page in pages])
-    answers = np.zeros((len(pages), len(LABELS[head])))
+    answers = np.zeros((len(pages), len(DOMAIN_LABELS[head])))
     for number in range(FOLDS):
         inside = [page for page, place in zip(pages, fold, strict=True) if place != number]
         outside = np.flatnonzero(fold == number)
-        model: LinearModel = train_linear(read_rows(inside, data.labels, head) + data.train[head], LABELS[head])
+        model: LinearModel = train_linear(read_rows(inside, data.labels, head) + data.train[head], DOMAIN_LABELS[head])
         answers[outside] = model.probabilities([HEADS[head](pages[int(i)].title, pages[int(i)].text) for i in outside])
     return answers
 
@@ -96,13 +96,13 @@ def measure(model: DomainModel, pages: Sequence[TextRow], labels: Any) -> dict[s
         chosen = [page for page in pages if head in labels[page.id]]
         truth = [labels[page.id][head] for page in chosen]
         items = [(page.url, page.title, page.text) for page in chosen]
-        forced = [LABELS[head][i] for i in model.probabilities(head, items).argmax(axis=1)]
+        forced = [DOMAIN_LABELS[head][i] for i in model.probabilities(head, items).argmax(axis=1)]
         answers = [label for label, _ in (model.tag(items) if head == "topic" else model.kind(items))]
         said = [a == t for a, t in zip(answers, truth, strict=True) if a != UNKNOWN]
         found |= {
             f"{head}_rows": len(chosen),
             f"{head}_accuracy": round(float(np.mean([f == t for f, t in zip(forced, truth, strict=True)])), 4),
-            f"{head}_macro_f1": round(macro_f1(confusion(truth, forced, LABELS[head])), 4),
+            f"{head}_macro_f1": round(macro_f1(confusion(truth, forced, DOMAIN_LABELS[head])), 4),
             f"{head}_answered": round(len(said) / max(len(chosen), 1), 4),
             f"{head}_precision_of_answers": round(float(np.mean(said)), 4) if said else 0.0,
         }

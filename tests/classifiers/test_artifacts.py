@@ -8,9 +8,10 @@ import pytest
 
 from classifiers.artifacts import MANIFEST, MODELS, ArtifactError, default_folder, load_artifact
 from classifiers.domain import UNKNOWN, load_domain_model
+from classifiers.errors import UserError
 from classifiers.estimators.features import FEATURE_VERSION
 from classifiers.harm import load_harm_model
-from classifiers.language import load_language_model, pack
+from classifiers.language import load_language_model, pack_language_model
 from classifiers.quality import load_quality_model
 from classifiers.training import model_cards
 
@@ -105,7 +106,7 @@ def test_the_shipped_cards_are_the_ones_that_training_writes(name: str, prose: s
 def test_the_shipped_language_model_is_packed_again_to_the_same_bytes(tmp_path: Path) -> None:
     shipped = load_language_model().artifact
     (data,) = shipped.manifest.training_data
-    pack(shipped.path("model.ftz"), tmp_path, data.license, data.name, card=model_cards.LANGUAGE)
+    pack_language_model(shipped.path("model.ftz"), tmp_path, data.license, data.name, card=model_cards.LANGUAGE)
     for file in default_folder("language").iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
@@ -175,7 +176,7 @@ def test_language_of_texts() -> None:
 
 
 def test_another_language_engine_is_another_folder(tmp_path: Path) -> None:
-    pack(default_folder("language") / "model.ftz", tmp_path / "mine", "CC BY-SA 3.0", "a test")
+    pack_language_model(default_folder("language") / "model.ftz", tmp_path / "mine", "CC BY-SA 3.0", "a test")
     model = load_language_model(tmp_path / "mine")
     assert model is not load_language_model()
     assert model.identify("Dies ist ein ganz gewöhnlicher deutscher Satz.")[0] == "de"
@@ -183,8 +184,8 @@ def test_another_language_engine_is_another_folder(tmp_path: Path) -> None:
 
 def test_packing_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(b"no model")
-    with pytest.raises(ValueError, match="no fastText model"):
-        pack(tmp_path / "x.bin", tmp_path / "out", "none", "a test")
+    with pytest.raises(UserError, match="no fastText model"):
+        pack_language_model(tmp_path / "x.bin", tmp_path / "out", "none", "a test")
 
 
 def test_harm_tells_a_request_for_harm_from_news_and_medicine() -> None:

@@ -68,7 +68,7 @@ def test_references_writes_every_citation_and_its_speed(tmp_path: Path, workers:
 
 def test_references_of_something_else_fails_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "dump.xml").write_text("<html><p>not closed")
-    output = run("references", tmp_path / "dump.xml", "--output", tmp_path / "refs.jsonl", code=1)
+    output = run("references", tmp_path / "dump.xml", "--output", tmp_path / "refs.jsonl", code=2)
     assert "cannot be read as a MediaWiki XML dump" in output
     assert "Traceback" not in output
     assert not (tmp_path / "refs.jsonl").exists()
@@ -131,18 +131,18 @@ def test_score_says_the_same_as_the_model(tmp_path: Path) -> None:
 
 def test_score_without_text_says_which_columns_there_are(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"body": "x"}\n')
-    output = run("score", "harm", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl", code=1)
+    output = run("score", "harm", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl", code=2)
     assert "has no `text`; its columns are body" in output
 
 
 def test_train_without_data_says_what_to_name(tmp_path: Path) -> None:
-    output = run("train", "quality", "--data", tmp_path / "nowhere", "--output", tmp_path / "model", code=1)
+    output = run("train", "quality", "--data", tmp_path / "nowhere", "--output", tmp_path / "model", code=2)
     assert "name the folder of real pages with --data" in output
-    assert "--data" in run("train", "domain", "--data", tmp_path, "--output", tmp_path / "model", code=1)
+    assert "--data" in run("train", "domain", "--data", tmp_path, "--output", tmp_path / "model", code=2)
 
 
 def test_sample_needs_something_positive(tmp_path: Path) -> None:
     (tmp_path / "staged.jsonl").write_text('{"text": "x"}\n')
     assert "something must be positive" in run(
-        "sample", tmp_path / "staged.jsonl", "--output", tmp_path / "s.jsonl", code=1
+        "sample", tmp_path / "staged.jsonl", "--output", tmp_path / "s.jsonl", code=2
     )

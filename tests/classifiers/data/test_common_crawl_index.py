@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from classifiers.data.cited_urls import Cited
-from classifiers.data.common_crawl_index import SCHEMA, locate
+from classifiers.data.common_crawl_index import SCHEMA, locate_cited_pages
+from classifiers.errors import UserError
 
 CITED = Cited.of(["https://www.a.example/one?utm_source=w", "http://b.example/two/"])
 
@@ -38,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_cited_pages_become_byte_ranges(file: Path) -> None:
-    table = pa.Table.from_batches(locate([file], CITED), SCHEMA)
+    table = pa.Table.from_batches(locate_cited_pages([file], CITED), SCHEMA)
     assert table.column("warc_record_offset").to_pylist() == [10, 20, 60]
     assert table.column("warc_record_length").to_pylist() == [100, 101, 105]
     assert table.column("warc_filename").to_pylist() == [f"crawl-data/{i}.warc.gz" for i in (0, 1, 5)]
@@ -46,7 +47,7 @@ def test_cited_pages_become_byte_ranges(file: Path) -> None:
 
 
 def test_other_pages_of_cited_hosts_are_marked_as_weaker(file: Path) -> None:
-    table = pa.Table.from_batches(locate([file], CITED, by_host=True), SCHEMA)
+    table = pa.Table.from_batches(locate_cited_pages([file], CITED, by_host=True), SCHEMA)
     assert table.column("warc_record_offset").to_pylist() == [10, 20, 50, 60]
     assert table.column("match").to_pylist() == ["exact", "exact", "host", "exact"]
 
@@ -54,11 +55,11 @@ def test_other_pages_of_cited_hosts_are_marked_as_weaker(file: Path) -> None:
 def test_an_index_without_host_and_status_still_works(file: Path, tmp_path: Path) -> None:
     table = pq.read_table(file).select(["url", "warc_filename", "warc_record_offset", "warc_record_length"])
     pq.write_table(table, tmp_path / "bare.parquet")
-    found = pa.Table.from_batches(locate([tmp_path / "bare.parquet"], CITED), SCHEMA)
+    found = pa.Table.from_batches(locate_cited_pages([tmp_path / "bare.parquet"], CITED), SCHEMA)
     assert found.column("warc_record_offset").to_pylist() == [10, 20, 30, 40, 60]
 
 
 def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"url": ["https://a.example"]}), tmp_path / "x.parquet")
-    with pytest.raises(ValueError, match=r"lacks the column.*warc_filename.*columnar index"):
-        list(locate([tmp_path / "x.parquet"], CITED))
+    with pytest.raises(UserError, match=r"lacks the column.*warc_filename.*columnar index"):
+        list(locate_cited_pages([tmp_path / "x.parquet"], CITED))

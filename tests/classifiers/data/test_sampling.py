@@ -21,9 +21,10 @@ from classifiers.data.sampling import (
     unit_hash,
 )
 from classifiers.data.tables import write_jsonl
+from classifiers.errors import UserError
 from classifiers.estimators.metrics import auc
 from classifiers.training.recipe_quality import by_citation, split_and_match
-from classifiers.training.sample_files import from_file, sample_examples, to_rows
+from classifiers.training.sample_files import read_examples, sample_examples, to_rows
 
 
 def page(number: int, site: str, length: int = 500) -> TextRow:
@@ -126,7 +127,7 @@ def test_the_sample_command_s_rows_come_back_the_same(tmp_path: Path) -> None:
     write_jsonl(({"text": f"Question {i}? " + "Because. " * 50} for i in range(40)), instructions)
     examples = sample_examples([staged], cited, [instructions], Match.EXACT, None)
     write_jsonl(to_rows(examples), tmp_path / "sample.jsonl")
-    assert from_file(tmp_path / "sample.jsonl") == examples
+    assert read_examples(tmp_path / "sample.jsonl") == examples
     labels = Counter((example.split, example.label) for example in examples)
     assert all(labels[split, "cited"] > 5 and labels[split, "crawl"] > 5 for split in Split)
     assert any(example.row.source == "more.jsonl" for example in examples)
@@ -171,8 +172,8 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     staged = tmp_path / "staged.jsonl"
     write_jsonl([{"url": "https://a.info", "text": "x" * 300}], staged)
     (tmp_path / "refs.txt").write_text("https://b.info\n")
-    with pytest.raises(ValueError, match="nothing to learn from"):
+    with pytest.raises(UserError, match="nothing to learn from"):
         sample_examples([staged], tmp_path / "refs.txt", [], Match.EXACT, None)
     write_jsonl([{"text": "a"}], tmp_path / "bad.jsonl")
-    with pytest.raises(ValueError, match="no output of `gristmill classify sample`"):
-        from_file(tmp_path / "bad.jsonl")
+    with pytest.raises(UserError, match="no output of `gristmill classify sample`"):
+        read_examples(tmp_path / "bad.jsonl")

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from classifiers.data.tables import Row, add_columns, read_batches, texts_of
+from classifiers.errors import UserError
 
 ROWS = [{"text": "eins", "n": 1}, {"text": None, "n": 2}, {"text": "drei ✓", "n": 3}]
 
@@ -49,26 +50,26 @@ def test_an_empty_parquet_file_stays_readable(tmp_path: Path, target: str) -> No
 def test_errors_name_file_line_and_repair(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"text": "a"}\n\n{oops\n')
-    with pytest.raises(ValueError, match=r"in\.jsonl, line 3: not JSON"):
+    with pytest.raises(UserError, match=r"in\.jsonl, line 3: not JSON"):
         list(read_batches(path))
     path.write_text("[1]\n")
-    with pytest.raises(ValueError, match="line 1: a list where an object"):
+    with pytest.raises(UserError, match="line 1: a list where an object"):
         list(read_batches(path))
-    with pytest.raises(ValueError, match="no `text`; its columns are body"):
+    with pytest.raises(UserError, match="no `text`; its columns are body"):
         texts_of([{"body": "x"}], path)
-    with pytest.raises(ValueError, match="should end in"):
+    with pytest.raises(UserError, match="should end in"):
         list(read_batches(write(tmp_path / "in.csv", [])))
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(ValueError, match="no readable Parquet"):
+    with pytest.raises(UserError, match="no readable Parquet"):
         list(read_batches(tmp_path / "bad.parquet"))
-    with pytest.raises(ValueError, match="is the input itself"):
+    with pytest.raises(UserError, match="is the input itself"):
         add_columns(path, path, lengths)
 
 
 def test_a_failed_run_leaves_no_target(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"text": "a"}\n{oops\n')
-    with pytest.raises(ValueError, match="line 2"):
+    with pytest.raises(UserError, match="line 2"):
         add_columns(path, tmp_path / "out.jsonl", lengths)
     assert not (tmp_path / "out.jsonl").exists()
 

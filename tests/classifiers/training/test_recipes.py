@@ -27,7 +27,7 @@ from classifiers.harm import load_harm_model
 from classifiers.quality import load_quality_model
 from classifiers.training import train_binary_scorer
 from classifiers.training.recipe_domain import read_labels
-from classifiers.training.recipe_quality import examples
+from classifiers.training.recipe_quality import quality_examples
 from tests.classifiers.small_data import write_data
 
 
@@ -92,7 +92,7 @@ def test_the_same_folder_gives_the_same_bytes(data: Path, told: dict[str, str], 
 
 def test_the_quality_report_is_about_pages_of_unseen_domains(data: Path, numbers: dict[str, Any]) -> None:
     model = load_quality_model(data / "models/quality")
-    every = examples(data, data / "work", Match.HOST)
+    every = quality_examples(data, data / "work", Match.HOST)
     test = [example for example in every if example.split == Split.TEST]
     trained = {example.row.registered_domain for example in every if example.split == Split.TRAIN}
     assert not trained & {example.row.registered_domain for example in test}
@@ -183,10 +183,10 @@ def test_the_gate_lets_an_equal_model_through_and_stops_a_worse_one(
         paths[-1].write_text(json.dumps(content))
     command = ("gate", name, data / "models" / name, *of(data), "--floors")
     assert "passes" in run(*command, paths[0])
-    assert f"{name}: {measure} is" in run(*command, paths[1], code=1)
-    assert "measured on test rows" in run(*command, paths[2], code=1)
+    assert f"{name}: {measure} is" in run(*command, paths[1], code=3)
+    assert "measured on test rows" in run(*command, paths[2], code=3)
     assert "although worse: the old one was wrong" in run(*command, paths[1], "--accept-worse", "the old one was wrong")
-    run(*command, paths[1], "--accept-worse", " ", code=1)  # no words
+    run(*command, paths[1], "--accept-worse", " ", code=3)  # no words
 
 
 def test_a_sample_of_staged_documents_trains_a_model(data: Path, told: dict[str, str], tmp_path: Path) -> None:
@@ -212,5 +212,5 @@ def test_a_sample_of_staged_documents_trains_a_model(data: Path, told: dict[str,
     manifest = load_quality_model(tmp_path / "model").artifact.manifest
     assert manifest.command.endswith("--sample sample.jsonl.gz")
     assert {"cited, exact", "cited, host", "cited", "crawl"} < {data.role for data in manifest.training_data}
-    refused = run("train", "harm", "--sample", tmp_path / "sample.jsonl.gz", "--output", tmp_path / "model", code=1)
+    refused = run("train", "harm", "--sample", tmp_path / "sample.jsonl.gz", "--output", tmp_path / "model", code=2)
     assert "--sample trains the quality model" in refused

@@ -17,6 +17,7 @@ from classifiers.artifacts import digest_of
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import Example, Split
 from classifiers.domain import KINDS, TOPICS
+from classifiers.errors import UserError
 from classifiers.estimators.features import (
     FEATURE_VERSION,
     STATISTICS,
@@ -28,11 +29,11 @@ from classifiers.estimators.features import (
 )
 from classifiers.estimators.linear import LinearModel, Row, train_linear
 from classifiers.estimators.metrics import auc
-from classifiers.evaluation.gate import FLOORS, complaints, load_floors, value_at
+from classifiers.evaluation.gate import FLOORS, find_failures, load_floors, value_at
 from classifiers.training import train_binary_scorer
 from classifiers.training.recipe_domain import KIND_WORDS, TOPIC_WORDS, read_labels, word_rows
-from classifiers.training.recipe_quality import LABELS, split_and_match
-from classifiers.training.train import quality_from
+from classifiers.training.recipe_quality import QUALITY_LABELS, split_and_match
+from classifiers.training.shipped_models import train_quality_on
 
 GOOD = "The committee published its report on the history of the canal and described how locks were built by hand"
 BAD = "SALE cart login free click here best price offer !!! subscribe menu home next page buy now cheap deal"
@@ -64,12 +65,12 @@ def small_examples() -> list[Example]:
 
 def test_the_same_data_gives_the_same_bytes_and_a_model_that_works(tmp_path: Path) -> None:
     examples = small_examples()
-    models = [quality_from(examples, tmp_path / name, 0.5, "test") for name in ("one", "two")]
+    models = [train_quality_on(examples, tmp_path / name, 0.5, "test") for name in ("one", "two")]
     for file in ("model.ftz", "layer.json", "manifest.json", "README.md"):
         assert digest_of(tmp_path / "one" / file) == digest_of(tmp_path / "two" / file)
     test = [example for example in examples if example.split == Split.TEST]
     scores = models[0].score([example.row.text for example in test])
-    truth = [example.label == LABELS[1] for example in test]
+    truth = [example.label == QUALITY_LABELS[1] for example in test]
     assert auc(truth, scores) > 0.95
     manifest = models[0].artifact.manifest
     assert manifest.metrics["test_auc"] == pytest.approx(auc(truth, scores), abs=1e-4)
@@ -80,15 +81,15 @@ def test_the_same_data_gives_the_same_bytes_and_a_model_that_works(tmp_path: Pat
 def test_the_threshold_keeps_what_was_asked_for(tmp_path: Path) -> None:
     examples = small_examples()
     validation = [example.row.text for example in examples if example.split == Split.VALIDATION]
-    model = quality_from(examples, tmp_path / "model", 0.25, "test")
+    model = train_quality_on(examples, tmp_path / "model", 0.25, "test")
     kept = np.mean(np.array(model.score(validation)) >= model.threshold)
     assert kept == pytest.approx(0.25, abs=1.5 / len(validation))
 
 
 def test_a_split_without_one_of_the_classes_is_refused(tmp_path: Path) -> None:
     examples = [replace(example, split=Split.TRAIN) for example in small_examples()]
-    with pytest.raises(ValueError, match="validation split holds 0 rows"):
-        quality_from(examples, tmp_path / "model", 0.5, "test")
+    with pytest.raises(UserError, match="validation split holds 0 rows"):
+        train_quality_on(examples, tmp_path / "model", 0.5, "test")
 
 
 def test_the_linear_model_is_scikit_learns() -> None:
@@ -191,13 +192,13 @@ def test_every_topic_has_words() -> None:
 def test_the_gate_refuses_what_is_worse_or_measured_elsewhere() -> None:
     floors = {"quality": {"test_digest": "d" * 64, "floors": {"test.auc": 0.7, "human.auc": 0.88}}}
     numbers = {"test_digest": "d" * 64, "test": {"auc": 0.71}, "human": {"auc": 0.9}}
-    assert complaints("quality", numbers, floors) == []
-    assert complaints("quality", numbers | {"human": {"auc": 0.87}}, floors) == [
+    assert find_failures("quality", numbers, floors) == []
+    assert find_failures("quality", numbers | {"human": {"auc": 0.87}}, floors) == [
         "quality: human.auc is 0.8700, the floor is 0.8800"
     ]
-    assert complaints("quality", numbers | {"human": {"auc": float("nan")}}, floors)
-    assert "pin new floors" in complaints("quality", numbers | {"test_digest": "e" * 64}, floors)[0]
-    assert complaints("domain", numbers, floors) == ["no floors are pinned for domain"]
+    assert find_failures("quality", numbers | {"human": {"auc": float("nan")}}, floors)
+    assert "pin new floors" in find_failures("quality", numbers | {"test_digest": "e" * 64}, floors)[0]
+    assert find_failures("domain", numbers, floors) == ["no floors are pinned for domain"]
 
 
 def test_the_pinned_floors_are_readable(tmp_path: Path) -> None:
@@ -206,6 +207,6 @@ def test_the_pinned_floors_are_readable(tmp_path: Path) -> None:
     assert all(len(entry["test_digest"]) == 64 and entry["floors"] for entry in floors.values())
     assert value_at({"a": {"b": 0.5}}, "a.b") == 0.5
     (tmp_path / "floors.json").write_text("{")
-    with pytest.raises(ValueError, match="cannot be read as floors"):
+    with pytest.raises(UserError, match="cannot be read as floors"):
         load_floors(tmp_path / "floors.json")
     assert json.loads(FLOORS.read_text()) == floors

@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from classifiers.artifacts import digest_of
+from classifiers.errors import UserError
 from classifiers.estimators.fasttext_model import train
-from classifiers.language import pack
+from classifiers.language import pack_language_model
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped
 from pipeline.publishing.provenance import file_digests
@@ -101,7 +102,7 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
 def test_another_packed_model_answers_and_is_in_the_fingerprint(tmp_path: Path) -> None:
     train(((label, text) for _ in range(50) for label, text in (("xx", "one two three"), ("yy", "eins zwei"))),
           tmp_path / "own.ftz", minCount=1, epoch=20, lr=1.0, dim=4, wordNgrams=2, bucket=1_000)  # fmt: skip
-    pack(tmp_path / "own.ftz", tmp_path / "own", "CC0-1.0", "two made-up languages")
+    pack_language_model(tmp_path / "own.ftz", tmp_path / "own", "CC0-1.0", "two made-up languages")
     settings = IdentifyLanguageSettings(model=tmp_path / "own", min_score=0)
     found = identify_language.build(settings)(document("one two three " * 20))
     assert isinstance(found, Document)
@@ -109,7 +110,7 @@ def test_another_packed_model_answers_and_is_in_the_fingerprint(tmp_path: Path) 
     read = file_digests(Config(identify_language=settings))
     assert read["identify_language:own/model.ftz"] == digest_of(tmp_path / "own/model.ftz")
     assert "identify_language:classifiers/models/language/model.ftz" in file_digests(Config())
-    with pytest.raises(ValueError, match="no such model folder"):
+    with pytest.raises(UserError, match="no such model folder"):
         file_digests(Config(identify_language=IdentifyLanguageSettings(model=tmp_path / "nowhere")))
 
 
