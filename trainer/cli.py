@@ -1,8 +1,8 @@
-"""`gristmill train`: gathers the commands of trainer/commands, which register themselves on the group `train`."""
+"""`gristmill train`: importing this module registers the commands of trainer/commands on the group `train`."""
 
 from __future__ import annotations
 
-from trainer.commands import data, evaluation, studies, training
+from trainer.commands import data, evaluation, settings, studies, training
 from trainer.commands.group import train
 
-__all__ = ["data", "evaluation", "studies", "train", "training"]
+__all__ = ["data", "evaluation", "settings", "studies", "train", "training"]

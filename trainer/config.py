@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from trainer.errors import UserError
-from trainer.settings import OFF, Settings, explain_refusal
+from trainer.settings import OFF, Settings, explain_refusal, find_tables
 
 PRESETS = Path(__file__).parent / "presets"
 Config = TypeVar("Config", bound=Settings)
@@ -31,7 +31,7 @@ def presets() -> list[str]:
 def read_config(kind: type[Config], source: str | None, changes: Sequence[str] = ()) -> Config:
     """Settings from a TOML file or preset, then `table.key=value` changes in turn. Values are TOML, or plain text."""
     values = apply_changes(_read_toml(source) if source else {}, changes)
-    return validated(kind, values, source or "of the command line")
+    return validate_settings(kind, values, source or "of the command line")
 
 
 def apply_changes(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def apply_changes(values: dict[str, Any], changes: Sequence[str]) -> dict[str, A
     return values
 
 
-def validated(kind: type[Config], values: dict[str, Any], source: str) -> Config:
+def validate_settings(kind: type[Config], values: dict[str, Any], source: str) -> Config:
     """The settings; raises ConfigError with one line that names the source, the key and what is wrong with it."""
     try:
         return kind.model_validate(values)
@@ -109,6 +109,7 @@ def _add_value(table: tomlkit.TOMLDocument | tomlkit.items.Table, name: str, fie
     default = field.get_default(call_default_factory=True)
     note = "" if value == default or field.is_required() else f" (default {_literal(default)})"
     _add_comment(table, f"{field.description or ''}{note}")
+    _add_element_comments(table, field)
     if value is None and default is None:
         table.add(tomlkit.comment(f"{name} is not set"))
     else:
@@ -119,6 +120,15 @@ def _add_comment(table: tomlkit.TOMLDocument | tomlkit.items.Table, text: str | 
     first = " ".join((text or "").strip().partition("\n\n")[0].split())
     if first:
         table.add(tomlkit.comment(first))
+
+
+def _add_element_comments(table: tomlkit.TOMLDocument | tomlkit.items.Table, field: FieldInfo) -> None:
+    """The settings of what a dictionary or list holds, which a value need not show."""
+    for kind in sorted(find_tables(field.annotation), key=lambda kind: kind.__name__):
+        for name, inner in kind.model_fields.items():
+            default = inner.get_default(call_default_factory=True)
+            note = "" if inner.is_required() else f" (default {_literal(default)})"
+            table.add(tomlkit.comment(f"  {name}: {inner.description or ''}{note}"))
 
 
 def _literal(value: object) -> str:

@@ -14,7 +14,7 @@ OFF = "off"
 class Settings(BaseModel):
     """Frozen. A misspelled key or a value of another type is refused with its path (`data.sequnce_length`).
 
-    TOML has no null: "off" stands for None (a limit that lets everything through) and, for a switch, for false.
+    TOML has no null: "off" is None (a limit that lets everything through) and, for a switch, for false.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -56,13 +56,13 @@ def _suggest(kind: type[Settings], location: tuple[int | str, ...]) -> str:
     tables = {kind}
     for name in parents:  # an index or a key of a dictionary leads to no other class
         fields = [table.model_fields[name] for table in tables if isinstance(name, str) and name in table.model_fields]
-        tables = {table for field in fields for table in _tables_in(field.annotation)} or tables
+        tables = {table for field in fields for table in find_tables(field.annotation)} or tables
     near = difflib.get_close_matches(str(key), [name for table in tables for name in table.model_fields], n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _tables_in(annotation: Any) -> set[type[Settings]]:
+def find_tables(annotation: Any) -> set[type[Settings]]:
     """The settings classes that a field's annotation names: X, X | None, dict[str, X], tuple[X, ...]."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return {annotation}
-    return {table for part in get_args(annotation) for table in _tables_in(part)}
+    return {table for part in get_args(annotation) for table in find_tables(part)}

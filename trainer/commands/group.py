@@ -25,7 +25,7 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def train() -> None:
-    """Train, measure and use models on curated shards."""
+    """Train language models on curated shards."""
 
 
 def table_option(command: Command) -> Command:

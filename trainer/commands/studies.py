@@ -78,7 +78,7 @@ def compare_command(first: Path, second: Path) -> None:
 def cost_command(parameters: float, tokens: float, changes: tuple[str, ...], as_json: bool) -> None:
     """Estimate a run: FLOP, device hours, dollars, carbon, and whether its size is right.
 
-    `gristmill train settings cost` lists the keys of --set.
+    `gristmill train settings --of cost` lists the keys of --set.
     """
     from dataclasses import asdict
 

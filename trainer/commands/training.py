@@ -79,7 +79,7 @@ def report_command(run: Path) -> None:
 @train.command("anneal", short_help="Decay the learning rate on better data.")
 @click.argument("run", type=EXISTING_RUN)
 @click.option("--output", type=FOLDER, required=True, help="Folder of the annealed run.")
-@click.option("--config", type=EXISTING_FILE, help="TOML file; see `gristmill train settings anneal`.")
+@click.option("--config", type=EXISTING_FILE, help="TOML file; see `gristmill train settings --of anneal`.")
 @click.option("--control", is_flag=True, help="The same schedule on the run's own mixture, from where it stopped.")
 @key_option("steps=200, min_quality=0.5, ...")
 def anneal_command(run: Path, output: Path, config: Path | None, control: bool, changes: tuple[str, ...]) -> None:

@@ -38,8 +38,8 @@ DEVICES = {
 class CostSettings(Settings):
     """A planned run. Prices and carbon intensity differ by contract and place: set your own."""
 
-    parameters: float = Field(gt=0, description="weights; of a sparse model those that are active for a token")
-    tokens: float = Field(gt=0, description="training tokens")
+    parameters: float = Field(default=7e9, gt=0, description="weights; of a sparse model the active ones of a token")
+    tokens: float = Field(default=140e9, gt=0, description="training tokens")
     device: str = Field(default="h100", description=f"accelerator: {', '.join(DEVICES)}")
     mfu: float = Field(default=0.4, gt=0, le=1, description="share of peak FLOP/s; Llama 3 405B reached 0.38 to 0.43")
     devices: int = Field(default=1024, ge=1, description="number of accelerators")

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import Field
 
-from trainer.config import validated
+from trainer.config import validate_settings
 from trainer.model.settings import ModelSettings
 from trainer.model.size import count_parameters
 from trainer.settings import Settings
@@ -108,7 +108,7 @@ def _plan_rung(recipe: PretrainSettings, shape: dict[str, Any], amount: float, s
     values["schedule"]["warmup_steps"] = min(values["schedule"]["warmup_steps"], steps // 10)
     suffix = f"-flop-{amount:g}" if settings.flop else "" if amount == 1 else f"-data-{amount:g}"
     name = f"hidden-{hidden_size}{suffix}"
-    return Rung(name, validated(PretrainSettings, values, f"rung {name}"))
+    return Rung(name, validate_settings(PretrainSettings, values, f"rung {name}"))
 
 
 def _nearest_divisor(number: int, near: float) -> int:

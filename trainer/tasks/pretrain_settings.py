@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import Field, model_validator
 
-from trainer.config import apply_changes, read_config, validated
+from trainer.config import apply_changes, read_config, validate_settings
 from trainer.data.sources import DataSettings
 from trainer.model.settings import ModelSettings
 from trainer.tasks.denoising import ObjectiveSettings
@@ -47,9 +47,9 @@ def read_pretrain_settings(
         return read_config(PretrainSettings, source, [*more, *changes])
     stored = checkpoint.read_state(checkpoint.find(Path(source))).settings
     known = {name: value for name, value in stored.items() if name in PretrainSettings.model_fields}
-    return change_settings(validated(PretrainSettings, known, source), [*more, *changes], source)
+    return change_settings(validate_settings(PretrainSettings, known, source), [*more, *changes], source)
 
 
 def change_settings(settings: Kind, changes: Sequence[str], source: str = "the run") -> Kind:
     """The same settings with `section.key=value` changes."""
-    return validated(type(settings), apply_changes(settings.model_dump(mode="json"), changes), source)
+    return validate_settings(type(settings), apply_changes(settings.model_dump(mode="json"), changes), source)

@@ -1,0 +1,45 @@
+"""`gristmill train settings`: every setting of a command as TOML, with its meaning."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from trainer.commands.group import table_option, train
+
+CLASSES = {  # command: module and class of its settings
+    "pretrain": ("trainer.tasks.pretrain_settings", "PretrainSettings"),
+    "anneal": ("trainer.tasks.anneal", "AnnealSettings"),
+    "generate": ("trainer.rollouts.generate", "GenerateSettings"),
+    "tokenizer": ("trainer.data.tokenizer", "TokenizerSettings"),
+    "eval": ("trainer.evaluation.harness", "EvaluationSettings"),
+    "contamination": ("trainer.evaluation.ngram_index", "ContaminationSettings"),
+    "ladder": ("trainer.studies.ladder", "LadderSettings"),
+    "cost": ("trainer.studies.cost", "CostSettings"),
+}
+
+
+@train.command("settings", short_help="Print every setting with its meaning.")
+@click.argument("config", required=False)
+@click.option(
+    "--of", "command", type=click.Choice(list(CLASSES)), default="pretrain", show_default=True, help="Whose settings."
+)
+@table_option
+def settings_command(config: str | None, command: str, changes: tuple[str, ...]) -> None:
+    """Print every setting as TOML with its description, unit and default.
+
+    The values are those of CONFIG, a TOML file or a preset's name (for pretrain also a run's folder), else the
+    defaults. `pretrain` and `anneal --config` read the output back.
+    """
+    from pathlib import Path
+
+    from trainer.config import read_config, to_toml
+
+    if command == "pretrain" and config is not None and Path(config).is_dir():
+        from trainer.tasks.pretrain_settings import read_pretrain_settings
+
+        click.echo(to_toml(read_pretrain_settings(config, changes)), nl=False)
+        return
+    module, name = CLASSES[command]
+    click.echo(to_toml(read_config(getattr(importlib.import_module(module), name), config, changes)), nl=False)
