@@ -132,14 +132,14 @@ def generate_command(run: Path, prompts: tuple[str, ...], changes: tuple[str, ..
     """
     from trainer.config import read_config
     from trainer.data.tokenizer import load_tokenizer
-    from trainer.rollouts.generate import GenerateSettings, respond
+    from trainer.rollouts.generate import GenerateSettings, generate_text
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.saved_model import load_model
 
     settings, recipe = read_config(GenerateSettings, None, changes), read_pretrain_settings(str(run))
     model, tokenizer = load_model(run, pick_device()), load_tokenizer(recipe.tokenizer)
     denoises = bool(recipe.objective.denoisers)
-    for text in respond(model, tokenizer, prompts or ("",), settings, denoises=denoises):
+    for text in generate_text(model, tokenizer, prompts or ("",), settings, denoises=denoises):
         click.echo(_escape(text))
 
 

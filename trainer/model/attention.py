@@ -1,11 +1,11 @@
-"""Who may attend to whom: causal, inside documents, with a bidirectional prefix, and against a cache of past keys.
+"""Attention and its masks: causal, within documents, with a bidirectional prefix, and against a cache of past keys.
 
-A mask takes the form that the device is fastest with, is built once a batch, and is shared by all layers:
+A mask has the form that is fastest on the device, is built once per batch, and is shared by all layers:
 
-    None        plain causal attention, which the kernels know without being told
+    None        plain causal attention, built into the kernels
     Spans       packed documents on a CPU: attention runs document by document, so masked pairs are never computed
     BlockMask   packed documents or prefixes on CUDA: flex_attention skips the blocks that are masked
-    Tensor      bool [B, 1, queries, keys], true where a query may look: prefixes on a CPU, caches, cross-attention
+    Tensor      bool [B, 1, queries, keys], true where a query may attend: prefixes on a CPU, caches, cross-attention
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHORT = 512
 
 @dataclass(frozen=True)
 class Spans:
-    """Lengths of the documents of all rows, laid end to end; they add up to B * S, and none crosses a row's end."""
+    """Lengths of the documents of all sequences in order; they add up to B * S, and none crosses a sequence's end."""
 
     lengths: list[int]
 
@@ -36,14 +36,14 @@ Mask = Tensor | BlockMask | Spans | None
 
 
 def attention_mask(document_ids: Tensor | None, prefix: Tensor | None = None) -> Mask:
-    """The mask of packed rows.
+    """The mask of packed sequences.
 
-    document_ids: int [B, S], equal on the neighboring tokens of a document; None means one document a row.
-    prefix: int [B], how many of a row's first tokens see each other in both directions (prefix-LM, Raffel et al. 2020).
+    document_ids: int [B, S], equal on the neighboring tokens of a document; None means one document per sequence.
+    prefix: int [B], number of first tokens with attention in both directions (prefix-LM, Raffel et al. 2020).
     """
     if document_ids is None:
         if prefix is not None:
-            raise ValueError("a prefix needs document_ids [B, S] beside it; zeros where every row is one document")
+            raise ValueError("a prefix needs document_ids [B, S] as well; zeros if every sequence is one document")
         return None
     if document_ids.is_cuda:
         return _block_mask(document_ids, prefix)
@@ -54,7 +54,7 @@ def attention_mask(document_ids: Tensor | None, prefix: Tensor | None = None) ->
 
 
 def span_lengths(document_ids: Tensor) -> list[int]:
-    """int [B, S] -> the lengths of the runs of equal ids, row after row."""
+    """int [B, S] -> the lengths of the runs of equal ids, sequence after sequence."""
     begins = torch.ones_like(document_ids, dtype=torch.bool)
     begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
     starts = begins.flatten().nonzero().flatten()
@@ -74,7 +74,7 @@ def dense_mask(queries: Tensor, keys: Tensor, prefix: Tensor | None = None) -> T
 
 
 def _block_mask(document_ids: Tensor, prefix: Tensor | None) -> BlockMask:
-    """The same rule for flex_attention, which asks it a block at a time."""
+    """The same rule for flex_attention, which evaluates it block by block."""
 
     def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = document_ids[batch, query] == document_ids[batch, key]
@@ -88,7 +88,7 @@ def _block_mask(document_ids: Tensor, prefix: Tensor | None) -> BlockMask:
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, causal: bool = True) -> Tensor:
     """Scaled dot-product attention. q [B, H, Q, D], k and v [B, G, K, D] with G dividing H -> [B, H, Q, D].
 
-    `causal` is read only without a mask; queries and keys then have to start at the same position.
+    `causal` applies only without a mask; queries and keys must then start at the same position.
     """
     if isinstance(mask, BlockMask):
         mixed: Tensor = _flex(q.is_cuda)(q, k, v, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1])
@@ -105,10 +105,10 @@ def _flex(compiled: bool) -> Callable[..., Tensor]:
     return cast("Callable[..., Tensor]", kernel)
 
 
-# Not compiled: lengths differ from batch to batch, and each would be compiled anew until torch gives up on the block.
+# Not compiled: lengths differ from batch to batch, and torch would recompile for each until its limit is reached.
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def _attend_spans(q: Tensor, k: Tensor, v: Tensor, spans: Spans) -> Tensor:
-    """Causal attention inside each span. One split and one concatenation, so that autograd copies nothing twice."""
+    """Causal attention inside each span. One split and one concatenation, so that autograd copies each tensor once."""
     flat = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))  # [B * S, heads, D]
     pieces = [
         [part.transpose(0, 1)[None] for part in torch.split(x, spans.lengths)] for x in flat
@@ -135,7 +135,7 @@ def _future(dtype: torch.dtype) -> Tensor:
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     grouped = k.shape[1] != q.shape[1]
-    if grouped and not q.is_cuda:  # measured: the CPU kernel is slower with grouped heads than with copies of them
+    if grouped and not q.is_cuda:  # measured: the CPU kernel is slower with grouped heads than with repeated ones
         k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
         grouped = False
     if causal and not q.is_cuda and q.dtype is torch.bfloat16 and q.shape[2] <= SHORT:

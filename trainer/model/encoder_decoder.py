@@ -1,7 +1,7 @@
 """Encoder-decoder after T5 1.1 (Raffel et al. 2020): relative position biases and cross-attention.
 
-It takes RMSNorm, SwiGLU (T5 1.1 has gated GELU) and sparse experts (Switch was a T5) from the decoder, whose
-settings it shares. Shapes: B rows, I tokens of the source, O of the target, W width, H heads, D head width.
+RMSNorm, SwiGLU (T5 1.1 has gated GELU), sparse experts (Switch is based on T5) and the settings are the decoder's.
+Shapes: B sequences, I tokens of the source, O of the target, W hidden size, H heads, D width of a head.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from trainer.model.norm import RMSNorm
 from trainer.model.settings import ModelSettings
 
 BUCKETS = 32  # of relative distances
-FARTHEST = 128  # tokens; from here on all distances share a bucket
+FARTHEST = 128  # tokens; all larger distances share a bucket
 
 
-def buckets(queries: int, keys: int, both_ways: bool, device: torch.device | None = None) -> Tensor:
-    """int64 [queries, keys]: near distances have a bucket each, farther ones share them in logarithmic steps (T5)."""
+def relative_buckets(queries: int, keys: int, both_ways: bool, device: torch.device | None = None) -> Tensor:
+    """int64 [queries, keys]: one bucket for each short distance, buckets in logarithmic steps for longer ones (T5)."""
     distance = torch.arange(keys, device=device)[None, :] - torch.arange(queries, device=device)[:, None]
     number = BUCKETS
     offset: Tensor | int = 0
-    if both_ways:  # half of the buckets for keys behind the query, half for keys before it
+    if both_ways:  # half of the buckets for keys after the query, half for keys before it
         number //= 2
         offset = (distance > 0).long() * number
         distance = distance.abs()
@@ -50,8 +50,8 @@ class PositionBias(nn.Module):
         self.weight = nn.Parameter(torch.empty(BUCKETS, heads))
 
     def forward(self, allowed: Tensor) -> Tensor:
-        """Where attention is allowed, bool [B, 1, Q, K] -> what to add to the scores, fp32 [B, H, Q, K]."""
-        places = buckets(allowed.shape[2], allowed.shape[3], self.both_ways, allowed.device)
+        """Where attention is allowed, bool [B, 1, Q, K] -> bias of the scores, fp32 [B, H, Q, K]."""
+        places = relative_buckets(allowed.shape[2], allowed.shape[3], self.both_ways, allowed.device)
         bias = F.embedding(places, self.weight).permute(2, 0, 1)[None]  # [1, H, Q, K]
         return bias.masked_fill(~allowed, torch.finfo(bias.dtype).min)
 

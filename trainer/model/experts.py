@@ -1,10 +1,8 @@
-"""Sparse feed-forward: a router sends each token to its top-k experts.
-
-After Switch (Fedus et al. 2021) and ST-MoE (Zoph et al. 2022).
+"""Sparse feed-forward: a router sends each token to its top-k experts (Switch, Fedus et al. 2021; ST-MoE, Zoph 2022).
 
 Tokens are sorted by expert, each expert multiplies one dense slice, and results return to their places: no [tokens,
-experts, capacity] mask is built. Every step has one result whatever the number of threads (no scattered additions), so
-sparse models resume bitwise too.
+experts, capacity] mask is built. There are no scattered additions, so results do not depend on the number of threads,
+and sparse models resume bitwise.
 """
 
 from __future__ import annotations
@@ -22,33 +20,43 @@ from trainer.settings import Settings
 
 
 class ExpertSettings(Settings):
-    """Which blocks are sparse, and how tokens are routed there."""
+    """Which blocks are sparse, and how tokens are routed to experts.
 
-    num_experts: int = Field(default=8, ge=1)
-    top_k: int = Field(default=2, ge=1)  # ST-MoE, section 4.1
-    every: int = Field(default=2, ge=1)  # every n-th block is sparse: Switch 2, ST-MoE 4, Mixtral 1
-    # Places of an expert, over its even share of the tokens; ST-MoE 1.25. Without a limit no token is ever dropped.
-    capacity_factor: float | None = Field(default=1.25, gt=0)
-    # No limit by default, where ST-MoE has 2.0: an answer must not depend on what else is in the batch.
-    evaluation_capacity_factor: float | None = Field(default=None, gt=0)
-    router_aux_loss_coef: float = Field(default=0.01, ge=0)  # of the load-balancing loss (Switch, section 2.2)
-    router_z_loss_coef: float = Field(default=0.001, ge=0)  # of the router z-loss (ST-MoE, section 3.3)
-    dropout: float = Field(default=0.0, ge=0, lt=1)  # inside the experts, for fine-tuning (Switch, table 4: 0.4)
-    # Gates of the chosen experts add up to 1 (GShard, Mixtral). With top_k = 1 that would be constant and the router
-    # would learn nothing from the loss, so there None means the router's probability itself (Switch).
-    normalize_gates: bool | None = None
+    Sources: top_k and capacity factor of ST-MoE (section 4.1; it has 2.0 for evaluation: here there is no limit, so
+    that a result does not depend on the rest of the batch); every second block as in Switch (ST-MoE 4, Mixtral 1);
+    load-balancing loss of Switch, section 2.2; router z-loss of ST-MoE, section 3.3; dropout of Switch, table 4 (0.4).
+    """
+
+    num_experts: int = Field(default=8, ge=1, description="experts of a sparse block")
+    top_k: int = Field(default=2, ge=1, description="experts for each token")
+    every: int = Field(default=2, ge=1, description="every n-th block is sparse")
+    capacity_factor: float | None = Field(
+        default=1.25,
+        gt=0,
+        description="places of an expert over its even share of the tokens, in training; no token is dropped if unset",
+    )
+    evaluation_capacity_factor: float | None = Field(
+        default=None, gt=0, description="the same in evaluation; no token is dropped if unset"
+    )
+    router_aux_loss_coef: float = Field(default=0.01, ge=0, description="weight of the load-balancing loss")
+    router_z_loss_coef: float = Field(default=0.001, ge=0, description="weight of the router's z-loss")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="inside the experts, for fine-tuning")
+    normalize_gates: bool | None = Field(
+        default=None, description="scale a token's gates to a sum of 1 (GShard, Mixtral); unset: if top_k > 1"
+    )
 
     @property
     def normalized(self) -> bool:
+        """Whether gates add up to 1. With top_k = 1 they would be constant, and the router would learn nothing."""
         return self.top_k > 1 if self.normalize_gates is None else self.normalize_gates
 
 
 class Routing(NamedTuple):
-    """What the router did: of one block, or of all sparse blocks with a leading dimension [blocks]."""
+    """Statistics of the router: of one block, or of all sparse blocks with a leading dimension [blocks]."""
 
-    balance: Tensor  # []: load-balancing loss; 1.0 where every expert gets and expects the same
+    balance: Tensor  # []: load-balancing loss; 1.0 if all experts have equal load and probability
     z: Tensor  # []: mean squared log-partition of the router
-    load: Tensor  # [experts]: share of the assignments that each expert was chosen for, before capacity
+    load: Tensor  # [experts]: share of the assignments to each expert, before the capacity limit
     dropped: Tensor  # []: share of the assignments over capacity
 
     def loss(self, settings: ExpertSettings) -> Tensor:
@@ -70,7 +78,7 @@ class Choice(NamedTuple):
 
 
 class Router(nn.Module):
-    """A linear map to one logit an expert, in fp32 throughout (Switch, section 2.4: bf16 routers diverge)."""
+    """A linear map to one logit per expert, in fp32 throughout (Switch, section 2.4: bf16 routers diverge)."""
 
     def __init__(self, hidden_size: int, settings: ExpertSettings) -> None:
         super().__init__()
@@ -84,7 +92,7 @@ class Router(nn.Module):
 
 
 def choose(logits: Tensor, settings: ExpertSettings) -> Choice:
-    """Router logits fp32 [N, E] -> choices, and the losses that keep the router healthy."""
+    """Router logits fp32 [N, E] -> choices, and the auxiliary losses of the router."""
     probabilities = logits.softmax(dim=-1)  # [N, E]
     gates, experts = probabilities.topk(settings.top_k, dim=-1)  # [N, k]
     if settings.normalized:
@@ -99,11 +107,11 @@ class Dispatch(NamedTuple):
     """Assignments in expert order. An assignment is one (choice, token) pair, numbered choice * N + token."""
 
     assignments: Tensor  # int64 [A], those within capacity
-    counts: Tensor  # int64 [E], how many of them each expert gets; they lie in expert order
+    counts: Tensor  # int64 [E], assignments of each expert
 
 
 def dispatch(experts: Tensor, number: int, capacity: int | None) -> Dispatch:
-    """Sort assignments [N, k] by expert. Over capacity, later tokens go first, and second choices before first ones."""
+    """Sort assignments [N, k] by expert. Over capacity, second choices are dropped first, and later tokens first."""
     chosen = experts.T.flatten()  # [k * N]: all first choices, then all second ones
     order = chosen.argsort(stable=True)
     counts = torch.bincount(chosen, minlength=number)
@@ -114,13 +122,13 @@ def dispatch(experts: Tensor, number: int, capacity: int | None) -> Dispatch:
 
 
 def capacity_of(tokens: int, settings: ExpertSettings, training: bool) -> int | None:
-    """Places of each expert for a batch of so many tokens."""
+    """Places of each expert for a batch of `tokens` tokens; None: no limit."""
     factor = settings.capacity_factor if training else settings.evaluation_capacity_factor
     return None if factor is None else math.ceil(factor * tokens * settings.top_k / settings.num_experts)
 
 
 class SparseFeedForward(nn.Module):
-    """SwiGLU experts behind a router; takes the place of the dense feed-forward in a block."""
+    """SwiGLU experts behind a router; replaces the dense feed-forward of a block."""
 
     def __init__(self, hidden_size: int, ffn_hidden_size: int, settings: ExpertSettings) -> None:
         super().__init__()
@@ -130,7 +138,7 @@ class SparseFeedForward(nn.Module):
         self.down = nn.Parameter(torch.empty(settings.num_experts, ffn_hidden_size, hidden_size))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
-        """x [B, S, W] -> the same shape, and what the router did. A token over capacity gets 0 here."""
+        """x [B, S, W] -> the same shape, and routing statistics. The result of a token over capacity is 0."""
         tokens = x.flatten(0, 1)  # [N, W]
         choice = self.router(tokens)
         k = self.settings.top_k
@@ -155,7 +163,7 @@ class SparseFeedForward(nn.Module):
 
 def grouped_matmul(x: Tensor, weights: Tensor, counts: Tensor) -> Tensor:
     """x [A, I] in expert order, weights [E, I, O], counts [E] -> [A, O]: each slice times its own expert's matrix."""
-    if x.is_cuda and x.dtype is torch.bfloat16:  # one kernel for all experts, and the host never learns the counts
+    if x.is_cuda and x.dtype is torch.bfloat16:  # one kernel for all experts; counts stay on the device
         return F.grouped_mm(x, weights, offs=counts.cumsum(0).to(torch.int32))
     slices = torch.split(x, counts.tolist())
     return torch.cat([part @ weights[expert] for expert, part in enumerate(slices)])

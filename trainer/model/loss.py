@@ -1,9 +1,9 @@
-"""Cross-entropy straight from the hidden states, a block of tokens at a time.
+"""Cross-entropy from hidden states, a block of tokens at a time, without the logits of a whole batch.
 
-The logits of a batch are its largest tensor by far ([tokens, vocabulary] in fp32, and their gradient again). Here a
-block of them lives at a time and turns into its gradients at once, while it is in the cache: the same three matrix
-products as the plain way, less memory and less traffic. `torch.nn.functional.linear_cross_entropy` does so too, but
-gives the sum alone; we also want every token's loss (by domain, by document), a weight for each token, and the z-loss.
+The logits of a batch are its largest tensor by far ([tokens, vocabulary] in fp32, and their gradient again). Here one
+block of them exists at a time, and its gradients are computed while it is in the cache: the same three matrix products
+as usual, with less memory and memory traffic. `torch.nn.functional.linear_cross_entropy` does so too, but returns only
+the sum; training also needs the loss of every token (by domain, by document), token weights, and the z-loss.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def linear_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum of the losses [], and every token's loss [N] in nats, without a gradient.
 
-    hidden [N, W], head [V, W], targets int [N], weights [N] (0 leaves a token out).
-    z_loss: this times the squared log-partition is added to the sum, and holds the logits near 0 (PaLM, Chowdhery et
-    al. 2022, section 5, uses 1e-4); it is no part of the tokens' losses.
+    hidden [N, W], head [V, W], targets int [N], weights [N] (0 excludes a token).
+    z_loss: weight of the squared log-partition, which is added to the sum and keeps logits near 0 (PaLM, Chowdhery et
+    al. 2022, section 5, uses 1e-4); the losses of the tokens do not include it.
     """
     total, losses = _LinearCrossEntropy.apply(hidden, head, targets, weights, z_loss)  # type: ignore[no-untyped-call]
     return total, losses

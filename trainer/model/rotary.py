@@ -1,6 +1,6 @@
-"""Rotary positions (RoPE, Su et al. 2021) and the ways to stretch them over a longer context than was trained.
+"""Rotary positions (RoPE, Su et al. 2021), and how they are stretched over a longer context than the original one.
 
-Pairs are (i, i + D/2), as in Llama's published weights for transformers, so exported weights need no permutation.
+Pairs are (i, i + D/2), as in Llama's weights for transformers, so exported weights need no permutation.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -18,7 +18,7 @@ from trainer.settings import Settings
 
 
 class Scaling(StrEnum):
-    """How positions beyond the trained context are brought back into what the model knows."""
+    """How positions beyond the original context are mapped to those that the model has learned."""
 
     NONE = "none"
     LINEAR = "linear"  # positions divided by the factor (position interpolation, Chen et al. 2023)
@@ -27,17 +27,25 @@ class Scaling(StrEnum):
 
 
 class RopeSettings(Settings):
-    """RoPE. The defaults are Llama 2's; a longer context may also be had by a larger theta (Llama 3: 500,000)."""
+    """Rotary positions. The defaults are Llama 2's; Llama 3 has a theta of 500,000 for its longer context."""
 
-    theta: float = 10_000.0
-    scaling: Scaling = Scaling.NONE
-    factor: float = 1.0  # new context / trained context
-    original_context_length: int | None = None  # tokens; llama3 and yarn measure wavelengths against it
-    low_freq_factor: float = 1.0  # rotations slower than this over the trained context are divided by the factor
-    high_freq_factor: float = 4.0  # rotations faster than this are left alone (llama3: 4; yarn: 32)
+    theta: float = Field(default=10_000.0, description="base of the frequencies; a larger one suits a longer context")
+    scaling: Scaling = Field(
+        default=Scaling.NONE, description="how a longer context is reached: none, linear, llama3 or yarn"
+    )
+    factor: float = Field(default=1.0, description="new context length over the original one")
+    original_context_length: int | None = Field(
+        default=None, description="tokens of a sequence before scaling; llama3 and yarn measure wavelengths against it"
+    )
+    low_freq_factor: float = Field(
+        default=1.0, description="pairs of fewer turns over the original context are divided by the factor"
+    )
+    high_freq_factor: float = Field(
+        default=4.0, description="pairs of more turns over the original context are kept; llama3 4, yarn 32"
+    )
 
     @model_validator(mode="after")
-    def _possible(self) -> RopeSettings:
+    def _check_scaling(self) -> RopeSettings:
         if self.scaling is not Scaling.NONE and self.factor < 1:
             raise ValueError(f"rope.factor = {self.factor} would shorten the context; give the new length over the old")
         if self.scaling in (Scaling.LLAMA3, Scaling.YARN) and not self.original_context_length:
@@ -48,7 +56,7 @@ class RopeSettings(Settings):
 
 
 def frequencies(settings: RopeSettings, head_dim: int) -> Tensor:
-    """Radians a token for each pair: fp32 [D/2], the first the fastest."""
+    """Radians per token for each pair: fp32 [D/2], the first the fastest."""
     fastest_first = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
     rate = 1.0 / settings.theta**fastest_first
     match settings.scaling:
@@ -80,30 +88,30 @@ def _yarn_ramp(settings: RopeSettings, head_dim: int) -> Tensor:
     return ((torch.arange(head_dim // 2, dtype=torch.float32) - low) / max(high - low, 0.001)).clamp(0, 1)
 
 
-def sharpness(settings: RopeSettings) -> float:
-    """What yarn multiplies queries and keys by: 0.1 ln(factor) + 1 (Peng et al. 2023, equation 22); else 1."""
+def attention_scale(settings: RopeSettings) -> float:
+    """Factor of queries and keys: with yarn 0.1 ln(factor) + 1 (Peng et al. 2023, equation 22), else 1."""
     return 0.1 * math.log(settings.factor) + 1 if settings.scaling is Scaling.YARN else 1.0
 
 
 def rotation(positions: Tensor, settings: RopeSettings, head_dim: int) -> tuple[Tensor, Tensor]:
     """positions int [B, S] (or [1, S] where all rows agree) -> cosines and sines, fp32 [B, 1, S, D].
 
-    Both halves of a head have the same angles; the first half's sines are negative, as `rotate` wants them.
+    Both halves of a head have the same angles; the sines of the first half are negated for `rotate`.
     """
     angles = positions[:, None, :, None].float() * frequencies(settings, head_dim).to(positions.device)
-    scale = sharpness(settings)
+    scale = attention_scale(settings)
     cosines, sines = angles.cos() * scale, angles.sin() * scale  # [B, 1, S, D/2]
     return torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)
 
 
 def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Turn each pair of x [B, H, S, D] by its position's angle."""
-    turned: Tensor = _Rotate.apply(x, cosines, sines)  # type: ignore[no-untyped-call]
-    return turned
+    """Rotate each pair of x [B, H, S, D] by the angle of its position."""
+    rotated: Tensor = _Rotate.apply(x, cosines, sines)  # type: ignore[no-untyped-call]
+    return rotated
 
 
 class _Rotate(torch.autograd.Function):
-    """The gradient of a turn is the turn back, so nothing but the tables is kept. Half as many passes as autograd's."""
+    """The gradient is the rotation back, so only the tables are saved; half as many passes over memory as autograd."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Text from a model, a batch of prompts at a time. A decoder's keys and values are cached: a token costs one token."""
+"""Generate text for a batch of prompts; a decoder's keys and values are cached."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from trainer.settings import Settings
 
 
 class GenerateSettings(Settings):
-    """How the next token is drawn."""
+    """How tokens are sampled."""
 
-    max_new_tokens: int = Field(default=200, ge=1)  # at most, for each prompt
-    temperature: float = Field(default=0.8, ge=0)  # 0: always the likeliest
-    top_k: int | None = Field(default=None, ge=1)  # only among the k likeliest
+    max_new_tokens: int = Field(default=200, ge=1, description="tokens generated for each prompt, at most")
+    temperature: float = Field(default=0.8, ge=0, description="divides the logits; 0 takes the most likely token")
+    top_k: int | None = Field(default=None, ge=1, description="sample among the k most likely tokens; all if unset")
     top_p: float | None = Field(
-        default=0.95, gt=0, le=1
-    )  # only among the likeliest that hold this mass (Holtzman 2020)
-    seed: int = 0
+        default=0.95,
+        gt=0,
+        le=1,
+        description="sample among the fewest tokens of this total probability (Holtzman 2020); all if unset",
+    )
+    seed: int = Field(default=0, description="of the sampling")
 
 
 @torch.no_grad()
@@ -36,13 +39,13 @@ def generate(
     *,
     prefix: bool = False,
 ) -> list[list[int]]:
-    """The tokens that follow each prompt, up to a stop token (left out) or the limit.
+    """The tokens that follow each prompt, up to a stop token (excluded) or the limit.
 
-    Prompts of different lengths are padded on the left; padding is masked, so every prompt is answered as if alone
-    (with temperature 0; drawn tokens depend on the row, since all rows share one generator). prefix: a prompt sees
-    itself in both directions, as the inputs of denoising do.
+    Prompts of different lengths are padded on the left; padding is masked, so with temperature 0 the result for a
+    prompt does not depend on the others (sampled tokens do: all prompts share one random generator). prefix: attention
+    within a prompt goes in both directions, as in the inputs of denoising.
     """
-    _check(prompts)
+    _check_prompts(prompts)
     longest = max(map(len, prompts))
     if longest + settings.max_new_tokens > model.settings.context_length:
         raise ValueError(
@@ -50,7 +53,7 @@ def generate(
             f"{model.settings.context_length}"
         )
     weight = model.embedding.weight
-    tokens, padding = _left_padded(prompts, weight.device)  # [B, S] both
+    tokens, padding = _pad_left(prompts, weight.device)  # [B, S] both
     positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
     ids = padding.to(torch.int32) if bool(padding.any()) else None
     seen = torch.full((len(prompts),), longest, device=weight.device) if prefix else None
@@ -61,23 +64,23 @@ def generate(
             return model.hidden_states(tokens, positions=positions, document_ids=ids, prefix=seen, cache=cache)[0]
         return model.hidden_states(written[-1][:, None], positions=positions[:, -1:] + len(written), cache=cache)[0]
 
-    return _write(model, states_after, len(prompts), settings, stop)
+    return _generate(model, states_after, len(prompts), settings, stop)
 
 
 @torch.no_grad()
-def answer(
+def generate_from_source(
     model: EncoderDecoder,
     sources: Sequence[Sequence[int]],
     settings: GenerateSettings,
     start: int,
     stop: Collection[int] = (),
 ) -> list[list[int]]:
-    """What an encoder-decoder writes to each source, from the token `start` on, up to a stop token or the limit.
+    """The tokens that an encoder-decoder generates for each source after `start`, up to a stop token or the limit.
 
-    Without a cache: each token costs the decoder all tokens before it, which are few.
+    Without a cache: each token recomputes the few before it.
     """
-    _check(sources)
-    source, padding = _left_padded(sources, model.embedding.weight.device)  # [B, S] both
+    _check_prompts(sources)
+    source, padding = _pad_left(sources, model.embedding.weight.device)  # [B, S] both
     first = torch.full((len(sources),), start, device=source.device)
     encoded: list[Tensor] = []
 
@@ -86,10 +89,10 @@ def answer(
             encoded.append(model.encode(source, ~padding)[0])
         return model.decode(torch.stack([first, *written], dim=1), encoded[0], ~padding)[0]
 
-    return _write(model, states_after, len(sources), settings, stop)
+    return _generate(model, states_after, len(sources), settings, stop)
 
 
-def respond(
+def generate_text(
     model: Decoder | EncoderDecoder,
     tokenizer: Tokenizer,
     prompts: Sequence[str],
@@ -97,11 +100,11 @@ def respond(
     *,
     denoises: bool,
 ) -> list[str]:
-    """Each prompt with its continuation; of a model that learned by denoising, what it has for the sentinels."""
+    """Each prompt with its continuation; for a model trained by denoising, only the text for the sentinels."""
     separator = tokenizer.separator
     if isinstance(model, EncoderDecoder):
         typed = [tokenizer.encode_prompt(prompt) for prompt in prompts]
-        return [tokenizer.decode(ids) for ids in answer(model, typed, settings, separator, [separator])]
+        return [tokenizer.decode(ids) for ids in generate_from_source(model, typed, settings, separator, [separator])]
     if denoises:
         typed = [[*tokenizer.encode_prompt(prompt), separator] for prompt in prompts]
         return [tokenizer.decode(ids) for ids in generate(model, typed, settings, [separator], prefix=True)]
@@ -110,19 +113,19 @@ def respond(
     return [prompt + tokenizer.decode(ids) for prompt, ids in zip(prompts, answers, strict=True)]
 
 
-def _check(prompts: Sequence[Sequence[int]]) -> None:
+def _check_prompts(prompts: Sequence[Sequence[int]]) -> None:
     if not prompts or not all(prompts):
-        raise ValueError("generate needs at least one prompt, and at least one token in each: begin with the separator")
+        raise ValueError("generate needs at least one prompt and one token in each; begin with the separator")
 
 
-def _write(
+def _generate(
     model: Decoder | EncoderDecoder,
     states_after: Callable[[Sequence[Tensor]], Tensor],
     rows: int,
     settings: GenerateSettings,
     stop: Collection[int],
 ) -> list[list[int]]:
-    """Draw token after token. `states_after` gives the model's states [B, S, W] after the tokens [B] written so far."""
+    """Sample token after token. states_after: the hidden states [B, S, W] after the tokens [B] generated so far."""
     generator = torch.Generator(model.embedding.weight.device).manual_seed(settings.seed)
     answers: list[list[int]] = [[] for _ in range(rows)]
     running = [True] * rows
@@ -131,7 +134,7 @@ def _write(
     model.eval()
     while len(written) < settings.max_new_tokens and any(running):
         logits = states_after(written)[:, -1] @ model.head_weight.T  # [B, V]
-        written.append(draw(logits[:, : model.settings.vocab_size].float(), settings, generator))
+        written.append(sample(logits[:, : model.settings.vocab_size].float(), settings, generator))
         for row, token in enumerate(written[-1].tolist()):
             running[row] = running[row] and token not in stop
             if running[row]:
@@ -140,8 +143,8 @@ def _write(
     return answers
 
 
-def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens int64 [B, S], and bool [B, S], true on padding."""
+def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens int64 [B, S], and the padding, bool [B, S]."""
     longest = max(map(len, prompts))
     tokens = torch.zeros(len(prompts), longest, dtype=torch.long)
     padding = torch.ones(len(prompts), longest, dtype=torch.bool)
@@ -151,8 +154,8 @@ def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tupl
     return tokens.to(device), padding.to(device)
 
 
-def draw(logits: Tensor, settings: GenerateSettings, generator: torch.Generator) -> Tensor:
-    """One token for each row of logits [B, V]: int64 [B]."""
+def sample(logits: Tensor, settings: GenerateSettings, generator: torch.Generator) -> Tensor:
+    """One token for each sequence: logits [B, V] -> int64 [B]."""
     if settings.temperature == 0:
         return logits.argmax(dim=-1)
     logits = logits / settings.temperature
@@ -165,7 +168,7 @@ def draw(logits: Tensor, settings: GenerateSettings, generator: torch.Generator)
 
 
 def _nucleus(logits: Tensor, mass: float) -> Tensor:
-    """Remove the tokens outside the smallest set that holds `mass` of the probability; the likeliest always stays."""
+    """Keep the smallest set of tokens that holds `mass` of the probability; the most likely one always stays."""
     ordered, order = logits.sort(dim=-1, descending=True)
     probabilities = ordered.softmax(dim=-1)
     outside = probabilities.cumsum(dim=-1) - probabilities >= mass  # the mass before a token

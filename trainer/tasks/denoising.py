@@ -1,6 +1,6 @@
 """Denoising objectives (T5, Raffel et al. 2020, section 3.3; UL2, Tay et al. 2022): a text becomes inputs and targets.
 
-    spans      random spans replaced by sentinels; the targets are the sentinels, each before what it hides
+    spans      random spans replaced by sentinels; the targets are the sentinels, each before the span it replaces
     tokens     the same with single tokens chosen independently; neighbors share a sentinel ("replace spans")
     drop       chosen tokens left out of the inputs; the targets are those tokens
     mass       chosen tokens replaced by one mask token; the targets are the whole text
@@ -8,9 +8,9 @@
     deshuffle  the inputs are shuffled; the targets are the text in order
     prefix     the inputs are the first part, the targets the rest
 
-An encoder-decoder reads the inputs with its encoder and writes the targets; a decoder reads both in one row, the inputs
-as a prefix that sees itself in both directions. A row of a batch is one text, as in T5: between the documents in it
-stand separators that the model sees, not walls.
+An encoder-decoder encodes the inputs and decodes the targets; a decoder reads both as one sequence, in which the inputs
+are a prefix with attention in both directions. A sequence of a batch is one text, as in T5: separators mark where its
+documents begin, but attention crosses them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from trainer.settings import Settings
 Tokens = NDArray[np.int64]
 Choice = NDArray[np.bool_]
 
-PADDING = -1  # document id of places that hold no token
+PADDING = -1  # document id of positions without a token
 
 
 class Noise(StrEnum):
@@ -45,52 +45,62 @@ class Noise(StrEnum):
     PREFIX = "prefix"
 
 
-class Denoiser(Settings):
-    """One objective of a mixture. The defaults are T5's."""
+class DenoiserSettings(Settings):
+    """One objective of a mixture. The defaults are T5's; mode tokens are UL2's [R], [S] and [X]."""
 
-    noise: Noise = Noise.SPANS
+    noise: Noise = Field(
+        default=Noise.SPANS, description="what is hidden: spans, tokens, drop, mass, bert, deshuffle or prefix"
+    )
     share: float = Field(
-        default=0.15, gt=0, lt=1
-    )  # of the tokens that are hidden (prefix: has none, the cut is random)
-    mean_span: float = Field(default=3.0, ge=1)  # tokens
-    weight: float = Field(default=1.0, gt=0)  # how often it is drawn, beside the others
+        default=0.15, gt=0, lt=1, description="of the tokens that are hidden; prefix cuts at a random place instead"
+    )
+    mean_span: float = Field(default=3.0, ge=1, description="mean length of a span, in tokens")
+    weight: float = Field(default=1.0, gt=0, description="relative frequency among the denoisers of the mixture")
     mode: int | None = Field(
-        default=None, ge=0
-    )  # a token put before the inputs, which tells the model (UL2's [R] [S] [X])
+        default=None, ge=0, description="id of a token before the inputs that names the objective; none if unset"
+    )
 
 
 class ObjectiveSettings(Settings):
-    """What the loop trains on: the next token, or a mixture of denoisers of which each row draws one."""
+    """Next-token prediction, or a mixture of denoisers of which one is drawn for each sequence."""
 
-    denoisers: tuple[Denoiser, ...] = ()  # empty: the next token
-    first_sentinel: int = Field(default=1, ge=0)  # id of <|sentinel_0|>; the others follow it
-    sentinels: int = Field(default=100, ge=1)
-    separator: int = Field(default=0, ge=0)  # begins the decoder's inputs and ends its targets
+    denoisers: tuple[DenoiserSettings, ...] = Field(
+        default=(), description="the mixture of denoising objectives; next-token prediction if empty"
+    )
+    first_sentinel: int = Field(
+        default=1, ge=0, description="id of <|sentinel_0|>, which the others follow; taken from the tokenizer if unset"
+    )
+    sentinels: int = Field(default=100, ge=1, description="sentinels of the tokenizer")
+    separator: int = Field(default=0, ge=0, description="id that begins the decoder's inputs and ends its targets")
 
     @model_validator(mode="after")
-    def _possible(self) -> ObjectiveSettings:
+    def _check_ids(self) -> ObjectiveSettings:
         if self.denoisers and self.first_sentinel <= self.separator < self.first_sentinel + self.sentinels:
             raise ValueError("objective.separator lies among the sentinels; take the ids from the tokenizer")
         return self
 
     @property
     def highest_id(self) -> int:
-        """The highest id that the objective puts in; the model's vocabulary has to hold it."""
+        """The highest id that the objective inserts; the model's vocabulary must contain it."""
         modes = [denoiser.mode for denoiser in self.denoisers if denoiser.mode is not None]
         return max([self.first_sentinel + self.sentinels - 1, self.separator, *modes])
 
 
 class Example(NamedTuple):
-    """One row's text after the noise."""
+    """One text after noise was applied."""
 
     inputs: Tokens
     targets: Tokens
 
 
 def corrupt(
-    text: Tokens, denoiser: Denoiser, settings: ObjectiveSettings, vocab_size: int, generator: np.random.Generator
+    text: Tokens,
+    denoiser: DenoiserSettings,
+    settings: ObjectiveSettings,
+    vocab_size: int,
+    generator: np.random.Generator,
 ) -> Example:
-    """Inputs and targets of a text of at least two tokens; depends on the arguments and the generator's state alone."""
+    """Inputs and targets of a text of at least two tokens: a function of the arguments and the generator's state."""
     match denoiser.noise:
         case Noise.SPANS:
             example = _hide(text, span_choice(len(text), denoiser, settings.sentinels, generator), settings)
@@ -116,11 +126,11 @@ def corrupt(
     return example
 
 
-def span_choice(length: int, denoiser: Denoiser, most: int, generator: np.random.Generator) -> Choice:
-    """Hidden places, bool [length]: the share asked, rounded, in spans of the mean length, with text before each.
+def span_choice(length: int, denoiser: DenoiserSettings, most: int, generator: np.random.Generator) -> Choice:
+    """Hidden positions, bool [length]: the target share, rounded, in spans of the mean length, with text before each.
 
-    Numbers of hidden tokens and of spans depend on the length alone, so rows of a batch stay equally long. Hidden and
-    kept tokens are cut into as many pieces each, every way of cutting being equally likely.
+    Numbers of hidden tokens and of spans depend on the length alone, so sequences of a batch stay equally long.
+    Hidden and kept tokens are cut into the same number of pieces; all ways of cutting are equally likely.
     """
     hidden = min(max(round(length * denoiser.share), 1), length - 1)
     spans = min(max(round(hidden / denoiser.mean_span), 1), hidden, length - hidden, most)
@@ -131,13 +141,13 @@ def span_choice(length: int, denoiser: Denoiser, most: int, generator: np.random
 
 
 def _cut(length: int, pieces: int, generator: np.random.Generator) -> Tokens:
-    """Lengths of so many pieces of at least 1 that add up to `length`."""
+    """Lengths of `pieces` pieces of at least 1 token that add up to `length`."""
     cuts = np.sort(generator.choice(length - 1, pieces - 1, replace=False) + 1) if pieces > 1 else np.empty(0, np.int64)
     return np.diff(np.concatenate(([0], cuts, [length])))
 
 
 def token_choice(length: int, share: float, most: int | None, generator: np.random.Generator) -> Choice:
-    """Hidden places chosen independently, bool [length]: at least one hidden, one kept, and at most `most` runs."""
+    """Hidden positions chosen independently, bool [length]: at least one hidden, one kept, and at most `most` runs."""
     chosen = generator.random(length) < share
     if not chosen.any():
         chosen[generator.integers(length)] = True
@@ -150,7 +160,7 @@ def token_choice(length: int, share: float, most: int | None, generator: np.rand
 
 
 def _hide(text: Tokens, hidden: Choice, settings: ObjectiveSettings) -> Example:
-    """Each run of hidden tokens becomes one sentinel in the inputs, and stands behind it in the targets."""
+    """Each run of hidden tokens is replaced by one sentinel in the inputs, and follows it in the targets."""
     begins = hidden & ~np.concatenate(([False], hidden[:-1]))
     sentinels = settings.first_sentinel + np.cumsum(begins) - 1
     inputs = np.where(begins, sentinels, text)[~hidden | begins]
@@ -161,10 +171,10 @@ def _hide(text: Tokens, hidden: Choice, settings: ObjectiveSettings) -> Example:
 def denoising_inputs(
     batch: Batch, settings: ObjectiveSettings, vocab_size: int, encoder: bool, seed: tuple[int, int], first: int
 ) -> dict[str, Tensor]:
-    """Keyword arguments of a model's forward pass for the rows of a batch.
+    """Keyword arguments of a model's forward pass for the sequences of a batch.
 
     encoder: for an encoder-decoder (see its `forward`); else for a decoder with a prefix.
-    seed: (the run's, the step); first: number of the first row in the step, so that ranks draw what one process would.
+    seed: (the run's, the step). first: index of the first sequence in the step, so that all ranks draw as one process.
     """
     weights = np.array([denoiser.weight for denoiser in settings.denoisers])
     texts = torch.cat((batch.inputs, batch.targets[:, -1:]), dim=1).numpy()  # [B, S + 1]
@@ -178,25 +188,25 @@ def denoising_inputs(
 
 def _for_encoder(examples: list[Example], separator: int) -> dict[str, Tensor]:
     """source, source_ids [B, I]; tokens, targets, weights [B, O]. The decoder's inputs are its targets, shifted."""
-    source, source_ids = _padded([example.inputs for example in examples])
+    source, source_ids = _pad([example.inputs for example in examples])
     ended = [np.append(example.targets, separator) for example in examples]
-    targets, ids = _padded(ended)
-    tokens, _ = _padded([np.concatenate(([separator], row[:-1])) for row in ended])
+    targets, ids = _pad(ended)
+    tokens, _ = _pad([np.concatenate(([separator], row[:-1])) for row in ended])
     return {"source": source, "source_ids": source_ids, "tokens": tokens, "targets": targets, "weights": ids != PADDING}
 
 
 def _for_decoder(examples: list[Example], separator: int) -> dict[str, Tensor]:
-    """One row of inputs, separator, targets, separator; the loss counts from the first target on."""
+    """One sequence of inputs, separator, targets, separator; the loss counts from the first target on."""
     rows = [np.concatenate((inputs, [separator], targets, [separator])) for inputs, targets in examples]
-    tokens, ids = _padded([row[:-1] for row in rows])
-    targets, _ = _padded([row[1:] for row in rows])
-    prefix = torch.tensor([len(example.inputs) + 1 for example in examples])  # the separator sees the inputs too
+    tokens, ids = _pad([row[:-1] for row in rows])
+    targets, _ = _pad([row[1:] for row in rows])
+    prefix = torch.tensor([len(example.inputs) + 1 for example in examples])  # the separator belongs to the prefix
     counted = (torch.arange(tokens.shape[1]) >= prefix[:, None] - 1) & (ids != PADDING)
     return {"tokens": tokens, "targets": targets, "weights": counted, "document_ids": ids, "prefix": prefix}
 
 
-def _padded(rows: list[Tokens]) -> tuple[Tensor, Tensor]:
-    """int64 [B, longest] filled up with 0, and document ids int32: 0 on tokens, PADDING behind them."""
+def _pad(rows: list[Tokens]) -> tuple[Tensor, Tensor]:
+    """int64 [B, longest], padded with 0, and document ids int32: 0 on tokens, PADDING after them."""
     longest = max(map(len, rows))
     values = np.zeros((len(rows), longest), dtype=np.int64)
     ids = np.full((len(rows), longest), PADDING, dtype=np.int32)

@@ -17,7 +17,7 @@ from trainer.training.distributed import World, sum_over_ranks
 def domain_losses(
     losses: Tensor, counted: Tensor, documents: NDArray[np.int64], source: BatchSource, world: World
 ) -> dict[str, list[float]]:
-    """{domain: [mean loss in nats, tokens]} over all ranks. losses fp32, counted bool, documents: all [B, S]."""
+    """{domain: [mean loss in nats, tokens]} over all ranks; losses fp32, counted bool and documents are [B, S]."""
     names: Sequence[str] = source.corpus.domains
     codes = torch.from_numpy(source.corpus.domain[documents].astype(np.int64)).flatten()
     sums = torch.zeros(2, len(names), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Loss spikes and NaN: noticed before the optimizer steps, answered by setting, traced to documents."""
+"""Loss spikes and NaN: detected before the optimizer step; the response is a setting."""
 
 from __future__ import annotations
 
@@ -16,59 +16,63 @@ from trainer.settings import Settings
 
 
 class Action(StrEnum):
-    """What to do with a step that looks wrong. Its documents are written to anomalies.jsonl in any case."""
+    """Response to an anomalous step. Its documents are written to anomalies.jsonl in any case."""
 
-    REPORT = "report"  # take the step
-    SKIP = "skip"  # leave the weights alone and go on with the next batch
-    STOP = "stop"  # end the run before the step, with a checkpoint
+    REPORT = "report"  # update the weights as usual
+    SKIP = "skip"  # do not update the weights, and continue with the next batch
+    STOP = "stop"  # write a checkpoint of the weights before the step, and end the run
 
 
 class Kind(StrEnum):
-    """What was wrong."""
+    """Kind of anomaly."""
 
     NOT_FINITE = "not_finite"  # loss or gradient norm is infinite or NaN
-    SPIKE = "spike"  # loss far above the last ones
+    SPIKE = "spike"  # loss far above that of the last steps
 
 
 class AnomalySettings(Settings):
-    """When a step counts as wrong, and what then."""
+    """When a step is anomalous, and the response. Window and deviations are OLMo-core's (skip-step optimizer)."""
 
-    not_finite: Action = Action.SKIP
-    spike: Action = Action.REPORT
-    deviations: float = Field(default=6.0, gt=0)  # above the mean of the window (OLMo-core's skip-step optimizer: 6)
-    window: int = Field(default=128, ge=2)  # steps (the same: 128); nothing is a spike before it is half full
-    patience: int = Field(default=10, ge=1)  # so many steps skipped in a row end the run: it will not get better
+    not_finite: Action = Field(default=Action.SKIP, description="response to an infinite or NaN loss: skip or stop")
+    spike: Action = Field(default=Action.REPORT, description="response to a loss spike: report, skip or stop")
+    deviations: float = Field(
+        default=6.0, gt=0, description="a spike is a loss this many standard deviations above the window's mean"
+    )
+    window: int = Field(
+        default=128, ge=2, description="steps that a loss is compared with; no spike before half as many"
+    )
+    patience: int = Field(default=10, ge=1, description="skipped steps in a row that end the run")
 
     @model_validator(mode="after")
-    def _possible(self) -> AnomalySettings:
+    def _check_response(self) -> AnomalySettings:
         if self.not_finite is Action.REPORT:
             raise ValueError("anomalies.not_finite = report would write NaN into every weight; choose skip or stop")
         return self
 
 
 class TrainingStoppedError(UserError):
-    """The run ended itself at an anomaly; the message says where the report and the checkpoint lie."""
+    """A run that ended early, at an anomaly or a signal; the message names its report and checkpoint."""
 
 
 class Anomaly(NamedTuple):
-    """A step that looks wrong."""
+    """An anomalous step."""
 
     kind: Kind
     loss: float
-    limit: float  # that the loss broke; infinite for NOT_FINITE
+    limit: float  # exceeded by the loss; infinite for NOT_FINITE
     action: Action
 
 
 class SpikeDetector:
-    """Remembers the losses of the last good steps."""
+    """Compares a loss with those of the last normal steps."""
 
     def __init__(self, settings: AnomalySettings, losses: Iterable[float] = ()) -> None:
         self.settings = settings
         self.losses = deque(losses, maxlen=settings.window)
-        self.skipped = 0  # in a row
+        self.skipped = 0  # steps in a row
 
     def judge(self, loss: float, gradient_norm: float) -> Anomaly | None:
-        """What is wrong with a step, if anything; a good loss is remembered."""
+        """The anomaly of a step, if it has one; else its loss enters the window."""
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             return self._count(Anomaly(Kind.NOT_FINITE, loss, math.inf, self.settings.not_finite))
         limit = self.limit
@@ -86,7 +90,7 @@ class SpikeDetector:
         return statistics.fmean(self.losses) + self.settings.deviations * statistics.pstdev(self.losses)
 
     def _count(self, anomaly: Anomaly) -> Anomaly:
-        """Turn one skip too many into a stop; a reported spike is remembered, or a new level would spike for ever."""
+        """Count skips, and stop after `patience`. A reported spike enters the window: it may be the new level."""
         if anomaly.action is Action.REPORT:
             self.losses.append(anomaly.loss)
             return anomaly

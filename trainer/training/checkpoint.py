@@ -1,15 +1,15 @@
-"""Checkpoints: all that a run needs to go on bitwise, in files that anyone can read (safetensors, JSON, no pickle).
+"""Checkpoints: all that a run needs to resume bitwise, in safetensors and JSON files (no pickle).
 
     RUN/checkpoints/latest                  the name of the newest checkpoint
     RUN/checkpoints/step-00000100/
-        state.json                          step, tokens, data position, settings, hashes of the files beside it
+        state.json                          step, tokens, data position, settings, hashes of the other files
         model-00001.safetensors ...         fp32 weights, by our names
         optimizer-00001.safetensors ...     `<weight>/exp_avg`, `<weight>/exp_avg_sq`, `<weight>/step`
         rng.safetensors                     the generators of every rank
 
-A checkpoint is written into a temporary folder, flushed to disk file by file, and renamed: a killed or a full machine
-leaves either the whole of it or nothing. Shards of FSDP are put together one tensor at a time, so a checkpoint does not
-know how many ranks wrote it, and never needs more memory than one file.
+A checkpoint is written into a temporary folder, flushed to disk file by file, and renamed: after a kill or on a full
+disk it is complete or absent. FSDP's shards are gathered one tensor at a time, so the files do not depend on the number
+of ranks, and saving needs no more memory than one file.
 """
 
 from __future__ import annotations
@@ -34,42 +34,44 @@ from trainer.settings import Settings
 from trainer.training.distributed import World, full_tensor, gather, wait_for_all
 from trainer.training.optimizer import MOMENTS, moments
 
-FILE_BYTES = 4 << 30  # of tensors in one file, which is also what saving holds in memory
+FILE_BYTES = 4 << 30  # of tensors in one file, and so in memory while saving
 PREFIX = "step-"
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is not there, not whole, or of another model."""
+    """A checkpoint that is missing, damaged, or of another model or run."""
 
 
 class CheckpointSettings(Settings):
-    """When to write, and what to keep."""
+    """When checkpoints are written, and which are kept."""
 
-    every: int = Field(default=500, ge=1)  # steps; the last step is always written
-    keep_last: int = Field(default=3, ge=1)
-    keep_every: int | None = Field(default=None, ge=1)  # steps whose multiples are never deleted
+    every: int = Field(default=500, ge=1, description="steps between checkpoints; the last step always has one")
+    keep_last: int = Field(default=3, ge=1, description="newest checkpoints that are kept")
+    keep_every: int | None = Field(
+        default=None, ge=1, description="checkpoints at multiples of this step are never deleted; none if unset"
+    )
 
 
 class State(BaseModel):
-    """What a checkpoint says about the run; `state.json`."""
+    """The state of a run, as `state.json` stores it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = 1
-    step: int  # optimizer steps taken, which is also the data position: the next batch is batch(step)
-    tokens: int  # that counted in the loss so far
+    step: int  # optimizer steps taken; also the position in the data: the next batch is that of this step
+    tokens: int  # counted in the loss so far
     learning_rate: float  # of the last step taken
-    data: dict[str, Any]  # fingerprint of the batches
-    settings: dict[str, Any]  # the whole configuration of the run
-    precision: str  # that was measured to be best when the run began
+    data: dict[str, Any]  # fingerprint of the task's data, and the next batch
+    settings: dict[str, Any]  # all settings of the run
+    precision: str  # chosen when the run began
     world: int  # ranks that wrote it
-    torch: str
-    losses: tuple[float, ...] = ()  # of the last steps: the spike detector's memory
+    torch: str  # version
+    losses: tuple[float, ...] = ()  # the spike detector's window
     files: dict[str, tuple[int, str]] = {}  # name -> bytes, xxh3 128
 
 
 def save(folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> Path:
-    """Write `folder`/step-N, all or nothing. Every rank has to call it; rank 0 writes."""
+    """Write `folder`/step-N atomically. Called on every rank; rank 0 writes."""
     final = folder / f"{PREFIX}{state.step:08d}"
     temporary = folder / f".{final.name}.tmp"
     if world.is_main:
@@ -86,7 +88,7 @@ def save(folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Op
 
 
 def _write_tensors(folder: Path, stem: str, tensors: Iterable[tuple[str, Tensor]], world: World) -> None:
-    """Put shards together tensor by tensor, and write a file whenever enough have come."""
+    """Gather shards tensor by tensor, and write a file when FILE_BYTES are reached."""
     held: dict[str, Tensor] = {}
     files = size = 0
     for name, tensor in tensors:
@@ -116,8 +118,8 @@ def _generators(world: World) -> Iterator[tuple[str, Tensor]]:
 def _finish(temporary: Path, final: Path, state: State) -> None:
     """Hash and flush the files, write state.json, and rename."""
     files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(temporary.glob("*.safetensors"))}
-    whole_state = state.model_copy(update={"files": files})
-    (temporary / "state.json").write_text(whole_state.model_dump_json(indent=1), "utf-8")
+    complete = state.model_copy(update={"files": files})
+    (temporary / "state.json").write_text(complete.model_dump_json(indent=1), "utf-8")
     for path in temporary.iterdir():
         flush_to_disk(path)
     flush_to_disk(temporary)
@@ -137,7 +139,7 @@ def _digest(path: Path) -> str:
 
 
 def prune(folder: Path, settings: CheckpointSettings) -> None:
-    """Delete all but the last checkpoints, the kept multiples, and the leavings of killed runs."""
+    """Delete old checkpoints and the temporary folders of killed runs; keep the last ones and the multiples."""
     found = checkpoints(folder)
     for path in found[: -settings.keep_last]:
         if settings.keep_every is None or step_of(path) % settings.keep_every:
@@ -157,7 +159,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def find(path: Path) -> Path:
-    """The checkpoint that a path means: itself, or the latest of a run's folder or of its checkpoints folder."""
+    """The checkpoint at a path: the path itself, or the latest in a run's folder or its checkpoints folder."""
     if (path / "state.json").is_file():
         return path
     for folder in (path / "checkpoints", path):
@@ -167,7 +169,7 @@ def find(path: Path) -> Path:
                 return folder / name
         if found := checkpoints(folder):
             return found[-1]
-    raise CheckpointError(f"{path}: no checkpoint here; give a step-... folder, or the folder of a run that wrote one")
+    raise CheckpointError(f"{path}: no checkpoint here; name a step-... folder, or the folder of a run that wrote one")
 
 
 def read_state(checkpoint: Path) -> State:
@@ -183,7 +185,9 @@ def verify(checkpoint: Path) -> None:
     for name, (size, digest) in read_state(checkpoint).files.items():
         path = checkpoint / name
         if not path.is_file() or path.stat().st_size != size or _digest(path) != digest:
-            raise CheckpointError(f"{path} is missing or not what was written; use an older checkpoint")
+            raise CheckpointError(
+                f"{path} is missing or not what was written (size or hash differ); use an older checkpoint"
+            )
 
 
 def read_tensors(checkpoint: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
@@ -195,35 +199,39 @@ def read_tensors(checkpoint: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def load_weights(checkpoint: Path, model: nn.Module) -> None:
-    """Fill a model, sharded or not, with a checkpoint's weights."""
+    """Load a checkpoint's weights into a model, sharded or not."""
     weights = dict(model.named_parameters())
     missing = set(weights)
     for name, value in read_tensors(checkpoint, "model"):
         if name not in weights:
-            raise CheckpointError(f"{checkpoint} holds {name}, which the model has not: another architecture?")
+            raise CheckpointError(
+                f"{checkpoint} holds {name}, which the model has not; is model.* another architecture?"
+            )
         try:
             fill_weight(weights[name], value)
         except ValueError as error:
             raise CheckpointError(f"{checkpoint}: {name}: {error}") from error
         missing.discard(name)
     if missing:
-        raise CheckpointError(f"{checkpoint} lacks {', '.join(sorted(missing)[:3])}: another architecture?")
+        raise CheckpointError(f"{checkpoint} lacks {', '.join(sorted(missing)[:3])}; is model.* another architecture?")
 
 
 def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Fill the optimizer's moments; weights that never had a gradient have none."""
+    """Load the optimizer's moments; weights that never had a gradient have none."""
     weights = dict(model.named_parameters())
     for key, value in read_tensors(checkpoint, "optimizer"):
         name, _, moment = key.partition("/")
         if name not in weights or moment not in MOMENTS:
-            raise CheckpointError(f"{checkpoint} holds {key}, which the optimizer has not")
+            raise CheckpointError(
+                f"{checkpoint} holds {key}, which the optimizer has not; is optimizer.* or model.* different?"
+            )
         weight = weights[name]
         empty = torch.zeros((), device=weight.device) if moment == "step" else torch.zeros_like(weight)
         fill_weight(optimizer.state[weight].setdefault(moment, empty), value)
 
 
 def load_generators(checkpoint: Path, world: World) -> bool:
-    """Set this rank's generators; False where another number of ranks wrote the checkpoint, and nothing was set."""
+    """Set this rank's random generators; False, and nothing set, if another number of ranks wrote the checkpoint."""
     if read_state(checkpoint).world != world.size:
         return False
     states = dict(read_tensors(checkpoint, "rng"))

@@ -1,4 +1,4 @@
-"""What this machine can do: its matmul peak, and whether bf16 is worth it. Measured when a run starts."""
+"""Measure the FLOP/s of matrix products in fp32 and bf16 when a run starts, and choose the precision."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import torch
 
-GAIN = 1.2  # bf16 has to be this much faster: below it the rounding buys nothing
-SECONDS = 0.1  # of multiplying, for one measurement
-SIZE = {"cpu": 1024, "cuda": 8192}  # of the square matrices: large enough to fill the units
+GAIN = 1.2  # bf16 is chosen if it is this much faster; below, its rounding is not worth it
+SECONDS = 0.1  # of one measurement
+SIZE = {"cpu": 1024, "cuda": 8192}  # of the square matrices: large enough for full speed
 
 
 class Precision(StrEnum):
-    """Of the matrix products; weights, their gradients and the optimizer are fp32 always."""
+    """Of matrix products; weights, their gradients and the optimizer are always fp32."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -22,7 +22,7 @@ class Precision(StrEnum):
 
 
 class Hardware(NamedTuple):
-    """What was measured, and what follows."""
+    """The measurement, and the chosen precision."""
 
     name: str
     threads: int
@@ -36,25 +36,25 @@ class Hardware(NamedTuple):
 
     @property
     def peak(self) -> float:
-        """FLOP/s in the chosen precision: what MFU is measured against."""
+        """FLOP/s in the chosen precision; MFU is relative to it."""
         return self.peaks[self.precision.value]
 
 
-def measure_hardware(device: torch.device, wanted: Precision = Precision.AUTO) -> Hardware:
-    """Time square matrix products in fp32 and bf16, and choose unless the choice was made."""
+def measure_hardware(device: torch.device, requested: Precision = Precision.AUTO) -> Hardware:
+    """Time square matrix products in fp32 and bf16; the faster precision is chosen if `requested` is auto."""
     peaks = {
         Precision.FLOAT32.value: matmul_rate(device, torch.float32),
         Precision.BFLOAT16.value: matmul_rate(device, torch.bfloat16),
     }
     faster = peaks["bfloat16"] > GAIN * peaks["float32"]
-    chosen = wanted if wanted is not Precision.AUTO else Precision.BFLOAT16 if faster else Precision.FLOAT32
+    chosen = requested if requested is not Precision.AUTO else Precision.BFLOAT16 if faster else Precision.FLOAT32
     cpu = f"CPU ({torch.backends.cpu.get_cpu_capability()})"
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
     return Hardware(name, torch.get_num_threads(), peaks, chosen)
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a large square product, the best of the tries that fit into the time."""
+    """FLOP/s of a large square product, the best of the attempts that fit into SECONDS."""
     size = SIZE.get(device.type, 1024)
     a = torch.ones(size, size, device=device, dtype=dtype)
     b = torch.ones(size, size, device=device, dtype=dtype)

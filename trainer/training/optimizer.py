@@ -1,4 +1,4 @@
-"""AdamW, which weights it decays, and clipping."""
+"""AdamW with weight decay of matrices only, and gradient clipping."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from torch.distributed.tensor import DTensor
 
 from trainer.settings import Settings
 
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps for a weight, as torch names it
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # the state of a weight in torch's AdamW
 
 
 class OptimizerSettings(Settings):
-    """AdamW (Loshchilov and Hutter 2019) as GPT-3 and Llama use it."""
+    """AdamW (Loshchilov and Hutter 2019) with the values of GPT-3 (Brown et al. 2020, appendix B) and Llama."""
 
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.95, ge=0, lt=1)  # GPT-3, Brown et al. 2020, appendix B
-    eps: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.1, ge=0)  # times the learning rate; GPT-3
-    decay_embedding: bool = False  # OLMo 2, section 3.3: without decay the embedding's norm is steadier
-    max_grad_norm: float | None = Field(default=1.0, gt=0)  # global gradient norm; GPT-3
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="decay of the mean of gradients")
+    beta2: float = Field(default=0.95, ge=0, lt=1, description="decay of the mean of squared gradients")
+    eps: float = Field(default=1e-8, gt=0, description="added to the root of the second moment")
+    weight_decay: float = Field(default=0.1, ge=0, description="of matrices, times the learning rate")
+    decay_embedding: bool = Field(
+        default=False, description="decay the embedding too; its norm is steadier without (OLMo 2, section 3.3)"
+    )
+    max_grad_norm: float | None = Field(
+        default=1.0, gt=0, description="clip the global gradient norm to this; no clipping if unset"
+    )
 
 
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
-    """AdamW over two groups, matrices with weight decay and everything else without. Fused, on CPUs too."""
+    """Fused AdamW with two groups: matrices with weight decay, all other weights without."""
     decayed: list[Tensor] = []
     plain: list[Tensor] = []
     for name, weight in model.named_parameters():
-        embeds = name.split(".")[0] == "embedding"
-        (decayed if weight.ndim >= 2 and (settings.decay_embedding or not embeds) else plain).append(weight)
+        is_embedding = name.split(".")[0] == "embedding"
+        (decayed if weight.ndim >= 2 and (settings.decay_embedding or not is_embedding) else plain).append(weight)
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": plain, "weight_decay": 0.0},
@@ -46,7 +50,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def clip_gradients(model: nn.Module, limit: float | None) -> float:
-    """Scale the gradients so that their global norm is at most `limit`; the norm before. Works on sharded weights."""
+    """Scale the gradients so that their global norm is at most `limit`; returns the norm before clipping."""
     weights = list(model.parameters())
     norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
@@ -56,7 +60,7 @@ def clip_gradients(model: nn.Module, limit: float | None) -> float:
 
 
 def moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    """What the optimizer remembers, by the weight's name: (`blocks.0.attention.out.weight/exp_avg`, tensor)."""
+    """The optimizer's state by the weight's name: (`blocks.0.attention.out.weight/exp_avg`, tensor)."""
     for name, weight in model.named_parameters():
         for moment in MOMENTS:
             if moment in optimizer.state[weight]:

@@ -1,4 +1,4 @@
-"""The learning rate of a step: warm-up, then cosine or warm-up-stable-decay."""
+"""The learning rate of a step: a warm-up, then cosine, warm-up-stable-decay (wsd), linear or constant."""
 
 from __future__ import annotations
 
@@ -11,41 +11,45 @@ from trainer.settings import Settings
 
 
 class ScheduleShape(StrEnum):
-    """What happens after the warm-up."""
+    """The course of the learning rate after the warm-up."""
 
-    COSINE = "cosine"  # half a cosine down to the final rate (Hoffmann et al. 2022: over the whole run)
-    WSD = "wsd"  # constant, then down in the last part (Hu et al. 2024, MiniCPM): any point can be annealed
+    COSINE = "cosine"  # half a cosine down to the last rate (Hoffmann et al. 2022: over the whole run)
+    WSD = "wsd"  # warm-up, stable, decay (Hu et al. 2024, MiniCPM): any stable step can be annealed
     LINEAR = "linear"  # straight down over the whole run: annealing (OLMo 2, Llama 3)
     CONSTANT = "constant"
 
 
 class DecayShape(StrEnum):
-    """How wsd comes down."""
+    """The course of the decay of wsd."""
 
     LINEAR = "linear"
     SQRT = "sqrt"  # 1 - sqrt(progress), a little better than linear in Haegele et al. 2024
 
 
 class ScheduleSettings(Settings):
-    """Rates in units of AdamW's learning rate."""
+    """The learning rate of each step. The defaults are Llama 2 7B's, with a shorter warm-up than its 2,000 steps."""
 
-    learning_rate: float = Field(default=3e-4, gt=0)  # Llama 2 7B; presets of smaller models have larger ones
-    warmup_steps: int = Field(default=100, ge=0)  # steps; Llama 2 has 2,000
-    shape: ScheduleShape = ScheduleShape.COSINE
-    min_ratio: float = Field(default=0.1, ge=0, le=1)  # of the peak at the end (Llama 2: 0.1); constant has none
+    learning_rate: float = Field(default=3e-4, gt=0, description="of AdamW after the warm-up; smaller models bear more")
+    warmup_steps: int = Field(default=100, ge=0, description="steps over which the learning rate rises from 0")
+    shape: ScheduleShape = Field(
+        default=ScheduleShape.COSINE, description="after the warm-up: cosine, wsd, linear or constant"
+    )
+    min_ratio: float = Field(
+        default=0.1, ge=0, le=1, description="last learning rate over the one after the warm-up; not for constant"
+    )
     decay_fraction: float = Field(
-        default=0.2, gt=0, le=1
-    )  # of the steps, for wsd (Haegele et al. 2024: 0.1 to 0.2 is enough)
-    decay_shape: DecayShape = DecayShape.SQRT
+        default=0.2, gt=0, le=1, description="share of the steps in which wsd decays; 0.1 to 0.2 (Haegele et al. 2024)"
+    )
+    decay_shape: DecayShape = Field(default=DecayShape.SQRT, description="of the decay of wsd: sqrt or linear")
 
 
 def learning_rate(step: int, steps: int, settings: ScheduleSettings) -> float:
-    """The rate of step `step` of 0 .. steps - 1. The final rate would be reached at `steps`: no step is wasted on 0."""
+    """The learning rate of `step`, 0 to steps - 1. The last rate would be reached at `steps`, so no step has rate 0."""
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.shape is ScheduleShape.WSD:
         begin = max(settings.warmup_steps, steps - round(settings.decay_fraction * steps))
-        height = _fallen(_progress(step, begin, steps), settings.decay_shape)
+        height = _decayed(_progress(step, begin, steps), settings.decay_shape)
     else:
         height = _height(_progress(step, settings.warmup_steps, steps), settings.shape)
     return settings.learning_rate * (settings.min_ratio + (1 - settings.min_ratio) * height)
@@ -66,5 +70,5 @@ def _height(progress: float, shape: ScheduleShape) -> float:
             return 1.0
 
 
-def _fallen(progress: float, fall: DecayShape) -> float:
-    return 1 - (math.sqrt(progress) if fall is DecayShape.SQRT else progress)
+def _decayed(progress: float, shape: DecayShape) -> float:
+    return 1 - (math.sqrt(progress) if shape is DecayShape.SQRT else progress)

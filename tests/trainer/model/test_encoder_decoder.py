@@ -7,12 +7,12 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from trainer.model.encoder_decoder import EncoderDecoder, buckets
+from trainer.model.encoder_decoder import EncoderDecoder
 from trainer.model.experts import ExpertSettings
 from trainer.model.settings import ModelSettings
 from trainer.model.size import count_parameters
 from trainer.model.weights import initialize_weights
-from trainer.rollouts.generate import GenerateSettings, answer
+from trainer.rollouts.generate import GenerateSettings, generate_from_source
 
 SETTINGS = ModelSettings(vocab_size=128, hidden_size=32, layers=2, encoder_layers=3, heads=4, ffn_hidden_size=48)
 
@@ -91,13 +91,13 @@ def test_it_writes_what_t5_writes():
         torch.tensor(ids), attention_mask=mask, decoder_start_token_id=2, eos_token_id=None, max_new_tokens=12
     )
     greedy = GenerateSettings(max_new_tokens=12, temperature=0)
-    found = answer(model, sources, greedy, start=2)
+    found = generate_from_source(model, sources, greedy, start=2)
     assert found == expected[:, 1:].tolist()
     assert len({tuple(row) for row in found}) == 3  # each source has its own answer
     stop = found[2][4]
-    assert answer(model, sources[2:], greedy, 2, [stop]) == [found[2][: found[2].index(stop)]]
+    assert generate_from_source(model, sources[2:], greedy, 2, [stop]) == [found[2][: found[2].index(stop)]]
     with pytest.raises(ValueError, match="at least one token"):
-        answer(model, [[]], greedy, 2)
+        generate_from_source(model, [[]], greedy, 2)
 
 
 @pytest.mark.parametrize("both_ways", [True, False])
@@ -106,7 +106,7 @@ def test_buckets_equal_t5(both_ways):
     expected = T5Attention._relative_position_bucket(
         distance, bidirectional=both_ways, num_buckets=32, max_distance=128
     )
-    assert torch.equal(buckets(300, 300, both_ways), expected)
+    assert torch.equal(relative_buckets(300, 300, both_ways), expected)
 
 
 def test_padding_changes_nothing():

@@ -10,7 +10,7 @@ from tests.trainer.runs import build_decoder
 from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
 from trainer.model.settings import ModelSettings
-from trainer.rollouts.generate import GenerateSettings, draw, generate
+from trainer.rollouts.generate import GenerateSettings, generate, sample
 
 SHAPE = ModelSettings(vocab_size=90, hidden_size=32, layers=2, heads=4, kv_heads=2, context_length=48, init_std=0.3)
 GREEDY = GenerateSettings(max_new_tokens=16, temperature=0)
@@ -76,7 +76,7 @@ def test_ids_beyond_the_vocabulary_are_never_drawn():
 
 def frequencies(logits: list[float], **values: object) -> list[float]:
     settings = GenerateSettings(**{"temperature": 1.0, "top_p": None, **values})
-    drawn = draw(torch.tensor(logits).log().expand(20_000, -1), settings, torch.Generator().manual_seed(0))
+    drawn = sample(torch.tensor(logits).log().expand(20_000, -1), settings, torch.Generator().manual_seed(0))
     return (drawn.bincount(minlength=len(logits)) / 20_000).tolist()
 
 

@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainer.data.batches import Batch
-from trainer.tasks.denoising import Denoiser, Example, Noise, ObjectiveSettings, corrupt, denoising_inputs, span_choice
+from trainer.tasks.denoising import (
+    DenoiserSettings,
+    Example,
+    Noise,
+    ObjectiveSettings,
+    corrupt,
+    denoising_inputs,
+    span_choice,
+)
 
 FIRST = 1000
-SETTINGS = ObjectiveSettings(denoisers=(Denoiser(),), first_sentinel=FIRST, sentinels=100, separator=0)
+SETTINGS = ObjectiveSettings(denoisers=(DenoiserSettings(),), first_sentinel=FIRST, sentinels=100, separator=0)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -45,7 +53,7 @@ def rebuilt(example: Example) -> list[int]:
 )
 def test_inputs_and_targets_rebuild_the_text(length, seed, noise, share, mean_span):
     tokens = text(length, seed % 1000)
-    denoiser = Denoiser(noise=noise, share=share, mean_span=mean_span)
+    denoiser = DenoiserSettings(noise=noise, share=share, mean_span=mean_span)
     example = corrupt(tokens, denoiser, SETTINGS, 900, rng(seed))
     assert rebuilt(example) == tokens.tolist()
     sentinels = [token for token in example.inputs.tolist() if token >= FIRST]
@@ -56,7 +64,7 @@ def test_inputs_and_targets_rebuild_the_text(length, seed, noise, share, mean_sp
 def test_span_corruption_hides_15_percent_in_spans_of_3():
     shares, spans = [], []
     for seed in range(300):
-        hidden = span_choice(512, Denoiser(), 100, rng(seed))
+        hidden = span_choice(512, DenoiserSettings(), 100, rng(seed))
         edges = np.diff(np.concatenate(([0], hidden.astype(int), [0])))
         spans.append(np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1))
         shares.append(hidden.mean())
@@ -67,7 +75,9 @@ def test_span_corruption_hides_15_percent_in_spans_of_3():
 
 
 def test_every_cut_is_equally_likely():
-    hidden = [tuple(span_choice(6, Denoiser(share=0.5, mean_span=1.5), 9, rng(seed)).tolist()) for seed in range(4000)]
+    hidden = [
+        tuple(span_choice(6, DenoiserSettings(share=0.5, mean_span=1.5), 9, rng(seed)).tolist()) for seed in range(4000)
+    ]
     kinds, counts = np.unique(hidden, axis=0, return_counts=True)
     assert len(kinds) == 4  # 3 hidden and 3 kept, each cut into two pieces in one of two ways
     assert counts.min() > 900
@@ -75,14 +85,14 @@ def test_every_cut_is_equally_likely():
 
 def test_independent_choice_hides_its_share():
     tokens = text(20_000)
-    dropped = corrupt(tokens, Denoiser(noise="drop"), SETTINGS, 900, rng())
+    dropped = corrupt(tokens, DenoiserSettings(noise="drop"), SETTINGS, 900, rng())
     assert len(dropped.targets) / 20_000 == pytest.approx(0.15, abs=0.01)
     assert len(dropped.inputs) + len(dropped.targets) == 20_000
-    masked = corrupt(tokens, Denoiser(noise="mass"), SETTINGS, 900, rng())
+    masked = corrupt(tokens, DenoiserSettings(noise="mass"), SETTINGS, 900, rng())
     assert (masked.inputs == FIRST).mean() == pytest.approx(0.15, abs=0.01)
     assert (masked.inputs == tokens)[masked.inputs != FIRST].all()
     assert np.array_equal(masked.targets, tokens)
-    bert = corrupt(tokens, Denoiser(noise="bert"), SETTINGS, 900, rng())
+    bert = corrupt(tokens, DenoiserSettings(noise="bert"), SETTINGS, 900, rng())
     changed = bert.inputs != tokens
     assert (bert.inputs[changed] == FIRST).mean() == pytest.approx(0.9, abs=0.02)
     assert np.array_equal(bert.targets, tokens)
@@ -90,13 +100,13 @@ def test_independent_choice_hides_its_share():
 
 def test_shuffling_and_prefixes_keep_every_token():
     tokens = text(100)
-    shuffled = corrupt(tokens, Denoiser(noise="deshuffle"), SETTINGS, 900, rng())
+    shuffled = corrupt(tokens, DenoiserSettings(noise="deshuffle"), SETTINGS, 900, rng())
     assert sorted(shuffled.inputs) == sorted(tokens)
     assert shuffled.inputs.tolist() != tokens.tolist()
     assert np.array_equal(shuffled.targets, tokens)
     cuts = set()
     for seed in range(50):
-        prefix = corrupt(tokens, Denoiser(noise="prefix", mode=7), SETTINGS, 900, rng(seed))
+        prefix = corrupt(tokens, DenoiserSettings(noise="prefix", mode=7), SETTINGS, 900, rng(seed))
         assert prefix.inputs[0] == 7
         assert np.array_equal(np.concatenate((prefix.inputs[1:], prefix.targets)), tokens)
         cuts.add(len(prefix.targets))
@@ -110,7 +120,7 @@ def batch(rows: int, sequence: int = 40) -> Batch:
     return Batch(tokens[:, :-1], tokens[:, 1:], zeros, torch.arange(sequence).expand(rows, -1), zeros == 0)
 
 
-MIXED = SETTINGS.model_copy(update={"denoisers": (Denoiser(), Denoiser(noise="prefix", weight=2))})
+MIXED = SETTINGS.model_copy(update={"denoisers": (DenoiserSettings(), DenoiserSettings(noise="prefix", weight=2))})
 
 
 def test_the_decoder_reads_inputs_as_prefix_and_learns_targets_only():
@@ -144,8 +154,8 @@ def test_the_encoder_gets_the_inputs_and_the_decoder_the_shifted_targets():
 
 def test_each_of_ul2s_denoisers_goes_by_its_mode():
     """R: T5's spans; X: long spans or many; S: a prefix. The mode stands first and says which it was."""
-    r, x = Denoiser(mode=901), Denoiser(mode=902, share=0.5, mean_span=20)
-    mixture = SETTINGS.model_copy(update={"denoisers": (r, x, Denoiser(noise="prefix", mode=903, weight=2))})
+    r, x = DenoiserSettings(mode=901), DenoiserSettings(mode=902, share=0.5, mean_span=20)
+    mixture = SETTINGS.model_copy(update={"denoisers": (r, x, DenoiserSettings(noise="prefix", mode=903, weight=2))})
     inputs = denoising_inputs(batch(200, 80), mixture, 950, True, (1, 2), 0)
     drawn = {901: 0, 902: 0, 903: 0}
     for row in range(200):
@@ -169,4 +179,4 @@ def test_rows_draw_the_same_noise_whatever_the_number_of_ranks():
 
 def test_a_separator_among_the_sentinels_is_refused():
     with pytest.raises(ValidationError, match="separator"):
-        ObjectiveSettings(denoisers=(Denoiser(),), first_sentinel=0, separator=5)
+        ObjectiveSettings(denoisers=(DenoiserSettings(),), first_sentinel=0, separator=5)
