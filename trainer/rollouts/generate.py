@@ -115,7 +115,7 @@ def generate_text(
 
 def _check_prompts(prompts: Sequence[Sequence[int]]) -> None:
     if not prompts or not all(prompts):
-        raise ValueError("generate needs at least one prompt and one token in each; begin with the separator")
+        raise ValueError("generate needs at least one prompt, and at least one token in each; begin with the separator")
 
 
 def _generate(

@@ -7,7 +7,7 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from trainer.model.encoder_decoder import EncoderDecoder
+from trainer.model.encoder_decoder import EncoderDecoder, relative_buckets
 from trainer.model.experts import ExpertSettings
 from trainer.model.settings import ModelSettings
 from trainer.model.size import count_parameters
