@@ -23,7 +23,7 @@ from pydantic import Field
 
 from classifiers.urls import normalize_url
 from pipeline.documents import Dropped, Page
-from pipeline.lists.blocklists import SHIPPED, Table, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
+from pipeline.lists.blocklists import SHIPPED, HashTable, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
 from pipeline.settings import ListFile, Settings
 
 NAME = "block_urls"
@@ -98,16 +98,16 @@ class _Rules:
     def __init__(self, settings: BlockUrlsSettings) -> None:
         ut1_hosts = (read_ut1(ut1, ut1.categories, "domains") for ut1 in settings.ut1)
         ut1_urls = (read_ut1(ut1, ut1.categories, "urls") for ut1 in settings.ut1)
-        self._hosts = Table(chain.from_iterable([*map(read_hosts, settings.hosts), *ut1_hosts]))
-        self._urls = Table(chain.from_iterable(map(read_urls, settings.urls)))
-        self._folders = Table(chain.from_iterable(ut1_urls))
+        self._hosts = HashTable(chain.from_iterable([*map(read_hosts, settings.hosts), *ut1_hosts]))
+        self._urls = HashTable(chain.from_iterable(map(read_urls, settings.urls)))
+        self._folders = HashTable(chain.from_iterable(ut1_urls))
         self._hard = _words(settings.hard_words)
         self._soft = _words(settings.soft_words)
         self._min_soft = settings.min_soft_words
         banned = sorted(_words(settings.banned_substrings))
         self._banned = re.compile("|".join(banned)) if banned else None
-        self._allowed = Table(chain.from_iterable(map(read_hosts, settings.allowed_hosts)))
-        self._curated = Table(chain.from_iterable(map(read_hosts, settings.excluded_sources)))
+        self._allowed = HashTable(chain.from_iterable(map(read_hosts, settings.allowed_hosts)))
+        self._curated = HashTable(chain.from_iterable(map(read_hosts, settings.excluded_sources)))
 
     def judge(self, page: Page) -> Page | Dropped:
         names = list(_host_and_parents(page))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from classifiers.urls import host_of, registered_domain_of
 from pipeline.documents import Dropped, Page
-from pipeline.lists.blocklists import SHIPPED, ListError, Table
+from pipeline.lists.blocklists import SHIPPED, HashTable, ListError
 from pipeline.settings import ListFile
 from pipeline.stages.block_urls import BlockUrlsSettings, Reason, Ut1, build, files
 
@@ -293,7 +293,10 @@ def test_lists_that_are_not_what_they_should_be(tmp_path: Path) -> None:
         ),
         (BlockUrlsSettings(urls=(ListFile(path=tmp_path / "binary"),)), "binary: not a text file"),
         (BlockUrlsSettings(hosts=(ListFile(path=tmp_path / "torn.gz"),)), r"torn\.gz: damaged gzip"),
-        (BlockUrlsSettings(hard_words=(ListFile(path=tmp_path / "words"),)), "words, line 2: 'two words' is no word"),
+        (
+            BlockUrlsSettings(hard_words=(ListFile(path=tmp_path / "words"),)),
+            "words, line 2: 'two words' is not a word",
+        ),
         (BlockUrlsSettings(ut1=(Ut1(path=tmp_path / "torn.tar.gz"),)), r"torn\.tar\.gz: not a readable tar archive"),
         (
             BlockUrlsSettings(ut1=(Ut1(path=tmp_path / "b.tar.gz", categories=("adult", "nonsense")),)),
@@ -309,7 +312,7 @@ def test_a_list_of_another_hash_is_refused(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("bad.com\n")
     right = hashlib.sha256(b"bad.com\n").hexdigest()
     build(BlockUrlsSettings(hosts=(ListFile(path=tmp_path / "hosts", sha256=right.upper()),)))
-    with pytest.raises(ListError, match=f"its sha256 is {right}, the configuration says 00"):
+    with pytest.raises(ListError, match=f"its sha256 is {right}, but the settings say 00"):
         build(BlockUrlsSettings(hosts=(ListFile(path=tmp_path / "hosts", sha256="0" * 64),)))
     archive = ut1_archive(tmp_path / "b.tar.gz")
     with pytest.raises(ListError, match="its sha256 is"):
@@ -326,6 +329,6 @@ def test_the_table_is_a_dictionary_of_first_entries(entries: list[tuple[str, str
     expected: dict[str, str] = {}
     for name, entry in entries:
         expected.setdefault(entry, name)
-    table = Table(entries)
+    table = HashTable(entries)
     assert len(table) == len(expected)
     assert [table.find(text) for text in [*expected, *asked]] == [expected.get(text) for text in [*expected, *asked]]
