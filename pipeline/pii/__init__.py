@@ -1,1 +1,1 @@
-"""Finding personal data: one module per family, each a function of the text that yields spans."""
+"""Find personal data and secrets: one module per kind of data, whose functions yield the spans that they find."""

@@ -1,7 +1,7 @@
-"""Numbers with a check: bank accounts (IBAN), payment cards, US social security numbers. python-stdnum validates.
+"""Numbers with a checksum or fixed ranges: IBANs, payment cards, US social security numbers. python-stdnum validates.
 
-Card numbers need a known issuer prefix, one of its lengths, and Luhn's check digit. Those of 12 to 14 digits are also
-the length of bar codes: they need a word such as `card` before them, or must fail the bar code's own check.
+A card number has a known issuer prefix, one of the lengths of that issuer, and a valid Luhn check digit. Bar codes have
+12 to 14 digits, too: a number of that length with a valid bar code check digit counts only after a word such as `card`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from stdnum import ean, iban, luhn
 from stdnum.us import ssn
 
-from pipeline.pii.spans import Kind, Span, ascii_digits, before
+from pipeline.pii.spans import PiiKind, Span, ascii_digits, text_before
 
 _IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?")
 _CARD = re.compile(r"(?<![\w.,+/=#-])\d(?:[ -]?\d){11,18}+(?![\w/=]|[.,-]\d)")
@@ -25,18 +25,19 @@ _ISSUERS = re.compile(
     r"|(?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}|62\d{14,17}|220[0-4]\d{12}"
 )
 _CARD_CUE = re.compile(r"card|credit|debit|visa|master|amex|maestro|karte|carte|tarjeta|carta|cartão|kaart|карт|κάρτα")
-_COUNTRY_CODE = re.compile(r"\+\d{1,3}\W?$")  # then it is a phone number
+_COUNTRY_CODE = re.compile(r"\+\d{1,3}\W?$")  # before a phone number
 _SSN_CUE = re.compile(r"\bssn\b|social security|soc\.? sec")
 
 
-def ibans(text: str) -> Iterator[Span]:
+def find_ibans(text: str) -> Iterator[Span]:
+    """Bank account numbers with a valid checksum."""
     for match in _IBAN.finditer(text):
         if value := _longest_iban(match[0]):
-            yield Span(match.start(), match.start() + len(value), Kind.IBAN, iban.compact(value))
+            yield Span(match.start(), match.start() + len(value), PiiKind.IBAN, iban.compact(value))
 
 
 def _longest_iban(candidate: str) -> str:
-    """Words may follow in groups of four: cut group by group (at most eight) until the checksum holds."""
+    """The longest prefix with a valid checksum: words after an IBAN may look like its next groups (at most eight)."""
     cuts = [len(candidate), *(match.start() for match in re.finditer(r"[ -]", candidate))]
     for cut in sorted(cuts, reverse=True):
         if iban.is_valid(candidate[:cut], check_country=False):
@@ -44,21 +45,22 @@ def _longest_iban(candidate: str) -> str:
     return ""
 
 
-def cards(text: str) -> Iterator[Span]:
+def find_cards(text: str) -> Iterator[Span]:
+    """Payment card numbers."""
     for match in _CARD.finditer(text):
         number = re.sub(r"\D", "", ascii_digits(match[0]))
         if _ISSUERS.fullmatch(number) and luhn.is_valid(number) and len(set(number)) > 1:
             bar_code = len(number) in (12, 13, 14) and ean.is_valid(number)
-            if not bar_code or _CARD_CUE.search(before(text, match.start(), 40)):
-                yield Span(match.start(), match.end(), Kind.CARD, number)
+            if not bar_code or _CARD_CUE.search(text_before(text, match.start(), 40)):
+                yield Span(match.start(), match.end(), PiiKind.CARD, number)
 
 
-def social_security_numbers(text: str) -> Iterator[Span]:
-    """With hyphens as they are; with spaces or bare only behind a word that names them."""
+def find_social_security_numbers(text: str) -> Iterator[Span]:
+    """Numbers with hyphens; numbers with spaces or without separators only after a word such as `SSN`."""
     for match in _SSN.finditer(text):
         number = re.sub(r"\D", "", ascii_digits(match[0]))
-        if _COUNTRY_CODE.search(before(text, match.start(), 6)):
+        if _COUNTRY_CODE.search(text_before(text, match.start(), 6)):
             continue
-        named = match[1] == "-" or _SSN_CUE.search(before(text, match.start(), 40))
+        named = match[1] == "-" or _SSN_CUE.search(text_before(text, match.start(), 40))
         if named and ssn.is_valid(f"{number[:3]}-{number[3:5]}-{number[5:]}"):
-            yield Span(match.start(), match.end(), Kind.SSN, number)
+            yield Span(match.start(), match.end(), PiiKind.SSN, number)

@@ -1,10 +1,9 @@
 """E-mail and IP addresses.
 
 E-mail: local@domain whose domain ends in a public suffix, or written as local (at) domain (dot) suffix, with or without
-the brackets. Those
-of documentation pass (`example.org` and the reserved suffixes of RFC 2606), and so do `git@host`, names of images
-(`logo@2x.png`) and code (`a@b.transpose`). IP: validated and public by `ipaddress`; what looks like a version passes.
-Every pattern is linear in the text: runs are possessive and can only start where a run starts.
+the brackets. Not found are addresses in documentation (`example.org`, the reserved suffixes of RFC 2606), `git@host`,
+names of images (`logo@2x.png`) and code (`a@b.transpose`). IP: valid and public according to `ipaddress`, unless it
+looks like a version number. Every pattern takes linear time: runs are possessive and match only from their start.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from itertools import chain
 
 import tldextract
 
-from pipeline.pii.spans import Kind, Span, before
+from pipeline.pii.spans import PiiKind, Span, text_before
 
-# Latin, Greek and Cyrillic letters: in scripts without spaces the sentence goes on behind an address.
+# Latin, Greek and Cyrillic letters only: in scripts without spaces, the sentence continues right after an address.
 _LETTER = r"A-Za-z0-9\u00c0-\u024f\u0370-\u04ff"
 _LOCAL = rf"{_LETTER}_.%+\-"
 _LABEL = rf"[{_LETTER}_-]++"
@@ -32,7 +31,7 @@ _SPELLED_IN_WORDS = re.compile(
 )
 _SPELLED_DOT = re.compile(_DOT, re.IGNORECASE)
 _RESERVED = frozenset({"example", "test", "invalid", "localhost"})  # RFC 2606
-_SERVICE_USERS = frozenset({"git", "hg", "svn"})  # git@github.com:user/repository is an address of code
+_SERVICE_USERS = frozenset({"git", "hg", "svn"})  # git@github.com:user/repository is a repository
 
 _IPV4 = re.compile(r"(?<![\w.-])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\w|[.-][0-9])")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:|::)[0-9A-Fa-f:]{4,38}+(?![\w:])")
@@ -40,32 +39,33 @@ _VERSION_CUE = re.compile(
     r"(?:\bv|\bver\.?|version|release|firmware|build|kernel|update|section|chapter|abschnitt|kapitel|§|oid)\W{0,3}$"
 )
 _IP_CUE = re.compile(r"\bips?\b(?:[- ]?(?:address|adresse|v4))?\W{0,4}$|\bfrom\W{1,2}$")
-_RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "9.9.9.9", "1.1.1.1"})  # written with small numbers, and no version
-_VERSION_PART = 20  # four numbers below this are a version or a heading rather than somebody's address
+_RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "9.9.9.9", "1.1.1.1"})  # well-known servers that look like versions
+_VERSION_PART = 20  # four numbers below this are more likely a version or a section number
 
 
-def emails(text: str, spelled_out: bool = True) -> Iterator[Span]:
+def find_emails(text: str, spelled_out: bool = True) -> Iterator[Span]:
+    """E-mail addresses; `spelled_out`: also as name (at) host (dot) org."""
     if "@" in text:
         for match in _EMAIL.finditer(text):
             start = match.start() + len(match[0]) - len(match[0].lstrip(".-"))
             if _is_personal(text[start : match.start(1) - 1], match[1]):
-                yield Span(start, match.end(), Kind.EMAIL, text[start : match.end()].lower())
+                yield Span(start, match.end(), PiiKind.EMAIL, text[start : match.end()].lower())
     if spelled_out:
         for match in chain(_SPELLED_EMAIL.finditer(text), _SPELLED_IN_WORDS.finditer(text)):
             domain = re.sub(r"\s+dot\s+", ".", _SPELLED_DOT.sub(".", match[2]), flags=re.IGNORECASE)
             if _is_personal(match[1], domain):
-                yield Span(match.start(), match.end(), Kind.EMAIL, f"{match[1]}@{domain}".lower())
+                yield Span(match.start(), match.end(), PiiKind.EMAIL, f"{match[1]}@{domain}".lower())
 
 
-def addresses(text: str) -> Iterator[Span]:
+def find_ip_addresses(text: str) -> Iterator[Span]:
     """Public IPv4 and IPv6 addresses."""
     for match in _IPV4.finditer(text):
-        if _is_public(match[0]) and not _is_version(match[0], before(text, match.start(), 24)):
-            yield Span(match.start(), match.end(), Kind.IP, match[0])
+        if _is_public(match[0]) and not _is_version(match[0], text_before(text, match.start(), 24)):
+            yield Span(match.start(), match.end(), PiiKind.IP, match[0])
     for match in _IPV6.finditer(text):
         if match[0].count(":") >= 3 and _is_public(match[0].rstrip(":")) and _is_full(match[0].rstrip(":")):
             value = match[0].rstrip(":")
-            yield Span(match.start(), match.start() + len(value), Kind.IP, ipaddress.ip_address(value).exploded)
+            yield Span(match.start(), match.start() + len(value), PiiKind.IP, ipaddress.ip_address(value).exploded)
 
 
 def _is_personal(local: str, domain: str) -> bool:
@@ -90,10 +90,10 @@ def _is_version(address: str, context: str) -> bool:
 
 
 def _is_full(address: str) -> bool:
-    """Code is full of `a::b`: a shortened address must lie in the space that is given out, 2000::/3."""
+    """Code often contains `a::b`: an address with `::` must be in the assigned space 2000::/3."""
     return "::" not in address or (address[:1] in "23" and len(address.split(":")[0]) == 4)
 
 
 @cache
 def _suffixes() -> tldextract.TLDExtract:
-    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)  # the list that the package ships
+    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)  # the list in the package, nothing is downloaded

@@ -1,7 +1,7 @@
-"""Keys and tokens that open something: formats that their issuers publish, and random values behind `key =`.
+"""Keys, tokens and passwords: formats that their issuers publish, and random values after `key =`.
 
-A value behind `key =` counts when it is as random as a key: at least 16 characters, letters and digits, and a Shannon
-entropy of 3.5 bits a character (an English word has about 2.5 to 3).
+A value after `key =` counts if it looks random: at least 16 characters, letters and digits, and a Shannon entropy of at
+least 3.5 bits per character (an English word has about 2.5 to 3).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from math import log2
 
-from pipeline.pii.spans import Kind, Span
+from pipeline.pii.spans import PiiKind, Span
 
-MIN_ENTROPY = 3.5  # bits a character
+MIN_ENTROPY = 3.5  # bits per character
 _FORMATS = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
     r"(?:AKIA|ASIA)[A-Z0-9]{16}"  # AWS
@@ -35,27 +35,28 @@ _ASSIGNED = re.compile(
     r"(?:api|access|secret|private|auth|client)[ _-]?(?:key|token|secret)|secret|token|passw(?:or)?d|bearer",
     re.IGNORECASE,
 )
-# What such a value cannot do without; few pages have one, and this is quicker to look for than the names.
+# A necessary condition for such a value: few pages meet it, and it is faster to test than `_ASSIGNED`.
 _LONG_VALUE = re.compile(r"(?<![A-Za-z0-9_+/=.~-])(?=[A-Za-z_+/=.~-]{0,199}+[0-9])[A-Za-z0-9_+/=.~-]{16}")
 _VALUE = re.compile(r"[\"']?(?:\s{0,3}[:=]>?\s{0,3}|\s)[\"']?([A-Za-z0-9_+/=.~-]{16,200}+)")
 
 
-def secrets(text: str) -> Iterator[Span]:
+def find_secrets(text: str) -> Iterator[Span]:
+    """Keys, tokens and assigned passwords."""
     if "PRIVATE KEY" in text:
         for match in _PRIVATE_KEY.finditer(text):
-            yield Span(match.start(), match.end(), Kind.SECRET, match[0])
+            yield Span(match.start(), match.end(), PiiKind.SECRET, match[0])
     if any(start in text for start in _FORMAT_STARTS):
         for match in _FORMATS.finditer(text):
-            yield Span(match.start(), match.end(), Kind.SECRET, match[0])
+            yield Span(match.start(), match.end(), PiiKind.SECRET, match[0])
     if _LONG_VALUE.search(text):
-        yield from _assigned(text)
+        yield from _find_assigned(text)
 
 
-def _assigned(text: str) -> Iterator[Span]:
+def _find_assigned(text: str) -> Iterator[Span]:
     for name in _ASSIGNED.finditer(text):
         value = _VALUE.match(text, name.end())
         if value and _is_random(value[1]):
-            yield Span(value.start(1), value.end(1), Kind.SECRET, value[1])
+            yield Span(value.start(1), value.end(1), PiiKind.SECRET, value[1])
 
 
 def _is_random(value: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a finder answers, and the text around it that every finder asks about."""
+"""What a finder yields (`Span`), the placeholders, and helpers that all finders use."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
-    """What was found; the value is the placeholder's name."""
+class PiiKind(StrEnum):
+    """What was found; the value is the name in the placeholder."""
 
-    SECRET = "SECRET"  # noqa: S105  a name, no password
+    SECRET = "SECRET"  # noqa: S105  a name, not a password
     EMAIL = "EMAIL"
     IBAN = "IBAN"
     CARD = "CARD"
@@ -19,31 +19,30 @@ class Kind(StrEnum):
     NAME = "NAME"
 
 
-NUMBERED = (
-    20  # different values of a kind that get a number of their own in one document; the rest share the plain name
-)
+# Different values of one kind in one document that get a number of their own; the others share the plain name.
+MAX_NUMBERED = 20
 
-# Every placeholder there can be, so that a tokenizer can hold each as one token.
+# All possible placeholders, so that a tokenizer can represent each as one token.
 PLACEHOLDERS: tuple[str, ...] = tuple(
-    text for kind in Kind for text in (f"<{kind}>", *(f"<{kind}_{number}>" for number in range(1, NUMBERED + 1)))
+    text for kind in PiiKind for text in (f"<{kind}>", *(f"<{kind}_{number}>" for number in range(1, MAX_NUMBERED + 1)))
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`text[start:end]` is personal data; equal `key` means equal value, however it was written."""
+    """`text[start:end]` is personal data; spans with equal `key` have equal values, also if written differently."""
 
     start: int
     end: int
-    kind: Kind
+    kind: PiiKind
     key: str
 
 
 def ascii_digits(text: str) -> str:
-    """Digits of any script as 0-9; other characters stay."""
+    """Replace digits of any script by 0-9; keep all other characters."""
     return text if text.isascii() else "".join(str(int(c)) if c.isdecimal() else c for c in text)
 
 
-def before(text: str, start: int, characters: int) -> str:
-    """What stands before a candidate on its line, in lower case."""
+def text_before(text: str, start: int, characters: int) -> str:
+    """Up to `characters` characters before a candidate on its line, in lower case."""
     return text[max(0, start - characters) : start].rpartition("\n")[2].lower()

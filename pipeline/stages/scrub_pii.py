@@ -19,12 +19,12 @@ from enum import StrEnum
 from pydantic import Field
 
 from pipeline.documents import Document, Dropped
-from pipeline.pii.accounts import cards, ibans, social_security_numbers
-from pipeline.pii.addresses import addresses, emails
-from pipeline.pii.names import name_finder
-from pipeline.pii.phones import phones
-from pipeline.pii.secrets import secrets
-from pipeline.pii.spans import NUMBERED, PLACEHOLDERS, Kind, Span
+from pipeline.pii.accounts import find_cards, find_ibans, find_social_security_numbers
+from pipeline.pii.addresses import find_emails, find_ip_addresses
+from pipeline.pii.names import load_name_finder
+from pipeline.pii.phones import find_phones
+from pipeline.pii.secrets import find_secrets
+from pipeline.pii.spans import MAX_NUMBERED, PLACEHOLDERS, PiiKind, Span
 from pipeline.settings import Settings
 from pipeline.text import count_words
 
@@ -57,37 +57,41 @@ class Reason(StrEnum):
 
 
 SIGNAL_OF = {
-    Kind.EMAIL: "pii_emails",
-    Kind.PHONE: "pii_phones",
-    Kind.IP: "pii_ip_addresses",
-    Kind.CARD: "pii_cards",
-    Kind.IBAN: "pii_ibans",
-    Kind.SSN: "pii_social_security_numbers",
-    Kind.SECRET: "pii_secrets",
-    Kind.NAME: "pii_names",
+    PiiKind.EMAIL: "pii_emails",
+    PiiKind.PHONE: "pii_phones",
+    PiiKind.IP: "pii_ip_addresses",
+    PiiKind.CARD: "pii_cards",
+    PiiKind.IBAN: "pii_ibans",
+    PiiKind.SSN: "pii_social_security_numbers",
+    PiiKind.SECRET: "pii_secrets",
+    PiiKind.NAME: "pii_names",
 }
 SIGNALS: tuple[str, ...] = (*SIGNAL_OF.values(), "pii_finds", "pii_per_1000_words")
 
 
 def build(settings: ScrubPiiSettings) -> Callable[[Document], Document | Dropped]:
     if settings.names:
-        name_finder(settings.names_model, settings.names_language, settings.names_min_score)  # fails now, not on a page
+        _load_name_finder(settings)  # a missing model is an error now, not on a page
     return lambda document: _scrubbed(document, settings)
+
+
+def _load_name_finder(settings: ScrubPiiSettings) -> Callable[[str], Iterable[Span]]:
+    return load_name_finder(settings.names_model, settings.names_language, settings.names_min_score)
 
 
 def find(text: str, settings: ScrubPiiSettings, language: str = "") -> list[Span]:
     """Personal data in `text`, in order, without overlaps. The language says where its phone numbers are from."""
     finders: list[tuple[bool, Callable[[str], Iterable[Span]]]] = [
-        (settings.secrets, secrets),
-        (settings.emails, lambda text: emails(text, settings.spelled_out_emails)),
-        (settings.ibans, ibans),
-        (settings.cards, cards),
-        (settings.social_security_numbers, social_security_numbers),
-        (settings.ip_addresses, addresses),
-        (settings.phones, lambda text: phones(text, language)),
+        (settings.secrets, find_secrets),
+        (settings.emails, lambda text: find_emails(text, settings.spelled_out_emails)),
+        (settings.ibans, find_ibans),
+        (settings.cards, find_cards),
+        (settings.social_security_numbers, find_social_security_numbers),
+        (settings.ip_addresses, find_ip_addresses),
+        (settings.phones, lambda text: find_phones(text, language)),
     ]
     if settings.names:
-        finders.append((True, name_finder(settings.names_model, settings.names_language, settings.names_min_score)))
+        finders.append((True, _load_name_finder(settings)))
     found: list[Span] = []
     for wanted, finder in finders:
         if wanted and (new := _apart(finder(text))):
@@ -96,7 +100,7 @@ def find(text: str, settings: ScrubPiiSettings, language: str = "") -> list[Span
     return sorted(found, key=lambda span: span.start)
 
 
-def scrub(text: str, settings: ScrubPiiSettings, language: str = "") -> tuple[str, dict[Kind, int]]:
+def scrub(text: str, settings: ScrubPiiSettings, language: str = "") -> tuple[str, dict[PiiKind, int]]:
     """The text with placeholders, and how many finds of each kind they stand for."""
     scrubbing = _Scrubbing(settings, language)
     return scrubbing.scrub(text), dict(scrubbing.counts)
@@ -130,8 +134,8 @@ class _Scrubbing:
 
     settings: ScrubPiiSettings
     language: str
-    counts: Counter[Kind] = field(default_factory=Counter)
-    numbers: dict[Kind, dict[str, int]] = field(default_factory=dict)
+    counts: Counter[PiiKind] = field(default_factory=Counter)
+    numbers: dict[PiiKind, dict[str, int]] = field(default_factory=dict)
 
     def scrub(self, text: str) -> str:
         for _ in range(_MAX_ROUNDS):
@@ -145,7 +149,7 @@ class _Scrubbing:
     def _placeholder(self, span: Span) -> str:
         numbers = self.numbers.setdefault(span.kind, {})
         number = numbers.setdefault(span.key, len(numbers) + 1)
-        return f"<{span.kind}_{number}>" if number <= NUMBERED else f"<{span.kind}>"
+        return f"<{span.kind}_{number}>" if number <= MAX_NUMBERED else f"<{span.kind}>"
 
 
 def _scrubbed(document: Document, settings: ScrubPiiSettings) -> Document | Dropped:
@@ -165,5 +169,5 @@ def _scrubbed(document: Document, settings: ScrubPiiSettings) -> Document | Drop
     return document
 
 
-def _signals(counts: Mapping[Kind, int]) -> dict[str, float]:
+def _signals(counts: Mapping[PiiKind, int]) -> dict[str, float]:
     return {name: float(counts.get(kind, 0)) for kind, name in SIGNAL_OF.items()}

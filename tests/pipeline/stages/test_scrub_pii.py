@@ -16,7 +16,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline.documents import Document, Dropped
-from pipeline.pii.spans import NUMBERED, Kind
+from pipeline.errors import UserError
+from pipeline.pii.spans import MAX_NUMBERED, PiiKind
 from pipeline.stages import scrub_pii
 from pipeline.stages.scrub_pii import PLACEHOLDERS, Reason, ScrubPiiSettings, find, scrub
 
@@ -98,7 +99,7 @@ def test_finds_a_private_key_with_its_body() -> None:
 )
 def test_phone_numbers_of_the_language(text: str, language: str) -> None:
     spans = find(text, DEFAULT, language)
-    assert [span.kind for span in spans] == [Kind.PHONE]
+    assert [span.kind for span in spans] == [PiiKind.PHONE]
     assert phonenumbers.is_possible_number(phonenumbers.parse(spans[0].key))
 
 
@@ -137,7 +138,7 @@ def test_passes(text: str, language: str) -> None:
 def test_placeholders_are_the_same_for_the_same_value() -> None:
     text, counts = scrub("a@web.de, b@web.de, A@web.de; +1 212 736 5000 and (212) 736-5000", DEFAULT, "en")
     assert text == "<EMAIL_1>, <EMAIL_2>, <EMAIL_1>; <PHONE_1> and <PHONE_1>"
-    assert counts == {Kind.EMAIL: 3, Kind.PHONE: 2}
+    assert counts == {PiiKind.EMAIL: 3, PiiKind.PHONE: 2}
 
 
 def test_title_and_text_share_the_numbers_and_all_is_counted() -> None:
@@ -150,10 +151,10 @@ def test_title_and_text_share_the_numbers_and_all_is_counted() -> None:
 
 
 def test_every_placeholder_is_in_the_vocabulary() -> None:
-    text, _ = scrub(" ".join(f"person{n}@web.de" for n in range(NUMBERED + 5)), DEFAULT)
+    text, _ = scrub(" ".join(f"person{n}@web.de" for n in range(MAX_NUMBERED + 5)), DEFAULT)
     assert set(text.split()) <= set(PLACEHOLDERS)
     assert text.split().count("<EMAIL>") == 5
-    assert len(set(PLACEHOLDERS)) == len(PLACEHOLDERS) == len(Kind) * (NUMBERED + 1)
+    assert len(set(PLACEHOLDERS)) == len(PLACEHOLDERS) == len(PiiKind) * (MAX_NUMBERED + 1)
 
 
 def test_every_kind_can_be_left_alone() -> None:
@@ -254,13 +255,13 @@ def test_hostile_text_ends() -> None:
 
 def test_names_without_a_model_say_what_to_do() -> None:
     pytest.importorskip("presidio_analyzer")
-    with pytest.raises(ValueError, match=r"no spaCy model 'no_such_model'.*pip install"):
+    with pytest.raises(UserError, match=r"no spaCy model 'no_such_model'.*pip install"):
         scrub_pii.build(ScrubPiiSettings(names=True, names_model="no_such_model"))
 
 
 def test_names_without_presidio_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
-    with pytest.raises(ValueError, match=r"scrub_pii\.names needs Presidio"):
+    with pytest.raises(UserError, match=r"scrub_pii\.names needs Presidio"):
         scrub_pii.build(ScrubPiiSettings(names=True, names_model="another_model"))
 
 
