@@ -41,7 +41,7 @@ from pipeline.publishing.dataset_card import write_card
 from pipeline.publishing.manifest import claim, is_complete, make_manifest
 from pipeline.publishing.provenance import file_digests, settings_as_json, versions
 from pipeline.publishing.statistics import Statistics
-from pipeline.publishing.weights import compare_shares, weight_table
+from pipeline.publishing.weights import Cell, compare_shares, weight_table
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.reports.html_report import write_report
@@ -179,7 +179,7 @@ class Verdicts:
 
 def deduplicate(run: Run, finished: FinishedUnits) -> Verdicts:
     """Runs deduplication once for this set of units."""
-    folder = storage.join(run.layout.work, f"verdicts-{fingerprint(list(run.units))}")
+    folder = verdict_folder(run)
     summary = storage.join(folder, "summary.json")
     if not storage.exists(summary):
         log.info("deduplicate: %d documents", finished.total.kept)
@@ -188,15 +188,25 @@ def deduplicate(run: Run, finished: FinishedUnits) -> Verdicts:
     return Verdicts(folder, read_json(summary))
 
 
+def verdict_folder(run: Run) -> str:
+    """The folder of this set of units; with another input the documents have other duplicates."""
+    return storage.join(run.layout.work, f"verdicts-{fingerprint(list(run.units))}")
+
+
 # --- count words ---
 
 
 def count_words(run: Run, verdicts: Verdicts, parts: Sequence[Part]) -> WordCounts:
     """Counts the words that deduplication kept, by domain and quality."""
     log.info("count words: %d parts", len(parts))
-    task = CountWords(run.layout, verdicts.folder, fingerprint(run.config.publish.shard_bytes))
+    task = count_words_task(run, verdicts)
     run_task(task, parts, "Count words", run.options, run.workers)
     return WordCounts.sum_of(read_results(task, parts))
+
+
+def count_words_task(run: Run, verdicts: Verdicts) -> CountWords:
+    """The task of each part."""
+    return CountWords(run.layout, verdicts.folder, fingerprint(run.config.publish.shard_bytes))
 
 
 # --- publish ---
@@ -205,11 +215,15 @@ def count_words(run: Run, verdicts: Verdicts, parts: Sequence[Part]) -> WordCoun
 def publish(run: Run, verdicts: Verdicts, parts: Sequence[Part], counts: WordCounts) -> Iterable[Mapping[str, Any]]:
     """Writes the parts with the weights that follow from the word counts; returns the results of `WritePart`."""
     log.info("publish: %d documents in %d parts", counts.documents.total(), len(parts))
-    weights = weight_table(counts.words, run.config.publish.weights)
-    key = fingerprint(run.identity["config"]["publish"], verdicts.folder.rsplit("/", 1)[-1])
-    task = WritePart(run.layout, verdicts.folder, weights, run.config.scrub_pii, key)
+    task = publish_task(run, verdicts, weight_table(counts.words, run.config.publish.weights))
     run_task(task, parts, "Publish", run.options, run.workers)
     return read_results(task, parts)
+
+
+def publish_task(run: Run, verdicts: Verdicts, weights: Mapping[Cell, float]) -> WritePart:
+    """The task of each part."""
+    key = fingerprint(run.identity["config"]["publish"], verdicts.folder.rsplit("/", 1)[-1])
+    return WritePart(run.layout, verdicts.folder, weights, run.config.scrub_pii, key)
 
 
 def write_reports(
