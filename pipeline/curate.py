@@ -184,7 +184,9 @@ def deduplicate(run: Run, finished: FinishedUnits) -> Verdicts:
     if not storage.exists(summary):
         log.info("deduplicate: %d documents", finished.total.kept)
         staged = [run.layout.unit("staged", key) for key in run.units]
-        write_json(summary, run_deduplicate(staged, folder, run.config.deduplicate, run.options, resume=True))
+        documents, settings = finished.total.kept, run.config.deduplicate
+        result = run_deduplicate(staged, folder, settings, run.options, resume=True, staged_documents=documents)
+        write_json(summary, result)
     return Verdicts(folder, read_json(summary))
 
 

@@ -42,7 +42,7 @@ from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.deduplication.spill import open_spill_folder, spill_unit
 from pipeline.deduplication.write_verdicts import write_unit_verdicts
 from pipeline.engines.beam_pipeline import open_pipeline
-from pipeline.storage import count_rows, exists, in_threads, join
+from pipeline.storage import count_rows, exists, in_threads, join, map_in_threads
 
 
 @dataclass(eq=False)
@@ -141,10 +141,12 @@ def run_deduplicate(
     pipeline_options: Sequence[str],
     *,
     resume: bool = False,
+    staged_documents: int | None = None,
 ) -> dict[str, Any]:
     """Writes `verdict_folder/<name of the staged file>` for each staged file; returns their summary.
 
-    With `resume`, complete verdicts in the folder, of the same files and settings, are only summed up.
+    With `resume`, complete verdicts in the folder, of the same files and settings, are only summed up. A caller that
+    knows the number of staged documents saves reading the footer of every staged file.
 
     Raises `TooMuchLostError` when more documents would be dropped than `max_loss` allows.
     """
@@ -154,7 +156,8 @@ def run_deduplicate(
     if not (resume and exists(join(verdict_folder, duplicate_counts.FILE))):
         previous = [path for folder in settings.previous_sketches for path in find_sketch_files(folder, settings)]
         units = [StagedUnit(i, path, previous=i >= len(staged)) for i, path in enumerate([*staged, *previous])]
-        documents = sum(in_threads(count_rows, [unit.path for unit in units]))
+        counted = previous if staged_documents is not None else [*staged, *previous]
+        documents = (staged_documents or 0) + sum(map_in_threads(count_rows, counted))
         run(Job(settings, partition_count(documents, settings), verdict_folder), units, pipeline_options)
     return summarize(read_counts(verdict_folder), settings)
 

@@ -47,7 +47,8 @@ from pipeline.curate import (
 )
 from pipeline.deduplication.duplicate_counts import DuplicateCounts, summarize
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH
-from pipeline.engines.spread import LOCAL_OPTIONS, Spread, open_pipeline
+from pipeline.engines.beam_pipeline import LOCAL_OPTIONS, open_pipeline
+from pipeline.engines.parallel_map import ParallelMap
 from pipeline.inspection import progress
 from pipeline.inspection.finished_units import FinishedUnits, StoredTally, write_unit_sizes
 from pipeline.ledger import Tally
@@ -166,7 +167,7 @@ def finish(run: Run) -> None:
 def local_runner(run: Run) -> None:
     """Beam's local runner with a task that does nothing, for comparison."""
     with open_pipeline(LOCAL_OPTIONS) as pipeline:
-        pipeline | beam.Create(list(run.units.values())) | Spread(_do_nothing, nullcontext)
+        pipeline | beam.Create(list(run.units.values())) | ParallelMap(_do_nothing, nullcontext)
 
 
 def _do_nothing(unit: Any, tool: None) -> Mapping[str, int]:
@@ -189,13 +190,11 @@ STEPS: dict[str, Callable[[Run], None]] = {
 
 
 def run_step(step: str, units: int, output: str) -> dict[str, float]:
-    """Runs one step in this process; wall time in seconds, peak memory in bytes."""
-    began = time.perf_counter()
+    """Runs one step in this process: wall and CPU time in seconds, peak memory in bytes."""
+    wall, cpu = time.perf_counter(), time.process_time()
     STEPS[step](make_run(units, output))
-    return {
-        "wall": time.perf_counter() - began,
-        "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-    }
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "peak": peak}
 
 
 # --- measuring ---
@@ -267,7 +266,8 @@ def measure(units: int, s3: bool, steps: list[str]) -> None:
             figures, requests = json.loads(done.stdout.splitlines()[-1]), store.requests()
             rate = f"{requests:>10,} requests{requests / figures['wall']:>7,.0f}/s" if requests else ""
             print(
-                f"{units:>8,} units  {step:<14}{figures['wall']:>8.1f} s{figures['peak'] / 1e6:>8,.0f} MB{rate}",
+                f"{units:>8,} units  {step:<14}{figures['wall']:>8.1f} s wall{figures['cpu']:>8.1f} s CPU"
+                f"{figures['peak'] / 1e6:>8,.0f} MB{rate}",
                 flush=True,
             )
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline import curate, storage
+from pipeline import curate
 from pipeline.config import Config
 from pipeline.inspection import progress
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
@@ -127,16 +127,3 @@ def test_the_jobs_after_prepare(requests):
         repeated.append(count_requests(requests, jobs))
     assert is_linear(*fresh)
     assert repeated[1] <= 2 * 2 * UNITS + CONSTANT  # one request per part and job
-
-
-def test_a_unit_whose_files_are_damaged_is_done_again(requests, engine):
-    run = make_run(3)
-    finish(run)
-    missing, truncated, _ = run.units
-    storage.remove(run.layout.unit("drops", missing))
-    with storage.write_atomically(run.layout.unit("staged", truncated)) as file:
-        file.write(b"PAR1")
-    finished = FinishedUnits(run.layout, run.sizes)
-    finished.update(check_files=True)
-    assert len(finished) == 1
-    assert len(curate.prepare(run)) == 3
