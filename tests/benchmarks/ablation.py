@@ -1,11 +1,11 @@
-"""Does curation make the better model? The same small model on curated and on raw pages, equal tokens, several seeds.
+"""Compare models trained on curated and on raw pages: the same small model, equal tokens, several seeds.
 
     python -m tests.benchmarks.ablation [--files 4] [--seeds 3] [--steps 400]
 
-Both datasets come from the same WARC files of real pages (GRISTMILL_DATA, default ../shared/data). Curated is what
-`gristmill curate` makes of them; raw is all text of every page, as a WET file has it, none dropped and all of weight 1.
-Judged, in bits per byte, is text that neither has, Wikipedia's articles and novels; beside it the held-out pages of
-both.
+Both datasets come from the same WARC files of real pages (GRISTMILL_DATA, default ../shared/data). Curated is the
+output of `gristmill curate`; raw is all text of every page, as in a WET file, with no page dropped and all of weight 1.
+Models are evaluated in bits per byte on text that neither dataset holds, Wikipedia articles and novels, and on the
+held-out pages of both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.benchmarks import data_folder
 from tests.trainer.curated import write_dataset
 from trainer.data.curated_dataset import open_dataset
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
-from trainer.studies.ablation import ablate, table
+from trainer.studies.ablation import ablate, format_ablation
 from trainer.tasks.pretrain_settings import read_pretrain_settings
 
 FILES = ("newspaper-family-00000", "trafilatura-00000", "autopager-00000", "webstruct-00000", "recipe-scrapers-00001")
@@ -51,7 +51,7 @@ def raw_rows(files: list[str]) -> Iterator[dict[str, Any]]:
                 yield {"id": page.id, **places, "text": text, "characters": len(text), "weight": 1.0}
 
 
-def judges(folder: Path, count: int) -> dict[str, Path]:
+def evaluation_texts(folder: Path, count: int) -> dict[str, Path]:
     """Text that neither dataset has: English articles of Wikipedia, without their markup, and passages of novels."""
     articles = (plain_text(row["text"]) for row in _lines("wiki/articles.jsonl.gz") if row["lang"] == "en")
     novels = (f"{row['context']} {row['continuation']}" for row in _lines("trainer/eval/lambada_openai.jsonl.gz"))
@@ -75,7 +75,7 @@ def texts_of(dataset: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=4, help="how many of the WARC files are taken")
+    parser.add_argument("--files", type=int, default=4, help="number of WARC files")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
     options = parser.parse_args()
@@ -93,8 +93,8 @@ def main() -> None:
         changes = [f"loop.steps={options.steps}", f"data.cache={folder}/tokens", "loop.validate_every=100000"]
         recipe = read_pretrain_settings("tiny", changes, tokenizer=folder / "tokenizer.json")
         named = {kind: str(folder / kind) for kind in both}
-        found = ablate(recipe, named, folder / "runs", options.seeds, judges(folder, 100), documents=100)
-        print(table(named, found))
+        found = ablate(recipe, named, folder / "runs", options.seeds, evaluation_texts(folder, 100), documents=100)
+        print(format_ablation(named, found))
 
 
 if __name__ == "__main__":

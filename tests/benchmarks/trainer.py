@@ -3,9 +3,9 @@
     python -m tests.benchmarks.trainer [--steps 4] [--rounds 3] [--threads 1]
 
 All take the same real text (GRISTMILL_DATA, default ../shared/data), cut by the trainer's own batches; a step is
-forward, backward, clipping and AdamW, in one process, in turns, so that a busy machine troubles all alike. The plain
-model is what one writes first after nanoGPT: LayerNorm, learned positions, GELU, cross-entropy over the whole logits.
-Its feed-forward is 4 x wide instead of 8/3 gated, so all have the same number of weights and products.
+forward, backward, clipping and AdamW. The models take turns in one process, so that other load affects all alike. The
+plain model follows nanoGPT: LayerNorm, learned positions, GELU, cross-entropy over the whole logits. Its feed-forward
+layers are 4 x wide instead of 8/3 gated, so all models have the same number of weights and products.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class PlainBlock(nn.Module):
 
 
 class Plain(nn.Module):
-    """The model that one would write first."""
+    """A plain decoder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Plain(nn.Module):
 
 
 def llama() -> LlamaForCausalLM:
-    """Hugging Face's model of our shape."""
+    """Hugging Face's model of the same shape."""
     config = LlamaConfig(
         vocab_size=SHAPE.padded_vocab_size,
         hidden_size=SHAPE.hidden_size,
@@ -101,7 +101,7 @@ def llama() -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def step_of_ours(model: Decoder, source: BatchSource, bf16: bool, masked: bool = True) -> Step:
+def trainer_step(model: Decoder, source: BatchSource, bf16: bool, masked: bool = True) -> Step:
     """One step of the trainer, its data included."""
     optimizer = build_optimizer(model, OptimizerSettings())
     set_learning_rate(optimizer, 1e-3)
@@ -118,8 +118,8 @@ def step_of_ours(model: Decoder, source: BatchSource, bf16: bool, masked: bool =
     return step
 
 
-def step_of_theirs(model: nn.Module, loss: Callable[..., Tensor], source: BatchSource, bf16: bool) -> Step:
-    """One step as scripts have it: the same batches, clipping and fused AdamW."""
+def plain_step(model: nn.Module, loss: Callable[..., Tensor], source: BatchSource, bf16: bool) -> Step:
+    """One step of a plain script: the same batches, clipping and fused AdamW."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
 
     def step(number: int) -> None:
@@ -142,11 +142,11 @@ def contenders(source: BatchSource, bf16: bool) -> dict[str, Step]:
     plain, theirs = Plain(), llama()
     sparse = SHAPE.model_copy(update={"experts": ExpertSettings(num_experts=8, top_k=2, every=2)})
     return {
-        "plain torch (nanoGPT-like)": step_of_theirs(plain, plain, source, bf16),
-        "Hugging Face Llama": step_of_theirs(theirs, partial(hugging_face_loss, theirs), source, bf16),
-        "ours, no document mask": step_of_ours(build_decoder(SHAPE), source, bf16, masked=False),
-        "ours, document mask": step_of_ours(build_decoder(SHAPE), source, bf16),
-        "ours, 8 experts of which 2, every 2nd block": step_of_ours(build_decoder(sparse), source, bf16),
+        "plain torch (nanoGPT-like)": plain_step(plain, plain, source, bf16),
+        "Hugging Face Llama": plain_step(theirs, partial(hugging_face_loss, theirs), source, bf16),
+        "ours, no document mask": trainer_step(build_decoder(SHAPE), source, bf16, masked=False),
+        "ours, document mask": trainer_step(build_decoder(SHAPE), source, bf16),
+        "ours, 8 experts of which 2, every 2nd block": trainer_step(build_decoder(sparse), source, bf16),
     }
 
 
@@ -180,7 +180,7 @@ def measure(steps: dict[str, Step], count: int, rounds: int) -> dict[str, float]
 
 
 def matmul_peak(dtype: torch.dtype, size: int = 1024) -> float:
-    """FLOP per CPU-second of a large product, the best of twenty: a busy machine does not count."""
+    """FLOP per CPU-second of a large product, the best of twenty, against other load."""
     a, b = torch.ones(size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
     best = float("inf")
     for _ in range(20):
