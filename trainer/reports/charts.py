@@ -1,4 +1,4 @@
-"""Line charts and heat maps as SVG text, so that a report is one file that opens anywhere.
+"""Line charts and heat maps as SVG text, so that a report is one file without further resources.
 
 Every name is escaped: domains and URLs come from the web.
 """
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-NARROW, WIDE = (520, 220), (1060, 290)  # pixels as the page shows them, so that all text has one size
+NARROW, WIDE = (520, 220), (1060, 290)  # pixels as on the page, so that all text has one size
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 10, 26  # margins for the axes
-COLOURS = 8  # classes c0 .. c7 of the style sheet; a chart has no more lines than that
+COLORS = 8  # classes c0 .. c7 of the style sheet; the most lines of a chart
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line; with `low` and `high` a band behind it shows the spread that the line averages over."""
+    """One line; `low` and `high` draw a band behind it, the range of the values that a point averages."""
 
     name: str
     x: Sequence[float]
@@ -62,8 +62,8 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [f * 10.0**p for p in powers for f in factors if low * 0.999 <= f * 10.0**p <= high * 1.001]
 
 
-def short(value: float) -> str:
-    """A number as an axis has it: 1.2k, 3M, 0.05, 2e-05."""
+def format_number(value: float) -> str:
+    """A number for an axis: 1.2k, 3M, 0.05, 2e-5."""
     size = abs(value)
     for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if size >= limit:
@@ -82,14 +82,17 @@ def line_chart(
     percent: bool = False,
     marks: Sequence[float] = (),
 ) -> str:
-    """An SVG with axes, lines and, for the script in the page, the points. Empty where there is nothing to draw."""
-    drawn = [line for line in lines if len(line.x)][:COLOURS]
+    """An SVG with axes and lines, and the points as JSON for the page's script; empty where there are no points.
+
+    marks: steps that get a warning mark on the axis.
+    """
+    drawn = [line for line in lines if len(line.x)][:COLORS]
     if not drawn:
         return ""
     width, height = WIDE if wide else NARROW
-    x, y = _scales(drawn, width, height, log, zero)
-    shapes = [_warning(x.at(step), height) for step in marks]
-    shapes += [part for number, line in enumerate(drawn) for part in _marks(line, number, x, y)]
+    x, y = _fit_scales(drawn, width, height, log, zero)
+    shapes = [_draw_warning(x.at(step), height) for step in marks]
+    shapes += [part for number, line in enumerate(drawn) for part in _draw_line(line, number, x, y)]
     points = [
         {
             "name": line.name,
@@ -100,14 +103,15 @@ def line_chart(
         for line in drawn
     ]
     data = escape(json.dumps({"lines": points, "percent": percent}), quote=True)
+    axes = _draw_axes(x, y, height, percent)
     return (
         f'<svg viewBox="0 0 {width} {height}" class="chart" data-chart="{data}" role="img">'
-        f'{_axes(x, y, height, percent)}{"".join(shapes)}<line class="cursor" y1="{TOP}" y2="{height - BOTTOM}"/></svg>'
+        f'{axes}{"".join(shapes)}<line class="cursor" y1="{TOP}" y2="{height - BOTTOM}"/></svg>'
     )
 
 
-def _scales(lines: Sequence[Line], width: int, height: int, log: bool, zero: bool) -> tuple[Scale, Scale]:
-    """Scales that hold all points; a logarithmic one needs values above 0."""
+def _fit_scales(lines: Sequence[Line], width: int, height: int, log: bool, zero: bool) -> tuple[Scale, Scale]:
+    """Scales that contain all points; a logarithmic one only those above 0."""
     xs = [value for line in lines for value in line.x]
     ys = [value for line in lines for part in (line.y, line.low, line.high) for value in part]
     if log:
@@ -122,32 +126,32 @@ def _scales(lines: Sequence[Line], width: int, height: int, log: bool, zero: boo
     return x, Scale(low, high, height - BOTTOM, TOP, log)
 
 
-def _axes(x: Scale, y: Scale, height: int, percent: bool) -> str:
+def _draw_axes(x: Scale, y: Scale, height: int, percent: bool) -> str:
     parts = []
     for value in log_ticks(y.low, y.high) if y.log else ticks(y.low, y.high):
-        at, label = y.at(value), f"{value:.0%}" if percent else short(value)
+        at, label = y.at(value), f"{value:.0%}" if percent else format_number(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{x.last}" y1="{at}" y2="{at}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 7}" y="{at + 4}" text-anchor="end">{label}</text>')
     parts += [
-        f'<text class="tick" x="{x.at(value)}" y="{height - 7}" text-anchor="middle">{short(value)}</text>'
+        f'<text class="tick" x="{x.at(value)}" y="{height - 7}" text-anchor="middle">{format_number(value)}</text>'
         for value in ticks(x.low, x.high, 6)
     ]
     return "".join(parts)
 
 
-def _warning(at: float, height: int) -> str:
-    """A mark at the foot of the chart, below a thin line: something is told elsewhere about this step."""
+def _draw_warning(at: float, height: int) -> str:
+    """A vertical line with a triangle on the axis: this step is in the table of anomalies."""
     foot = height - BOTTOM
     return f'<path class="warning" d="M{at} {foot}V{TOP}M{at - 5} {foot}l5 -9l5 9z"/>'
 
 
-def _marks(line: Line, number: int, x: Scale, y: Scale) -> list[str]:
+def _draw_line(line: Line, number: int, x: Scale, y: Scale) -> list[str]:
     """The band, the line, and its dots."""
     parts = []
     if line.low:
-        there = [f"{x.at(a)},{y.at(b)}" for a, b in zip(line.x, line.high, strict=True)]
-        back = [f"{x.at(a)},{y.at(b)}" for a, b in zip(line.x, line.low, strict=True)][::-1]
-        parts.append(f'<polygon class="band c{number}" points="{" ".join(there + back)}"/>')
+        upper = [f"{x.at(a)},{y.at(b)}" for a, b in zip(line.x, line.high, strict=True)]
+        lower = [f"{x.at(a)},{y.at(b)}" for a, b in zip(line.x, line.low, strict=True)][::-1]
+        parts.append(f'<polygon class="band c{number}" points="{" ".join(upper + lower)}"/>')
     points = [(x.at(a), y.at(b)) for a, b in zip(line.x, line.y, strict=True)]
     parts.append(f'<polyline class="line c{number}" points="{" ".join(f"{a},{b}" for a, b in points)}"/>')
     if line.dots or len(points) == 1:
@@ -155,8 +159,8 @@ def _marks(line: Line, number: int, x: Scale, y: Scale) -> list[str]:
     return parts
 
 
-def rate(flops: float) -> str:
-    """FLOP/s with its prefix: 83 GFLOP/s."""
+def format_flops(flops: float) -> str:
+    """FLOP/s with a prefix: 83 GFLOP/s."""
     for limit, prefix in ((1e15, "P"), (1e12, "T")):
         if flops >= limit:
             return f"{flops / limit:.3g} {prefix}FLOP/s"
@@ -164,7 +168,7 @@ def rate(flops: float) -> str:
 
 
 def heat_map(rows: Sequence[Sequence[float]], names: Sequence[str], even: float) -> str:
-    """Cells whose strength is the value over `even`, capped at twice that; the value in each as a percentage."""
+    """Cells colored by the value relative to `even`, up to twice that; each shows its value as a percentage."""
     cell, height, label = 56, 26, 84
     width = label + cell * max(map(len, rows))
     parts = []

@@ -1,4 +1,4 @@
-"""report.html of a run: one file with its curves, its experts, its anomalies and its configuration."""
+"""report.html of a run: one file with its curves, expert loads, anomalies and configuration."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from trainer.errors import UserError
 from trainer.files import write_atomically
-from trainer.reports.charts import Line, heat_map, line_chart, rate, short
+from trainer.reports.charts import Line, format_flops, format_number, heat_map, line_chart
 from trainer.training.metrics import read_metrics
 
-POINTS = 240  # of a line: what a screen shows; more steps are averaged, and their spread drawn as a band
-DOMAINS = 7  # with a line of their own, the most read ones; the others share one
-ANOMALIES = 20  # the last ones, in the table
+POINTS = 240  # of a line; more steps are average_steps, and their range drawn as a band
+DOMAINS = 7  # with a line of their own, those of most tokens; the others share one
+ANOMALIES = 20  # in the table, the last ones
 
 Row = dict[str, Any]
 
 
-class ReportError(ValueError):
-    """A folder without a run in it."""
+class ReportError(UserError):
+    """No report can be made of a folder: why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A chart with its title and what it shows, for the page."""
+    """A chart with its title and a note on what it shows."""
 
     title: str
     note: str
@@ -39,13 +40,13 @@ class Panel:
 
 
 def write_run_report(run: Path) -> Path:
-    """Write RUN/report.html from what the run has logged so far; also while it runs."""
+    """Write RUN/report.html from the rows logged so far; also while the run trains."""
     rows = read_metrics(run)
     try:
-        facts = json.loads((run / "run.json").read_text("utf-8"))
+        info = json.loads((run / "run.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ReportError(
-            f"{run}: no run here ({error}); give the folder that gristmill train pretrain wrote to"
+            f"{run}: no run here ({error}); name the --output folder of gristmill train pretrain"
         ) from error
     if not rows:
         raise ReportError(f"{run}: metrics.jsonl holds no step yet; train for one, then report")
@@ -53,46 +54,50 @@ def write_run_report(run: Path) -> Path:
     page = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined)
     html = page.get_template("run_report.html.j2").render(
         name=run.resolve().name,
-        tiles=tiles(rows, facts),
-        panels=[panel for panel in panels(rows, facts) if panel.svg],
+        tiles=build_tiles(rows, info),
+        panels=[panel for panel in build_panels(rows, info) if panel.svg],
         anomalies=read_anomalies(run)[-ANOMALIES:],
-        facts=facts,
-        settings=json.dumps(facts["settings"], indent=2),
-        peaks={name: rate(peak) for name, peak in facts["peaks"].items()},
+        info=info,
+        settings=json.dumps(info["settings"], indent=2),
+        peaks={name: format_flops(peak) for name, peak in info["peaks"].items()},
         last=rows[-1],
     )
     write_atomically(run / "report.html", html)
     return run / "report.html"
 
 
-def tiles(rows: Sequence[Row], facts: Row) -> list[tuple[str, str, str]]:
-    """(label, value, note): what one asks first."""
-    finished = [row["loss"] for row in rows if "anomaly" not in row][-20:]
+def build_tiles(rows: Sequence[Row], info: Row) -> list[tuple[str, str, str]]:
+    """(label, value, note) of the headline numbers."""
+    losses = [row["loss"] for row in rows if "anomaly" not in row][-20:]
     seconds = sum(row["seconds"] for row in rows)
     speed = float(np.median([row["tokens_per_second"] for row in rows]))
-    steps = facts["settings"]["loop"]["steps"]
+    steps = info["settings"]["loop"]["steps"]
     found = [
-        ("Loss", f"{np.mean(finished):.3f}" if finished else "none", f"nats a token, last {len(finished)} steps"),
+        ("Loss", f"{np.mean(losses):.3f}" if losses else "none", f"nats per token, last {len(losses)} steps"),
         ("Steps", f"{rows[-1]['step']:,}", f"of {steps:,}"),
-        ("Tokens", short(rows[-1]["tokens"]), f"{rows[-1]['tokens'] / facts['active_parameters']:.1f} a weight"),
-        ("Weights", short(facts["parameters"]), _active(facts)),
-        ("Speed", f"{speed:,.0f}", f"tokens/s, median; {duration(seconds)} in all"),
-        ("MFU", f"{np.median([row['mfu'] for row in rows]):.0%}", f"of {facts['precision']} matmul peak"),
+        (
+            "Tokens",
+            format_number(rows[-1]["tokens"]),
+            f"{rows[-1]['tokens'] / info['active_parameters']:.1f} per parameter",
+        ),
+        ("Parameters", format_number(info["parameters"]), _note_active(info)),
+        ("Speed", f"{speed:,.0f}", f"tokens/s, median; {format_duration(seconds)} in all"),
+        ("MFU", f"{np.median([row['mfu'] for row in rows]):.0%}", f"of {info['precision']} matmul peak"),
     ]
-    validated = [row for row in rows if "validation" in row]
-    if validated:
-        step = validated[-1]["step"]
-        found.insert(1, ("Validation", f"{validated[-1]['validation']['loss']:.3f}", f"held-out text, step {step:,}"))
+    validations = [row for row in rows if "validation" in row]
+    if validations:
+        step = validations[-1]["step"]
+        found.insert(1, ("Validation", f"{validations[-1]['validation']['loss']:.3f}", f"held-out text, step {step:,}"))
     return found
 
 
-def _active(facts: Row) -> str:
-    if facts["active_parameters"] == facts["parameters"]:
+def _note_active(info: Row) -> str:
+    if info["active_parameters"] == info["parameters"]:
         return "dense"
-    return f"{short(facts['active_parameters'])} met by a token"
+    return f"{format_number(info['active_parameters'])} active per token"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """51 s, 12 min, 3.4 h, 2.1 days."""
     for limit, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= limit:
@@ -100,35 +105,43 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def panels(rows: Sequence[Row], facts: Row) -> list[Panel]:
-    """All charts in the order of the page. A skipped step is marked, and has no part in the curves of the loss."""
+def build_panels(rows: Sequence[Row], info: Row) -> list[Panel]:
+    """All charts in the order of the page. Steps with an anomaly are marked, and left out of the curves."""
     whole, rows = rows, [row for row in rows if "anomaly" not in row]
     marks = [row["step"] for row in whole if "anomaly" in row]
     validation = [row for row in rows if "validation" in row]
     held_out = Line(
         "validation", [r["step"] for r in validation], [r["validation"]["loss"] for r in validation], dots=True
     )
-    loss = [line for line in (averaged("training", rows, lambda row: row["loss"]), held_out) if line.x]
-    domains = domain_lines(rows)
+    loss = [line for line in (average_steps("training", rows, lambda row: row["loss"]), held_out) if line.x]
+    domains = build_domain_lines(rows)
     found = [
-        _panel("Loss", "nats a token; the band spans the steps that a point averages", loss, wide=True, marks=marks),
-        _panel("Loss by domain", "training batches, nats a token", domains, wide=True) if len(domains) > 1 else None,
-        _panel("Learning rate", "of AdamW", [averaged("rate", rows, lambda row: row["learning_rate"])], zero=True),
+        _panel(
+            "Loss",
+            "nats per token; the band is the range of the steps that a point averages",
+            loss,
+            wide=True,
+            marks=marks,
+        ),
+        _panel("Loss by domain", "training batches, nats per token", domains, wide=True) if len(domains) > 1 else None,
+        _panel("Learning rate", "of AdamW", [average_steps("rate", rows, lambda row: row["learning_rate"])], zero=True),
         _panel(
             "Gradient norm",
             "before clipping, log scale",
-            [averaged("norm", rows, lambda r: r["gradient_norm"])],
+            [average_steps("norm", rows, lambda r: r["gradient_norm"])],
             log=True,
         ),
-        _panel("Speed", "tokens a second", [averaged("tokens/s", rows, lambda r: r["tokens_per_second"])], zero=True),
+        _panel(
+            "Speed", "tokens per second", [average_steps("tokens/s", rows, lambda r: r["tokens_per_second"])], zero=True
+        ),
         _panel(
             "Model FLOP utilization",
-            f"of {rate(facts['peaks'][facts['precision']])}, the {facts['precision']} peak",
-            [averaged("MFU", rows, lambda row: row["mfu"])],
+            f"of {format_flops(info['peaks'][info['precision']])}, the {info['precision']} peak",
+            [average_steps("MFU", rows, lambda row: row["mfu"])],
             zero=True,
             percent=True,
         ),
-        *expert_panels([row for row in rows if "experts" in row], facts),
+        *build_expert_panels([row for row in rows if "experts" in row], info),
     ]
     return [panel for panel in found if panel is not None]
 
@@ -138,8 +151,8 @@ def _panel(title: str, note: str, lines: Sequence[Line], wide: bool = False, **o
     return Panel(title, note, Markup(line_chart(lines, wide=wide, **options)), legend, wide)  # noqa: S704 - charts escapes
 
 
-def averaged(name: str, rows: Sequence[Row], value: Callable[[Row], float | None]) -> Line:
-    """A value over the steps, in at most POINTS groups of neighboring steps."""
+def average_steps(name: str, rows: Sequence[Row], value: Callable[[Row], float | None]) -> Line:
+    """A line of a value over the steps, averaged over neighboring steps to at most POINTS points."""
     pairs = [(row["step"], found) for row in rows if (found := value(row)) is not None]
     if not pairs:
         return Line(name, (), ())
@@ -152,10 +165,10 @@ def averaged(name: str, rows: Sequence[Row], value: Callable[[Row], float | None
     return Line(name, x, y, low, high)
 
 
-def domain_lines(rows: Sequence[Row]) -> list[Line]:
-    """Loss of the most read domains and of the others together, weighed by tokens over windows of steps.
+def build_domain_lines(rows: Sequence[Row]) -> list[Line]:
+    """Loss of the domains of most tokens and of the others together, weighted by tokens over windows of steps.
 
-    A batch holds few tokens of a domain, so single steps would show noise alone.
+    A batch holds few tokens of a domain: the loss of single steps is mostly noise.
     """
     read: dict[str, float] = {}
     for row in rows:
@@ -181,18 +194,18 @@ def _domain_line(label: str, names: Sequence[str], rows: Sequence[Row], windows:
     return Line(label, x, y)
 
 
-def expert_panels(rows: Sequence[Row], facts: Row) -> list[Panel]:
-    """Who is chosen how often, how even that is, and how much is dropped."""
+def build_expert_panels(rows: Sequence[Row], info: Row) -> list[Panel]:
+    """Load of each expert, load balance, router z-loss and dropped assignments; none for a dense model."""
     if not rows:
         return []
     recent = np.mean([row["experts"]["load"] for row in rows[-20:]], axis=0)  # [blocks, experts]
-    every = facts["settings"]["model"]["experts"]["every"]
+    every = info["settings"]["model"]["experts"]["every"]
     wide = recent.shape[1] > 8
     names = [f"block {every * (number + 1)}" for number in range(len(recent))]
     heat = Markup(heat_map(recent.tolist(), names, 1 / recent.shape[1]))  # noqa: S704 - charts escapes
-    balance = averaged("balance", rows, lambda row: float(np.mean(row["experts"]["balance"])))
-    z = averaged("router z", rows, lambda row: float(np.mean(row["experts"]["z"])))
-    dropped = averaged("dropped", rows, lambda row: float(np.mean(row["experts"]["dropped"])))
+    balance = average_steps("balance", rows, lambda row: float(np.mean(row["experts"]["balance"])))
+    z = average_steps("router z", rows, lambda row: float(np.mean(row["experts"]["z"])))
+    dropped = average_steps("dropped", rows, lambda row: float(np.mean(row["experts"]["dropped"])))
     return [
         Panel("Expert load", f"share of the tokens, last 20 steps; even is {1 / recent.shape[1]:.1%}", heat, (), wide),
         _panel("Load balance", "auxiliary loss; 1 is even", [balance]),
@@ -202,7 +215,7 @@ def expert_panels(rows: Sequence[Row], facts: Row) -> list[Panel]:
 
 
 def read_anomalies(run: Path) -> list[Row]:
-    """What all ranks wrote about steps that looked wrong, by step."""
+    """The anomalies that all ranks recorded, by step."""
     found = [
         json.loads(line)
         for path in sorted(run.glob("anomalies*.jsonl"))

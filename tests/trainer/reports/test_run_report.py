@@ -15,8 +15,8 @@ import pytest
 from tests.trainer import runs
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.corpus import DocumentRef
-from trainer.reports.charts import Line, Scale, heat_map, line_chart, log_ticks, rate, short, ticks
-from trainer.reports.run_report import ReportError, averaged, domain_lines, duration, write_run_report
+from trainer.reports.charts import Line, Scale, format_flops, format_number, heat_map, line_chart, log_ticks, ticks
+from trainer.reports.run_report import ReportError, average_steps, build_domain_lines, format_duration, write_run_report
 from trainer.training.metrics import read_metrics
 
 HOSTILE = '<script>alert("x")</script>'
@@ -117,27 +117,34 @@ def test_scales_ticks_and_numbers():
     assert ticks(2.31, 2.74) == [2.4, 2.5, 2.6, 2.7]
     assert log_ticks(0.02, 300) == [0.1, 1, 10, 100]
     assert log_ticks(0.3, 4) == [0.5, 1, 2]
-    assert [short(value) for value in (0, 12, 1234, 5.6e7, 2e-5, 0.05)] == ["0", "12", "1.23k", "56M", "2e-5", "0.05"]
-    assert [rate(value) for value in (8.3e10, 9.89e14)] == ["83 GFLOP/s", "989 TFLOP/s"]
-    assert [duration(value) for value in (51, 720, 12_240, 181_440)] == ["51 s", "12 min", "3.4 h", "2.1 days"]
+    assert [format_number(value) for value in (0, 12, 1234, 5.6e7, 2e-5, 0.05)] == [
+        "0",
+        "12",
+        "1.23k",
+        "56M",
+        "2e-5",
+        "0.05",
+    ]
+    assert [format_flops(value) for value in (8.3e10, 9.89e14)] == ["83 GFLOP/s", "989 TFLOP/s"]
+    assert [format_duration(value) for value in (51, 720, 12_240, 181_440)] == ["51 s", "12 min", "3.4 h", "2.1 days"]
 
 
 def test_long_runs_are_averaged_with_their_spread():
     rows = [{"step": step, "loss": float(step % 2)} for step in range(1, 1001)]
-    line = averaged("loss", rows, lambda row: row["loss"])
+    line = average_steps("loss", rows, lambda row: row["loss"])
     assert len(line.x) == 240
     assert line.x[-1] == 1000
     assert np.mean(line.y) == pytest.approx(0.5, abs=0.01)
     assert (set(line.low), set(line.high)) == ({0.0}, {1.0})
-    assert averaged("loss", [{"step": 1, "loss": None}], lambda row: row["loss"]).x == ()
+    assert average_steps("loss", [{"step": 1, "loss": None}], lambda row: row["loss"]).x == ()
 
 
 def test_domains_are_weighed_by_their_tokens():
     rows = [{"step": 1, "domains": {"a": [2.0, 30.0], "b": [1.0, 5.0]}}, {"step": 2, "domains": {"a": [4.0, 10.0]}}]
-    lines = {line.name: (line.x, line.y) for line in domain_lines(rows)}
+    lines = {line.name: (line.x, line.y) for line in build_domain_lines(rows)}
     assert lines == {"a": ([1.0, 2.0], [2.0, 4.0]), "b": ([1.0], [1.0])}
     many = [{"step": 1, "domains": {f"d{n}": [float(n), 100.0 - n] for n in range(12)}}]
-    others = domain_lines(many)[-1]
+    others = build_domain_lines(many)[-1]
     assert others.name == "5 others"
     assert others.y == [pytest.approx(sum(n * (100 - n) for n in range(7, 12)) / sum(100 - n for n in range(7, 12)))]
 
