@@ -12,11 +12,11 @@ keys) exchange large numpy messages in `Exchange` steps (`deduplication/exchange
 
 Repeated lines come last, among the surviving documents: no line is kept only in a document that is dropped.
 
-Memory of a worker: one unit's columns (about 0.6 kB per document) or one partition. There are as many partitions of
-`partition_bytes` as it takes, at 1 kB per document; sorting needs a few times that. With the defaults, shuffled are
+Memory of a worker: the columns of one unit (about 0.6 kB per document) or one partition. A partition gets about
+`partition_bytes`, at 1 kB per document, and sorting it needs six times that. Bytes shuffled with the default settings:
 
-    of every document              66 bytes for its URL, 66 for its text, 192 for its bands, 8 per line     about 0.6 kB
-    of one with near duplicates    210 bytes for each partition with a band that it shares, 24 at most      0.2-5 kB
+    per document                         66 for its URL, 66 for its text, 192 for its bands, 8 per line     about 600
+    per document with near duplicates    210 for each partition with a band that it shares, 24 at most      200-5,000
 
 On Beam's local runner shuffled messages are stored in files, see `deduplication/spill.py`.
 """
@@ -32,8 +32,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import PCollection
 
-from pipeline.deduplication import duplicate_counts, exact, near, repeated_lines, survivors
-from pipeline.deduplication.duplicate_counts import DuplicateCounts, read_counts, summarize, write_counts
+from pipeline.deduplication import exact, near, repeated_lines, survivors
+from pipeline.deduplication.duplicate_counts import COUNTS_FILE, DuplicateCounts, read_counts, summarize, write_counts
 from pipeline.deduplication.exchange import AtUnits, Exchange
 from pipeline.deduplication.messages import Job, Message, count_keys, partition_count
 from pipeline.deduplication.previous_sketches import find_sketch_files
@@ -153,7 +153,7 @@ def run_deduplicate(
     staged = sorted(staged_files, key=lambda path: (PurePosixPath(path).name, path))
     if not staged:
         return summarize(DuplicateCounts(), settings)
-    if not (resume and exists(join(verdict_folder, duplicate_counts.FILE))):
+    if not (resume and exists(join(verdict_folder, COUNTS_FILE))):
         previous = [path for folder in settings.previous_sketches for path in find_sketch_files(folder, settings)]
         units = [StagedUnit(i, path, previous=i >= len(staged)) for i, path in enumerate([*staged, *previous])]
         counted = previous if staged_documents is not None else [*staged, *previous]

@@ -17,7 +17,7 @@ from pipeline.storage import join, read_bytes, write_atomically
 log = logging.getLogger(__name__)
 
 LARGEST_GROUPS = 10
-FILE = "tally.json"  # in the folder of the verdicts; written last, so that its presence means that they are complete
+COUNTS_FILE = "counts.json"  # in the folder of the verdicts; written last: where it is, they are complete
 
 
 class TooMuchLostError(RunFailedError):
@@ -68,13 +68,13 @@ def largest_groups(groups: list[tuple[int, str]]) -> list[tuple[int, str]]:
 def write_counts(folder: str, counts: Sequence[DuplicateCounts]) -> None:
     """The sum over all units, as one JSON file."""
     total = reduce(DuplicateCounts.plus, counts, DuplicateCounts())
-    with write_atomically(join(folder, FILE)) as file:
+    with write_atomically(join(folder, COUNTS_FILE)) as file:
         file.write(json.dumps(total.to_json(), indent=1).encode())
 
 
 def read_counts(folder: str) -> DuplicateCounts:
     """What `write_counts` wrote."""
-    return DuplicateCounts(**json.loads(read_bytes(join(folder, FILE))))
+    return DuplicateCounts(**json.loads(read_bytes(join(folder, COUNTS_FILE))))
 
 
 def summarize(counts: DuplicateCounts, settings: DeduplicateSettings) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from pipeline.deduplication.records import (
     rows_of,
 )
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
+from pipeline.errors import UserError
 
 NEAR = list(DuplicateReason).index(DuplicateReason.NEAR_DUPLICATE)
 FULL_BUCKET = len(DuplicateReason)  # code of a note, not of a drop reason: the document met a bucket at its limit
@@ -70,7 +71,7 @@ def read_sketches(unit: StagedUnit, settings: DeduplicateSettings, rows: int) ->
 
 def _reshape(unit: StagedUnit, settings: DeduplicateSettings, values: Array, rows: int, width: int) -> Array:
     if len(values) != rows * width:
-        raise ValueError(
+        raise UserError(
             f"{unit.path}: its sketches are not of {settings.bands} bands of {settings.rows} rows; "
             "set deduplicate.bands and deduplicate.rows to those of the run that wrote them"
         )
