@@ -1,0 +1,94 @@
+"""task: the loop trains anything that implements the protocol, here a line through points, without data or prefetch."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.trainer.training.test_loop import ALONE
+from trainer.model.weights import initialize_weights
+from trainer.training import checkpoint
+from trainer.training.loop import Result, train
+from trainer.training.metrics import read_metrics
+from trainer.training.settings import TrainingSettings
+from trainer.training.step import Replica
+from trainer.training.task import StepGradient, Workload
+
+SETTINGS = TrainingSettings.model_validate(
+    {
+        "loop": {"steps": 20, "precision": "float32", "threads": 1, "validate_every": 10},
+        "schedule": {"learning_rate": 0.1, "warmup_steps": 0},
+        "checkpoints": {"every": 5, "keep_last": 9},
+    }
+)
+
+
+@dataclass
+class FitLine:
+    """Learn y = 3 x from points that depend on the step."""
+
+    prefetches: bool
+    settings: TrainingSettings = SETTINGS
+    fingerprint: str = "y = 3 x"
+    workload: Workload = Workload(1, 1, 6.0, 8, [])
+    threads: set[str] = field(default_factory=set)  # that prepared a step
+
+    def build_model(self) -> nn.Module:
+        return nn.Linear(1, 1, bias=False, device="meta")
+
+    def initialize(self, model: nn.Module) -> None:
+        initialize_weights(model, self.settings.loop.seed)
+
+    def prepare(self, step: int, world: Any) -> Tensor:
+        self.threads.add(threading.current_thread().name)
+        return torch.randn(8, 1, generator=torch.Generator().manual_seed(step))
+
+    def add_gradient(self, prepared: Tensor, replica: Replica) -> StepGradient:
+        loss = (replica.module(prepared) - 3 * prepared).square().mean()
+        loss.backward()
+        return StepGradient(float(loss.detach()), 8, 8, {"slope": float(replica.module.weight.detach())}, list)
+
+    def validate(self, replica: Replica) -> dict[str, Any] | None:
+        return {"loss": abs(3 - float(replica.module.weight.detach()))}
+
+
+def fit(task: FitLine, out: Path) -> Result:
+    return train(task, out, ALONE, log=lambda _: None)
+
+
+@pytest.mark.parametrize("prefetches", [True, False])
+def test_the_loop_trains_any_task(tmp_path, prefetches):
+    task = FitLine(prefetches)
+    result = fit(task, tmp_path)
+    rows = read_metrics(tmp_path)
+    assert (result.steps, result.tokens) == (20, 160)
+    assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
+    assert rows[-1]["slope"] > rows[0]["slope"]
+    assert [row["step"] for row in rows if "validation" in row] == [10, 20]
+    assert (threading.current_thread().name in task.threads) is not prefetches
+
+
+def test_any_task_resumes_bitwise(tmp_path):
+    for name in ("whole", "parts"):
+        fit(FitLine(True), tmp_path / name)
+    for path in checkpoint.checkpoints(tmp_path / "parts" / "checkpoints")[1:]:
+        for file in path.iterdir():
+            file.unlink()
+    fit(FitLine(True), tmp_path / "parts")
+    whole, parts = (dict(checkpoint.read_tensors(checkpoint.find(tmp_path / n), "model")) for n in ("whole", "parts"))
+    assert torch.equal(whole["weight"], parts["weight"])
+    assert [row["loss"] for row in read_metrics(tmp_path / "whole")] == [
+        row["loss"] for row in read_metrics(tmp_path / "parts")
+    ]
+
+
+def test_other_data_is_refused(tmp_path):
+    fit(FitLine(True), tmp_path)
+    with pytest.raises(checkpoint.CheckpointError, match="the data"):
+        fit(FitLine(True, fingerprint="y = 4 x"), tmp_path)
