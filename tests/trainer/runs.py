@@ -28,7 +28,7 @@ def build_decoder(model: ModelSettings, seed: int = 0) -> Decoder:
 
 
 def corpus(documents: int = 120, seed: int = 0) -> Corpus:
-    """Documents with a grammar: a token is mostly the one before plus a step that the document keeps."""
+    """Documents with a grammar: a token is mostly the previous one plus a step that is constant in the document."""
     generator = np.random.default_rng(seed)
     rows = []
     for _ in range(documents):
@@ -68,6 +68,6 @@ def settings(**changes: Any) -> PretrainSettings:
 
 
 def run(out: Path, changes: dict[str, Any] | None = None, **arguments: Any) -> Result:
-    """Train on the small text without a word."""
+    """Train on the small text, without log."""
     given = {"source": source(), "log": lambda _: None, **arguments}
     return pretrain(settings(**(changes or {})), out=out, **given)

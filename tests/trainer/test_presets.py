@@ -1,4 +1,4 @@
-"""trainer/presets: each is accepted whole, has the size it says, and the tiny ones train."""
+"""presets: each is valid and has the stated size; the tiny ones train."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainer.tasks.pretrain import pretrain
 from trainer.tasks.pretrain_settings import read_pretrain_settings
 from trainer.training.metrics import read_metrics
 
-# Millions of weights, all and those that a token meets, at a vocabulary of 32,768.
+# Millions of weights, all and those used for one token, with a vocabulary of 32,768.
 SIZES = {
     "tiny": (7.8, 7.8),
     "tiny-sparse": (9.6, 8.4),

@@ -1,4 +1,4 @@
-"""experts: sparse equals dense where it must, losses equal a loop over tokens, capacity drops who it should."""
+"""experts: one expert equals dense, losses equal a loop over tokens, capacity drops the right tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""anneal: from the real rate to nothing, on better data or, as the control, on more of the same."""
+"""anneal: from the checkpoint's learning rate to 0, on better data or, as the control, on the same mixture."""
 
 from __future__ import annotations
 

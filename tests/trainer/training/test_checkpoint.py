@@ -1,4 +1,4 @@
-"""checkpoint: all or nothing, and bitwise; a run that is killed outright goes on as if it had not been."""
+"""checkpoint: atomic, and resumed bitwise, also after a kill."""
 
 from __future__ import annotations
 

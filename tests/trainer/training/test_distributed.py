@@ -1,4 +1,4 @@
-"""distributed: two ranks over gloo come to what one process comes to, from the same data in the same order."""
+"""distributed: two ranks over gloo equal one process, with the same data in the same order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""loop and metrics: a run learns, measures what it says, and survives bad batches."""
+"""loop: a run learns, writes its metrics, and handles anomalous batches."""
 
 from __future__ import annotations
 

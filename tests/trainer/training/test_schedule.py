@@ -1,13 +1,11 @@
-"""schedule against values worked out by hand, and the anomalies' limits."""
+"""schedule: learning rates against values computed by hand."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-from pydantic import ValidationError
 
-from trainer.training.anomalies import Action, AnomalySettings, Kind, SpikeDetector
 from trainer.training.schedule import ScheduleSettings, learning_rate
 
 
@@ -50,42 +48,3 @@ def test_settings_survive_being_written_and_read():
     for shape in ("cosine", "wsd", "linear", "constant"):
         settings = ScheduleSettings(shape=shape)
         assert ScheduleSettings.model_validate(settings.model_dump(mode="json")) == settings
-
-
-def detector(**values: object) -> SpikeDetector:
-    return SpikeDetector(AnomalySettings(**{"window": 8, "deviations": 3.0, **values}))
-
-
-def test_a_spike_is_judged_by_mean_and_deviation_of_the_window():
-    watch = detector(spike="skip")
-    assert watch.judge(100.0, 1.0) is None  # nothing to compare with yet
-    watch = detector(spike="skip")
-    for loss in (2.0, 4.0, 2.0, 4.0):
-        assert watch.judge(loss, 1.0) is None
-    assert watch.limit == pytest.approx(3.0 + 3 * 1.0)
-    assert watch.judge(5.9, 1.0) is None
-    found = watch.judge(99.0, 1.0)
-    assert (found.kind, found.action) == (Kind.SPIKE, Action.SKIP)
-    assert 99.0 not in watch.losses
-
-
-def test_a_reported_spike_becomes_the_new_level():
-    watch = detector(spike="report")
-    for _ in range(8):
-        watch.judge(2.0, 1.0)
-    assert [watch.judge(9.0, 1.0) is not None for _ in range(6)] == [True, False, False, False, False, False]
-
-
-@pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (2.0, math.nan), (2.0, math.inf)])
-def test_what_is_no_number_is_skipped_and_patience_ends(loss, norm):
-    watch = detector(patience=3)
-    assert [watch.judge(loss, norm).action for _ in range(3)] == [Action.SKIP, Action.SKIP, Action.STOP]
-    watch = detector(patience=3)
-    for _ in range(5):  # a good step between resets the count
-        assert watch.judge(loss, norm).action is Action.SKIP
-        assert watch.judge(2.0, 1.0) is None
-
-
-def test_taking_a_step_of_nan_is_refused():
-    with pytest.raises(ValidationError, match="not_finite"):
-        AnomalySettings(not_finite="report")

@@ -1,4 +1,4 @@
-"""step and optimizer: accumulation equals the large batch, clipping and decay do what they say."""
+"""step and optimizer: accumulation equals the large batch; clipping, decay and AdamW."""
 
 from __future__ import annotations
 

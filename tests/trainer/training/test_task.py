@@ -28,6 +28,8 @@ SETTINGS = TrainingSettings.model_validate(
     }
 )
 
+WORKLOAD = Workload(parameters=1, active_parameters=1, flops_per_token=6.0, tokens_per_step=8, domains=[])
+
 
 @dataclass
 class FitLine:
@@ -36,7 +38,7 @@ class FitLine:
     prefetches: bool
     settings: TrainingSettings = SETTINGS
     fingerprint: str = "y = 3 x"
-    workload: Workload = Workload(1, 1, 6.0, 8, [])
+    workload: Workload = WORKLOAD
     threads: set[str] = field(default_factory=set)  # that prepared a step
 
     def build_model(self) -> nn.Module:
