@@ -1,8 +1,8 @@
 """A model as a folder: its files, `manifest.json`, and a model card.
 
-Loading verifies the SHA-256 of every file and that the text features of this code are the ones the model was trained
-on: a model that would silently score something else is refused with one line that says what to do. Files are fastText
-binaries and JSON; nothing is unpickled.
+Loading verifies the SHA-256 of every file, and that the model was trained on the text features that this code computes;
+otherwise it is refused with one line that says what to do. Files are fastText binaries, NumPy arrays, word lists and
+JSON; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CARD = "README.md"
 
 
 class ArtifactError(UserError):
-    """The folder is not a model that this code may use."""
+    """The folder holds no model that this code can use."""
 
 
 class _Record(BaseModel):
@@ -31,7 +31,7 @@ class _Record(BaseModel):
 
 
 class TrainingData(_Record):
-    """One data set that went in: what, how much, and under which license."""
+    """One data set that the model was trained or tested on."""
 
     name: str
     role: str  # positives, negatives, labels, ...
@@ -41,19 +41,19 @@ class TrainingData(_Record):
 
 
 class Manifest(_Record):
-    """What `manifest.json` holds."""
+    """The content of `manifest.json`."""
 
     name: str  # quality, domain, language or harm
     version: str
     feature_version: int  # `classifiers.estimators.features.FEATURE_VERSION` at training
     files: dict[str, str]  # name -> SHA-256
-    labels: dict[str, tuple[str, ...]]  # head -> labels; a model with one question has one head
-    threshold: dict[str, float]  # head -> score under which the answer does not count
+    labels: dict[str, tuple[str, ...]]  # head -> labels; quality, harm and language have one head
+    threshold: dict[str, float]  # head -> score below which an answer is not used
     calibration: dict[str, Any]
     training_data: tuple[TrainingData, ...]
     metrics: dict[str, float]
     license: str
-    command: str  # makes the same bytes again
+    command: str  # reproduces the same bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Artifact:
     manifest: Manifest
 
     def path(self, name: str) -> Path:
-        """A file of the model; only files that the manifest lists (and whose bytes were verified) can be asked for."""
+        """The path of a file that the manifest lists; such files have been verified."""
         if name not in self.manifest.files:
             raise ArtifactError(f"{self.folder / MANIFEST} lists no file {name!r}: this is not a model of that kind")
         return self.folder / name
@@ -74,7 +74,7 @@ class Artifact:
 
 
 def default_folder(name: str) -> Path:
-    """Where the shipped model of that name lies."""
+    """The folder of the shipped model of that name."""
     return MODELS / name
 
 
@@ -95,7 +95,7 @@ def digest_of(path: Path) -> str:
 
 
 def load_artifact(folder: Path, name: str, feature_version: int) -> Artifact:
-    """The verified model in `folder`; ArtifactError when its files, hashes, kind or features are not as stated."""
+    """The verified model in `folder`; raises ArtifactError when files, hashes, name or features differ."""
     path = folder / MANIFEST
     if not path.is_file():
         raise ArtifactError(f"{folder} holds no {MANIFEST}: name a model folder, or leave it out for the default")
@@ -135,7 +135,7 @@ def _verify(folder: Path, file: str, expected: str) -> None:
 
 
 def save_manifest(folder: Path, manifest: Manifest, prose: str) -> None:
-    """Write `manifest.json` and the model card beside the model's files; same content, same bytes."""
+    """Write `manifest.json` and the model card; the same content gives the same bytes."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
     (folder / CARD).write_text(_card(manifest, prose), encoding="utf-8")
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

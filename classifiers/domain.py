@@ -1,8 +1,8 @@
-"""What a page is about (24 topics) and what kind of source it is (a coarse dozen).
+"""The domain model: what a page is about (24 topics) and what kind of source it is (14 kinds).
 
-The answer is a function of title and text alone: hosts and URLs helped to label the training pages, so a model that saw
-them would only repeat its labels. Below its threshold an answer is `unknown`, which the mixture weights treat as a
-domain of its own.
+Input is title and text alone: hosts and URLs were used to label the training pages, so a model that reads them would
+learn the labeling rules. Below its threshold an answer is `unknown`, which the mixture weights treat as a domain of its
+own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAME = "domain"
 UNKNOWN = "unknown"
 HEADS = {"topic": topic_line, "kind": kind_line}
 
-# After WebOrganizer's 24 topics (PARAMETERS of the field: Wettig et al. 2025), as identifiers.
+# After WebOrganizer's 24 topics (Wettig et al. 2025), as identifiers.
 TOPICS = (
     "adult", "art_and_design", "crime_and_law", "education_and_jobs", "electronics_and_hardware", "entertainment",
     "fashion_and_beauty", "finance_and_business", "food_and_dining", "games", "health", "history_and_geography",
@@ -36,7 +36,7 @@ Item = tuple[str, str, str]  # url, title, text
 
 
 class DomainModel:
-    """`tag` answers the topic, `kind` the kind of source, each as (label, calibrated probability)."""
+    """`tag` gives the topic, `kind` the kind of source, each as (label, calibrated probability)."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact

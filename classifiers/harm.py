@@ -1,4 +1,4 @@
-"""How likely a text is harmful or for adults: a calibrated probability, for what lists of hosts and words miss."""
+"""The harm model: calibrated probability that a text is harmful or for adults, for what host and word lists miss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HARM_LABELS = ("harmless", "harmful")
 
 
 class HarmModel:
-    """`score` answers P(harmful or adult) of each text."""
+    """`score` gives P(harmful or adult) of each text."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact

@@ -1,7 +1,7 @@
-"""Which language a text is in: fastText's lid.176 behind one small interface.
+"""The language model: which language a text is in, by fastText's lid.176 or another fastText model.
 
-Another engine is another folder: any fastText model whose labels are language codes (OpenLID, GlotLID, your own),
-packed with a manifest by `gristmill classify pack`, is loaded by naming its folder.
+Any fastText model whose labels are language codes (OpenLID, GlotLID, your own) can be used: `gristmill classify pack`
+makes a folder of it, and settings name that folder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FILE = "model.ftz"
 
 
 class LanguageModel:
-    """`identify` answers with the engine's own label (ISO 639 code for lid.176) and its probability."""
+    """`identify` gives the fastText model's label (ISO 639 code for lid.176) and its probability."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
@@ -37,7 +37,7 @@ class LanguageModel:
         self._model = FastTextModel(artifact.path(FILE), self.labels)
 
     def identify(self, text: str) -> tuple[str, float]:
-        """("en", 0.98); ("", 0.0) for a text without a word. The whole text counts, on one line."""
+        """("en", 0.98); ("", 0.0) for a text without letters. The whole text is read, on one line."""
         line = one_line(text)
         return self._model.best(line) if any(map(str.isalpha, line)) else ("", 0.0)
 
@@ -58,7 +58,7 @@ def load_language_model(folder: Path | None = None) -> LanguageModel:
 def pack_language_model(
     file: Path, folder: Path, license: str, source: str, threshold: float = 0.65, card: str = ""
 ) -> Manifest:
-    """Make a model folder of a fastText language model, so that it can be used instead of lid.176."""
+    """Write a model folder for a fastText language model, so that it can be used instead of lid.176."""
     folder.mkdir(parents=True, exist_ok=True)
     if file.resolve() != (folder / FILE).resolve():
         copyfile(file, folder / FILE)

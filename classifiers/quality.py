@@ -1,4 +1,4 @@
-"""How much a page reads like what Wikipedia cites: a calibrated probability between 0 and 1."""
+"""The quality model: calibrated probability that a page reads like pages that Wikipedia cites."""
 
 from __future__ import annotations
 

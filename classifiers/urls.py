@@ -1,8 +1,10 @@
-"""URL keys: one normal form for the pipeline's exact-URL deduplication, its URL lists, and Wikipedia's cited URLs.
+"""Normal forms of URLs and hosts: for the pipeline's exact deduplication and URL lists, and for Wikipedia's citations.
 
-Two URLs get one key when practically every web server answers them with the same page. What identifies a page is kept
-even if it is ugly: `?sid=` is a session on phpBB and the article's number on PHP-Nuke, so only values that look like a
-session go.
+The module is in this package because both packages need it: the pipeline imports classifiers, never the reverse.
+
+Two URLs get one key when practically every web server answers them with the same page. A parameter that may identify a
+page is kept: `?sid=` is a session on phpBB and the article's number on PHP-Nuke, so only values that look like one of a
+session are removed.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 import idna
 import tldextract
 
-# Parameters that name where the visitor came from or who they are, never which page they saw.
+# Parameters that identify the visitor or where they came from, never the page.
 _TRACKING = re.compile(
     r"utm_\w+|ref|ref_src|feed"  # C4 cuts a URL at ?utm_, ?ref and ?feed
     r"|gclid|gclsrc|dclid|gbraid|wbraid|_ga|_gl|fbclid|fb_action_\w+|msclkid|yclid|twclid|ttclid|igshid|igsh|mc_[ce]id"
@@ -22,7 +24,7 @@ _TRACKING = re.compile(
     r"|phpsessid|jsessionid|sessionid|session_id|aspsessionid\w*|cftoken|oscsid|zenid",
     re.IGNORECASE,
 )
-_SESSION = re.compile(r"[0-9a-f]{26,40}", re.IGNORECASE)  # what PHP, phpBB and vBulletin call a session
+_SESSION = re.compile(r"[0-9a-f]{26,40}", re.IGNORECASE)  # a session id of PHP, phpBB or vBulletin
 _SESSION_NAMES = frozenset({"s", "sid"})
 _PATH_SESSION = re.compile(r";jsessionid=[^/?]*", re.IGNORECASE)
 _DEFAULT_DOCUMENT = re.compile(
@@ -36,12 +38,12 @@ _SEGMENT_SAFE = "!$&'()*+,;=:@"  # what RFC 3986 allows in a path segment beside
 
 @cache
 def _suffixes() -> tldextract.TLDExtract:
-    # The list that the package ships: nothing is fetched, and every machine cuts names alike.
+    # The list that tldextract ships: nothing is fetched, and every machine gives the same result.
     return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
 
 def host_of(url: str) -> str:
-    """Lower-case ASCII host name without port (`xn--...` for other scripts), "" where the URL has no proper one."""
+    """Lower-case ASCII host name without port (`xn--...` for other scripts), "" where the URL has no valid host."""
     try:
         return _ascii_host(urlsplit(url.strip()))
     except ValueError:
@@ -58,8 +60,8 @@ def normalize_url(url: str) -> str:
     """The key under which two URLs count as the same page; a URL may lack its scheme.
 
     Without scheme, `www.`, default port, fragment, tracking and session parameters, default document and final slash;
-    parameters sorted; percent-encoding, dots and host name in one spelling. A key is its own key. What has no proper
-    host stays as it is, without white space around it.
+    parameters sorted; percent-encoding, dots and host name in one spelling. The key of a key is itself. A URL without a
+    valid host is returned stripped of white space and otherwise unchanged.
 
     >>> normalize_url("http://www.Example.com:80/a/../b/index.html?utm_source=x&q=2&p=%7e1#top")
     'example.com/b?p=~1&q=2'

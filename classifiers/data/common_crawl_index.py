@@ -1,7 +1,7 @@
-"""Cited URLs joined with Common Crawl's columnar index: where in which WARC file the cited pages lie.
+"""Find cited pages in Common Crawl's columnar index: WARC file, offset and length of each record.
 
-The index is Parquet, a few hundred files of ten million rows a crawl. Row groups stream through; a row is kept when its
-host is cited (a vectorized test that leaves a few in a hundred) and then when its whole normalized URL is.
+The index of a crawl is a few hundred Parquet files of ten million rows each, read in batches. A row is kept if its host
+is cited (a vectorized test that passes a few percent) and then if its normalized URL is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from classifiers.urls import host_of
 
 NEEDED = ("url", "warc_filename", "warc_record_offset", "warc_record_length")
 HTML = ("text/html", "application/xhtml+xml")
-# The names that the index uses and that `gristmill curate` reads byte ranges by.
+# Column names of the index; `gristmill curate` reads byte ranges from a file with these columns.
 SCHEMA = pa.schema(
     [("warc_filename", pa.string()), ("warc_record_offset", pa.int64()), ("warc_record_length", pa.int64()),
      ("url", pa.string()), ("match", pa.string())]

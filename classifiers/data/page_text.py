@@ -1,8 +1,8 @@
-"""Text of web pages for training and measuring: WARC files in, one row of plain text a page out.
+"""Text of web pages for training and evaluation: from WARC files to one row of plain text for each page.
 
-The pipeline stages text the same way (trafilatura, `deduplicate` off, so that a page's text never depends on the pages
-before it). This module exists so that a model can be trained from WARC files alone; for a whole crawl, feed
-`gristmill classify sample` the staged Parquet files of a `gristmill curate` run instead.
+The pipeline extracts text in the same way (trafilatura with `deduplicate` off, so that a page's text does not depend on
+the pages before it). With this module a model can be trained from WARC files alone; for a whole crawl, give
+`gristmill classify sample` the shards of a `gristmill curate` run instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from classifiers.urls import host_of, registered_domain_of
 
-CORPUS_VERSION = 2  # of what `read_warc` makes of a page
+CORPUS_VERSION = 2  # version of the rows that `read_warc` yields
 MAX_HTML = 3_000_000  # bytes; larger pages are archives and listings, and cost seconds each
 _NO_WORD = re.compile(r"\W+")
 _JSON_TYPE = re.compile(r'"@type"\s*:\s*"(\w{2,40})"')
@@ -26,7 +26,7 @@ HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """One page as the classifiers see it."""
+    """One page for training or evaluation."""
 
     id: str  # SHA-1 of the captured bytes
     url: str
@@ -34,7 +34,7 @@ class TextRow:
     title: str
     text: str
     boilerplate: str = ""  # the lines of the page that are not its main text: menus, teasers, footers
-    markup: str = ""  # what the page says of itself to machines, a line each: evidence for labels, no input of a model
+    markup: str = ""  # `markup_signs`, one a line: evidence for weak labels, no input of a model
 
     @property
     def registered_domain(self) -> str:
@@ -42,7 +42,7 @@ class TextRow:
 
 
 def extract(html: bytes, charset: str | None = None) -> tuple[str, str, str, str] | None:
-    """(title, main text, boilerplate, markup) of a page; None where nothing can be read from it."""
+    """(title, main text, boilerplate, markup) of a page; None if no text can be extracted."""
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding
     from trafilatura import extract as main_text
@@ -63,17 +63,17 @@ def extract(html: bytes, charset: str | None = None) -> tuple[str, str, str, str
 
 
 def markup_signs(tree: Any) -> str:
-    """What a page says of itself to machines: its Open Graph type, its schema.org types, the program that made it."""
-    said = [("og", value) for value in tree.xpath("//meta[@property='og:type']/@content")]
-    said += [("schema", value.rsplit("/", 1)[-1]) for value in tree.xpath("//@itemtype")]
+    """Machine-readable declarations of a page, one a line: Open Graph type, schema.org types, generator."""
+    signs = [("og", value) for value in tree.xpath("//meta[@property='og:type']/@content")]
+    signs += [("schema", value.rsplit("/", 1)[-1]) for value in tree.xpath("//@itemtype")]
     scripts = tree.xpath("//script[@type='application/ld+json']/text()")
-    said += [("schema", value) for script in scripts for value in _JSON_TYPE.findall(script)]
-    said += [("generator", value) for value in tree.xpath("//meta[@name='generator']/@content")]
-    return "\n".join(sorted({f"{where} {words[0].lower()[:40]}" for where, value in said if (words := value.split())}))
+    signs += [("schema", value) for script in scripts for value in _JSON_TYPE.findall(script)]
+    signs += [("generator", value) for value in tree.xpath("//meta[@name='generator']/@content")]
+    return "\n".join(sorted({f"{where} {words[0].lower()[:40]}" for where, value in signs if (words := value.split())}))
 
 
 def _lines_outside(everything: str, main: str) -> Iterator[str]:
-    """Lines whose letters do not occur in the main text, whatever the spacing and marks."""
+    """Lines whose letters do not occur in the main text; spacing and punctuation are ignored."""
     inside = _NO_WORD.sub("", main).lower()
     for line in map(str.strip, everything.splitlines()):
         letters = _NO_WORD.sub("", line).lower()
@@ -82,7 +82,7 @@ def _lines_outside(everything: str, main: str) -> Iterator[str]:
 
 
 def read_warc(path: Path, share: float = 1.0) -> Iterator[TextRow]:
-    """Pages of one WARC file; with `share` < 1 those whose id lies below it: a larger share contains a smaller."""
+    """Pages of one WARC file; with `share` < 1 those whose hash is below it, so that a larger share holds a smaller."""
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
     source = path.name.removesuffix(".gz").removesuffix(".warc").rsplit("-", 1)[0]
@@ -91,7 +91,7 @@ def read_warc(path: Path, share: float = 1.0) -> Iterator[TextRow]:
             if record.http_content_type not in HTML_TYPES and record.http_content_type:
                 continue
             content = record.reader.read(MAX_HTML)
-            identity = sha1(content).hexdigest()  # noqa: S324 - names the page as the data sets do, guards nothing
+            identity = sha1(content).hexdigest()  # noqa: S324 - an id as in the data sets, not security
             if int(identity[:8], 16) >= share * 2**32:
                 continue
             found = extract(content, record.http_charset)
@@ -100,7 +100,7 @@ def read_warc(path: Path, share: float = 1.0) -> Iterator[TextRow]:
 
 
 def write_rows(rows: Iterable[TextRow], path: Path) -> int:
-    """JSON Lines, one row a page; the number of rows."""
+    """Write JSON Lines, one row a page; returns the number of rows."""
     count = 0
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:
@@ -112,6 +112,6 @@ def write_rows(rows: Iterable[TextRow], path: Path) -> int:
 
 
 def read_rows(path: Path) -> Iterator[TextRow]:
-    """What `write_rows` wrote."""
+    """Read the rows that `write_rows` wrote."""
     with path.open(encoding="utf-8") as file:
         yield from (TextRow(**json.loads(line)) for line in file)

@@ -1,7 +1,7 @@
-"""Which rows a model learns from: chosen by hash of their id, matched in length, split by registered domain.
+"""Choose the rows that a model is trained on: by hash of the id, matched in length, split by registered domain.
 
-Made against the faults of RedPajama-v1's recipe: negatives are a true sample (not the first rows of each shard), a
-length floor applies to both classes alike, and the class ratio counts what was taken, not what was skipped.
+It avoids the faults of RedPajama-v1's recipe: negatives are a random sample (not the first rows of each shard), both
+classes have the same minimum length, and the class ratio counts the rows taken, not the rows skipped.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ TEST_SHARE = 0.20
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row with what the model shall say about it."""
+    """A row with its label and split."""
 
     row: TextRow
     label: str
     split: Split
-    group: str  # never on both sides of a fold: the registered domain, or the article where one site gave them all
+    group: str  # in one fold only: the registered domain, or the row's id where it has no URL
     match: str = ""  # how a staged document was found to be cited: exact, or (weaker) host
 
 
 def unit_hash(*parts: str) -> float:
-    """A number in [0, 1) that depends on nothing but the strings: the same choice on every machine, in every order."""
+    """A number in [0, 1) that depends only on the strings: equal on every machine and in every order of rows."""
     return int.from_bytes(sha256("\x00".join(parts).encode()).digest()[:8], "big") / 2**64
 
 
 def split_of(registered_domain: str) -> Split:
-    """All pages of a registered domain fall into the same split, whatever else is in the data."""
+    """The split of all pages of a registered domain; it does not depend on the other data."""
     place = unit_hash("split", registered_domain)
     if place < TEST_SHARE:
         return Split.TEST
@@ -79,7 +79,7 @@ class HashSample:
 
 
 def at_most_per_domain(rows: Iterable[TextRow], limit: int) -> Iterator[TextRow]:
-    """The first `limit` rows of each registered domain, so that no site speaks for the web."""
+    """The first `limit` rows of each registered domain, so that no site dominates."""
     seen: Counter[str] = Counter()
     for row in rows:
         seen[row.registered_domain] += 1
@@ -88,7 +88,7 @@ def at_most_per_domain(rows: Iterable[TextRow], limit: int) -> Iterator[TextRow]
 
 
 def length_bin(text: str) -> int:
-    """Half octaves of characters: 200-282, 283-399, 400-565, ..."""
+    """Number of the bin of the text's length in characters; bins are half octaves (200-282, 283-399, 400-565, ...)."""
     return math.floor(2 * math.log2(max(len(text), 1)))
 
 
@@ -97,7 +97,7 @@ def match_lengths(
 ) -> tuple[list[TextRow], list[TextRow]]:
     """The largest prefixes per length bin with at most `ratio` rows of one class for a row of the other.
 
-    With `ratio` 1 the classes have the same histogram, so length alone tells nothing.
+    With `ratio` 1 the classes have the same histogram, so length alone does not separate them.
     """
     bins: dict[int, tuple[list[TextRow], list[TextRow]]] = defaultdict(lambda: ([], []))
     for side, rows in enumerate((positives, negatives)):
@@ -112,7 +112,7 @@ def match_lengths(
 
 
 def digest_of_examples(examples: Iterable[Example]) -> str:
-    """SHA-256 over ids and labels in order: names a data set without holding its text."""
+    """SHA-256 over ids and labels in order: identifies a data set without its text."""
     digest = sha256()
     for example in examples:
         digest.update(f"{example.row.id}\t{example.label}\t{example.split}\n".encode())

@@ -1,7 +1,7 @@
-"""Rows out of the folder of real pages that the shipped models are trained on (see the README for its contents).
+"""Read rows from the folder of real pages that the shipped models are trained on (the README lists its contents).
 
-Everything is read in a fixed order, and extracted pages are kept under `work` so that a second command need not extract
-them again; the file's name carries the digest of what it was made from.
+Everything is read in a fixed order. Extracted pages are cached under `work`; the cache file's name holds the digest of
+its inputs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from classifiers.data.page_text import CORPUS_VERSION, TextRow, read_rows, read_
 from classifiers.data.wikitext import plain_text
 from classifiers.errors import UserError
 
-WEBKB_SHARE = 0.25  # 8,202 of 11,360 pages are from a few universities of 1997; a quarter is plenty
+WEBKB_SHARE = 0.25  # 8,202 of 11,360 pages are from a few universities of 1997; a quarter is used
 ARTICLE_CHARACTERS = 30_000  # of wikitext; the parser is slow and a model looks at 20,000 characters
 
 
@@ -57,7 +57,7 @@ def articles(data: Path, languages: tuple[str, ...] = ()) -> Iterator[tuple[Text
 
 
 def answers(data: Path) -> Iterator[TextRow]:
-    """Question and answer of every assistant turn of the Open-Assistant trees: instruction data in DCLM's manner."""
+    """Question and answer of every assistant turn of the Open-Assistant trees: instruction data, as DCLM uses it."""
     for line in lines_of(data / "trainer" / "sft" / "oasst_en_100_tree.jsonl.gz"):
         stack = [(json.loads(line)["prompt"], "")]
         while stack:
@@ -69,4 +69,4 @@ def answers(data: Path) -> Iterator[TextRow]:
 
 
 def _id(url: str) -> str:
-    return sha1(url.encode()).hexdigest()  # noqa: S324 - a name, not a guard
+    return sha1(url.encode()).hexdigest()  # noqa: S324 - an id, not security

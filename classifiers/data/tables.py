@@ -1,4 +1,4 @@
-"""Rows in and out of JSON Lines and Parquet files, a batch at a time: files larger than memory pass through."""
+"""Read and write JSON Lines and Parquet files in batches, so that files may be larger than memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 512
 
 
 def is_parquet(path: Path) -> bool:
-    """Told by the name: .parquet is Parquet, .jsonl and .jsonl.gz are JSON Lines, anything else is refused."""
+    """By the name: .parquet is Parquet, .jsonl and .jsonl.gz are JSON Lines; raises UserError for other names."""
     if path.suffix == ".parquet":
         return True
     if path.name.endswith((".jsonl", ".jsonl.gz", ".json", ".json.gz", ".ndjson")):
@@ -30,7 +30,7 @@ def is_parquet(path: Path) -> bool:
 def read_batches(path: Path, columns: Sequence[str] | None = None, size: int = BATCH) -> Iterator[list[Row]]:
     """Lists of at most `size` rows; of Parquet only `columns`, where given and present."""
     if not path.is_file():
-        raise UserError(f"{path} is not there: name a .jsonl, .jsonl.gz or .parquet file")
+        raise UserError(f"{path} does not exist: name a .jsonl, .jsonl.gz or .parquet file")
     if is_parquet(path):
         yield from _parquet_batches(path, columns, size)
         return
@@ -54,16 +54,16 @@ def _parquet_batches(path: Path, columns: Sequence[str] | None, size: int) -> It
             for batch in parquet.iter_batches(batch_size=size, columns=wanted):
                 yield batch.to_pylist()
     except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is no readable Parquet file: {error}") from error
+        raise UserError(f"{path} is not a readable Parquet file: {error}") from error
 
 
 def _json_row(line: str, path: Path, number: int) -> Row:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {number}: not JSON ({error.msg}); one object a line is needed") from None
+        raise UserError(f"{path}, line {number}: not JSON ({error.msg}); expected one object a line") from None
     if not isinstance(row, dict):
-        raise UserError(f"{path}, line {number}: a {type(row).__name__} where an object with a `text` field is needed")
+        raise UserError(f"{path}, line {number}: found a {type(row).__name__}, expected an object with a `text` field")
     return row
 
 
@@ -74,7 +74,7 @@ def _open_text(path: Path, mode: str) -> Any:
 
 
 def texts_of(batch: Sequence[Row], path: Path) -> list[str]:
-    """The `text` of every row; a null counts as empty, a missing column is an error."""
+    """The `text` of every row; a null is read as empty, a missing column raises UserError."""
     for row in batch:
         if "text" not in row:
             raise UserError(f"{path}: a row has no `text`; its columns are {', '.join(row) or 'none'}")
@@ -82,9 +82,9 @@ def texts_of(batch: Sequence[Row], path: Path) -> list[str]:
 
 
 def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[str, list[Any]]]) -> int:
-    """Write `source` to `target` (of either format) with the columns that `score` gives for each batch; rows written.
+    """Write `source` to `target` (of either format) with the columns that `score` computes; returns the number of rows.
 
-    The target appears when it is complete.
+    The target is written under a temporary name and renamed when it is complete.
     """
     if source.resolve() == target.resolve():
         raise UserError(f"{target} is the input itself: give another --output")
@@ -96,7 +96,7 @@ def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[st
             write([row | {name: values[i] for name, values in scored.items()} for i, row in enumerate(batch)])
             rows += len(batch)
         if not rows:
-            write([])  # so that an empty file stays a file of its format
+            write([])  # so that an empty target is still a valid file
     partial.replace(target)
     return rows
 
@@ -127,12 +127,12 @@ def _parquet_writer(partial: Path, source: Path, stack: ExitStack) -> Callable[[
 
 
 def _typed(field: pa.Field) -> pa.Field:
-    # A column that is null throughout the first batch may hold anything later; text is the likeliest.
+    # A column that is all null in the first batch may have any type later; text is the likeliest.
     return field.with_type(pa.string()) if pa.types.is_null(field.type) else field
 
 
 def write_jsonl(rows: Iterable[Row], path: Path) -> int:
-    """JSON Lines, gzipped where the name says so; the number of rows. The file appears when it is complete."""
+    """JSON Lines, gzipped where the name says so; returns the number of rows. Renamed to its name when complete."""
     partial, count = path.with_name(f".{path.name}.partial"), 0
     opener = gzip.open if path.name.endswith(".gz") else open
     with opener(partial, "wt", encoding="utf-8") as file:

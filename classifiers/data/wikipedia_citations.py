@@ -1,6 +1,6 @@
-"""Every URL that a Wikipedia edition cites, streamed out of its XML dump in bounded memory.
+"""Read the URLs that a Wikipedia edition cites from its XML dump, in bounded memory.
 
-One article at a time is in memory; bzip2 multistream files are read through. mwparserfromhell does the parsing, because
+One article at a time is in memory; bzip2 multistream files are supported. mwparserfromhell does the parsing, because
 a regular expression on `<ref>` misses named references, templates over several lines and two references on one line.
 """
 
@@ -29,12 +29,12 @@ _URL = re.compile(r"(?:https?:)?//[^\s<>\[\]{}|\"]+", re.IGNORECASE)
 _ARCHIVED = re.compile(
     r"(?:https?:)?//(?:web|liveweb)\.archive\.org/(?:web/)?\d{4,14}(?:[a-z]{2}_|\*)?/(.+)", re.IGNORECASE
 )
-# Parameters that hold a copy of the page that another parameter cites.
+# Parameters with an archived copy of the page that another parameter cites.
 _COPIES = frozenset({"archive-url", "archiveurl", "archive_url", "archivio", "urlarchivio", "archiv-url"})
 
 
 class CitationKind(StrEnum):
-    """Where in the article the URL stands."""
+    """Where in the article the URL is cited."""
 
     REF = "ref"
     NAMED_REF = "named_ref"
@@ -44,7 +44,7 @@ class CitationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """One cited URL; `key` is what the pipeline compares URLs by."""
+    """One cited URL; `key` is its normal form, as in the pipeline."""
 
     article: str
     url: str
@@ -54,7 +54,7 @@ class Citation:
 
 
 class DumpError(UserError):
-    """The file is no MediaWiki XML dump, or ends in the middle."""
+    """The file is not a MediaWiki XML dump, or is truncated."""
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def _articles(dump: IO[bytes]) -> Iterator[tuple[str, str]]:
             if namespace in ("", "0") and not redirect and text:
                 yield title, text
             namespace, text, redirect = "", "", False
-            stack[-1].clear()  # the root would otherwise keep every page that was read
+            stack[-1].clear()  # otherwise the root element keeps every page
 
 
 def citations(article: str, wikitext: str) -> Iterator[Citation]:
@@ -111,7 +111,7 @@ def citations(article: str, wikitext: str) -> Iterator[Citation]:
 
 
 def clean_url(raw: str) -> str:
-    """The URL itself: entities decoded, scheme added, no trailing prose marks, the original of an archived copy."""
+    """The URL with entities decoded, a scheme, no trailing punctuation; of an archived copy, the original URL."""
     found = _URL.match(html.unescape(raw.strip()))
     if not found:
         return ""

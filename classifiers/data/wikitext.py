@@ -1,4 +1,4 @@
-"""Wikitext through mwparserfromhell: the running text of an article, and its categories."""
+"""Parse wikitext with mwparserfromhell: plain text of an article, and its categories."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import mwparserfromhell
 
 _UNREAD_TAGS = frozenset({"ref", "references", "table", "gallery", "math", "timeline", "imagemap", "score"})
-# Where an article ends and its apparatus begins, in the editions of the training data.
+# Headings of the sections after the article proper, in the editions of the training data.
 _APPARATUS = re.compile(
     r"^\s*(?:references|see also|external links|further reading|notes|bibliography|sources|"
     r"note|bibliografia|altri progetti|collegamenti esterni|voci correlate|literatūra)\s*$",
@@ -28,5 +28,5 @@ def plain_text(wikitext: str) -> str:
 
 
 def categories(wikitext: str) -> Iterator[str]:
-    """Names of the categories that the article puts itself in."""
+    """Names of the article's categories."""
     return (found.strip() for found in _CATEGORY.findall(wikitext))

@@ -1,0 +1,1 @@
+"""Text features, fastText, linear and logistic models, and metrics, without knowledge of any data set."""

@@ -1,4 +1,4 @@
-"""The two-step yes/no model that quality and harm share: fastText on the words, a logistic layer with the statistics.
+"""The two-step binary model of quality: fastText on the words, then a logistic layer with text statistics.
 
 P(yes) = sigmoid(slope * layer(statistics, log-odds of fastText) + offset)
 """
@@ -19,7 +19,7 @@ LAYER = "layer.json"
 
 
 def layer_input(texts: Sequence[str], fasttext_probability: Array) -> Array:
-    """What the logistic layer reads: STATISTICS and fastText's log-odds as the last column."""
+    """Input of the logistic layer, one row a text: STATISTICS, then fastText's log-odds."""
     return np.hstack([statistics_table(texts), log_odds_of(fasttext_probability)[:, None]])
 
 

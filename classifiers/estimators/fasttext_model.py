@@ -1,6 +1,6 @@
-"""fastText behind two functions: train on lines to one small file, and load it for scoring in batches.
+"""fastText: train a quantized model from lines of text, and load it to score texts in batches.
 
-One thread and a fixed seed: with two threads 25 trainings give 25 different models. The module `fasttext` must be
+One thread and a fixed seed: with two threads, 25 trainings gave 25 different models. The module `fasttext` must be
 fasttext-community, whose `predict` works with NumPy 2 (the original raises, and its forks train to NaN).
 """
 
@@ -21,7 +21,7 @@ PREFIX = "__label__"
 
 
 class FastTextModel:
-    """A loaded model whose answers are rows of probabilities in the order of `labels`."""
+    """A loaded model; its probabilities are in the order of `labels`."""
 
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
         self._model = fasttext.load_model(str(path))
@@ -40,7 +40,7 @@ class FastTextModel:
         return table
 
     def best(self, line: str) -> tuple[str, float]:
-        """Most probable label with its probability, ("", 0.0) where the line says nothing."""
+        """Most probable label with its probability, ("", 0.0) for a line without a known word."""
         names, values = self._model.predict(line, k=1)
         return (names[0].removeprefix(PREFIX), min(float(values[0]), 1.0)) if names else ("", 0.0)
 
@@ -51,8 +51,8 @@ def train(examples: Iterable[tuple[str, str]], path: Path, **parameters: Any) ->
     `parameters` are fastText's own, plus `cutoff`: how many words and n-grams the quantized model keeps (0: all).
     """
     cutoff = parameters.pop("cutoff", 0)
-    with TemporaryDirectory() as scratch:
-        lines = Path(scratch) / "lines.txt"
+    with TemporaryDirectory() as folder:
+        lines = Path(folder) / "lines.txt"
         with lines.open("w", encoding="utf-8") as file:
             file.writelines(f"{PREFIX}{label} {line}\n" for label, line in examples)
         model = fasttext.train_supervised(str(lines), thread=1, seed=1, verbose=0, **parameters)
@@ -61,7 +61,7 @@ def train(examples: Iterable[tuple[str, str]], path: Path, **parameters: Any) ->
 
 
 def labels_of(path: Path) -> list[str]:
-    """The labels of a model file, without fastText's prefix; ValueError where it is none."""
+    """The labels of a model file, without fastText's prefix; raises UserError for another kind of file."""
     try:
         model = fasttext.load_model(str(path))
     except ValueError as error:

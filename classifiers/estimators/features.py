@@ -1,6 +1,6 @@
-"""What a model sees of a text. Training and scoring both come through here, so they cannot differ.
+"""Text features, computed by the same functions in training and in scoring.
 
-Any change of what these functions return needs a new FEATURE_VERSION: models trained before it are then refused.
+A change of any returned value needs a new FEATURE_VERSION: models of another version are refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from classifiers.estimators.function_words import FUNCTION_WORDS
 
 FEATURE_VERSION = 1
-MAX_CHARACTERS = 20_000  # of a text that are looked at; what a page is shows long before that
+MAX_CHARACTERS = 20_000  # read at the start of a text; enough to classify a page
 
 _MARKUP = re.compile(
     r"!?\[([^\]\n]*)\]\([^)\s]*\)|^[ \t]*(?:#{1,6}|[-*+•>]|\|)[ \t]*|[`*|~]+|^[ \t|:-]+$", re.MULTILINE
@@ -38,22 +38,22 @@ def _head(text: str) -> str:
 
 
 def style_line(text: str) -> str:
-    """Lower-case words and punctuation with digits as 0: how a page is written. Input of the quality model."""
+    """Lower-case words and punctuation with digits as 0: the input of the quality model."""
     return " ".join(_DIGIT.sub("0", token) for token in _TOKEN.findall(_head(text).lower()))
 
 
-PREFIX = 5  # letters of a word that count for the topic: a stemmer for every alphabet, "elections" meets "electoral"
+PREFIX = 5  # letters of a word that are kept: a stemmer for every alphabet ("elections" and "electoral" are equal)
 
 
 def topic_line(title: str, text: str) -> str:
-    """Beginnings of the words that can carry a topic, the title's twice: no digits, marks or function words."""
+    """First PREFIX letters of each word, the title's words twice; without digits, punctuation and function words."""
     body = _WORD.findall(_head(text).lower())
     head = _WORD.findall(unicodedata.normalize("NFKC", title[:300]).lower())
     return " ".join(word[:PREFIX] for word in (*head, *head, *body) if word not in FUNCTION_WORDS)
 
 
 def kind_line(title: str, text: str) -> str:
-    """How the page is written, led by what its shape is: fences, tables, lists, line lengths as words of their own."""
+    """`style_line` after words for the page's shape (shares of code fences, tables, lists, long and short lines)."""
     return " ".join([*_shape(text[:MAX_CHARACTERS]), style_line(title[:300]), style_line(text)])
 
 
@@ -88,7 +88,7 @@ STATISTICS = (
 
 
 def statistics(text: str) -> NDArray[np.float64]:
-    """The values of STATISTICS for one text; none of them grows with its length."""
+    """The values of STATISTICS for one text; none grows with the length of the text."""
     head = _head(text)
     words = [word.lower() for word in _WORD.findall(head)]
     count = max(len(words), 1)

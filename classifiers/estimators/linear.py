@@ -1,7 +1,7 @@
-"""A linear several-class text model: tf-idf of words into a softmax, kept as a word list and one table of half floats.
+"""A multinomial logistic text model on tf-idf of words; stored as a word list and one table of half floats.
 
 Used where labels are few: on the same rows, labels and word beginnings fastText reached a macro-F1 of .54 on topics of
-unseen domains (dimension 50, 50 epochs) and this .59. Training needs scipy, scoring only NumPy.
+unseen domains (dimension 50, 50 epochs), this model .59. Training needs scipy, scoring only NumPy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from classifiers.estimators.logistic import Array
 
 VOCABULARY = 30_000
-MIN_ROWS = 2  # rows that a word must occur in
+MIN_ROWS = 2  # fewest rows in which a word of the vocabulary occurs
 RIDGE = 0.05  # penalty per row on the squared weights; 1 / (2 * 20) of scikit-learn's C = 20, doubled
 
 
@@ -32,7 +32,7 @@ class Row:
 
 
 class LinearModel:
-    """`probabilities` answers rows in the order of `labels`."""
+    """`probabilities` gives one row a line, with columns in the order of `labels`."""
 
     def __init__(self, words: Sequence[str], table: NDArray[np.float64], labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
@@ -72,7 +72,7 @@ def tf_idf(line: str, place: dict[str, int], idf: Array) -> tuple[NDArray[np.int
 
 
 def train_linear(rows: Sequence[Row], labels: Sequence[str]) -> LinearModel:
-    """Fit on rows of which every class weighs the same; deterministic, to half-float precision."""
+    """Fit with balanced classes; deterministic, to half-float precision."""
     from scipy.optimize import minimize
     from scipy.sparse import csr_matrix
     from threadpoolctl import threadpool_limits
@@ -81,7 +81,7 @@ def train_linear(rows: Sequence[Row], labels: Sequence[str]) -> LinearModel:
     common = sorted((word for word, count in frequency.items() if count >= MIN_ROWS), key=lambda w: (-frequency[w], w))
     words = sorted(common[:VOCABULARY])
     place = {word: number for number, word in enumerate(words)}
-    # Rounded as it will be stored, so that training and scoring see the same numbers.
+    # Rounded as stored, so that training and scoring use the same numbers.
     idf = np.array([math.log((1 + len(rows)) / (1 + frequency[word])) + 1 for word in words])
     idf = idf.astype(np.float16).astype(np.float64)
     pairs = [tf_idf(row.line, place, idf) for row in rows]
@@ -109,10 +109,10 @@ def train_linear(rows: Sequence[Row], labels: Sequence[str]) -> LinearModel:
         return value + RIDGE / 2 * float((table[:-1] ** 2).sum()), gradient.ravel()
 
     start = np.zeros((len(words) + 1) * len(labels))
-    with threadpool_limits(1):  # several threads add up in another order: two weights in 86,000 were others
+    with threadpool_limits(1):  # more threads add in another order: two weights in 86,000 differed
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8}).x
     weights = found.reshape(len(words) + 1, len(labels))
-    weights[-1, mass == 0] = -30.0  # a label without a row is never the answer
+    weights[-1, mass == 0] = -30.0  # a label without training rows is never predicted
     return LinearModel(
         words, np.hstack([np.append(idf, 0.0)[:, None], weights]).astype(np.float16).astype(float), labels
     )

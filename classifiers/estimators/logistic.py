@@ -1,8 +1,8 @@
-"""A small logistic layer and the calibrations on top of fastText's probabilities, kept as JSON numbers.
+"""Logistic regression, Platt and temperature calibration, in NumPy; parameters are stored as JSON numbers.
 
-fastText's own probability is no probability on unseen sites: it was fitted on the rows it answers for. So a few
-statistics and its log-odds go through a logistic layer fitted on out-of-fold answers, and the layer's log-odds through
-Platt's two numbers fitted on domains that neither saw.
+fastText's probabilities are not calibrated on unseen sites, because they were fitted on its training rows. So a
+logistic layer, fitted on out-of-fold predictions, combines its log-odds with text statistics, and Platt's slope and
+offset, fitted on domains unseen by both, calibrate the result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-MAX_STEP = 3.0  # of a coefficient per iteration: well separated rows would throw Newton off
+MAX_STEP = 3.0  # of a coefficient per iteration: Newton's method diverges on well separated rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ def _newton(table: Array, truth: Array, balance: Array, ridge: float) -> tuple[A
 
 
 def fit_platt(log_odds: Array, truth: Array) -> tuple[float, float]:
-    """(slope, offset) such that sigmoid(slope * log_odds + offset) is calibrated on these rows, classes weighing alike.
+    """(slope, offset) such that sigmoid(slope * log_odds + offset) is calibrated on these rows, with balanced classes.
 
-    Platt's own targets stay a little off 0 and 1, so that perfectly separated rows do not call for an infinite slope.
+    Platt's targets lie a little inside 0 and 1, so that the slope stays finite on perfectly separated rows.
     """
     mean, scale = float(log_odds.mean()), max(float(log_odds.std()), 1e-9)
     positives, negatives = float(truth.sum()), float(len(truth) - truth.sum())

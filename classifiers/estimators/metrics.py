@@ -1,4 +1,4 @@
-"""AUC, calibration and F1 in a few lines of NumPy; the tests hold them against scikit-learn."""
+"""AUC, calibration and F1 in NumPy; the tests compare them with scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def auc(truth: ArrayLike, scores: ArrayLike) -> float:
-    """Probability that a random positive scores above a random negative, ties half; nan where a class is empty."""
+    """Probability that a random positive scores above a random negative, ties count half; NaN if a class is empty."""
     yes = np.asarray(truth, dtype=bool)
     values = np.asarray(scores, dtype=np.float64)
     positives, negatives = int(yes.sum()), int((~yes).sum())
@@ -33,7 +33,7 @@ def auc_interval(truth: ArrayLike, scores: ArrayLike, rounds: int = 500) -> tupl
 
 
 def reliability(truth: ArrayLike, scores: ArrayLike, bins: int = 10) -> list[dict[str, float]]:
-    """What a score means: per tenth of the scale, rows, mean score and the share that is truly positive."""
+    """Reliability table: for each tenth of the scale the rows, their mean score and the share of true positives."""
     yes, values = np.asarray(truth, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     place = np.minimum((values * bins).astype(int), bins - 1)
     return [
@@ -56,7 +56,7 @@ def calibration_error(truth: ArrayLike, scores: ArrayLike, bins: int = 10) -> fl
 
 
 def confusion(truth: Sequence[str], answers: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Rows are the truth, columns the answers, in the order of `labels`."""
+    """Confusion matrix: rows are the truth, columns the predictions, in the order of `labels`."""
     column = {label: number for number, label in enumerate(labels)}
     table = np.zeros((len(labels), len(labels)), dtype=np.int64)
     for true, answer in zip(truth, answers, strict=True):
@@ -65,7 +65,7 @@ def confusion(truth: Sequence[str], answers: Sequence[str], labels: Sequence[str
 
 
 def f1_by_label(table: NDArray[np.int64]) -> NDArray[np.float64]:
-    """F1 of each label of a confusion matrix; nan for a label that is neither true nor answered anywhere."""
+    """F1 of each label of a confusion matrix; NaN for a label that is neither true nor predicted anywhere."""
     both, total = np.diag(table), table.sum(axis=0) + table.sum(axis=1)
     return np.where(total > 0, 2 * both / np.maximum(total, 1), np.nan)
 

@@ -1,4 +1,4 @@
-"""Numbers for the report and the gate: each model on test pages of domains it never saw."""
+"""Measurements for the report and the gate: each model on test pages of unseen domains."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from classifiers.estimators.metrics import (
 from classifiers.harm import HARM_LABELS, HarmModel
 from classifiers.language import load_language_model
 from classifiers.training.recipe_domain import DOMAIN_LABELS, read_labels
-from classifiers.training.recipe_harm import harm_rows, shares_above
+from classifiers.training.recipe_harm import read_harm_rows, shares_above
 from classifiers.training.recipe_quality import QUALITY_LABELS, quality_examples
 from classifiers.training.train_domain import measure
 
@@ -152,7 +152,7 @@ def _pages_to_read(examples: Sequence[Example], scores: Sequence[float], count: 
 
 
 def evaluate_domain(model: DomainModel, data: Path, work: Path) -> dict[str, Any]:
-    """Macro-F1, F1 by label and the confusion matrix of both heads on pages that were read, of unseen domains."""
+    """Macro-F1, F1 by label and the confusion matrix of both heads on hand-labeled pages of unseen domains."""
     labels = read_labels()
     pages = [row for row in sample_order(source_pages.pages(data, work)) if row.id in labels and len(row.text) >= 200]
     test = [row for row in pages if split_of(row.registered_domain) == Split.TEST]
@@ -179,8 +179,8 @@ def evaluate_domain(model: DomainModel, data: Path, work: Path) -> dict[str, Any
 
 
 def evaluate_harm(model: HarmModel, data: Path, work: Path) -> dict[str, Any]:
-    """AUC on unseen rows, and the share above the threshold by source and on pages where a false alarm hurts most."""
-    rows = [row for row in harm_rows(data, work) if row.split == Split.TEST]
+    """AUC on unseen rows, and the share above the threshold by source and on the SENSITIVE pages."""
+    rows = [row for row in read_harm_rows(data, work) if row.split == Split.TEST]
     scores = model.score([row.text for row in rows])
     truth = [row.label == HARM_LABELS[1] for row in rows]
     above = shares_above(rows, scores, model.threshold)
@@ -203,7 +203,7 @@ class Models:
 
 
 def evaluate_all(models: Models, data: Path, work: Path) -> dict[str, Any]:
-    """Everything the report shows."""
+    """All figures of the report."""
     return {
         "quality": evaluate_quality(models.quality, quality_examples(data, work, Match.HOST), data),
         "domain": evaluate_domain(models.domain, data, work),

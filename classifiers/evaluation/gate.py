@@ -1,7 +1,7 @@
 """The gate: a model may replace the shipped one only if it is not worse on the pinned test rows.
 
-`floors.json` holds, per model, the digest of the test rows and the least value of each measure. Other test rows mean
-that the numbers cannot be compared, and are refused too.
+`floors.json` holds for each model the digest of the test rows and the lowest allowed value of each measure. A model
+that was measured on other test rows is refused, because the figures cannot be compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The evaluation report: one Markdown page, the numbers as JSON, and four plots."""
+"""Write the evaluation report: a Markdown page, the figures as JSON, and four plots."""
 
 from __future__ import annotations
 

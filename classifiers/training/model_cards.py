@@ -1,4 +1,4 @@
-"""The prose of the model cards; `artifacts.save_manifest` puts the measured numbers under it."""
+"""Text of the model cards; `artifacts.save_manifest` appends the measured figures."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The shipped domain model's recipe: pages that were read, and weak witnesses for the rest.
+"""Training rows of the shipped domain model: hand-labeled pages, and weak labels for the others.
 
-Rows, in falling weight: pages labeled by reading (`read_labels.csv`: id, topic, kind); words that speak for a topic or
-a kind (`topic_words.txt`, `kind_words.txt`); Wikipedia articles by their categories; web sites by the categories of
-three public tables; unread pages by witnesses that the read pages vouch for. Everything is split by registered domain;
-test domains are read pages only, and no weak label of them is used either.
+Rows, by falling weight: hand-labeled pages (`read_labels.csv`: id, topic, kind); words typical of a topic or a kind
+(`topic_words.txt`, `kind_words.txt`); Wikipedia articles by their categories; web sites by the categories of three
+public tables; unlabeled pages by labeling functions, weighted by their agreement with the hand labels (weak_labels.py).
+Everything is split by registered domain; the test rows are hand-labeled pages, and no other row is of a test domain.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ TOPIC_WORDS = Path(__file__).parent / "topic_words.txt"
 KIND_WORDS = Path(__file__).parent / "kind_words.txt"
 WEAK_PER_DOMAIN = 10
 WEIGHT = {"read": 1.0, "words": 1.0, "wikipedia": 0.5, "table": 0.3, "weak": 0.3}
-WORD_ROWS = 6  # short rows into which a topic's words are dealt
-TABLE_CHARACTERS = 4_000  # of a web site's text
+WORD_ROWS = 6  # short rows over which the words of a topic are spread
+TABLE_CHARACTERS = 4_000  # read of a web site's text
 
 _TABLES = (
     ("website_classification.csv.gz", "website_url", "cleaned_website_text", "Category"),
@@ -81,17 +81,17 @@ _CATEGORY_TOPICS = {
 class DomainData:
     """Everything that trains and tests both heads."""
 
-    train: dict[str, list[Row]]  # head -> rows that are not read pages
-    read: list[TextRow]  # pages that were read and are not on a test domain
+    train: dict[str, list[Row]]  # head -> rows that are not hand-labeled
+    read: list[TextRow]  # hand-labeled pages of other than test domains
     test: list[TextRow]
-    labels: Mapping[str, Mapping[str, str]]  # id -> head -> label, by reading
+    labels: Mapping[str, Mapping[str, str]]  # id -> head -> hand label
     trust: Mapping[tuple[str, str], Trust] = field(default_factory=dict)
-    conflicts: Mapping[str, int] = field(default_factory=dict)  # head -> unread pages left out
+    conflicts: Mapping[str, int] = field(default_factory=dict)  # head -> unlabeled pages left out
     counts: Mapping[str, int] = field(default_factory=dict)  # source of rows -> rows
 
 
 def read_labels(path: Path = READ_LABELS) -> dict[str, dict[str, str]]:
-    """id -> head -> label; a head is missing where the reader found that none fits."""
+    """id -> head -> label; a head is missing where no label fits the page."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = {row["id"]: {head: row[head] for head in DOMAIN_LABELS if row[head]} for row in csv.DictReader(file)}
     for identity, labels in rows.items():
@@ -103,15 +103,15 @@ def read_labels(path: Path = READ_LABELS) -> dict[str, dict[str, str]]:
     return rows
 
 
-def domain_data(data: Path, work: Path) -> DomainData:
-    """Rows from the folder of real pages."""
+def read_domain_data(data: Path, work: Path) -> DomainData:
+    """Read all rows from the folder of real pages."""
     labels = read_labels()
     pages = sample_order(row for row in source_pages.pages(data, work) if len(row.text) >= 200)
     read = [row for row in pages if row.id in labels]
     test = [row for row in read if split_of(row.registered_domain) == Split.TEST]
     known = [row for row in read if split_of(row.registered_domain) != Split.TEST]
-    said = read_labels_of_collections(source_pages.lines_of(data / "labels.jsonl.gz"))
-    evidence = Evidence(read_ut1(data / "lists" / "ut1.tar.gz"), said)
+    collections = read_labels_of_collections(source_pages.lines_of(data / "labels.jsonl.gz"))
+    evidence = Evidence(read_ut1(data / "lists" / "ut1.tar.gz"), collections)
     trust = measure_trust(known, labels, evidence)
     unread = (r for r in pages if r.id not in labels and split_of(r.registered_domain) != Split.TEST)
     weak, conflicts = _weak_rows(list(at_most_per_domain(unread, WEAK_PER_DOMAIN)), evidence, trust)
@@ -129,7 +129,7 @@ def domain_data(data: Path, work: Path) -> DomainData:
 
 
 def read_rows(pages: Sequence[TextRow], labels: Mapping[str, Mapping[str, str]], head: str) -> list[Row]:
-    """Training rows of pages that were read, where the reader gave a label for this head."""
+    """Training rows of the hand-labeled pages that have a label for this head."""
     line = HEADS[head]
     found = ((page, labels[page.id].get(head)) for page in pages)
     return [Row(label, line(page.title, page.text), WEIGHT["read"]) for page, label in found if label]
@@ -149,15 +149,15 @@ def _weak_rows(
 
 
 def word_rows(path: Path, head: str) -> Iterator[Row]:
-    """Each label's words dealt into a few short rows, so that every word meets some of its companions."""
+    """Rows of the words of each label: WORD_ROWS short rows, so that words co-occur."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
         label, _, text = line.partition(":")
         words = text.split()
         for number in range(WORD_ROWS):
-            dealt = " ".join(words[number::WORD_ROWS])
-            yield Row(label, topic_line("", dealt) if head == "topic" else dealt, WEIGHT["words"])
+            text_of_row = " ".join(words[number::WORD_ROWS])
+            yield Row(label, topic_line("", text_of_row) if head == "topic" else text_of_row, WEIGHT["words"])
 
 
 def _article_rows(data: Path) -> Iterator[Row]:

@@ -1,9 +1,9 @@
-"""The shipped harm model's recipe, and its training: small, and open about how little harmful text it could learn from.
+"""Training rows of the shipped harm model; little harmful text was available.
 
-Harmful: what people asked in the red-teaming dialogues of HH-RLHF, and teasers of adult sites put together from word
-lists (LDNOOBW and the `adult` line of `topic_words.txt`): no adult page is in the data. Harmless: questions and answers
-of Open-Assistant, so that dialogue itself is no sign, and pages about everything else, health, law and news above all,
-in whole and in pieces as short as a question.
+Harmful: the questions of the red-teaming dialogues of HH-RLHF, and synthetic teasers of adult sites made of word lists
+(LDNOOBW and the `adult` line of `topic_words.txt`), because the data has no adult page. Harmless: questions and answers
+of Open-Assistant, so that dialogue itself does not count as harmful, and web pages (health, law and news among them),
+each whole and as a piece of the length of a question.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from classifiers.training.recipe_domain import TOPIC_WORDS, read_labels
 PER_DOMAIN = 5
 PIECE = 250  # characters; about a question
 TEASERS = 600
-# Pages on which a false alarm hurts most, as the reader labeled them.
+# Hand labels of pages on which a false positive does most harm.
 SENSITIVE = (("topic", "health"), ("topic", "crime_and_law"), ("topic", "politics"), ("kind", "news"))
-_FURNITURE = (
+_TEMPLATES = (
     "watch free {} videos hd", "hot {} pics and movies", "{} live cam chat now", "best {} site members only 18",
     "amateur {} gallery updated daily", "horny singles near you {}", "{} stories uncensored", "kostenlos {} filme",
     "videos {} gratis", "{} gratuit en streaming",
@@ -49,7 +49,7 @@ def _dialogues(data: Path) -> Iterator[HarmRow]:
         text = "\n".join(turn.strip() for turn in turns)
         first = turns[0].strip() if turns else ""
         if text:
-            # Split by the first question: the set holds the same dialogue more than once.
+            # Split by the first question: some dialogues occur more than once.
             yield HarmRow(f"hh-{number}", "hh-rlhf", HARM_LABELS[1], split_of(first), text)
 
 
@@ -63,7 +63,7 @@ def _teasers(data: Path) -> Iterator[HarmRow]:
     ordered = sorted(word for word in words if word)
     for number in range(TEASERS):
         chosen = [ordered[int(unit_hash("word", str(number), str(i)) * len(ordered))] for i in range(6)]
-        frames = [_FURNITURE[int(unit_hash("frame", str(number), str(i)) * len(_FURNITURE))] for i in range(6)]
+        frames = [_TEMPLATES[int(unit_hash("frame", str(number), str(i)) * len(_TEMPLATES))] for i in range(6)]
         text = "\n".join(frame.format(word) for frame, word in zip(frames, chosen, strict=True))
         yield HarmRow(f"teaser-{number}", "adult teasers", HARM_LABELS[1], split_of(f"teaser-{number}"), text)
 
@@ -84,13 +84,13 @@ def _harmless(data: Path, work: Path) -> Iterator[HarmRow]:
         yield HarmRow(f"{row.id}-piece", "pieces of web pages", HARM_LABELS[0], split, row.text[start : start + PIECE])
 
 
-def harm_rows(data: Path, work: Path) -> list[HarmRow]:
-    """Every row of the shipped model."""
+def read_harm_rows(data: Path, work: Path) -> list[HarmRow]:
+    """Read all rows of the shipped model."""
     return [*_dialogues(data), *_teasers(data), *_harmless(data, work)]
 
 
 def groups_of(row: HarmRow, labels: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The row's source and, for a web page that was read, which of the SENSITIVE it is."""
+    """The row's source and, for a hand-labeled web page, its labels that are in SENSITIVE."""
     found = labels.get(row.id, {}) if row.source == "web pages" else {}
     return [row.source, *(f"web pages: {label}" for head, label in SENSITIVE if found.get(head) == label)]
 

@@ -1,4 +1,4 @@
-"""Labeled examples from files: staged documents of a run, cited URLs, and any other text as positives or negatives."""
+"""Draw labeled examples from files: documents of a run, cited URLs, and other text as further positives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ("id", "url", "title", "text", "source")
 
 
 def text_rows(path: Path, source: str) -> Iterator[TextRow]:
-    """Rows of any JSONL or Parquet file with a `text` column; of the other COLUMNS those that are there."""
+    """Rows of any JSONL or Parquet file with a `text` column; other COLUMNS are read if present."""
     for batch in read_batches(path, COLUMNS):
         for row, text in zip(batch, texts_of(batch, path), strict=True):
             identity = str(row.get("id") or sha256(f"{row.get('url', '')}\n{text}".encode()).hexdigest()[:40])
@@ -42,9 +42,9 @@ def cited_urls(path: Path) -> Iterator[str]:
 def sample_examples(
     staged: Sequence[Path], references: Path | None, positives: Sequence[Path], weakest: Match, limit: int | None
 ) -> list[Example]:
-    """Cited staged documents and every row of `positives` against staged documents not cited.
+    """Positives: cited staged documents and all rows of `positives`; negatives: staged documents that are not cited.
 
-    Of both kinds of staged documents about `limit`, by hash of id: cited pages are one in hundreds of a crawl.
+    About `limit` of each kind of staged document are drawn, by hash of id: of a crawl, one page in hundreds is cited.
     """
     cited = Cited.of(cited_urls(references) if references else ())
     samples = {label: HashSample(limit) for label in QUALITY_LABELS}
@@ -64,7 +64,7 @@ def sample_examples(
 
 
 def files_at(path: Path) -> list[Path]:
-    """A file itself; of a folder (a run's shards or staged documents) every Parquet and JSON Lines file in it."""
+    """The file, or all Parquet and JSON Lines files of a folder (such as the shards of a run)."""
     if not path.is_dir():
         return [path]
     found = sorted(file for pattern in ("*.parquet", "*.jsonl", "*.jsonl.gz") for file in path.glob(pattern))
@@ -84,7 +84,7 @@ def to_rows(examples: Iterable[Example]) -> Iterator[Row]:
 
 
 def read_examples(path: Path) -> list[Example]:
-    """Examples that `to_rows` made."""
+    """Read examples written with `to_rows`; raises UserError for another file."""
     examples = []
     for batch in read_batches(path):
         for row in batch:
@@ -92,7 +92,7 @@ def read_examples(path: Path) -> list[Example]:
                 text = TextRow(row["id"], row["url"], row["source"], row["title"], row["text"])
                 examples.append(Example(text, row["label"], Split(row["split"]), row["group"], row["match"]))
             except (KeyError, ValueError) as error:
-                raise UserError(f"{path} is no output of `gristmill classify sample`: {error}") from None
+                raise UserError(f"{path} is not an output of `gristmill classify sample`: {error}") from None
     if {example.label for example in examples} - set(QUALITY_LABELS):
         raise UserError(f"{path} has other labels than {' and '.join(QUALITY_LABELS)}")
     return examples

@@ -15,8 +15,8 @@ from classifiers.estimators.binary_scorer import BinaryScorer
 from classifiers.harm import HarmModel
 from classifiers.quality import NAME
 from classifiers.training import model_cards
-from classifiers.training.recipe_domain import domain_data
-from classifiers.training.recipe_harm import harm_rows
+from classifiers.training.recipe_domain import read_domain_data
+from classifiers.training.recipe_harm import read_harm_rows
 from classifiers.training.recipe_quality import QUALITY_LABELS, quality_examples
 from classifiers.training.train_binary_scorer import Description, train_binary_scorer
 from classifiers.training.train_domain import train_domain
@@ -63,12 +63,12 @@ def list_sources(examples: Sequence[Example]) -> tuple[TrainingData, ...]:
 
 def train_domain_model(data: Path, work: Path, folder: Path) -> DomainModel:
     """The shipped domain model."""
-    return train_domain(domain_data(data, work), folder, model_cards.DOMAIN, "gristmill classify train domain")
+    return train_domain(read_domain_data(data, work), folder, model_cards.DOMAIN, "gristmill classify train domain")
 
 
 def train_harm_model(data: Path, work: Path, folder: Path) -> HarmModel:
     """The shipped harm model."""
-    return train_harm(harm_rows(data, work), folder, model_cards.HARM, "gristmill classify train harm")
+    return train_harm(read_harm_rows(data, work), folder, model_cards.HARM, "gristmill classify train harm")
 
 
 def count_by_label(examples: Sequence[Example]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Training of the domain model: two linear heads, calibrated on answers for domains that each fold had not seen."""
+"""Train the domain model: two linear heads, calibrated on out-of-fold predictions (folds by registered domain)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from classifiers.estimators.metrics import confusion, macro_f1, reliability
 from classifiers.training.recipe_domain import DOMAIN_LABELS, DomainData, read_rows
 
 FOLDS = 4
-TARGET_PRECISION = 0.75  # an answer above the threshold is right three times in four; the rest is `unknown`
+TARGET_PRECISION = 0.75  # of the answers above the threshold; the others become `unknown`
 
 
 def train_domain(data: DomainData, folder: Path, card: str, command: str) -> DomainModel:
@@ -98,19 +98,19 @@ def measure(model: DomainModel, pages: Sequence[TextRow], labels: Any) -> dict[s
         items = [(page.url, page.title, page.text) for page in chosen]
         forced = [DOMAIN_LABELS[head][i] for i in model.probabilities(head, items).argmax(axis=1)]
         answers = [label for label, _ in (model.tag(items) if head == "topic" else model.kind(items))]
-        said = [a == t for a, t in zip(answers, truth, strict=True) if a != UNKNOWN]
+        right = [a == t for a, t in zip(answers, truth, strict=True) if a != UNKNOWN]
         found |= {
             f"{head}_rows": len(chosen),
             f"{head}_accuracy": round(float(np.mean([f == t for f, t in zip(forced, truth, strict=True)])), 4),
             f"{head}_macro_f1": round(macro_f1(confusion(truth, forced, DOMAIN_LABELS[head])), 4),
-            f"{head}_answered": round(len(said) / max(len(chosen), 1), 4),
-            f"{head}_precision_of_answers": round(float(np.mean(said)), 4) if said else 0.0,
+            f"{head}_answered": round(len(right) / max(len(chosen), 1), 4),
+            f"{head}_precision_of_answers": round(float(np.mean(right)), 4) if right else 0.0,
         }
     return found
 
 
 def training_data(data: DomainData) -> tuple[TrainingData, ...]:
-    """What went in, for the manifest."""
+    """The data sets, for the manifest."""
     ids = sha256("".join(f"{page.id}\n" for page in data.read).encode()).hexdigest()
     test = sha256("".join(f"{page.id}\n" for page in data.test).encode()).hexdigest()
     rows = sha256("".join(f"{row.label}\t{row.line}\n" for h in HEADS for row in data.train[h]).encode()).hexdigest()

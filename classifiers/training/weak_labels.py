@@ -1,9 +1,9 @@
-"""Labels for pages that nobody read, from several weak witnesses, and what happens where they disagree.
+"""Weak supervision: labels for pages without a hand label, from several labeling functions.
 
-Each witness votes for a topic or a kind from something other than the text: what the page's collection says of it, the
-lists of hosts by category (UT1), words in the path of its URL, what its markup tells machines. A witness is trusted as
-far as it agrees with the pages that were read; where witnesses disagree and trust does not decide, the page is left
-out. None of this evidence is an input of the model: it sees title and text.
+Each labeling function votes for a topic or a kind from something other than the text: the metadata of the collection,
+the host's categories in UT1, words in the URL's path, declarations in the markup. Its weight is the log-odds of its
+precision on the hand-labeled pages; a page is left out where the votes disagree without a clear winner. The model reads
+none of this evidence, only title and text.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from urllib.parse import urlsplit
 from classifiers.data.page_text import TextRow
 from classifiers.urls import host_of, registered_domain_of
 
-MIN_AGREEMENTS = 5  # read pages on which a witness must have been checked before it counts
+MIN_AGREEMENTS = 5  # hand-labeled pages on which a labeling function must have voted before it counts
 MIN_PRECISION = 0.6
-MARGIN = 0.7  # log-odds by which the best label must lead the second
+MARGIN = 0.7  # log-odds by which the best label must exceed the second
 
-# What the collections that the pages are from say of each page, as `labels.jsonl.gz` has it. WebKB's classes (student,
-# faculty, ...) are left out: they told personal pages from no others, and kinds of unseen domains became worse (-.03).
+# Metadata of the pages' collections, from `labels.jsonl.gz`. WebKB's classes (student, faculty, ...) are left out: they
+# did not separate personal pages from others, and macro-F1 of kinds of unseen domains fell by .03.
 _BY_LABEL = {
     "topic education/university": {"topic": "education_and_jobs", "kind": "academic"},
     "topic food/recipes": {"topic": "food_and_dining", "kind": "recipe"},
@@ -36,7 +36,7 @@ _BY_LABEL = {
     "page_type listing": {"kind": "listing"},
 }
 LABEL_FIELDS = ("topic", "page_type")
-# What a page says of itself to machines, see `corpus.markup_signs`. Every blog calls itself an `og article` too.
+# Declarations in the markup, see `page_text.markup_signs`. `og article` is left out: blogs declare it, too.
 _BY_MARKUP = {
     "generator discourse": {"kind": "forum"},
     "generator discuz!": {"kind": "forum"},
@@ -109,7 +109,7 @@ _BY_PATH_WORD = {word: votes for words, votes in _PATH_WORDS.items() for word in
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known about pages beside themselves."""
+    """What is known about pages besides their text."""
 
     ut1: Mapping[str, tuple[str, ...]]  # host or registered domain -> categories
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # id of a page -> keys of _BY_LABEL
@@ -117,16 +117,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What one witness says about one page."""
+    """The vote of one labeling function on one page."""
 
-    witness: str
+    source: str  # the labeling function, such as "UT1 press"
     head: str  # topic or kind
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """How often a witness said what a reader said."""
+    """Agreement of a labeling function with the hand labels."""
 
     right: int
     checked: int
@@ -149,43 +149,43 @@ def read_ut1(archive: Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_labels_of_collections(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Id of a page (SHA-1) -> what `labels.jsonl.gz` says of it, as "field value"."""
+    """Id of a page (SHA-1) -> its labels in `labels.jsonl.gz`, as "field value"."""
     rows = map(json.loads, lines)
     return {row["sha1"]: tuple(f"{name} {row[name]}" for name in LABEL_FIELDS if row.get(name)) for row in rows}
 
 
 def votes_on(row: TextRow, evidence: Evidence) -> list[Vote]:
-    """Everything the witnesses say about a page."""
+    """All votes on a page."""
     host = host_of(row.url)
-    found = [("label " + said, _BY_LABEL[said]) for said in evidence.labels.get(row.id, ()) if said in _BY_LABEL]
+    found = [("label " + label, _BY_LABEL[label]) for label in evidence.labels.get(row.id, ()) if label in _BY_LABEL]
     listed = evidence.ut1.get(host.removeprefix("www.")) or evidence.ut1.get(registered_domain_of(host), ())
     found += [("UT1 " + category, _BY_UT1[category]) for category in listed]
     path = sorted(set(re.split(r"[^a-z]+", urlsplit(row.url).path.lower())))
     found += [("path " + word, _BY_PATH_WORD[word]) for word in path if word in _BY_PATH_WORD]
     found += [("markup " + sign, _BY_MARKUP[sign]) for sign in row.markup.splitlines() if sign in _BY_MARKUP]
-    return [Vote(witness, head, label) for witness, votes in found for head, label in votes.items()]
+    return [Vote(source, head, label) for source, votes in found for head, label in votes.items()]
 
 
 def measure_trust(
     rows: Iterable[TextRow], read: Mapping[str, Mapping[str, str]], evidence: Evidence
 ) -> dict[tuple[str, str], Trust]:
-    """(witness, head) -> how it did on pages that were read (`read`: id -> head -> label)."""
+    """(labeling function, head) -> agreement with the hand labels (`read`: id -> head -> label)."""
     right: Counter[tuple[str, str]] = Counter()
     checked: Counter[tuple[str, str]] = Counter()
     for row in rows:
         for vote in votes_on(row, evidence):
             truth = read.get(row.id, {}).get(vote.head)
             if truth:
-                checked[vote.witness, vote.head] += 1
-                right[vote.witness, vote.head] += vote.label == truth
+                checked[vote.source, vote.head] += 1
+                right[vote.source, vote.head] += vote.label == truth
     return {key: Trust(right[key], checked[key]) for key in sorted(checked)}
 
 
 def decide(votes: Iterable[Vote], trust: Mapping[tuple[str, str], Trust]) -> tuple[dict[str, str], list[str]]:
-    """(head -> label, heads on which trusted witnesses disagreed without a winner)."""
+    """(head -> label, heads on which the votes disagree without a clear winner)."""
     weight: dict[str, Counter[str]] = defaultdict(Counter)
     for vote in votes:
-        known = trust.get((vote.witness, vote.head), Trust(0, 0))
+        known = trust.get((vote.source, vote.head), Trust(0, 0))
         if known.checked >= MIN_AGREEMENTS and known.precision >= MIN_PRECISION:
             weight[vote.head][vote.label] += math.log(known.precision / (1 - known.precision))  # type: ignore[assignment]
     decided, conflicts = {}, []

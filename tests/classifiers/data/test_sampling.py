@@ -23,7 +23,7 @@ from classifiers.data.sampling import (
 from classifiers.data.tables import write_jsonl
 from classifiers.errors import UserError
 from classifiers.estimators.metrics import auc
-from classifiers.training.recipe_quality import by_citation, split_and_match
+from classifiers.training.recipe_quality import split_and_match, split_by_citation
 from classifiers.training.sample_files import read_examples, sample_examples, to_rows
 
 
@@ -108,10 +108,10 @@ def test_cited_by_page_by_host_and_the_doubtful_between() -> None:
         TextRow("3", "https://other.b.info/", "t", "", ""),  # only its registered domain: neither
         TextRow("4", "https://c.info/", "t", "", ""),
     ]
-    positives, negatives = by_citation(rows, cited, Match.HOST)
+    positives, negatives = split_by_citation(rows, cited, Match.HOST)
     assert [row.id for row in positives] == ["1", "2"]
     assert [row.id for row in negatives] == ["4"]
-    exact, negatives = by_citation(rows, cited, Match.EXACT)
+    exact, negatives = split_by_citation(rows, cited, Match.EXACT)
     assert [row.id for row in exact] == ["1"]
     assert [row.id for row in negatives] == ["4"]
     assert cited.match("https://a.info/two") == Match.HOST
@@ -175,5 +175,5 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to learn from"):
         sample_examples([staged], tmp_path / "refs.txt", [], Match.EXACT, None)
     write_jsonl([{"text": "a"}], tmp_path / "bad.jsonl")
-    with pytest.raises(UserError, match="no output of `gristmill classify sample`"):
+    with pytest.raises(UserError, match="not an output of `gristmill classify sample`"):
         read_examples(tmp_path / "bad.jsonl")

@@ -53,14 +53,14 @@ def test_errors_name_file_line_and_repair(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"in\.jsonl, line 3: not JSON"):
         list(read_batches(path))
     path.write_text("[1]\n")
-    with pytest.raises(UserError, match="line 1: a list where an object"):
+    with pytest.raises(UserError, match="line 1: found a list, expected an object"):
         list(read_batches(path))
     with pytest.raises(UserError, match="no `text`; its columns are body"):
         texts_of([{"body": "x"}], path)
     with pytest.raises(UserError, match="should end in"):
         list(read_batches(write(tmp_path / "in.csv", [])))
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(UserError, match="no readable Parquet"):
+    with pytest.raises(UserError, match="not a readable Parquet"):
         list(read_batches(tmp_path / "bad.parquet"))
     with pytest.raises(UserError, match="is the input itself"):
         add_columns(path, path, lengths)

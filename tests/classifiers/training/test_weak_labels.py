@@ -21,10 +21,10 @@ RECIPE = TextRow("1", "https://food.example/rezepte/kuchen", "recipe-scrapers", 
 
 
 def said(row: TextRow, evidence: Evidence) -> set[tuple[str, str, str]]:
-    return {(vote.witness, vote.head, vote.label) for vote in votes_on(row, evidence)}
+    return {(vote.source, vote.head, vote.label) for vote in votes_on(row, evidence)}
 
 
-def test_every_witness_speaks() -> None:
+def test_every_labeling_function_votes() -> None:
     labels = ['{"sha1": "1", "topic": "food/recipes", "lang": "en-US"}', '{"sha1": "2", "page_type": "unheard of"}']
     evidence = Evidence({"food.example": ("cooking",)}, read_labels_of_collections(labels))
     assert said(RECIPE, evidence) == {

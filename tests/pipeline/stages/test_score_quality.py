@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from classifiers.artifacts import default_folder
+from classifiers.errors import UserError
 from pipeline.documents import Document, Dropped
 from pipeline.stages.score_quality import Reason, ScoreQualitySettings, build, files
 
@@ -41,10 +42,10 @@ def test_a_model_whose_bytes_were_changed_is_refused(tmp_path):
     shutil.copytree(default_folder("quality"), folder)
     largest = max(folder.iterdir(), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:-1] + b"\0")
-    with pytest.raises(ValueError, match=largest.name):
+    with pytest.raises(UserError, match=largest.name):
         build(ScoreQualitySettings(model=folder))
 
 
 def test_a_missing_model_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no such model folder"):
+    with pytest.raises(UserError, match="no such model folder"):
         files(ScoreQualitySettings(model=tmp_path / "nowhere"))
