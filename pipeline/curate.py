@@ -96,7 +96,7 @@ def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) 
     """
     if not is_complete(run.layout):
         check_files(run.config)
-    claim(run.layout, run.identity, facts_of_this_machine(run), overwrite=overwrite)
+    claim(run.layout, run.identity, local_paths(run), overwrite=overwrite)
     if is_complete(run.layout):
         log.info("%s is complete already", run.layout.root)
         return read_json(run.layout.manifest)
@@ -120,8 +120,8 @@ def check_files(config: Config) -> None:
         find_sketch_files(folder, config.deduplicate)
 
 
-def facts_of_this_machine(run: Run) -> dict[str, Any]:
-    """Real paths of the input and of the settings, for `gristmill explain`."""
+def local_paths(run: Run) -> dict[str, Any]:
+    """The paths of the input, and the settings with paths as they are on this machine, for `gristmill explain`."""
     return {
         "paths": {item.name: _absolute(item.path) for item in run.inputs},
         "settings": run.config.model_dump(mode="json"),
@@ -207,7 +207,7 @@ def count_words(run: Run, verdicts: Verdicts, parts: Sequence[Part]) -> WordCoun
 
 
 def count_words_task(run: Run, verdicts: Verdicts) -> CountWords:
-    """The task of each part."""
+    """The task that runs for every part."""
     return CountWords(run.layout, verdicts.folder, fingerprint(run.config.publish.shard_bytes))
 
 
@@ -223,7 +223,7 @@ def publish(run: Run, verdicts: Verdicts, parts: Sequence[Part], counts: WordCou
 
 
 def publish_task(run: Run, verdicts: Verdicts, weights: Mapping[Cell, float]) -> WritePart:
-    """The task of each part."""
+    """The task that runs for every part."""
     key = fingerprint(run.identity["config"]["publish"], verdicts.folder.rsplit("/", 1)[-1])
     return WritePart(run.layout, verdicts.folder, weights, run.config.scrub_pii, key)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the flex template once, then launch it until OUTPUT/manifest.json is there: each launch is one job of the run
-# (prepare, deduplicate, measure, publish); the fifth only writes report and manifest, from the launcher itself.
+# (prepare, deduplicate, count words, publish); the fifth only writes report and manifest, from the launcher itself.
 #   deploy/dataflow/launch.sh build
 #   deploy/dataflow/launch.sh launch NAME=VALUE...      (parameters of metadata.json, e.g. inputs=... output=gs://...)
 set -euo pipefail

@@ -1,4 +1,4 @@
-"""Settings of the publish phase."""
+"""Settings of the publish job."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Units of work: byte ranges of the input, cut without looking inside the files.
+"""Units of work: byte ranges of the input, cut from the sizes of the files alone.
 
-A unit owns the records that *start* inside its range; its reader finds the first gzip member at or after the start by
-itself (warc.py beside this file). So a crawl of 90,000 files is cut from its list of sizes alone, a file of any size
-spreads over all workers, and boundaries depend on the data and one setting only, never on who does the work.
+A unit owns the records that *start* inside its range; its reader (warc.py) searches for the first gzip member at or
+after the start. So a crawl of 90,000 files is cut without opening one, a large file is distributed over all workers,
+and the boundaries depend on the data and one setting, not on the number of workers.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pydantic import Field
 from pipeline.reading.inputs import Input
 from pipeline.settings import Settings
 
-UNIT_BYTES = 64_000_000  # about 2,000 pages of Common Crawl: a minute or two of extraction, small enough to do again
+UNIT_BYTES = 64_000_000  # about 2,000 pages of Common Crawl: one or two minutes of extraction; a lost unit costs little
 
 
 class PrepareSettings(Settings):
-    """Work unit size and error budget of the prepare phase."""
+    """Work unit size and error budget of the prepare job."""
 
     unit_bytes: int = Field(UNIT_BYTES, ge=1, description="compressed WARC bytes in one unit of work")
     max_error_share: float = Field(
@@ -32,7 +32,9 @@ class PrepareSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    name: str  # the input's name, as rows carry it
+    """One range of one input file."""
+
+    name: str  # the input's name, as in the rows of the output
     path: str
     start: int
     end: int
@@ -40,7 +42,7 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """A file name for this unit's outputs: readable, safe, and different for every other unit."""
+        """The file name of this unit's outputs: readable, valid on every storage, unique."""
         digest = blake2b(repr((self.name, self.start, self.end, self.ranges)).encode(), digest_size=6).hexdigest()
         base = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.rsplit("/", 1)[-1]).lstrip(".")[-80:]
         return f"{base}-{self.start:012d}-{digest}"
@@ -56,6 +58,7 @@ class Unit:
 
 
 def cut_units(inputs: Iterable[Input], unit_bytes: int = UNIT_BYTES) -> list[Unit]:
+    """All units of the inputs, of at most `unit_bytes` where a file can be cut."""
     if unit_bytes < 1:
         raise ValueError(f"unit_bytes is {unit_bytes}; a unit needs at least one byte (default {UNIT_BYTES})")
     return [unit for entry in inputs for unit in _cut(entry, unit_bytes)]
@@ -64,9 +67,11 @@ def cut_units(inputs: Iterable[Input], unit_bytes: int = UNIT_BYTES) -> list[Uni
 def _cut(entry: Input, unit_bytes: int) -> Iterator[Unit]:
     if entry.ranges:
         yield from _group_ranges(entry, unit_bytes)
-    elif not entry.name.endswith(".gz"):  # plain or zstd: one unit, since nothing marks a record's start for certain
+    elif not entry.name.endswith(
+        ".gz"
+    ):  # plain or zstd: one unit, because no record can be found from the middle of the file
         yield Unit(entry.name, entry.path, 0, entry.size)
-    else:  # equal parts rather than full ones and a rest, so that no unit is a crumb
+    else:  # equal parts, instead of full ones and a small remainder
         parts = max(1, -(-entry.size // unit_bytes))
         cuts = [entry.size * part // parts for part in range(parts + 1)]
         for start, end in pairwise(cuts):
@@ -78,15 +83,15 @@ def _group_ranges(entry: Input, unit_bytes: int) -> Iterator[Unit]:
     filled = 0
     for start, end in entry.ranges:
         if group and filled + end - start > unit_bytes:
-            yield _unit_of(entry, group)
+            yield _make_unit(entry, group)
             group, filled = [], 0
         group.append((start, end))
         filled += end - start
-    yield _unit_of(entry, group)
+    yield _make_unit(entry, group)
 
 
-def _unit_of(entry: Input, group: list[tuple[int, int]]) -> Unit:
-    """Neighbors become one range, so that a run of records is one request."""
+def _make_unit(entry: Input, group: list[tuple[int, int]]) -> Unit:
+    """Merges adjacent ranges, so that consecutive records are read by one request."""
     merged = [group[0]]
     for start, end in group[1:]:
         if start == merged[-1][1]:

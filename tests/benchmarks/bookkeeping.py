@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -237,6 +238,7 @@ def open_store(s3: bool) -> Iterator[Store]:
     if s3:
         from tests.pipeline.engines.s3 import serve_s3
 
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request
         with serve_s3() as bucket:
             yield S3Store(bucket)
     else:

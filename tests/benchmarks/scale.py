@@ -108,10 +108,10 @@ def write_crawl(pages: Sequence[Page], folder: Path, times: int) -> None:
 # --- measuring ---
 
 
-class Phase:
+class Meter:
     """Wall and CPU seconds of a block, and the largest process of this one and its children in it."""
 
-    def __enter__(self) -> Phase:
+    def __enter__(self) -> Meter:
         self.start, self.before, self.peak = time.perf_counter(), _cpu(), 0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -184,14 +184,14 @@ def one_run(folder: Path, output: Path, workers: int) -> dict[str, Any]:
     config = Config.model_validate({"prepare": {"unit_bytes": UNIT_BYTES}})
     run = plan_run(resolve_inputs([str(folder)], prefix=None, limit=None), config, str(output), workers=workers)
     seen = {}
-    with Phase() as seen["prepare"]:
+    with Meter() as seen["prepare"]:
         finished = prepare(run)
-    with Phase() as seen["deduplicate"]:
+    with Meter() as seen["deduplicate"]:
         verdicts = deduplicate(run, finished)
-    with Phase() as seen["count words"]:
+    with Meter() as seen["count words"]:
         parts = plan_parts(finished.characters, config.publish.shard_bytes)
         counts = count_words(run, verdicts, parts)
-    with Phase() as seen["publish"]:
+    with Meter() as seen["publish"]:
         manifest = write_reports(run, finished.total, verdicts, counts, publish(run, verdicts, parts, counts))
     paths = [run.layout.unit("staged", key) for key in run.units]
     units = [StagedUnit(number, path, previous=False) for number, path in enumerate(paths)]
@@ -221,11 +221,11 @@ def whole_runs(count: int, sizes: Sequence[int], workers: Sequence[int]) -> None
 
 
 def _show(size: int, workers: int, figures: dict[str, Any]) -> None:
-    for name, phase in figures["jobs"].items():
+    for name, job in figures["jobs"].items():
         shuffle = f"{figures['shuffled'] / max(figures['documents'], 1):12,.0f}" if name == "deduplicate" else ""
         print(
-            f"{size:>3}x {workers:>7} {figures['pages']:>6} {figures['kept']:>7}  {name:<12}{phase['wall']:>8.1f}"
-            f"{1000 * phase['cpu'] / figures['pages']:>14.1f}{phase['peak'] / 1e6:>13.0f}{shuffle}"
+            f"{size:>3}x {workers:>7} {figures['pages']:>6} {figures['kept']:>7}  {name:<12}{job['wall']:>8.1f}"
+            f"{1000 * job['cpu'] / figures['pages']:>14.1f}{job['peak'] / 1e6:>13.0f}{shuffle}"
         )
 
 
@@ -281,12 +281,12 @@ def sketches_alone(documents: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "staged").mkdir()
         paths = write_sketches(Path(folder) / "staged", documents)
-        with Phase() as phase:
+        with Meter() as meter:
             summary = run_deduplicate(paths, f"{folder}/verdicts", Config().deduplicate, LOCAL_OPTIONS)
     lost = summary["lost"] if "lost" in summary else summary["share_lost"] * documents
     print(
-        f"{documents:,} sketches: {phase.wall:.0f} s wall, {1e6 * phase.cpu / documents:.0f} us CPU per document, "
-        f"{phase.peak / 1e9:.2f} GB ({phase.peak / documents:.0f} bytes per document), {lost:,.0f} duplicates"
+        f"{documents:,} sketches: {meter.wall:.0f} s wall, {1e6 * meter.cpu / documents:.0f} us CPU per document, "
+        f"{meter.peak / 1e9:.2f} GB ({meter.peak / documents:.0f} bytes per document), {lost:,.0f} duplicates"
     )
 
 

@@ -1,4 +1,4 @@
-"""The promises of `gristmill curate`, on the mini-crawl, in processes of its own: same bytes, resume, clear errors."""
+"""`gristmill curate` on the mini-crawl, as a process: same bytes, resume, clear errors."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pipeline.lists.blocklists import SHIPPED
 from pipeline.publishing.schema import DROP, SHARD
 from tests.conftest import MINICRAWL, ROOT
 
-# Small units make many of them, so that there is something to interrupt and to spread.
 HOSTS = SHIPPED / "hosts.txt"
+# Many small units: work to interrupt and to distribute.
 SMALL = ("--set", "prepare.unit_bytes=40000")
 
 
@@ -186,7 +186,7 @@ def test_a_run_that_would_lose_too_much_to_deduplication_publishes_nothing(tmp_p
     assert not (tmp_path / "manifest.json").exists()
 
 
-def test_a_disk_that_takes_no_more_is_one_line_and_nothing_looks_whole(tmp_path):
+def test_a_full_disk_is_one_line_and_leaves_no_manifest(tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
     command = [sys.executable, "-c", limit + "from pipeline.cli import main; main()", "curate", str(MINICRAWL)]
     done = subprocess.run(
@@ -210,8 +210,8 @@ def test_a_model_of_another_hash_is_one_line_and_writes_nothing(tmp_path, gristm
     assert not (tmp_path / "out").exists()
 
 
-def ordinary() -> None:
-    """Takes from root the right to read and write everything; a no-op for others."""
+def drop_root_privileges() -> None:
+    """Takes from root the right to read and write every file; no effect for other users."""
     for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
         ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 
@@ -231,7 +231,7 @@ def test_no_permission_is_one_line_that_names_the_file(tmp_path, forbidden):
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", "curate", source]
     command += ["--output", tmp_path / "output" / "out", "--set", f"block_urls.hosts=[{{path='{hosts}'}}]"]
     done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, cwd=ROOT, timeout=300, preexec_fn=ordinary
+        list(map(str, command)), capture_output=True, text=True, cwd=ROOT, timeout=300, preexec_fn=drop_root_privileges
     )
     (tmp_path / forbidden).chmod(0o700)
     assert done.returncode == (2 if forbidden == "list" else 4), done.stderr

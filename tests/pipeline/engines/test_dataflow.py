@@ -1,4 +1,4 @@
-"""Dataflow without Google: options are checked, the graph of every phase is built and staged to a fake bucket."""
+"""Dataflow without Google: options are checked, the graph of every job is built and staged to a fake bucket."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def environment(store, folder) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_graph_of_every_phase_is_built_and_staged(tmp_path, gristmill):
+def test_the_graph_of_every_job_is_built_and_staged(tmp_path, gristmill):
     """Each start builds the next job that is not done; the local runner then does that job's work."""
     output = tmp_path / "out"
     arguments = ("curate", MINICRAWL, "--output", output, "--keep-work")
@@ -122,8 +122,8 @@ def graph(store, number: int) -> set[str]:
     return {transform.unique_name for transform in pipeline.components.transforms.values()}
 
 
-def finish_job(arguments: tuple[object, ...], phase: str) -> None:
-    """Does one phase's work where Dataflow would: the next start finds it done."""
+def finish_job(arguments: tuple[object, ...], job: str) -> None:
+    """Does the work of one job in place of Dataflow, so that the next start finds it done."""
     from pipeline.config import Config
     from pipeline.curate import count_words, deduplicate, plan_run, prepare
     from pipeline.publish import plan_parts
@@ -131,10 +131,10 @@ def finish_job(arguments: tuple[object, ...], phase: str) -> None:
 
     run = plan_run(resolve_inputs([str(arguments[1])], prefix=None, limit=None), Config(), str(arguments[3]))
     finished = prepare(run)
-    if phase == "Prepare":
+    if job == "Prepare":
         return
     verdicts = deduplicate(run, finished)
-    if phase == "Deduplicate":
+    if job == "Deduplicate":
         return
-    if phase == "Count words":
+    if job == "Count words":
         count_words(run, verdicts, plan_parts(finished.characters, run.config.publish.shard_bytes))

@@ -74,7 +74,7 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
-def test_a_terminal_sees_a_bar_with_units_pages_and_time_left(tmp_path, monkeypatch):
+def test_on_a_terminal_there_is_a_bar_with_units_pages_and_time_left(tmp_path, monkeypatch):
     layout, screen = Layout(str(tmp_path), "key"), Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(progress, "TERMINAL_SECONDS", 0.01)
@@ -86,7 +86,7 @@ def test_a_terminal_sees_a_bar_with_units_pages_and_time_left(tmp_path, monkeypa
     assert re.search(r"25%\|.*100/400 \[\d\d:\d\d<\d\d:\d\d, .*1/2 units, 10 pages, [\d,]+ pages/s", line)
 
 
-def test_elsewhere_there_are_plain_lines(tmp_path, monkeypatch, caplog):
+def test_without_a_terminal_there_are_plain_lines(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
     layout = Layout(str(tmp_path), "key")

@@ -27,7 +27,7 @@ def test_only_gzip_files_are_cut(name: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 300)), min_size=1, max_size=40), st.integers(1, 2000))
-def test_chosen_records_are_all_there_in_units_of_the_asked_size(gaps: list[tuple[int, int]], unit_bytes: int) -> None:
+def test_chosen_records_are_covered_by_units_of_the_given_size(gaps: list[tuple[int, int]], unit_bytes: int) -> None:
     ranges, at = [], 0
     for gap, length in gaps:
         ranges.append((at + gap, at + gap + length))
