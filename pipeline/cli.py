@@ -230,7 +230,7 @@ def explain(page: str, output: str, as_json: bool) -> None:
     PAGE is a URL or document id. It is processed again with the run's own settings: text after each stage, measurements
     and their distance to each threshold, and its fate in the ledger.
     """
-    from pipeline.inspection.explain import explain as explain_page
+    from pipeline.inspection.explain import explain_page
     from pipeline.inspection.explain_text import describe
 
     found = explain_page(page, output)
@@ -259,7 +259,7 @@ def audit(output: str) -> None:
 
     Hashes, ledger, schema, personal data, duplicates and weights; exit code 3 when a check fails.
     """
-    from pipeline.inspection.audit import audit as audit_output
+    from pipeline.inspection.audit import audit_output
 
     checks = audit_output(output)
     for check in checks:

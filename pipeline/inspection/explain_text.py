@@ -1,4 +1,4 @@
-"""An explanation for a terminal of 100 columns: stages from top to bottom, texts as what changed in them."""
+"""An explanation as text for a terminal of 100 columns: the stages in order, each with the changes of the text."""
 
 from __future__ import annotations
 
@@ -7,54 +7,55 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipeline.inspection.explain import Explanation, Stage
-from pipeline.inspection.limits import Measure
-from pipeline.reports.html_report import measure
+from pipeline.inspection.explain import Explanation
+from pipeline.inspection.limits import Measurement
+from pipeline.inspection.replay import StageResult
+from pipeline.reports.formatting import measure
 
 WIDTH = 100
-_HEAD_LINES, _TAIL_LINES = 12, 4  # of a text that is shown for the first time
+_HEAD_LINES, _TAIL_LINES = 12, 4  # shown of a text that was just extracted
 _DIFF_LINES = 40
 _INDENT = "     "
 
 
 def describe(found: Iterable[Explanation]) -> str:
-    """All captures, one below the other."""
-    return ("\n\n" + "═" * WIDTH + "\n\n").join(map(_capture, found))
+    """All captures, one after the other."""
+    return ("\n\n" + "═" * WIDTH + "\n\n").join(map(_describe_capture, found))
 
 
-def _capture(found: Explanation) -> str:
+def _describe_capture(found: Explanation) -> str:
     lines = [
         printable(found.url) or "(no URL)",
         f"{found.fetched_at or 'no date'}   id {found.id}   {found.place}",
         *(f"! {line}" for text in found.warnings for line in textwrap.wrap(text, WIDTH - 2)),
     ]
     for number, stage in enumerate(found.stages, 1):
-        lines += ["", *_stage(number, stage)]
-    lines += ["", *_fate(found)]
+        lines += ["", *_describe_stage(number, stage)]
+    lines += ["", *_conclusion(found)]
     return "\n".join(lines)
 
 
 def printable(text: str) -> str:
-    """Without control characters: a page must not be able to move the cursor or change the colors of a terminal."""
+    """Control characters replaced, so that a page cannot move the cursor or change the colors of a terminal."""
     return "".join(char if char.isprintable() else "�" for char in text)
 
 
-def _stage(number: int, stage: Stage) -> Iterator[str]:
+def _describe_stage(number: int, stage: StageResult) -> Iterator[str]:
     time = f"{1000 * stage.cpu_seconds:,.0f} ms" if stage.cpu_seconds else ""
     mark = {"passed": "passed", "changed": "passed, text changed", "dropped": "DROPPED"}[stage.outcome]
     if stage.outcome == "changed" and stage.before is None:
         mark = "passed"
     head = f"{number:>2}. {stage.name:<20} {mark}"
     if stage.outcome == "dropped":
-        head += f": {stage.reason}" + _broken(stage)
+        head += f": {stage.reason}" + _exceeded_limit(stage)
     yield f"{head:<{WIDTH - 10}}{time:>10}".rstrip()
     for line in textwrap.wrap(printable(stage.detail), WIDTH - len(_INDENT)):
         yield _INDENT + line
-    yield from _text(stage)
-    yield from _measures(stage.measures)
+    yield from _text_changes(stage)
+    yield from _table(stage.measurements)
 
 
-def _broken(stage: Stage) -> str:
+def _exceeded_limit(stage: StageResult) -> str:
     if stage.value is None:
         return ""
     if stage.threshold is None:
@@ -63,7 +64,7 @@ def _broken(stage: Stage) -> str:
     return f" (measured {measure(stage.value)} {sign} limit {measure(stage.threshold)})"
 
 
-def _text(stage: Stage) -> Iterator[str]:
+def _text_changes(stage: StageResult) -> Iterator[str]:
     if stage.after is None or stage.before == stage.after:
         return
     if stage.before is None:
@@ -73,7 +74,7 @@ def _text(stage: Stage) -> Iterator[str]:
 
 
 def _excerpt(text: str) -> Iterator[str]:
-    lines = [wrapped for line in text.splitlines() for wrapped in _wrapped(line)]
+    lines = [wrapped for line in text.splitlines() for wrapped in _wrap(line)]
     if len(lines) <= _HEAD_LINES + _TAIL_LINES + 1:
         shown = lines
     else:
@@ -82,7 +83,7 @@ def _excerpt(text: str) -> Iterator[str]:
     yield from (f"{_INDENT}│ {line}".rstrip() for line in shown)
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrap(line: str) -> list[str]:
     return textwrap.wrap(printable(line), WIDTH - len(_INDENT) - 2) or [""]
 
 
@@ -90,7 +91,7 @@ def _difference(before: str, after: str) -> Iterator[str]:
     changes = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
     lines = [line for line in changes if not line.startswith(("---", "+++", "@@"))]
     for line in lines[:_DIFF_LINES]:
-        wrapped = _wrapped(line[1:])
+        wrapped = _wrap(line[1:])
         yield from (
             f"{_INDENT}{line[0]} {part}".rstrip() for part in ([*wrapped[:6], "…"] if len(wrapped) > 7 else wrapped)
         )
@@ -98,7 +99,7 @@ def _difference(before: str, after: str) -> Iterator[str]:
         yield f"{_INDENT}… {len(lines) - _DIFF_LINES} more changed lines …"
 
 
-def _measures(found: tuple[Measure, ...]) -> Iterator[str]:
+def _table(found: tuple[Measurement, ...]) -> Iterator[str]:
     limited = [item for item in found if item.margin is not None]
     if limited:
         yield f"{_INDENT}{'measurement':<40}{'value':>11}{'at least':>11}{'at most':>11}{'margin':>11}"
@@ -113,7 +114,7 @@ def _measures(found: tuple[Measure, ...]) -> Iterator[str]:
         yield from (_INDENT + line for line in textwrap.wrap(f"also measured: {others}", WIDTH - len(_INDENT)))
 
 
-def _fate(found: Explanation) -> Iterator[str]:
+def _conclusion(found: Explanation) -> Iterator[str]:
     yield "─" * WIDTH
     yield f"fate in the ledger   {found.ledger}"
     if found.agrees:
@@ -128,16 +129,16 @@ def _fate(found: Explanation) -> Iterator[str]:
         )
     if found.survivor:
         yield from _survivor(found.survivor)
-    if found.copies:
-        number = found.kept["duplicates"] if found.kept else len(found.copies)
-        yield f"stands for           {number:,} dropped pages" + (", among them" if number > len(found.copies) else "")
-        for copy in found.copies:
-            similarity = f", similarity {copy['value']:.3f}" if copy.get("value") is not None else ""
-            yield f"                     {printable(copy['url'])} ({copy['reason']}{similarity})"
+    if found.duplicates:
+        number = found.kept["duplicates"] if found.kept else len(found.duplicates)
+        yield f"duplicates dropped   {number:,}" + (", among them" if number > len(found.duplicates) else "")
+        for duplicate in found.duplicates:
+            similarity = f", similarity {duplicate['value']:.3f}" if duplicate.get("value") is not None else ""
+            yield f"                     {printable(duplicate['url'])} ({duplicate['reason']}{similarity})"
 
 
 def _survivor(survivor: Mapping[str, Any]) -> Iterator[str]:
-    yield f"displaced by         {printable(survivor['url']) or survivor['id']}"
+    yield f"duplicate of         {printable(survivor['url']) or survivor['id']}"
     if "note" in survivor:
         yield f"                     {survivor['note']}"
         return

@@ -1,4 +1,4 @@
-"""Which setting limits which measurement: what `explain` shows side by side."""
+"""Measurements of a page beside the settings that limit them, for `gristmill explain`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.documents import Document
 from pipeline.stages import filter_heuristics
 
-# stage -> measurement -> (setting that it must not be below, setting that it must not be above)
+# stage -> signal -> (setting of its lower limit, setting of its upper limit)
 _LIMITS: Mapping[str, Mapping[str, tuple[str | None, str | None]]] = {
     "extract_text": {
         "html_bytes": (None, "max_bytes"),
@@ -25,29 +25,31 @@ _LIMITS: Mapping[str, Mapping[str, tuple[str | None, str | None]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """A measurement beside the limits that it is held against."""
+class Measurement:
+    """A value and its limits."""
 
     name: str
     value: float
-    low: float | None = None  # must not be below
-    high: float | None = None  # must not be above
+    low: float | None = None  # lower limit
+    high: float | None = None  # upper limit
 
     @property
     def margin(self) -> float | None:
-        """Distance to the nearer limit; negative where it is broken."""
+        """Distance to the nearer limit; negative when it is exceeded."""
         distances = [self.value - self.low] if self.low is not None else []
         distances += [self.high - self.value] if self.high is not None else []
         return min(distances, default=None)
 
 
-def measures(stage: str, signals: Mapping[str, float], document: Document, settings: Any) -> tuple[Measure, ...]:
-    """Every measurement of a stage, those with a limit first, the tightest at the top."""
+def list_measurements(
+    stage: str, signals: Mapping[str, float], document: Document, settings: Any
+) -> tuple[Measurement, ...]:
+    """Every measurement of a stage; those with a limit first, by relative margin."""
     scores = {"identify_language": document.language_score, "score_quality": document.quality_score}
     values = {**signals, **({"score": scores[stage]} if stage in scores else {})}
     limits = _heuristic_limits(settings) if stage == filter_heuristics.NAME else _named_limits(stage, settings)
-    found = [Measure(name, value, *limits.get(name, (None, None))) for name, value in values.items()]
-    return tuple(sorted(found, key=lambda item: (item.margin is None, _relative(item))))
+    found = [Measurement(name, value, *limits.get(name, (None, None))) for name, value in values.items()]
+    return tuple(sorted(found, key=lambda item: (item.margin is None, _relative_margin(item))))
 
 
 def _named_limits(stage: str, settings: Any) -> dict[str, tuple[float | None, float | None]]:
@@ -65,8 +67,8 @@ def _heuristic_limits(settings: Any) -> dict[str, tuple[float | None, float | No
     return {signal: (low, high) for signal, (low, high) in limits.items()}
 
 
-def _relative(item: Measure) -> float:
-    """The margin as a share of its limit, so that words and ratios can be ranked together."""
+def _relative_margin(item: Measurement) -> float:
+    """The margin as a share of the limit, which ranks counts and ratios together."""
     if item.margin is None:
         return 0.0
     limit = item.low if item.low is not None and item.value - item.low == item.margin else item.high

@@ -1,6 +1,6 @@
-"""Small SVG drawings for the report: plain functions of numbers. Colors are CSS classes, so that dark mode is CSS too.
+"""SVG charts of the report, as functions of numbers. Colors are CSS classes, so that CSS can switch to dark mode.
 
-Every text that goes in is escaped, and nothing here needs a style attribute: the report's security policy forbids them.
+Text is escaped. No chart has a style attribute, which the report's security policy forbids.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from markupsafe import Markup
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage of the funnel: `came` pages reached it, `lost` of them ended there."""
+    """One stage of the funnel: `entered` pages reached it, `lost` of them were dropped there."""
 
     stage: str
-    came: int
+    entered: int
     lost: int
 
     @property
     def left(self) -> int:
-        """Pages that went on."""
-        return self.came - self.lost
+        """Pages that passed."""
+        return self.entered - self.lost
 
 
 _WIDTH, _HEIGHT = 1000, 295
-_TOP, _STREAM = 16, 170  # where the stream begins, and its height when every page is in it
-_EDGE = 84  # room for the first and the last label
-_FALL = 52  # how far a branch falls below the stream's bed
+_TOP, _STREAM = 16, 170  # top of the stream, and its height for all pages
+_EDGE = 84  # width of the first and of the last label
+_FALL = 52  # height of a branch below the stream
 
 
 def stream(steps: Sequence[Step], pages: int) -> Markup:
-    """The funnel as a stream that gets narrower: what a stage drops falls out of its lower edge."""
+    """The funnel as a stream from left to right: dropped pages leave it as a branch at its lower edge."""
     if not pages or not steps:
         return Markup("")
     width = (_WIDTH - 2 * _EDGE) / len(steps)
     parts = [_label(_EDGE - 10, _TOP + _STREAM / 2, (f"{pages:,}", "pages read"), "end")]
     for number, step in enumerate(steps):
-        parts.append(_reach(step, _EDGE + number * width, width, pages))
+        parts.append(_stage(step, _EDGE + number * width, width, pages))
     last = steps[-1].left
     parts.append(_label(_WIDTH - _EDGE + 10, _TOP + _scaled(last, pages) / 2 + 4, (f"{last:,}", "kept"), "start"))
     title = f"{pages:,} pages read, {last:,} kept; the table below holds the numbers of every stage"
@@ -51,9 +51,9 @@ def _scaled(count: int, pages: int) -> float:
     return _STREAM * count / pages
 
 
-def _reach(step: Step, x: float, width: float, pages: int) -> Markup:
-    """One stage's part of the stream with its branch and label."""
-    before, after = _scaled(step.came, pages), _scaled(step.left, pages)
+def _stage(step: Step, x: float, width: float, pages: int) -> Markup:
+    """One stage: its section of the stream, its branch and its label."""
+    before, after = _scaled(step.entered, pages), _scaled(step.left, pages)
     end = x + width
     flow = Markup('<rect class="flow" x="{:.1f}" y="{}" width="{:.1f}" height="{:.1f}"/>').format(
         x, _TOP, width + 1, max(after, 0.8)
@@ -85,7 +85,7 @@ def _label(x: float, y: float, lines: Sequence[str], anchor: str) -> Markup:
 
 
 def bar(*parts: tuple[float, str]) -> Markup:
-    """One line of a bar chart: (share of the whole width, CSS class), from left to right."""
+    """One horizontal bar of a table; a part is (share of the full width, CSS class), from left to right."""
     rects, x = [], 0.0
     for share, name in parts:
         width = max(min(share, 1.0 - x), 0.0)
@@ -97,7 +97,7 @@ def bar(*parts: tuple[float, str]) -> Markup:
 
 
 def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> Markup:
-    """Columns with an axis; each column tells its number when pointed at."""
+    """Columns with an axis; the number of a column is its tooltip."""
     if not bins:
         return Markup("")
     width, height, top = 480, 270, 236
@@ -120,7 +120,7 @@ def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> 
 
 
 def shares(target: float, actual: float, weighted: float, largest: float) -> Markup:
-    """A domain's three shares on one line: hollow dot: actual, bar: target, full dot: weighted."""
+    """A domain's three shares on one axis; hollow dot: actual, bar: target, full dot: weighted."""
 
     def at(value: float) -> str:
         return f"{1 + 97 * value / largest:.2f}%" if largest else "1%"
@@ -134,7 +134,7 @@ def shares(target: float, actual: float, weighted: float, largest: float) -> Mar
 
 
 def gauge(value: float, threshold: float) -> Markup:
-    """Where a measurement lies beside the limit that it broke, on a scale that shows both."""
+    """A measurement as a bar and the limit that it exceeded as a line, on one scale."""
     largest = max(abs(value), abs(threshold)) * 1.15 or 1.0
     at, limit = abs(value) / largest, abs(threshold) / largest
     return Markup(

@@ -1,29 +1,28 @@
-"""report.html: what a run did to its pages, as one file for people. Numbers from report.json, samples from the rows.
+"""report.html: one self-contained page with the numbers of report.json and samples of the published rows.
 
-Everything that comes from a page is escaped by the template engine; links lead to http(s) only; and the page's own
-security policy lets nothing run or load but the style and the script that are in it, named by their hashes.
+Text from web pages is escaped by the template engine, and links are http(s) only. The page's security policy allows
+only the style and the script inside it, by their hashes: nothing else runs, and nothing is loaded.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from classifiers.urls import host_of
 from pipeline import storage
 from pipeline.config import Config
+from pipeline.errors import UserError
 from pipeline.publishing.provenance import settings_as_json
-from pipeline.reports import charts
+from pipeline.reports import charts, formatting
 from pipeline.reports.run_warnings import WARN_REPETITIONS, run_warnings
-from pipeline.reports.samples import Samples, changed_settings, collect
+from pipeline.reports.samples import Samples, changed_settings, collect_samples
 from pipeline.stages.order import STAGES
 from pipeline.stages.scrub_pii import SIGNAL_OF
 from pipeline.storage.layout import Layout, read_json
@@ -36,16 +35,16 @@ _STRUCTURE = {"code": "Code blocks", "tables": "Tables", "formulas": "Formulas",
 
 def write_report(layout: Layout) -> None:
     """Writes OUT/report.html from OUT/report.json and the published rows."""
-    html = render(read_json(layout.report), collect(layout))
+    html = render(read_json(layout.report), collect_samples(layout))
     with storage.write_atomically(layout.report_html) as file:
         file.write(html.encode("utf-8", "replace"))
 
 
 def rebuild_report(output: str) -> str:
-    """Writes it again; returns its path. Raises ValueError where there is no run."""
+    """Writes OUT/report.html again and returns its path. Raises UserError where there is no finished run."""
     layout = Layout(output)
     if not storage.exists(layout.report):
-        raise ValueError(f"{output}: no report.json here; give the --output of a finished `gristmill curate`")
+        raise UserError(f"{output}: no report.json here; give the --output of a finished `gristmill curate`")
     write_report(layout)
     return layout.report_html
 
@@ -63,17 +62,17 @@ def render(report: Mapping[str, Any], samples: Samples) -> str:
             report=report,
             samples=samples,
             policy=policy,
-            sites=sites(report),
-            steps=steps(report),
-            losses=losses(report, samples),
-            mixture=mixture(report),
+            sites=count_sites(report),
+            steps=funnel_steps(report),
+            losses=list_losses(report, samples),
+            mixture=mixture_table(report),
             warnings=run_warnings(report),
-            languages=ranked(report["languages"], "language", "documents", _LANGUAGES),
-            hosts=ranked(report["hosts"], "host", "documents", _HOSTS),
-            dropped_hosts=ranked(report["dropped_hosts"], "host", "pages", _HOSTS),
-            personal=personal(report, samples),
-            structure=structure(report),
-            costs=costs(report),
+            languages=rank_lines(report["languages"], "language", "documents", _LANGUAGES),
+            hosts=rank_lines(report["hosts"], "host", "documents", _HOSTS),
+            dropped_hosts=rank_lines(report["dropped_hosts"], "host", "pages", _HOSTS),
+            personal=list_personal_data(report, samples),
+            structure=list_structure(report),
+            costs=list_costs(report),
             changed=list(changed_settings(report["config"], settings_as_json(Config()))),
             max_repetitions=WARN_REPETITIONS,
         )
@@ -91,14 +90,13 @@ def _environment() -> Environment:
         extensions=["jinja2.ext.loopcontrols"],
     )
     environment.filters.update(
-        count=count,
-        number_of=number_of,
+        count=formatting.count,
+        number_of=formatting.number_of,
         host_of=host_of,
-        share=share,
-        measure=measure,
-        words=words,
-        link=link,
-        flat=lambda text: " ".join(text.split()),
+        share=formatting.share,
+        measure=formatting.measure,
+        words=formatting.words,
+        link=formatting.link,
     )
     environment.globals.update(
         bar=charts.bar, gauge=charts.gauge, histogram=charts.histogram, shares=charts.shares, stream=charts.stream
@@ -107,91 +105,29 @@ def _environment() -> Environment:
 
 
 def _digest(name: str) -> str:
-    # What the template includes: the file without its last line end.
+    # Jinja includes the file without its last line break.
     text = (_HERE / name).read_text(encoding="utf-8").removesuffix("\n")
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-# --- how numbers and names are written ---
-
-
-def count(value: float) -> str:
-    """
-    >>> count(1234567)
-    '1,234,567'
-    """
-    return f"{value:,.0f}"
-
-
-def number_of(value: float, noun: str) -> str:
-    """
-    >>> number_of(1, "page"), number_of(2000, "page")
-    ('1 page', '2,000 pages')
-    """
-    return f"{count(value)} {noun}" + ("" if value == 1 else "s")
-
-
-def share(value: float) -> str:
-    """Per cent, with a decimal where it says something.
-
-    >>> share(0.5), share(0.0123), share(0.00004), share(0)
-    ('50%', '1.2%', '<0.1%', '0%')
-    """
-    percent = 100 * value
-    if percent == 0:
-        return "0%"
-    if percent < 0.1:
-        return "<0.1%"
-    return f"{percent:.0f}%" if percent >= 10 or percent == round(percent) else f"{percent:.1f}%"
-
-
-def measure(value: float | None) -> str:
-    """A measurement as short as its meaning allows.
-
-    >>> measure(12.0), measure(0.123456), measure(1234567.0), measure(None)
-    ('12', '0.1235', '1,234,567', '')
-    """
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.4g}"
-
-
-def words(name: str) -> str:
-    """`same_url` as a person writes it."""
-    return name.replace("_", " ")
-
-
-def link(url: str) -> str:
-    """The URL where it may be a link: http(s) with a host, else ""."""
-    try:
-        parts = urlsplit(url)
-        safe = parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"[\s\x00-\x1f]", url)
-    except ValueError:
-        return ""
-    return url if safe else ""
-
-
-# --- what the sections show ---
-
-
-def steps(report: Mapping[str, Any]) -> list[charts.Step]:
-    """The funnel: every stage that dropped something, in flow order."""
-    came, found = report["pages"], []
+def funnel_steps(report: Mapping[str, Any]) -> list[charts.Step]:
+    """The funnel: every stage that dropped pages, in flow order."""
+    entered, found = report["pages"], []
     for stage in STAGES:
         lost = sum(report["dropped"].get(stage, {}).values())
         if lost:
-            found.append(charts.Step(stage, came, lost))
-            came -= lost
+            found.append(charts.Step(stage, entered, lost))
+            entered -= lost
     return found
 
 
-def sites(report: Mapping[str, Any]) -> str:
-    """Registered domains of kept documents, as far as they are counted one by one."""
+def count_sites(report: Mapping[str, Any]) -> str:
+    """The number of registered domains of kept documents; "100+" if some are only counted as a sum."""
     named = [line["host"] for line in report["hosts"] if line["host"] != "other"]
-    return count(len(named)) + ("+" if len(named) < len(report["hosts"]) else "")
+    return formatting.count(len(named)) + ("+" if len(named) < len(report["hosts"]) else "")
 
 
-def losses(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:
+def list_losses(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:
     """Stages with their reasons, counts, shares and sampled pages."""
     pages = report["pages"] or 1
     return [
@@ -208,8 +144,8 @@ def losses(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:
     ]
 
 
-def ranked(lines: Sequence[Mapping[str, Any]], name: str, number: str, limit: int) -> list[dict[str, Any]]:
-    """The largest, with their share of all and their length beside the largest; the rest as one line."""
+def rank_lines(lines: Sequence[Mapping[str, Any]], name: str, number: str, limit: int) -> list[dict[str, Any]]:
+    """The largest numbers with their share of the sum and the length of their bar; the rest as one line."""
     total = sum(line[number] for line in lines) or 1
     named = [line for line in lines if line[name] != "other"]
     rest = total - sum(line[number] for line in named[:limit])
@@ -221,8 +157,8 @@ def ranked(lines: Sequence[Mapping[str, Any]], name: str, number: str, limit: in
     return found
 
 
-def mixture(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Actual and target shares by domain, with the scale of their drawing."""
+def mixture_table(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Actual, target and weighted share of every domain; `largest` is the scale of the chart."""
     lines = report["domains"]
     largest = max((max(line["target"], line["actual"], line["weighted"]) for line in lines), default=0.0)
     return {
@@ -231,8 +167,8 @@ def mixture(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def personal(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:
-    """Replaced personal data by kind, kept and dropped pages, with places where it stood."""
+def list_personal_data(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:
+    """Personal data that was replaced, by kind, with samples of where it was."""
     found = []
     for kind, name in SIGNAL_OF.items():
         sums = report["signals"].get(name)
@@ -243,22 +179,22 @@ def personal(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]
     return sorted(found, key=lambda line: -line["sum"])
 
 
-def structure(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Code, tables, formulas and lists in the pages' markup and in the kept texts."""
-    nothing = {"sum": 0, "documents": 0}
+def list_structure(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Code, tables, formulas and lists: how many the markup has, and how many the kept texts."""
+    none = {"sum": 0, "documents": 0}
     found = []
     for name, title in _STRUCTURE.items():
-        there, here = (report["signals"].get(f"{side}_{name}", nothing) for side in ("dom", "text"))
-        if there["sum"] or here["sum"]:
+        in_markup, in_text = (report["signals"].get(f"{side}_{name}", none) for side in ("dom", "text"))
+        if in_markup["sum"] or in_text["sum"]:
             found.append(
-                {"title": title, "in": there["sum"], "out": here["sum"], "pages": there["documents"],
-                 "share": here["sum"] / there["sum"] if there["sum"] else None}
+                {"title": title, "in": in_markup["sum"], "out": in_text["sum"], "pages": in_markup["documents"],
+                 "share": in_text["sum"] / in_markup["sum"] if in_markup["sum"] else None}
             )  # fmt: skip
     return found
 
 
-def costs(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """CPU seconds by stage, in flow order, with their share and per thousand pages read."""
+def list_costs(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """CPU seconds by stage in flow order, with their share of the sum and the seconds per 1,000 pages read."""
     seconds = report["cpu_seconds"]
     total, most = sum(seconds.values()) or 1, max(seconds.values(), default=1) or 1
     pages = report["pages"] or 1

@@ -1,7 +1,7 @@
-"""What the report shows beyond report.json: samples of kept and dropped pages, copies side by side, placeholders.
+"""Samples for report.html: kept and dropped pages, duplicates side by side, replaced personal data.
 
-Read from the published rows of a few parts spread over the run (all of them in a small one). Samples are the rows with
-the smallest ids: ids are digests, so these are random pages, and the same ones whenever the report is built again.
+They are read from at most `PARTS` parts of shards/ and of drops/, evenly spread. Of each group the rows with the
+smallest ids are shown: ids are digests, so the choice is random, and the same whenever the report is built again.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from pipeline.deduplication.settings import DuplicateReason
 from pipeline.stages.scrub_pii import PLACEHOLDERS
 from pipeline.storage.layout import Layout
 
-PARTS = 6  # parts looked into
-SAMPLES = 5  # of each drop reason
-EXCERPT = 420  # characters of a page that are shown
+PARTS = 6  # of shards/ and of drops/ that are read
+SAMPLES = 5  # pages of each drop reason
+PLACEHOLDERS_SHOWN = 3  # of each kind
+EXCERPT = 420  # characters shown of a page
 _PLACEHOLDER = re.compile("|".join(map(re.escape, sorted(PLACEHOLDERS, key=len, reverse=True))))
 _WORDS = re.compile(r"\S+|\s+")
 _DROP_COLUMNS = [
@@ -36,26 +37,28 @@ _KEPT_COLUMNS = [
 
 @dataclass(slots=True)
 class Samples:
-    """What was found in the rows."""
+    """The samples, by section of the report."""
 
-    rows: int = 0  # that were looked at
-    total: int = 0  # that there are
+    rows: int = 0  # read
+    total: int = 0  # published
     drops: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)  # (stage, reason) -> pages
-    kept: list[dict[str, Any]] = field(default_factory=list)  # one or two a domain
-    doubtful: list[dict[str, Any]] = field(default_factory=list)  # kept with the lowest scores
-    copies: list[dict[str, Any]] = field(default_factory=list)  # dropped copies beside their survivors
-    placeholders: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)  # kind -> (before, it, after)
+    kept: list[dict[str, Any]] = field(default_factory=list)  # at most two of each domain
+    lowest_quality: list[dict[str, Any]] = field(default_factory=list)  # kept
+    duplicates: list[dict[str, Any]] = field(default_factory=list)  # dropped, beside their survivors
+    placeholders: dict[str, list[tuple[str, str, str]]] = field(
+        default_factory=dict
+    )  # kind -> (text before, placeholder, text after)
 
 
 class _Smallest:
-    """The rows with the smallest keys, per group."""
+    """The `limit` rows with the smallest keys of each group."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._offered = limit, 0
         self._heaps: dict[Any, list[tuple[Any, ...]]] = defaultdict(list)
 
     def offer(self, group: Any, key: Any, row: Mapping[str, Any]) -> None:
-        # The largest key is on top; the running number decides ties, so that rows are never compared.
+        # The largest key is on top of the heap; a running number decides ties, because rows cannot be compared.
         self._offered += 1
         heap, item = self._heaps[group], (_Reversed(key), -self._offered, row)
         if len(heap) < self._limit:
@@ -75,24 +78,25 @@ class _Reversed:
         return bool(self.key > other.key)
 
 
-def collect(layout: Layout) -> Samples:
-    """Reads the rows once, drops first: what they name as survivors is then looked for among the kept."""
+def collect_samples(layout: Layout) -> Samples:
+    """Reads the drops first: the survivors that sampled duplicates name are then collected from the shards."""
     samples = Samples()
-    copies = _drops(layout, samples)
-    survivors = _kept(layout, samples, {row["duplicate_of"] for row in copies})
-    for row in copies:
+    duplicates = _sample_drops(layout, samples)
+    survivors = _sample_kept(layout, samples, {row["duplicate_of"] for row in duplicates})
+    for row in duplicates:
         survivor = survivors.get(row["duplicate_of"])
         if survivor is not None:
-            samples.copies.append(_side_by_side(row, survivor))
+            samples.duplicates.append(_compare_texts(row, survivor))
     return samples
 
 
-def _drops(layout: Layout, samples: Samples) -> list[dict[str, Any]]:
+def _sample_drops(layout: Layout, samples: Samples) -> list[dict[str, Any]]:
+    """Fills `samples.drops`; returns the duplicates to show beside their survivors."""
     found = _Smallest(SAMPLES)
-    for row in _rows(layout, "drops", _DROP_COLUMNS, samples):
+    for row in _read_parts(layout, "drops", _DROP_COLUMNS, samples):
         found.offer((row["stage"], row["reason"]), row["id"], row)
     samples.drops = {
-        group: [{**row, "excerpt": shortened(row["excerpt"])} for row in rows] for group, rows in found.groups().items()
+        group: [{**row, "excerpt": shorten(row["excerpt"])} for row in rows] for group, rows in found.groups().items()
     }
     return [
         row
@@ -102,24 +106,25 @@ def _drops(layout: Layout, samples: Samples) -> list[dict[str, Any]]:
     ]
 
 
-def _kept(layout: Layout, samples: Samples, wanted: set[str]) -> dict[str, dict[str, Any]]:
+def _sample_kept(layout: Layout, samples: Samples, wanted: set[str]) -> dict[str, dict[str, Any]]:
+    """Fills the samples of kept documents; returns the wanted documents by id."""
     by_domain, lowest = _Smallest(2), _Smallest(SAMPLES)
     survivors = {}
-    for row in _rows(layout, "shards", _KEPT_COLUMNS, samples):
-        _note_placeholders(row["text"], samples)
-        short = {**row, "text": shortened(row["text"])}
+    for row in _read_parts(layout, "shards", _KEPT_COLUMNS, samples):
+        _add_placeholders(row["text"], samples)
+        short = {**row, "text": shorten(row["text"])}
         by_domain.offer(row["domain"], row["id"], short)
         lowest.offer("", (row["quality_score"], row["id"]), short)
         if row["id"] in wanted:
             survivors[row["id"]] = row
     samples.kept = [row for _, rows in sorted(by_domain.groups().items()) for row in rows]
-    samples.doubtful = lowest.groups().get("", [])
+    samples.lowest_quality = lowest.groups().get("", [])
     return survivors
 
 
-def _rows(layout: Layout, kind: str, columns: Sequence[str], samples: Samples) -> Iterator[dict[str, Any]]:
+def _read_parts(layout: Layout, kind: str, columns: Sequence[str], samples: Samples) -> Iterator[dict[str, Any]]:
     paths = [path for path in storage.list_files(storage.join(layout.root, kind)) if path.endswith(".parquet")]
-    chosen = _spread(paths, PARTS)
+    chosen = set(_evenly_spaced(paths, PARTS))
     for path in paths:
         with storage.open_parquet(path) as file:
             parquet = pq.ParquetFile(file)
@@ -130,26 +135,26 @@ def _rows(layout: Layout, kind: str, columns: Sequence[str], samples: Samples) -
                     yield from batch.to_pylist()
 
 
-def _spread(items: Sequence[str], limit: int) -> list[str]:
-    """At most `limit` of the items, evenly spread, the first among them."""
+def _evenly_spaced(items: Sequence[str], limit: int) -> list[str]:
+    """At most `limit` items at equal distances, beginning with the first."""
     step = max(len(items) / limit, 1.0)
     return [items[int(n * step)] for n in range(min(limit, len(items)))]
 
 
-def _note_placeholders(text: str, samples: Samples) -> None:
+def _add_placeholders(text: str, samples: Samples) -> None:
     for match in _PLACEHOLDER.finditer(text):
         shown = samples.placeholders.setdefault(match[0][1:-1].partition("_")[0], [])
-        if len(shown) < 3:
+        if len(shown) < PLACEHOLDERS_SHOWN:
             start, end = match.span()
-            shown.append((_line(text[max(start - 60, 0) : start]), match[0], _line(text[end : end + 60])))
+            shown.append((_on_one_line(text[max(start - 60, 0) : start]), match[0], _on_one_line(text[end : end + 60])))
 
 
-def _line(text: str) -> str:
+def _on_one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-def shortened(text: str | None, limit: int = EXCERPT) -> str:
-    """The beginning of a text, cut at a word, marked where it was cut."""
+def shorten(text: str | None, limit: int = EXCERPT) -> str:
+    """The beginning of a text, cut between words; an ellipsis shows the cut."""
     text = text or ""
     if len(text) <= limit:
         return text
@@ -158,9 +163,9 @@ def shortened(text: str | None, limit: int = EXCERPT) -> str:
     return (head[:cut] if cut > 0 else head).rstrip() + " …"
 
 
-def _side_by_side(row: Mapping[str, Any], survivor: Mapping[str, Any]) -> dict[str, Any]:
-    left, right = shortened(row["excerpt"]), shortened(survivor["text"])
-    ours, theirs = marked_differences(left, right)
+def _compare_texts(row: Mapping[str, Any], survivor: Mapping[str, Any]) -> dict[str, Any]:
+    left, right = shorten(row["excerpt"]), shorten(survivor["text"])
+    ours, theirs = mark_differences(left, right)
     return {
         "reason": row["reason"],
         "value": row["value"],
@@ -172,13 +177,13 @@ def _side_by_side(row: Mapping[str, Any], survivor: Mapping[str, Any]) -> dict[s
     }
 
 
-Piece = tuple[str, bool]  # text, whether it is different
+Piece = tuple[str, bool]  # text, whether only one of the two texts has it
 
 
-def marked_differences(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, words that only one of them has marked.
+def mark_differences(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
+    """Both texts in pieces; words that only one of them has are marked True.
 
-    >>> marked_differences("one two", "one six")
+    >>> mark_differences("one two", "one six")
     ([('one ', False), ('two', True)], [('one ', False), ('six', True)])
     """
     a, b = _WORDS.findall(left), _WORDS.findall(right)
@@ -192,7 +197,7 @@ def marked_differences(left: str, right: str) -> tuple[list[Piece], list[Piece]]
 
 
 def changed_settings(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterable[tuple[str, Any, Any]]:
-    """(table.key, value, default) wherever the run's configuration is not the shipped one."""
+    """(table.key, value, default) of every setting that differs from its default."""
     for key in config:
         ours, theirs = config[key], defaults.get(key)
         if isinstance(ours, Mapping) and isinstance(theirs, Mapping) and key != "shares":

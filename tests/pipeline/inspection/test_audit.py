@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import storage
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH, sketch_columns
 from pipeline.documents import Document
-from pipeline.inspection.audit import audit
+from pipeline.errors import UserError
+from pipeline.inspection.audit import audit_output
 from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
 from pipeline.publishing.schema import DROP, SHARD
+from pipeline.storage import digests, parquet
 from tests.conftest import Command
 
 SCHEMAS = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
@@ -50,11 +54,11 @@ def rewrite(output: Path, change: Callable[[dict[str, Rows]], None]) -> None:
 
 
 def failed(output: Path) -> dict[str, str]:
-    return {check.name: check.detail for check in audit(str(output)) if not check.ok}
+    return {check.name: check.detail for check in audit_output(str(output)) if not check.ok}
 
 
 def test_a_fresh_output_passes_and_every_check_says_what_it_saw(curated_minicrawl: Path) -> None:
-    checks = audit(str(curated_minicrawl))
+    checks = audit_output(str(curated_minicrawl))
     assert [check.name for check in checks if not check.ok] == []
     assert [check.name for check in checks] == [
         "files", "schema", "content hash", "ledger", "fates", "survivors", "counts", "personal data", "weights",
@@ -92,7 +96,7 @@ def test_a_file_too_many(output: Path) -> None:
 
 def test_a_file_that_is_no_parquet(output: Path) -> None:
     next((output / "sketches").glob("*.parquet")).write_bytes(b"PAR1")
-    assert "is no Parquet file" in failed(output)["schema"]
+    assert "not a readable Parquet file" in failed(output)["schema"]
 
 
 def test_another_schema(output: Path) -> None:
@@ -148,12 +152,12 @@ def test_a_survivor_that_is_not_there(output: Path) -> None:
     rewrite(
         output, lambda rows: next(row for row in rows["drops"] if row["duplicate_of"]).update(duplicate_of="f" * 32)
     )
-    assert "named by 1 copies but not kept" in failed(output)["survivors"]
+    assert "1 dropped pages name it, but no kept document of this id counts them" in failed(output)["survivors"]
 
 
 def test_a_wrong_number_of_copies(output: Path) -> None:
     rewrite(output, lambda rows: rows["shards"][0].update(duplicates=41))
-    assert "says that it stands for 41" in failed(output)["survivors"]
+    assert "counts 41 duplicates, 1 dropped pages name it" in failed(output)["survivors"]
 
 
 def test_words_that_are_not_the_texts(output: Path) -> None:
@@ -187,7 +191,7 @@ def test_two_kept_documents_alike(output: Path) -> None:
         second.update({name: first[name] for name in ("text", "words", "characters")})
 
     rewrite(output, change)
-    assert "are 1.000 alike" in failed(output)["near-duplicates"]
+    assert "similarity 1.000" in failed(output)["near-duplicates"]
 
 
 def test_two_kept_sketches_alike(output: Path) -> None:
@@ -219,5 +223,28 @@ def test_two_kept_documents_of_one(output: Path, key: str, what: str) -> None:
 
 
 def test_no_manifest_no_audit(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no manifest\.json here"):
-        audit(str(tmp_path))
+    with pytest.raises(UserError, match=r"no manifest\.json here"):
+        audit_output(str(tmp_path))
+
+
+def test_every_file_is_read_a_constant_number_of_times(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each folder is listed once."""
+    opened: Counter[str] = Counter()
+    listed: Counter[str] = Counter()
+    for module, name, counter in (
+        (parquet, "open_parquet", opened),
+        (digests, "open_binary", opened),
+        (storage, "list_files", listed),
+    ):
+        monkeypatch.setattr(module, name, counted(getattr(module, name), counter))
+    assert failed(output) == {}
+    assert {path: count for path, count in opened.items() if not 2 <= count <= 3} == {}
+    assert set(listed.values()) == {1}
+
+
+def counted(function: Callable[[str], Any], counter: Counter[str]) -> Callable[[str], Any]:
+    def call(path: str) -> Any:
+        counter[path] += 1
+        return function(path)
+
+    return call

@@ -1,4 +1,4 @@
-"""explain: the replay agrees with the ledger for every sort of fate, and says what a person wants to know."""
+"""explain: the replay agrees with the ledger for every sort of fate, and shows texts, measurements and limits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.documents import Document
+from pipeline.errors import UserError
 from pipeline.inspection import explain_text, limits
-from pipeline.inspection.explain import explain, jaccard
-from pipeline.inspection.find_pages import find_pages, similar_urls
+from pipeline.inspection.explain import explain_page, jaccard
+from pipeline.inspection.find_pages import find_pages, suggest_urls
+from pipeline.reports.formatting import measure
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.storage.layout import Layout
 from tests.conftest import Command
@@ -32,11 +34,11 @@ def drops(curated_minicrawl: Path) -> list[dict[str, Any]]:
 
 
 def replay(wanted: str, output: Path) -> list[dict[str, Any]]:
-    return [asdict(capture) for capture in explain(wanted, str(output))]
+    return [asdict(capture) for capture in explain_page(wanted, str(output))]
 
 
 def told(wanted: str, output: Path) -> str:
-    return explain_text.describe(explain(wanted, str(output)))
+    return explain_text.describe(explain_page(wanted, str(output)))
 
 
 def test_every_fate_is_replayed_as_the_ledger_has_it(curated_minicrawl: Path, drops: list[dict[str, Any]]) -> None:
@@ -58,7 +60,7 @@ def test_kept_page_with_texts_measurements_and_changes(curated_minicrawl: Path) 
     assert "margaret.hollis@" in stages["extract_text"]["after"]
     assert "<EMAIL_1>" in stages["scrub_pii"]["after"]
     assert "margaret" not in stages["scrub_pii"]["after"]
-    score = next(item for item in stages["identify_language"]["measures"] if item["name"] == "score")
+    score = next(item for item in stages["identify_language"]["measurements"] if item["name"] == "score")
     assert score["low"] == Config().identify_language.min_score
     assert score["value"] > score["low"]
     kept = ds.dataset(curated_minicrawl / "shards").to_table(filter=ds.field("url") == MAIL).to_pylist()[0]
@@ -66,14 +68,14 @@ def test_kept_page_with_texts_measurements_and_changes(curated_minicrawl: Path) 
     assert stages["deduplicate"]["after"] == kept["text"]
 
 
-def test_duplicate_names_the_page_that_displaced_it(curated_minicrawl: Path, drops: list[dict[str, Any]]) -> None:
+def test_a_duplicate_names_its_survivor(curated_minicrawl: Path, drops: list[dict[str, Any]]) -> None:
     row = next(row for row in drops if row["reason"] == "near_duplicate")
     survivor = replay(row["url"], curated_minicrawl)[0]["survivor"]
     assert survivor["id"] == row["duplicate_of"]
     assert survivor["similarity"] == row["value"]
     assert abs(survivor["jaccard"] - row["value"]) < 0.1  # the sketches' estimate beside the truth
     back = replay(survivor["id"], curated_minicrawl)[0]
-    assert row["url"] in [copy["url"] for copy in back["copies"]]
+    assert row["url"] in [duplicate["url"] for duplicate in back["duplicates"]]
 
 
 def test_both_captures_of_one_url_are_shown(curated_minicrawl: Path) -> None:
@@ -90,11 +92,11 @@ def test_other_spellings_of_a_url_find_the_page(curated_minicrawl: Path) -> None
 
 
 def test_unknown_urls_get_near_matches(curated_minicrawl: Path) -> None:
-    with pytest.raises(ValueError, match=r"no page of this URL or id.*did you mean .*notice/mail"):
-        explain("https://choir-noticeboard.example/notice/mial", str(curated_minicrawl))
-    with pytest.raises(ValueError, match=r"did you mean .*choir-noticeboard"):
-        explain("https://choir-notice-board.example/", str(curated_minicrawl))
-    assert similar_urls(Layout(str(curated_minicrawl)), "https://nothing-like-it.test/") == []
+    with pytest.raises(UserError, match=r"no page of this URL or id.*did you mean .*notice/mail"):
+        explain_page("https://choir-noticeboard.example/notice/mial", str(curated_minicrawl))
+    with pytest.raises(UserError, match=r"did you mean .*choir-noticeboard"):
+        explain_page("https://choir-notice-board.example/", str(curated_minicrawl))
+    assert suggest_urls(Layout(str(curated_minicrawl)), "https://nothing-like-it.test/") == []
     assert find_pages(Layout(str(curated_minicrawl)), "0" * 32) == []
 
 
@@ -134,13 +136,13 @@ def test_a_moved_input_is_named(curated_minicrawl: Path, tmp_path: Path) -> None
     run = json.loads((output / "run.json").read_text())
     run["paths"] = {name: "/gone/" + name for name in run["paths"]}
     (output / "run.json").write_text(json.dumps(run))
-    with pytest.raises(ValueError, match=r"is not where it was \(/gone/"):
-        explain(MAIL, str(output))
+    with pytest.raises(UserError, match=r"is not where it was \(/gone/"):
+        explain_page(MAIL, str(output))
 
 
 def test_no_run_no_explanation(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no manifest\.json here"):
-        explain(MAIL, str(tmp_path))
+    with pytest.raises(UserError, match=r"no manifest\.json here"):
+        explain_page(MAIL, str(tmp_path))
 
 
 def test_disagreement_is_said(curated_minicrawl: Path, tmp_path: Path) -> None:
@@ -178,10 +180,10 @@ def test_every_measurement_that_dropped_a_document_stands_beside_its_limit_with_
         stage = next(found for found in replay(row["id"], curated_minicrawl) if found["url"] == row["url"])["stages"][
             -1
         ]
-        broken = [item for item in stage["measures"] if row["threshold"] in (item["low"], item["high"])]
+        broken = [item for item in stage["measurements"] if row["threshold"] in (item["low"], item["high"])]
         assert [item["value"] for item in broken if item["value"] == row["value"]], row
         text = told(row["id"], curated_minicrawl)
-        assert re.search(rf"{explain_text.measure(row['value'])} .*-[\d.e,-]+  ← broken", text), row
+        assert re.search(rf"{measure(row['value'])} .*-[\d.e,-]+  ← broken", text), row
 
 
 def test_every_threshold_of_a_document_stage_is_known_to_explain() -> None:
@@ -194,7 +196,7 @@ def test_every_threshold_of_a_document_stage_is_known_to_explain() -> None:
 
 def test_measures_stand_beside_their_limits_tightest_first() -> None:
     document = Document("0" * 32, "", "", "", 0, "", "", "", "", language="en", language_score=0.7)
-    found = limits.measures("identify_language", {"unlimited": 3.0}, document, Config().identify_language)
+    found = limits.list_measurements("identify_language", {"unlimited": 3.0}, document, Config().identify_language)
     assert [item.name for item in found] == ["score", "unlimited"]
     assert found[0].margin == pytest.approx(0.05)
     assert found[1].margin is None

@@ -1,0 +1,108 @@
+"""Checks of single rows: word counts, personal data that is left, weights."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.inspection.check import Check, Problems
+from pipeline.publishing.weights import QUALITY_STEPS, Cell, WeightSettings, cell_of, weight_table
+from pipeline.stages import scrub_pii
+from pipeline.text import EXCERPT_CHARACTERS, count_words
+
+_CUT = EXCERPT_CHARACTERS - 60  # an excerpt longer than this may have been cut inside a number of several groups
+_WEIGHTS = 4  # different weights of a cell that are kept for the message
+
+
+class CountCheck:
+    """Words and characters are those of the text."""
+
+    def __init__(self) -> None:
+        self._words = 0
+        self._problems = Problems()
+
+    def add_kept(self, row: Mapping[str, Any]) -> None:
+        self._words += row["words"]
+        if row["words"] != count_words(row["text"]) or row["characters"] != len(row["text"]):
+            self._problems.add(f"{row['id']}: words or characters are not those of the text")
+        if not row["text"].strip():
+            self._problems.add(f"{row['id']}: no text")
+
+    def add_dropped(self, row: Mapping[str, Any]) -> None:
+        """Dropped pages have no counts."""
+
+    def result(self) -> Check:
+        return self._problems.check("counts", f"{self._words:,} words, counted again from the texts")
+
+
+class PersonalDataCheck:
+    """scrub_pii finds nothing in texts, titles, excerpts and details."""
+
+    def __init__(self, settings: scrub_pii.ScrubPiiSettings) -> None:
+        self._settings = settings
+        self._texts = 0
+        self._problems = Problems()
+
+    def add_kept(self, row: Mapping[str, Any]) -> None:
+        self._scan(row, "title")
+        self._scan(row, "text")
+
+    def add_dropped(self, row: Mapping[str, Any]) -> None:
+        self._scan(row, "excerpt")
+        self._scan(row, "detail")
+
+    def _scan(self, row: Mapping[str, Any], column: str) -> None:
+        text = row[column] or ""
+        self._texts += bool(text)
+        for span in scrub_pii.find(text, self._settings, row["language"] or ""):
+            was_cut = column == "excerpt" and len(text) >= _CUT and span.end == len(text)
+            if not was_cut:
+                self._problems.add(f"{row['id']}: {span.kind} in its {column} at character {span.start}")
+
+    def result(self) -> Check:
+        return self._problems.check("personal data", f"none in {self._texts:,} texts, titles and excerpts")
+
+
+class WeightCheck:
+    """Every weight is finite, not negative, not above the cap, and the one of its domain and quality score."""
+
+    def __init__(self, settings: WeightSettings) -> None:
+        self._settings = settings
+        self._words: Counter[Cell] = Counter()
+        self._weights: dict[Cell, list[float]] = defaultdict(list)
+
+    def add_kept(self, row: Mapping[str, Any]) -> None:
+        cell = cell_of(row["domain"], row["quality_score"])
+        self._words[cell] += row["words"]
+        weights = self._weights[cell]
+        if row["weight"] not in weights and len(weights) < _WEIGHTS:
+            weights.append(row["weight"])
+
+    def add_dropped(self, row: Mapping[str, Any]) -> None:
+        """Dropped pages have no weight."""
+
+    def result(self) -> Check:
+        weights = [weight for cell in self._weights.values() for weight in cell]
+        problems = Problems(self._impossible(weights))
+        if not problems:
+            problems = Problems(self._different())
+        cap = self._settings.max_repetition
+        span = f"{min(weights):g} to {max(weights):g}" if weights and not problems else "none"
+        return problems.check("weights", f"{span}, cap {cap:g}, as computed from the target shares")
+
+    def _impossible(self, weights: list[float]) -> Iterator[str]:
+        for weight in weights:
+            if weight is None or not math.isfinite(weight) or weight < 0:
+                yield f"a weight of {weight}"
+            elif weight > self._settings.max_repetition:
+                yield f"weight {weight} is above the cap {self._settings.max_repetition}"
+
+    def _different(self) -> Iterator[str]:
+        table = weight_table(self._words, self._settings)
+        for (domain, quality), weights in sorted(self._weights.items()):
+            expected = table.get((domain, quality))
+            for weight in sorted(weights):
+                if weight != expected:
+                    yield f"{domain} at {quality / QUALITY_STEPS:.2f}: expected weight {expected}, found {weight}"
