@@ -1,7 +1,7 @@
-"""What a person must see before using a dataset: said at the end of `curate`, in report.json and in report.html.
+"""Warnings about a finished run, shown at the end of `curate`, in report.json and in report.html.
 
-The ledger gives every page a fate, and so it would also hide a fault of our own: a NameError in a stage once was the
-fate of 35 pages of one run, and the run was "done". Alarms look at the counts for what no input should cause.
+The ledger gives every page a fate, also a page on which a stage failed: an internal error in a stage once dropped 35
+pages of a run that then ended as done. The warnings look for counts that no input should cause.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from pipeline.ledger import FAILURES
 # Up to about four epochs of the same text are nearly as good as new text; beyond that they teach little
 # (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models").
 WARN_REPETITIONS = 4.0
-# Of pages read; those that break an extractor are far rarer, and each does it in its own way.
-WARN_FAILED_SHARE = 0.005
-WARN_SAME_FAILURE = 10  # pages with one and the same error message
+WARN_FAILED_SHARE = 0.005  # of pages read; pages that break an extractor are far rarer
+WARN_SAME_FAILURE = 10  # pages with the same error message; pages that break an extractor do so in different ways
 
 
 def run_warnings(report: Mapping[str, Any]) -> list[str]:
     """One line each, from the numbers of report.json."""
-    return [*_failures(report), *_leaks(report), *report["duplicates"].get("warnings", ()), *_repetitions(report)]
+    duplicates = report["duplicates"].get("warnings", ())
+    return [*_failures(report), *_personal_data(report), *duplicates, *_repetitions(report)]
 
 
 def _failures(report: Mapping[str, Any]) -> Iterator[str]:
     failed, pages = failed_pages(report), report["pages"]
-    often = [line for line in report.get("failures", ()) if line["pages"] >= WARN_SAME_FAILURE]
-    if not often and failed <= WARN_FAILED_SHARE * pages:
+    frequent = [line for line in report.get("failures", ()) if line["pages"] >= WARN_SAME_FAILURE]
+    if not frequent and failed <= WARN_FAILED_SHARE * pages:
         return
     yield (
-        f"{failed:,} of {pages:,} pages ({failed / pages:.1%}) are out because a stage failed on them, not for what "
-        "they are (extract_text: extraction_error, page_process: crashed)"
+        f"{failed:,} of {pages:,} pages ({failed / pages:.1%}) were dropped because a stage failed on them, not for "
+        f"their content ({', '.join(sorted(FAILURES))})"
     )
-    for line in often:
-        yield f"{line['pages']:,} pages failed alike, which looks like a fault of ours: {line['message']}"
+    for line in frequent:
+        yield f"{line['pages']:,} pages failed with one message, probably an internal error: {line['message']}"
 
 
 def failed_pages(report: Mapping[str, Any]) -> int:
-    """Pages that a stage failed on."""
+    """Pages that were dropped because a stage failed on them."""
     fates = (fate.split(":") for fate in FAILURES)
     return sum(report["dropped"].get(stage, {}).get(reason, 0) for stage, reason in fates)
 
 
-def _leaks(report: Mapping[str, Any]) -> Iterator[str]:
-    found = report["rescan"]["finds"]
-    if found:
-        kinds = ", ".join(f"{kind} {count:,}" for kind, count in found.items())
+def _personal_data(report: Mapping[str, Any]) -> Iterator[str]:
+    finds = report["rescan"]["finds"]
+    if finds:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in finds.items())
         yield (
-            f"personal data is left in the published texts ({kinds} in the {report['rescan']['documents']:,} that were "
-            "scanned once more); see `gristmill audit`"
+            f"a second scan of {report['rescan']['documents']:,} published texts found personal data ({kinds}); "
+            "run `gristmill audit` to find the documents"
         )
 
 

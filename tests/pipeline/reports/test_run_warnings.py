@@ -1,4 +1,4 @@
-"""Alarms: what no input should cause is said in the last lines of `curate`, in report.json and in report.html."""
+"""Warnings: what no input should cause is in the last lines of `curate`, in report.json and in report.html."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_a_sound_run_has_none(numbers: dict[str, Any]) -> None:
 def test_more_than_half_a_percent_of_failed_pages(numbers: dict[str, Any]) -> None:
     assert run_warnings(with_failures(numbers, 1000, 5, 1)) == []
     (line,) = run_warnings(with_failures(numbers, 1000, 6, 1))
-    assert line.startswith("6 of 1,000 pages (0.6%) are out because a stage failed on them")
+    assert line.startswith("6 of 1,000 pages (0.6%) were dropped because a stage failed on them")
 
 
 def test_one_message_on_many_pages_however_many_pages_there_are(numbers: dict[str, Any]) -> None:
     assert run_warnings(with_failures(numbers, 1_000_000, 9, 9)) == []
     found = run_warnings(with_failures(numbers, 1_000_000, 35, 34))
-    assert found[1] == f"34 pages failed alike, which looks like a fault of ours: {FAULT}"
+    assert found[1] == f"34 pages failed with one message, probably an internal error: {FAULT}"
     page = lxml.html.fromstring(render(with_failures(numbers, 1_000_000, 35, 34), Samples()))
     assert FAULT in page.xpath("//*[@class='warnings']")[0].text_content()
 
@@ -53,7 +53,7 @@ def test_one_message_on_many_pages_however_many_pages_there_are(numbers: dict[st
 def test_personal_data_left_in_the_output(numbers: dict[str, Any]) -> None:
     assert numbers["rescan"] == {"documents": numbers["kept"], "finds": {}}
     (line,) = run_warnings({**numbers, "rescan": {"documents": 2000, "finds": {"EMAIL": 3}}})
-    assert "(EMAIL 3 in the 2,000 that were scanned once more)" in line
+    assert "a second scan of 2,000 published texts found personal data (EMAIL 3)" in line
 
 
 def test_copies_and_repetitions_are_among_them(numbers: dict[str, Any]) -> None:
@@ -69,19 +69,19 @@ def test_curate_ends_with_them(numbers: dict[str, Any], tmp_path: Path) -> None:
     assert "\nwarning: look here\n" in funnel(Layout(str(tmp_path)))
 
 
-def test_a_fault_of_ours_is_in_the_report_of_a_run(tmp_path: Path, gristmill) -> None:
+def test_an_internal_error_is_in_the_report_of_a_run(tmp_path: Path, gristmill) -> None:
     """A stage's module broken as an edit would break it, on real pages: every page fails with one message."""
     code = (
         "import sys; from pipeline.extraction import rendering\n"
-        "def finish(marked): return no_such_name\n"
-        "rendering.finish = finish\n"
+        "def replace_marks(marked): return no_such_name\n"
+        "rendering.replace_marks = replace_marks\n"
     )
     (tmp_path / "sitecustomize.py").write_text(code)
     warc = Path(__file__).parents[2] / "minicrawl" / "warc" / "minicrawl-00002.warc.gz"
     done = gristmill(
         "curate", warc, "--output", tmp_path / "out", "--set", "prepare.max_error_share=1", PYTHONPATH=str(tmp_path)
     )
-    assert "failed alike, which looks like a fault of ours: NameError: name 'no_such_name'" in done.stdout
+    assert "failed with one message, probably an internal error: NameError: name 'no_such_name'" in done.stdout
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["failures"][0]["pages"] == report["dropped"]["extract_text"]["extraction_error"] >= 10
     assert report["warnings"]
