@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from pydantic import ValidationError
 
 from tests.trainer.corpora import open_data
 from tests.trainer.curated import pages, write_dataset
-from trainer.data.curated_dataset import DatasetError
+from trainer.data import sources
+from trainer.data.curated_dataset import Dataset, DatasetError
 from trainer.data.sources import DataSettings, open_held_out
+from trainer.data.tokenize_dataset import tokenize_dataset
 from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
 from trainer.errors import UserError
 
@@ -87,11 +90,11 @@ def test_a_source_that_chooses_nothing_is_refused(root: Path, tokenizer: Tokeniz
 
 
 def test_shares_of_sources_are_honored(root: Path, tokenizer: Tokenizer) -> None:
-    sources = {
+    shares = {
         "health": {"path": str(root), "domains": ["health"], "share": 0.7},
         "rest": {"path": str(root), "domains": ["travel", "software"]},
     }
-    reader = open_data(settings(root, sources=sources, max_repetitions=None), tokenizer)
+    reader = open_data(settings(root, sources=shares, max_repetitions=None), tokenizer)
     lines = {line.name: line for line in reader.shares(400)}
     assert lines["health"].target == pytest.approx(0.7)
     assert lines["health"].realized == pytest.approx(0.7, abs=0.01)
@@ -115,3 +118,18 @@ def test_misspelled_and_impossible_settings_are_refused(root: Path) -> None:
     for wrong in ({"share": 1.5}, {"share": -0.1}):
         with pytest.raises(ValidationError, match="share"):
             settings(root, wrong)
+
+
+def test_a_dataset_of_several_sources_is_verified_once(
+    root: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[str] = []
+
+    def count(dataset: Dataset, *arguments: Any, **options: Any) -> Path:
+        verified.append(dataset.root)
+        return tokenize_dataset(dataset, *arguments, **options)
+
+    monkeypatch.setattr(sources, "tokenize_dataset", count)
+    parts = {name: {"path": str(root), "domains": [name]} for name in ("health", "travel", "software")}
+    assert len(open_data(settings(root, sources=parts, held_out=0), tokenizer).corpus) == 300
+    assert verified == [str(root)]

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import fcntl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.curated import pages, write_dataset
+from trainer.data.curated_dataset import Dataset, DatasetError, open_dataset
+from trainer.data.token_files import open_tokens
+from trainer.data.tokenize_dataset import token_folder, tokenize_dataset
+from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+
+ROWS = pages(50, weights=(1.0, 0.5, 2.0))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return open_dataset(str(write_dataset(tmp_path / "set", ROWS, shards=3)))
+
+
+def test_one_process_and_two_write_the_same_bytes(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
+    one = tokenize_dataset(dataset, tokenizer, tmp_path / "one", 1, progress=False)
+    two = tokenize_dataset(dataset, tokenizer, tmp_path / "two", 2, progress=False)
+    assert {path.name: path.read_bytes() for path in one.iterdir()} == {
+        path.name: path.read_bytes() for path in two.iterdir()
+    }
+
+
+def test_a_finished_part_is_kept_and_a_damaged_one_made_again(
+    tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer
+) -> None:
+    store = tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.iterdir()}
+    damaged = store / "part-00001.tokens"
+    damaged.write_bytes(damaged.read_bytes()[:-2] + b"\0\0")
+    with pytest.raises(DatasetError, match=r"part-00001.tokens: damaged or missing"):
+        open_tokens(store, "web")
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    after = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.iterdir()}
+    assert {name: data for name, (data, _) in after.items()} == {name: data for name, (data, _) in before.items()}
+    assert after["part-00000.tokens"] == before["part-00000.tokens"]
+    assert after["part-00001.tokens"] != before["part-00001.tokens"]
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
+    store = tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    whole = {path.name: path.read_bytes() for path in store.iterdir()}
+    (store / "tokens.json").unlink()
+    (store / "part-00002.json").unlink()
+    (store / "part-00002.tokens").write_bytes(b"half")
+    with pytest.raises(DatasetError, match="no finished tokens"):
+        open_tokens(store, "web")
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    assert {path.name: path.read_bytes() for path in store.iterdir()} == whole
+
+
+def test_without_hashes_what_has_its_size_is_taken(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
+    """A terabyte need not be read before each start; a finished store is only read, so its disk may be read-only."""
+    store = tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    part, before = store / "part-00001.tokens", (store / "part-00001.tokens").read_bytes()
+    times = {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
+    part.write_bytes(before[:-2] + b"\0\0")
+    times[part.name] = part.stat().st_mtime_ns
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, verify=False, progress=False)
+    assert {path.name: path.stat().st_mtime_ns for path in store.iterdir()} == times
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    assert part.read_bytes() == before
+    part.write_bytes(before[:-2])
+    tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, verify=False, progress=False)
+    assert part.read_bytes() == before
+
+
+def test_processes_that_start_together_take_turns(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
+    """As the ranks of a run do: none may read, or write again, what another is writing."""
+    store = token_folder(dataset, tokenizer, tmp_path / "cache")
+    store.mkdir(parents=True)
+    with (store / "lock").open("w") as other, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        job = pool.submit(tokenize_dataset, dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+        with pytest.raises(TimeoutError):
+            job.result(timeout=0.5)
+        assert [path.name for path in store.iterdir()] == ["lock"]
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert job.result() == store
+
+
+def test_another_tokenizer_or_dataset_has_its_own_tokens(
+    tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer
+) -> None:
+    other = train_tokenizer([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768, min_count=60))
+    second = open_dataset(str(write_dataset(tmp_path / "second", ROWS[:9], shards=1)))
+    stores = [
+        tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False),
+        tokenize_dataset(dataset, other, tmp_path / "cache", 1, progress=False),
+        tokenize_dataset(second, tokenizer, tmp_path / "cache", 1, progress=False),
+    ]
+    assert len(set(stores)) == 3
+    assert len({open_tokens(store, "web").corpus.fingerprint for store in stores}) == 3
+
+
+def test_a_failure_in_a_worker_process_is_one_clear_line(
+    tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer
+) -> None:
+    Path(dataset.shards[1].path).write_bytes(b"damaged")
+    with pytest.raises(DatasetError, match=r"part-00001.parquet: its SHA-256"):
+        tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 2, progress=False)
