@@ -1,0 +1,10 @@
+"""Evaluation of a trained model: held-out text and questions (harness), and tests for contamination of its data.
+
+likelihood      log-likelihoods of texts under a model; everything here but contamination rests on it
+perplexity      perplexity and bits per byte of held-out text
+questions       benchmark files as prompts
+harness         both, as one report
+ngram_index     word n-grams of evaluation sets
+contamination   evaluation text inside training text
+order_test      whether a model has seen a file in its published order
+"""
