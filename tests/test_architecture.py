@@ -131,7 +131,11 @@ def test_some_rooms_do_not_know_each_other(room):
     } == set()
 
 
-@pytest.mark.parametrize("stage", sorted((ROOT / "pipeline" / "stages").glob("[a-z]*.py")), ids=lambda path: path.stem)
+NO_STAGES = ("order", "protocol")
+STAGES = [path for path in sorted((ROOT / "pipeline" / "stages").glob("[a-z]*.py")) if path.stem not in NO_STAGES]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda path: path.stem)
 def test_a_page_stage_knows_nothing_of_beam(stage):
     assert "apache_beam" not in imports_of(stage)
 

@@ -55,7 +55,7 @@ def file_digests(config: Config) -> dict[str, str]:
     digests = {
         f"{stage}:{_short_name(path)}": sha256_of_file(str(path))
         for stage, module in PAGE_STAGES.items()
-        for path in (module.files(getattr(config, stage)) if hasattr(module, "files") else ())
+        for path in module.files(getattr(config, stage))
     }
     return dict(sorted(digests.items()))
 

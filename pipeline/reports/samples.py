@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.deduplication.settings import DuplicateReason
-from pipeline.stages.scrub_pii import PLACEHOLDERS
+from pipeline.pii.spans import PLACEHOLDERS
 from pipeline.storage.layout import Layout
 
 PARTS = 6  # of shards/ and of drops/ that are read

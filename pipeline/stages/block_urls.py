@@ -1,13 +1,13 @@
-"""Pages that are out because of where they come from: lists of hosts and URLs, words in the URL, sources kept apart.
+"""block_urls: drop pages by their URL: lists of hosts and URLs, words in the URL, curated sources.
 
 The first rule that matches decides, in this order: registered domain, host, URL, hard word, soft words, banned
-substring, curated source. Words are the runs of letters and digits of the URL; substrings are looked for in the URL
-with everything else taken out, which also finds what hyphens and dots pull apart. The order and the word rules are
-those of datatrove's URL filter; the lists that ship are our own and small, since every entry must be hard to argue
-with. For a crawl, name the UT1 lists as well: RedPajama-v2's choice of categories is the default.
+substring, curated source. Words are the runs of letters and digits of the URL. Substrings are searched in the URL
+without any other characters, which also finds words that hyphens and dots separate. The order and the word rules are
+those of datatrove's URL filter. The lists that ship are our own and small: only entries that nobody would dispute. For
+a crawl, name the UT1 lists as well; RedPajama-v2's choice of categories is the default.
 
-Curated sources (Wikipedia, arXiv, ...) can be left out, so that better extractions of them can be added separately;
-RefinedWeb does that, DCLM does not, and here it is off unless lists are named (`curated_sources.txt` ships).
+Curated sources (Wikipedia, arXiv, ...) can be dropped, so that better extractions of them can be added separately.
+RefinedWeb does that, DCLM does not; here it is off unless lists are named (`curated_sources.txt` ships).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipeline.settings import ListFile, Settings
 
 NAME = "block_urls"
 SIGNALS: tuple[str, ...] = ()
-_RPV2_CATEGORIES = (
+_RPV2_CATEGORIES = (  # as far as UT1 still has them: porn is an alias of adult
     "adult",
     "agressif",
     "arjel",
@@ -43,30 +43,50 @@ _RPV2_CATEGORIES = (
 
 
 class Ut1(ListFile):
-    """A UT1 folder or archive. Categories: RedPajama-v2's, as far as UT1 still has them (porn is an alias of adult)."""
+    """A UT1 folder or archive."""
 
-    categories: tuple[str, ...] = Field(default=_RPV2_CATEGORIES, min_length=1)
+    categories: tuple[str, ...] = Field(
+        _RPV2_CATEGORIES, min_length=1, description="UT1 categories to block; the default is RedPajama-v2's choice"
+    )
 
 
 def _shipped(name: str) -> tuple[ListFile, ...]:
-    return (ListFile(path=SHIPPED / name),)  # whatever files of that name lie where the user stands
+    return (ListFile(path=SHIPPED / name),)  # the full path: a file of that name in the current directory is not meant
 
 
 class BlockUrlsSettings(Settings):
-    """A list is a file, by path or by the name of one that ships in pipeline/lists; an empty tuple turns a rule off."""
+    """A list is a file, by path or by the name of one that ships in pipeline/lists. An empty tuple turns a rule off."""
 
-    hosts: tuple[ListFile, ...] = _shipped("hosts.txt")  # a host covers the hosts below it
-    urls: tuple[ListFile, ...] = ()  # exact, up to scheme, www., tracking parameters and the like
-    ut1: tuple[Ut1, ...] = ()  # its URLs cover what lies below them, as squidGuard reads them
-    hard_words: tuple[ListFile, ...] = _shipped("hard_words.txt")
-    soft_words: tuple[ListFile, ...] = _shipped("soft_words.txt")
-    min_soft_words: int = Field(default=2, ge=1)  # different ones; datatrove
-    banned_substrings: tuple[ListFile, ...] = _shipped("banned_substrings.txt")
-    allowed_hosts: tuple[ListFile, ...] = ()  # never blocked by any rule, to correct a list without editing it
-    excluded_sources: tuple[ListFile, ...] = ()
+    hosts: tuple[ListFile, ...] = Field(
+        _shipped("hosts.txt"), description="lists of hosts to block, with all hosts below them"
+    )
+    urls: tuple[ListFile, ...] = Field(
+        (), description="lists of URLs to block; scheme, www. and tracking parameters are ignored"
+    )
+    ut1: tuple[Ut1, ...] = Field(
+        (), description="UT1 folders or archives; their URLs block everything below them, as in squidGuard"
+    )
+    hard_words: tuple[ListFile, ...] = Field(
+        _shipped("hard_words.txt"), description="lists of words of which one in the URL is enough"
+    )
+    soft_words: tuple[ListFile, ...] = Field(
+        _shipped("soft_words.txt"), description="lists of words of which min_soft_words in the URL are enough"
+    )
+    min_soft_words: int = Field(2, ge=1, description="different soft words that block a URL; datatrove has 2")
+    banned_substrings: tuple[ListFile, ...] = Field(
+        _shipped("banned_substrings.txt"), description="lists of strings that block a URL anywhere in it"
+    )
+    allowed_hosts: tuple[ListFile, ...] = Field(
+        (), description="lists of hosts that no rule blocks, to correct a list without editing it"
+    )
+    excluded_sources: tuple[ListFile, ...] = Field(
+        (), description="lists of hosts of curated sources to leave out, such as curated_sources.txt"
+    )
 
 
 class Reason(StrEnum):
+    """The rule that matched."""
+
     REGISTERED_DOMAIN = "registered_domain"
     HOST = "host"
     URL = "url"
@@ -77,6 +97,7 @@ class Reason(StrEnum):
 
 
 def files(settings: BlockUrlsSettings) -> list[Path]:
+    """Every list."""
     lists = (
         *settings.hosts,
         *settings.urls,
@@ -90,11 +111,18 @@ def files(settings: BlockUrlsSettings) -> list[Path]:
 
 
 def build(settings: BlockUrlsSettings) -> Callable[[Page], Page | Dropped]:
+    """Read the lists. Raises ListError for one that is missing or damaged."""
     rules = _Rules(settings)
-    return rules.judge
+
+    def block_urls(page: Page) -> Page | Dropped:
+        return rules.find_drop(page) or page
+
+    return block_urls
 
 
 class _Rules:
+    """The lists in memory, and the rules that look a page up in them."""
+
     def __init__(self, settings: BlockUrlsSettings) -> None:
         ut1_hosts = (read_ut1(ut1, ut1.categories, "domains") for ut1 in settings.ut1)
         ut1_urls = (read_ut1(ut1, ut1.categories, "urls") for ut1 in settings.ut1)
@@ -109,13 +137,13 @@ class _Rules:
         self._allowed = HashTable(chain.from_iterable(map(read_hosts, settings.allowed_hosts)))
         self._curated = HashTable(chain.from_iterable(map(read_hosts, settings.excluded_sources)))
 
-    def judge(self, page: Page) -> Page | Dropped:
+    def find_drop(self, page: Page) -> Dropped | None:
         names = list(_host_and_parents(page))
         if any(map(self._allowed.find, names)):
-            return page
-        return self._by_place(page, names) or self._by_words(page) or self._by_source(page, names) or page
+            return None
+        return self._by_list(page, names) or self._by_words(page) or self._by_source(page, names)
 
-    def _by_place(self, page: Page, names: list[str]) -> Dropped | None:
+    def _by_list(self, page: Page, names: list[str]) -> Dropped | None:
         for name in reversed(names):  # the registered domain first
             if found := self._hosts.find(name):
                 reason = Reason.REGISTERED_DOMAIN if name == page.registered_domain else Reason.HOST
@@ -159,7 +187,7 @@ def _host_and_parents(page: Page) -> Iterator[str]:
 
 
 def _url_and_folders(key: str) -> Iterator[str]:
-    """host/a/b?q, host/a/b, host/a: not the host alone, that is what lists of hosts are for."""
+    """host/a/b?q, host/a/b, host/a. Not the host alone: lists of hosts are for that."""
     yield key
     path = key.partition("?")[0]
     while "/" in path:

@@ -1,8 +1,8 @@
-"""filter_heuristics: line corrections, then page rules. A family a module in pipeline/heuristics/, with its sources.
+"""filter_heuristics: correct lines, then apply page rules. Each family of rules is a module in pipeline/heuristics/.
 
-The text is cut into lines, paragraphs and words once. First the lines: RefinedWeb's corrections, then C4's. Then
-every family measures the corrected text, and all measurements go into the signals whether or not a rule breaks. Then
-the rules in the order of `FAMILIES`; the first one broken names the drop.
+First the lines are corrected: RefinedWeb's rules, then C4's. Then every family measures the corrected text, and all
+measurements become signals whether or not a rule is broken. Then the rules are checked in the order of `FAMILIES`: the
+first broken one is the reason of the drop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from pipeline.heuristics.rules import BrokenRule, Reason, find_broken_rule
 from pipeline.heuristics.text_parts import TextParts, split_text
 from pipeline.settings import Settings
 
-__all__ = ["SIGNALS", "FilterHeuristicsSettings", "Reason", "build", "correct", "files", "measure"]
+# `Reason` is part of the stage (protocol.py), though the rules declare it.
+__all__ = ["FAMILIES", "NAME", "SIGNALS", "FilterHeuristicsSettings", "Reason", "build", "correct", "files", "measure"]
 
 NAME = "filter_heuristics"
 FAMILIES = {
@@ -45,7 +46,7 @@ SIGNALS: tuple[str, ...] = (
 
 
 class FilterHeuristicsSettings(Settings):
-    """A limit that is "off" lets its rule pass."""
+    """One table for each family of rules; a limit that is "off" turns its rule off."""
 
     refinedweb: RefinedWebSettings = RefinedWebSettings()
     gopher: GopherSettings = GopherSettings()
@@ -56,24 +57,36 @@ class FilterHeuristicsSettings(Settings):
 
 
 def build(settings: FilterHeuristicsSettings) -> Callable[[Document], Document | Dropped]:
-    harmful_words.check_lists(settings.harmful_words)  # an unreadable list fails now, not on a page
-    return lambda document: _filtered(document, settings)
+    """Check the word lists. Raises UserError for one that cannot be read."""
+    harmful_words.check_lists(settings.harmful_words)
+
+    def filter_heuristics(document: Document) -> Document | Dropped:
+        text, signals = correct(document.text, document.language, settings)
+        signals |= measure(text, document.language, settings)
+        document = replace(document, text=text).with_signals(**signals)
+        broken = _find_broken_rule(signals, settings)
+        if broken is None:
+            return document
+        return Dropped(document, NAME, broken.reason, broken.value, broken.limit, detail=broken.signal)
+
+    return filter_heuristics
 
 
 def files(settings: FilterHeuristicsSettings) -> list[Path]:
+    """The reference distributions of words and the lists of harmful words."""
     lists = settings.harmful_words
     return [*sorted(distribution.REFERENCE_FOLDER.glob("*.txt")), *sorted(lists.lists.glob("*.txt")), lists.everyday]
 
 
 def correct(text: str, language: str, settings: FilterHeuristicsSettings) -> tuple[str, dict[str, float]]:
-    """The text after line corrections, and how much they took. Code, tables and blank lines keep their shape."""
+    """The text with corrected lines, and signals of how much was removed. Code, tables and blank lines stay."""
     page = split_text(text, language)
     headings = c4.find_headings(page, settings.c4)
     corrected, share = refinedweb.correct_lines(page, settings.refinedweb, headings)
     after = c4.correct_lines(page, corrected, settings.c4, headings)
     removed = sum(line is None for line in after) - sum(line is None for line in corrected)
     signals = {"refinedweb_corrected": share, "c4_removed_lines": float(removed)}
-    return _with_lines(text, page, after), signals
+    return _replace_lines(text, page, after), signals
 
 
 def measure(text: str, language: str, settings: FilterHeuristicsSettings) -> dict[str, float]:
@@ -88,25 +101,15 @@ def measure(text: str, language: str, settings: FilterHeuristicsSettings) -> dic
     }
 
 
-def _filtered(document: Document, settings: FilterHeuristicsSettings) -> Document | Dropped:
-    text, signals = correct(document.text, document.language, settings)
-    signals |= measure(text, document.language, settings)
-    document = replace(document, text=text).with_signals(**signals)
-    broken = _first_broken(signals, settings)
-    if broken is None:
-        return document
-    return Dropped(document, NAME, broken.reason, broken.value, broken.limit, detail=broken.signal)
-
-
-def _first_broken(signals: Mapping[str, float], settings: FilterHeuristicsSettings) -> BrokenRule | None:
+def _find_broken_rule(signals: Mapping[str, float], settings: FilterHeuristicsSettings) -> BrokenRule | None:
     for family, rules in FAMILIES.items():
         if broken := find_broken_rule(rules, signals, getattr(settings, family)):
             return broken
     return None
 
 
-def _with_lines(text: str, page: TextParts, lines: list[str | None]) -> str:
-    """The text with its lines replaced in place; where nothing changed, the text itself."""
+def _replace_lines(text: str, page: TextParts, lines: list[str | None]) -> str:
+    """The text with its lines replaced (None: removed); unchanged if no line changed."""
     if lines == page.lines:
         return text
     replacements = iter(zip(page.lines, lines, strict=True))
@@ -118,11 +121,11 @@ def _with_lines(text: str, page: TextParts, lines: list[str | None]) -> str:
         old, new = next(replacements)
         if new is not None:
             pieces.append(raw if new == old else new)
-    return _without_wide_gaps("\n".join(pieces))
+    return _remove_wide_gaps("\n".join(pieces))
 
 
-def _without_wide_gaps(text: str) -> str:
-    """At most one blank line where lines went: blank lines inside code are nobody's gap."""
+def _remove_wide_gaps(text: str) -> str:
+    """At most one blank line between paragraphs where lines were removed; blank lines inside code blocks are kept."""
     pieces: list[str] = []
     fenced = False
     for line in text.strip("\n").split("\n"):

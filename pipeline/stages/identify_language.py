@@ -1,9 +1,9 @@
-"""identify_language: the language of a document's prose, with its score; only wanted languages pass.
+"""identify_language: the language of a document's prose with its probability; drop languages that are not wanted.
 
 The model is fastText's lid.176 (176 languages, ISO 639 codes); `model` names another fastText model, packed as a folder
-by `gristmill classify pack`. A score below 0.65 means a mixture of languages, a list
-of names or no language at all: RefinedWeb, FineWeb and DCLM drop there (CCNet at 0.5). Every language is kept unless
-`languages` names some. Code and formulas are left out of what the model reads: they look like English.
+by `gristmill classify pack`. A score below 0.65 means a mixture of languages, a list of names or no language at all:
+RefinedWeb, FineWeb and DCLM drop there (CCNet at 0.5). Every language is kept unless `languages` names some. Code and
+formulas are removed before the text is identified: they look like English.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from pydantic import AfterValidator, Field
 from classifiers.artifacts import default_folder, model_files
 from classifiers.language import load_language_model
 from pipeline.documents import Document, Dropped
+from pipeline.errors import UserError
 from pipeline.settings import Settings
 
 NAME = "identify_language"
+SIGNALS: tuple[str, ...] = ()  # language and score have columns of their own
 _NOT_PROSE = re.compile(
     r"^(```+)\n.*?^\1$|\$\$.+?\$\$|\$[^$\n]{1,300}\$|`[^`\n]+`|https?://\S+", re.DOTALL | re.MULTILINE
 )
-_FEW_CHARACTERS = 80  # with less prose than this, the model reads everything
+_FEW_CHARACTERS = 80  # with less prose than this, the whole text is identified
 
 Identifier = Callable[[str], tuple[str, float]]
 
@@ -43,22 +45,27 @@ Languages = Annotated[tuple[str, ...], AfterValidator(_are_codes)]
 
 
 class IdentifyLanguageSettings(Settings):
-    engine: Literal["fasttext", "py3langid"] = Field("fasttext", description="which language identifier")
+    """Which identifier, which languages, and how certain it must be."""
+
+    engine: Literal["fasttext", "py3langid"] = Field("fasttext", description="library that identifies the language")
     model: Path = Field(
-        default_folder("language"), description="folder of the engine fasttext: lid.176, or what `classify pack` wrote"
+        default_folder("language"),
+        description="folder of the fastText model: lid.176, or one written by `gristmill classify pack`",
     )
     languages: Languages = Field((), description='ISO 639 codes to keep, such as ["en", "de"]; empty keeps all')
     min_score: float = Field(
-        0.65, ge=0, le=1, description="of the identifier; RefinedWeb, FineWeb, DCLM 0.65, CCNet 0.5"
+        0.65,
+        ge=0,
+        le=1,
+        description="lowest probability that is kept; RefinedWeb, FineWeb and DCLM have 0.65, CCNet 0.5",
     )
 
 
 class Reason(StrEnum):
+    """Why a document is dropped."""
+
     LANGUAGE_NOT_WANTED = "language_not_wanted"
     LANGUAGE_UNCERTAIN = "language_uncertain"
-
-
-SIGNALS: tuple[str, ...] = ()
 
 
 def files(settings: IdentifyLanguageSettings) -> list[Path]:
@@ -67,36 +74,37 @@ def files(settings: IdentifyLanguageSettings) -> list[Path]:
 
 
 def build(settings: IdentifyLanguageSettings) -> Callable[[Document], Document | Dropped]:
-    identify = load(settings)
-    return lambda document: _identified(document, settings, identify)
+    """Load the identifier. Raises UserError if its package is not installed."""
+    identify = load_identifier(settings)
+
+    def identify_language(document: Document) -> Document | Dropped:
+        language, score = identify(prose(document.text))
+        document = replace(document, language=language, language_score=score)
+        if score < settings.min_score:
+            return Dropped(document, NAME, Reason.LANGUAGE_UNCERTAIN, score, settings.min_score, detail=language)
+        if settings.languages and language not in settings.languages:
+            return Dropped(document, NAME, Reason.LANGUAGE_NOT_WANTED, score, detail=language)
+        return document
+
+    return identify_language
 
 
-def load(settings: IdentifyLanguageSettings) -> Identifier:
+def load_identifier(settings: IdentifyLanguageSettings) -> Identifier:
     """The configured engine: text -> (ISO 639 code, probability)."""
-    return load_language_model(settings.model).identify if settings.engine == "fasttext" else _py3langid()
+    return load_language_model(settings.model).identify if settings.engine == "fasttext" else _load_py3langid()
 
 
 def prose(text: str) -> str:
-    """What a person would call the language of the text, without code, formulas and addresses."""
+    """The text without code, formulas and URLs; all of it if little prose is left."""
     rest = _NOT_PROSE.sub(" ", text)
     return rest if len(rest.strip()) >= _FEW_CHARACTERS else text
 
 
-def _identified(document: Document, settings: IdentifyLanguageSettings, identify: Identifier) -> Document | Dropped:
-    language, score = identify(prose(document.text))
-    document = replace(document, language=language, language_score=score)
-    if score < settings.min_score:
-        return Dropped(document, NAME, Reason.LANGUAGE_UNCERTAIN, score, settings.min_score, detail=language)
-    if settings.languages and language not in settings.languages:
-        return Dropped(document, NAME, Reason.LANGUAGE_NOT_WANTED, score, detail=language)
-    return document
-
-
-def _py3langid() -> Identifier:
+def _load_py3langid() -> Identifier:
     try:
         langid = import_module("py3langid.langid")
     except ImportError:
-        raise ValueError(
+        raise UserError(
             "identify_language.engine = 'py3langid' needs the package py3langid: `pip install py3langid`, "
             "or leave the engine at 'fasttext'"
         ) from None

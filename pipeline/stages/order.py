@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
 
 from pipeline.stages import (
     block_urls,
@@ -15,9 +14,10 @@ from pipeline.stages import (
     scrub_pii,
     tag_domain,
 )
+from pipeline.stages.protocol import StageModule
 
-# In the order in which a page meets them: cheap before costly.
-PAGE_STAGES: Mapping[str, ModuleType] = {
+# In flow order: cheap stages before costly ones.
+PAGE_STAGES: Mapping[str, StageModule] = {
     "block_urls": block_urls,
     "quick_look": quick_look,
     "extract_text": extract_text,
@@ -34,5 +34,5 @@ STAGES = ("read_warc", *PAGE_STAGES, "page_process", "deduplicate")
 
 
 def signal_names() -> tuple[str, ...]:
-    """Every measurement that some stage declares, in the order of the stages: the columns of `signals`."""
+    """Every measurement of every stage, in flow order: the fields of the column `signals`."""
     return tuple(dict.fromkeys(name for module in PAGE_STAGES.values() for name in module.SIGNALS))

@@ -1,7 +1,7 @@
-"""From WARC to pages: every `response` and `conversion` record becomes one Page or one Dropped, in file order.
+"""read_warc: every `response` and `conversion` record of a WARC file becomes one Page or one Dropped, in file order.
 
-Other records (warcinfo, request, metadata, revisit, resource) are counted by kind. A damaged stretch of a file is one
-Dropped with file, offset and error, and reading goes on behind it.
+Other records (warcinfo, request, metadata, revisit, resource) are counted by kind. A damaged part of a file is one
+Dropped with file, offset and error; reading continues after it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from warcio.statusandheaders import StatusAndHeaders
 
 from classifiers.urls import host_of, registered_domain_of
 from pipeline.documents import Dropped, Kind, Page
+from pipeline.errors import UserError
 from pipeline.reading.content_type import is_html
 from pipeline.reading.http_message import (
     HEADER_BYTES,
@@ -37,30 +38,41 @@ SIGNALS: tuple[str, ...] = ()
 
 
 class ReadWarcSettings(Settings):
-    # Common Crawl cuts bodies at 1 MiB (5 MiB since 2025) and trafilatura refuses 20 MB; the 330 real pages of
-    # BEAM.md average 140 kB. What is larger is a listing, a log or an attack.
-    max_body_bytes: int = Field(default=8 << 20, ge=1 << 10, le=1 << 30)
-    statuses: tuple[int, ...] = (200,)  # an error page or a redirect has no text of its own
-    keep_truncated: bool = True  # pages that the crawler cut at its limit (WARC-Truncated): their text is still text
+    """Which responses are pages.
+
+    Common Crawl truncates bodies at 1 MiB (5 MiB since 2025) and trafilatura refuses 20 MB; the mean of 330 real pages
+    was 140 kB. Larger bodies are listings, logs or attacks.
+    """
+
+    max_body_bytes: int = Field(8 << 20, ge=1 << 10, le=1 << 30, description="most bytes of a body, decoded or not")
+    statuses: tuple[int, ...] = Field(
+        (200,), description="HTTP status codes of pages; errors and redirects have no text of their own"
+    )
+    keep_truncated: bool = Field(True, description="keep pages that the crawler cut at its limit (WARC-Truncated)")
 
 
 class Reason(StrEnum):
-    UNREADABLE = "unreadable"  # damaged bytes: the only reason here without a page
-    NO_URL = "no_url"  # no target, or one that is not http(s): dns:, urn:, ...
+    """Why a record is not a page."""
+
+    UNREADABLE = "unreadable"  # damaged bytes: the only reason without a page
+    NO_URL = "no_url"  # no target URL, or not http(s): dns:, urn:, ...
     HTTP_STATUS = "http_status"
     NOT_HTML = "not_html"
     TRUNCATED = "truncated"
-    TOO_LARGE = "too_large"  # as stored or once decoded: decompression bombs end here
+    TOO_LARGE = "too_large"  # stored or decoded: decompression bombs are dropped here
     BAD_ENCODING = "bad_encoding"  # Content-Encoding that cannot be undone
     EMPTY_BODY = "empty_body"
 
 
 @dataclass(frozen=True, slots=True)
 class OtherRecord:
+    """A record that holds no page."""
+
     kind: str  # WARC-Type
 
 
 def read_unit(unit: Unit, settings: ReadWarcSettings) -> Iterator[Page | Dropped | OtherRecord]:
+    """The pages, drops and other records of the unit's byte ranges, in file order."""
     chosen = bool(unit.ranges)
     for start, end in unit.ranges or ((unit.start, unit.end),):
         for found in read_records(unit.path, start, end, block_cap=_block_cap(settings), record_at_end=chosen):
@@ -68,17 +80,17 @@ def read_unit(unit: Unit, settings: ReadWarcSettings) -> Iterator[Page | Dropped
 
 
 def read_record(path: str, offset: int, *, name: str = "", settings: ReadWarcSettings | None = None) -> Page | Dropped:
-    """The one page that a run found at `offset`."""
+    """The page that a run read at `offset`. Raises UserError if there is none."""
     settings = settings or ReadWarcSettings()
     cap = _block_cap(settings)
     found = next(read_records(path, offset, offset + 1, block_cap=cap, record_at_start=True), None)
     if found is None or isinstance(found, DamagedBytes):
-        # Inside a member of many records, or behind a zstd dictionary: only reading from the front leads there.
+        # In a member with many records, or compressed with a zstd dictionary: it can only be read from the start.
         everything = read_records(path, 0, 1 << 62, block_cap=cap)
         found = next((record for record in everything if record.offset == offset), None)
     page = _judge(found, name or path, settings) if found else None
     if page is None or isinstance(page, OtherRecord):
-        raise ValueError(f"{path}: no page at offset {offset}" + (f", but a {page.kind} record" if page else ""))
+        raise UserError(f"{path}: no page at offset {offset}" + (f", but a {page.kind} record" if page else ""))
     return page
 
 
@@ -117,12 +129,12 @@ def _response(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page 
         )
     if not page.content:
         return failure or Dropped(page, NAME, Reason.EMPTY_BODY)
-    # Bytes that could not be decoded say nothing about what they are.
-    unlike = _unlike_html(record.headers, message, page, b"" if failure else page.content)
-    return unlike or failure or _bounded(page, record, settings)
+    # Bytes that could not be decoded do not show whether they are HTML.
+    not_html = _check_html(record.headers, message, page, b"" if failure else page.content)
+    return not_html or failure or _check_body(page, record, settings)
 
 
-def _unlike_html(headers: StatusAndHeaders, message: Message, page: Page, body: bytes) -> Dropped | None:
+def _check_html(headers: StatusAndHeaders, message: Message, page: Page, body: bytes) -> Dropped | None:
     identified = media_type(headers.get_header("WARC-Identified-Payload-Type") or "")
     if is_html(identified, message.media_type, body):
         return None
@@ -130,17 +142,17 @@ def _unlike_html(headers: StatusAndHeaders, message: Message, page: Page, body: 
 
 
 def _conversion(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:
-    """Text that Common Crawl extracted (WET): UTF-8 by its standard."""
+    """A page of text that Common Crawl extracted (WET); the format is always UTF-8."""
     page = replace(_page(record, name, ""), content=record.block, kind=Kind.TEXT, http_charset="utf-8")
     content_type = media_type(record.headers.get_header("Content-Type") or "")
     if not page.host:
         return Dropped(page, NAME, Reason.NO_URL, detail=page.url[:200])
     if content_type not in ("text/plain", ""):
         return Dropped(page, NAME, Reason.NOT_HTML, detail=content_type[:100])
-    return _bounded(page, record, settings)
+    return _check_body(page, record, settings)
 
 
-def _bounded(page: Page, record: RawRecord, settings: ReadWarcSettings) -> Page | Dropped:
+def _check_body(page: Page, record: RawRecord, settings: ReadWarcSettings) -> Page | Dropped:
     cap = settings.max_body_bytes
     if len(page.content) > cap or record.length > _block_cap(settings):
         return Dropped(page, NAME, Reason.TOO_LARGE, value=record.length, threshold=cap)
@@ -155,12 +167,12 @@ def _bounded(page: Page, record: RawRecord, settings: ReadWarcSettings) -> Page 
 def _page(record: RawRecord, name: str, http_date: str) -> Page:
     headers = record.headers
     url = (headers.get_header("WARC-Target-URI") or headers.get_header("uri") or "").strip()
-    url = url.removeprefix("<").removesuffix(">").replace(" ", "%20")  # wget put brackets around it
+    url = url.removeprefix("<").removesuffix(">").replace(" ", "%20")  # some versions of wget put brackets around it
     host = host_of(url) if url[:8].lower().startswith(("http://", "https://")) else ""
     date = headers.get_header("WARC-Date") or headers.get_header("archive-date") or ""
     return Page(
         url=url,
-        fetched_at=_utc(date) or _utc_of_mail(http_date),
+        fetched_at=_utc(date) or _utc_of_http_date(http_date),
         warc_file=name,
         warc_offset=record.offset,
         content=b"",
@@ -170,7 +182,7 @@ def _page(record: RawRecord, name: str, http_date: str) -> Page:
 
 
 def _utc(date: str) -> str:
-    """ISO 8601 (WARC 1.1 allows fractions) or the 14 digits of ARC; "" if it is neither, like 2009-03-67T15:35:34Z."""
+    """From ISO 8601 (WARC 1.1 allows fractions) or the 14 digits of ARC; "" if invalid, as 2009-03-67T15:35:34Z."""
     text = date.strip()
     try:
         moment = (
@@ -181,7 +193,7 @@ def _utc(date: str) -> str:
         return ""
 
 
-def _utc_of_mail(date: str) -> str:
+def _utc_of_http_date(date: str) -> str:
     try:
         return _seconds(parsedate_to_datetime(date)) if date else ""
     except (ValueError, OverflowError, TypeError, IndexError):

@@ -1,7 +1,7 @@
 """score_quality: how much the text reads like a page that Wikipedia cites, as a calibrated probability.
 
-The score is stored for every document and weighs it; only what is below `min_score` is dropped, and of that a share can
-be kept so that the filter never becomes a wall (GPT-3 kept low scorers at random for the same reason).
+Every document stores its score, which decides its weight. Only documents below `min_score` are dropped, and a share of
+them can be kept so that the filter does not exclude a kind of text completely (GPT-3 kept low scorers at random too).
 """
 
 from __future__ import annotations
@@ -18,23 +18,26 @@ from classifiers.quality import load_quality_model
 from pipeline.documents import Document, Dropped
 from pipeline.settings import Settings
 
+NAME = "score_quality"
 SIGNALS: tuple[str, ...] = ()  # the score has a column of its own
 
 
 class ScoreQualitySettings(Settings):
-    """Which model, and what is too poor to keep."""
+    """The model, and the score below which a document is dropped."""
 
     model: Path = Field(
         default_folder("quality"), description="folder of a model that `gristmill classify train quality` wrote"
     )
     min_score: float | None = Field(
-        None, ge=0, le=1, description="drop below it; None keeps all and lets weights speak"
+        None, ge=0, le=1, description="lowest score that is kept; off keeps all: the weights follow the score"
     )
-    low_keep_share: float = Field(0.0, ge=0, le=1, description="share of the low scorers kept all the same, by id")
+    low_keep_share: float = Field(
+        0.0, ge=0, le=1, description="share of the documents below min_score that are kept all the same"
+    )
 
 
 class Reason(StrEnum):
-    """Why a document is out."""
+    """Why a document is dropped."""
 
     LOW_QUALITY = "low_quality"
 
@@ -45,19 +48,19 @@ def files(settings: ScoreQualitySettings) -> list[Path]:
 
 
 def build(settings: ScoreQualitySettings) -> Callable[[Document], Document | Dropped]:
-    """Loads the model. Raises ValueError when its files are not the ones that its manifest names."""
+    """Load the model. Raises ArtifactError if its files are not the ones that its manifest names."""
     model = load_quality_model(settings.model)
 
     def score_quality(document: Document) -> Document | Dropped:
         score = round(model.score([document.text])[0], 6)
         scored = replace(document, quality_score=score)
-        if settings.min_score is None or score >= settings.min_score or _spared(document.id, settings.low_keep_share):
+        if settings.min_score is None or score >= settings.min_score or _is_kept_by_chance(document.id, settings):
             return scored
-        return Dropped(scored, "score_quality", Reason.LOW_QUALITY, score, settings.min_score)
+        return Dropped(scored, NAME, Reason.LOW_QUALITY, score, settings.min_score)
 
     return score_quality
 
 
-def _spared(document_id: str, share: float) -> bool:
-    """A choice that depends on nothing but the id (32 hex digits, uniform)."""
-    return int(document_id[:8], 16) < share * 16**8
+def _is_kept_by_chance(document_id: str, settings: ScoreQualitySettings) -> bool:
+    """A random choice that depends on the id only (32 uniform hex digits): a repeated run makes the same choice."""
+    return int(document_id[:8], 16) < settings.low_keep_share * 16**8

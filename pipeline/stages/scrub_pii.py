@@ -1,20 +1,21 @@
-"""scrub_pii: personal data and secrets out of text and title, before anything else is written about a page.
+"""scrub_pii: replace personal data and secrets in text and title, before anything of a page is written to disk.
 
-Each find becomes a placeholder of a closed vocabulary (`PLACEHOLDERS`): `<EMAIL_1>`, `<PHONE_2>`; in one document
-the same value always has the same number, and the values after the twentieth of a kind share `<EMAIL>`. What counts as
-a find is described in pipeline/pii/. Scrubbing is repeated until nothing is found, so that a second pass over the
-output (the audit's) finds nothing either.
+Each find becomes a placeholder of a closed vocabulary (`pipeline.pii.spans.PLACEHOLDERS`): `<EMAIL_1>`, `<PHONE_2>`. In
+one document the same value always has the same number; the values after the twentieth of a kind share `<EMAIL>`. The
+modules of pipeline/pii/ define what is found. Scrubbing is repeated until nothing is found, so that a second pass over
+the output (by `gristmill audit`) finds nothing either.
 
 Pages that consist of personal data (directories, leaked lists) are dropped. Dolma drops above 5 finds; a forum thread
-or a staff page with ten is good text once it is scrubbed, so here the share of the words decides.
+or a staff page with ten is good text once it is scrubbed, so here their share of the words decides.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 
 from pydantic import Field
 
@@ -24,35 +25,43 @@ from pipeline.pii.addresses import find_emails, find_ip_addresses
 from pipeline.pii.names import load_name_finder
 from pipeline.pii.phones import find_phones
 from pipeline.pii.secrets import find_secrets
-from pipeline.pii.spans import MAX_NUMBERED, PLACEHOLDERS, PiiKind, Span
+from pipeline.pii.spans import MAX_NUMBERED, PiiKind, Span
 from pipeline.settings import Settings
 from pipeline.text import count_words
 
-__all__ = ["PLACEHOLDERS", "SIGNALS", "Reason", "ScrubPiiSettings", "build", "find", "scrub"]
-
 NAME = "scrub_pii"
-_MAX_ROUNDS = 50  # a find can only uncover another by vanishing beside it; real pages need one round
+_MAX_ROUNDS = 50  # only a find next to the removed one can appear in a later round; real pages need one round
 
 
 class ScrubPiiSettings(Settings):
-    emails: bool = True
-    spelled_out_emails: bool = True  # name (at) host (dot) org
-    phones: bool = True
-    ip_addresses: bool = True
-    cards: bool = True
-    ibans: bool = True
-    social_security_numbers: bool = True
-    secrets: bool = True
-    names: bool = False  # by Presidio, which must be installed
-    names_model: str = "en_core_web_sm"  # a spaCy model: a package's name or a folder
-    names_language: str = "en"  # the model's; names are looked for whatever a page's language
-    names_min_score: float = Field(0.6, ge=0, le=1)  # data-prep-kit's threshold
-    max_finds: int | None = Field(100, ge=0)  # in one document; off: no limit
-    max_finds_per_1000_words: float | None = Field(100, ge=0)  # where there are more than `few_finds`
-    few_finds: int = Field(10, ge=0)  # a short page with a contact block is no directory
+    """What is replaced, and how many finds make a page a directory."""
+
+    emails: bool = Field(True, description="replace email addresses")
+    spelled_out_emails: bool = Field(True, description="replace addresses such as name (at) host (dot) org")
+    phones: bool = Field(True, description="replace telephone numbers")
+    ip_addresses: bool = Field(True, description="replace public IP addresses")
+    cards: bool = Field(True, description="replace payment card numbers")
+    ibans: bool = Field(True, description="replace international bank account numbers")
+    social_security_numbers: bool = Field(True, description="replace social security numbers")
+    secrets: bool = Field(True, description="replace keys and tokens that give access, such as those of AWS or GitHub")
+    names: bool = Field(False, description="replace names of persons, by Presidio, which must be installed")
+    names_model: str = Field("en_core_web_sm", description="spaCy model for names: the name of a package, or a folder")
+    names_language: str = Field("en", description="language of names_model; pages of all languages are searched")
+    names_min_score: float = Field(
+        0.6, ge=0, le=1, description="lowest score of a name that is replaced; data-prep-kit has 0.6"
+    )
+    max_finds: int | None = Field(100, ge=0, description="most finds in one document")
+    max_finds_per_1000_words: float | None = Field(
+        100, ge=0, description="most finds per 1,000 words of a document that has more than few_finds"
+    )
+    few_finds: int = Field(
+        10, ge=0, description="finds up to which the density is not limited: a short page may have a contact block"
+    )
 
 
 class Reason(StrEnum):
+    """Why a document is dropped."""
+
     TOO_MUCH_PII = "too_much_pii"
 
 
@@ -69,10 +78,20 @@ SIGNAL_OF = {
 SIGNALS: tuple[str, ...] = (*SIGNAL_OF.values(), "pii_finds", "pii_per_1000_words")
 
 
+def files(settings: ScrubPiiSettings) -> list[Path]:
+    """None: the finders need no lists, and Presidio's model is a package."""
+    return []
+
+
 def build(settings: ScrubPiiSettings) -> Callable[[Document], Document | Dropped]:
+    """Load the model of names if they are replaced. Raises UserError if it is not installed."""
     if settings.names:
-        _load_name_finder(settings)  # a missing model is an error now, not on a page
-    return lambda document: _scrubbed(document, settings)
+        _load_name_finder(settings)
+
+    def scrub_pii(document: Document) -> Document | Dropped:
+        return _judge(*_scrub_document(document, settings), settings)
+
+    return scrub_pii
 
 
 def _load_name_finder(settings: ScrubPiiSettings) -> Callable[[str], Iterable[Span]]:
@@ -80,7 +99,7 @@ def _load_name_finder(settings: ScrubPiiSettings) -> Callable[[str], Iterable[Sp
 
 
 def find(text: str, settings: ScrubPiiSettings, language: str = "") -> list[Span]:
-    """Personal data in `text`, in order, without overlaps. The language says where its phone numbers are from."""
+    """Personal data in `text`, in order, without overlaps. `language` tells which phone numbers to expect."""
     finders: list[tuple[bool, Callable[[str], Iterable[Span]]]] = [
         (settings.secrets, find_secrets),
         (settings.emails, lambda text: find_emails(text, settings.spelled_out_emails)),
@@ -93,20 +112,20 @@ def find(text: str, settings: ScrubPiiSettings, language: str = "") -> list[Span
     if settings.names:
         finders.append((True, _load_name_finder(settings)))
     found: list[Span] = []
-    for wanted, finder in finders:
-        if wanted and (new := _apart(finder(text))):
+    for enabled, finder in finders:
+        if enabled and (new := _without_overlaps(finder(text))):
             found += new
-            text = _masked(text, new)
+            text = _mask(text, new)
     return sorted(found, key=lambda span: span.start)
 
 
 def scrub(text: str, settings: ScrubPiiSettings, language: str = "") -> tuple[str, dict[PiiKind, int]]:
-    """The text with placeholders, and how many finds of each kind they stand for."""
+    """The text with placeholders, and the number of finds of each kind."""
     scrubbing = _Scrubbing(settings, language)
     return scrubbing.scrub(text), dict(scrubbing.counts)
 
 
-def _apart(spans: Iterable[Span]) -> list[Span]:
+def _without_overlaps(spans: Iterable[Span]) -> list[Span]:
     """In order, without those that overlap an earlier one."""
     kept: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
@@ -115,12 +134,12 @@ def _apart(spans: Iterable[Span]) -> list[Span]:
     return kept
 
 
-def _masked(text: str, spans: list[Span]) -> str:
-    """The finds as `<>>>`: the same length, and for the finders after this one the same neighbor as a placeholder."""
-    return _replaced(text, spans, lambda span: "<" + ">" * (span.end - span.start - 1))
+def _mask(text: str, spans: list[Span]) -> str:
+    """The finds as `<>>>`: of the same length, and for the next finders the same neighbor as a placeholder."""
+    return _replace_spans(text, spans, lambda span: "<" + ">" * (span.end - span.start - 1))
 
 
-def _replaced(text: str, spans: list[Span], replacement: Callable[[Span], str]) -> str:
+def _replace_spans(text: str, spans: list[Span], replacement: Callable[[Span], str]) -> str:
     pieces, end = [], 0
     for span in spans:
         pieces += [text[end : span.start], replacement(span)]
@@ -130,7 +149,7 @@ def _replaced(text: str, spans: list[Span], replacement: Callable[[Span], str]) 
 
 @dataclass
 class _Scrubbing:
-    """One document's numbering: title and text share it."""
+    """The numbers of one document's placeholders, which its title and text share."""
 
     settings: ScrubPiiSettings
     language: str
@@ -143,7 +162,7 @@ class _Scrubbing:
             if not spans:
                 break
             self.counts.update(span.kind for span in spans)
-            text = _replaced(text, spans, self._placeholder)
+            text = _replace_spans(text, spans, self._placeholder)
         return text
 
     def _placeholder(self, span: Span) -> str:
@@ -152,22 +171,24 @@ class _Scrubbing:
         return f"<{span.kind}_{number}>" if number <= MAX_NUMBERED else f"<{span.kind}>"
 
 
-def _scrubbed(document: Document, settings: ScrubPiiSettings) -> Document | Dropped:
+def _scrub_document(document: Document, settings: ScrubPiiSettings) -> tuple[Document, int, float]:
+    """The scrubbed document, its number of finds, and the finds per 1,000 words."""
     scrubbing = _Scrubbing(settings, document.language)
     title = scrubbing.scrub(document.title)
     text = scrubbing.scrub(document.text)
     finds = scrubbing.counts.total()
     density = 1000 * finds / max(1, count_words(text))
+    signals = {name: float(scrubbing.counts.get(kind, 0)) for kind, name in SIGNAL_OF.items()}
     document = replace(document, title=title, text=text).with_signals(
-        **_signals(scrubbing.counts), pii_finds=float(finds), pii_per_1000_words=density
+        **signals, pii_finds=float(finds), pii_per_1000_words=density
     )
+    return document, finds, density
+
+
+def _judge(document: Document, finds: int, density: float, settings: ScrubPiiSettings) -> Document | Dropped:
     if settings.max_finds is not None and finds > settings.max_finds:
         return Dropped(document, NAME, Reason.TOO_MUCH_PII, float(finds), float(settings.max_finds), "finds")
     limit = settings.max_finds_per_1000_words
     if limit is not None and finds > settings.few_finds and density > limit:
         return Dropped(document, NAME, Reason.TOO_MUCH_PII, density, limit, "finds per 1,000 words")
     return document
-
-
-def _signals(counts: Mapping[PiiKind, int]) -> dict[str, float]:
-    return {name: float(counts.get(kind, 0)) for kind, name in SIGNAL_OF.items()}

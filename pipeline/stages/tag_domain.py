@@ -1,8 +1,8 @@
-"""tag_domain: what the page is about (WebOrganizer's 24 topics, or `unknown`), what kind of source it is, and how much
-it reads like harmful or adult text.
+"""tag_domain: the topic of a page (WebOrganizer's 24 topics, or `unknown`), its kind of source, and a harm score.
 
-The topic decides the weight in the mixture. The harm score is a measurement; it drops nothing unless `max_harm` is set,
-because on real pages its highest scores were jokes and gossip (block lists and `filter_heuristics` drop).
+The topic decides the weight in the mixture. The harm score (harmful or adult text) is a measurement. It drops nothing
+unless `max_harm` is set: on real pages its highest scores were jokes and gossip. block_urls and filter_heuristics drop
+harmful pages.
 """
 
 from __future__ import annotations
@@ -18,24 +18,28 @@ from classifiers.artifacts import default_folder, model_files
 from classifiers.domain import load_domain_model
 from classifiers.harm import load_harm_model
 from pipeline.documents import Document, Dropped
+from pipeline.errors import UserError
 from pipeline.settings import Settings
 
-SIGNALS = ("harm_score",)  # labels and confidences have columns of their own
+NAME = "tag_domain"
+SIGNALS = ("harm_score",)  # labels and probabilities have columns of their own
 
 
 class TagDomainSettings(Settings):
-    """Which model, and what this dataset does not want."""
+    """The models, and what is left out of the dataset."""
 
     model: Path = Field(
         default_folder("domain"), description="folder of a model that `gristmill classify train domain` wrote"
     )
-    harm_model: Path = Field(default_folder("harm"), description="folder of a harm model")
-    max_harm: float | None = Field(None, ge=0, le=1, description="drop above this harm score; None drops nothing")
-    drop: frozenset[str] = Field(frozenset(), description="domains to leave out, by their label")
+    harm_model: Path = Field(
+        default_folder("harm"), description="folder of a model that `gristmill classify train harm` wrote"
+    )
+    max_harm: float | None = Field(None, ge=0, le=1, description="highest harm score that is kept; off keeps all")
+    drop: frozenset[str] = Field(frozenset(), description="labels of domains to leave out")
 
 
 class Reason(StrEnum):
-    """Why a document is out."""
+    """Why a document is dropped."""
 
     DOMAIN_NOT_WANTED = "domain_not_wanted"
     HARMFUL_TEXT = "harmful_text"
@@ -47,11 +51,11 @@ def files(settings: TagDomainSettings) -> list[Path]:
 
 
 def build(settings: TagDomainSettings) -> Callable[[Document], Document | Dropped]:
-    """Loads the model. Raises ValueError for a label that it does not know."""
+    """Load the models. Raises UserError for a label in `drop` that the model does not have."""
     model, harm = load_domain_model(settings.model), load_harm_model(settings.harm_model)
     unknown = settings.drop - {*model.labels, "unknown"}
     if unknown:
-        raise ValueError(f"tag_domain.drop: no such domain {sorted(unknown)}; the model knows {sorted(model.labels)}")
+        raise UserError(f"tag_domain.drop: no such domain {sorted(unknown)}; the model has {sorted(model.labels)}")
 
     def tag_domain(document: Document) -> Document | Dropped:
         item = (document.url, document.title, document.text)
@@ -65,9 +69,9 @@ def build(settings: TagDomainSettings) -> Callable[[Document], Document | Droppe
             kind_score=round(certainty, 6),
         )
         if label in settings.drop:
-            return Dropped(tagged, "tag_domain", Reason.DOMAIN_NOT_WANTED, detail=label)
+            return Dropped(tagged, NAME, Reason.DOMAIN_NOT_WANTED, detail=label)
         if settings.max_harm is not None and harm_score > settings.max_harm:
-            return Dropped(tagged, "tag_domain", Reason.HARMFUL_TEXT, harm_score, settings.max_harm)
+            return Dropped(tagged, NAME, Reason.HARMFUL_TEXT, harm_score, settings.max_harm)
         return tagged
 
     return tag_domain

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
 from pipeline.documents import Dropped, Kind, Page
+from pipeline.errors import UserError
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.stages.read_warc import OtherRecord, ReadWarcSettings, read_record, read_unit
@@ -263,7 +264,7 @@ def test_a_record_is_found_again_by_its_offset(tmp_path: Path) -> None:
 def test_an_offset_without_a_page_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "x.warc.gz", site(2))
     for offset in (0, 17, 10_000_000):
-        with pytest.raises(ValueError, match=f"no page at offset {offset}"):
+        with pytest.raises(UserError, match=f"no page at offset {offset}"):
             read_record(path, offset)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+import pipeline.errors
 from classifiers.artifacts import digest_of
 from classifiers.errors import UserError
 from classifiers.estimators.fasttext_model import train
@@ -121,5 +122,5 @@ def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.Mon
         return import_module(name)
 
     monkeypatch.setattr(identify_language, "import_module", missing)
-    with pytest.raises(ValueError, match="pip install py3langid"):
+    with pytest.raises(pipeline.errors.UserError, match="pip install py3langid"):
         identify_language.build(IdentifyLanguageSettings(engine="py3langid"))

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
-from pipeline.pii.spans import MAX_NUMBERED, PiiKind
+from pipeline.pii.spans import MAX_NUMBERED, PLACEHOLDERS, PiiKind
 from pipeline.stages import scrub_pii
-from pipeline.stages.scrub_pii import PLACEHOLDERS, Reason, ScrubPiiSettings, find, scrub
+from pipeline.stages.scrub_pii import Reason, ScrubPiiSettings, find, scrub
 
 DEFAULT = ScrubPiiSettings()
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.documents import Document, Dropped
+from pipeline.errors import UserError
 from pipeline.stages.tag_domain import Reason, TagDomainSettings, build
 
 RECIPE = Document(
@@ -39,5 +40,5 @@ def test_harm_is_a_measurement_unless_a_limit_is_set():
 
 
 def test_a_label_that_the_model_does_not_know_is_refused():
-    with pytest.raises(ValueError, match=r"no such domain \['Fod'\]"):
+    with pytest.raises(UserError, match=r"no such domain \['Fod'\]"):
         build(TagDomainSettings(drop=frozenset({"Fod"})))
