@@ -22,7 +22,7 @@ from trainer.model.rotary import rotate, rotation
 from trainer.model.settings import ModelSettings
 
 
-class Output(NamedTuple):
+class ModelOutput(NamedTuple):
     """The result of a forward pass."""
 
     logits: Tensor | None  # [B, S, V]; None where targets were given
@@ -121,7 +121,7 @@ class Decoder(nn.Module):
         document_ids: Tensor | None = None,
         prefix: Tensor | None = None,
         cache: KeyValueCache | None = None,
-    ) -> Output:
+    ) -> ModelOutput:
         """Logits of every token, or with `targets` the weighted sum of the losses.
 
         tokens, targets, positions int [B, S]; weights [B, S] (None: all 1); document_ids and prefix as in
@@ -131,12 +131,12 @@ class Decoder(nn.Module):
             tokens, positions=positions, document_ids=document_ids, prefix=prefix, cache=cache
         )
         if targets is None:
-            return Output(F.linear(states, self.head_weight), None, None, routing)
+            return ModelOutput(F.linear(states, self.head_weight), None, None, routing)
         counted = torch.ones_like(targets) if weights is None else weights
         loss, losses = linear_cross_entropy(
             states.flatten(0, 1), self.head_weight, targets.flatten(), counted.flatten(), self.settings.z_loss
         )
-        return Output(None, loss, losses.view(targets.shape), routing)
+        return ModelOutput(None, loss, losses.view(targets.shape), routing)
 
     def hidden_states(
         self,

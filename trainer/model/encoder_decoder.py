@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trainer.model.decoder import FeedForward, Output, build_feed_forward
+from trainer.model.decoder import FeedForward, ModelOutput, build_feed_forward
 from trainer.model.experts import Routing, stack_routing
 from trainer.model.loss import linear_cross_entropy
 from trainer.model.norm import RMSNorm
@@ -128,19 +128,19 @@ class EncoderDecoder(nn.Module):
         weights: Tensor | None = None,
         *,
         source_ids: Tensor | None = None,
-    ) -> Output:
+    ) -> ModelOutput:
         """source int [B, I]; tokens, targets int [B, O]; weights [B, O]; source_ids int [B, I], below 0 on padding."""
         real = torch.ones_like(source, dtype=torch.bool) if source_ids is None else source_ids >= 0  # [B, I]
         states, routings = self.encode(source, real)
         x, more = self.decode(tokens, states, real)
         routing = stack_routing([*routings, *more]) if routings or more else None
         if targets is None:
-            return Output(F.linear(x, self.head_weight), None, None, routing)
+            return ModelOutput(F.linear(x, self.head_weight), None, None, routing)
         counted = torch.ones_like(targets) if weights is None else weights
         loss, losses = linear_cross_entropy(
             x.flatten(0, 1), self.head_weight, targets.flatten(), counted.flatten(), self.settings.z_loss
         )
-        return Output(None, loss, losses.view(targets.shape), routing)
+        return ModelOutput(None, loss, losses.view(targets.shape), routing)
 
     def encode(self, source: Tensor, real: Tensor) -> tuple[Tensor, list[Routing]]:
         """source int [B, I], real bool [B, I], false on padding -> states [B, I, W]."""

@@ -22,7 +22,7 @@ from trainer.settings import Settings
 from trainer.tasks.launch import launch
 from trainer.tasks.pretrain import PretrainTask
 from trainer.tasks.pretrain_settings import PretrainSettings
-from trainer.training.checkpoint import State
+from trainer.training.checkpoint import RunState
 from trainer.training.loop import Result
 from trainer.training.run import InitialWeights
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
@@ -67,7 +67,7 @@ class AnnealedSettings(PretrainSettings):
     anneal: AnnealSettings = Field(default=AnnealSettings(), description="the stage, applied to the other tables")
 
 
-def annealed_settings(settings: AnnealSettings, state: State) -> AnnealedSettings:
+def annealed_settings(settings: AnnealSettings, state: RunState) -> AnnealedSettings:
     """The settings of the checkpoint, changed by the stage."""
     names = PretrainSettings.model_fields
     before = PretrainSettings.model_validate({name: value for name, value in state.settings.items() if name in names})
@@ -90,7 +90,7 @@ def annealed_settings(settings: AnnealSettings, state: State) -> AnnealedSetting
     return AnnealedSettings(**(tables | changes), anneal=settings)
 
 
-def annealed_data(data: DataSettings, settings: AnnealSettings, state: State) -> DataSettings:
+def annealed_data(data: DataSettings, settings: AnnealSettings, state: RunState) -> DataSettings:
     """The data of the stage.
 
     The control continues at the sequence where the run stopped. With sequences of another length, that place is

@@ -28,7 +28,7 @@ from trainer.data.batches import Batch
 from trainer.settings import Settings
 
 Tokens = NDArray[np.int64]
-Choice = NDArray[np.bool_]
+HiddenPositions = NDArray[np.bool_]
 
 PADDING = -1  # document id of positions without a token
 
@@ -126,7 +126,7 @@ def corrupt(
     return example
 
 
-def span_choice(length: int, denoiser: DenoiserSettings, most: int, generator: np.random.Generator) -> Choice:
+def span_choice(length: int, denoiser: DenoiserSettings, most: int, generator: np.random.Generator) -> HiddenPositions:
     """Hidden positions, bool [length]: the target share, rounded, in spans of the mean length, with text before each.
 
     Numbers of hidden tokens and of spans depend on the length alone, so sequences of a batch stay equally long.
@@ -146,7 +146,7 @@ def _cut(length: int, pieces: int, generator: np.random.Generator) -> Tokens:
     return np.diff(np.concatenate(([0], cuts, [length])))
 
 
-def token_choice(length: int, share: float, most: int | None, generator: np.random.Generator) -> Choice:
+def token_choice(length: int, share: float, most: int | None, generator: np.random.Generator) -> HiddenPositions:
     """Hidden positions chosen independently, bool [length]: at least one hidden, one kept, and at most `most` runs."""
     chosen = generator.random(length) < share
     if not chosen.any():
@@ -159,7 +159,7 @@ def token_choice(length: int, share: float, most: int | None, generator: np.rand
     return chosen
 
 
-def _hide(text: Tokens, hidden: Choice, settings: ObjectiveSettings) -> Example:
+def _hide(text: Tokens, hidden: HiddenPositions, settings: ObjectiveSettings) -> Example:
     """Each run of hidden tokens is replaced by one sentinel in the inputs, and follows it in the targets."""
     begins = hidden & ~np.concatenate(([False], hidden[:-1]))
     sentinels = settings.first_sentinel + np.cumsum(begins) - 1

@@ -15,7 +15,7 @@ from trainer.errors import UserError
 from trainer.settings import Settings
 
 
-class Action(StrEnum):
+class AnomalyAction(StrEnum):
     """Response to an anomalous step. Its documents are written to anomalies.jsonl in any case."""
 
     REPORT = "report"  # update the weights as usual
@@ -23,8 +23,8 @@ class Action(StrEnum):
     STOP = "stop"  # write a checkpoint of the weights before the step, and end the run
 
 
-class Kind(StrEnum):
-    """Kind of anomaly."""
+class AnomalyKind(StrEnum):
+    """What is anomalous about a step."""
 
     NOT_FINITE = "not_finite"  # loss or gradient norm is infinite or NaN
     SPIKE = "spike"  # loss far above that of the last steps
@@ -33,8 +33,12 @@ class Kind(StrEnum):
 class AnomalySettings(Settings):
     """When a step is anomalous, and the response. Window and deviations are OLMo-core's (skip-step optimizer)."""
 
-    not_finite: Action = Field(default=Action.SKIP, description="response to an infinite or NaN loss: skip or stop")
-    spike: Action = Field(default=Action.REPORT, description="response to a loss spike: report, skip or stop")
+    not_finite: AnomalyAction = Field(
+        default=AnomalyAction.SKIP, description="response to an infinite or NaN loss: skip or stop"
+    )
+    spike: AnomalyAction = Field(
+        default=AnomalyAction.REPORT, description="response to a loss spike: report, skip or stop"
+    )
     deviations: float = Field(
         default=6.0, gt=0, description="a spike is a loss this many standard deviations above the window's mean"
     )
@@ -45,7 +49,7 @@ class AnomalySettings(Settings):
 
     @model_validator(mode="after")
     def _check_response(self) -> AnomalySettings:
-        if self.not_finite is Action.REPORT:
+        if self.not_finite is AnomalyAction.REPORT:
             raise ValueError("anomalies.not_finite = report would write NaN into every weight; choose skip or stop")
         return self
 
@@ -57,10 +61,10 @@ class TrainingStoppedError(UserError):
 class Anomaly(NamedTuple):
     """An anomalous step."""
 
-    kind: Kind
+    kind: AnomalyKind
     loss: float
     limit: float  # exceeded by the loss; infinite for NOT_FINITE
-    action: Action
+    action: AnomalyAction
 
 
 class SpikeDetector:
@@ -74,10 +78,10 @@ class SpikeDetector:
     def judge(self, loss: float, gradient_norm: float) -> Anomaly | None:
         """The anomaly of a step, if it has one; else its loss enters the window."""
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-            return self._count(Anomaly(Kind.NOT_FINITE, loss, math.inf, self.settings.not_finite))
+            return self._count(Anomaly(AnomalyKind.NOT_FINITE, loss, math.inf, self.settings.not_finite))
         limit = self.limit
         if loss > limit:
-            return self._count(Anomaly(Kind.SPIKE, loss, limit, self.settings.spike))
+            return self._count(Anomaly(AnomalyKind.SPIKE, loss, limit, self.settings.spike))
         self.losses.append(loss)
         self.skipped = 0
         return None
@@ -91,8 +95,8 @@ class SpikeDetector:
 
     def _count(self, anomaly: Anomaly) -> Anomaly:
         """Count skips, and stop after `patience`. A reported spike enters the window: it may be the new level."""
-        if anomaly.action is Action.REPORT:
+        if anomaly.action is AnomalyAction.REPORT:
             self.losses.append(anomaly.loss)
             return anomaly
         self.skipped += 1
-        return anomaly._replace(action=Action.STOP) if self.skipped >= self.settings.patience else anomaly
+        return anomaly._replace(action=AnomalyAction.STOP) if self.skipped >= self.settings.patience else anomaly

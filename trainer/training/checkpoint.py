@@ -52,7 +52,7 @@ class CheckpointSettings(Settings):
     )
 
 
-class State(BaseModel):
+class RunState(BaseModel):
     """The state of a run, as `state.json` stores it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,7 +70,7 @@ class State(BaseModel):
     files: dict[str, tuple[int, str]] = {}  # name -> bytes, xxh3 128
 
 
-def save(folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> Path:
+def save(folder: Path, state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> Path:
     """Write `folder`/step-N atomically. Called on every rank; rank 0 writes."""
     final = folder / f"{PREFIX}{state.step:08d}"
     temporary = folder / f".{final.name}.tmp"
@@ -115,7 +115,7 @@ def _generators(world: World) -> Iterator[tuple[str, Tensor]]:
             yield f"{kind}.{rank}", value.cpu().clone()
 
 
-def _finish(temporary: Path, final: Path, state: State) -> None:
+def _finish(temporary: Path, final: Path, state: RunState) -> None:
     """Hash and flush the files, write state.json, and rename."""
     files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(temporary.glob("*.safetensors"))}
     complete = state.model_copy(update={"files": files})
@@ -140,16 +140,16 @@ def _digest(path: Path) -> str:
 
 def prune(folder: Path, settings: CheckpointSettings) -> None:
     """Delete old checkpoints and the temporary folders of killed runs; keep the last ones and the multiples."""
-    found = checkpoints(folder)
+    found = list_checkpoints(folder)
     for path in found[: -settings.keep_last]:
         if settings.keep_every is None or step_of(path) % settings.keep_every:
-            doomed = path.rename(path.with_name(f".{path.name}.tmp"))
-            shutil.rmtree(doomed)
+            removed = path.rename(path.with_name(f".{path.name}.tmp"))
+            shutil.rmtree(removed)
     for path in folder.glob(f".{PREFIX}*.tmp"):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def checkpoints(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a folder, oldest first."""
     return sorted(path for path in folder.glob(f"{PREFIX}*") if (path / "state.json").is_file())
 
@@ -167,15 +167,15 @@ def find(path: Path) -> Path:
             name = (folder / "latest").read_text("utf-8").strip()
             if name.startswith(PREFIX) and (folder / name / "state.json").is_file():
                 return folder / name
-        if found := checkpoints(folder):
+        if found := list_checkpoints(folder):
             return found[-1]
     raise CheckpointError(f"{path}: no checkpoint here; name a step-... folder, or the folder of a run that wrote one")
 
 
-def read_state(checkpoint: Path) -> State:
+def read_state(checkpoint: Path) -> RunState:
     """The state of a checkpoint."""
     try:
-        return State.model_validate_json((checkpoint / "state.json").read_text("utf-8"))
+        return RunState.model_validate_json((checkpoint / "state.json").read_text("utf-8"))
     except (OSError, ValidationError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{checkpoint}/state.json cannot be read ({error}); use an older checkpoint") from error
 

@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from trainer.training import checkpoint
-from trainer.training.anomalies import Action, Anomaly, TrainingStoppedError
+from trainer.training.anomalies import Anomaly, AnomalyAction, TrainingStoppedError
 from trainer.training.distributed import World, sum_over_ranks
 from trainer.training.metrics import MetricsLog
 from trainer.training.optimizer import clip_gradients, set_learning_rate
@@ -66,7 +66,7 @@ def train(
     run = open_run(task, out, world)
     if start is not None:
         load_initial_weights(run, start)
-    if checkpoint.checkpoints(run.checkpoints):
+    if checkpoint.list_checkpoints(run.checkpoints):
         resume(run, checkpoint.find(run.checkpoints), allow_changes, log)
     if world.is_main:
         describe(run, log)
@@ -128,7 +128,7 @@ def _take_step(run: Run, prepared: Any) -> StepResult:
     anomaly = run.detector.judge(gradient.loss, norm)
     if anomaly is not None:
         _report(run, gradient, anomaly)
-    if anomaly is None or anomaly.action is Action.REPORT:
+    if anomaly is None or anomaly.action is AnomalyAction.REPORT:
         run.learning_rate = learning_rate(run.step, settings.loop.steps, settings.schedule)
         set_learning_rate(run.optimizer, run.learning_rate)
         run.optimizer.step()
@@ -146,7 +146,7 @@ def _report(run: Run, gradient: StepGradient, anomaly: Anomaly) -> None:
     row |= {"limit": _number(anomaly.limit), "documents": gradient.worst_examples()}
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
-    if anomaly.action is Action.STOP:
+    if anomaly.action is AnomalyAction.STOP:
         save(run)
         raise TrainingStoppedError(
             f"step {run.step + 1}: {anomaly.kind} (loss {anomaly.loss:.4g}, limit {anomaly.limit:.4g}). Its documents "

@@ -15,7 +15,7 @@ from torch import nn
 from trainer.files import write_atomically
 from trainer.training import checkpoint
 from trainer.training.anomalies import SpikeDetector
-from trainer.training.checkpoint import CheckpointError, State
+from trainer.training.checkpoint import CheckpointError, RunState
 from trainer.training.distributed import World, blocks_of, parallelize, sum_over_ranks
 from trainer.training.hardware import Hardware, Precision, measure_hardware
 from trainer.training.optimizer import build_optimizer
@@ -107,7 +107,7 @@ def _configure_torch(loop: LoopSettings) -> None:
 
 def _agree_on_hardware(world: World, out: Path, requested: Precision) -> Hardware:
     """This rank's measurement, in the precision that the run began with; else in bf16 if every rank would choose it."""
-    if requested is Precision.AUTO and checkpoint.checkpoints(out / "checkpoints"):
+    if requested is Precision.AUTO and checkpoint.list_checkpoints(out / "checkpoints"):
         requested = Precision(checkpoint.read_state(checkpoint.find(out)).precision)
     hardware = measure_hardware(world.device, requested)
     votes = sum_over_ranks(torch.tensor(float(hardware.bf16), device=world.device), world)
@@ -140,7 +140,7 @@ def resume(run: Run, path: Path, allow_changes: bool, log: Callable[[str], None]
         log(f"resuming from {path}")
 
 
-def _check_unchanged(run: Run, path: Path, state: State) -> None:
+def _check_unchanged(run: Run, path: Path, state: RunState) -> None:
     changes = _changed_settings(state.settings, run.configuration)
     if state.data["fingerprint"] != run.task.fingerprint:
         changes.append("the data (its files, weights, shares, seed or batches)")
@@ -188,7 +188,7 @@ def describe(run: Run, log: Callable[[str], None]) -> None:
 
 def save(run: Run) -> None:
     """Write a checkpoint, and delete those that are not to be kept. Called on every rank."""
-    state = State(
+    state = RunState(
         step=run.step,
         tokens=run.tokens,
         learning_rate=run.learning_rate,

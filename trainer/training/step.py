@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainer.model.decoder import Output
+from trainer.model.decoder import ModelOutput
 from trainer.model.experts import ExpertSettings, Routing
 from trainer.training.distributed import World, last_of_step, sum_over_ranks
 
@@ -31,7 +31,7 @@ class Replica(NamedTuple):
 class Accumulated(NamedTuple):
     """The results of a step's forward passes, beside the weights' gradients."""
 
-    loss: float  # cross-entropy in nats a token, over the global batch
+    loss: float  # cross-entropy in nats per token, over the global batch
     tokens: int  # counted in the loss, on all ranks
     token_losses: list[Tensor]  # of this rank's micro-batches, fp32 [B, S] each, on the CPU
     routing: Routing | None  # averaged over micro-batches and ranks
@@ -53,7 +53,7 @@ def accumulate(
     for number, (part, count) in enumerate(zip(parts, counts, strict=True)):
         with last_of_step(model, number == len(parts) - 1):
             with autocast(world.device, bf16):
-                output: Output = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
+                output: ModelOutput = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
             if output.loss is None or output.token_losses is None:
                 raise ValueError("the micro-batch has no targets")
             loss = output.loss / max(tokens, 1)
@@ -81,7 +81,7 @@ def evaluate_loss(model: nn.Module, parts: Sequence[Inputs], world: World, bf16:
     losses = []
     for part in parts:
         with autocast(world.device, bf16):
-            output: Output = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
+            output: ModelOutput = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
         if output.token_losses is not None:
             losses.append(output.token_losses.cpu())
     model.train()

@@ -66,7 +66,7 @@ def test_the_control_reads_on_where_the_run_stopped(begun):
 
 
 def test_quality_and_sources_are_configured():
-    state = checkpoint.State(
+    state = checkpoint.RunState(
         step=20, tokens=0, learning_rate=1e-3, data={}, settings={}, precision="", world=1, torch=""
     )
     better = annealed_data(DATA, AnnealSettings(min_quality=0.7), state)
@@ -101,7 +101,7 @@ def test_annealing_goes_on_after_a_kill(begun, tmp_path):
     start = begun / "checkpoints" / "step-00000020"
     for name in ("whole", "parts"):
         run_stage(AnnealSettings(steps=12), start, runs.source(), tmp_path / name, log=lambda _: None)
-    for path in checkpoint.checkpoints(tmp_path / "parts" / "checkpoints")[1:]:
+    for path in checkpoint.list_checkpoints(tmp_path / "parts" / "checkpoints")[1:]:
         for file in path.iterdir():
             file.unlink()
     run_stage(AnnealSettings(steps=12), start, runs.source(), tmp_path / "parts", log=lambda _: None)

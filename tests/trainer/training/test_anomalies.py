@@ -7,7 +7,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from trainer.training.anomalies import Action, AnomalySettings, Kind, SpikeDetector
+from trainer.training.anomalies import AnomalyAction, AnomalyKind, AnomalySettings, SpikeDetector
 
 
 def detector(**values: object) -> SpikeDetector:
@@ -23,7 +23,7 @@ def test_a_spike_is_judged_by_mean_and_deviation_of_the_window():
     assert watch.limit == pytest.approx(3.0 + 3 * 1.0)
     assert watch.judge(5.9, 1.0) is None
     found = watch.judge(99.0, 1.0)
-    assert (found.kind, found.action) == (Kind.SPIKE, Action.SKIP)
+    assert (found.kind, found.action) == (AnomalyKind.SPIKE, AnomalyAction.SKIP)
     assert 99.0 not in watch.losses
 
 
@@ -37,10 +37,14 @@ def test_a_reported_spike_becomes_the_new_level():
 @pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (2.0, math.nan), (2.0, math.inf)])
 def test_what_is_no_number_is_skipped_and_patience_ends(loss, norm):
     watch = detector(patience=3)
-    assert [watch.judge(loss, norm).action for _ in range(3)] == [Action.SKIP, Action.SKIP, Action.STOP]
+    assert [watch.judge(loss, norm).action for _ in range(3)] == [
+        AnomalyAction.SKIP,
+        AnomalyAction.SKIP,
+        AnomalyAction.STOP,
+    ]
     watch = detector(patience=3)
     for _ in range(5):  # a good step between resets the count
-        assert watch.judge(loss, norm).action is Action.SKIP
+        assert watch.judge(loss, norm).action is AnomalyAction.SKIP
         assert watch.judge(2.0, 1.0) is None
 
 

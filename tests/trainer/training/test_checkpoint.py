@@ -50,7 +50,7 @@ def undisturbed(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("step", [4, 8])
 def test_going_on_from_a_checkpoint_equals_not_stopping(undisturbed, tmp_path, step):
     runs.run(tmp_path, DROPOUT)
-    for path in checkpoint.checkpoints(tmp_path / "checkpoints"):
+    for path in checkpoint.list_checkpoints(tmp_path / "checkpoints"):
         if checkpoint.step_of(path) > step:
             checkpoint_files = list(path.iterdir())
             for file in checkpoint_files:
@@ -118,7 +118,7 @@ def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         runs.run(tmp_path, {"loop": {"steps": 8}}, allow_changes=True)
     monkeypatch.undo()
-    assert [path.name for path in checkpoint.checkpoints(tmp_path / "checkpoints")] == ["step-00000004"]
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path / "checkpoints")] == ["step-00000004"]
     assert tensors(tmp_path).keys() == before.keys()
     runs.run(tmp_path, {"loop": {"steps": 8}}, allow_changes=True)
     assert not list((tmp_path / "checkpoints").glob(".*"))  # the leavings are swept
@@ -127,7 +127,7 @@ def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch
 def test_the_last_checkpoints_and_the_multiples_are_kept(tmp_path):
     keep = {"checkpoints": {"every": 1, "keep_last": 2, "keep_every": 5}}
     runs.run(tmp_path, keep)
-    names = [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path / "checkpoints")]
+    names = [checkpoint.step_of(path) for path in checkpoint.list_checkpoints(tmp_path / "checkpoints")]
     assert names == [5, 10, 11, 12]
     assert (tmp_path / "checkpoints" / "latest").read_text() == "step-00000012\n"
 

@@ -79,7 +79,7 @@ def test_the_loop_trains_any_task(tmp_path, prefetches):
 def test_any_task_resumes_bitwise(tmp_path):
     for name in ("whole", "parts"):
         fit(FitLine(True), tmp_path / name)
-    for path in checkpoint.checkpoints(tmp_path / "parts" / "checkpoints")[1:]:
+    for path in checkpoint.list_checkpoints(tmp_path / "parts" / "checkpoints")[1:]:
         for file in path.iterdir():
             file.unlink()
     fit(FitLine(True), tmp_path / "parts")
