@@ -1,11 +1,10 @@
-"""What curating costs: CPU seconds per 1,000 pages beside a plain loop, workers 1 and 2, memory at 1x and 8x the input.
+"""Cost of curating: CPU seconds per 1,000 pages and a plain loop's, one and two workers, memory at 1x and 8x the input.
 
     python -m tests.benchmarks.curate [--pages 600]
 
-Real pages from GRISTMILL_DATA (default ../shared/data), without those of 1996, which have a fiftieth of today's size.
-The plain loop is what one would write first: trafilatura on every page, then the same filters, scores and sketches, all
-in one process. What the quick look sends away is run through the rest of the stages as well: keeping such a page would
-be a disagreement.
+Real pages from GRISTMILL_DATA (default ../shared/data), without those of 1996, which are fifty times smaller than
+today's. The plain loop runs trafilatura on every page, then the same filters, scores and sketches, all in one process.
+Pages that quick_look drops are also processed by the other stages; it is a disagreement if these keep such a page.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ AFTER_EXTRACTION = ("identify_language", "scrub_pii", "filter_heuristics", "scor
 
 
 def sample_pages(count: int) -> list[Page]:
-    """Pages spread evenly over all files, so that no source decides the figure."""
+    """The same number of pages from each file, so that no source dominates the figure."""
     files = [str(path) for path in sorted((data_folder() / "warc").glob("*.gz")) if "webkb" not in path.name]
     inputs = resolve_inputs(files, prefix=None, limit=None)
     share = -(-count // len(inputs))
@@ -50,8 +49,8 @@ def _first_pages(unit, share: int) -> Iterator[Page]:
     yield from pages[::step][:share]
 
 
-def plain_loop(pages: list[Page], chain: Chain) -> set[str]:
-    """URLs kept by trafilatura on every page and the same filters after it."""
+def run_plain_loop(pages: list[Page], chain: Chain) -> set[str]:
+    """URLs kept with trafilatura's text and the same filters."""
     kept = set()
     for page in pages:
         text = trafilatura.extract(
@@ -73,8 +72,8 @@ def plain_loop(pages: list[Page], chain: Chain) -> set[str]:
     return kept
 
 
-def whole_chain(pages: list[Page], chain: Chain) -> tuple[set[str], dict[str, float]]:
-    """URLs kept by our stages, and CPU seconds by stage."""
+def run_chain(pages: list[Page], chain: Chain) -> tuple[set[str], dict[str, float]]:
+    """URLs kept by the chain of stages, and CPU seconds by stage."""
     kept, seconds = set(), dict.fromkeys([*chain.stages, "deduplicate"], 0.0)
     for page in pages:
         outcome = chain(page)
@@ -85,73 +84,73 @@ def whole_chain(pages: list[Page], chain: Chain) -> tuple[set[str], dict[str, fl
     return kept, seconds
 
 
-def cpu(function, *arguments):
+def measure_cpu(function, *arguments):
     start = time.process_time()
     result = function(*arguments)
     return result, time.process_time() - start
 
 
-def wrongly_sent_away(pages: list[Page], chain: Chain) -> list[str]:
-    """URLs that the quick look drops and the stages after it would have kept."""
+def find_wrong_drops(pages: list[Page], chain: Chain) -> list[str]:
+    """URLs that quick_look drops and the other stages keep."""
     without = {name: stage for name, stage in chain.stages.items() if name != "quick_look"}
     slow = Chain.__new__(Chain)
     slow.config, slow.stages = chain.config, without
-    sent_away = [page for page in pages if isinstance(chain.stages["quick_look"](page), Dropped)]
-    print(f"the quick look sends {len(sent_away)} of {len(pages)} pages away")
-    return [page.url for page in sent_away if isinstance(slow(page).result, Document)]
+    dropped = [page for page in pages if isinstance(chain.stages["quick_look"](page), Dropped)]
+    print(f"quick_look drops {len(dropped)} of {len(pages)} pages")
+    return [page.url for page in dropped if isinstance(slow(page).result, Document)]
 
 
 def compare(count: int) -> None:
     chain = Chain(Config())
     pages = sample_pages(count)
-    whole_chain(pages[:20], chain)  # imports and models are loaded before the clock
-    plain_loop(pages[:20], chain)
+    run_chain(pages[:20], chain)  # load modules and models before the measurement
+    run_plain_loop(pages[:20], chain)
     kept: set[str] = set()
     kept_plain: set[str] = set()
     ours = plain = 0.0
     stages: Counter[str] = Counter()
-    for start in range(0, len(pages), 20):  # A B, B A and so on: a machine that slows down slows both
+    for start in range(0, len(pages), 20):  # alternate the order (A B, B A, ...) to cancel machine noise
         part = pages[start : start + 20]
-        order = (whole_chain, plain_loop) if start % 40 else (plain_loop, whole_chain)
-        results = {loop: cpu(loop, part, chain) for loop in order}
-        (found, seconds), spent = results[whole_chain]
+        order = (run_chain, run_plain_loop) if start % 40 else (run_plain_loop, run_chain)
+        results = {loop: measure_cpu(loop, part, chain) for loop in order}
+        (found, seconds), spent = results[run_chain]
         kept, ours = kept | found, ours + spent
         stages.update(seconds)
-        found, spent = results[plain_loop]
+        found, spent = results[run_plain_loop]
         kept_plain, plain = kept_plain | found, plain + spent
     print(
         f"{len(pages)} pages; CPU s per 1,000 pages: curate {1000 * ours / len(pages):.1f}, "
-        f"plain loop {1000 * plain / len(pages):.1f}, ratio {ours / plain:.2f} (aim 0.70)"
+        f"plain loop {1000 * plain / len(pages):.1f}, ratio {ours / plain:.2f} (target 0.70)"
     )
     for name in (*chain.stages, "deduplicate"):
         print(f"  {name:<18}{1000 * stages[name] / len(pages):>7.2f} s per 1,000 pages, {stages[name] / ours:.0%}")
-    wrong = wrongly_sent_away(pages, chain)
-    print(f"agreement with the same stages without it {1 - len(wrong) / len(pages):.2%} (aim 99.5%)")
+    wrong = find_wrong_drops(pages, chain)
+    print(f"agreement with the stages without it {1 - len(wrong) / len(pages):.2%} (target 99.5%)")
     print(f"kept {len(kept)}; with plain trafilatura's text {len(kept_plain)}, {len(kept & kept_plain)} in both")
     for url in [*wrong, *sorted(kept ^ kept_plain)[:20]]:
         print(f"  only {'curate' if url in kept else 'the plain loop'} keeps {url}")
 
 
-def workers_and_memory() -> None:
-    """Whole runs of the command: one worker against two, and the largest worker at 1x and 8x the input."""
+def measure_workers_and_memory() -> None:
+    """Runs of the command: wall time with one and two workers, and the largest process at 1x and 8x the input."""
     with tempfile.TemporaryDirectory() as folder:
         source = data_folder() / "warc" / "autopager-00000.warc.gz"
         for number in range(8):
             shutil.copy(source, Path(folder) / f"copy-{number}.warc.gz")
         files = sorted(Path(folder).glob("*.gz"))
-        small = whole_run(files[:1], 1, Path(folder) / "small")
+        small = run_command(files[:1], 1, Path(folder) / "small")
         print(f"1x, workers 1: {small[0]:.1f} s, largest process {small[1] / 1e6:.0f} MB")
         walls, peaks = {1: 0.0, 2: 0.0}, []
         for number, workers in enumerate((1, 2, 2, 1)):
-            wall, peak = whole_run(files, workers, Path(folder) / f"out-{number}")
+            wall, peak = run_command(files, workers, Path(folder) / f"out-{number}")
             print(f"8x, workers {workers}: {wall:.1f} s, largest process {peak / 1e6:.0f} MB")
             walls[workers] += wall
             peaks.append(peak)
-        print(f"two workers are {walls[1] / walls[2]:.2f} times as fast as one (aim 1.8)")
-        print(f"memory at 8x is {max(peaks) / small[1]:.2f} times that at 1x (aim: flat)")
+        print(f"two workers are {walls[1] / walls[2]:.2f} times as fast as one (target 1.8)")
+        print(f"memory at 8x is {max(peaks) / small[1]:.2f} times that at 1x (target: no growth)")
 
 
-def whole_run(files: list[Path], workers: int, output: Path) -> tuple[float, int]:
+def run_command(files: list[Path], workers: int, output: Path) -> tuple[float, int]:
     """Wall seconds and the peak memory of the largest process."""
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", "curate", *map(str, files)]
     command += ["--output", str(output), "--workers", str(workers), "--set", "prepare.unit_bytes=2000000"]
@@ -174,4 +173,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=600)
     compare(parser.parse_args().pages)
-    workers_and_memory()
+    measure_workers_and_memory()

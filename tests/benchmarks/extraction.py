@@ -1,10 +1,10 @@
-"""Extraction against gold text: ours beside plain trafilatura on the same real pages.
+"""Quality of extract_text on real pages with gold text, compared with plain trafilatura.
 
     python -m tests.benchmarks.extraction [--sample N] [--list N]
 
-Score: multisets of word 4-grams of the text and of the gold; precision and recall of each page, averaged over pages,
-then F1. Scripts without spaces count each character as a word. For pages whose gold is snippets: the share of wanted
-snippets found and of unwanted ones left out. Reads GRISTMILL_DATA (default ../shared/data).
+Score: precision and recall of the multiset of word 4-grams for each page, averaged over pages, then F1. In scripts
+without spaces each character counts as a word. For pages whose gold data are snippets: the share of wanted snippets in
+the text, and of unwanted ones not in it. Reads GRISTMILL_DATA (default ../shared/data).
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]|[^\W
 
 @dataclass(frozen=True)
 class Gold:
+    """A page with the text that should be extracted from it."""
+
     page: Page
     source: str
-    text: str  # "" where the gold is snippets
+    text: str  # "" if the gold data are snippets
     wanted: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
 
@@ -46,7 +48,7 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 
 def read_pages(wanted: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Page]]:
-    """The pages of these rows of pages.jsonl.gz, file by file."""
+    """Yield the pages of these rows of pages.jsonl.gz, file by file."""
     files: dict[str, dict[int, dict[str, Any]]] = {}
     for row in wanted:
         files.setdefault(row["warc"], {})[row["offset"]] = row
@@ -100,11 +102,11 @@ def f1(precision: float, recall: float) -> float:
 Extract = Callable[[Page], str]
 
 
-def plain(page: Page, **options: Any) -> str:
+def extract_plainly(page: Page, **options: Any) -> str:
     return trafilatura.extract(decode(page.content, page.http_charset)[0], **options) or ""
 
 
-def ours(settings: extract_text.ExtractTextSettings | None = None) -> Extract:
+def build_extractor(settings: extract_text.ExtractTextSettings | None = None) -> Extract:
     stage = extract_text.build(settings or extract_text.ExtractTextSettings())
 
     def extract(page: Page) -> str:
@@ -155,10 +157,10 @@ def run(pages: list[Gold], extract: Extract) -> tuple[list[str], Score]:
     return texts, score(pages, texts, time.process_time() - start)
 
 
-def worst(pages: list[Gold], mine: list[str], theirs: list[str], count: int) -> Iterator[str]:
-    """Pages where plain trafilatura does better than we do."""
+def list_worst(pages: list[Gold], own: list[str], plain_texts: list[str], count: int) -> Iterator[str]:
+    """Yield the pages on which plain trafilatura has the largest advantage in F1."""
     losses = []
-    for gold, a, b in zip(pages, mine, theirs, strict=True):
+    for gold, a, b in zip(pages, own, plain_texts, strict=True):
         if gold.text:
             losses.append((f1(*precision_recall(a, gold.text)) - f1(*precision_recall(b, gold.text)), gold.page.url))
     for loss, url in sorted(losses)[:count]:
@@ -167,14 +169,14 @@ def worst(pages: list[Gold], mine: list[str], theirs: list[str], count: int) -> 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--sample", type=int, help="this many pages only")
-    arguments.add_argument("--list", type=int, default=10, help="pages where plain trafilatura does better")
+    arguments.add_argument("--sample", type=int, help="only this many pages")
+    arguments.add_argument("--list", type=int, default=10, help="how many pages to list where trafilatura is better")
     options = arguments.parse_args()
     pages = gold_pages(options.sample)
     print(f"{sum(bool(g.text) for g in pages)} pages with full text, {sum(not g.text for g in pages)} with snippets")
     print(f"{'engine':28} {'P':>6} {'R':>6} {'F1':>6} {'wanted':>7} {'left out':>9} {'ms/page':>8}  F1 by source")
     results = {}
-    for name, extract in (("plain trafilatura", plain), ("ours", ours())):
+    for name, extract in (("plain trafilatura", extract_plainly), ("extract_text", build_extractor())):
         results[name] = run(pages, extract)
         s = results[name][1]
         sources = "  ".join(f"{source} {value:.4f}" for source, value in s.by_source.items())
@@ -182,8 +184,8 @@ def main() -> None:
             f"{name:28} {s.precision:6.4f} {s.recall:6.4f} {s.f1:6.4f} {s.wanted:7.4f} {s.unwanted_out:9.4f}"
             f" {s.milliseconds:8.1f}  {sources}"
         )
-    print("plain trafilatura does better on:")
-    print("\n".join(worst(pages, results["ours"][0], results["plain trafilatura"][0], options.list)))
+    print("plain trafilatura is better on:")
+    print("\n".join(list_worst(pages, results["extract_text"][0], results["plain trafilatura"][0], options.list)))
 
 
 if __name__ == "__main__":

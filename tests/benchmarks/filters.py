@@ -1,11 +1,10 @@
-"""filter_heuristics and scrub_pii: what they cost beside a plain loop, and what they do to real pages.
+"""CPU time of filter_heuristics and scrub_pii compared with a plain loop, and what they drop from real pages.
 
     python -m tests.benchmarks.filters [--pages 300]
 
-The plain loop measures what Gopher, C4 and FineWeb measure the shortest way one would write it: a regular expression
-for the words, str methods for the lines, NumPy for the n-grams. It corrects no lines, knows no languages, and has
-neither word lists nor a distribution. Pages are extracted from GRISTMILL_DATA (default ../shared/data) before any clock
-runs.
+The plain loop computes the measurements of Gopher, C4 and FineWeb in the shortest code: a regular expression for words,
+str methods for lines, NumPy for n-grams. It does not correct lines, has no rules per language, no word lists and no
+reference distribution. Pages are extracted from GRISTMILL_DATA (default ../shared/data) before the measurement starts.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _SENTENCE = re.compile(r"[.!?]+(?=\s|$)")
 
 
 def documents(count: int) -> list[Document]:
-    """Extracted pages in a certain language, the same number from each file."""
+    """Extracted pages whose language was identified, the same number from each file."""
     extract = extract_text.build(extract_text.ExtractTextSettings())
     identify = identify_language.build(identify_language.IdentifyLanguageSettings())
     found: list[Document] = []
@@ -50,7 +49,7 @@ def documents(count: int) -> list[Document]:
     return found
 
 
-def plain(text: str) -> dict[str, float]:
+def measure_plainly(text: str) -> dict[str, float]:
     lines = [line for line in text.split("\n") if line.strip()]
     paragraphs = [part for part in re.split(r"\n{2,}", text) if part.strip()]
     words = _WORD.findall(text.lower())
@@ -77,10 +76,10 @@ def plain(text: str) -> dict[str, float]:
         repeated = [piece for piece, n in Counter(pieces).items() for _ in range(n - 1)]
         signals[f"repeated_{name}"] = len(repeated) / max(1, len(pieces))
         signals[f"repeated_{name}_characters"] = sum(map(len, repeated)) / max(1, len(text))
-    return signals | ngrams(words, lengths)
+    return signals | measure_ngrams(words, lengths)
 
 
-def ngrams(words: list[str], lengths: np.ndarray) -> dict[str, float]:
+def measure_ngrams(words: list[str], lengths: np.ndarray) -> dict[str, float]:
     signals = {}
     numbers: dict[str, int] = {}
     ids = np.array([numbers.setdefault(word, len(numbers)) for word in words], dtype=np.uint64)
@@ -94,9 +93,9 @@ def ngrams(words: list[str], lengths: np.ndarray) -> dict[str, float]:
         if n < 5:
             chosen = np.flatnonzero(inverse == counts.argmax())
         else:
-            again = np.ones(len(codes), dtype=bool)
-            again[first] = False
-            chosen = np.flatnonzero(again)
+            repeated = np.ones(len(codes), dtype=bool)
+            repeated[first] = False
+            chosen = np.flatnonzero(repeated)
         covered = np.zeros(len(ids), dtype=bool)
         for k in range(n):
             covered[chosen + k] = True
@@ -105,7 +104,7 @@ def ngrams(words: list[str], lengths: np.ndarray) -> dict[str, float]:
 
 
 def cpu_seconds(work: Callable[[Document], object], pages: list[Document]) -> float:
-    """The best of several rounds."""
+    """The shortest CPU time of several repetitions."""
     times = []
     for _ in range(REPETITIONS):
         start = time.process_time()
@@ -122,8 +121,8 @@ def main() -> None:
     scrub = scrub_pii.build(scrub_pii.ScrubPiiSettings())
     pages = [page for page in map(scrub, found) if isinstance(page, Document)]
     keep = filter_heuristics.build(filter_heuristics.FilterHeuristicsSettings())
-    fates = Counter(str(fate.reason) if isinstance(fate, Dropped) else "kept" for fate in map(keep, pages))
-    base = cpu_seconds(lambda page: plain(page.text), pages)
+    outcomes = Counter(str(result.reason) if isinstance(result, Dropped) else "kept" for result in map(keep, pages))
+    base = cpu_seconds(lambda page: measure_plainly(page.text), pages)
     print(f"{len(pages)} pages, {sum(len(page.text) for page in pages):,} characters; best of {REPETITIONS}, one core")
     print(f"{'':20}{'ms a page':>12}{'of plain':>10}")
     for name, seconds in (
@@ -132,7 +131,7 @@ def main() -> None:
         ("scrub_pii", cpu_seconds(scrub, found)),
     ):
         print(f"{name:20}{1000 * seconds / len(pages):12.2f}{seconds / base:10.2f}")
-    print("fates:", ", ".join(f"{reason} {count}" for reason, count in fates.most_common()))
+    print("outcomes:", ", ".join(f"{reason} {count}" for reason, count in outcomes.most_common()))
 
 
 if __name__ == "__main__":

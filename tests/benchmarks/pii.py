@@ -1,9 +1,9 @@
-"""scrub_pii on labeled text: recall and false finds by kind.
+"""Recall and false positives of scrub_pii on labeled text, by kind.
 
     python -m tests.benchmarks.pii
 
-Sentences of Presidio's synthetic set (exact spans) and contact pages of webstruct (values without spans; precision
-there is not known, because not every number on a page is labeled). Reads GRISTMILL_DATA (default ../shared/data).
+Data: sentences of Presidio's synthetic set (exact spans), and contact pages of webstruct (values without spans; their
+precision is unknown, because not every number there is labeled). Reads GRISTMILL_DATA (default ../shared/data).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ KINDS = {
     "US_SSN": "SSN",
 }
 CONTACTS = {"TEL": "PHONE", "FAX": "PHONE", "EMAIL": "EMAIL"}
-LOCAL_DIGITS = 7  # of a phone number, that identify it on a page
+LOCAL_DIGITS = 7  # last digits that identify a phone number on a page
 
 
-def presidio() -> None:
+def measure_presidio() -> None:
     hits: Counter[str] = Counter()
     missed: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
@@ -49,7 +49,7 @@ def presidio() -> None:
         print(f"  {kind:6} found {hits[kind]:4} of {hits[kind] + missed[kind]:4}   false {wrong[kind]}")
 
 
-def contact_pages() -> None:
+def measure_contact_pages() -> None:
     hits: Counter[str] = Counter()
     total: Counter[str] = Counter()
     with gzip.open(data_folder() / "pii" / "webstruct_contact_pages.jsonl.gz", "rt", encoding="utf-8") as file:
@@ -59,14 +59,14 @@ def contact_pages() -> None:
             for label, value in {(label, value) for label, value in row["entities"] if label in CONTACTS}:
                 if is_value(label, value):
                     total[label] += 1
-                    hits[label] += any(same(value.lower(), other) for other in values)
+                    hits[label] += any(is_same(value.lower(), other) for other in values)
     print("webstruct contact pages")
     for label in CONTACTS:
         print(f"  {label:6} found {hits[label]:4} of {total[label]:4}")
 
 
 def is_value(label: str, value: str) -> bool:
-    """Labels also mark extensions (`ext. 12`) and lone words."""
+    """False for labels on extensions (`ext. 12`) and single words."""
     return "@" in value if label == "EMAIL" else len(digits(value)) >= LOCAL_DIGITS
 
 
@@ -74,15 +74,15 @@ def digits(text: str) -> str:
     return re.sub(r"\D", "", text)
 
 
-def same(labeled: str, found: str) -> bool:
+def is_same(labeled: str, found: str) -> bool:
     if "@" in labeled:
         return labeled in found or found in labeled
     return digits(labeled)[-LOCAL_DIGITS:] in digits(found)
 
 
 def main() -> None:
-    presidio()
-    contact_pages()
+    measure_presidio()
+    measure_contact_pages()
 
 
 if __name__ == "__main__":

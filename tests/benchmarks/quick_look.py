@@ -1,8 +1,8 @@
-"""Does the quick look send away only what the full path would send away, and what does it save?
+"""Does quick_look drop only pages that the later stages would drop, and how much CPU time does it save?
 
     python -m tests.benchmarks.quick_look [--sample N] [--languages en,de]
 
-Every page that it drops runs through the whole path without it. Reads GRISTMILL_DATA (default ../shared/data).
+Every page that it drops is also processed by the stages without it. Reads GRISTMILL_DATA (default ../shared/data).
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from pipeline.documents import Dropped, Page
 from pipeline.page_process.chain import Chain
 from tests.benchmarks.extraction import read_pages, rows
 
-AIM = 0.995
+TARGET_AGREEMENT = 0.995
 
 
 @dataclass
 class Tally:
     pages: int = 0
-    looks: Counter[str] = field(default_factory=Counter)  # by reason
+    drops: Counter[str] = field(default_factory=Counter)  # of quick_look, by reason
     agreed: Counter[str] = field(default_factory=Counter)
-    foreseen: Counter[str] = field(default_factory=Counter)  # what the full path said of them
+    outcomes: Counter[str] = field(default_factory=Counter)  # of these pages without quick_look
     dropped_in_all: int = 0
     seconds: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
 
-def chains(languages: tuple[str, ...]) -> tuple[Chain, Chain]:
-    """The whole path with the quick look, and without."""
+def build_chains(languages: tuple[str, ...]) -> tuple[Chain, Chain]:
+    """The chain of stages with quick_look, and without it."""
     wanted = {"identify_language": {"languages": languages}}
     with_look = Config.model_validate({**wanted, "quick_look": {"languages": languages}})
     without = Config.model_validate({**wanted, "quick_look": {"enabled": False}})
     return Chain(with_look), Chain(without)
 
 
-def timed(chain: Chain, page: Page, name: str, tally: Tally) -> Dropped | None:
+def run_timed(chain: Chain, page: Page, name: str, tally: Tally) -> Dropped | None:
     start = time.process_time()
     answer = chain(page).result
     tally.seconds[name] += time.process_time() - start
@@ -48,26 +48,26 @@ def timed(chain: Chain, page: Page, name: str, tally: Tally) -> Dropped | None:
 
 
 def compare(pages: list[Page], languages: tuple[str, ...]) -> Tally:
-    look, full = chains(languages)
+    look, full = build_chains(languages)
     tally = Tally(len(pages))
     for page in pages:
-        truth = timed(full, page, "without", tally)
-        fate = timed(look, page, "with", tally)
-        tally.dropped_in_all += truth is not None
-        if fate is not None and fate.stage == "quick_look":
-            tally.looks[fate.reason] += 1
-            if truth is not None:
-                tally.agreed[fate.reason] += 1
-                tally.foreseen[f"{fate.reason} <- {truth.stage}: {truth.reason}"] += 1
+        expected = run_timed(full, page, "without", tally)
+        result = run_timed(look, page, "with", tally)
+        tally.dropped_in_all += expected is not None
+        if result is not None and result.stage == "quick_look":
+            tally.drops[result.reason] += 1
+            if expected is not None:
+                tally.agreed[result.reason] += 1
+                tally.outcomes[f"{result.reason} <- {expected.stage}: {expected.reason}"] += 1
             else:
-                tally.wrong.append(f"{fate.reason} {fate.value} < {fate.threshold}: {page.url}")
-        elif (fate is None) != (truth is None):
-            tally.wrong.append(f"not by the quick look: {page.url}")
+                tally.wrong.append(f"{result.reason} {result.value} < {result.threshold}: {page.url}")
+        elif (result is None) != (expected is None):
+            tally.wrong.append(f"another stage: {page.url}")
     return tally
 
 
-def sample(count: int) -> list[Page]:
-    """WebKB is two thirds of the pages and tiny: it gets a third of the sample."""
+def sample_pages(count: int) -> list[Page]:
+    """A third of the sample is WebKB, which has two thirds of the pages, all very small."""
     pages = [row for row in rows("pages.jsonl.gz") if row.get("html") is not False]
     webkb = [row for row in pages if row["source"] == "webkb"]
     rest = [row for row in pages if row["source"] != "webkb"]
@@ -79,17 +79,17 @@ def sample(count: int) -> list[Page]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--sample", type=int, default=2_000)
-    arguments.add_argument("--languages", default="", help="keep these only, as in en,de")
+    arguments.add_argument("--languages", default="", help="keep only these, e.g. en,de")
     options = arguments.parse_args()
     languages = tuple(filter(None, options.languages.split(",")))
-    tally = compare(sample(options.sample), languages)
-    looks, agreed = tally.looks.total(), tally.agreed.total()
-    print(f"{tally.pages} pages, {tally.dropped_in_all} dropped by the full path, {looks} by the quick look")
-    for reason, count in tally.looks.most_common():
+    tally = compare(sample_pages(options.sample), languages)
+    drops, agreed = tally.drops.total(), tally.agreed.total()
+    print(f"{tally.pages} pages, {tally.dropped_in_all} dropped without quick_look, {drops} by it")
+    for reason, count in tally.drops.most_common():
         print(f"  {reason:28} {count:6}  agreed {tally.agreed[reason]:6}  {tally.agreed[reason] / count:.2%}")
-    for foreseen, count in tally.foreseen.most_common(12):
-        print(f"    {count:6}  {foreseen}")
-    print(f"agreement of its drops with the full path: {agreed / max(1, looks):.2%} (aim {AIM:.1%})")
+    for outcome, count in tally.outcomes.most_common(12):
+        print(f"    {count:6}  {outcome}")
+    print(f"agreement of its drops with the later stages: {agreed / max(1, drops):.2%} (target {TARGET_AGREEMENT:.1%})")
     print(f"CPU with it / without it: {tally.seconds['with'] / tally.seconds['without']:.3f}")
     for line in tally.wrong[:20]:
         print(f"  wrong: {line}")

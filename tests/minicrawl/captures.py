@@ -1,4 +1,4 @@
-"""Captures and the WARC files that hold them, with the damage that real crawls have. Same bytes on every run."""
+"""Captures and the WARC files that hold them, with damage as in real crawls. Every run writes equal bytes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _START = datetime(2026, 9, 1, 6, 0, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Capture:
-    """One response (or WET conversion) record and what ought to become of it."""
+    """One response (or WET conversion) record and its expected fate."""
 
     url: str
     body: bytes
     fate: str  # "kept", or "stage:reason"
-    why: str = ""  # the author's intent, for people who read expected.json
-    survivor: str = ""  # URL of the page that a copy must name
-    group: str = ""  # exactly one page of a group is kept, and the others name it
+    why: str = ""  # what the page is meant to test, shown in expected.json
+    survivor: str = ""  # URL of the page that a duplicate must refer to
+    group: str = ""  # exactly one page of a group is kept, and the others refer to it
     content_type: str = "text/html; charset=utf-8"
     status: str = "200 OK"
     headers: tuple[tuple[str, str], ...] = ()
@@ -40,7 +40,7 @@ class Capture:
 
 @dataclass
 class Warc:
-    """One file in the making."""
+    """One WARC file that is being built."""
 
     name: str
     captures: list[Capture] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Warc:
         packed = gzip.compress(raw, 9, mtime=0)
         if damage == "truncate":
             return packed[: len(packed) // 2]
-        if damage == "garble":  # as a bad disk does it: some bytes in the middle, lengths untouched
+        if damage == "garble":  # like a bad disk: some bytes in the middle change, the length does not
             middle = len(packed) // 3
             return (
                 packed[:middle] + bytes(byte ^ 0x5A for byte in packed[middle : middle + 200]) + packed[middle + 200 :]

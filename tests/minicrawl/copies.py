@@ -1,6 +1,6 @@
-"""Copies: the same URL twice, mirrors, near-duplicates of known edit distance, paragraphs that travel between pages."""
+"""Duplicates: repeated URLs, mirrors, near-duplicates of known edit distance, paragraphs shared by several pages."""
 
-# ruff: noqa: E501  sentences and markup read better unbroken
+# ruff: noqa: E501  sentences and markup are easier to read on one line
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.minicrawl.sites import Site
 MIRROR = Site(
     "mirror.bytecache.example", "Bytecache Mirror", "divs", footer="Cached copy, see the original page for changes."
 )
-LATE = 24 * 60  # copies were fetched a day after the originals
+LATE = 24 * 60  # minutes: duplicates were fetched a day after the originals
 
 
 def copies() -> list[Capture]:
-    """Copies of pages of kept.stories(), in no particular order."""
+    """Duplicates of pages of kept.stories(), unordered."""
     return [*same_urls(), *mirrors(), *near_duplicates(), *distant_relatives(), *travelling_paragraphs()]
 
 
@@ -77,7 +77,7 @@ def mirrors() -> list[Capture]:
 
 
 def edited(story: Story, share: float, seed: int) -> Story:
-    """The story with `share` of its words replaced, evenly spread; the same on every machine."""
+    """The story with a share of its words replaced, evenly distributed; equal on every machine."""
     draw = random.Random(f"{story.title} {share} {seed}")
     spare = (
         "garden",
@@ -105,7 +105,7 @@ def edited(story: Story, share: float, seed: int) -> Story:
 
 
 def near_duplicates() -> list[Capture]:
-    """One word in a hundred or two replaced: word 5-grams share .8 to .95. Of each pair exactly one page stays."""
+    """One word in 100 to 200 replaced: Jaccard similarity of word 5-grams .8 to .95. One page of each pair is kept."""
     pages = []
     for number, (genre, share) in enumerate(
         (
@@ -141,7 +141,7 @@ def near_duplicates() -> list[Capture]:
 
 
 def distant_relatives() -> list[Capture]:
-    """One word in seven or so replaced: word 5-grams share .3, so both stay."""
+    """About one word in seven replaced: Jaccard similarity of word 5-grams .3, so both are kept."""
     pages = []
     for number, genre in enumerate(("en_match", "en_health")):
         site = replace(SITES[genre], host=f"retold-{number}.example", charset="utf-8", name="Retold")
@@ -153,7 +153,7 @@ def distant_relatives() -> list[Capture]:
 
 
 def travelling_paragraphs() -> list[Capture]:
-    """A long paragraph that four pages share, between texts of their own: it stays once, the pages stay all."""
+    """A long paragraph on four pages with texts of their own: all pages are kept, the paragraph only once."""
     site = Site("essays.example", "Collected Essays", "article", footer="Collected essays by many hands.")
     shared = (
         "It has often been observed that a map is drawn by those who do not need it for those who will not read it, and that "

@@ -1,6 +1,6 @@
-"""Pages that ought to be out, each for one reason that its author had in mind."""
+"""Pages that must be dropped, each for one intended reason."""
 
-# ruff: noqa: E501  sentences and markup read better unbroken
+# ruff: noqa: E501  sentences and markup are easier to read on one line
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAIN = Site("pages.mixed-bag.example", "Mixed Bag", "article", footer="Mixed ba
 
 
 def dropped() -> list[Capture]:
-    """Everything but copies and poor text."""
+    """All of them except duplicates (copies.py) and poor text (poor.py)."""
     return [*not_pages(), *blocked(), *empty_handed(), *traps(), *languages(), *private(), *parked()]
 
 
@@ -34,7 +34,7 @@ def prose_of(genre: str, number: int) -> list[str]:
 
 
 def not_pages() -> list[Capture]:
-    """Responses without a page in them."""
+    """Responses that are not a page."""
     html = sites.render(PLAIN, tell("en_town", 301))
     png = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
     return [
@@ -58,7 +58,7 @@ def not_pages() -> list[Capture]:
 
 
 def blocked() -> list[Capture]:
-    """Good prose under addresses that the default lists refuse."""
+    """Good prose at URLs that the default lists block."""
     addresses = (
         ("https://www.xhamster.com/videos/1", "registered_domain", "a listed domain"),
         ("https://blog.redtube.com/2026/", "registered_domain", "a host below a listed domain"),
@@ -96,7 +96,7 @@ NAVIGATION = ["Agriculture", "Animals", "Architecture", "Astronomy", "Beauty", "
 
 
 def parked() -> list[Capture]:
-    """Hosts with nothing on them, as a crawl meets them by the thousand."""
+    """Parked domains and the like, of which a crawl has thousands."""
     texts = {
         "example-hosting": "Apache is functioning normally. This page is here because the site administrator has changed nothing yet.",
         "brand-new-shop": "Our shop opens soon. Leave your address and we will tell you.",
@@ -125,7 +125,7 @@ def traps() -> list[Capture]:
 
 
 def languages() -> list[Capture]:
-    """No language, or too many at once."""
+    """Text in no language, or in too many languages."""
     draw = random.Random("gibberish")
     syllables = (
         "ka",

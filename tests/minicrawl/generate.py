@@ -1,8 +1,8 @@
-"""Writes the mini-crawl: about 300 pages of all the sorts the real web has, and what ought to become of each.
+"""Write the mini-crawl: about 300 pages of the kinds found on the real web, and the expected fate of each.
 
     python -m tests.minicrawl.generate
 
-The files under warc/ and expected.json are committed; a test checks that this writes the same again.
+The files under warc/ and expected.json are committed; a test checks that this module writes equal files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def crawl() -> list[Warc]:
-    """Every capture in its file; originals before copies, good and bad mixed as a crawler finds them."""
+    """Every capture in its file: originals before duplicates, kept and dropped pages mixed."""
     stories = kept.stories()
     pages = _shuffled([*stories[::2], *kept.odd_ones(), *dropped.dropped(), *poor.poor_text()])
     halves = len(pages) // 2
@@ -43,13 +43,13 @@ def crawl() -> list[Warc]:
 
 
 def _shuffled(pages: list[Capture]) -> list[Capture]:
-    # A fixed stride that shares no factor with the number of pages visits all of them.
+    # A fixed stride without a common factor with the number of pages visits each page once.
     stride = next(step for step in (37, 41, 43, 47) if len(pages) % step)
     return [pages[n * stride % len(pages)] for n in range(len(pages))]
 
 
 def expected(warcs: list[Warc]) -> list[dict[str, str]]:
-    """One line a page, in file order."""
+    """One line per page, in file order."""
     return [
         {
             "file": warc.name,
@@ -66,7 +66,7 @@ def expected(warcs: list[Warc]) -> list[dict[str, str]]:
 
 
 def write(folder: Path) -> None:
-    """The WARC files to folder/warc and expected.json beside it."""
+    """Write the WARC files to folder/warc, and folder/expected.json."""
     warcs = crawl()
     (folder / "warc").mkdir(parents=True, exist_ok=True)
     for warc in warcs:

@@ -1,4 +1,4 @@
-"""Prose from small grammars: a page is a function of its genre and its number, and no two pages tell the same story.
+"""Generate prose from small grammars: a page is a function of its genre and number, and all pages differ.
 
 A genre is a file of prose/. Lines `#name field|field` declare what may be talked about, one entry a line below; the
 rest are paragraphs, separated by `=`, of sentences, separated by blank lines, each with alternatives. `{name}` is bound
@@ -20,7 +20,7 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 @dataclass(frozen=True)
 class Story:
-    """What a page says: its title and its blocks, each ("p" | "code" | "math" | "table", text)."""
+    """The content of a page: title and blocks, each ("p" | "code" | "math" | "table", text)."""
 
     title: str
     blocks: tuple[tuple[str, str], ...]
@@ -32,7 +32,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Genre:
-    entries: dict[str, tuple[dict[str, str], ...]]  # "" holds the entry's own name
+    entries: dict[str, tuple[dict[str, str], ...]]  # field "" is the entry's name
     subject: str
     titles: tuple[str, ...]
     paragraphs: tuple[tuple[tuple[str, ...], ...], ...]  # paragraph > sentence > alternatives
@@ -72,17 +72,17 @@ def _entry(line: str, fields: str) -> dict[str, str]:
 
 
 def subjects(name: str) -> int:
-    """How many pages the genre has before its subjects repeat."""
+    """Number of pages of the genre before its subjects repeat."""
     found = genre(name)
     return len(found.entries[found.subject])
 
 
 def tell(name: str, number: int) -> Story:
-    """Story `number` of a genre; the same on every machine."""
+    """Story `number` of a genre; equal on every machine."""
     found = genre(name)
     draw = random.Random(
         f"51 {name} {number}"
-    )  # of sixty salts, the one whose pages are least alike: Jaccard below .31
+    )  # of sixty salts, the one with the least similar pages: Jaccard below .31
     bound = {
         symbol: options[number % len(options)] if symbol == found.subject else draw.choice(options)
         for symbol, options in found.entries.items()

@@ -1,6 +1,6 @@
-"""Pages that ought to come through: 160 stories on 20 sites, in five languages and a few charsets, and the odd ones."""
+"""Pages that must be kept: 160 stories on 20 sites, in five languages and several charsets, and unusual pages."""
 
-# ruff: noqa: E501  sentences and markup read better unbroken
+# ruff: noqa: E501  sentences and markup are easier to read on one line
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ SITES = {
 
 
 def stories() -> list[Capture]:
-    """Every subject of every genre once."""
+    """Each subject of each genre once."""
     return [story_page(genre, n, site) for genre, site in SITES.items() for n in range(subjects(genre))]
 
 
 def story_page(genre: str, number: int, site: Site) -> Capture:
-    """One story on its site."""
+    """One story, rendered by its site."""
     story = tell(genre, number)
     return Capture(
         url=site.url(f"{genre[3:]}/{number + 1}.html"),
@@ -83,7 +83,7 @@ def story_page(genre: str, number: int, site: Site) -> Capture:
 
 
 def odd_ones() -> list[Capture]:
-    """Kept although something about them is unusual."""
+    """Pages that are kept although they are unusual."""
     return [
         *_old_style(), _russian_koi8(), _latin_without_declaration(), _broken_markup(), _xhtml(), _cut_by_crawler(),
         _deep_but_bearable(), _quotes_lorem(), *_personal(), _lookalikes(), _curly_prose(), _japanese(), _greek(),

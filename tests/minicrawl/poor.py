@@ -1,5 +1,5 @@
-# ruff: noqa: E501  sentences and markup read better unbroken
-"""Poor text, one page for each rule of Gopher, C4, FineWeb, RefinedWeb and the word lists that it ought to break."""
+# ruff: noqa: E501  sentences and markup are easier to read on one line
+"""Poor text: one page for each rule of Gopher, C4, FineWeb, RefinedWeb and the word lists, which it must break."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _THINGS = [
 
 
 def poor_text() -> list[Capture]:
-    """Pages that say nothing, or too little, or always the same."""
+    """Pages without content, with too little of it, or with repetition."""
     return [*_unfinished(), *_symbols(), *_words(), *_lines(), *_repeated(), *_unwanted()]
 
 
@@ -150,7 +150,7 @@ def _lines() -> list[Capture]:
 
 
 def _verses(words: list[str]) -> list[str]:
-    """Lines of five words and at most thirty characters, as many as there are."""
+    """All different lines of five words and at most thirty characters."""
     lines = [" ".join(words[n : n + 5]).rstrip(".,;:") + "." for n in range(0, len(words) - 4, 5)]
     return [line for line in lines if len(line) <= 30]
 
@@ -185,7 +185,7 @@ def _unwanted() -> list[Capture]:
     ]
 
 
-# Stories that no site of the crawl tells in these words.
+# Stories that appear on no site of the crawl.
 _EXTRACTED = (
     ("en_animal", 340), ("de_news", 340), ("fr_news", 344), ("en_town", 341), ("en_life", 342), ("en_garden", 343),
     ("en_travel", 344), ("en_book", 345), ("en_health", 346), ("es_news", 347), ("ru_news", 348), ("en_recipe", 349),
@@ -194,7 +194,7 @@ _EXTRACTED = (
 
 
 def wet() -> list[Capture]:
-    """Text that somebody extracted already: repetition that an HTML extractor would have folded is still there."""
+    """Extracted text (WET): it still has the repetition that an HTML extractor would have removed."""
     line = "Your call is important to us, please hold the line and be patient."
     article = prose_of("en_animal", 341)
     menu = " ".join(f"{a} and {b}," for a, b in zip(NAVIGATION, reversed(NAVIGATION), strict=True))

@@ -1,6 +1,6 @@
-"""How the mini-crawl's web sites look: each has a layout, a charset, and its own header, navigation and footer."""
+"""The web sites of the mini-crawl: each has a layout, a charset, and its own header, navigation and footer."""
 
-# ruff: noqa: E501  sentences and markup read better unbroken
+# ruff: noqa: E501  sentences and markup are easier to read on one line
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 
 from tests.minicrawl.grammar import Story
 
-# The MathML presentation of the formulas in prose/en_math.txt; the TeX source travels in the annotation.
+# The MathML presentation of the formulas in prose/en_math.txt; the TeX source is in the annotation.
 _MATHML = "<mrow><mi>f</mi><mo>(</mo><mi>x</mi><mo>)</mo><mo>=</mo><mfrac><mn>1</mn><mi>n</mi></mfrac></mrow>"
 
 
@@ -33,7 +33,7 @@ class Site:
 
 
 def render(site: Site, story: Story) -> bytes:
-    """The page as the site's server would send it."""
+    """The bytes of the page as the site's server sends them."""
     body = {
         "article": _article, "divs": _divs, "table": _table_layout, "forum": _forum, "shop": _shop, "docs": _docs,
     }[site.layout](site, story)  # fmt: skip
@@ -103,7 +103,7 @@ def _divs(site: Site, story: Story) -> str:
 
 
 def _table_layout(site: Site, story: Story) -> str:
-    # As pages were written in 1998: a table for the frame, font tags, no closing </p>.
+    # In the style of 1998: a table as page frame, font tags, no closing </p>.
     text = "\n".join(f"<p>{escape(block, quote=False)}" for _, block in story.blocks)
     return (
         f"<center><font size=+2>{escape(site.name)}</font></center><hr>\n<table width=100% border=0><tr>"

@@ -1,4 +1,4 @@
-"""Clusters of a minute's life: their JVMs compile little, which is two thirds of the time on two cores."""
+"""JVM options for clusters that run for a minute: on two cores, JIT compilation takes two thirds of their time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bucket of Google's object store on the loopback: the JSON API as gcsfs and Beam speak it, trouble on request."""
+"""A fake of Google Cloud Storage on the loopback: the JSON API that gcsfs and Beam use, with failures on request."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ import google_crc32c
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-PAGE = 1000  # names in one answer to a listing, as Google's
+PAGE = 1000  # names in one response to a listing, as Google's
 TOKEN = "/token"
 
 
 @dataclass
 class Store:
-    """Objects by (bucket, name), and answers to give to the next requests instead of the right ones."""
+    """Objects by (bucket, name), and the failures of the next requests."""
 
     url: str = ""
     objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
     generations: dict[tuple[str, str], int] = field(default_factory=dict)
     sessions: dict[str, tuple[str, str, bytearray, str]] = field(default_factory=dict)
     failures: list[int | str] = field(default_factory=list)  # a status, or "reset"
-    trouble_every: int = 0  # of so many requests one is throttled or its line is cut
+    trouble_every: int = 0  # one of this many requests is throttled or its connection is cut
     requests: Counter[str] = field(default_factory=Counter)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads Google's clients here; gcsfs would ask Google itself for the bucket's kind."""
+        """Variables for Google's clients; without the second, gcsfs requests the bucket's type from Google."""
         return {"STORAGE_EMULATOR_HOST": self.url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
 
     def put(self, bucket: str, name: str, content: bytes, only_if: str | None = None) -> dict[str, Any] | None:
-        """The new object's description, or None where `only_if` (a generation) is not the present one."""
+        """The new object's description, or None if `only_if` (a generation) is not the current one."""
         with self.lock:
             key = (bucket, name)
             if only_if is not None and int(only_if) != (self.generations[key] if key in self.objects else 0):
@@ -93,14 +93,14 @@ class Store:
 
 
 def trouble(number: int, every: int) -> int | str | None:
-    """What befalls the request with this number: throttled, cut off, or nothing."""
+    """The failure of the request with this number: throttled, cut off, or none."""
     if not every or number % every:
         return None
     return "reset" if number // every % 2 else 503
 
 
 def service_account(store: Store, path: Path) -> Path:
-    """A key file whose owner the store believes: without one, Beam asks for Google's metadata server for 17 seconds."""
+    """A key file that the store accepts: without one, Beam tries Google's metadata server for 17 seconds."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     path.write_text(
@@ -138,7 +138,7 @@ class _Server(ThreadingHTTPServer):
         self.store = store
 
     def handle_error(self, *_: object) -> None:
-        """Clients hang up when they are done with a check; that is no news."""
+        """Log nothing: clients close their connections after a check."""
 
 
 class _Handler(BaseHTTPRequestHandler):

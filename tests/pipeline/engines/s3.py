@@ -1,4 +1,4 @@
-"""A bucket of Amazon's object store on the loopback (moto), with throttling and cut lines on request."""
+"""A fake of Amazon S3 on the loopback (moto), with throttling and cut connections on request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 
 @dataclass
 class Bucket:
-    """The bucket `grist`, and how to reach it."""
+    """The bucket `grist` and its address."""
 
     client: Any
     url: str
@@ -36,7 +36,7 @@ class Bucket:
         return {**KEYS, "AWS_ENDPOINT_URL": self.url}
 
     def put(self, name: str, content: bytes) -> None:
-        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object("grist", name, content)  # in this process: thousands a second
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object("grist", name, content)  # in this process: fast
 
     def names(self, prefix: str) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="grist", Prefix=prefix)

@@ -63,7 +63,7 @@ def test_malformed_options_are_refused(changed, message):
 
 
 def on_dataflow(number: int) -> list[str]:
-    """Arguments that stage the graph as the template of this number."""
+    """Arguments that stage the graph as template `number`."""
     beam = flags(template_location=f"gs://grist/templates/{number}")
     return ["--engine", "dataflow", *(part for flag in beam for part in ("--beam", flag.removeprefix("--")))]
 
@@ -76,7 +76,7 @@ def environment(store, folder) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_graph_of_every_job_is_built_and_staged(tmp_path, gristmill):
-    """Each start builds the next job that is not done; the local runner then does that job's work."""
+    """Each start builds the next job that is not done; the local engine then runs that job."""
     output = tmp_path / "out"
     arguments = ("curate", MINICRAWL, "--output", output, "--keep-work")
     steps = []
@@ -95,7 +95,7 @@ def test_the_graph_of_every_job_is_built_and_staged(tmp_path, gristmill):
 
 @pytest.mark.slow
 def test_a_launch_of_a_snapshot_leaves_neither_its_lock_nor_a_pointer(tmp_path, gristmill):
-    """The job has not run when the launch ends: that is no failure, and nothing may say that it is complete."""
+    """When the launch ends, the job has not run: this is no failure, and the crawl must not be marked as complete."""
     crawl = tmp_path / "mirror/crawl-data/CC-MAIN-2026-43"
     crawl.mkdir(parents=True)
     shutil.copy(MINICRAWL / "minicrawl-00002.warc.gz", crawl)
@@ -110,20 +110,20 @@ def test_a_launch_of_a_snapshot_leaves_neither_its_lock_nor_a_pointer(tmp_path, 
 
 
 def graph(store, number: int) -> set[str]:
-    """Names of the steps in the staged graph, checked against the job that names it."""
+    """Names of the steps in the staged graph, after checks of the job description that refers to it."""
     job = json.loads(store.objects["grist", f"templates/{number}"])
     assert job["environment"]["sdkPipelineOptions"]["options"]["region"] == GOOD["region"]
     assert GOOD["sdk_container_image"] in json.dumps(job["environment"]["workerPools"])
     address = job["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
     bucket, _, name = address.removeprefix("gs://").partition("/")
-    assert bucket == "grist", "staged where we asked for, not in a bucket of Beam's choice"
+    assert bucket == "grist", "staged in the given bucket, not in Beam's default bucket"
     pipeline = beam_runner_api_pb2.Pipeline.FromString(store.objects[bucket, name])
     assert not [each for _, each in store.objects if "main_session" in each]
     return {transform.unique_name for transform in pipeline.components.transforms.values()}
 
 
 def finish_job(arguments: tuple[object, ...], job: str) -> None:
-    """Does the work of one job in place of Dataflow, so that the next start finds it done."""
+    """Do the work of one job in place of Dataflow, so that the next start finds it done."""
     from pipeline.config import Config
     from pipeline.curate import count_words, deduplicate, plan_run, prepare
     from pipeline.publish import plan_parts

@@ -1,4 +1,4 @@
-"""The same manifest from Flink, whose cluster lives inside the job server here."""
+"""Flink, with a cluster inside the job server, writes the same manifest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.pipeline.engines.clusters import need
 pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on a busy machine
 
 
-def test_flink_writes_the_bytes_of_the_local_runner(tmp_path, gristmill):
+def test_flink_writes_the_bytes_of_the_local_engine(tmp_path, gristmill):
     need(FLINK)
     small = ("--set", "prepare.unit_bytes=40000")
     gristmill("curate", MINICRAWL, "--output", tmp_path / "local", *small)

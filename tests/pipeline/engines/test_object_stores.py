@@ -1,4 +1,4 @@
-"""WARC input and every output on s3:// and gs://, with throttling, cut lines, a kill in the middle and resume."""
+"""WARC input and all outputs on s3:// and gs://, with throttling, cut connections, a kill in mid-run and resume."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = ("--set", "prepare.unit_bytes=40000")
 
 
 class Google:
-    """The fake of Google's store with the face of `tests.pipeline.engines.s3.Bucket`."""
+    """The fake of Google's store with the interface of `tests.pipeline.engines.s3.Bucket`."""
 
     scheme = "gs"
 
@@ -62,7 +62,7 @@ def store(request, monkeypatch):
         faced = face(served)
         for name, value in faced.environment.items():
             monkeypatch.setenv(name, value)
-        fsspec.get_filesystem_class(request.param).clear_instance_cache()  # or it talks to the former test's server
+        fsspec.get_filesystem_class(request.param).clear_instance_cache()  # else: the previous test's server
         yield faced
 
 
@@ -75,7 +75,7 @@ def local_hash(tmp_path_factory, gristmill) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_troubled_and_killed_run_ends_with_the_local_content(store, local_hash, gristmill):
+def test_a_disturbed_and_killed_run_ends_with_the_local_content(store, local_hash, gristmill):
     for path in sorted(MINICRAWL.iterdir()):
         store.put(f"in/{path.name}", path.read_bytes())
     command = [
@@ -108,7 +108,7 @@ def test_a_troubled_and_killed_run_ends_with_the_local_content(store, local_hash
     assert {name.split("/")[1] for name in left} >= {"manifest.json", "report.json", "shards", "drops", "sketches"}
 
 
-def test_thousands_of_keys_are_listed_whole(store):
+def test_thousands_of_keys_are_listed_completely(store):
     for number in range(2500):
         store.put(f"many/{number:05d}.warc.gz", b"x")
     folder = f"{store.scheme}://grist/many"
@@ -117,14 +117,14 @@ def test_thousands_of_keys_are_listed_whole(store):
     assert len(resolve_inputs([f"{folder}/00*"], prefix=None, limit=None)) == 1000
 
 
-def test_of_two_who_create_a_lock_one_is_told_so(store):
+def test_of_two_that_create_a_lock_one_fails(store):
     path = f"{store.scheme}://grist/a.lock"
     assert storage.create_exclusively(path, b"first")
     assert not storage.create_exclusively(path, b"second")
     assert storage.read_bytes(path) == b"first"
 
 
-def test_a_write_that_fails_shows_nothing(store):
+def test_a_failed_write_leaves_no_file(store):
     def half() -> None:
         with storage.write_atomically(f"{store.scheme}://grist/half") as file:
             file.write(b"x" * 100_000)
@@ -135,7 +135,7 @@ def test_a_write_that_fails_shows_nothing(store):
     assert store.names("half") == []
 
 
-def test_throttling_and_cut_lines_are_outlived(store, monkeypatch):
+def test_throttling_and_cut_connections_are_retried(store, monkeypatch):
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
     content = bytes(range(256)) * 4000
     store.disturb(every=2)

@@ -1,4 +1,4 @@
-"""The same manifest from a real Spark cluster (one master, two workers), also when a worker is killed in mid-run."""
+"""A real Spark cluster (one master, two workers) writes the same manifest, also if a worker is killed in mid-run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.pipeline.engines.clusters import need, spark_cluster
 
 pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on a busy machine
 
-SMALL = ("--set", "prepare.unit_bytes=40000")  # many units, so that there is something to spread and to lose
+SMALL = ("--set", "prepare.unit_bytes=40000")  # many units, to distribute and to lose
 ON_LOOPBACK = ("--spark-conf", "spark.driver.host=127.0.0.1", "--spark-conf", "spark.driver.bindAddress=127.0.0.1")
 
 
@@ -44,14 +44,14 @@ def on_spark(cluster, *arguments: object) -> tuple[object, ...]:
     return ("curate", *arguments, "--engine", "spark", "--spark-master", cluster.master, *ON_LOOPBACK)
 
 
-def test_a_spark_cluster_writes_the_bytes_of_the_local_runner(cluster, tmp_path, local, gristmill):
+def test_a_spark_cluster_writes_the_bytes_of_the_local_engine(cluster, tmp_path, local, gristmill):
     output = tmp_path / "out"
     gristmill(*on_spark(cluster, MINICRAWL, "--output", output, *SMALL, "--environment", "loopback"))
     assert (output / "manifest.json").read_bytes() == local
     assert len(list(tmp_path.glob("worker-*/app-*/*"))) >= 2, "an executor on each worker"
 
 
-def test_real_pages_come_out_the_same_from_workers_that_the_nodes_start(cluster, tmp_path, gristmill):
+def test_workers_started_by_the_nodes_write_the_same_for_real_pages(cluster, tmp_path, gristmill):
     data = Path(os.environ.get("GRISTMILL_DATA", ROOT.parent / "shared" / "data"))
     pages = data / "warc" / "clueweb09-sample-00000.warc.gz"
     if not pages.exists():
@@ -61,7 +61,7 @@ def test_real_pages_come_out_the_same_from_workers_that_the_nodes_start(cluster,
     assert (tmp_path / "spark/manifest.json").read_bytes() == (tmp_path / "local/manifest.json").read_bytes()
 
 
-def test_a_worker_pool_beside_the_executors_serves_too(cluster, tmp_path, local, gristmill):
+def test_a_worker_pool_beside_the_executors_writes_the_same(cluster, tmp_path, local, gristmill):
     from pipeline.engines.environments import find_worker_command
     from pipeline.engines.job_server import free_ports
 
@@ -91,7 +91,7 @@ def test_a_worker_killed_in_mid_run_changes_nothing(cluster, tmp_path, local):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     victims = [psutil.Process(cluster.workers[0].pid)]
-    victims += victims[0].children(recursive=True)  # its executor and the Python workers: as if the machine were gone
+    victims += victims[0].children(recursive=True)  # its executor and the Python workers, as if the machine had failed
     for victim in victims:
         victim.kill()
     _, errors = run.communicate(timeout=1200)

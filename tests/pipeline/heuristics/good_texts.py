@@ -1,4 +1,4 @@
-"""Good texts of many kinds, which rules made for English articles must not take."""
+"""Good texts of many kinds, which rules made for English articles must keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""filter_heuristics: every reason by a page that earns it, good pages that stay, lines that go."""
+"""filter_heuristics: a page for every drop reason, good pages that are kept, lines that are removed or corrected."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def reason(text: str, language: str = "en", **settings: Any) -> Reason | None:
     return result.reason
 
 
-# Only the rule under test, so that a page needs to break no other.
+# All other rules are off, so that a page breaks only the rule under test.
 def only(family: str, **limits: Any) -> dict[str, Any]:
     off = {
         name: {rule.setting: None for rule in rules if rule.setting != "max_lorem_ipsum"}
@@ -145,7 +145,7 @@ def test_every_reason_has_a_page(expected: Reason) -> None:
 
 
 @pytest.mark.parametrize("expected", [r for r in Reason if r is not Reason.LOREM_IPSUM])
-def test_every_rule_can_be_let_through(expected: Reason) -> None:
+def test_every_rule_can_be_switched_off(expected: Reason) -> None:
     text, settings = PAGES[expected]
     family, rule = next((f, r) for f, rules in FAMILIES.items() for r in rules if r.reason is expected)
     opened = {**settings, family: {**settings.get(family, {}), rule.setting: None}}
@@ -175,7 +175,7 @@ def test_a_dropped_page_has_all_measurements_too() -> None:
     assert set(kept.signals) == set(dropped.record.signals)
 
 
-# Good pages that rules made for English articles must not take.
+# Good pages that rules made for English articles must keep.
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_dropped_page_has_all_measurements_too() -> None:
     ],
     ids=lambda value: value if len(value) < 3 else value[:12],
 )
-def test_good_pages_stay_whole(text: str, language: str) -> None:
+def test_good_pages_are_kept_unchanged(text: str, language: str) -> None:
     result = run(text, language)
     assert isinstance(result, Document), (result.reason, result.value, result.threshold)
     assert result.text == text
@@ -213,14 +213,14 @@ def test_good_pages_stay_whole(text: str, language: str) -> None:
         ("འགྲོ་ བ་ མིའི་ རིགས་ རྒྱུད་ ཡོངས་ ལ་ སྐྱེས་ ཙམ་ ཉིད་ ནས་ ཆེ་ མཐོངས་ དང་", "།", "bo"),
     ],
 )
-def test_pages_without_spaces_are_not_judged_by_rules_for_words(syllables: str, end: str, language: str) -> None:
+def test_rules_for_words_do_not_apply_to_scripts_without_spaces(syllables: str, end: str, language: str) -> None:
     choose = random.Random(7)
     lines = ["".join(choose.choices(syllables.split(), k=50)) + end for _ in range(10)]
     result = run("\n\n".join(lines), language)
     assert isinstance(result, Document), (result.reason, result.value, result.threshold)
 
 
-def test_a_page_of_code_alone_is_not_asked_for_prose() -> None:
+def test_rules_for_prose_do_not_apply_to_a_page_of_code() -> None:
     assert isinstance(run(CODE + "\n\n" + CODE.replace("x", "y")), Document)
 
 
@@ -241,7 +241,7 @@ def test_a_page_of_code_alone_is_not_asked_for_prose() -> None:
         "x" * 1001 + " and four words more here",
     ],
 )
-def test_line_goes(line: str) -> None:
+def test_line_is_removed(line: str) -> None:
     text, _ = correct(f"{prose(6)}\n\n{line}\n\n{line} \n\nshort\n\n{prose(3, 20)}", "en", DEFAULT)
     assert line not in text.split("\n")
     assert prose(6) in text
@@ -257,12 +257,12 @@ def test_line_goes(line: str) -> None:
         ("A heading", None),
     ],
 )
-def test_line_is_mended_or_stays(before: str, after: str | None) -> None:
+def test_line_is_corrected_or_kept(before: str, after: str | None) -> None:
     text, _ = correct(f"{before}\n\n{prose(6)}", "en", DEFAULT)
     assert text == f"{after or before}\n\n{prose(6)}"
 
 
-def test_only_lines_with_end_punctuation_when_asked() -> None:
+def test_lines_without_end_punctuation_are_removed_if_set() -> None:
     text, _ = correct(
         f"{prose(3)}\n\nThis line has words but no end",
         "en",
@@ -271,12 +271,12 @@ def test_only_lines_with_end_punctuation_when_asked() -> None:
     assert text == prose(3)
 
 
-def test_corrected_share_counts_the_words_that_went() -> None:
+def test_corrected_share_counts_the_removed_words() -> None:
     _, signals = correct(f"{prose(3)}\n\n7 shares\n\n8 likes", "en", DEFAULT)
     assert signals["refinedweb_corrected"] == pytest.approx(4 / (len(prose(3).split()) + 4))
 
 
-def test_code_keeps_its_blank_lines_when_lines_go() -> None:
+def test_code_keeps_its_blank_lines_when_lines_are_removed() -> None:
     code = "```\ndef f():\n    x = {}\n\n\n    return x\n```"
     text, _ = correct(f"Menu\n\nHome\n\n{prose(3)}\n\n{code}", "en", DEFAULT)
     assert text.endswith(code)
@@ -325,7 +325,7 @@ _LINES = st.sampled_from(
     st.one_of(st.text(), st.lists(st.one_of(_LINES, st.text(max_size=40)), max_size=30).map("\n".join)),
     st.sampled_from(["en", "de", "zh", "th", "ko", "xx", ""]),
 )
-def test_any_text_gets_an_answer_and_shares_are_shares(text: str, language: str) -> None:
+def test_any_text_has_a_result_and_shares_between_0_and_1(text: str, language: str) -> None:
     result = run(text, language)
     record = result.record if isinstance(result, Dropped) else result
     assert isinstance(record, Document)
