@@ -1,7 +1,7 @@
-"""Airflow: curate the newest crawl each week if it is new.
+"""Airflow DAG: looks each week for a new crawl and curates it.
 
-Copy it into the DAG folder of an Airflow 2.8 or later with the provider cncf-kubernetes; set the two Variables. The
-tasks may be retried and run twice: finished units are not done again, and a lock keeps a second run out.
+Copy it into the DAG folder of Airflow 2.8 or later with the provider cncf-kubernetes, and set the two Variables below.
+Retries are safe: finished units are not repeated, and a lock prevents two runs on one crawl.
 """
 
 from __future__ import annotations

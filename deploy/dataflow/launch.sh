@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build the flex template once, then launch it until OUTPUT/manifest.json is there: each launch is one job of the run
-# (prepare, deduplicate, count words, publish); the fifth only writes report and manifest, from the launcher itself.
+# Build the flex template once, then launch it until OUTPUT/manifest.json exists. Each launch runs the next job
+# (prepare, deduplicate, count words, publish); the fifth runs no job and writes report and manifest in the launcher.
 #   deploy/dataflow/launch.sh build
 #   deploy/dataflow/launch.sh launch NAME=VALUE...      (parameters of metadata.json, e.g. inputs=... output=gs://...)
 set -euo pipefail
@@ -24,7 +24,7 @@ build() {
     --sdk-language PYTHON --metadata-file deploy/dataflow/metadata.json
 }
 
-# The state of the run is in the output itself, so a launch goes on where the previous one ended.
+# The state of the run is stored in the output folder, so a launch continues where the previous one ended.
 launch() {
   local parameters
   parameters=$(IFS='|'; echo "^|^sdk_container_image=$IMAGE|disk_size_gb=$DISK_GB|$*")
@@ -40,7 +40,7 @@ case ${1:-} in
     launch "$@"
     ;;
   *)
-    echo "launch.sh: build, or launch NAME=VALUE..." >&2
+    echo "usage: launch.sh build, or launch.sh launch NAME=VALUE..." >&2
     exit 2
     ;;
 esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A pool of Python workers beside a Spark or Flink executor, for nodes that have only a container (as its side-car) or
-# only a virtual environment: then run `gristmill curate ... --environment external=localhost:PORT`.
+# Start a pool of Python workers on a node of Spark or Flink that has a virtual environment or a side-car container; then
+# run `gristmill curate ... --environment external=localhost:PORT`.
 #   deploy/spark/worker-pool.sh [PORT]
 set -euo pipefail
 
