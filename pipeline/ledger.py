@@ -1,4 +1,8 @@
-"""The ledger: every page read has exactly one fate, and the counts must add up or the run fails."""
+"""The ledger: what became of every page, as rows and as counts that must add up, or the run fails.
+
+A page's fate is "kept" or the stage that dropped it with its reason, written "stage:reason" ("block_urls:host"). Every
+page that is read has exactly one fate.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +15,29 @@ from pipeline.documents import Document, Dropped
 from pipeline.errors import RunFailedError
 from pipeline.text import count_words
 
-# Fates that are faults of a stage or of the input, not judgments about the text; they have a budget.
+# Fates of pages on which a stage failed. With unreadable input they are errors, not judgments about a text;
+# prepare.max_error_share limits them.
 FAILURES = frozenset({"page_process:crashed", "extract_text:extraction_error"})
 ERRORS = FAILURES | {"read_warc:unreadable"}
 
 
 class LedgerError(RunFailedError):
-    """The books do not balance, or too many pages failed or would be lost: the output must not be published."""
+    """The counts do not add up, or too many pages failed or would be lost: the output must not be published."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one unit or one run. `dropped` maps "stage:reason" to pages."""
+    """Counts of one unit or one run."""
 
     pages: int = 0
     kept: int = 0
     characters: int = 0  # of the kept documents' text
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)  # pages by fate
     records: Counter[str] = field(default_factory=Counter)  # WARC records by kind, pages included
     cpu_seconds: Counter[str] = field(default_factory=Counter)  # by stage
 
     def add(self, other: Tally) -> None:
-        """Count `other` in."""
+        """Add the counts of `other`."""
         self.pages += other.pages
         self.kept += other.kept
         self.characters += other.characters
@@ -42,7 +47,7 @@ class Tally:
 
     @property
     def errors(self) -> int:
-        """Pages lost to damage and crashes."""
+        """Pages that were unreadable or on which a stage failed."""
         return sum(count for fate, count in self.dropped.items() if fate in ERRORS)
 
     def check(self, where: str) -> None:
@@ -51,17 +56,17 @@ class Tally:
         if self.pages != self.kept + out:
             raise LedgerError(
                 f"the ledger of {where} does not balance: {self.pages} pages read, {self.kept} kept + {out} dropped; "
-                "this is a fault of ours, nothing was published"
+                "this is an internal error, nothing was published"
             )
 
     def check_errors(self, limit: float) -> None:
-        """Raises LedgerError when more than `limit` of the pages were unreadable or crashed."""
+        """Raises LedgerError if the share of `errors` in all pages is above `limit`."""
         share = self.errors / self.pages if self.pages else 0.0
         if share > limit:
             counts = ", ".join(f"{fate} {self.dropped[fate]}" for fate in sorted(ERRORS) if self.dropped[fate])
             raise LedgerError(
                 f"{self.errors} of {self.pages} pages ({share:.1%}) failed ({counts}), the limit is {limit:.1%}; "
-                "look at the rows of drops/ and raise prepare.max_error_share if this input is expected to be so"
+                "look at the rows of drops/, and raise prepare.max_error_share if such pages are expected in this input"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -89,7 +94,7 @@ class Tally:
 
 
 def by_stage(dropped: Mapping[str, int], order: Iterable[str]) -> dict[str, dict[str, int]]:
-    """{"stage:reason": n} as {stage: {reason: n}}, stages in flow order, largest reason first."""
+    """Counts by fate as {stage: {reason: pages}}: stages in flow order, the most frequent reason first."""
     nested: dict[str, dict[str, int]] = {stage: {} for stage in order}
     for fate, count in sorted(dropped.items(), key=lambda item: (-item[1], item[0])):
         stage, _, reason = fate.partition(":")
@@ -113,7 +118,7 @@ def document_row(document: Document) -> dict[str, Any]:
 
 
 def drop_row(dropped: Dropped) -> dict[str, Any]:
-    """The row of a page that is not in a shard."""
+    """The row of a dropped page in drops/."""
     record = dropped.record
     document = record if isinstance(record, Document) else None
     return {

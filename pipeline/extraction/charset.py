@@ -1,9 +1,10 @@
-"""Bytes to text: whom to believe about the character set, and how we know.
+"""Decode the bytes of a page: which declaration of the character set to trust, and which step decided.
 
-Order: byte order mark, HTTP header, <meta> or XML declaration, UTF-8, detection, replacement. Declarations lie, so each
-must decode the whole page without an error, and bytes that are valid UTF-8 beyond ASCII are UTF-8 whatever was declared
-(other charsets hardly ever look like it; windows-1252 accepts anything). A page with a few broken bytes stays in the
-charset that explains all the others: detection would turn a good UTF-8 page into gibberish for one bad byte.
+Order: byte order mark, HTTP header, <meta> or XML declaration, UTF-8, detection, replacement. Declarations are often
+wrong, so each must decode the whole page without an error, and bytes beyond ASCII that are valid UTF-8 are UTF-8
+whatever is declared (text in other charsets is hardly ever valid UTF-8; windows-1252 accepts anything). A page with a
+few broken bytes keeps the charset that decodes all others: detection would turn a good UTF-8 page into gibberish for
+one bad byte.
 
 Names are read as browsers read them (WHATWG Encoding standard): iso-8859-1 means windows-1252, gb2312 means gb18030.
 """
@@ -23,11 +24,11 @@ from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 # Up to this share of characters beyond ASCII may be broken before another charset is looked for. Cut-off pages and
 # stray bytes lie far below it, a wrong charset far above.
 TOLERANCE = 0.05
-_PRESCAN = 4096  # browsers look for <meta charset> in the first 1,024 bytes; long scripts stand before it on real pages
+_PRESCAN = 4096  # bytes; browsers search <meta charset> in 1,024, but real pages have long scripts before it
 _META = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
 _XML = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.-]{2,40})")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-# What the label table of browsers answers -> the Python codec with as wide a table as browsers use
+# From the name in the label table of browsers to the Python codec that covers as many characters
 _CODECS = {"gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-11": "cp874"}
 _NO_CHARSETS = {"idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 
@@ -38,7 +39,7 @@ _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
 
 class Decoding(StrEnum):
-    """Which step gave the text."""
+    """The step that decided."""
 
     BOM = "bom"
     HTTP_HEADER = "http_header"
@@ -49,7 +50,7 @@ class Decoding(StrEnum):
 
 
 def decode(content: bytes, http_charset: str | None) -> tuple[str, Decoding]:
-    """Never fails: some text comes out of any bytes."""
+    """The text and the step that decided. Never fails: any bytes give some text."""
     for bom, codec in _BOMS:
         if content.startswith(bom):
             return content[len(bom) :].decode(codec, "replace"), Decoding.BOM
@@ -63,10 +64,10 @@ def decode(content: bytes, http_charset: str | None) -> tuple[str, Decoding]:
             return text, how
     if as_utf8 is not None:
         return as_utf8, Decoding.UTF8
-    return _in_spite_of_errors(content, [codec for codec, _ in declared])
+    return _decode_with_errors(content, [codec for codec, _ in declared])
 
 
-def _in_spite_of_errors(content: bytes, declared: list[str]) -> tuple[str, Decoding]:
+def _decode_with_errors(content: bytes, declared: list[str]) -> tuple[str, Decoding]:
     for codec in dict.fromkeys([*declared, "utf-8"]):
         text = content.decode(codec, "replace")
         foreign = sum(map(len, _FOREIGN.findall(text)))
@@ -80,10 +81,10 @@ def _in_spite_of_errors(content: bytes, declared: list[str]) -> tuple[str, Decod
 
 
 def _detect(content: bytes) -> str:
-    """What statistics say of the bytes beyond ASCII and their neighbors: a page of mark-up would drown a few words.
+    """Detect the charset from the bytes beyond ASCII and their neighbors only: markup would outweigh a few words.
 
-    uchardet (in resiliparse) is right on most pages and fast; it answers UTF-8 where it has no idea (all of Korean),
-    which it cannot be here. charset-normalizer then decides, if there is enough to decide on.
+    uchardet (in resiliparse) is right on most pages and fast. It returns UTF-8 if it cannot decide (for all of Korean),
+    but UTF-8 is excluded here; charset-normalizer then decides, if there are enough bytes.
     """
     runs = islice(_RUN.finditer(content), 2000)
     sample = b" ".join(content[max(0, run.start() - 16) : run.end() + 16] for run in runs)
@@ -102,7 +103,7 @@ def _declared(content: bytes, http_charset: str | None) -> Iterator[tuple[str, D
     head = content[:_PRESCAN]
     found = _META.search(head) or _XML.search(head)
     codec = _codec(found[1].decode("ascii")) if found else None
-    if codec:  # whoever can read the declaration in ASCII does not read UTF-16, so browsers take that for UTF-8
+    if codec:  # a declaration that is readable as ASCII is not UTF-16; browsers then use UTF-8
         yield ("utf-8" if codec.startswith("utf-16") else codec), Decoding.META
 
 
@@ -115,7 +116,7 @@ def _strict(content: bytes, codec: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _codec(label: str) -> str | None:
-    """Python's codec for a charset label of the web, None for what nobody knows."""
+    """Python's codec for a charset label of the web; None for an unknown label."""
     label = label.strip().strip("\"'").lower()
     if not label or not label.isascii():
         return None

@@ -143,7 +143,7 @@ def _remove_second_copies(paragraphs: list[str]) -> Iterator[str]:
 
 
 def _may_be_second_copy(paragraph: str) -> bool:
-    """Prose in one line: refrains, tables, lists and code repeat on purpose."""
+    """Whether it is prose in one line: refrains, tables, lists and code repeat on purpose."""
     return len(paragraph) >= _LONG_PARAGRAPH and "\n" not in paragraph and not paragraph.startswith("$$")
 
 

@@ -1,4 +1,4 @@
-"""The page stages in a row: one page in, its document or its fate out. Runs in the killable child, and in `explain`."""
+"""The page stages one after the other: from a page to a document or a drop. Used by the page process and `explain`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.text import EXCERPT_CHARACTERS, cut_excerpt
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one page, and what it cost."""
+    """The result of all stages for one page, and its cost."""
 
     result: Document | Dropped
     sketch: Mapping[str, Any] = field(default_factory=dict)  # deduplication columns of a document
@@ -35,7 +35,7 @@ class Chain:
         }
 
     def steps(self, page: Page) -> Iterator[tuple[str, Record | Dropped, float]]:
-        """(stage, its answer, CPU seconds) until a stage drops the page or none is left."""
+        """(stage, its result, CPU seconds) for each stage, up to the one that drops the page or the last."""
         record: Record = page
         for name, stage in self.stages.items():
             start = time.process_time()
@@ -51,16 +51,16 @@ class Chain:
         for name, answer, spent in self.steps(page):  # noqa: B007  the last answer is the result
             seconds[name] = spent
         if isinstance(answer, Dropped):
-            return Outcome(self.presentable(answer), cpu_seconds=seconds)
+            return Outcome(self.prepare_for_ledger(answer), cpu_seconds=seconds)
         if not isinstance(answer, Document):
-            raise TypeError(f"the last page stage answered a {type(answer).__name__}, not a Document")
+            raise TypeError(f"the last page stage returned a {type(answer).__name__}, not a Document")
         start = time.process_time()
         sketch = sketch_columns(answer, self.config.deduplicate)
         seconds["deduplicate"] = time.process_time() - start
         return Outcome(answer, sketch, seconds)
 
-    def presentable(self, dropped: Dropped) -> Dropped:
-        """The drop with a short excerpt and no personal data: what the ledger may show."""
+    def prepare_for_ledger(self, dropped: Dropped) -> Dropped:
+        """The drop as it goes into the ledger: with a short excerpt and without personal data."""
         record = dropped.record
         language = record.language if isinstance(record, Document) else ""
         text = (record.text if isinstance(record, Document) else dropped.excerpt)[: 4 * EXCERPT_CHARACTERS]
@@ -68,7 +68,7 @@ class Chain:
         if isinstance(record, Document):
             record = replace(record, title=self._scrub(record.title, language), text="")
         else:
-            record = replace(record, content=b"")  # 140 kB that nobody needs on the way back
+            record = replace(record, content=b"")  # 140 kB on average, which the parent process has already
         detail = cut_excerpt(self._scrub(dropped.detail, language))
         return replace(dropped, record=record, detail=detail, excerpt=clean)
 
@@ -77,7 +77,7 @@ class Chain:
 
 
 def _call(name: str, stage: Stage, record: Record) -> Record | Dropped:
-    """The stage's answer; a fault of ours costs the page, and its fate names the stage."""
+    """The stage's result. An exception drops the page as crashed; its message names the stage."""
     try:
         return stage(record)
     except MemoryError:
@@ -87,5 +87,5 @@ def _call(name: str, stage: Stage, record: Record) -> Record | Dropped:
 
 
 def build_chain(config_json: str) -> Chain:
-    """What the killable child builds once: the configuration travels as JSON, never as code."""
+    """Build the chain in the page process; the configuration is sent as JSON."""
     return Chain(Config.model_validate_json(config_json))

@@ -63,7 +63,7 @@ def test_what_the_ledger_shows_of_a_dropped_page_has_no_personal_data(chain):
     document = Document(
         "id", "u", "t", "f", 0, "h", "h", title="Write to jo.doe@mail-host.net", text="jo.doe@mail-host.net " * 200
     )
-    shown = chain.presentable(Dropped(document, "any", Reason.TEST, detail="line of jo.doe@mail-host.net"))
+    shown = chain.prepare_for_ledger(Dropped(document, "any", Reason.TEST, detail="line of jo.doe@mail-host.net"))
     record = shown.record
     assert isinstance(record, Document)
     for text in (record.title, shown.detail, shown.excerpt):
@@ -74,7 +74,7 @@ def test_what_the_ledger_shows_of_a_dropped_page_has_no_personal_data(chain):
 
 
 def test_a_dropped_page_does_not_carry_its_bytes_back(chain):
-    shown = chain.presentable(Dropped(page("x"), "any", Reason.TEST, excerpt="call +1 212 555 0123 now"))
+    shown = chain.prepare_for_ledger(Dropped(page("x"), "any", Reason.TEST, excerpt="call +1 212 555 0123 now"))
     assert isinstance(shown.record, Page)
     assert shown.record.content == b""
 
