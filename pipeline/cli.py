@@ -213,7 +213,7 @@ def plan(
         raise click.UsageError("name the INPUTS to plan for")
     settings = load_config(config, overrides)
     files = resolve_inputs(inputs, prefix=prefix, limit=limit)
-    cost = Prices.given(prices)
+    cost = Prices.parse(prices)
     forecast = make_plan(files, settings, sample_pages, workers)
     click.echo(forecast.describe())
     if engine == "dataflow":

@@ -1,7 +1,7 @@
-"""What `gristmill plan --engine dataflow` adds: machines, disk, workers and cost, from what the sample measured.
+"""`gristmill plan --engine dataflow`: machines, disk, workers and cost on Dataflow, estimated from the sample.
 
-Every assumption is printed. The prices are remembered list prices of batch Dataflow in us-central1, not looked up: they
-are defaults to replace with `--price NAME=DOLLARS`.
+The default prices are list prices of batch Dataflow in us-central1 from memory, not looked up; `--price NAME=DOLLARS`
+replaces them. Every assumption is printed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass, fields, replace
 
 from pipeline.deduplication.messages import partition_count
 from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.errors import UserError
 from pipeline.inspection.plan import Plan
 
 CRAWL_FILE_BYTES = 1_000_000_000  # a WARC file of Common Crawl, compressed
-WORKER_MEMORY = 450_000_000  # the Python worker that Beam keeps beside the killable child, with Beam's imports
+WORKER_MEMORY = 450_000_000  # the Python worker that Beam keeps beside the page process, with Beam's imports
 MACHINES = {"n2-standard": 4.0, "n2-highmem": 8.0, "n2-highcpu": 1.0}  # GB of memory for each virtual core
-CORES = 4  # of one machine: small ones are preempted and replaced at little loss
+CORES = 4  # of one machine: when a small machine is preempted little work is lost
 SYSTEM_DISK_GB = 30  # operating system, container image
 WANTED_HOURS = 8.0
 
@@ -32,8 +33,8 @@ class Prices:
     shuffle_gb: float = 0.011
 
     @classmethod
-    def given(cls, pairs: Sequence[str]) -> Prices:
-        """The defaults with NAME=DOLLARS replaced; raises ValueError for a name or number that is none."""
+    def parse(cls, pairs: Sequence[str]) -> Prices:
+        """The defaults, with NAME=DOLLARS replaced. Raises UserError for an unknown name or price."""
         prices = cls()
         names = [field.name for field in fields(cls)]
         for pair in pairs:
@@ -41,7 +42,7 @@ class Prices:
             try:
                 prices = replace(prices, **{name: float(value)})
             except (TypeError, ValueError):
-                raise ValueError(f"--price {pair}: expected NAME=DOLLARS with one of {', '.join(names)}") from None
+                raise UserError(f"--price {pair}: expected NAME=DOLLARS with one of {', '.join(names)}") from None
         return prices
 
 
@@ -55,33 +56,33 @@ class DataflowPlan:
 
     @property
     def memory_per_core(self) -> float:
-        """Bytes: a Python worker and its child with the models, and a third as much for pages above the sample's."""
+        """Bytes: a Python worker and its page process, and a third more for pages larger than those of the sample."""
         return (WORKER_MEMORY + self.plan.sample.peak_memory) * 4 / 3
 
     @property
     def machine(self) -> str:
-        """The cheapest family whose memory suffices."""
+        """The cheapest machine type with enough memory."""
         for family, gigabytes in sorted(MACHINES.items(), key=lambda item: item[1]):
             if gigabytes * 1e9 >= self.memory_per_core:
                 return f"{family}-{CORES}"
-        raise ValueError(
-            f"a worker needs {self.memory_per_core / 1e9:.0f} GB for each core; no machine type has so much"
+        raise UserError(
+            f"a worker needs {self.memory_per_core / 1e9:.0f} GB for each core; no machine type has that much"
         )
 
     @property
     def core_hours(self) -> float:
-        """Of the whole run; a virtual core counts as one of this machine's."""
+        """Of the whole run, if a virtual core is as fast as a core of this machine."""
         return self.plan.sample.cpu_seconds * self.plan.scale / 3600
 
     @property
     def max_workers(self) -> int:
-        """Machines that end the run in about `WANTED_HOURS`, but never more than there are units for."""
+        """Machines that finish the run in about `WANTED_HOURS`, at most one core per unit."""
         wanted = math.ceil(self.core_hours / WANTED_HOURS / CORES)
         return max(1, min(wanted, math.ceil(self.plan.units / CORES)))
 
     @property
     def disk_gb(self) -> int:
-        """One unit in work per core, downloaded and staged at most twice, beside the system."""
+        """The system, and per core one unit that is downloaded and staged, at most twice its size."""
         return SYSTEM_DISK_GB + math.ceil(CORES * 2 * self.plan.bytes / max(self.plan.units, 1) / 1e9)
 
     @property
@@ -91,7 +92,7 @@ class DataflowPlan:
 
     @property
     def partitions(self) -> int:
-        """Shards of each shuffle: no worker holds more of the keys than one of them."""
+        """Partitions of each shuffle; a worker holds the keys of one partition at a time."""
         return partition_count(round(self.plan.sample.kept * self.plan.scale), self.deduplicate)
 
     @property
@@ -103,7 +104,7 @@ class DataflowPlan:
         return self.core_hours * per_core_hour + self.shuffle_gb * prices.shuffle_gb
 
     def describe(self) -> str:
-        """For people, the assumptions last."""
+        """A table for the terminal, the assumptions last."""
         per_thousand = self.cost * 1000 * CRAWL_FILE_BYTES / max(self.plan.bytes, 1)
         hours = self.core_hours / (self.max_workers * CORES)
         rows = [
@@ -124,7 +125,7 @@ class DataflowPlan:
                 "assumed",
                 "a virtual core is worth one core of this machine; the sample is like the rest; deduplication and "
                 "publishing cost little beside extraction; workers are never idle; input is read in its own region; "
-                "prices are remembered list prices (us-central1): check them",
+                "prices are list prices from memory (us-central1): check them",
             ),
         ]
         return "\n".join(f"{name:<8}{text}" for name, text in rows)

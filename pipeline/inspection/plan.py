@@ -1,7 +1,7 @@
-"""`gristmill plan`: what a whole run will cost and yield, from a few hundred of its own pages, before it is spent.
+"""`gristmill plan`: estimates the cost and yield of a whole run from a few hundred of its pages.
 
-The sample is taken where it is cheap: from units spread evenly over the input, the first pages of each, until there are
-enough. Bytes are the yardstick: cost and yield per compressed byte of the sample times the bytes of the whole.
+The sample is the first pages of a dozen units that are spread evenly over the input. Cost and yield per compressed byte
+of the sample, times the bytes of the input, give the estimate.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from pipeline.text import count_words
 
 SAMPLED_UNITS = 12
 PARQUET_RATIO = 0.45  # zstd bytes per character of text, measured on real shards
-SPREADER_MEMORY = 350_000_000  # of the process that reads, spreads and writes, Beam in it: measured on the mini-crawl
+MAIN_MEMORY = 350_000_000  # bytes of the process that reads and writes, with Beam; measured on the mini-crawl
 Z95 = 1.96
 
 
 @dataclass(slots=True)
 class Sample:
-    """What a part of the input cost and gave."""
+    """Cost and yield of the sampled pages."""
 
     bytes: int = 0  # compressed
     pages: int = 0
     kept: int = 0
     words: int = 0
     characters: int = 0
-    wall_seconds: float = 0.0  # reading and stages, one worker
+    wall_seconds: float = 0.0  # of reading and of the stages, with one worker
     cpu_seconds: float = 0.0
-    peak_memory: int = 0  # bytes, of the child
+    peak_memory: int = 0  # bytes of the page process
     stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The forecast; before deduplication, which only ever lowers what is kept."""
+    """The estimate, before deduplication, which lowers the number of kept pages."""
 
     sample: Sample
     files: int
     units: int
     bytes: int
     workers: int
-    shuffle_bytes: int  # per document
+    shuffle_bytes: int  # of one document in deduplication
 
     @property
     def scale(self) -> float:
-        """Whole input over sample, by compressed bytes."""
+        """Compressed bytes of the input per byte of the sample."""
         return self.bytes / max(self.sample.bytes, 1)
 
     @property
@@ -69,8 +69,8 @@ class Plan:
 
     @property
     def memory_bytes(self) -> int:
-        """Of the first phase: its workers and the process above them."""
-        return SPREADER_MEMORY + self.workers * self.sample.peak_memory
+        """Memory of the first phase: the page processes and the main process."""
+        return MAIN_MEMORY + self.workers * self.sample.peak_memory
 
     @property
     def disk_bytes(self) -> float:
@@ -89,23 +89,26 @@ class Plan:
         return p, max(middle - half, 0.0), min(middle + half, 1.0)
 
     def describe(self) -> str:
-        """For people; every number says what it rests on."""
+        """A table for the terminal."""
         sample, scale = self.sample, self.scale
         pages, kept = sample.pages * scale, sample.kept * scale
         share, low, high = self.kept_share
         rows = [
-            ("input", f"{self.files:,} files, {_size(self.bytes)}, {self.units:,} units of work"),
-            ("sample", f"{sample.pages:,} pages, {_size(sample.bytes)}, {sample.cpu_seconds:.0f} s of CPU time"),
-            ("pages", f"about {_number(pages)}"),
+            ("input", f"{self.files:,} files, {_as_bytes(self.bytes)}, {self.units:,} units of work"),
+            (
+                "sample",
+                f"{sample.pages:,} pages, {_as_bytes(sample.bytes)}, {sample.cpu_seconds:.0f} s of CPU time",
+            ),
+            ("pages", f"about {_as_number(pages)}"),
             (
                 "kept",
-                f"about {_number(kept)} pages ({share:.1%}; 95%: {low:.1%} to {high:.1%}) before deduplication",
+                f"about {_as_number(kept)} pages ({share:.1%}; 95%: {low:.1%} to {high:.1%}) before deduplication",
             ),
-            ("words", f"about {_number(sample.words * scale)}"),
+            ("words", f"about {_as_number(sample.words * scale)}"),
             (
                 "time",
-                f"{duration(self.hours * 3600)} with {self.workers} workers like this machine's cores; "
-                "the phases after the first add about a tenth",
+                f"{duration(self.hours * 3600)} with {self.workers} workers as fast as this machine's cores; "
+                "the later phases add about a tenth",
             ),
             (
                 "CPU",
@@ -114,12 +117,12 @@ class Plan:
             ),
             (
                 "memory",
-                f"{_size(self.memory_bytes)} with {self.workers} workers of {_size(sample.peak_memory)}",
+                f"{_as_bytes(self.memory_bytes)} with {self.workers} workers of {_as_bytes(sample.peak_memory)}",
             ),
             (
                 "disk",
-                f"{_size(self.disk_bytes)} of shards; while the run is under way as much again "
-                f"and {_size(kept * self.shuffle_bytes)} of keys and sketches",
+                f"{_as_bytes(self.disk_bytes)} of shards; during the run as much again "
+                f"and {_as_bytes(kept * self.shuffle_bytes)} of keys and sketches",
             ),
         ]
         return "\n".join(f"{name:<8}{text}" for name, text in rows)
@@ -133,22 +136,22 @@ def make_plan(files: Sequence[Input], config: Config, sample_pages: int, workers
     with open_worker(config) as worker:
         worker.start()
         for unit in chosen:
-            _measure(unit, config, worker, math.ceil(sample_pages / len(chosen)), sample)
+            _measure_unit(unit, config, worker, math.ceil(sample_pages / len(chosen)), sample)
     total = sum(unit.size for unit in units)
     return Plan(sample, len(files), len(units), total, workers, _bytes_per_document(config))
 
 
-def _measure(unit: Unit, config: Config, worker: KillableWorker, pages: int, sample: Sample) -> None:
+def _measure_unit(unit: Unit, config: Config, worker: KillableWorker, pages: int, sample: Sample) -> None:
     """Adds the unit's first `pages` pages to the sample."""
     start, reading = perf_counter(), process_time()
     end = unit.start
-    for number, item in enumerate(_fated(unit, config)):
-        if number == pages:  # the first page beyond the sample says how many bytes the sample took
-            end = _offset(item)
+    for number, item in enumerate(_read_pages(unit, config)):
+        if number == pages:  # the first page after the sample ends the sampled bytes
+            end = _offset_of(item)
             break
         sample.pages += 1
         if isinstance(item, Page):
-            _count(worker.run(item), sample)
+            _add_outcome(worker.run(item), sample)
     else:
         end = unit.end
     sample.bytes += unit.bytes_before(end)
@@ -158,7 +161,7 @@ def _measure(unit: Unit, config: Config, worker: KillableWorker, pages: int, sam
 
 
 def _peak_memory(process: psutil.Process) -> int:
-    """The most that it ever had in memory, which one large page decides; what it has now where nobody counted."""
+    """Peak resident memory in bytes; the current one where the system does not record the peak."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
@@ -168,22 +171,22 @@ def _peak_memory(process: psutil.Process) -> int:
 
 def _bytes_per_document(config: Config) -> int:
     """What crosses the shuffles of deduplication, by the formula of deduplicate.py; on real pages 0.7 to 2 kB."""
-    line_keys = 8 * 40  # forty lines are much for a page
-    sketches_and_answers = 1700  # measured with 50 partitions where a fifth of the documents have near copies
-    return 2 * 66 + 8 * config.deduplicate.bands + line_keys + sketches_and_answers
+    line_keys = 8 * 40  # forty lines are a long page
+    sketches_and_verdicts = 1700  # measured with 50 partitions where a fifth of the documents have near-duplicates
+    return 2 * 66 + 8 * config.deduplicate.bands + line_keys + sketches_and_verdicts
 
 
-def _fated(unit: Unit, config: Config) -> Iterator[Page | Dropped]:
+def _read_pages(unit: Unit, config: Config) -> Iterator[Page | Dropped]:
     for item in read_warc.read_unit(unit, config.read_warc):
         if not isinstance(item, read_warc.OtherRecord):
             yield item
 
 
-def _offset(item: Page | Dropped) -> int:
+def _offset_of(item: Page | Dropped) -> int:
     return item.record.warc_offset if isinstance(item, Dropped) else item.warc_offset
 
 
-def _count(answer: Outcome | PageLost, sample: Sample) -> None:
+def _add_outcome(answer: Outcome | PageLost, sample: Sample) -> None:
     if isinstance(answer, PageLost):
         return
     sample.cpu_seconds += sum(answer.cpu_seconds.values())
@@ -193,7 +196,7 @@ def _count(answer: Outcome | PageLost, sample: Sample) -> None:
         sample.characters += len(answer.result.text)
 
 
-def _size(count: float) -> str:
+def _as_bytes(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
@@ -201,7 +204,7 @@ def _size(count: float) -> str:
     return f"{count:,.1f} PB"
 
 
-def _number(count: float) -> str:
+def _as_number(count: float) -> str:
     for unit in ("", " thousand", " million", " billion"):
         if count < 1000 or unit == " billion":
             return f"{count:,.0f}{unit}" if not unit or count >= 100 else f"{count:.1f}{unit}"

@@ -1,4 +1,4 @@
-"""OUT/README.md: the dataset card, with the front matter that lets `load_dataset` find the shards."""
+"""OUT/README.md: the dataset card, with the front matter by which Hugging Face's `load_dataset` finds the shards."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ patterns find it; names of people were not.
 
 ## Columns
 
-`text` is the main content, `url` and `fetched_at` say whose and when, `warc_file` and `warc_offset` where the capture
-lies. `weight` is how often one pass over the mixture should repeat the document; `duplicates` how many dropped pages it
-stands for; `domain`, `language`, `quality_score` with their confidences; `signals` every measurement.
-`drops/` holds one row for each page that is not here, with stage, reason, measurement and threshold.
+`text` is the main content of the page at `url`, captured at `fetched_at`; `warc_file` and `warc_offset` locate the
+capture. `weight` is how often one pass over the dataset should repeat the document, `duplicates` the number of pages
+that were dropped as its duplicates. `domain`, `language` and `quality_score` are predictions of classifiers; `signals`
+holds every measurement. `drops/` has one row for each dropped page, with stage, reason, measurement and threshold.
 
 ```python
 from datasets import load_dataset
@@ -51,7 +51,7 @@ pages = load_dataset("parquet", data_files="shards/*.parquet", split="train")
 SELECT domain, count(*), sum(words) FROM 'shards/*.parquet' GROUP BY domain ORDER BY 3 DESC;  -- DuckDB
 ```
 
-## Why pages are out
+## Dropped pages
 
 | stage | reason | pages |
 |---|---|---:|
@@ -66,13 +66,13 @@ SELECT domain, count(*), sum(words) FROM 'shards/*.parquet' GROUP BY domain ORDE
 
 
 def write_card(layout: Layout, report: Mapping[str, Any]) -> None:
-    """Everything in it is our own text and counts: nothing from a page."""
+    """Writes the card. It holds counts and fixed text, nothing from a web page."""
     with storage.write_atomically(layout.card) as file:
-        file.write(card(report).encode())
+        file.write(format_card(report).encode())
 
 
-def card(report: Mapping[str, Any]) -> str:
-    """The card's text from the numbers of `report.json`."""
+def format_card(report: Mapping[str, Any]) -> str:
+    """The text of the card, from the numbers of report.json."""
     languages = report["languages"]
     drops = [
         f"| {stage} | {reason} | {count:,} |"

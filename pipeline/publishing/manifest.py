@@ -1,4 +1,4 @@
-"""Whose folder this is (`run.json`, written first), what came out (`manifest.json`, last), and the report's numbers."""
+"""run.json (written first: which run an output folder belongs to) and manifest.json (written last: its files)."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline import storage
+from pipeline.errors import UserError
 from pipeline.ledger import Tally
 from pipeline.publishing.content_hash import content_hash
 from pipeline.publishing.statistics import Statistics
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_json, write_json
 
-FORMAT = 1  # raised when a reader would have to change
+FORMAT = 1  # increased when readers have to change
 
 
 def claim(layout: Layout, identity: Mapping[str, Any], here: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Takes the output folder for this run, or resumes it; `here` is what others on this machine need (paths, units).
+    """Claims the output folder for this run, or resumes it.
 
-    Raises ValueError when it holds a run of other settings, code or input, naming the first differences.
+    `identity` is what decides the rows; `here` is stored beside it for other commands on this machine (paths, units).
+    Raises UserError, with the first differences, when the folder has a run of other settings, code or input.
     """
     if storage.exists(layout.run):
-        former = read_json(layout.run)
-        differences = list(_differences(former["identity"], identity))
+        previous = read_json(layout.run)
+        differences = list(_differences(previous["identity"], identity))
         if differences and not overwrite:
             shown = "; ".join(differences[:4]) + (f"; {len(differences) - 4} more" if len(differences) > 4 else "")
-            raise ValueError(
+            raise UserError(
                 f"{layout.root} belongs to another run ({shown}). "
                 "Choose another --output, or --overwrite to replace it (units that are still valid are kept)"
             )
         if differences:
-            storage.remove(layout.manifest)  # first: no reader may see a mixture
+            storage.remove(layout.manifest)  # first: without it no reader takes old and new files for one dataset
             for kind in ("shards", "drops", "sketches"):
                 storage.remove_folder(storage.join(layout.root, kind))
     elif storage.exists(layout.manifest):
-        raise ValueError(f"{layout.root} has a manifest.json but no run.json: choose another --output")
+        raise UserError(f"{layout.root} has a manifest.json but no run.json: choose another --output")
     write_json(layout.run, {"identity": identity, "work": layout.key, **here})
 
 
@@ -44,18 +46,18 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterable[str]:
             yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
         short = [str(value)[:40] + ("…" if len(str(value)) > 40 else "") for value in (old, new)]
-        yield f"{path.removeprefix('config.')}: {short[0]} there, {short[1]} now"
+        yield f"{path.removeprefix('config.')}: was {short[0]}, is {short[1]}"
 
 
 def is_complete(layout: Layout) -> bool:
-    """A manifest is only ever written over a complete output."""
+    """Whether the run is finished: the manifest is written when all other files are complete."""
     return storage.exists(layout.manifest)
 
 
 def make_manifest(
     identity: Mapping[str, Any], files: Mapping[str, Sequence[Mapping[str, Any]]], ledger: Tally, statistics: Statistics
 ) -> dict[str, Any]:
-    """Nothing of the clock or the machine: the same input, settings and code give the same bytes."""
+    """The manifest. It holds no time and no path of this machine: equal input, settings and code give equal bytes."""
     return {
         "format": FORMAT,
         "content_hash": content_hash(files),

@@ -1,4 +1,4 @@
-"""Parquet schemas: what the trainer and every other reader may rely on."""
+"""Parquet schemas of the staged files (work/), of shards/ and of drops/."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ _TEXT = [
 # Documents of one finished unit, before deduplication.
 STAGED = pa.schema([*_IDENTITY, *_TEXT, pa.field("signals", SIGNALS), *SKETCH_FIELDS])
 
-# What `gristmill curate` publishes.
+# Rows of shards/.
 SHARD = pa.schema(
     [
         *_IDENTITY,
         *_TEXT,
-        pa.field("duplicates", pa.int64()),  # how many dropped pages this document stands for
-        pa.field("weight", pa.float64()),  # expected repetitions in one pass over the mixture
+        pa.field("duplicates", pa.int64()),  # pages that were dropped as duplicates of this document
+        pa.field("weight", pa.float64()),  # repetitions in one pass over the weighted dataset
         pa.field("signals", SIGNALS),
     ]
 )
 
-# One row for every page that is not in a shard.
+# Rows of drops/: one for each page that is not in a shard.
 DROP = pa.schema(
     [
         *_IDENTITY,
         pa.field("stage", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("value", pa.float64()),  # the measurement ...
-        pa.field("threshold", pa.float64()),  # ... and the limit that it broke
+        pa.field("threshold", pa.float64()),  # ... and the limit that it exceeded
         pa.field("detail", pa.string()),
-        pa.field("duplicate_of", pa.string()),  # id of the survivor
+        pa.field("duplicate_of", pa.string()),  # id of the kept document
         pa.field("language", pa.string()),
-        pa.field("excerpt", pa.string()),  # the first characters of its text, personal data replaced
+        pa.field("excerpt", pa.string()),  # beginning of the text, personal data replaced
         pa.field("signals", SIGNALS),
     ]
 )

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.errors import UserError
 from pipeline.inspection.dataflow_plan import DataflowPlan, Prices
 from pipeline.inspection.plan import Plan, Sample
 from tests.conftest import MINICRAWL
@@ -48,7 +49,7 @@ def test_the_machine_has_the_memory(peak, machine):
 
 
 def test_a_worker_that_fits_nowhere_is_said():
-    with pytest.raises(ValueError, match="no machine type"):
+    with pytest.raises(UserError, match="no machine type"):
         plan_for(10, peak_memory=20 * 10**9).describe()
 
 
@@ -63,15 +64,15 @@ def test_the_command_prints_machine_disk_workers_shuffle_cost_and_assumptions(gr
     )
     assert re.search(r"^cost    \$[\d.]+, \$[\d,]+ for 1,000 WARC files of 1 GB$", printed, re.MULTILINE)
     assert "core_hour=$0.25, memory_gb_hour=$" in printed
-    assert re.search(r"^assumed .*remembered list prices", printed, re.MULTILINE)
+    assert re.search(r"^assumed .*list prices from memory", printed, re.MULTILINE)
     refused = gristmill(*command, "--price", "core=1", check=False)
     assert refused.returncode == 2
     assert "expected NAME=DOLLARS" in refused.stderr
 
 
 def test_prices_are_given_by_name():
-    assert Prices.given(["core_hour=0.1"]).core_hour == 0.1
+    assert Prices.parse(["core_hour=0.1"]).core_hour == 0.1
     for wrong in ("core=1", "core_hour=cheap", "core_hour"):
-        with pytest.raises(ValueError, match="expected NAME=DOLLARS"):
-            Prices.given([wrong])
+        with pytest.raises(UserError, match="expected NAME=DOLLARS"):
+            Prices.parse([wrong])
     assert "deduplication" in plan_for(10).describe()

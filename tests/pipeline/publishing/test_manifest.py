@@ -1,0 +1,51 @@
+"""run.json and manifest.json: a folder belongs to one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import storage
+from pipeline.errors import UserError
+from pipeline.publishing.manifest import claim, is_complete
+from pipeline.storage.layout import Layout, read_json, write_json
+
+IDENTITY = {"config": {"prepare": {"unit_bytes": 5}}, "inputs": [{"name": "a", "bytes": 1}]}
+OTHER = {**IDENTITY, "config": {"prepare": {"unit_bytes": 7}}}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    found = Layout(str(tmp_path), "key")
+    claim(found, IDENTITY, {"paths": {"a": "/a"}}, overwrite=False)
+    return found
+
+
+def test_a_claimed_folder_names_its_run(layout: Layout) -> None:
+    assert read_json(layout.run) == {"identity": IDENTITY, "work": "key", "paths": {"a": "/a"}}
+    assert not is_complete(layout)
+    claim(layout, IDENTITY, {}, overwrite=False)  # the same run resumes it
+
+
+def test_another_run_is_refused_with_the_difference(layout: Layout) -> None:
+    with pytest.raises(UserError, match=r"belongs to another run \(prepare\.unit_bytes: was 5, is 7\)"):
+        claim(layout, OTHER, {}, overwrite=False)
+    assert read_json(layout.run)["identity"] == IDENTITY
+
+
+def test_overwriting_removes_what_the_other_run_published(layout: Layout) -> None:
+    write_json(layout.manifest, {})
+    write_json(layout.part("shards", 0), {})
+    claim(layout, OTHER, {}, overwrite=True)
+    assert not is_complete(layout)
+    assert not storage.exists(layout.part("shards", 0))
+    assert read_json(layout.run)["identity"] == OTHER
+
+
+def test_a_manifest_without_run_json_is_not_touched(tmp_path: Path) -> None:
+    layout = Layout(str(tmp_path), "key")
+    write_json(layout.manifest, {})
+    with pytest.raises(UserError, match=r"manifest\.json but no run\.json"):
+        claim(layout, IDENTITY, {}, overwrite=True)
+    assert is_complete(layout)
