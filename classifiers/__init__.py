@@ -1,0 +1,13 @@
+"""The models that the pipeline uses: language, quality, domain and kind, harm.
+
+    language.py quality.py domain.py harm.py    the models as they are applied; the shipped files are in models/
+    artifacts.py                                a model as a folder: files with hashes, manifest, model card
+    urls.py                                     normal forms of URLs and hosts, shared with the pipeline
+    cli.py                                      gristmill classify ...
+    data/            training text: Wikipedia's citations, page text, sampling by hash, tables in and out
+    training/        one recipe a model: which examples, which labels, and how it is trained
+    estimators/      features, fastText, linear and logistic layers, metrics: no knowledge of any data set
+    evaluation/      numbers, report and the gate that a new model must pass
+
+Order of use: data -> training -> evaluation -> models/. Nothing here imports Beam, `pipeline` or `trainer`.
+"""

@@ -1,0 +1,27 @@
+"""Curation: WARC files in, weighted Parquet shards out, and a ledger in which every page has exactly one fate.
+
+    cli.py           gristmill curate | plan | explain | report | audit | status | settings
+    curate.py        one run: the four Beam jobs below, in order
+    ├─ prepare.py        1 prepare      WARC units -> staged documents, drops, tallies        map only
+    │   reading/             find the input files, cut them into units, read WARC records
+    │   page_process/        the stages in a row, in a child process with limits on time and memory
+    │   stages/              one module a page stage, in the order of stages/order.py
+    │   extraction/          charset, parsing, and the text of an HTML page      (used by extract_text)
+    │   heuristics/          one module a family of filter rules                 (used by filter_heuristics)
+    │   pii/                 one module a family of personal data                (used by scrub_pii)
+    │   lists/               block lists and word lists                          (used by block_urls, heuristics)
+    ├─ deduplicate.py    2 deduplicate  keys and sketches -> verdicts                         text is never shuffled
+    │   deduplication/       exact, near and paragraph duplicates as functions over numpy records
+    ├─ publish.py        3 count words  words by domain and quality -> weights                map only
+    │                    4 publish      staged documents, verdicts, weights -> shards, drops  map only
+    │   publishing/          schema, weights, manifest, dataset card, snapshots
+    └─ reports/          report.json, report.html, and what the terminal shows
+
+    inspection/      commands about a run: explain, audit, plan, status
+    engines/         how Beam runs: on this machine, on Spark, Flink or Dataflow
+    storage/         files on local disks, https, s3 and gs; where each file of an output lies
+    config.py        every setting of a run; each is declared beside the code that it controls
+    documents.py     the records that pass through the stages        ledger.py    fates, counts and their balance
+
+Imports point down this list. Models come from the package `classifiers`; nothing here imports `trainer`.
+"""

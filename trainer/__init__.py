@@ -1,0 +1,17 @@
+"""Training: curated shards in, language models out. The document weights of the shards decide how often text is read.
+
+    cli.py           gristmill train ...; the commands are in commands/
+    tasks/           what is trained: pretraining, annealing, denoising objectives
+    ├─ data/             shards -> tokenizer -> token files -> mixture -> batch(step)
+    ├─ model/            decoder, encoder-decoder, attention, rotary positions, experts, loss, exchange with Hugging Face
+    └─ training/         the loop, one step, optimizer, schedule, anomalies, checkpoints, distributed, metrics
+    rollouts/        text from a model: sampling and generation
+    evaluation/      bits per byte, benchmark questions, contamination, order test
+    studies/         size ladders, scaling laws, dataset ablations, cost of a run
+    reports/         report.html of a run
+    presets/         configurations by name: tiny, 125m, 1b, 7b, ...
+    config.py        TOML files and --set; each setting is declared beside the code that it controls
+
+A batch is a pure function of (seed, step, settings), so a run resumes bitwise and every step leads back to its pages.
+`training` knows tasks only by the protocol in training/task.py. Nothing here imports Beam, `pipeline` or `classifiers`.
+"""
