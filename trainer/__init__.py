@@ -3,7 +3,7 @@
     cli.py           gristmill train ...; the commands are in commands/
     tasks/           what is trained: pretraining, annealing, denoising objectives
     ├─ data/             shards -> tokenizer -> token files -> mixture -> batch(step)
-    ├─ model/            decoder, encoder-decoder, attention, rotary positions, experts, loss, exchange with Hugging Face
+    ├─ model/            decoder, encoder-decoder, attention, rotary positions, experts, loss, Hugging Face export
     └─ training/         the loop, one step, optimizer, schedule, anomalies, checkpoints, distributed, metrics
     rollouts/        text from a model: sampling and generation
     evaluation/      bits per byte, benchmark questions, contamination, order test
