@@ -3,7 +3,8 @@
     language.py quality.py domain.py harm.py    the models as they are applied; the shipped files are in models/
     artifacts.py                                a model as a folder: files with hashes, manifest, model card
     urls.py                                     normal forms of URLs and hosts, shared with the pipeline
-    cli.py                                      gristmill classify ...
+    cli.py score_columns.py                     gristmill classify ...; the columns that `score` adds to a file
+    errors.py                                   errors that a user can mend
     data/            training text: Wikipedia's citations, page text, sampling by hash, tables in and out
     training/        one recipe a model: which examples, which labels, and how it is trained
     estimators/      features, fastText, linear and logistic layers, metrics: no knowledge of any data set

@@ -21,7 +21,10 @@
     engines/         how Beam runs: on this machine, on Spark, Flink or Dataflow
     storage/         files on local disks, https, s3 and gs; where each file of an output lies
     config.py        every setting of a run; each is declared beside the code that it controls
-    documents.py     the records that pass through the stages        ledger.py    fates, counts and their balance
+    documents.py     the records that pass through the stages
+    ledger.py        fates, counts and their balance
+    text.py          what a word and a token are
+    settings.py errors.py    the bases of all settings classes and of errors that a user can mend
 
 Imports point down this list. Models come from the package `classifiers`; nothing here imports `trainer`.
 """

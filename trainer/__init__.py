@@ -11,6 +11,7 @@
     reports/         report.html of a run
     presets/         configurations by name: tiny, 125m, 1b, 7b, ...
     config.py        TOML files and --set; each setting is declared beside the code that it controls
+    settings.py errors.py files.py    bases of settings and user errors; atomic writes and hashes
 
 A batch is a pure function of (seed, step, settings), so a run resumes bitwise and every step leads back to its pages.
 `training` knows tasks only by the protocol in training/task.py. Nothing here imports Beam, `pipeline` or `classifiers`.

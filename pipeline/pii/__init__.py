@@ -1,1 +1,9 @@
-"""Find personal data and secrets: one module per kind of data, whose functions yield the spans that they find."""
+"""Find personal data and secrets; used by the stage scrub_pii. One module per family, each a function of the text.
+
+spans               what a finder yields, and the placeholders
+addresses           e-mail and IP addresses
+phones              phone numbers
+accounts            bank accounts, payment cards, social security numbers
+secrets             keys and tokens
+names               people's names, by an optional library
+"""

@@ -1,0 +1,9 @@
+"""Read the input, in this order:
+
+inputs              INPUTS of the command line -> files with stable names and sizes
+units               files -> units of work: byte ranges
+warc                a unit -> WARC records, in spite of damage
+compressed_members  gzip members and zstd frames with their byte offsets      (used by warc)
+http_message        a response record -> status, headers, decoded body
+content_type        whether the body is HTML
+"""

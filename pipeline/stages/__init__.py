@@ -1,0 +1,7 @@
+"""The page stages, one module each; order.py lists them in the order in which a page passes them.
+
+read_warc -> block_urls -> quick_look -> extract_text -> identify_language -> scrub_pii -> filter_heuristics
+-> score_quality -> tag_domain
+
+A stage is a plain function of one record (protocol.py); it knows nothing of Beam, files or processes.
+"""

@@ -1,1 +1,9 @@
-"""The commands of `gristmill train`, a module a topic; `group` holds the group itself and the options they share."""
+"""The commands of `gristmill train`; each imports what it needs when it is called, so that help is instant.
+
+group               the command group and the options that commands share
+data                tokenizer, tokens, mixture, trace
+training            pretrain, anneal, report, export, generate
+evaluation          eval, order-test, contamination
+studies             scaling, cost, ablate
+settings            all settings as TOML
+"""

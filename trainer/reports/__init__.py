@@ -1,1 +1,1 @@
-"""report.html of a run: the page (run_report) and its SVG charts (charts)."""
+"""report.html of a training run: run_report writes it, charts draws its curves."""

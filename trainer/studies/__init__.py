@@ -1,1 +1,7 @@
-"""Studies over several runs: a ladder of sizes, scaling laws, the cost of a run, and ablations of datasets."""
+"""Questions that take several runs, or none.
+
+ladder              one recipe at several sizes
+scaling_laws        loss against parameters, data and compute, fitted to runs
+ablation            which of two datasets makes the better model
+cost                FLOP, device hours, money and carbon of a run before it is made
+"""

@@ -1,0 +1,9 @@
+"""What is trained. A task implements the interface in trainer/training/task.py.
+
+pretrain            next-token prediction or denoising on batches of a mixture
+pretrain_settings pretrain_inputs   all settings of such a run; its tokenizer and data opened
+denoising           objectives that turn a text into inputs and targets
+anneal              the last part of a run: learning rate to 0 on better data
+document_losses     losses by domain and by document
+launch              run a task as one process or as one rank of several
+"""
