@@ -43,7 +43,7 @@ def _failure_in(module: str, name: str, message: str) -> Failure:
 
 
 def _exception_class(module: str, name: str) -> type[BaseException] | None:
-    """The class that a traceback names, if it is Python's own or one of ours."""
+    """The exception class in a traceback, if it is of Python or of these packages."""
     if not module:
         found = getattr(builtins, name, None)
     elif module.split(".")[0] in _PACKAGES:

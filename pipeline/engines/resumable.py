@@ -34,7 +34,7 @@ class Task(Protocol):
 
 
 def run_task(task: Task, items: Sequence[Any], label: str, options: Sequence[str], workers: int) -> None:
-    """Computes what is missing; one listing tells what is there. Raises SubmittedError where only a graph is built."""
+    """Run the items without a stored result, found by one listing. Raises SubmittedError if only a graph is built."""
     stored = storage.file_sizes(task.folder)
     pending = [item for item in items if task.name(item) not in stored]
     if pending:
@@ -49,7 +49,7 @@ def read_results(task: Task, items: Sequence[Any]) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class StoreResult:
-    """Stores what the task computes, unless another attempt has stored it already."""
+    """Compute and store a result, unless another attempt has stored it."""
 
     task: Task
 

@@ -91,7 +91,7 @@ def read_records(
 
 
 class _RangeReader:
-    """Reads member after member; `window` stands at the start of a range, `end` is where the range ends."""
+    """Reads member after member; `window` starts at the range's start, `end` is the range's end."""
 
     def __init__(self, window: FileWindow, end: int, cap: int) -> None:
         self._window = window

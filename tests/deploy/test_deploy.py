@@ -70,9 +70,9 @@ def test_kubernetes_manifests_follow_the_schema_and_call_the_command_as_it_is(ma
     pod = job["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"]
     (container,) = pod["containers"]
-    asked = parse(container["args"])
-    assert asked["snapshot"]
-    assert asked["output"].startswith("s3://")
+    options = parse(container["args"])
+    assert options["snapshot"]
+    assert options["output"].startswith("s3://")
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
@@ -115,13 +115,13 @@ def test_what_the_launcher_passes_becomes_a_command_that_parses():
         "--template_location=gs://b/template", "--sdk_container_image=r.dev/p/gristmill:1", "--inputs=gs://b/a gs://b/c",
         "--output=gs://b/out", "--limit=3", "--set=publish.shard_bytes=1000;prepare.unit_bytes=5", "--prefix=",
     ]  # fmt: skip
-    asked = parse(flex_main().command(launched))
-    assert asked["inputs"] == ("gs://b/a", "gs://b/c")
-    assert asked["engine"] == "dataflow"
-    assert asked["limit"] == 3
-    assert asked["prefix"] is None
-    assert asked["overrides"] == ("publish.shard_bytes=1000", "prepare.unit_bytes=5")
-    assert set(asked["beam"]) == {
+    options = parse(flex_main().command(launched))
+    assert options["inputs"] == ("gs://b/a", "gs://b/c")
+    assert options["engine"] == "dataflow"
+    assert options["limit"] == 3
+    assert options["prefix"] is None
+    assert options["overrides"] == ("publish.shard_bytes=1000", "prepare.unit_bytes=5")
+    assert set(options["beam"]) == {
         "project=my-project", "region=us-central1", "temp_location=gs://b/temp", "template_location=gs://b/template",
         "sdk_container_image=r.dev/p/gristmill:1",
     }  # fmt: skip
@@ -145,13 +145,13 @@ def called(tmp_path, monkeypatch):
 
 
 def test_the_spark_script_calls_the_command_as_it_is(called):
-    asked_of = {"SPARK_MASTER": "spark://h:7077", "SPARK_CORES": "4", "GRISTMILL_WORKERS": "external=localhost:1"}
-    ((name, *arguments),) = called("spark/submit.sh", "in put", "--output", "out", **asked_of)
+    environment = {"SPARK_MASTER": "spark://h:7077", "SPARK_CORES": "4", "GRISTMILL_WORKERS": "external=localhost:1"}
+    ((name, *arguments),) = called("spark/submit.sh", "in put", "--output", "out", **environment)
     assert name == "gristmill"
-    asked = parse(arguments)
-    assert (asked["inputs"], asked["output"], asked["spark_master"]) == (("in put",), "out", "spark://h:7077")
-    assert {"spark.cores.max=4", "spark.default.parallelism=12"} < set(asked["spark_conf"])
-    engine = {field.name: asked[field.name] for field in fields(EngineOptions)}
+    options = parse(arguments)
+    assert (options["inputs"], options["output"], options["spark_master"]) == (("in put",), "out", "spark://h:7077")
+    assert {"spark.cores.max=4", "spark.default.parallelism=12"} < set(options["spark_conf"])
+    engine = {field.name: options[field.name] for field in fields(EngineOptions)}
     check_options(EngineOptions(**engine))
     assert environment_options(engine["environment"]) == (
         "--environment_type=EXTERNAL",
@@ -183,9 +183,9 @@ def test_a_launch_passes_what_the_template_and_then_the_command_understand(calle
     for name, value in passed.items():
         assert all(re.search(pattern, value) for pattern in described[name].get("regexes", ())), name
     launcher = [f"--project={GOOGLE['PROJECT']}", f"--region={GOOGLE['REGION']}", "--temp_location=gs://bucket/temp"]
-    asked = parse(flex_main().command([*launcher, *(f"--{name}={value}" for name, value in passed.items())]))
-    assert asked["inputs"] == tuple(given["inputs"].split())
-    beam = tuple(f"--{option}" for option in asked["beam"])
+    options = parse(flex_main().command([*launcher, *(f"--{name}={value}" for name, value in passed.items())]))
+    assert options["inputs"] == tuple(given["inputs"].split())
+    beam = tuple(f"--{option}" for option in options["beam"])
     assert "--disk_size_gb=31" in dataflow_options(check_beam_options(beam))
 
 

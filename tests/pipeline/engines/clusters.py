@@ -77,7 +77,7 @@ def _wait_for_port(port: int) -> None:
             return
         except OSError:
             time.sleep(0.1)
-    raise TimeoutError(f"nobody listens on {port}")
+    raise TimeoutError(f"port {port} does not open")
 
 
 def _wait_for_line(log: Path, line: str) -> None:

@@ -211,11 +211,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, self.store.describe(bucket, name))
             return
         content = self.store.objects[bucket, name]
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-        if not asked:
+        ranges = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        if not ranges:
             self._send(200, content)
             return
-        start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+        start, end = int(ranges[1]), min(int(ranges[2] or len(content)), len(content) - 1)
         if start >= len(content):
             self._json(416, {"error": {"code": 416, "message": "range"}})
         else:

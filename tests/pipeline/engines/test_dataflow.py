@@ -102,8 +102,8 @@ def test_a_launch_of_a_snapshot_leaves_neither_its_lock_nor_a_pointer(tmp_path, 
     listed = "crawl-data/CC-MAIN-2026-43/minicrawl-00002.warc.gz\n"
     (crawl / "warc.paths.gz").write_bytes(gzip.compress(listed.encode()))
     with serve_gcs() as store:
-        asked = ("--snapshot", "newest", "--mirror", tmp_path / "mirror", "--output", tmp_path / "out")
-        done = gristmill("curate", *asked, *on_dataflow(0), **environment(store, tmp_path))
+        arguments = ("--snapshot", "newest", "--mirror", tmp_path / "mirror", "--output", tmp_path / "out")
+        done = gristmill("curate", *arguments, *on_dataflow(0), **environment(store, tmp_path))
         assert "the job graph is gs://grist/templates/0" in done.stdout
         assert any("Prepare" in name for name in graph(store, 0))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["CC-MAIN-2026-43"]
