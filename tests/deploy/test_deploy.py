@@ -1,4 +1,4 @@
-"""The files of deploy/ agree with the command, with each other and with public schemas."""
+"""The files of deploy/ match the options of `gristmill curate`, each other and public schemas."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CURATE = group.commands["curate"]
 
 
 def parse(arguments: list[str]) -> dict:
-    """What the command would do with these arguments; usage errors are raised."""
+    """The values of the options of `curate` for these arguments; raises usage errors."""
     assert arguments[0] == "curate"
     return CURATE.make_context("curate", list(arguments[1:])).params
 
@@ -47,7 +47,7 @@ def flex_main():
     return module
 
 
-def test_there_is_something_to_check():
+def test_all_files_of_deploy_are_found():
     assert len(SCRIPTS) == 3
     assert len(MANIFESTS) == 2
     assert len(DOCKERFILES) == 2
@@ -57,13 +57,13 @@ def test_there_is_something_to_check():
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_shell_scripts_pass_shellcheck(script):
     if not shutil.which("shellcheck"):
-        pytest.skip("no shellcheck here")
+        pytest.skip("shellcheck is not installed")
     done = subprocess.run(["shellcheck", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
-def test_kubernetes_manifests_follow_the_schema_and_call_the_command_as_it_is(manifest):
+def test_kubernetes_manifests_follow_the_schema_and_pass_valid_options(manifest):
     content = yaml.safe_load(manifest.read_text())
     kubernetes_validate.validate(content, "1.30", strict=True)
     job = content["spec"]["jobTemplate"] if content["kind"] == "CronJob" else content
@@ -76,21 +76,22 @@ def test_kubernetes_manifests_follow_the_schema_and_call_the_command_as_it_is(ma
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
-def test_a_killed_job_is_still_being_restarted_when_the_lock_of_its_dead_self_ends(manifest):
+def test_kubernetes_still_restarts_a_killed_job_when_the_lease_of_the_killed_run_expires(manifest):
     content = yaml.safe_load(manifest.read_text())
     job = content["spec"]["jobTemplate"] if content["kind"] == "CronJob" else content
-    pauses = [min(10 * 2**number, 300) for number in range(job["spec"]["backoffLimit"])]  # seconds, as Kubernetes waits
+    # Kubernetes waits 10 seconds before the first restart, then twice as long each time, up to 300.
+    pauses = [min(10 * 2**number, 300) for number in range(job["spec"]["backoffLimit"])]
     assert sum(pauses[:-1]) > LEASE_SECONDS
 
 
-def test_a_broken_manifest_would_be_seen():
+def test_the_schema_rejects_a_broken_manifest():
     content = yaml.safe_load(MANIFESTS[0].read_text())
     content["spec"]["shedule"] = "x"
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(content, "1.30", strict=True)
 
 
-def test_every_parameter_of_the_flex_template_is_the_commands_or_beams():
+def test_every_parameter_of_the_flex_template_is_an_option_of_curate_or_of_beam():
     metadata = json.loads((DEPLOY / "dataflow/metadata.json").read_text())
     names = {parameter["name"] for parameter in metadata["parameters"]}
     module = flex_main()
@@ -109,7 +110,7 @@ def test_every_parameter_of_the_flex_template_is_the_commands_or_beams():
     assert needed == {"output", "sdk_container_image"}
 
 
-def test_what_the_launcher_passes_becomes_a_command_that_parses():
+def test_the_parameters_of_a_launch_become_valid_options():
     launched = [
         "--runner=DataflowRunner", "--project=my-project", "--region=us-central1", "--temp_location=gs://b/temp",
         "--template_location=gs://b/template", "--sdk_container_image=r.dev/p/gristmill:1", "--inputs=gs://b/a gs://b/c",
@@ -128,8 +129,8 @@ def test_what_the_launcher_passes_becomes_a_command_that_parses():
 
 
 @pytest.fixture
-def called(tmp_path, monkeypatch):
-    """Runs a script of deploy/ with stand-ins for the programs that it calls; gives their arguments, call by call."""
+def record_calls(tmp_path, monkeypatch):
+    """A function that runs a script of deploy/ with fake programs on PATH and returns their names and arguments."""
     log = tmp_path / "calls"
     for name in ("gcloud", "docker", "gristmill", "gristmill-worker", "python"):
         (tmp_path / name).write_text(f'#!/bin/sh\nprintf "%s\\0" {name} "$@" >> {log}\nprintf "\\n" >> {log}\n')
@@ -144,9 +145,9 @@ def called(tmp_path, monkeypatch):
     return run
 
 
-def test_the_spark_script_calls_the_command_as_it_is(called):
+def test_the_spark_script_passes_valid_options(record_calls):
     environment = {"SPARK_MASTER": "spark://h:7077", "SPARK_CORES": "4", "GRISTMILL_WORKERS": "external=localhost:1"}
-    ((name, *arguments),) = called("spark/submit.sh", "in put", "--output", "out", **environment)
+    ((name, *arguments),) = record_calls("spark/submit.sh", "in put", "--output", "out", **environment)
     assert name == "gristmill"
     options = parse(arguments)
     assert (options["inputs"], options["output"], options["spark_master"]) == (("in put",), "out", "spark://h:7077")
@@ -159,8 +160,8 @@ def test_the_spark_script_calls_the_command_as_it_is(called):
     )
 
 
-def test_the_pool_script_starts_beams_pool_with_our_worker(called, tmp_path):
-    ((name, *arguments),) = called("spark/worker-pool.sh", "50001")
+def test_the_pool_script_starts_beams_worker_pool_with_gristmill_worker(record_calls, tmp_path):
+    ((name, *arguments),) = record_calls("spark/worker-pool.sh", "50001")
     assert name == "python"
     assert arguments[:2] == ["-m", "apache_beam.runners.worker.worker_pool_main"]
     assert importlib.util.find_spec(arguments[1])
@@ -170,13 +171,13 @@ def test_the_pool_script_starts_beams_pool_with_our_worker(called, tmp_path):
 GOOGLE = {"PROJECT": "my-project", "REGION": "us-central1", "BUCKET": "gs://bucket", "IMAGE": "r.dev/p/gristmill:1"}
 
 
-def test_a_launch_passes_what_the_template_and_then_the_command_understand(called):
+def test_a_launch_passes_parameters_that_the_template_and_the_command_accept(record_calls):
     given = {"inputs": "gs://b/a.warc.gz gs://b/c.warc.gz", "output": "gs://b/out"}
     arguments = [f"{name}={value}" for name, value in given.items()]
-    ((name, *flags),) = called("dataflow/launch.sh", "launch", *arguments, **GOOGLE, DISK_GB="31")
+    ((name, *flags),) = record_calls("dataflow/launch.sh", "launch", *arguments, **GOOGLE, DISK_GB="31")
     assert (name, *flags[:3]) == ("gcloud", "dataflow", "flex-template", "run")
     text = flags[flags.index("--parameters") + 1]
-    assert text.startswith("^|^")  # gcloud's way to name the separator: values hold commas and spaces
+    assert text.startswith("^|^")  # gcloud's syntax for another separator, as values contain commas and spaces
     passed = dict(pair.split("=", 1) for pair in text.removeprefix("^|^").split("|"))
     described = {p["name"]: p for p in json.loads((DEPLOY / "dataflow/metadata.json").read_text())["parameters"]}
     assert passed.keys() <= described.keys()
@@ -189,8 +190,8 @@ def test_a_launch_passes_what_the_template_and_then_the_command_understand(calle
     assert "--disk_size_gb=31" in dataflow_options(check_beam_options(beam))
 
 
-def test_a_build_makes_the_stages_of_the_dockerfile(called):
-    calls = called("dataflow/launch.sh", "build", **GOOGLE)
+def test_a_build_names_stages_of_the_dockerfile(record_calls):
+    calls = record_calls("dataflow/launch.sh", "build", **GOOGLE)
     stages = set(re.findall(r"^FROM \S+ AS (\w+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE))
     built = [call[call.index("--target") + 1] for call in calls if call[:2] == ["docker", "build"]]
     assert set(built) == {"worker", "launcher"} <= stages
@@ -198,7 +199,7 @@ def test_a_build_makes_the_stages_of_the_dockerfile(called):
     assert (ROOT / template[template.index("--metadata-file") + 1]).is_file()
 
 
-def test_the_airflow_file_compiles_and_calls_the_command_as_it_is():
+def test_the_airflow_file_compiles_and_passes_valid_options():
     tree = ast.parse((DEPLOY / "airflow/gristmill_monthly.py").read_text())
     (call,) = [
         node.value
@@ -219,7 +220,7 @@ def test_images_run_without_root_on_locked_versions_and_copy_what_exists(dockerf
         if line.startswith("COPY") and "--from" not in line:
             for source in line.split()[1:-1]:
                 assert (ROOT / source).exists(), f"{line}: no {source}"
-                assert source in allowed, f"{source} is kept out by .dockerignore"
+                assert source in allowed, f"{source} is excluded by .dockerignore"
 
 
 def test_the_worker_image_has_beam_in_the_locked_version_and_the_trainer_has_none():
@@ -231,7 +232,7 @@ def test_the_worker_image_has_beam_in_the_locked_version_and_the_trainer_has_non
     assert "beam" not in re.sub(r"import apache_beam|without Beam", "", trainer).lower()
 
 
-def test_the_readme_names_what_is_there():
+def test_the_readme_names_paths_versions_and_options_that_exist():
     text = (DEPLOY / "README.md").read_text()
     paths = set(re.findall(r"`((?:deploy|tests|pipeline)/[\w./-]+)", text))
     assert len(paths) > 8
@@ -247,15 +248,15 @@ def test_the_readme_names_what_is_there():
     assert set(re.findall(r"`(--[a-z-]+)", text)) - {"--add-opens", "--price"} <= options
 
 
-def test_usage_errors_are_seen_by_these_tests():
+def test_parse_raises_usage_errors():
     with pytest.raises(click.UsageError):
         parse(["curate", "x", "--output", "y", "--no-such-option"])
 
 
-def test_models_travel_with_the_packages():
+def test_models_and_lists_are_in_the_packages():
     for path in ("classifiers/models", "pipeline/lists"):
         files = [file for file in (ROOT / path).rglob("*") if file.is_file() and "__pycache__" not in file.parts]
         patterns = re.search(r'^"\*" = \[(.*)\]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
         endings = tuple(re.findall(r'"\*(\.\w+)"', patterns))
         left_out = [file for file in files if not file.name.endswith((*endings, ".py"))]
-        assert not left_out, f"not in the package, so not in the image: {[str(Path(file)) for file in left_out]}"
+        assert not left_out, f"missing from the package and the image: {[str(Path(file)) for file in left_out]}"
