@@ -1,4 +1,4 @@
-# A newcomer needs two commands: `make demo` and `make test`.
+# Start with `make demo` and `make test`; `make help` lists the other targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,10 +9,10 @@ help:
 	@echo "make demo    curate the embedded mini-crawl, then train a tiny model on it"
 	@echo "make test    all tests      make lint   ruff      make types   mypy"
 	@echo "make bench   speed, memory and quality, as ratios within one run"
-	@echo "make models  train the shipped models again: the same bytes"
-	@echo "make install .venv with every extra, as the lock file pins it"
+	@echo "make models  retrain the shipped models and check that their bytes do not change"
+	@echo "make install create .venv with all extras, in the versions of the lock file"
 
-# Each stamp is newer than what it was made from, so nothing is installed twice.
+# .installed records the last installation, which is repeated when the lock file or pyproject.toml is newer.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -23,7 +23,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 
 install: $(VENV)/.installed
 
-# Curate the embedded mini-crawl, look at it, and train a tiny model on it.
+# Curate the embedded mini-crawl, check the output, and train a tiny model on it.
 demo: install
 	$(BIN)/gristmill curate tests/minicrawl/warc --output $(DEMO)/curated
 	$(BIN)/gristmill audit $(DEMO)/curated
@@ -33,7 +33,7 @@ demo: install
 	$(BIN)/gristmill train eval $(DEMO)/model
 	$(BIN)/gristmill train generate $(DEMO)/model "The river"
 
-# Two at a time; the tests of one file stay together, for they share what they set up.
+# Two processes; all tests of a file run in the same one, because they share fixtures.
 test: install
 	$(BIN)/pytest tests -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -47,7 +47,7 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-# Real pages are needed: GRISTMILL_DATA, default ../shared/data.
+# The benchmarks need a folder of real pages: GRISTMILL_DATA, default ../shared/data.
 bench: install
 	$(BIN)/python -m tests.benchmarks.curate
 	$(BIN)/python -m tests.benchmarks.filters
@@ -63,14 +63,14 @@ bench-trainer: install
 	$(BIN)/python -m tests.benchmarks.loading
 	$(BIN)/python -m tests.benchmarks.ablation
 
-# The shipped models once more, from the folder of real pages (GRISTMILL_DATA): the same bytes, or git shows a difference.
+# Retrains the shipped models on the folder of real pages (GRISTMILL_DATA); fails if any byte changes.
 models: install
 	for model in quality domain harm; do \
 		$(BIN)/gristmill classify train $$model --output classifiers/models/$$model || exit 1; \
 	done
 	git diff --exit-code --stat classifiers/models
 
-# The lock is resolved anew only on purpose.
+# Resolve all versions again; only done deliberately.
 lock: install
 	$(BIN)/uv pip compile --quiet --all-extras --no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
 
