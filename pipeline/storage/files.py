@@ -70,7 +70,9 @@ def read_bytes(path: str) -> bytes:
     """The whole file; one request on an object store."""
     if is_remote(path) and not is_web(path):
         with explain_errors(path, "read"):
-            return bytes(request(path, lambda fs, inner: fs.cat_file(inner)))
+            # s3fs would request the size first, to split large files.
+            options = {"max_concurrency": 1} if path.startswith("s3://") else {}
+            return bytes(request(path, lambda fs, inner: fs.cat_file(inner, **options)))
     with open_binary(path) as file, explain_errors(path, "read"):
         return file.read()
 
