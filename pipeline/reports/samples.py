@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.deduplication.settings import DuplicateReason
 from pipeline.pii.spans import PLACEHOLDERS
-from pipeline.storage.layout import Layout
+from pipeline.storage.layout import Layout, read_json
 
 PARTS = 6  # of shards/ and of drops/ that are read
 SAMPLES = 5  # pages of each drop reason
@@ -80,7 +80,7 @@ class _Reversed:
 
 def collect_samples(layout: Layout) -> Samples:
     """Reads the drops first: the survivors that sampled duplicates name are then collected from the shards."""
-    samples = Samples()
+    samples = Samples(total=read_json(layout.report)["pages"])
     duplicates = _sample_drops(layout, samples)
     survivors = _sample_kept(layout, samples, {row["duplicate_of"] for row in duplicates})
     for row in duplicates:
@@ -124,15 +124,12 @@ def _sample_kept(layout: Layout, samples: Samples, wanted: set[str]) -> dict[str
 
 def _read_parts(layout: Layout, kind: str, columns: Sequence[str], samples: Samples) -> Iterator[dict[str, Any]]:
     paths = [path for path in storage.list_files(storage.join(layout.root, kind)) if path.endswith(".parquet")]
-    chosen = set(_evenly_spaced(paths, PARTS))
-    for path in paths:
+    for path in _evenly_spaced(paths, PARTS):  # not the others: each costs a few requests on an object store
         with storage.open_parquet(path) as file:
             parquet = pq.ParquetFile(file)
-            samples.total += parquet.metadata.num_rows
-            if path in chosen:
-                samples.rows += parquet.metadata.num_rows
-                for batch in parquet.iter_batches(batch_size=1024, columns=list(columns)):
-                    yield from batch.to_pylist()
+            samples.rows += parquet.metadata.num_rows
+            for batch in parquet.iter_batches(batch_size=1024, columns=list(columns)):
+                yield from batch.to_pylist()
 
 
 def _evenly_spaced(items: Sequence[str], limit: int) -> list[str]:
