@@ -102,9 +102,11 @@ def prepare_unit(unit: Unit, config: Config, layout: Layout, worker: KillableWor
 
 def read_finished_tally(key: str, layout: Layout) -> Tally | None:
     """The tally of a unit whose files are complete and have the rows that it counts, else None."""
-    path = layout.unit("tally", key)
-    stored = parse_tally(storage.read_bytes(path)) if storage.exists(path) else None
-    if stored is None:
+    try:
+        stored = parse_tally(storage.read_bytes(layout.unit("tally", key)))
+    except storage.NoSuchFileError:
+        return None
+    if stored is None:  # damaged, or written by another version
         return None
     try:
         rows = [storage.count_rows(layout.unit(kind, key)) for kind in ("staged", "drops")]

@@ -1,4 +1,4 @@
-"""Parts, rows and digests of the output."""
+"""Plan of the parts, and the rows of shards and drops."""
 
 from __future__ import annotations
 
