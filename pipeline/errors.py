@@ -54,8 +54,6 @@ def exit_code_of(kind: type[BaseException]) -> int:
     """The exit code of a command that an error of this class ends."""
     if issubclass(kind, click.ClickException):
         return kind.exit_code
-    if issubclass(kind, ValueError) and kind.__module__.split(".")[0] in ("pipeline", "classifiers", "trainer"):
-        return UserError.exit_code  # TODO: derive these classes from UserError
     if issubclass(kind, FileNotFoundError):
         return MissingFileError.exit_code
     return FileError.exit_code if issubclass(kind, OSError) else INTERNAL_ERROR

@@ -25,7 +25,7 @@ class Failure(NamedTuple):
 
 def find_failure(error: Exception) -> Failure:
     """What ended a command; where an engine raised its own exception, the worker's error in its text decides."""
-    code = 2 if isinstance(error, ValueError) else exit_code_of(type(error))  # TODO: ValueError is an internal error
+    code = exit_code_of(type(error))
     if code != INTERNAL_ERROR:
         return Failure(_one_line(_text(error)), code)
     failures = [_failure_in(*line) for line in _LAST_LINE.findall(str(error))]

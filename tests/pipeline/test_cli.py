@@ -63,22 +63,13 @@ def walk(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Comman
 COMMANDS = dict(walk(command))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=False, reason="help texts to be shortened"))
-        if name.startswith(("train", "classify"))
-        else name
-        for name in COMMANDS
-    ],
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_summary_of_a_command_fits_its_line(name: str) -> None:
     summary = COMMANDS[name].get_short_help_str(45)  # click's own limit for the narrowest terminal
     assert summary
     assert not summary.endswith("...")
 
 
-@pytest.mark.xfail(strict=False, reason="help texts to be shortened")
 @pytest.mark.parametrize("name", type(command).elsewhere)  # type: ignore[attr-defined]
 def test_groups_of_other_packages_have_the_summary_that_is_shown_without_importing_them(name: str) -> None:
     assert COMMANDS[name].get_short_help_str(45) == type(command).elsewhere[name][2]  # type: ignore[attr-defined]
@@ -106,7 +97,6 @@ def test_a_users_error_ends_with_one_line_and_its_exit_code(error: str, code: in
     assert line == f"gristmill: {'interrupted; run the same command again to go on' if code == 130 else 'why'}"
 
 
-@pytest.mark.xfail(strict=False, reason="ValueErrors that users can mend are not yet UserErrors")
 @pytest.mark.parametrize("error", ["ValueError('zip() argument 2 is shorter')", "KeyError('x')", "AssertionError"])
 def test_an_internal_error_ends_with_a_traceback(error: str, tmp_path: Path) -> None:
     done = curate_that_fails(error, tmp_path)
