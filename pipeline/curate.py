@@ -34,8 +34,9 @@ from pipeline.errors import RunFailedError
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
 from pipeline.inspection.progress import Watch
 from pipeline.ledger import Tally
+from pipeline.page_process.chain import open_worker
 from pipeline.page_process.killable_process import KillableWorker
-from pipeline.prepare import open_worker, prepare_unit, unit_folder_key
+from pipeline.prepare import prepare_unit, unit_folder_key
 from pipeline.publish import CountWords, Part, WordCounts, WritePart, plan_parts
 from pipeline.publishing.dataset_card import write_card
 from pipeline.publishing.manifest import claim, is_complete, make_manifest

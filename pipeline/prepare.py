@@ -19,7 +19,7 @@ from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.inspection.finished_units import StoredTally, parse_tally
 from pipeline.ledger import Tally, document_row, drop_row
-from pipeline.page_process.chain import Outcome, build_chain
+from pipeline.page_process.chain import Outcome
 from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.publishing.provenance import settings_as_json
 from pipeline.publishing.schema import DROP, STAGED
@@ -48,11 +48,6 @@ class UnitRows:
     def drop(self, dropped: Dropped) -> None:
         self.drops.append(drop_row(dropped))
         self.tally.dropped[f"{dropped.stage}:{dropped.reason}"] += 1
-
-
-def open_worker(config: Config) -> KillableWorker:
-    """The page process, which runs the page stages, with this run's limits."""
-    return KillableWorker(build_chain, (config.model_dump_json(),), config.page_process)
 
 
 def run_unit(unit: Unit, config: Config, worker: KillableWorker, heartbeat: Heartbeat | None = None) -> UnitRows:

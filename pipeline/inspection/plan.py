@@ -17,9 +17,8 @@ import psutil
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.inspection.progress import duration
-from pipeline.page_process.chain import Outcome
+from pipeline.page_process.chain import Outcome, open_worker
 from pipeline.page_process.killable_process import KillableWorker, PageLost
-from pipeline.prepare import open_worker
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.stages import read_warc

@@ -10,9 +10,8 @@ from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction.charset import Decoding
 from pipeline.inspection.limits import Measurement, list_measurements
-from pipeline.page_process.chain import Chain
+from pipeline.page_process.chain import Chain, open_worker
 from pipeline.page_process.killable_process import PageLost
-from pipeline.prepare import open_worker
 from pipeline.stages.protocol import Record
 
 

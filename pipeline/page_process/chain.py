@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.deduplication.sketch import sketch_columns
 from pipeline.documents import Document, Dropped, Page
+from pipeline.page_process.killable_process import KillableWorker
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.stages.protocol import Record, Stage
 from pipeline.stages.scrub_pii import scrub
@@ -89,3 +90,8 @@ def _call(name: str, stage: Stage, record: Record) -> Record | Dropped:
 def build_chain(config_json: str) -> Chain:
     """Build the chain in the page process; the configuration is sent as JSON."""
     return Chain(Config.model_validate_json(config_json))
+
+
+def open_worker(config: Config) -> KillableWorker:
+    """The page process, which runs the page stages, with this run's limits."""
+    return KillableWorker(build_chain, (config.model_dump_json(),), config.page_process)

@@ -15,7 +15,7 @@ from pipeline.engines.beam_pipeline import LOCAL_OPTIONS
 from pipeline.engines.parallel_map import COUNTERS, ParallelMap
 from pipeline.inspection.finished_units import FinishedUnits
 from pipeline.inspection.progress import Progress, ProgressReader
-from pipeline.prepare import open_worker
+from pipeline.page_process.chain import open_worker
 from pipeline.reading.inputs import resolve_inputs
 from tests.conftest import MINICRAWL
 
