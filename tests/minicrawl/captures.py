@@ -30,7 +30,7 @@ class Capture:
     status: str = "200 OK"
     headers: tuple[tuple[str, str], ...] = ()
     conversion: bool = False
-    at: int = 0  # minutes after the crawl's start
+    at: int = 0  # fetch time in minutes after the start of the crawl
     damage: str = ""  # truncate or garble
 
     @property
@@ -46,10 +46,10 @@ class Warc:
     captures: list[Capture] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
-        records = [self._info(), *(part for capture in self.captures for part in self._records(capture))]
-        (folder / self.name).write_bytes(b"".join(self._packed(raw, damage) for raw, damage in records))
+        records = [self._warcinfo(), *(part for capture in self.captures for part in self._records(capture))]
+        (folder / self.name).write_bytes(b"".join(self._compress(raw, damage) for raw, damage in records))
 
-    def _info(self) -> tuple[bytes, str]:
+    def _warcinfo(self) -> tuple[bytes, str]:
         content = b"software: gristmill mini-crawl\r\nformat: WARC File Format 1.1\r\n"
         headers = {"Content-Type": "application/warc-fields", "WARC-Filename": self.name}
         return _record("warcinfo", "", _START.strftime("%Y-%m-%dT%H:%M:%SZ"), content, headers), ""
@@ -86,20 +86,22 @@ class Warc:
             )
         return records
 
-    def _packed(self, raw: bytes, damage: str) -> bytes:
+    def _compress(self, raw: bytes, damage: str) -> bytes:
         if self.name.endswith(".zst"):
             return zstandard.ZstdCompressor(level=19).compress(raw)
         if not self.name.endswith(".gz"):
             return raw
-        packed = gzip.compress(raw, 9, mtime=0)
+        compressed = gzip.compress(raw, 9, mtime=0)
         if damage == "truncate":
-            return packed[: len(packed) // 2]
+            return compressed[: len(compressed) // 2]
         if damage == "garble":  # like a bad disk: some bytes in the middle change, the length does not
-            middle = len(packed) // 3
+            middle = len(compressed) // 3
             return (
-                packed[:middle] + bytes(byte ^ 0x5A for byte in packed[middle : middle + 200]) + packed[middle + 200 :]
+                compressed[:middle]
+                + bytes(byte ^ 0x5A for byte in compressed[middle : middle + 200])
+                + compressed[middle + 200 :]
             )
-        return packed
+        return compressed
 
 
 def _record(kind: str, url: str, date: str, content: bytes, headers: dict[str, str]) -> bytes:

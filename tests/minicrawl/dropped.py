@@ -10,15 +10,23 @@ from html import escape
 
 from tests.minicrawl import sites
 from tests.minicrawl.captures import Capture
-from tests.minicrawl.grammar import Story, tell
+from tests.minicrawl.grammar import Story, make_story
 from tests.minicrawl.sites import Site
 
 PLAIN = Site("pages.mixed-bag.example", "Mixed Bag", "article", footer="Mixed bag of pages.")
 
 
-def dropped() -> list[Capture]:
-    """All of them except duplicates (copies.py) and poor text (poor.py)."""
-    return [*not_pages(), *blocked(), *empty_handed(), *traps(), *languages(), *private(), *parked()]
+def dropped_pages() -> list[Capture]:
+    """All of them except duplicates (duplicates.py) and low quality (low_quality.py)."""
+    return [
+        *unusable_responses(),
+        *blocked_urls(),
+        *pages_without_text(),
+        *pathological_pages(),
+        *uncertain_languages(),
+        *personal_data_pages(),
+        *parked_hosts(),
+    ]
 
 
 def plain_page(path: str, title: str, paragraphs: list[str], fate: str, why: str, **more: object) -> Capture:
@@ -26,16 +34,16 @@ def plain_page(path: str, title: str, paragraphs: list[str], fate: str, why: str
     return Capture(PLAIN.url(path), body, fate, why, **more)  # type: ignore[arg-type]
 
 
-def prose_of(genre: str, number: int) -> list[str]:
-    return [text for kind, text in tell(genre, number).blocks if kind == "p"]
+def paragraphs_of(genre: str, number: int) -> list[str]:
+    return [text for kind, text in make_story(genre, number).blocks if kind == "p"]
 
 
 # --- read_warc ---
 
 
-def not_pages() -> list[Capture]:
+def unusable_responses() -> list[Capture]:
     """Responses that are not a page."""
-    html = sites.render(PLAIN, tell("en_town", 301))
+    html = sites.render(PLAIN, make_story("en_town", 301))
     png = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
     return [
         Capture(PLAIN.url("old-home"), b"<a href='/'>moved</a>", "read_warc:http_status", "redirect", status="301 Moved Permanently", headers=(("Location", "/"),)),
@@ -57,7 +65,7 @@ def not_pages() -> list[Capture]:
 # --- block_urls ---
 
 
-def blocked() -> list[Capture]:
+def blocked_urls() -> list[Capture]:
     """Good prose at URLs that the default lists block."""
     addresses = (
         ("https://www.xhamster.com/videos/1", "registered_domain", "a listed domain"),
@@ -70,7 +78,7 @@ def blocked() -> list[Capture]:
     )
     pages = []
     for number, (url, reason, why) in enumerate(addresses):
-        body = sites.render(PLAIN, tell("en_travel", 310 + number))
+        body = sites.render(PLAIN, make_story("en_travel", 310 + number))
         pages.append(Capture(url, body, f"block_urls:{reason}", why))
     return [page for page in pages if page.why]
 
@@ -78,7 +86,7 @@ def blocked() -> list[Capture]:
 # --- quick_look, extract_text ---
 
 
-def empty_handed() -> list[Capture]:
+def pages_without_text() -> list[Capture]:
     """Pages with little or nothing to extract."""
     script = "<script>document.write(atob('PGgxPkhlbGxvPC9oMT4='));var data=" + repr(list(range(400))) + ";</script>"
     links = "".join(f'<li><a href="/{n}">{escape(word)}</a></li>' for n, word in enumerate(NAVIGATION))
@@ -95,7 +103,7 @@ def empty_handed() -> list[Capture]:
 NAVIGATION = ["Agriculture", "Animals", "Architecture", "Astronomy", "Beauty", "Biology", "Boats", "Books", "Business", "Camping", "Cars", "Chemistry", "Cinema", "Climate", "Cooking", "Crafts", "Cycling", "Dance", "Design", "Economics", "Education", "Energy", "Engineering", "Family", "Fashion", "Finance", "Fishing", "Flowers", "Football", "Forestry", "Gardening", "Geography", "Geology", "Golf", "Health", "History", "Hockey", "Housing", "Insurance", "Jewellery", "Jobs", "Language", "Law", "Literature", "Maps", "Marketing", "Mathematics", "Medicine", "Museums", "Music", "Nutrition", "Opera", "Painting", "Pets", "Philosophy", "Photography", "Physics", "Poetry", "Politics", "Pottery", "Psychology", "Radio", "Railways", "Religion", "Sailing", "Science", "Sculpture", "Security", "Shopping", "Skiing", "Society", "Software", "Sports", "Statistics", "Swimming", "Technology", "Tennis", "Theatre", "Tourism", "Transport", "Travel", "Universities", "Volunteering", "Water", "Weather", "Weddings", "Wildlife", "Wine", "Writing", "Yoga", "Youth", "Zoology"]  # fmt: skip
 
 
-def parked() -> list[Capture]:
+def parked_hosts() -> list[Capture]:
     """Parked domains and the like, of which a crawl has thousands."""
     texts = {
         "example-hosting": "Apache is functioning normally. This page is here because the site administrator has changed nothing yet.",
@@ -111,8 +119,8 @@ def parked() -> list[Capture]:
     ]  # fmt: skip
 
 
-def traps() -> list[Capture]:
-    """Pages built to break extractors."""
+def pathological_pages() -> list[Capture]:
+    """Markup that is too deep or too large for an extractor."""
     deep = "<div>" * 5_000 + "<p>bottom of the well</p>" * 20 + "</div>" * 5_000
     wide = "<p>" + "<b>x</b>" * 130_000 + "</p>"
     return [
@@ -124,7 +132,7 @@ def traps() -> list[Capture]:
 # --- identify_language ---
 
 
-def languages() -> list[Capture]:
+def uncertain_languages() -> list[Capture]:
     """Text in no language, or in too many languages."""
     draw = random.Random("gibberish")
     syllables = (
@@ -153,7 +161,7 @@ def languages() -> list[Capture]:
         part
         for number in range(3)
         for genre in ("de_news", "fr_news", "es_news", "en_news", "ru_news")
-        for part in tell(genre, 320 + number).text.split("\n\n")[:1]
+        for part in make_story(genre, 320 + number).text.split("\n\n")[:1]
     ]
     return [
         plain_page("glossolalia", "Vashto renmi", gibberish, "identify_language:language_uncertain", "syllables without a language"),
@@ -164,7 +172,7 @@ def languages() -> list[Capture]:
 # --- scrub_pii ---
 
 
-def private() -> list[Capture]:
+def personal_data_pages() -> list[Capture]:
     """Lists of personal data."""
     first = ("anna", "bert", "carla", "dirk", "elsa", "frank", "greta", "hans", "ida", "jan")
     last = ("smith", "meyer", "dupont", "rossi", "novak", "jensen", "garcia", "kowalski", "haas", "lind")

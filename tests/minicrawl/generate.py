@@ -11,25 +11,25 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from tests.minicrawl import copies, dropped, kept, poor
+from tests.minicrawl import dropped, duplicates, kept, low_quality
 from tests.minicrawl.captures import Capture, Warc
 
 HERE = Path(__file__).parent
 
 
-def crawl() -> list[Warc]:
+def make_crawl() -> list[Warc]:
     """Every capture in its file: originals before duplicates, kept and dropped pages mixed."""
     stories = kept.stories()
-    pages = _shuffled([*stories[::2], *kept.odd_ones(), *dropped.dropped(), *poor.poor_text()])
-    halves = len(pages) // 2
-    plain, packed = stories[1:12:2], stories[13:30:2]
+    pages = _shuffle([*stories[::2], *kept.unusual_pages(), *dropped.dropped_pages(), *low_quality.low_quality_pages()])
+    half = len(pages) // 2
+    plain, zstd = stories[1:12:2], stories[13:30:2]
     files = {
-        "minicrawl-00000.warc.gz": pages[:halves],
-        "minicrawl-00001.warc.gz": [*pages[halves:], *stories[31::2]],
-        "minicrawl-00002.warc.gz": copies.copies(),
+        "minicrawl-00000.warc.gz": pages[:half],
+        "minicrawl-00001.warc.gz": [*pages[half:], *stories[31::2]],
+        "minicrawl-00002.warc.gz": duplicates.duplicate_pages(),
         "minicrawl-00003.warc": plain,
-        "minicrawl-00004.warc.zst": packed,
-        "minicrawl-00005.warc.wet.gz": poor.wet(),
+        "minicrawl-00004.warc.zst": zstd,
+        "minicrawl-00005.warc.wet.gz": low_quality.wet_records(),
     }
     minute = 0
     warcs = []
@@ -42,13 +42,13 @@ def crawl() -> list[Warc]:
     return warcs
 
 
-def _shuffled(pages: list[Capture]) -> list[Capture]:
+def _shuffle(pages: list[Capture]) -> list[Capture]:
     # A fixed stride without a common factor with the number of pages visits each page once.
     stride = next(step for step in (37, 41, 43, 47) if len(pages) % step)
     return [pages[n * stride % len(pages)] for n in range(len(pages))]
 
 
-def expected(warcs: list[Warc]) -> list[dict[str, str]]:
+def list_expected(warcs: list[Warc]) -> list[dict[str, str]]:
     """One line per page, in file order."""
     return [
         {
@@ -67,11 +67,11 @@ def expected(warcs: list[Warc]) -> list[dict[str, str]]:
 
 def write(folder: Path) -> None:
     """Write the WARC files to folder/warc, and folder/expected.json."""
-    warcs = crawl()
+    warcs = make_crawl()
     (folder / "warc").mkdir(parents=True, exist_ok=True)
     for warc in warcs:
         warc.write(folder / "warc")
-    lines = ",\n".join(json.dumps(line, ensure_ascii=False) for line in expected(warcs))
+    lines = ",\n".join(json.dumps(line, ensure_ascii=False) for line in list_expected(warcs))
     (folder / "expected.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Pages that must be kept: 160 stories on 20 sites, in five languages and several charsets, and unusual pages."""
+"""Pages that must be kept: 171 stories on 23 sites, in six languages and six charsets, and 18 unusual pages."""
 
 # ruff: noqa: E501  sentences and markup are easier to read on one line
 
@@ -9,7 +9,7 @@ from html import escape
 
 from tests.minicrawl import sites
 from tests.minicrawl.captures import Capture
-from tests.minicrawl.grammar import Story, subjects, tell
+from tests.minicrawl.grammar import Story, count_subjects, make_story
 from tests.minicrawl.sites import Site
 
 _FOOTERS = {
@@ -67,12 +67,12 @@ SITES = {
 
 def stories() -> list[Capture]:
     """Each subject of each genre once."""
-    return [story_page(genre, n, site) for genre, site in SITES.items() for n in range(subjects(genre))]
+    return [story_page(genre, n, site) for genre, site in SITES.items() for n in range(count_subjects(genre))]
 
 
 def story_page(genre: str, number: int, site: Site) -> Capture:
     """One story, rendered by its site."""
-    story = tell(genre, number)
+    story = make_story(genre, number)
     return Capture(
         url=site.url(f"{genre[3:]}/{number + 1}.html"),
         body=sites.render(site, story),
@@ -82,12 +82,12 @@ def story_page(genre: str, number: int, site: Site) -> Capture:
     )
 
 
-def odd_ones() -> list[Capture]:
+def unusual_pages() -> list[Capture]:
     """Pages that are kept although they are unusual."""
     return [
-        *_old_style(), _russian_koi8(), _latin_without_declaration(), _broken_markup(), _xhtml(), _cut_by_crawler(),
-        _deep_but_bearable(), _quotes_lorem(), *_personal(), _lookalikes(), _curly_prose(), _japanese(), _greek(),
-        _in_json(),
+        *_old_style(), _russian_koi8(), _latin_without_declaration(), _broken_markup(), _xhtml(), _truncated_body(),
+        _deeply_nested(), _about_lorem_ipsum(), *_personal_data(), _personal_data_lookalikes(), _curly_brackets_in_code(), _japanese(), _greek(),
+        _text_in_json_ld(),
     ]  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def _latin_without_declaration() -> Capture:
 
 
 def _broken_markup() -> Capture:
-    story = tell("en_travel", 108)
+    story = make_story("en_travel", 108)
     text = "<p>".join(f"<div><b>{escape(block)}</i></div></span>" for _, block in story.blocks)
     html = f"<html><body><div class=article><h1>{story.title}</h1><p>{text}<ul><li>unclosed <a href='x>link</body>"
     return Capture(
@@ -169,7 +169,7 @@ def _broken_markup() -> Capture:
 
 
 def _xhtml() -> Capture:
-    story = tell("en_garden", 112)
+    story = make_story("en_garden", 112)
     body = "".join(f"<p>{escape(block)}</p>" for _, block in story.blocks)
     html = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" '
@@ -181,16 +181,16 @@ def _xhtml() -> Capture:
     )
 
 
-def _cut_by_crawler() -> Capture:
+def _truncated_body() -> Capture:
     site = SITES["en_health"]
-    body = sites.render(site, tell("en_health", 110))
+    body = sites.render(site, make_story("en_health", 110))
     return Capture(
         site.url("long/110.html"), body[: body.index(b"</article>")], "kept", "the body ends in the middle of the page"
     )
 
 
-def _deep_but_bearable() -> Capture:
-    story = tell("en_book", 111)
+def _deeply_nested() -> Capture:
+    story = make_story("en_book", 111)
     body = "<div>" * 150 + "".join(f"<p>{escape(block)}</p>" for _, block in story.blocks) + "</div>" * 150
     return Capture(
         "https://nested.example/review",
@@ -200,7 +200,7 @@ def _deep_but_bearable() -> Capture:
     )
 
 
-def _quotes_lorem() -> Capture:
+def _about_lorem_ipsum() -> Capture:
     site = _site("typefaces.example", "Typefaces", "article")
     story = Story("Where the dummy text of printers comes from", tuple(("p", text) for text in (
         "Printers have filled their specimen sheets with scrambled Latin for about five hundred years. The passage goes "
@@ -217,7 +217,7 @@ def _quotes_lorem() -> Capture:
     )
 
 
-def _personal() -> list[Capture]:
+def _personal_data() -> list[Capture]:
     site = _site("choir-noticeboard.example", "Choir Noticeboard", "article")
     texts = {
         "mail": "Anyone who would like to sing with us in the spring may simply write to margaret.hollis@stannes-choir.org "
@@ -266,7 +266,7 @@ def _personal() -> list[Capture]:
     return pages
 
 
-def _lookalikes() -> Capture:
+def _personal_data_lookalikes() -> Capture:
     site = _site("librarians-desk.example", "The Librarian's Desk", "article")
     story = Story("Numbers that identify things and not people", tuple(("p", text) for text in (
         "A book has an ISBN, such as 978-0-306-40615-7, whose last digit is computed from the others. A journal has an ISSN "
@@ -284,7 +284,7 @@ def _lookalikes() -> Capture:
     )
 
 
-def _curly_prose() -> Capture:
+def _curly_brackets_in_code() -> Capture:
     site = SITES["en_code"]
     story = Story("A template engine in forty lines", (
         ("p", "Template engines look mysterious, but a useful one fits on a page. The idea is to find every placeholder, to look "
@@ -347,8 +347,8 @@ def _greek() -> Capture:
     )
 
 
-def _in_json() -> Capture:
-    story = tell("en_town", 113)
+def _text_in_json_ld() -> Capture:
+    story = make_story("en_town", 113)
     body = json.dumps(
         {"@context": "https://schema.org", "@type": "NewsArticle", "headline": story.title, "articleBody": story.text}
     )

@@ -20,7 +20,7 @@ class Site:
     layout: str  # article, divs, table, forum, shop, docs
     language: str = "en"
     charset: str = "utf-8"
-    declared: str = "header"  # header, meta or nowhere
+    declared: str = "header"  # where the charset is declared: header, meta or nowhere
     menu: tuple[str, ...] = ("Home", "Latest", "Archive", "About us", "Contact")
     footer: str = ""
 
@@ -41,7 +41,7 @@ def render(site: Site, story: Story) -> bytes:
 
 
 def page(site: Site, title: str, body: str) -> bytes:
-    """Head, and `body` between the site's header and footer."""
+    """The encoded HTML document: a head with title and charset, and `body`."""
     meta = f'<meta charset="{site.charset}">' if site.declared == "meta" else ""
     html = (
         f'<!DOCTYPE html>\n<html lang="{site.language}">\n<head>{meta}<title>{escape(title)}</title>\n'

@@ -15,8 +15,8 @@ import zstandard
 from warcio.archiveiterator import ArchiveIterator
 
 from pipeline.text import tokenize
-from tests.minicrawl import copies, generate, kept
-from tests.minicrawl.grammar import tell
+from tests.minicrawl import duplicates, generate, kept
+from tests.minicrawl.grammar import count_subjects, make_story
 
 WARCS = generate.HERE / "warc"
 EXPECTED: list[dict[str, str]] = json.loads((generate.HERE / "expected.json").read_text(encoding="utf-8"))
@@ -108,7 +108,7 @@ def test_every_charset_is_read(rows: list[dict[str, Any]]) -> None:
         ("es_news", "eldiario"),
     ):
         url = next(url for url in texts if host in url and url.endswith("/2.html"))
-        assert tell(genre, 1).blocks[0][1][:40] in texts[url]
+        assert make_story(genre, 1).blocks[0][1][:40] in texts[url]
 
 
 def test_every_language_is_recognised(rows: list[dict[str, Any]]) -> None:
@@ -176,12 +176,12 @@ def jaccard(left: str, right: str) -> float:
 
 def test_stories_are_not_each_others_near_duplicates() -> None:
     for genre in kept.SITES:
-        texts = [tell(genre, number).text for number in range(kept.subjects(genre))]
+        texts = [make_story(genre, number).text for number in range(count_subjects(genre))]
         assert max(jaccard(a, b) for a, b in combinations(texts, 2)) < 0.4, genre
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.01, 0.82, 0.96), (0.02, 0.72, 0.9), (0.14, 0.2, 0.5)])
 def test_edits_give_the_similarity_they_are_meant_to_give(share: float, low: float, high: float) -> None:
     for genre in ("en_travel", "en_town", "en_life"):
-        story = tell(genre, 5)
-        assert low < jaccard(story.text, copies.edited(story, share, 0).text) < high
+        story = make_story(genre, 5)
+        assert low < jaccard(story.text, duplicates.edit_story(story, share, 0).text) < high

@@ -1,4 +1,4 @@
-"""Duplicates: repeated URLs, mirrors, near-duplicates of known edit distance, paragraphs shared by several pages."""
+"""Duplicates: repeated URLs, mirrors, near duplicates with a known share of edited words, shared paragraphs."""
 
 # ruff: noqa: E501  sentences and markup are easier to read on one line
 
@@ -10,23 +10,23 @@ from dataclasses import replace
 
 from tests.minicrawl import sites
 from tests.minicrawl.captures import Capture
-from tests.minicrawl.grammar import Story, tell
+from tests.minicrawl.grammar import Story, make_story
 from tests.minicrawl.kept import SITES, story_page
 from tests.minicrawl.sites import Site
 
 MIRROR = Site(
     "mirror.bytecache.example", "Bytecache Mirror", "divs", footer="Cached copy, see the original page for changes."
 )
-LATE = 24 * 60  # minutes: duplicates were fetched a day after the originals
+ONE_DAY = 24 * 60  # minutes: duplicates were fetched a day after the originals
 
 
-def copies() -> list[Capture]:
+def duplicate_pages() -> list[Capture]:
     """Duplicates of pages of kept.stories(), unordered."""
-    return [*same_urls(), *mirrors(), *near_duplicates(), *distant_relatives(), *travelling_paragraphs()]
+    return [*repeated_visits(), *mirrors(), *near_duplicates(), *heavily_edited_pages(), *shared_paragraphs()]
 
 
-def same_urls() -> list[Capture]:
-    """A second visit: unchanged, with tracking parameters, and without `www.` or over http."""
+def repeated_visits() -> list[Capture]:
+    """Pages fetched again: by the same URL, with tracking parameters, over http without `www.`, with a fragment."""
     pages = []
     for number, change in enumerate((
         lambda url: url,
@@ -39,7 +39,7 @@ def same_urls() -> list[Capture]:
             replace(
                 original,
                 url=change(original.url),
-                at=LATE + number,
+                at=ONE_DAY + number,
                 fate="deduplicate:same_url",
                 why="second visit",
                 survivor=original.url,
@@ -49,7 +49,7 @@ def same_urls() -> list[Capture]:
 
 
 def mirrors() -> list[Capture]:
-    """The same text under other URLs, once in another charset."""
+    """The same text under the URLs of a mirror, always in UTF-8."""
     pages = []
     for number, genre in enumerate(
         (
@@ -67,16 +67,16 @@ def mirrors() -> list[Capture]:
     ):
         original = story_page(genre, 1, SITES[genre])
         site = replace(SITES[genre], host=MIRROR.host, charset="utf-8", declared="header")
-        body = sites.render(site, tell(genre, 1))
+        body = sites.render(site, make_story(genre, 1))
         pages.append(
             Capture(
-                site.url(f"cache/{number}"), body, "deduplicate:same_text", "mirror", original.url, at=LATE + number
+                site.url(f"cache/{number}"), body, "deduplicate:same_text", "mirror", original.url, at=ONE_DAY + number
             )
         )
     return pages
 
 
-def edited(story: Story, share: float, seed: int) -> Story:
+def edit_story(story: Story, share: float, seed: int) -> Story:
     """The story with a share of its words replaced, evenly distributed; equal on every machine."""
     draw = random.Random(f"{story.title} {share} {seed}")
     spare = (
@@ -94,18 +94,18 @@ def edited(story: Story, share: float, seed: int) -> Story:
         "number",
     )
 
-    def changed(text: str) -> str:
+    def edit_text(text: str) -> str:
         words = text.split(" ")
         picked = draw.sample(range(len(words)), k=round(share * len(words)))
         for place in picked:
             words[place] = re.sub(r"^\w+", draw.choice(spare), words[place])
         return " ".join(words)
 
-    return Story(story.title, tuple((kind, changed(text) if kind == "p" else text) for kind, text in story.blocks))
+    return Story(story.title, tuple((kind, edit_text(text) if kind == "p" else text) for kind, text in story.blocks))
 
 
 def near_duplicates() -> list[Capture]:
-    """One word in 100 to 200 replaced: Jaccard similarity of word 5-grams .8 to .95. One page of each pair is kept."""
+    """1 to 2% of the words replaced: Jaccard similarity of word 5-grams .8 to .95. One page of each pair is kept."""
     pages = []
     for number, (genre, share) in enumerate(
         (
@@ -126,7 +126,7 @@ def near_duplicates() -> list[Capture]:
             name="Reprints",
             footer="Reprinted with minor changes.",
         )
-        body = sites.render(site, edited(tell(genre, 5), share, number))
+        body = sites.render(site, edit_story(make_story(genre, 5), share, number))
         pages.append(
             Capture(
                 site.url("reprint"),
@@ -134,25 +134,27 @@ def near_duplicates() -> list[Capture]:
                 "deduplicate:near_duplicate",
                 f"{share:.1%} of the words replaced",
                 group=original.url,
-                at=LATE + number,
+                at=ONE_DAY + number,
             )
         )
     return pages
 
 
-def distant_relatives() -> list[Capture]:
+def heavily_edited_pages() -> list[Capture]:
     """About one word in seven replaced: Jaccard similarity of word 5-grams .3, so both are kept."""
     pages = []
     for number, genre in enumerate(("en_match", "en_health")):
         site = replace(SITES[genre], host=f"retold-{number}.example", charset="utf-8", name="Retold")
-        body = sites.render(site, edited(tell(genre, 4), 0.14, number))
+        body = sites.render(site, edit_story(make_story(genre, 4), 0.14, number))
         pages.append(
-            Capture(site.url("retold"), body, "kept", "14% of the words replaced: no near-duplicate", at=LATE + number)
+            Capture(
+                site.url("retold"), body, "kept", "14% of the words replaced: no near-duplicate", at=ONE_DAY + number
+            )
         )
     return pages
 
 
-def travelling_paragraphs() -> list[Capture]:
+def shared_paragraphs() -> list[Capture]:
     """A long paragraph on four pages with texts of their own: all pages are kept, the paragraph only once."""
     site = Site("essays.example", "Collected Essays", "article", footer="Collected essays by many hands.")
     shared = (
@@ -163,9 +165,9 @@ def travelling_paragraphs() -> list[Capture]:
     )
     pages = []
     for number, genre in enumerate(("en_science", "en_travel", "en_garden", "en_town")):
-        story = tell(genre, 200 + number)
+        story = make_story(genre, 200 + number)
         blocks = (story.blocks[0], ("p", shared), *story.blocks[1:])
-        retold = edited(Story(story.title, blocks[:1] + blocks[2:]), 0.12, number)
+        retold = edit_story(Story(story.title, blocks[:1] + blocks[2:]), 0.12, number)
         whole = Story(story.title, (retold.blocks[0], ("p", shared), *retold.blocks[1:]))
         pages.append(
             Capture(
@@ -173,7 +175,7 @@ def travelling_paragraphs() -> list[Capture]:
                 sites.render(site, whole),
                 "kept",
                 "shares one long paragraph with three other pages",
-                at=LATE + number,
+                at=ONE_DAY + number,
             )
         )
     return pages

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  sentences and markup are easier to read on one line
-"""Poor text: one page for each rule of Gopher, C4, FineWeb, RefinedWeb and the word lists, which it must break."""
+"""Pages of low quality: one for each rule of Gopher, C4, FineWeb, RefinedWeb and the word lists, that should drop it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from html import escape
 
 from tests.minicrawl import sites
 from tests.minicrawl.captures import Capture
-from tests.minicrawl.dropped import NAVIGATION, PLAIN, plain_page, prose_of
-from tests.minicrawl.grammar import Story, tell
+from tests.minicrawl.dropped import NAVIGATION, PLAIN, paragraphs_of, plain_page
+from tests.minicrawl.grammar import Story, make_story
 from tests.minicrawl.kept import SITES
 
-RULE = "filter_heuristics:"
+STAGE = "filter_heuristics:"
 _THINGS = [
     "door",
     "box",
@@ -33,9 +33,9 @@ _THINGS = [
 ]
 
 
-def poor_text() -> list[Capture]:
+def low_quality_pages() -> list[Capture]:
     """Pages without content, with too little of it, or with repetition."""
-    return [*_unfinished(), *_symbols(), *_words(), *_lines(), *_repeated(), *_unwanted()]
+    return [*_unfinished(), *_symbols(), *_words(), *_lines(), *_repeated(), *_harmful()]
 
 
 def _unfinished() -> list[Capture]:
@@ -44,13 +44,13 @@ def _unfinished() -> list[Capture]:
         "Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo consequat."
     )
     script = "document.addEventListener('load', function() { slider.show(); });"
-    first, *rest = prose_of("en_travel", 332)
+    first, *rest = paragraphs_of("en_travel", 332)
     return [
-        plain_page("draft", "Our new site", [*prose_of("en_shop", 330), lorem], RULE + "lorem_ipsum", "lorem ipsum between real paragraphs"),
-        plain_page("leaked-script", "A walk", [first, script, *rest], RULE + "curly_brackets", "JavaScript between paragraphs"),
+        plain_page("draft", "Our new site", [*paragraphs_of("en_shop", 330), lorem], STAGE + "lorem_ipsum", "lorem ipsum between real paragraphs"),
+        plain_page("leaked-script", "A walk", [first, script, *rest], STAGE + "curly_brackets", "JavaScript between paragraphs"),
         plain_page("haiku", "Short", ["The old pond lies still. A frog jumps into the water, and the sound of it is all that remains of the afternoon for us."], "quick_look:would_be_too_short", "a text of two dozen words"),
         plain_page("index", "Index", [f"{a} {b}" for a, b in zip(NAVIGATION, NAVIGATION[7:], strict=False)], "quick_look:would_lack_sentences", "a list of short lines without a sentence"),
-        plain_page("tags", "Trending", [" ".join(f"#{word.lower()}" for word in NAVIGATION) + " are the tags of the day."], RULE + "too_many_hashes", "hash tags"),
+        plain_page("tags", "Trending", [" ".join(f"#{word.lower()}" for word in NAVIGATION) + " are the tags of the day."], STAGE + "too_many_hashes", "hash tags"),
     ]  # fmt: skip
 
 
@@ -75,11 +75,11 @@ def _symbols() -> list[Capture]:
         for k in range(0, 160, 40)
     ]
     return [
-        plain_page("hashes", "Today", hashes, RULE + "too_many_hashes", "two hash tags a sentence"),
-        plain_page("thoughts", "Thinking aloud", thoughts, RULE + "too_many_ellipses", "three dots everywhere"),
-        plain_page("cliffhangers", "Teasers", teasers, RULE + "too_many_ellipsis_lines", "every line ends in an ellipsis"),
-        Capture(PLAIN.url("bullets"), sites.render(PLAIN, Story("Keys", (("html", f"<ul>{bullets}</ul>"),))), RULE + "too_many_bullets", "nothing but a list"),
-        plain_page("prices", "Prices", numbers, RULE + "too_few_alphabetic_words", "numbers between a few words"),
+        plain_page("hashes", "Today", hashes, STAGE + "too_many_hashes", "two hash tags a sentence"),
+        plain_page("thoughts", "Thinking aloud", thoughts, STAGE + "too_many_ellipses", "three dots everywhere"),
+        plain_page("cliffhangers", "Teasers", teasers, STAGE + "too_many_ellipsis_lines", "every line ends in an ellipsis"),
+        Capture(PLAIN.url("bullets"), sites.render(PLAIN, Story("Keys", (("html", f"<ul>{bullets}</ul>"),))), STAGE + "too_many_bullets", "nothing but a list"),
+        plain_page("prices", "Prices", numbers, STAGE + "too_few_alphabetic_words", "numbers between a few words"),
     ]  # fmt: skip
 
 
@@ -125,50 +125,55 @@ def _words() -> list[Capture]:
     salad = [" ".join([*draw.sample(keywords, 12), *draw.sample(offers, 4)]).capitalize() + "." for _ in range(12)]
     salad[3:5] = ["Everything for the friends of luxury and of bargains.", *salad[3:5]]
     return [
-        plain_page("telegram", "So be it", [tiny, tiny_more], RULE + "words_too_short", "words of two letters"),
-        plain_page("abstract", "Notwithstanding", long, RULE + "words_too_long", "nothing but long words"),
-        plain_page("headlines", "Market", bare, RULE + "too_few_stop_words", "English without its commonest words"),
-        plain_page("watches", "Best replica watches", salad, RULE + "unusual_words", "keyword stuffing"),
+        plain_page("telegram", "So be it", [tiny, tiny_more], STAGE + "words_too_short", "words of two letters"),
+        plain_page("abstract", "Notwithstanding", long, STAGE + "words_too_long", "nothing but long words"),
+        plain_page("headlines", "Market", bare, STAGE + "too_few_stop_words", "English without its commonest words"),
+        plain_page("watches", "Best replica watches", salad, STAGE + "unusual_words", "keyword stuffing"),
     ]  # fmt: skip
 
 
 def _lines() -> list[Capture]:
     sentences = re.split(
-        r"(?<=[.!?]) ", " ".join([*prose_of("en_town", 336), *prose_of("en_life", 337), *prose_of("en_book", 338)])
+        r"(?<=[.!?]) ",
+        " ".join([*paragraphs_of("en_town", 336), *paragraphs_of("en_life", 337), *paragraphs_of("en_book", 338)]),
     )
     stubs = [f"{a} {b}".rstrip(".!?") for a, b in zip(sentences[::2], sentences[1::2], strict=False)]
-    short = [line for text in prose_of("en_travel", 339) + prose_of("en_forum", 339) for line in _verses(text.split())]
+    short = [
+        line
+        for text in paragraphs_of("en_travel", 339) + paragraphs_of("en_forum", 339)
+        for line in _short_lines(text.split())
+    ]
     shouting = [
         "BUY NOW AND SAVE MORE TODAY BECAUSE THE OFFER ENDS AT MIDNIGHT AND WILL NOT COME BACK",
         "CALL THE NUMBER ON YOUR SCREEN AND ASK FOR THE FREE GIFT THAT IS WAITING FOR YOU",
     ]
     return [
-        plain_page("stubs", "Notices", stubs, RULE + "too_few_punctuated_lines", "no line ends like a sentence"),
-        plain_page("where", "Where is it?", short, RULE + "too_many_short_lines", "lines of five short words"),
-        plain_page("shouting", "SALE", [*shouting * 4, *prose_of("en_shop", 331)[:1]], RULE + "corrected_too_much", "lines in capitals"),
+        plain_page("stubs", "Notices", stubs, STAGE + "too_few_punctuated_lines", "no line ends like a sentence"),
+        plain_page("where", "Where is it?", short, STAGE + "too_many_short_lines", "lines of five short words"),
+        plain_page("shouting", "SALE", [*shouting * 4, *paragraphs_of("en_shop", 331)[:1]], STAGE + "corrected_too_much", "lines in capitals"),
     ]  # fmt: skip
 
 
-def _verses(words: list[str]) -> list[str]:
-    """All different lines of five words and at most thirty characters."""
+def _short_lines(words: list[str]) -> list[str]:
+    """Splits into lines of five words; lines of more than thirty characters are left out."""
     lines = [" ".join(words[n : n + 5]).rstrip(".,;:") + "." for n in range(0, len(words) - 4, 5)]
     return [line for line in lines if len(line) <= 30]
 
 
 def _repeated() -> list[Capture]:
     calm = "Breathe in and be calm, for the sea is always with you and the sea is calm."
-    twice = " ".join(prose_of("en_town", 333))
+    twice = " ".join(paragraphs_of("en_town", 333))
     return [
-        plain_page("mantra", "Be calm", [calm * 6, "The tide comes to those who wait for it. " + calm * 5], RULE + "top_3_gram", "one sentence eleven times"),
-        plain_page("twice", "Told twice", [twice, "Once more. " + twice], RULE + "duplicate_5_grams", "a text twice in one page"),
+        plain_page("mantra", "Be calm", [calm * 6, "The tide comes to those who wait for it. " + calm * 5], STAGE + "top_3_gram", "one sentence eleven times"),
+        plain_page("twice", "Told twice", [twice, "Once more. " + twice], STAGE + "duplicate_5_grams", "a text twice in one page"),
     ]  # fmt: skip
 
 
-def _unwanted() -> list[Capture]:
+def _harmful() -> list[Capture]:
     words = ["blowjob", "cumshot", "cunt", "pussy", "milf", "deepthroat", "gangbang", "handjob", "bukkake", "fuck"]
     draw = random.Random("adult")
     lines = []
-    for story in (prose_of("en_book", 334), prose_of("en_travel", 335)):
+    for story in (paragraphs_of("en_book", 334), paragraphs_of("en_travel", 335)):
         for paragraph in story:
             pieces = paragraph.split(" ")
             for _ in range(4):
@@ -179,7 +184,7 @@ def _unwanted() -> list[Capture]:
         Capture(
             "https://night-clips.example/index",
             body,
-            RULE + "harmful_words",
+            STAGE + "harmful_words",
             "explicit words under an innocent address",
         )
     ]
@@ -193,10 +198,10 @@ _EXTRACTED = (
 )  # fmt: skip
 
 
-def wet() -> list[Capture]:
+def wet_records() -> list[Capture]:
     """Extracted text (WET): it still has the repetition that an HTML extractor would have removed."""
     line = "Your call is important to us, please hold the line and be patient."
-    article = prose_of("en_animal", 341)
+    article = paragraphs_of("en_animal", 341)
     menu = " ".join(f"{a} and {b}," for a, b in zip(NAVIGATION, reversed(NAVIGATION), strict=True))
     texts = {
         "on-hold": ("\n".join([*article[:1], *[line] * 12]), "duplicate_lines", "one line twelve times"),
@@ -214,11 +219,15 @@ def wet() -> list[Capture]:
     }
     good = [
         Capture(
-            f"https://wet.example/{genre}", tell(genre, number).text.encode(), "kept", "WET record", conversion=True
+            f"https://wet.example/{genre}",
+            make_story(genre, number).text.encode(),
+            "kept",
+            "WET record",
+            conversion=True,
         )
         for genre, number in _EXTRACTED
     ]
     return good + [
-        Capture(SITES["en_news"].url(f"wet/{name}"), text.encode(), RULE + reason, f"WET: {why}", conversion=True)
+        Capture(SITES["en_news"].url(f"wet/{name}"), text.encode(), STAGE + reason, f"WET: {why}", conversion=True)
         for name, (text, reason, why) in texts.items()
     ]  # fmt: skip
