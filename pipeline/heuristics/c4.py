@@ -18,7 +18,7 @@ from math import ceil
 
 from pydantic import Field
 
-from pipeline.heuristics.rules import Reason, Rule
+from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, LineKind, TextParts
 from pipeline.settings import Settings
 from pipeline.text import count_line_words
@@ -63,10 +63,10 @@ class C4Settings(Settings):
 
 
 RULES = (
-    Rule(Reason.LOREM_IPSUM, "c4_lorem_ipsum", "max_lorem_ipsum"),
-    Rule(Reason.CURLY_BRACKETS, "c4_curly_lines", "max_curly_lines"),
-    Rule(Reason.TOO_FEW_SENTENCES, "c4_sentences", "min_sentences", at_least=True),
-    Rule(Reason.TOO_MANY_CHARACTERS, "c4_characters", "max_characters"),
+    Rule(HeuristicReason.LOREM_IPSUM, "c4_lorem_ipsum", "max_lorem_ipsum"),
+    Rule(HeuristicReason.CURLY_BRACKETS, "c4_curly_lines", "max_curly_lines"),
+    Rule(HeuristicReason.TOO_FEW_SENTENCES, "c4_sentences", "min_sentences", at_least=True),
+    Rule(HeuristicReason.TOO_MANY_CHARACTERS, "c4_characters", "max_characters"),
 )
 SIGNALS = ("c4_removed_lines", "c4_lorem_ipsum", "c4_curly_lines", "c4_sentences", "c4_characters")
 

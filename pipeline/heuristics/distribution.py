@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.heuristics.rules import Reason, Rule
+from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import TextParts
 from pipeline.settings import Settings
 
@@ -32,7 +32,7 @@ class DistributionSettings(Settings):
     )
 
 
-RULES = (Rule(Reason.UNUSUAL_WORDS, "distribution_divergence", "max_divergence"),)
+RULES = (Rule(HeuristicReason.UNUSUAL_WORDS, "distribution_divergence", "max_divergence"),)
 SIGNALS = ("distribution_divergence",)
 
 

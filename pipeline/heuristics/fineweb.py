@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipeline.heuristics.rules import Reason, Rule
+from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, SHORT_LINE, TextParts
 from pipeline.settings import Settings
 from pipeline.text import count_line_words
@@ -36,10 +36,10 @@ class FineWebSettings(Settings):
 
 
 RULES = (
-    Rule(Reason.TOO_FEW_PUNCTUATED_LINES, "fineweb_punctuated_lines", "min_punctuated_lines", at_least=True),
-    Rule(Reason.TOO_MANY_SHORT_LINES, "fineweb_short_lines", "max_short_lines"),
-    Rule(Reason.REPEATED_LINE_CHARACTERS, "fineweb_repeated_line_characters", "max_repeated_line_characters"),
-    Rule(Reason.TOO_MANY_LINES, "fineweb_lines_per_word", "max_lines_per_word"),
+    Rule(HeuristicReason.TOO_FEW_PUNCTUATED_LINES, "fineweb_punctuated_lines", "min_punctuated_lines", at_least=True),
+    Rule(HeuristicReason.TOO_MANY_SHORT_LINES, "fineweb_short_lines", "max_short_lines"),
+    Rule(HeuristicReason.REPEATED_LINE_CHARACTERS, "fineweb_repeated_line_characters", "max_repeated_line_characters"),
+    Rule(HeuristicReason.TOO_MANY_LINES, "fineweb_lines_per_word", "max_lines_per_word"),
 )
 SIGNALS = tuple(rule.signal for rule in RULES)
 

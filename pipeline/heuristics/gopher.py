@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.heuristics.distribution import load_reference
-from pipeline.heuristics.rules import Reason, Rule
+from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import TextParts
 from pipeline.settings import Settings
 from pipeline.text import MARKS
@@ -87,28 +87,30 @@ class GopherSettings(Settings):
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(Reason.TOO_FEW_WORDS, "gopher_words", "min_words", at_least=True),
-    Rule(Reason.TOO_MANY_WORDS, "gopher_words", "max_words"),
-    Rule(Reason.WORDS_TOO_SHORT, "gopher_mean_word_length", "min_mean_word_length", at_least=True),
-    Rule(Reason.WORDS_TOO_LONG, "gopher_mean_word_length", "max_mean_word_length"),
-    Rule(Reason.WORDS_TOO_LONG, "gopher_mean_word_length_joining", "max_mean_word_length_joining"),
-    Rule(Reason.TOO_MANY_HASHES, "gopher_hash_ratio", "max_hash_ratio"),
-    Rule(Reason.TOO_MANY_ELLIPSES, "gopher_ellipsis_ratio", "max_ellipsis_ratio"),
-    Rule(Reason.TOO_MANY_BULLETS, "gopher_bullet_lines", "max_bullet_lines"),
-    Rule(Reason.TOO_MANY_ELLIPSIS_LINES, "gopher_ellipsis_lines", "max_ellipsis_lines"),
-    Rule(Reason.TOO_FEW_ALPHABETIC_WORDS, "gopher_alphabetic_words", "min_alphabetic_words", at_least=True),
-    Rule(Reason.TOO_FEW_STOP_WORDS, "gopher_stop_words", "min_stop_words", at_least=True),
-    Rule(Reason.DUPLICATE_LINES, "gopher_duplicate_lines", "max_duplicate_lines"),
-    Rule(Reason.DUPLICATE_LINE_CHARACTERS, "gopher_duplicate_line_characters", "max_duplicate_line_characters"),
-    Rule(Reason.DUPLICATE_PARAGRAPHS, "gopher_duplicate_paragraphs", "max_duplicate_paragraphs"),
+    Rule(HeuristicReason.TOO_FEW_WORDS, "gopher_words", "min_words", at_least=True),
+    Rule(HeuristicReason.TOO_MANY_WORDS, "gopher_words", "max_words"),
+    Rule(HeuristicReason.WORDS_TOO_SHORT, "gopher_mean_word_length", "min_mean_word_length", at_least=True),
+    Rule(HeuristicReason.WORDS_TOO_LONG, "gopher_mean_word_length", "max_mean_word_length"),
+    Rule(HeuristicReason.WORDS_TOO_LONG, "gopher_mean_word_length_joining", "max_mean_word_length_joining"),
+    Rule(HeuristicReason.TOO_MANY_HASHES, "gopher_hash_ratio", "max_hash_ratio"),
+    Rule(HeuristicReason.TOO_MANY_ELLIPSES, "gopher_ellipsis_ratio", "max_ellipsis_ratio"),
+    Rule(HeuristicReason.TOO_MANY_BULLETS, "gopher_bullet_lines", "max_bullet_lines"),
+    Rule(HeuristicReason.TOO_MANY_ELLIPSIS_LINES, "gopher_ellipsis_lines", "max_ellipsis_lines"),
+    Rule(HeuristicReason.TOO_FEW_ALPHABETIC_WORDS, "gopher_alphabetic_words", "min_alphabetic_words", at_least=True),
+    Rule(HeuristicReason.TOO_FEW_STOP_WORDS, "gopher_stop_words", "min_stop_words", at_least=True),
+    Rule(HeuristicReason.DUPLICATE_LINES, "gopher_duplicate_lines", "max_duplicate_lines"),
     Rule(
-        Reason.DUPLICATE_PARAGRAPH_CHARACTERS,
+        HeuristicReason.DUPLICATE_LINE_CHARACTERS, "gopher_duplicate_line_characters", "max_duplicate_line_characters"
+    ),
+    Rule(HeuristicReason.DUPLICATE_PARAGRAPHS, "gopher_duplicate_paragraphs", "max_duplicate_paragraphs"),
+    Rule(
+        HeuristicReason.DUPLICATE_PARAGRAPH_CHARACTERS,
         "gopher_duplicate_paragraph_characters",
         "max_duplicate_paragraph_characters",
     ),
-    *(Rule(Reason[f"TOP_{n}_GRAM"], f"gopher_top_{n}_gram", f"max_top_{n}_gram") for n in _TOP),
+    *(Rule(HeuristicReason[f"TOP_{n}_GRAM"], f"gopher_top_{n}_gram", f"max_top_{n}_gram") for n in _TOP),
     *(
-        Rule(Reason[f"DUPLICATE_{n}_GRAMS"], f"gopher_duplicate_{n}_grams", f"max_duplicate_{n}_grams")
+        Rule(HeuristicReason[f"DUPLICATE_{n}_GRAMS"], f"gopher_duplicate_{n}_grams", f"max_duplicate_{n}_grams")
         for n in _DUPLICATE
     ),
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.errors import UserError
-from pipeline.heuristics.rules import Reason, Rule
+from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import TextParts
 from pipeline.settings import Settings
 from pipeline.text import CHARACTERS_PER_WORD, WORD
@@ -32,7 +32,7 @@ class HarmfulWordsSettings(Settings):
     max_per_1000_words: float | None = Field(10, ge=0, description="listed words per 1,000 words of prose")
 
 
-RULES = (Rule(Reason.HARMFUL_WORDS, "harmful_per_1000_counted", "max_per_1000_words"),)
+RULES = (Rule(HeuristicReason.HARMFUL_WORDS, "harmful_per_1000_counted", "max_per_1000_words"),)
 SIGNALS = ("harmful_words", "harmful_different", "harmful_per_1000", "harmful_per_1000_counted")
 
 

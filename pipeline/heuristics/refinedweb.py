@@ -14,7 +14,7 @@ import re
 
 from pydantic import Field
 
-from pipeline.heuristics.rules import Reason, Rule
+from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import LineKind, TextParts
 from pipeline.settings import Settings
 from pipeline.text import count_line_words
@@ -52,7 +52,7 @@ class RefinedWebSettings(Settings):
     )
 
 
-RULES = (Rule(Reason.CORRECTED_TOO_MUCH, "refinedweb_corrected", "max_corrected"),)
+RULES = (Rule(HeuristicReason.CORRECTED_TOO_MUCH, "refinedweb_corrected", "max_corrected"),)
 SIGNALS = ("refinedweb_corrected",)
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pipeline.settings import Settings
 
 
-class Reason(StrEnum):
+class HeuristicReason(StrEnum):
     """All drop reasons of filter_heuristics; the value is what the ledger shows."""
 
     CORRECTED_TOO_MUCH = "corrected_too_much"
@@ -56,7 +56,7 @@ class Reason(StrEnum):
 class Rule:
     """The measurement `signal` must not exceed (`at_least`: fall below) the limit in the settings field `setting`."""
 
-    reason: Reason
+    reason: HeuristicReason
     signal: str
     setting: str
     at_least: bool = False
@@ -66,7 +66,7 @@ class Rule:
 class BrokenRule:
     """A rule that a page breaks, with the measured value and the limit."""
 
-    reason: Reason
+    reason: HeuristicReason
     signal: str
     value: float
     limit: float

@@ -69,8 +69,8 @@ class LedgerCheck:
 
 
 _REASONS: Mapping[str, set[str]] = {
-    **{stage: {str(reason) for reason in module.Reason} for stage, module in PAGE_STAGES.items()},
-    "read_warc": {str(reason) for reason in read_warc.Reason},
+    **{stage: {str(reason) for reason in module.REASONS} for stage, module in PAGE_STAGES.items()},
+    "read_warc": {str(reason) for reason in read_warc.REASONS},
     "page_process": {str(reason) for reason in PageLostReason},
     "deduplicate": {str(reason) for reason in DuplicateReason},
 }

@@ -84,7 +84,7 @@ class BlockUrlsSettings(Settings):
     )
 
 
-class Reason(StrEnum):
+class BlockUrlsReason(StrEnum):
     """The rule that matched."""
 
     REGISTERED_DOMAIN = "registered_domain"
@@ -94,6 +94,9 @@ class Reason(StrEnum):
     SOFT_WORDS = "soft_words"
     BANNED_SUBSTRING = "banned_substring"
     CURATED_SOURCE = "curated_source"
+
+
+REASONS = BlockUrlsReason
 
 
 def files(settings: BlockUrlsSettings) -> list[Path]:
@@ -146,14 +149,14 @@ class _Rules:
     def _by_list(self, page: Page, names: list[str]) -> Dropped | None:
         for name in reversed(names):  # the registered domain first
             if found := self._hosts.find(name):
-                reason = Reason.REGISTERED_DOMAIN if name == page.registered_domain else Reason.HOST
+                reason = BlockUrlsReason.REGISTERED_DOMAIN if name == page.registered_domain else BlockUrlsReason.HOST
                 return Dropped(page, NAME, reason, detail=f"{name} ({found})")
         key = normalize_url(page.url)
         if found := self._urls.find(key):
-            return Dropped(page, NAME, Reason.URL, detail=f"{key[:200]} ({found})")
+            return Dropped(page, NAME, BlockUrlsReason.URL, detail=f"{key[:200]} ({found})")
         for folder in _url_and_folders(key):
             if found := self._folders.find(folder):
-                return Dropped(page, NAME, Reason.URL, detail=f"{folder[:200]} ({found})")
+                return Dropped(page, NAME, BlockUrlsReason.URL, detail=f"{folder[:200]} ({found})")
         return None
 
     def _by_words(self, page: Page) -> Dropped | None:
@@ -161,16 +164,18 @@ class _Rules:
         words = re.findall(r"[a-z0-9]+", url)
         hard = next((word for word in words if word in self._hard), None)
         if hard:
-            return Dropped(page, NAME, Reason.HARD_WORD, detail=hard)
+            return Dropped(page, NAME, BlockUrlsReason.HARD_WORD, detail=hard)
         soft = list(dict.fromkeys(word for word in words if word in self._soft))
         if len(soft) >= self._min_soft:
-            return Dropped(page, NAME, Reason.SOFT_WORDS, len(soft), self._min_soft, detail=" ".join(soft)[:200])
+            return Dropped(
+                page, NAME, BlockUrlsReason.SOFT_WORDS, len(soft), self._min_soft, detail=" ".join(soft)[:200]
+            )
         banned = self._banned.search("".join(words)) if self._banned else None
-        return Dropped(page, NAME, Reason.BANNED_SUBSTRING, detail=banned[0]) if banned else None
+        return Dropped(page, NAME, BlockUrlsReason.BANNED_SUBSTRING, detail=banned[0]) if banned else None
 
     def _by_source(self, page: Page, names: list[str]) -> Dropped | None:
         found = next((name for name in reversed(names) if self._curated.find(name)), None)
-        return Dropped(page, NAME, Reason.CURATED_SOURCE, detail=found) if found else None
+        return Dropped(page, NAME, BlockUrlsReason.CURATED_SOURCE, detail=found) if found else None
 
 
 def _words(lists: tuple[ListFile, ...]) -> frozenset[str]:

@@ -66,7 +66,7 @@ class ExtractTextSettings(Settings):
     min_characters: int = Field(25, ge=1, description="fewest characters of text; filter_heuristics has stricter rules")
 
 
-class Reason(StrEnum):
+class ExtractTextReason(StrEnum):
     """Why a page gave no document."""
 
     TOO_LARGE = "too_large"
@@ -75,6 +75,9 @@ class Reason(StrEnum):
     NO_TEXT = "no_text"
     TOO_SHORT = "too_short"
     EXTRACTION_ERROR = "extraction_error"
+
+
+REASONS = ExtractTextReason
 
 
 def files(settings: ExtractTextSettings) -> list[Path]:
@@ -95,11 +98,13 @@ def build(settings: ExtractTextSettings) -> Callable[[Page | ParsedPage], Docume
                 return _pass_text(page, settings)
             return _extract(record, page, settings, engine)
         except PageRefusedError as refused:
-            return Dropped(page, NAME, Reason(refused.reason), refused.value, refused.threshold)
+            return Dropped(page, NAME, ExtractTextReason(refused.reason), refused.value, refused.threshold)
         except MemoryError:
             raise  # it ends the page process, and the page is tried once more in a new one
         except Exception as error:  # hostile input breaks engines in many ways: that costs this page only
-            return Dropped(page, NAME, Reason.EXTRACTION_ERROR, detail=f"{type(error).__name__}: {error}"[:500])
+            return Dropped(
+                page, NAME, ExtractTextReason.EXTRACTION_ERROR, detail=f"{type(error).__name__}: {error}"[:500]
+            )
 
     return extract_text
 
@@ -119,7 +124,7 @@ def _extract(
 
 def _pass_text(page: Page, settings: ExtractTextSettings) -> Document | Dropped:
     if len(page.content) > settings.max_bytes:
-        return Dropped(page, NAME, Reason.TOO_LARGE, len(page.content), settings.max_bytes)
+        return Dropped(page, NAME, ExtractTextReason.TOO_LARGE, len(page.content), settings.max_bytes)
     text, decoding = decode(page.content, page.http_charset)
     lines = (line.rstrip() for line in marks.CONTROLS.sub("", text).splitlines())
     return _document(page, settings, "", "\n".join(lines).strip(), {"charset_step": _step(decoding)})
@@ -134,9 +139,9 @@ def _document(
     page: Page, settings: ExtractTextSettings, title: str, text: str, signals: dict[str, float]
 ) -> Document | Dropped:
     if not text:
-        return Dropped(page, NAME, Reason.NO_TEXT, 0, 1)
+        return Dropped(page, NAME, ExtractTextReason.NO_TEXT, 0, 1)
     if len(text) < settings.min_characters:
-        return Dropped(page, NAME, Reason.TOO_SHORT, len(text), settings.min_characters, excerpt=text)
+        return Dropped(page, NAME, ExtractTextReason.TOO_SHORT, len(text), settings.min_characters, excerpt=text)
     return Document(
         id=page.id,
         url=page.url,

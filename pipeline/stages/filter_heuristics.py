@@ -19,14 +19,12 @@ from pipeline.heuristics.fineweb import FineWebSettings
 from pipeline.heuristics.gopher import GopherSettings
 from pipeline.heuristics.harmful_words import HarmfulWordsSettings
 from pipeline.heuristics.refinedweb import RefinedWebSettings
-from pipeline.heuristics.rules import BrokenRule, Reason, find_broken_rule
+from pipeline.heuristics.rules import BrokenRule, HeuristicReason, find_broken_rule
 from pipeline.heuristics.text_parts import TextParts, split_text
 from pipeline.settings import Settings
 
-# `Reason` is part of the stage (protocol.py), though the rules declare it.
-__all__ = ["FAMILIES", "NAME", "SIGNALS", "FilterHeuristicsSettings", "Reason", "build", "correct", "files", "measure"]
-
 NAME = "filter_heuristics"
+REASONS = HeuristicReason
 FAMILIES = {
     "refinedweb": refinedweb.RULES,
     "gopher": gopher.RULES,

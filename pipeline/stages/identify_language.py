@@ -61,11 +61,14 @@ class IdentifyLanguageSettings(Settings):
     )
 
 
-class Reason(StrEnum):
+class IdentifyLanguageReason(StrEnum):
     """Why a document is dropped."""
 
     LANGUAGE_NOT_WANTED = "language_not_wanted"
     LANGUAGE_UNCERTAIN = "language_uncertain"
+
+
+REASONS = IdentifyLanguageReason
 
 
 def files(settings: IdentifyLanguageSettings) -> list[Path]:
@@ -81,9 +84,11 @@ def build(settings: IdentifyLanguageSettings) -> Callable[[Document], Document |
         language, score = identify(prose(document.text))
         document = replace(document, language=language, language_score=score)
         if score < settings.min_score:
-            return Dropped(document, NAME, Reason.LANGUAGE_UNCERTAIN, score, settings.min_score, detail=language)
+            return Dropped(
+                document, NAME, IdentifyLanguageReason.LANGUAGE_UNCERTAIN, score, settings.min_score, detail=language
+            )
         if settings.languages and language not in settings.languages:
-            return Dropped(document, NAME, Reason.LANGUAGE_NOT_WANTED, score, detail=language)
+            return Dropped(document, NAME, IdentifyLanguageReason.LANGUAGE_NOT_WANTED, score, detail=language)
         return document
 
     return identify_language

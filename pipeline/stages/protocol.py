@@ -25,7 +25,7 @@ class StageModule(Protocol):
         """The module's name, its TOML table and the stage of its drops."""
 
     @property
-    def Reason(self) -> type[StrEnum]:  # noqa: N802 - a class of the module
+    def REASONS(self) -> type[StrEnum]:  # noqa: N802 - a constant of the module
         """Every reason for which it drops a page."""
 
     @property

@@ -33,7 +33,7 @@ _LANGUAGE_CHARACTERS = 10_000
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։።](?![a-z0-9])|[。！？｡]")
 _UNSPACED_SHARE = 0.1  # of the words; a page with more characters of unspaced scripts is judged by its characters alone
 
-Rejection = tuple["Reason", float, float, str]  # reason, measurement, limit, detail
+Rejection = tuple["QuickLookReason", float, float, str]  # reason, measurement, limit, detail
 
 
 class QuickLookSettings(Settings):
@@ -59,12 +59,15 @@ class QuickLookSettings(Settings):
     )
 
 
-class Reason(StrEnum):
+class QuickLookReason(StrEnum):
     """The later drop that is anticipated."""
 
     WOULD_BE_TOO_SHORT = "would_be_too_short"
     WOULD_LACK_SENTENCES = "would_lack_sentences"
     WOULD_BE_UNWANTED_LANGUAGE = "would_be_unwanted_language"
+
+
+REASONS = QuickLookReason
 
 
 def files(settings: QuickLookSettings) -> list[Path]:
@@ -105,14 +108,14 @@ def _too_little_text(text: str, parsed: ParsedPage, settings: QuickLookSettings)
     unspaced = count_unspaced_characters(text)
     if unspaced > _UNSPACED_SHARE * words:
         if unspaced + words < settings.min_characters:
-            return Reason.WOULD_BE_TOO_SHORT, unspaced + words, settings.min_characters, ""
+            return QuickLookReason.WOULD_BE_TOO_SHORT, unspaced + words, settings.min_characters, ""
         return None
     if words < settings.min_words:
-        return Reason.WOULD_BE_TOO_SHORT, words, settings.min_words, ""
+        return QuickLookReason.WOULD_BE_TOO_SHORT, words, settings.min_words, ""
     only_prose = parsed.counts.code == parsed.counts.formulas == parsed.counts.tables == 0
     ends = len(_SENTENCE_END.findall(text)) if only_prose else settings.min_sentences
     if ends < settings.min_sentences:
-        return Reason.WOULD_LACK_SENTENCES, ends, settings.min_sentences, ""
+        return QuickLookReason.WOULD_LACK_SENTENCES, ends, settings.min_sentences, ""
     return None
 
 
@@ -123,4 +126,4 @@ def _unwanted_language(text: str, settings: QuickLookSettings, identify: Identif
     language, score = identify(text[:_LANGUAGE_CHARACTERS])
     if language in settings.languages or score < settings.sure_score:
         return None
-    return Reason.WOULD_BE_UNWANTED_LANGUAGE, score, settings.sure_score, language
+    return QuickLookReason.WOULD_BE_UNWANTED_LANGUAGE, score, settings.sure_score, language

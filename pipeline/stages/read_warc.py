@@ -51,7 +51,7 @@ class ReadWarcSettings(Settings):
     keep_truncated: bool = Field(True, description="keep pages that the crawler cut at its limit (WARC-Truncated)")
 
 
-class Reason(StrEnum):
+class ReadWarcReason(StrEnum):
     """Why a record is not a page."""
 
     UNREADABLE = "unreadable"  # damaged bytes: the only reason without a page
@@ -62,6 +62,9 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"  # stored or decoded: decompression bombs are dropped here
     BAD_ENCODING = "bad_encoding"  # Content-Encoding that cannot be undone
     EMPTY_BODY = "empty_body"
+
+
+REASONS = ReadWarcReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def _block_cap(settings: ReadWarcSettings) -> int:
 def _judge(found: RawRecord | DamagedBytes, name: str, settings: ReadWarcSettings) -> Page | Dropped | OtherRecord:
     if isinstance(found, DamagedBytes):
         page = Page(url="", fetched_at="", warc_file=name, warc_offset=found.offset, content=b"")
-        return Dropped(page, NAME, Reason.UNREADABLE, detail=f"{name} at byte {found.offset}: {found.error}")
+        return Dropped(page, NAME, ReadWarcReason.UNREADABLE, detail=f"{name} at byte {found.offset}: {found.error}")
     kind = (found.headers.get_header("WARC-Type") or "unknown").strip().lower()
     if kind == "response":
         return _response(found, name, settings)
@@ -115,20 +118,20 @@ def _response(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page 
     page = _page(record, name, message.header("Date"))
     page = replace(page, content=message.body, http_charset=message.charset)
     if not page.host:
-        return Dropped(page, NAME, Reason.NO_URL, detail=page.url[:200])
+        return Dropped(page, NAME, ReadWarcReason.NO_URL, detail=page.url[:200])
     if message.status is not None and message.status not in settings.statuses:
-        return Dropped(page, NAME, Reason.HTTP_STATUS, value=message.status)
+        return Dropped(page, NAME, ReadWarcReason.HTTP_STATUS, value=message.status)
     cap = settings.max_body_bytes
     try:
         page, failure = replace(page, content=decode_body(message, cap)), None
     except BodyTooLargeError as error:
-        failure = Dropped(page, NAME, Reason.TOO_LARGE, threshold=cap, detail=str(error))
+        failure = Dropped(page, NAME, ReadWarcReason.TOO_LARGE, threshold=cap, detail=str(error))
     except BodyDamagedError as error:
         failure = Dropped(
-            page, NAME, Reason.BAD_ENCODING, detail=f"{message.header('Content-Encoding')}: {error}"[:200]
+            page, NAME, ReadWarcReason.BAD_ENCODING, detail=f"{message.header('Content-Encoding')}: {error}"[:200]
         )
     if not page.content:
-        return failure or Dropped(page, NAME, Reason.EMPTY_BODY)
+        return failure or Dropped(page, NAME, ReadWarcReason.EMPTY_BODY)
     # Bytes that could not be decoded do not show whether they are HTML.
     not_html = _check_html(record.headers, message, page, b"" if failure else page.content)
     return not_html or failure or _check_body(page, record, settings)
@@ -138,7 +141,7 @@ def _check_html(headers: StatusAndHeaders, message: Message, page: Page, body: b
     identified = media_type(headers.get_header("WARC-Identified-Payload-Type") or "")
     if is_html(identified, message.media_type, body):
         return None
-    return Dropped(page, NAME, Reason.NOT_HTML, detail=(identified or message.media_type or "no type")[:100])
+    return Dropped(page, NAME, ReadWarcReason.NOT_HTML, detail=(identified or message.media_type or "no type")[:100])
 
 
 def _conversion(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:
@@ -146,21 +149,21 @@ def _conversion(record: RawRecord, name: str, settings: ReadWarcSettings) -> Pag
     page = replace(_page(record, name, ""), content=record.block, kind=Kind.TEXT, http_charset="utf-8")
     content_type = media_type(record.headers.get_header("Content-Type") or "")
     if not page.host:
-        return Dropped(page, NAME, Reason.NO_URL, detail=page.url[:200])
+        return Dropped(page, NAME, ReadWarcReason.NO_URL, detail=page.url[:200])
     if content_type not in ("text/plain", ""):
-        return Dropped(page, NAME, Reason.NOT_HTML, detail=content_type[:100])
+        return Dropped(page, NAME, ReadWarcReason.NOT_HTML, detail=content_type[:100])
     return _check_body(page, record, settings)
 
 
 def _check_body(page: Page, record: RawRecord, settings: ReadWarcSettings) -> Page | Dropped:
     cap = settings.max_body_bytes
     if len(page.content) > cap or record.length > _block_cap(settings):
-        return Dropped(page, NAME, Reason.TOO_LARGE, value=record.length, threshold=cap)
+        return Dropped(page, NAME, ReadWarcReason.TOO_LARGE, value=record.length, threshold=cap)
     if not page.content.strip():
-        return Dropped(page, NAME, Reason.EMPTY_BODY)
+        return Dropped(page, NAME, ReadWarcReason.EMPTY_BODY)
     why = (record.headers.get_header("WARC-Truncated") or "").strip()
     if why and not settings.keep_truncated:
-        return Dropped(page, NAME, Reason.TRUNCATED, detail=why[:100])
+        return Dropped(page, NAME, ReadWarcReason.TRUNCATED, detail=why[:100])
     return page
 
 

@@ -36,10 +36,13 @@ class ScoreQualitySettings(Settings):
     )
 
 
-class Reason(StrEnum):
+class ScoreQualityReason(StrEnum):
     """Why a document is dropped."""
 
     LOW_QUALITY = "low_quality"
+
+
+REASONS = ScoreQualityReason
 
 
 def files(settings: ScoreQualitySettings) -> list[Path]:
@@ -56,7 +59,7 @@ def build(settings: ScoreQualitySettings) -> Callable[[Document], Document | Dro
         scored = replace(document, quality_score=score)
         if settings.min_score is None or score >= settings.min_score or _is_kept_by_chance(document.id, settings):
             return scored
-        return Dropped(scored, NAME, Reason.LOW_QUALITY, score, settings.min_score)
+        return Dropped(scored, NAME, ScoreQualityReason.LOW_QUALITY, score, settings.min_score)
 
     return score_quality
 

@@ -59,12 +59,13 @@ class ScrubPiiSettings(Settings):
     )
 
 
-class Reason(StrEnum):
+class ScrubPiiReason(StrEnum):
     """Why a document is dropped."""
 
     TOO_MUCH_PII = "too_much_pii"
 
 
+REASONS = ScrubPiiReason
 SIGNAL_OF = {
     PiiKind.EMAIL: "pii_emails",
     PiiKind.PHONE: "pii_phones",
@@ -187,8 +188,8 @@ def _scrub_document(document: Document, settings: ScrubPiiSettings) -> tuple[Doc
 
 def _judge(document: Document, finds: int, density: float, settings: ScrubPiiSettings) -> Document | Dropped:
     if settings.max_finds is not None and finds > settings.max_finds:
-        return Dropped(document, NAME, Reason.TOO_MUCH_PII, float(finds), float(settings.max_finds), "finds")
+        return Dropped(document, NAME, ScrubPiiReason.TOO_MUCH_PII, float(finds), float(settings.max_finds), "finds")
     limit = settings.max_finds_per_1000_words
     if limit is not None and finds > settings.few_finds and density > limit:
-        return Dropped(document, NAME, Reason.TOO_MUCH_PII, density, limit, "finds per 1,000 words")
+        return Dropped(document, NAME, ScrubPiiReason.TOO_MUCH_PII, density, limit, "finds per 1,000 words")
     return document

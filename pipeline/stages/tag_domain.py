@@ -38,11 +38,14 @@ class TagDomainSettings(Settings):
     drop: frozenset[str] = Field(frozenset(), description="labels of domains to leave out")
 
 
-class Reason(StrEnum):
+class TagDomainReason(StrEnum):
     """Why a document is dropped."""
 
     DOMAIN_NOT_WANTED = "domain_not_wanted"
     HARMFUL_TEXT = "harmful_text"
+
+
+REASONS = TagDomainReason
 
 
 def files(settings: TagDomainSettings) -> list[Path]:
@@ -69,9 +72,9 @@ def build(settings: TagDomainSettings) -> Callable[[Document], Document | Droppe
             kind_score=round(certainty, 6),
         )
         if label in settings.drop:
-            return Dropped(tagged, NAME, Reason.DOMAIN_NOT_WANTED, detail=label)
+            return Dropped(tagged, NAME, TagDomainReason.DOMAIN_NOT_WANTED, detail=label)
         if settings.max_harm is not None and harm_score > settings.max_harm:
-            return Dropped(tagged, NAME, Reason.HARMFUL_TEXT, harm_score, settings.max_harm)
+            return Dropped(tagged, NAME, TagDomainReason.HARMFUL_TEXT, harm_score, settings.max_harm)
         return tagged
 
     return tag_domain

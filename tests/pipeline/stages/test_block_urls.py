@@ -16,7 +16,7 @@ from classifiers.urls import host_of, registered_domain_of
 from pipeline.documents import Dropped, Page
 from pipeline.lists.blocklists import SHIPPED, HashTable, ListError
 from pipeline.settings import ListFile
-from pipeline.stages.block_urls import BlockUrlsSettings, Reason, Ut1, build, files
+from pipeline.stages.block_urls import BlockUrlsReason, BlockUrlsSettings, Ut1, build, files
 
 NONE: dict[str, Any] = dict.fromkeys(("hosts", "hard_words", "soft_words", "banned_substrings"), ())
 
@@ -112,7 +112,7 @@ def test_the_order_of_the_rules(tmp_path: Path) -> None:
             "http://z.com/",
         )
     ]
-    assert reasons == [*Reason, ""]
+    assert reasons == [*BlockUrlsReason, ""]
 
 
 def test_curated_sources_are_kept_unless_asked(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.page_process.killable_process import KillableWorker
 from pipeline.page_process.settings import PageProcessSettings
 from pipeline.stages import extract_text
-from pipeline.stages.extract_text import ExtractTextSettings, Reason
+from pipeline.stages.extract_text import ExtractTextReason, ExtractTextSettings
 
 STAGE = extract_text.build(ExtractTextSettings())
 PROSE = (
@@ -216,17 +216,19 @@ def test_signals_are_the_declared_ones_and_the_charset_step_is_told() -> None:
 @pytest.mark.parametrize(
     ("source", "options", "reason", "value", "threshold"),
     [
-        (page("<p>x</p>" * 100), {"max_bytes": 799}, Reason.TOO_LARGE, 800, 799),
-        (page("some text " * 100, kind=Kind.TEXT), {"max_bytes": 10}, Reason.TOO_LARGE, 1000, 10),
-        (page("<p>x</p>" * 100), {"max_nodes": 99}, Reason.TOO_MANY_NODES, 100, 99),
-        (page("<div>" * 300 + PROSE), {}, Reason.TOO_DEEP, None, 256),
-        (page(""), {}, Reason.NO_TEXT, 0, 1),
-        (page("<html><body><script>let x = 1</script></body></html>"), {}, Reason.NO_TEXT, 0, 1),
-        (page("", kind=Kind.TEXT), {}, Reason.NO_TEXT, 0, 1),
-        (page("<html><body><p>Hello, miller.</p></body></html>"), {}, Reason.TOO_SHORT, 14, 25),
+        (page("<p>x</p>" * 100), {"max_bytes": 799}, ExtractTextReason.TOO_LARGE, 800, 799),
+        (page("some text " * 100, kind=Kind.TEXT), {"max_bytes": 10}, ExtractTextReason.TOO_LARGE, 1000, 10),
+        (page("<p>x</p>" * 100), {"max_nodes": 99}, ExtractTextReason.TOO_MANY_NODES, 100, 99),
+        (page("<div>" * 300 + PROSE), {}, ExtractTextReason.TOO_DEEP, None, 256),
+        (page(""), {}, ExtractTextReason.NO_TEXT, 0, 1),
+        (page("<html><body><script>let x = 1</script></body></html>"), {}, ExtractTextReason.NO_TEXT, 0, 1),
+        (page("", kind=Kind.TEXT), {}, ExtractTextReason.NO_TEXT, 0, 1),
+        (page("<html><body><p>Hello, miller.</p></body></html>"), {}, ExtractTextReason.TOO_SHORT, 14, 25),
     ],
 )
-def test_fates(source: Page, options: dict[str, int], reason: Reason, value: float | None, threshold: float) -> None:
+def test_fates(
+    source: Page, options: dict[str, int], reason: ExtractTextReason, value: float | None, threshold: float
+) -> None:
     answer = dropped(source, **options)
     assert (answer.reason, answer.value, answer.threshold) == (reason, value, threshold)
 
@@ -239,7 +241,7 @@ def test_what_the_engine_raises_is_a_fate(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(extract_text, "bare_extraction", broken)
     answer = stage(article())
     assert isinstance(answer, Dropped)
-    assert (answer.reason, answer.detail) == (Reason.EXTRACTION_ERROR, "RecursionError: too deep for me")
+    assert (answer.reason, answer.detail) == (ExtractTextReason.EXTRACTION_ERROR, "RecursionError: too deep for me")
 
 
 def test_fall_back_engines_are_asked_where_the_rules_find_little() -> None:
@@ -329,8 +331,8 @@ def test_any_soup_has_a_fate(pieces: list[str], with_prose: bool) -> None:
     source = page((f"<p>{PROSE * 3}</p>" * with_prose + soup).encode("utf-8", "surrogatepass"))
     answer = STAGE(source)
     assert isinstance(answer, Document | Dropped)
-    assert not (isinstance(answer, Dropped) and answer.reason is Reason.EXTRACTION_ERROR), answer
-    assert not (with_prose and isinstance(answer, Dropped) and answer.reason is Reason.NO_TEXT), answer
+    assert not (isinstance(answer, Dropped) and answer.reason is ExtractTextReason.EXTRACTION_ERROR), answer
+    assert not (with_prose and isinstance(answer, Dropped) and answer.reason is ExtractTextReason.NO_TEXT), answer
     assert STAGE(source) == answer
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
-from pipeline.heuristics.rules import Reason
+from pipeline.heuristics.rules import HeuristicReason
 from pipeline.stages import filter_heuristics
 from pipeline.stages.filter_heuristics import FAMILIES, SIGNALS, FilterHeuristicsSettings, correct
 from tests.pipeline.heuristics.good_texts import (
@@ -44,7 +44,7 @@ def run(text: str, language: str = "en", **settings: Any) -> Document | Dropped:
     return filter_heuristics.build(FilterHeuristicsSettings.model_validate(settings))(document(text, language))
 
 
-def reason(text: str, language: str = "en", **settings: Any) -> Reason | None:
+def reason(text: str, language: str = "en", **settings: Any) -> HeuristicReason | None:
     result = run(text, language, **settings)
     if isinstance(result, Document):
         return None
@@ -52,7 +52,7 @@ def reason(text: str, language: str = "en", **settings: Any) -> Reason | None:
     assert result.threshold is not None
     assert isinstance(result.record, Document)
     assert result.record.signals[result.detail] == result.value
-    assert isinstance(result.reason, Reason)
+    assert isinstance(result.reason, HeuristicReason)
     return result.reason
 
 
@@ -69,83 +69,92 @@ def only(family: str, **limits: Any) -> dict[str, Any]:
 
 
 REPEATED = "the miller of the town carried a sack of grain along that old road with others "
-PAGES: dict[Reason, tuple[str, dict[str, Any]]] = {
-    Reason.CORRECTED_TOO_MUCH: (
+PAGES: dict[HeuristicReason, tuple[str, dict[str, Any]]] = {
+    HeuristicReason.CORRECTED_TOO_MUCH: (
         prose(9) + "\n\n10 likes\n\nSHOUTED WORDS ARE HERE AGAIN AND AGAIN\n\nMENU\n\n1234",
         {},
     ),
-    Reason.TOO_FEW_WORDS: (prose(2), {}),
-    Reason.TOO_MANY_WORDS: (prose(30), only("gopher", max_words=300)),
-    Reason.WORDS_TOO_SHORT: ("a be to of it. " * 40, only("gopher", min_mean_word_length=3)),
-    Reason.WORDS_TOO_LONG: (
+    HeuristicReason.TOO_FEW_WORDS: (prose(2), {}),
+    HeuristicReason.TOO_MANY_WORDS: (prose(30), only("gopher", max_words=300)),
+    HeuristicReason.WORDS_TOO_SHORT: ("a be to of it. " * 40, only("gopher", min_mean_word_length=3)),
+    HeuristicReason.WORDS_TOO_LONG: (
         "extraordinarily incomprehensible internationalization. " * 40,
         only("gopher", max_mean_word_length=10),
     ),
-    Reason.TOO_MANY_HASHES: (prose(9).replace("the", "# the"), {}),
-    Reason.TOO_MANY_ELLIPSES: (prose(9).replace("the", "... the"), {}),
-    Reason.TOO_MANY_BULLETS: ("- " + prose(40).replace(". In", ".\n- In").replace("\n\n", "\n- "), {}),
-    Reason.TOO_MANY_ELLIPSIS_LINES: (prose(30).replace(".\n", "...\n"), {}),
-    Reason.TOO_FEW_ALPHABETIC_WORDS: (prose(9).replace(" the ", " 1 2 3 4 5 6 7 8 9 ").replace(" a ", " 1 2 3 "), {}),
-    Reason.TOO_FEW_STOP_WORDS: (
+    HeuristicReason.TOO_MANY_HASHES: (prose(9).replace("the", "# the"), {}),
+    HeuristicReason.TOO_MANY_ELLIPSES: (prose(9).replace("the", "... the"), {}),
+    HeuristicReason.TOO_MANY_BULLETS: ("- " + prose(40).replace(". In", ".\n- In").replace("\n\n", "\n- "), {}),
+    HeuristicReason.TOO_MANY_ELLIPSIS_LINES: (prose(30).replace(".\n", "...\n"), {}),
+    HeuristicReason.TOO_FEW_ALPHABETIC_WORDS: (
+        prose(9).replace(" the ", " 1 2 3 4 5 6 7 8 9 ").replace(" a ", " 1 2 3 "),
+        {},
+    ),
+    HeuristicReason.TOO_FEW_STOP_WORDS: (
         "Great shoes sold here, cheap boots shipped fast, buy now. " * 20,
         only("gopher", min_stop_words=2),
     ),
-    Reason.DUPLICATE_LINES: (
+    HeuristicReason.DUPLICATE_LINES: (
         "\n".join([*prose(6).split("\n\n"), *["The same line stands here again."] * 5]),
         only("gopher", max_duplicate_lines=0.3),
     ),
-    Reason.DUPLICATE_LINE_CHARACTERS: (
+    HeuristicReason.DUPLICATE_LINE_CHARACTERS: (
         "\n".join([prose(9)] + [prose(3, 50)] * 3),
         only("gopher", max_duplicate_line_characters=0.2),
     ),
-    Reason.DUPLICATE_PARAGRAPHS: (
+    HeuristicReason.DUPLICATE_PARAGRAPHS: (
         "\n\n".join([prose(9)] + ["One paragraph.\nIn two lines."] * 4),
         only("gopher", max_duplicate_paragraphs=0.3),
     ),
-    Reason.DUPLICATE_PARAGRAPH_CHARACTERS: (
+    HeuristicReason.DUPLICATE_PARAGRAPH_CHARACTERS: (
         "\n\n".join([prose(9)] + [prose(3, 50)] * 3),
         only("gopher", max_duplicate_paragraph_characters=0.2),
     ),
-    Reason.TOP_2_GRAM: (prose(6) + " old mill" * 60 + ".", only("gopher", max_top_2_gram=0.2)),
-    Reason.TOP_3_GRAM: (prose(6) + " old stone mill" * 60 + ".", only("gopher", max_top_3_gram=0.18)),
-    Reason.TOP_4_GRAM: (prose(6) + " old stone water mill" * 60 + ".", only("gopher", max_top_4_gram=0.16)),
+    HeuristicReason.TOP_2_GRAM: (prose(6) + " old mill" * 60 + ".", only("gopher", max_top_2_gram=0.2)),
+    HeuristicReason.TOP_3_GRAM: (prose(6) + " old stone mill" * 60 + ".", only("gopher", max_top_3_gram=0.18)),
+    HeuristicReason.TOP_4_GRAM: (prose(6) + " old stone water mill" * 60 + ".", only("gopher", max_top_4_gram=0.16)),
     **{
-        Reason[f"DUPLICATE_{n}_GRAMS"]: (
+        HeuristicReason[f"DUPLICATE_{n}_GRAMS"]: (
             prose(9) + "\n\n" + REPEATED * 8 + ".",
             only("gopher", **{f"max_duplicate_{n}_grams": 0.15}),
         )
         for n in range(5, 11)
     },
-    Reason.LOREM_IPSUM: (prose(9) + "\n\nLorem ipsum dolor sit amet, consectetur.", {}),
-    Reason.CURLY_BRACKETS: (prose(9) + "\n\nvar page = {title: 'x', body: [1, 2]}; more of that here.", {}),
-    Reason.TOO_FEW_SENTENCES: (prose(9).replace(".", ",").replace("\n\n", " "), only("c4", min_sentences=3)),
-    Reason.TOO_MANY_CHARACTERS: (prose(30), {"c4": {"max_characters": 1000}}),
-    Reason.TOO_FEW_PUNCTUATED_LINES: (prose(9).replace(".", ""), {}),
-    Reason.REPEATED_LINE_CHARACTERS: (
+    HeuristicReason.LOREM_IPSUM: (prose(9) + "\n\nLorem ipsum dolor sit amet, consectetur.", {}),
+    HeuristicReason.CURLY_BRACKETS: (prose(9) + "\n\nvar page = {title: 'x', body: [1, 2]}; more of that here.", {}),
+    HeuristicReason.TOO_FEW_SENTENCES: (prose(9).replace(".", ",").replace("\n\n", " "), only("c4", min_sentences=3)),
+    HeuristicReason.TOO_MANY_CHARACTERS: (prose(30), {"c4": {"max_characters": 1000}}),
+    HeuristicReason.TOO_FEW_PUNCTUATED_LINES: (prose(9).replace(".", ""), {}),
+    HeuristicReason.REPEATED_LINE_CHARACTERS: (
         prose(30) + "\n\nSubscribe to our letter about mills and grain today." * 5,
         only("fineweb", max_repeated_line_characters=0.05),
     ),
-    Reason.TOO_MANY_SHORT_LINES: (prose(9) + "\n\nSee what is here too." * 30, only("fineweb", max_short_lines=0.67)),
-    Reason.TOO_MANY_LINES: ("\n\n".join(f"Word {n}" for n in range(200)), only("fineweb", max_lines_per_word=0.3)),
-    Reason.UNUSUAL_WORDS: (
+    HeuristicReason.TOO_MANY_SHORT_LINES: (
+        prose(9) + "\n\nSee what is here too." * 30,
+        only("fineweb", max_short_lines=0.67),
+    ),
+    HeuristicReason.TOO_MANY_LINES: (
+        "\n\n".join(f"Word {n}" for n in range(200)),
+        only("fineweb", max_lines_per_word=0.3),
+    ),
+    HeuristicReason.UNUSUAL_WORDS: (
         " ".join(f"{a} {b} {c}," for a in SUBJECTS for b in VERBS for c in OBJECTS),
         only("distribution", max_divergence=0.3),
     ),
-    Reason.HARMFUL_WORDS: (
+    HeuristicReason.HARMFUL_WORDS: (
         prose(9) + "\n\nHardcore porn, blowjob and milf cumshots, porno xxx gangbang for you here.",
         {},
     ),
 }
 
 
-@pytest.mark.parametrize("expected", list(Reason))
-def test_every_reason_has_a_page(expected: Reason) -> None:
+@pytest.mark.parametrize("expected", list(HeuristicReason))
+def test_every_reason_has_a_page(expected: HeuristicReason) -> None:
     text, settings = PAGES[expected]
     assert reason(text, **settings) is expected
 
 
-@pytest.mark.parametrize("expected", [r for r in Reason if r is not Reason.LOREM_IPSUM])
-def test_every_rule_can_be_switched_off(expected: Reason) -> None:
+@pytest.mark.parametrize("expected", [r for r in HeuristicReason if r is not HeuristicReason.LOREM_IPSUM])
+def test_every_rule_can_be_switched_off(expected: HeuristicReason) -> None:
     text, settings = PAGES[expected]
     family, rule = next((f, r) for f, rules in FAMILIES.items() for r in rules if r.reason is expected)
     opened = {**settings, family: {**settings.get(family, {}), rule.setting: None}}
@@ -153,7 +162,7 @@ def test_every_rule_can_be_switched_off(expected: Reason) -> None:
 
 
 def test_every_reason_belongs_to_a_rule_and_every_signal_is_declared() -> None:
-    assert {rule.reason for rules in FAMILIES.values() for rule in rules} == set(Reason)
+    assert {rule.reason for rules in FAMILIES.values() for rule in rules} == set(HeuristicReason)
     assert {rule.signal for rules in FAMILIES.values() for rule in rules} <= set(SIGNALS)
     assert len(set(SIGNALS)) == len(SIGNALS)
 

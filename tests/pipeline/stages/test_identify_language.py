@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.documents import Document, Dropped
 from pipeline.publishing.provenance import file_digests
 from pipeline.stages import identify_language
-from pipeline.stages.identify_language import IdentifyLanguageSettings, Reason, prose
+from pipeline.stages.identify_language import IdentifyLanguageReason, IdentifyLanguageSettings, prose
 
 TEXTS = {
     "en": "The farmer brings his grain to the mill and waits for the flour while the wheel is turning in the river.",
@@ -55,7 +55,11 @@ def test_languages_and_their_score_are_stored(language: str) -> None:
 def test_a_language_that_is_not_wanted() -> None:
     found = answer(TEXTS["de"], languages=["en", "fr"])
     assert isinstance(found, Dropped)
-    assert (found.stage, found.reason, found.detail) == ("identify_language", Reason.LANGUAGE_NOT_WANTED, "de")
+    assert (found.stage, found.reason, found.detail) == (
+        "identify_language",
+        IdentifyLanguageReason.LANGUAGE_NOT_WANTED,
+        "de",
+    )
     assert isinstance(found.record, Document)
     assert found.record.language == "de"
     assert isinstance(answer(TEXTS["fr"], languages=["en", "fr"]), Document)
@@ -65,7 +69,7 @@ def test_a_language_that_is_not_wanted() -> None:
 def test_no_language_to_speak_of(text: str) -> None:
     found = answer(text)
     assert isinstance(found, Dropped)
-    assert (found.reason, found.threshold) == (Reason.LANGUAGE_UNCERTAIN, 0.65)
+    assert (found.reason, found.threshold) == (IdentifyLanguageReason.LANGUAGE_UNCERTAIN, 0.65)
     assert found.value == found.record.language_score < 0.65  # type: ignore[union-attr]
     assert isinstance(answer(text, min_score=0), Document)
 

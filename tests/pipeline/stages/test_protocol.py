@@ -40,7 +40,7 @@ def test_a_stage_has_one_name(stage: str) -> None:
 def test_a_page_stage_follows_the_protocol(stage: str) -> None:
     module, settings = PAGE_STAGES[stage], getattr(Config(), stage)
     assert isinstance(settings, Settings)
-    assert len(module.Reason) > 0
+    assert len(module.REASONS) > 0
     assert len(set(module.SIGNALS)) == len(module.SIGNALS)
     assert all(path.is_file() for path in module.files(settings))
     built = module.build(settings)
@@ -61,8 +61,8 @@ def test_a_stage_gives_the_same_for_the_same_record() -> None:
     ("stage", "reason"),
     [
         # test_filter_heuristics.py has a page for every reason of its own.
-        *((stage, reason) for stage in PAGE_STAGES for reason in PAGE_STAGES[stage].Reason if "heur" not in stage),
-        *(("read_warc", reason) for reason in read_warc.Reason),
+        *((stage, reason) for stage in PAGE_STAGES for reason in PAGE_STAGES[stage].REASONS if "heur" not in stage),
+        *(("read_warc", reason) for reason in read_warc.REASONS),
         *(("page_process", reason) for reason in PageLostReason),
     ],
 )

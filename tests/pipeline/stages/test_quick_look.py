@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction.parsed_page import ParsedPage
 from pipeline.stages import extract_text, quick_look
-from pipeline.stages.quick_look import QuickLookSettings, Reason
+from pipeline.stages.quick_look import QuickLookReason, QuickLookSettings
 
 LOOK = quick_look.build(QuickLookSettings())
 EXTRACT = extract_text.build(extract_text.ExtractTextSettings())
@@ -37,7 +37,7 @@ def passes(stage: Callable[[Page], Page | ParsedPage | Dropped], source: Page) -
 
 def test_too_few_words_on_the_whole_page() -> None:
     answer = drop(f"<p>{SENTENCE * 3}</p><script>{SENTENCE * 90}</script>")
-    assert (answer.reason, answer.value, answer.threshold) == (Reason.WOULD_BE_TOO_SHORT, 39, 50)
+    assert (answer.reason, answer.value, answer.threshold) == (QuickLookReason.WOULD_BE_TOO_SHORT, 39, 50)
     assert answer.excerpt.startswith("The miller looks")
     assert passes(LOOK, page(f"<p>{SENTENCE * 5}</p>"))
 
@@ -45,7 +45,7 @@ def test_too_few_words_on_the_whole_page() -> None:
 def test_too_few_sentences_on_a_whole_page_of_prose() -> None:
     filler = "<p>Price list 1.20 example.com</p>" * 40
     answer = drop(f"<p>{SENTENCE}</p>{filler}")
-    assert (answer.reason, answer.value, answer.threshold) == (Reason.WOULD_LACK_SENTENCES, 1, 2)
+    assert (answer.reason, answer.value, answer.threshold) == (QuickLookReason.WOULD_LACK_SENTENCES, 1, 2)
     for other in ("<pre>x = 1;\ny = 2;</pre>", "<table><tr><th>a<th>b<tr><td>c<td>d</table>"):
         source = page(f"<p>{SENTENCE}</p>{filler}{other}")
         assert passes(LOOK, source)
@@ -53,7 +53,7 @@ def test_too_few_sentences_on_a_whole_page_of_prose() -> None:
 
 def test_a_language_that_is_surely_not_wanted() -> None:
     answer = drop(f"<p>{GERMAN * 9}</p>", languages=["en"])
-    assert (answer.reason, answer.threshold, answer.detail) == (Reason.WOULD_BE_UNWANTED_LANGUAGE, 0.9, "de")
+    assert (answer.reason, answer.threshold, answer.detail) == (QuickLookReason.WOULD_BE_UNWANTED_LANGUAGE, 0.9, "de")
     german = page(f"<p>{GERMAN * 9}</p>")
     assert passes(quick_look.build(QuickLookSettings(languages=("de",))), german)
     assert passes(LOOK, german)  # every language is wanted unless some are named
@@ -66,7 +66,7 @@ def test_scripts_without_spaces_are_not_counted_in_words() -> None:
         "<p>磨坊主在从农夫那里买粮食之前先看看粮食然后他们谈论天气和今年的收成以及河边的水车。磨坊旁边有一条河流过村庄和田野。</p>"
     )
     assert passes(LOOK, chinese)
-    assert drop("<p>磨坊主在看粮食。</p>").reason is Reason.WOULD_BE_TOO_SHORT
+    assert drop("<p>磨坊主在看粮食。</p>").reason is QuickLookReason.WOULD_BE_TOO_SHORT
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.documents import Dropped, Page
-from pipeline.stages.read_warc import Reason
+from pipeline.stages.read_warc import ReadWarcReason
 from tests.pipeline.warcs import DATE, Found, html, read, record, write
 
 
@@ -40,7 +40,7 @@ TYPE = ("Content-Type", "text/html")
 def test_a_bomb_is_too_large_and_stays_small_in_memory(tmp_path: Path) -> None:
     bomb = gzip.compress(b"<html>" + b"\x00" * 50_000_000)
     drop = drop_of(one(tmp_path, record(bomb, http=[TYPE, ("Content-Encoding", "gzip")]), max_body_bytes=100_000))
-    assert (drop.reason, drop.threshold) == (Reason.TOO_LARGE, 100_000)
+    assert (drop.reason, drop.threshold) == (ReadWarcReason.TOO_LARGE, 100_000)
     assert len(drop.record.content) < 1_000_000  # type: ignore[union-attr]
 
 
@@ -50,7 +50,10 @@ def test_content_encodings_are_undone_within_the_cap(tmp_path: Path, coding: str
     packed = _encoders()[coding](body)
     http = [TYPE, ("Content-Encoding", coding.upper())]
     assert page_of(one(tmp_path, record(packed, http=http))).content == body
-    assert drop_of(one(tmp_path, record(packed, http=http), max_body_bytes=len(body) - 1)).reason is Reason.TOO_LARGE
+    assert (
+        drop_of(one(tmp_path, record(packed, http=http), max_body_bytes=len(body) - 1)).reason
+        is ReadWarcReason.TOO_LARGE
+    )
     assert page_of(one(tmp_path, record(packed, http=http), max_body_bytes=len(body))).content == body
     # Stored decoded with the header left as it was: the bytes decide.
     assert page_of(one(tmp_path, record(body, http=http))).content == body
@@ -86,7 +89,7 @@ def test_an_encoding_that_cannot_be_undone(tmp_path: Path, coding: str) -> None:
     packed = _encoders()[coding](html("x" * 300))
     broken = packed[: 2 if coding == "deflate" else 4] + b"\xff" * 60
     drop = drop_of(one(tmp_path, record(broken, http=[TYPE, ("Content-Encoding", coding)])))
-    assert (drop.reason, coding in drop.detail) == (Reason.BAD_ENCODING, True)
+    assert (drop.reason, coding in drop.detail) == (ReadWarcReason.BAD_ENCODING, True)
 
 
 def test_a_body_cut_in_its_encoding_gives_what_is_there(tmp_path: Path) -> None:
@@ -129,32 +132,32 @@ def test_what_is_a_web_page(tmp_path: Path, identified: str, declared: str, body
     if is_page:
         assert page_of(found).content == body
     else:
-        assert drop_of(found).reason is Reason.NOT_HTML
+        assert drop_of(found).reason is ReadWarcReason.NOT_HTML
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "301 Moved", "500 Oops", "206 Partial Content"])
 def test_other_statuses_are_dropped(tmp_path: Path, status: str) -> None:
     drop = drop_of(one(tmp_path, record(html("x"), status=status)))
-    assert (drop.reason, drop.value) == (Reason.HTTP_STATUS, int(status[:3]))
+    assert (drop.reason, drop.value) == (ReadWarcReason.HTTP_STATUS, int(status[:3]))
 
 
 @pytest.mark.parametrize("body", [b"", b" \r\n\t "])
 def test_empty_bodies_are_dropped(tmp_path: Path, body: bytes) -> None:
-    assert drop_of(one(tmp_path, record(body))).reason is Reason.EMPTY_BODY
+    assert drop_of(one(tmp_path, record(body))).reason is ReadWarcReason.EMPTY_BODY
     wet = record(body, kind="conversion", warc={"Content-Type": "text/plain"})
-    assert drop_of(one(tmp_path, wet)).reason is Reason.EMPTY_BODY
+    assert drop_of(one(tmp_path, wet)).reason is ReadWarcReason.EMPTY_BODY
 
 
 @pytest.mark.parametrize(
     "url", ["dns:example.com", "urn:x", "ftp://example.com/x", "http://", "http://[::1", "http://a b/"]
 )
 def test_what_has_no_web_address_is_dropped(tmp_path: Path, url: str) -> None:
-    assert drop_of(one(tmp_path, record(html("x"), url))).reason is Reason.NO_URL
+    assert drop_of(one(tmp_path, record(html("x"), url))).reason is ReadWarcReason.NO_URL
 
 
 def test_a_response_without_target_is_dropped(tmp_path: Path) -> None:
     plain = record(html("x"), compressed=False).replace(b"WARC-Target-URI", b"X-Target-URI")
-    assert drop_of(one(tmp_path, gzip.compress(plain))).reason is Reason.NO_URL
+    assert drop_of(one(tmp_path, gzip.compress(plain))).reason is ReadWarcReason.NO_URL
 
 
 def test_bodies_over_the_cap_are_dropped_as_stored_too(tmp_path: Path) -> None:
@@ -162,20 +165,20 @@ def test_bodies_over_the_cap_are_dropped_as_stored_too(tmp_path: Path) -> None:
         (html("x" * 5000), [TYPE]),
         (b"%x\r\n%b" % (9000, b"x" * 9000), [TYPE, ("Transfer-Encoding", "chunked")]),
     ):
-        assert drop_of(one(tmp_path, record(body, http=http), max_body_bytes=2048)).reason is Reason.TOO_LARGE
+        assert drop_of(one(tmp_path, record(body, http=http), max_body_bytes=2048)).reason is ReadWarcReason.TOO_LARGE
     huge = record(html("x" * 500_000))
-    assert drop_of(one(tmp_path, huge, max_body_bytes=2048)).reason is Reason.TOO_LARGE
+    assert drop_of(one(tmp_path, huge, max_body_bytes=2048)).reason is ReadWarcReason.TOO_LARGE
 
 
 def test_truncated_pages_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:
     cut = record(html("x"), warc={"WARC-Truncated": "length"})
     page_of(one(tmp_path, cut))
-    assert drop_of(one(tmp_path, cut, keep_truncated=False)).reason is Reason.TRUNCATED
+    assert drop_of(one(tmp_path, cut, keep_truncated=False)).reason is ReadWarcReason.TRUNCATED
 
 
 def test_other_text_conversions_are_not_pages(tmp_path: Path) -> None:
     drop = drop_of(one(tmp_path, record(b"x", kind="conversion", warc={"Content-Type": "image/png"})))
-    assert drop.reason is Reason.NOT_HTML
+    assert drop.reason is ReadWarcReason.NOT_HTML
 
 
 # --- dates, addresses, headers ---------------------------------------------------------------------------------------
@@ -211,7 +214,7 @@ def test_headers_of_old_crawlers_in_any_order_and_case(tmp_path: Path) -> None:
     "message", [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/9 x\r\n\r\n"]
 )
 def test_odd_messages_are_empty(tmp_path: Path, message: bytes) -> None:
-    assert drop_of(one(tmp_path, _raw_response(message))).reason is Reason.EMPTY_BODY
+    assert drop_of(one(tmp_path, _raw_response(message))).reason is ReadWarcReason.EMPTY_BODY
 
 
 def test_an_answer_without_status_line_is_its_body(tmp_path: Path) -> None:

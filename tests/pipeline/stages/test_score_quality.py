@@ -8,7 +8,7 @@ import pytest
 from classifiers.artifacts import default_folder
 from classifiers.errors import UserError
 from pipeline.documents import Document, Dropped
-from pipeline.stages.score_quality import Reason, ScoreQualitySettings, build, files
+from pipeline.stages.score_quality import ScoreQualityReason, ScoreQualitySettings, build, files
 
 DOCUMENT = Document(
     "0" * 32, "u", "t", "f", 0, "h", "h", "", "The river bends here and the mill stands beside it. " * 9
@@ -25,7 +25,7 @@ def test_the_score_is_stored_and_nothing_is_dropped_by_default():
 def test_below_the_threshold_is_a_drop_with_score_and_limit():
     dropped = build(ScoreQualitySettings(min_score=1.0))(DOCUMENT)
     assert isinstance(dropped, Dropped)
-    assert (dropped.stage, dropped.reason, dropped.threshold) == ("score_quality", Reason.LOW_QUALITY, 1.0)
+    assert (dropped.stage, dropped.reason, dropped.threshold) == ("score_quality", ScoreQualityReason.LOW_QUALITY, 1.0)
     assert dropped.value is not None
     assert dropped.value < 1
 

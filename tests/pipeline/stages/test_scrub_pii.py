@@ -19,7 +19,7 @@ from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
 from pipeline.pii.spans import MAX_NUMBERED, PLACEHOLDERS, PiiKind
 from pipeline.stages import scrub_pii
-from pipeline.stages.scrub_pii import Reason, ScrubPiiSettings, find, scrub
+from pipeline.stages.scrub_pii import ScrubPiiReason, ScrubPiiSettings, find, scrub
 
 DEFAULT = ScrubPiiSettings()
 
@@ -187,7 +187,7 @@ def test_drops_a_page_of_personal_data(settings: ScrubPiiSettings, finds: int, w
     text = " ".join([f"p{n}@web.de" for n in range(finds)] + ["word"] * words)
     dropped = scrub_pii.build(settings)(document(text))
     assert isinstance(dropped, Dropped)
-    assert dropped.reason is Reason.TOO_MUCH_PII
+    assert dropped.reason is ScrubPiiReason.TOO_MUCH_PII
     assert dropped.value is not None
     assert dropped.threshold is not None
     assert dropped.value > dropped.threshold

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
-from pipeline.stages.tag_domain import Reason, TagDomainSettings, build
+from pipeline.stages.tag_domain import TagDomainReason, TagDomainSettings, build
 
 RECIPE = Document(
     "0" * 32, "https://kitchen.example/soup", "t", "f", 0, "h", "h", "Onion soup recipe",
@@ -28,7 +28,7 @@ def test_a_domain_that_is_not_wanted_is_a_drop():
     assert isinstance(dropped, Dropped)
     assert (dropped.stage, dropped.reason, dropped.detail) == (
         "tag_domain",
-        Reason.DOMAIN_NOT_WANTED,
+        TagDomainReason.DOMAIN_NOT_WANTED,
         "food_and_dining",
     )
 
@@ -36,7 +36,7 @@ def test_a_domain_that_is_not_wanted_is_a_drop():
 def test_harm_is_a_measurement_unless_a_limit_is_set():
     dropped = build(TagDomainSettings(max_harm=0.0))(RECIPE)
     assert isinstance(dropped, Dropped)
-    assert (dropped.stage, dropped.reason, dropped.threshold) == ("tag_domain", Reason.HARMFUL_TEXT, 0.0)
+    assert (dropped.stage, dropped.reason, dropped.threshold) == ("tag_domain", TagDomainReason.HARMFUL_TEXT, 0.0)
 
 
 def test_a_label_that_the_model_does_not_know_is_refused():
