@@ -1,6 +1,6 @@
 """Phase 2, deduplicate: keys and sketches of staged documents -> one verdict file per unit.
 
-    messages ─► ExactDuplicates ─► NearDuplicates ─► Survivors ─► RepeatedLines ─► Verdicts ─► counts
+    messages ─► ExactDuplicates ─► NearDuplicates ─► Survivors ─► RepeatedLines ─► WriteVerdicts ─► counts
                 URL, then text     rounds, then      follow        long paragraphs,  one file
                                    the rest          the links     boilerplate       per unit
 
@@ -107,7 +107,7 @@ class RepeatedLines(beam.PTransform):
 
 
 @dataclass(eq=False)
-class Verdicts(beam.PTransform):
+class WriteVerdicts(beam.PTransform):
     """Writes the verdict file of each unit; returns the counts of each."""
 
     job: Job
@@ -130,7 +130,7 @@ class Deduplicate(beam.PTransform):
             | NearDuplicates(self.job)
             | Survivors(self.job)
             | RepeatedLines(self.job)
-            | Verdicts(self.job)
+            | WriteVerdicts(self.job)
         )
 
 
