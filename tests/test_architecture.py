@@ -178,3 +178,13 @@ def test_no_module_or_function_has_a_name_that_importers_change():
         if alias.asname
     ]
     assert renamed == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_two_classes_of_a_package_have_one_name(package):
+    classes: dict[str, list[str]] = {}
+    for path in source_files(package):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                classes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in classes.items() if len(paths) > 1} == {}
