@@ -18,7 +18,7 @@ from pipeline.reading.inputs import resolve_inputs
 from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import ReadWarcSettings, read_unit
 from tests.classifiers.data.test_wikipedia_citations import WIKITEXT, dump_of
-from tests.pipeline.warcs import site
+from tests.pipeline.warcs import crawl
 
 
 def run(*arguments: object, code: int = 0) -> str:
@@ -78,7 +78,7 @@ def test_from_a_dump_over_the_index_to_the_cited_page(tmp_path: Path) -> None:
     """What `references` finds in a dump, `locate` finds in the index, and `curate` reads by range and nothing else."""
     (tmp_path / "dump.xml").write_bytes(dump_of(("A", "0", "Said.<ref>{{cite web|url=http://example.com/3}}</ref>")))
     run("references", tmp_path / "dump.xml", "--output", tmp_path / "refs.jsonl")
-    records = site(5)
+    records = crawl(5)
     (tmp_path / "one.warc.gz").write_bytes(b"".join(records))
     starts = [sum(map(len, records[:at])) for at in range(len(records))]
     responses = range(1, len(records), 3)

@@ -1,4 +1,4 @@
-"""A real headless Chromium for tests of what people look at."""
+"""Headless Chromium for the tests of HTML reports."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 
-def require() -> None:
-    """Skips the test where there is no browser."""
+def require_browser() -> None:
+    """Skips the test if Chromium or its driver is not installed."""
     for name in ("chromium", "chromedriver"):
         if shutil.which(name) is None:
             pytest.skip(f"{name} is not installed (Debian: apt-get install chromium chromium-driver)")
 
 
 @contextmanager
-def opened(page: Path, folder: Path, *, width: int = 1280, dark: bool = False) -> Iterator[webdriver.Chrome]:
-    """Chromium showing the file, with a fresh profile in `folder`."""
+def open_page(page: Path, folder: Path, *, width: int = 1280, dark: bool = False) -> Iterator[webdriver.Chrome]:
+    """Opens the file in Chromium, with a new profile in `folder`, while the block runs."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",

@@ -1,4 +1,4 @@
-"""A web server on the loopback that serves a folder with ranges, and misbehaves on request."""
+"""A local web server for the tests: serves a folder, supports range requests, and fails on request."""
 
 import threading
 from collections import Counter
@@ -10,12 +10,18 @@ from urllib.parse import unquote
 
 
 class Web:
-    """What the server does and did. `failures` are its answers to the next requests, whatever these ask for."""
+    """The server's settings and counts.
+
+    failures: the failures of the next requests, one each, whatever their path: an HTTP status, "reset" (closes the
+        connection without a response) or "short" (sends half of the body, then closes the connection).
+    ranges: whether range requests are supported.
+    requests, sent: number of requests by method, and bytes of all bodies sent.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = ""
-        self.failures: list[int | str] = []  # a status, "reset" (closes the line), "short" (half of the body)
+        self.failures: list[int | str] = []
         self.ranges = True
         self.requests: Counter[str] = Counter()
         self.sent = 0
@@ -23,6 +29,7 @@ class Web:
 
 @contextmanager
 def serve(folder: Path) -> Iterator[Web]:
+    """Serves the folder on a free port while the block runs."""
     web = Web(folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(web))
     web.url = f"http://127.0.0.1:{server.server_port}"
@@ -62,17 +69,17 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
             self._send(path.read_bytes(), body, short=failure == "short")
 
         def _send(self, content: bytes, body: bool, short: bool) -> None:
-            asked = self.headers.get("Range") if web.ranges else None
+            requested = self.headers.get("Range") if web.ranges else None
             start, end = 0, len(content)
-            if asked:
-                first, last = asked.removeprefix("bytes=").split("-")
+            if requested:
+                first, last = requested.removeprefix("bytes=").split("-")
                 start, end = int(first), min(int(last) + 1, len(content)) if last else len(content)
-            self.send_response(206 if asked else 200)
+            self.send_response(206 if requested else 200)
             self.send_header("Content-Length", str(end - start))
             self.send_header("ETag", '"1"')
             if web.ranges:
                 self.send_header("Accept-Ranges", "bytes")
-            if asked:
+            if requested:
                 self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
             self.end_headers()
             if body:

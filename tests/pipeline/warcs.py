@@ -1,4 +1,4 @@
-"""WARC files for the tests, written by warcio."""
+"""Builds WARC records and files for the tests, with warcio, and reads them with the stage read_warc."""
 
 import gzip
 import io
@@ -34,7 +34,7 @@ def record(
     warc: dict[str, str] | None = None,
     compressed: bool = True,
 ) -> bytes:
-    """One record as its own gzip member (or plain)."""
+    """One WARC record, compressed as a gzip member of its own or not."""
     target = io.BytesIO()
     writer = WARCWriter(target, gzip=compressed)
     headers = StatusAndHeaders(status, list(http), protocol="HTTP/1.1") if kind in ("response", "revisit") else None
@@ -48,8 +48,8 @@ def record(
 
 
 @cache
-def site(count: int, *, compressed: bool = True) -> tuple[bytes, ...]:
-    """A crawl: for every page its request, its response of another length, and its metadata."""
+def crawl(count: int, *, compressed: bool = True) -> tuple[bytes, ...]:
+    """Records of `count` pages: for each its request, its response and its metadata; the responses differ in length."""
     parts = []
     for number in range(count):
         url = f"http://example.com/{number}"
@@ -61,24 +61,27 @@ def site(count: int, *, compressed: bool = True) -> tuple[bytes, ...]:
 
 
 def write(path: Path, parts: Sequence[bytes]) -> str:
+    """Writes the records to a file and returns its path."""
     path.write_bytes(b"".join(parts))
     return str(path)
 
 
-def whole_gzip(parts: Sequence[bytes]) -> bytes:
-    """What `gzip file.warc` makes: one member around all records."""
+def one_gzip_member(parts: Sequence[bytes]) -> bytes:
+    """All records in one gzip member, like the output of `gzip file.warc`."""
     return gzip.compress(b"".join(parts), mtime=0)
 
 
 def zstd_frames(parts: Sequence[bytes]) -> bytes:
+    """Each record as a zstd frame with a checksum."""
     return b"".join(zstandard.ZstdCompressor(write_checksum=True).compress(part) for part in parts)
 
 
 def read(path: str, unit_bytes: int = 1 << 40, **changes: object) -> list[Found]:
-    """Everything that the stage finds in a file that is called crawl/x.warc.gz."""
+    """Everything that read_warc yields for the file, in units of `unit_bytes`; `changes` are its settings."""
     units = cut_units([Input("crawl/x.warc.gz", path, Path(path).stat().st_size)], unit_bytes)
     return [found for unit in units for found in read_unit(unit, ReadWarcSettings.model_validate(changes))]
 
 
-def fate(found: Found) -> str:
+def outcome(found: Found) -> str:
+    """The reason of a dropped page, the type of another record, or "page"."""
     return found.kind if isinstance(found, OtherRecord) else found.reason if isinstance(found, Dropped) else "page"

@@ -13,7 +13,7 @@ from pipeline.reading.inputs import Input, InputError, resolve_inputs
 from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import ReadWarcSettings, read_unit
 from tests.pipeline.servers import Web, serve
-from tests.pipeline.warcs import fate, html, record
+from tests.pipeline.warcs import html, outcome, record
 
 LISTED = [f"crawl-data/CC-MAIN-2026-43/segments/1/warc/CC-MAIN-{number:05}.warc.gz" for number in range(3)]
 
@@ -161,7 +161,7 @@ def test_a_listing_on_a_web_server(mirror: Path, web: Web) -> None:
     url = f"{web.url}/mirror/crawl-data/CC-MAIN-2026-43/warc.paths.gz"
     found = resolve_inputs([url], limit=1)
     assert found == (Input(LISTED[0], f"{web.url}/mirror/{LISTED[0]}", found[0].size),)
-    assert [fate(page) for unit in cut_units(found) for page in read_unit(unit, ReadWarcSettings())] == ["page"]
+    assert [outcome(page) for unit in cut_units(found) for page in read_unit(unit, ReadWarcSettings())] == ["page"]
     assert names(f"{web.url}/mirror/{LISTED[0]}?token=x") == ["CC-MAIN-00000.warc.gz"]
 
 

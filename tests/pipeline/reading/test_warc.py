@@ -20,7 +20,7 @@ from pipeline.reading.units import Unit, cut_units
 from pipeline.stages.read_warc import OtherRecord, ReadWarcSettings, read_record, read_unit
 from pipeline.storage import retries
 from tests.pipeline.servers import serve
-from tests.pipeline.warcs import DATE, Found, fate, html, read, record, site, whole_gzip, write, zstd_frames
+from tests.pipeline.warcs import DATE, Found, crawl, html, one_gzip_member, outcome, read, record, write, zstd_frames
 
 # --- whole files -----------------------------------------------------------------------------------------------------
 
@@ -44,7 +44,7 @@ def test_a_page_has_all_fields_of_its_record(tmp_path: Path) -> None:
 
 
 def test_the_same_records_as_warcio_and_fastwarc_read(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.warc.gz", site(40))
+    path = write(tmp_path / "x.warc.gz", crawl(40))
     pages = [found for found in read(path) if isinstance(found, Page)]
     with open(path, "rb") as file:
         iterator = ArchiveIterator(file)
@@ -63,14 +63,14 @@ def test_the_same_records_as_warcio_and_fastwarc_read(tmp_path: Path) -> None:
     ("name", "pack"),
     [
         ("x.warc", b"".join),
-        ("x.warc.gz", whole_gzip),
+        ("x.warc.gz", one_gzip_member),
         ("x.warc.zst", zstd_frames),
         ("x.warc.zst", lambda parts: zstandard.compress(b"".join(parts))),
     ],
 )
 def test_other_compressions_give_the_same(tmp_path: Path, name: str, pack: Callable[[Sequence[bytes]], bytes]) -> None:
-    expected = [_without_offset(found) for found in read(write(tmp_path / "y.warc.gz", site(30)))]
-    path = write(tmp_path / name, [pack(site(30, compressed=False))])
+    expected = [_without_offset(found) for found in read(write(tmp_path / "y.warc.gz", crawl(30)))]
+    path = write(tmp_path / name, [pack(crawl(30, compressed=False))])
     found = read(path)
     assert [_without_offset(entry) for entry in found] == expected
     offsets = [entry.warc_offset for entry in found if isinstance(entry, Page)]
@@ -81,13 +81,13 @@ def test_other_compressions_give_the_same(tmp_path: Path, name: str, pack: Calla
 
 
 def test_a_zstd_dictionary_in_the_first_frame_is_used(tmp_path: Path) -> None:
-    parts = site(30, compressed=False)
+    parts = crawl(30, compressed=False)
     dictionary = zstandard.train_dictionary(2000, [html(f"page {number} words and more") for number in range(500)])
     compressor = zstandard.ZstdCompressor(dict_data=dictionary)
     for stored in (dictionary.as_bytes(), zstandard.compress(dictionary.as_bytes())):
         head = (0x184D2A5D).to_bytes(4, "little") + len(stored).to_bytes(4, "little") + stored
         path = write(tmp_path / "x.warc.zst", [head, *map(compressor.compress, parts)])
-        assert Counter(map(fate, read(path))) == {"page": 30, "request": 30, "metadata": 30}
+        assert Counter(map(outcome, read(path))) == {"page": 30, "request": 30, "metadata": 30}
 
 
 @pytest.mark.parametrize("version", ["0.17", "0.18", "1.0", "1.1"])
@@ -112,7 +112,7 @@ def test_wet_records_are_text(tmp_path: Path) -> None:
 
 def test_empty_members_and_blank_lines_between_records_are_skipped(tmp_path: Path) -> None:
     parts = [gzip.compress(b""), record(html("a")), gzip.compress(b"\r\n\r\n"), record(html("b"))]
-    assert [fate(found) for found in read(write(tmp_path / "x.warc.gz", parts))] == ["page", "page"]
+    assert [outcome(found) for found in read(write(tmp_path / "x.warc.gz", parts))] == ["page", "page"]
 
 
 # --- cuts ------------------------------------------------------------------------------------------------------------
@@ -121,14 +121,14 @@ def test_empty_members_and_blank_lines_between_records_are_skipped(tmp_path: Pat
 @given(unit_bytes=st.integers(1, 12_000))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_cut_gives_the_same_records(tmp_path: Path, unit_bytes: int) -> None:
-    path = write(tmp_path / "x.warc.gz", site(8))
+    path = write(tmp_path / "x.warc.gz", crawl(8))
     assert read(path, unit_bytes) == read(path)
 
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_cut_of_a_damaged_file_gives_the_same_records_and_damage(tmp_path: Path, data: st.DataObject) -> None:
-    parts = site(6)
+    parts = crawl(6)
     content = bytearray(b"".join(parts))
     for start, length, byte in data.draw(
         st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(1, 900), st.integers(0, 255)), max_size=3)
@@ -154,7 +154,7 @@ def test_every_cut_of_a_damaged_file_gives_the_same_records_and_damage(tmp_path:
 
 def test_units_are_read_from_a_web_server_that_fails_at_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
-    path = write(tmp_path / "x.warc.gz", site(30))
+    path = write(tmp_path / "x.warc.gz", crawl(30))
     with serve(tmp_path) as web:
         entry = Input("crawl/x.warc.gz", f"{web.url}/x.warc.gz", Path(path).stat().st_size)
         units = cut_units([entry], 5000)
@@ -173,7 +173,7 @@ def test_a_corrupt_member_loses_only_that_member(tmp_path: Path) -> None:
     parts = [record(html(f"page {number}" * 50), f"http://example.com/{number}") for number in range(5)]
     parts[2] = parts[2][:60] + b"\xff" * 40 + parts[2][100:]
     found = read(write(tmp_path / "x.warc.gz", parts))
-    assert [fate(entry) for entry in found] == ["page", "page", "unreadable", "page", "page"]
+    assert [outcome(entry) for entry in found] == ["page", "page", "unreadable", "page", "page"]
     damage = found[2]
     assert isinstance(damage, Dropped)
     assert damage.record.warc_offset == len(parts[0] + parts[1])
@@ -186,20 +186,20 @@ def test_a_wrong_checksum_loses_only_that_member(tmp_path: Path) -> None:
     broken = bytearray(record(html("b")))
     broken[-6] ^= 1
     found = read(write(tmp_path / "x.warc.gz", [record(html("a")), bytes(broken), record(html("c"))]))
-    assert [fate(entry) for entry in found] == ["page", "unreadable", "page"]
+    assert [outcome(entry) for entry in found] == ["page", "unreadable", "page"]
 
 
 def test_a_truncated_file_ends_in_one_unreadable_record(tmp_path: Path) -> None:
     parts = [record(html("a" * 900)), record(html("b" * 900))]
     for missing in (1, 8, 40, len(parts[1]) - 2):
         found = read(write(tmp_path / "x.warc.gz", [b"".join(parts)[:-missing]]))
-        assert [fate(entry) for entry in found] == ["page", "unreadable"]
+        assert [outcome(entry) for entry in found] == ["page", "unreadable"]
 
 
 def test_junk_between_members_is_one_unreadable_record(tmp_path: Path) -> None:
     for junk in (b"\x00" * 500, b"\x1f\x8b\x08" * 30, gzip.compress(b"no record"), record(html("x"))[30:]):
         found = read(write(tmp_path / "x.warc.gz", [record(html("a")), junk, record(html("b"))]))
-        assert [fate(entry) for entry in found] == ["page", "unreadable", "page"]
+        assert [outcome(entry) for entry in found] == ["page", "unreadable", "page"]
 
 
 def test_a_record_with_a_wrong_length_is_unreadable(tmp_path: Path) -> None:
@@ -208,29 +208,29 @@ def test_a_record_with_a_wrong_length_is_unreadable(tmp_path: Path) -> None:
     for wrong in (b"%d" % (length + 500), b"-5", b"many", b"9" * 30):
         damaged = gzip.compress(plain.replace(b"Content-Length: %d" % length, b"Content-Length: " + wrong, 1))
         found = read(write(tmp_path / "x.warc.gz", [record(html("a")), damaged, record(html("c"))]))
-        assert [fate(entry) for entry in found] == ["page", "unreadable", "page"]
+        assert [outcome(entry) for entry in found] == ["page", "unreadable", "page"]
 
 
 def test_an_endless_header_is_unreadable(tmp_path: Path) -> None:
     endless = gzip.compress(b"WARC/1.0\r\n" + b"X-Long: " + b"a" * 3_000_000)
     found = read(write(tmp_path / "x.warc.gz", [endless, record(html("c"))]))
-    assert [fate(entry) for entry in found] == ["unreadable", "page"]
+    assert [outcome(entry) for entry in found] == ["unreadable", "page"]
 
 
 def test_damage_in_an_uncompressed_file_loses_one_record(tmp_path: Path) -> None:
     parts = [record(html(f"page {number}"), compressed=False) for number in range(4)]
     parts[1] = parts[1].replace(b"WARC/1.0", b"\x00\x01\x02\x03\x04\x05\x06\x07")
     found = read(write(tmp_path / "x.warc", parts))
-    assert [fate(entry) for entry in found] == ["page", "unreadable", "page", "page"]
+    assert [outcome(entry) for entry in found] == ["page", "unreadable", "page", "page"]
 
 
 def test_damage_in_a_zstd_file_loses_one_frame(tmp_path: Path) -> None:
     parts = [zstd_frames([record(html(f"page {number}" * 30), compressed=False)]) for number in range(4)]
     parts[1] = parts[1][:50] + b"\xff" * 60 + parts[1][110:]
     found = read(write(tmp_path / "x.warc.zst", parts))
-    assert [fate(entry) for entry in found] == ["page", "unreadable", "page", "page"]
-    cut = read(write(tmp_path / "x.warc.zst", [b"".join(zstd_frames(site(1, compressed=False)) for _ in "ab")[:-9]]))
-    assert [fate(entry) for entry in cut][-1] == "unreadable"
+    assert [outcome(entry) for entry in found] == ["page", "unreadable", "page", "page"]
+    cut = read(write(tmp_path / "x.warc.zst", [b"".join(zstd_frames(crawl(1, compressed=False)) for _ in "ab")[:-9]]))
+    assert [outcome(entry) for entry in cut][-1] == "unreadable"
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_damage_in_a_zstd_file_loses_one_frame(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_not_a_warc_file_is_one_unreadable_record(tmp_path: Path, content: bytes) -> None:
     for name in ("x.warc.gz", "x.warc", "x.warc.zst"):
-        assert [fate(found) for found in read(write(tmp_path / name, [content]))] == ["unreadable"]
+        assert [outcome(found) for found in read(write(tmp_path / name, [content]))] == ["unreadable"]
 
 
 @given(st.binary(max_size=400), st.sampled_from(["x.warc.gz", "x.warc", "x.warc.zst"]), st.booleans())
@@ -253,7 +253,7 @@ def test_no_bytes_raise(tmp_path: Path, content: bytes, name: str, magic: bool) 
 
 
 def test_a_record_is_found_again_by_its_offset(tmp_path: Path) -> None:
-    parts = [*site(5), record(html("gone"), status="404 Not Found"), b"junk"]
+    parts = [*crawl(5), record(html("gone"), status="404 Not Found"), b"junk"]
     path = write(tmp_path / "x.warc.gz", parts)
     for found in read(path):
         if not isinstance(found, OtherRecord):
@@ -262,26 +262,26 @@ def test_a_record_is_found_again_by_its_offset(tmp_path: Path) -> None:
 
 
 def test_an_offset_without_a_page_is_an_error(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.warc.gz", site(2))
+    path = write(tmp_path / "x.warc.gz", crawl(2))
     for offset in (0, 17, 10_000_000):
         with pytest.raises(UserError, match=f"no page at offset {offset}"):
             read_record(path, offset)
 
 
 def test_chosen_ranges_give_exactly_these_records(tmp_path: Path) -> None:
-    parts = site(4)
+    parts = crawl(4)
     path = write(tmp_path / "x.warc.gz", parts)
     starts = [sum(map(len, parts[:at])) for at in range(len(parts) + 1)]
     chosen = tuple((starts[at], starts[at + 1]) for at in (1, 4, 5, 10))
     (unit,) = cut_units([Input("x", path, starts[-1], chosen)])
     assert unit.ranges == (chosen[0], (chosen[1][0], chosen[2][1]), chosen[3])
-    assert [fate(found) for found in read_unit(unit, ReadWarcSettings())] == ["page", "page", "metadata", "page"]
+    assert [outcome(found) for found in read_unit(unit, ReadWarcSettings())] == ["page", "page", "metadata", "page"]
     wrong = Unit("x", path, 5, 50, ((5, 50),))
-    assert [fate(found) for found in read_unit(wrong, ReadWarcSettings())] == ["unreadable"]
+    assert [outcome(found) for found in read_unit(wrong, ReadWarcSettings())] == ["unreadable"]
 
 
 # --- helpers --------------------------------------------------------------------------------------------------------
 
 
 def _without_offset(found: Found) -> object:
-    return (found.url, found.fetched_at, found.content) if isinstance(found, Page) else fate(found)
+    return (found.url, found.fetched_at, found.content) if isinstance(found, Page) else outcome(found)

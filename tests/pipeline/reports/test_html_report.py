@@ -218,8 +218,8 @@ return [...poor];
 def test_fits_the_window_loads_nothing_and_can_be_read(
     curated_minicrawl: Path, tmp_path: Path, width: int, dark: bool
 ) -> None:
-    browser.require()
-    with browser.opened(curated_minicrawl / "report.html", tmp_path, width=width, dark=dark) as driver:
+    browser.require_browser()
+    with browser.open_page(curated_minicrawl / "report.html", tmp_path, width=width, dark=dark) as driver:
         assert driver.get_log("browser") == []
         assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width
@@ -230,8 +230,8 @@ def test_fits_the_window_loads_nothing_and_can_be_read(
 
 @pytest.mark.browser
 def test_filter_links_and_keyboard(curated_minicrawl: Path, tmp_path: Path) -> None:
-    browser.require()
-    with browser.opened(curated_minicrawl / "report.html", tmp_path) as driver:
+    browser.require_browser()
+    with browser.open_page(curated_minicrawl / "report.html", tmp_path) as driver:
         box = driver.find_element("id", "filter")
         assert box.is_displayed()
         box.send_keys("reprints-0")
@@ -246,8 +246,8 @@ def test_filter_links_and_keyboard(curated_minicrawl: Path, tmp_path: Path) -> N
 
 @pytest.mark.browser
 def test_hostile_pages_do_nothing_in_a_browser(hostile: Path, tmp_path: Path) -> None:
-    browser.require()
-    with browser.opened(hostile, tmp_path) as driver:
+    browser.require_browser()
+    with browser.open_page(hostile, tmp_path) as driver:
         driver.execute_script("document.querySelectorAll('details').forEach((item) => (item.open = true))")
         assert driver.execute_script("return window.hacked === undefined")
         assert driver.get_log("browser") == []
