@@ -1,4 +1,4 @@
-"""The mini-crawl: the committed bytes are the generator's, and every page meets the fate that its author intended."""
+"""The mini-crawl: the generator writes the committed files, and every page gets its expected fate."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def fates(pages: list[dict[str, Any]]) -> Counter[tuple[str, str, str]]:
     return Counter((page["url"], page["fetched_at"], page["fate"]) for page in pages)
 
 
-def test_every_page_meets_its_fate(rows: list[dict[str, Any]]) -> None:
-    # Of a near-duplicate group either page may be the better one: which is left is looked at below.
+def test_every_page_gets_its_expected_fate(rows: list[dict[str, Any]]) -> None:
+    # Of a pair of near duplicates either page may be kept; the next test checks them.
     groups = {line["group"] for line in EXPECTED if "group" in line}
     open_ended = {line["url"] for line in EXPECTED if "group" in line or line["url"] in groups}
     wanted = fates([line for line in EXPECTED if line["url"] not in open_ended])
@@ -45,7 +45,7 @@ def test_every_page_meets_its_fate(rows: list[dict[str, Any]]) -> None:
     assert found == wanted
 
 
-def test_of_every_near_duplicate_pair_one_page_stays_and_the_other_names_it(rows: list[dict[str, Any]]) -> None:
+def test_one_page_of_every_near_duplicate_pair_is_kept_and_the_other_refers_to_it(rows: list[dict[str, Any]]) -> None:
     by_url = {row["url"]: row for row in rows if row["fate"] in ("kept", "deduplicate:near_duplicate")}
     pairs = [(line["url"], line["group"]) for line in EXPECTED if "group" in line]
     assert len(pairs) == 6
@@ -56,7 +56,7 @@ def test_of_every_near_duplicate_pair_one_page_stays_and_the_other_names_it(rows
         assert left["duplicates"] == 1
 
 
-def test_copies_name_their_survivors(rows: list[dict[str, Any]]) -> None:
+def test_duplicates_refer_to_their_survivors(rows: list[dict[str, Any]]) -> None:
     ids = {row["url"]: row["id"] for row in rows if row["fate"] == "kept"}
     survivors = {(line["url"], line["fetched_at"]): line["survivor"] for line in EXPECTED if "survivor" in line}
     assert len(survivors) == 14
@@ -65,13 +65,13 @@ def test_copies_name_their_survivors(rows: list[dict[str, Any]]) -> None:
             assert row["duplicate_of"] == ids[survivors[row["url"], row["fetched_at"]]]
 
 
-def test_the_travelling_paragraph_stays_once(rows: list[dict[str, Any]]) -> None:
+def test_the_shared_paragraph_is_kept_once(rows: list[dict[str, Any]]) -> None:
     essays = [row["text"] for row in rows if "essays.example" in row["url"]]
     assert len(essays) == 4
     assert sum("the surveyor, wet to the knees" in text for text in essays) == 1
 
 
-def test_personal_data_is_gone_and_look_alikes_are_not(rows: list[dict[str, Any]]) -> None:
+def test_personal_data_is_replaced_and_look_alikes_are_not(rows: list[dict[str, Any]]) -> None:
     texts = {row["url"]: row.get("text") for row in rows}
     kinds = {"mail": ["<EMAIL_1>"], "phone": ["<PHONE_1>", "<PHONE_2>"],
              "network": ["<IP_1>", "<IP_2>", "192.168.1.20"],
@@ -87,7 +87,7 @@ def test_personal_data_is_gone_and_look_alikes_are_not(rows: list[dict[str, Any]
         assert piece in numbers
 
 
-def test_code_tables_and_formulas_survive(rows: list[dict[str, Any]]) -> None:
+def test_code_tables_and_formulas_are_kept(rows: list[dict[str, Any]]) -> None:
     texts = {row["url"]: row["text"] for row in rows if row["fate"] == "kept"}
     assert (
         "    def replace(match):\n        name = match.group(1)"
@@ -97,7 +97,7 @@ def test_code_tables_and_formulas_survive(rows: list[dict[str, Any]]) -> None:
     assert any("| Old ferry | 203 | 231 | 150 |" in text for url, text in texts.items() if "open-figures" in url)
 
 
-def test_every_charset_is_read(rows: list[dict[str, Any]]) -> None:
+def test_every_charset_is_decoded(rows: list[dict[str, Any]]) -> None:
     texts = {row["url"]: row["text"] for row in rows if row["fate"] == "kept"}
     assert "Störche zwischen Elbe und Müritz" in texts["https://kleine-notizen.example/2026/stoerche"]
     assert "Зимой в нашем посёлке" in texts["https://lib.stary-arhiv.example/rasskaz/7"]
@@ -111,14 +111,14 @@ def test_every_charset_is_read(rows: list[dict[str, Any]]) -> None:
         assert make_story(genre, 1).blocks[0][1][:40] in texts[url]
 
 
-def test_every_language_is_recognised(rows: list[dict[str, Any]]) -> None:
+def test_every_language_is_identified(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         genre = next((genre for genre, site in kept.SITES.items() if f"//{site.host}/{genre[3:]}/" in row["url"]), None)
         if genre and row["fate"] == "kept":
             assert row["language"] == genre[:2], row["url"]
 
 
-def test_other_records_are_counted_and_are_no_pages(curated_minicrawl: Path) -> None:
+def test_other_records_are_counted_but_not_as_pages(curated_minicrawl: Path) -> None:
     report = json.loads((curated_minicrawl / "report.json").read_text())
     assert report["pages"] == len(EXPECTED) == report["records"]["page"]
     assert report["records"]["warcinfo"] == len(list(WARCS.iterdir()))
@@ -126,7 +126,7 @@ def test_other_records_are_counted_and_are_no_pages(curated_minicrawl: Path) -> 
     assert {"request", "metadata"} <= set(report["records"])
 
 
-def test_the_committed_files_are_what_the_generator_writes(tmp_path: Path) -> None:
+def test_the_generator_writes_the_committed_files(tmp_path: Path) -> None:
     generate.write(tmp_path / "one")
     generate.write(tmp_path / "two")
     for path in sorted(WARCS.iterdir()):
@@ -138,7 +138,7 @@ def test_the_committed_files_are_what_the_generator_writes(tmp_path: Path) -> No
 
 
 def _contents(path: Path) -> list[bytes]:
-    """What is inside: another zlib may pack the same content into other bytes."""
+    """The decompressed content: the compressed bytes depend on the version of zlib."""
     if path.name.endswith(".zst"):
         with zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True) as stream:
             return [stream.read()]
@@ -174,14 +174,14 @@ def jaccard(left: str, right: str) -> float:
     return len(a & b) / len(a | b)
 
 
-def test_stories_are_not_each_others_near_duplicates() -> None:
+def test_stories_are_not_near_duplicates_of_each_other() -> None:
     for genre in kept.SITES:
         texts = [make_story(genre, number).text for number in range(count_subjects(genre))]
         assert max(jaccard(a, b) for a, b in combinations(texts, 2)) < 0.4, genre
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.01, 0.82, 0.96), (0.02, 0.72, 0.9), (0.14, 0.2, 0.5)])
-def test_edits_give_the_similarity_they_are_meant_to_give(share: float, low: float, high: float) -> None:
+def test_edits_give_the_intended_similarity(share: float, low: float, high: float) -> None:
     for genre in ("en_travel", "en_town", "en_life"):
         story = make_story(genre, 5)
         assert low < jaccard(story.text, duplicates.edit_story(story, share, 0).text) < high
