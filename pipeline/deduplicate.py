@@ -4,7 +4,7 @@
                 URL, then text     rounds, then      follow        long paragraphs,  one file
                                    the rest          the links     boilerplate       per unit
 
-Each transform takes and returns one PCollection of messages: all that is known so far about the documents of each unit
+Each transform takes and returns one PCollection of messages: all results so far about the documents of each unit
 (`deduplication/messages.py` lists them). Texts are not shuffled. Units (staged files) and partitions (shares of the
 keys) exchange large numpy messages in `Exchange` steps (`deduplication/exchange.py`):
 
@@ -113,7 +113,7 @@ class WriteVerdicts(beam.PTransform):
     job: Job
 
     def expand(self, messages: PCollection[Message]) -> PCollection[DuplicateCounts]:
-        # Without a spill folder: counts are small, and no messages to a unit.
+        # Without a spill folder: the counts are small, and they are not messages to a unit.
         return messages | "Write" >> AtUnits(replace(self.job, spill=None), write_unit_verdicts)
 
 
@@ -145,8 +145,8 @@ def run_deduplicate(
 ) -> dict[str, Any]:
     """Writes `verdict_folder/<name of the staged file>` for each staged file; returns their summary.
 
-    With `resume`, complete verdicts in the folder, of the same files and settings, are only summed up. A caller that
-    knows the number of staged documents saves reading the footer of every staged file.
+    With `resume`, complete verdicts in the folder, of the same files and settings, are not computed again. A caller
+    that knows the number of staged documents saves reading the footer of every staged file.
 
     Raises `TooMuchLostError` when more documents would be dropped than `max_loss` allows.
     """

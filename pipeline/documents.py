@@ -7,8 +7,8 @@
     identify_language,      Document -> Document | Dropped
     scrub_pii, filter_heuristics, score_quality, tag_domain
 
-A page stage is a plain function of one frozen record; stages/protocol.py says how its module is built. It does not know
-Beam, so a worker, `gristmill explain`, a notebook and a unit test all run the same code.
+A page stage is a plain function of one frozen record; stages/protocol.py describes its module. It does not use Beam, so
+a worker, `gristmill explain`, a notebook and a unit test all run the same code.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ class Document:
 class Dropped:
     """A page that a stage dropped: the stage, one of its reasons, and the measurement that decided."""
 
-    record: Page | Document  # in its state when it was dropped
+    record: Page | Document  # as it was when the stage dropped it
     stage: str
     reason: StrEnum
     value: float | None = None  # the measurement
-    threshold: float | None = None  # the limit that it is beyond
+    threshold: float | None = None  # the limit that it exceeds or falls below
     detail: str = ""  # for the reader of the ledger: the list entry that matched, the offending line, the error
     excerpt: str = ""  # text for the report where `record` has none yet

@@ -15,7 +15,7 @@ from pipeline.documents import Document, Dropped
 from pipeline.errors import RunFailedError
 from pipeline.text import count_words
 
-# Fates of pages on which a stage failed. With unreadable input they are errors, not judgments about a text;
+# Fates of pages on which a stage failed. With unreadable input they are errors, not decisions about a text;
 # prepare.max_error_share limits them.
 FAILURES = frozenset({"page_process:crashed", "extract_text:extraction_error"})
 ERRORS = FAILURES | {"read_warc:unreadable"}

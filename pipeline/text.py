@@ -7,9 +7,9 @@
 - `tokenize`: deduplication and the audits of it. Letters and digits, lower case, without accents.
 
 They differ because the published rules differ, and because a stored key must not depend on accents or punctuation.
-Scripts without spaces have two rules. `count_words`, `count_most_words` and `tokenize` know no language and go by the
-characters in `UNSPACED`. filter_heuristics knows the language, and its thresholds were set with the average length of a
-word in that language (`CHARACTERS_PER_WORD`).
+Scripts without spaces have two rules. `count_words`, `count_most_words` and `tokenize` are given no language and use
+the characters in `UNSPACED`. filter_heuristics has the language, and its thresholds were set with the average length of
+a word in that language (`CHARACTERS_PER_WORD`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
-# Tibetan has a mark between syllables. Only quick_look, which may not underestimate a page, counts it as unspaced.
+# Tibetan has a mark between syllables. Only quick_look, which needs an upper bound, counts it as unspaced.
 _UNSPACED_OR_TIBETAN = re.compile(f"[{UNSPACED}\u0f00-\u0fff]")
 
 # By ISO 639 code: Chinese, Japanese, Wu, Cantonese, Thai, Lao, Khmer, Burmese, Tibetan.
@@ -97,12 +97,12 @@ def tokenize(text: str) -> list[str]:
     text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
     if not _OTHER_SCRIPTS.search(text):
         return _TOKEN.findall(text)
-    runs = _TOKEN_RUN.findall(text.translate(_without_marks()))
+    runs = _TOKEN_RUN.findall(text.translate(_mark_removal_table()))
     return [token for run in runs for token in (run if _UNSPACED_CHARACTER.match(run) else (run,))]
 
 
 @cache
-def _without_marks() -> dict[int, None]:
+def _mark_removal_table() -> dict[int, None]:
     """A table for `str.translate` that deletes accents, vowel points and vowel signs of every script."""
     return {i: None for i in range(0x20000) if unicodedata.category(chr(i)).startswith("M")}
 

@@ -35,7 +35,7 @@ def send_text_keys(job: Job, inbox: Inbox) -> Iterator[Parcel]:
 def _send_keys(job: Job, inbox: Inbox, column: str) -> Iterator[Parcel]:
     records = read_ranked(inbox.unit, job.settings, KEYED)
     records["key"] = read_fixed_width(inbox.unit, column, "<u8", 2)
-    records = records[inbox.not_dropped(len(records))]
+    records = records[inbox.mask_not_dropped(len(records))]
     yield from job.send_to_partitions(records, records["key"][:, 0])
 
 

@@ -26,7 +26,7 @@ class CallUnitStep(beam.DoFn):
 
     def process(self, element: Any) -> Iterator[Any]:
         unit, messages = element
-        inbox = Inbox.of(unit, read_spilled(messages))
+        inbox = Inbox.from_messages(unit, read_spilled(messages))
         yield from spill_messages(self.step(self.job, inbox), self.job.spill)
 
 

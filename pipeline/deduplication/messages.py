@@ -71,7 +71,7 @@ class Inbox:
     by_tag: dict[str, list[Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, index: int, messages: Iterable[tuple[str, Any]]) -> Inbox:
+    def from_messages(cls, index: int, messages: Iterable[tuple[str, Any]]) -> Inbox:
         inbox = cls(index)
         for tag, payload in messages:
             inbox.by_tag.setdefault(tag, []).append(payload)
@@ -88,7 +88,7 @@ class Inbox:
     def links(self, tag: str) -> Array:
         return self.records(tag, LINK)
 
-    def not_dropped(self, rows: int) -> Array:
+    def mask_not_dropped(self, rows: int) -> Array:
         """Mask of the unit's first `rows` rows: those that no step has dropped so far."""
         mask = np.ones(rows, bool)
         mask[rows_of(self.links("duplicates")["document"])] = False

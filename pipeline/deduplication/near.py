@@ -78,7 +78,7 @@ def _reshape(unit: StagedUnit, settings: DeduplicateSettings, values: Array, row
     return values.reshape(-1, width)
 
 
-def _sketched(settings: DeduplicateSettings) -> np.dtype[Any]:
+def _document_dtype(settings: DeduplicateSettings) -> np.dtype[Any]:
     return np.dtype([*RANKED, ("sketch", "u1", settings.signature_rows)])
 
 
@@ -90,7 +90,7 @@ def send_band_keys(job: Job, inbox: Inbox) -> Iterator[Parcel]:
     if not job.settings.near:
         return
     rows, keys = read_bands(inbox.unit, job.settings)
-    yield from send_keys(job, inbox, keys[undecided(inbox, rows, 0)].ravel())
+    yield from send_keys(job, inbox, keys[mask_undecided(inbox, rows, 0)].ravel())
 
 
 def send_to_shared_buckets(job: Job, inbox: Inbox, turn: int) -> Iterator[Parcel]:
@@ -99,7 +99,7 @@ def send_to_shared_buckets(job: Job, inbox: Inbox, turn: int) -> Iterator[Parcel
         return
     rows, keys = read_bands(inbox.unit, job.settings)
     shared = look_up_counts(keys.ravel(), inbox).reshape(keys.shape) > 1
-    yield from _send_documents(job, inbox, rows, keys, shared & undecided(inbox, rows, turn)[:, None])
+    yield from _send_documents(job, inbox, rows, keys, shared & mask_undecided(inbox, rows, turn)[:, None])
 
 
 def send_to_one_place(job: Job, inbox: Inbox, turn: int) -> Iterator[Parcel]:
@@ -107,13 +107,13 @@ def send_to_one_place(job: Job, inbox: Inbox, turn: int) -> Iterator[Parcel]:
     if not len(_waiting(inbox, turn)):
         return
     rows, keys = read_bands(inbox.unit, job.settings)
-    wanted = np.broadcast_to(undecided(inbox, rows, turn)[:, None], keys.shape)
+    wanted = np.broadcast_to(mask_undecided(inbox, rows, turn)[:, None], keys.shape)
     yield from _send_documents(replace(job, partitions=1), inbox, rows, keys, wanted)
 
 
-def undecided(inbox: Inbox, rows: Array, turn: int) -> Array:
+def mask_undecided(inbox: Inbox, rows: Array, turn: int) -> Array:
     """Mask over `rows` of the documents that this round has to decide."""
-    mask = inbox.not_dropped(int(rows.max(initial=-1)) + 1)[rows]
+    mask = inbox.mask_not_dropped(int(rows.max(initial=-1)) + 1)[rows]
     return mask & np.isin(rows, rows_of(_waiting(inbox, turn))) if turn else mask
 
 
@@ -126,7 +126,7 @@ def _send_documents(job: Job, inbox: Inbox, rows: Array, keys: Array, wanted: Ar
     """Documents and keys where `wanted`, a mask over `keys`, is set: each document once per partition."""
     if not wanted.any():
         return
-    documents = read_ranked(inbox.unit, job.settings, _sketched(job.settings))[rows]
+    documents = read_ranked(inbox.unit, job.settings, _document_dtype(job.settings))[rows]
     documents["sketch"] = read_sketches(inbox.unit, job.settings, len(rows))
     positions, bands = np.nonzero(wanted)
     wanted_keys = keys[positions, bands]
@@ -182,7 +182,7 @@ def find_matches(settings: DeduplicateSettings, parcels: Sequence[BucketParcel])
 
 def _sort_parcels(settings: DeduplicateSettings, parcels: Sequence[BucketParcel]) -> tuple[Array, Array, Array]:
     """Documents best first; band keys in ascending order, each with the rank of its document, best first."""
-    documents = join_records([parcel[0] for parcel in parcels], _sketched(settings))
+    documents = join_records([parcel[0] for parcel in parcels], _document_dtype(settings))
     keys = join_records([parcel[1] for parcel in parcels], "<u8")
     starts = np.cumsum([0, *(len(parcel[0]) for parcel in parcels)]) // documents.itemsize
     positions = [np.frombuffer(parcel[2], "<u4") + start for parcel, start in zip(parcels, starts, strict=False)]

@@ -37,7 +37,7 @@ def read_lines(job: Job, inbox: Inbox) -> Lines:
     """Reads the line columns of the unit, once."""
     unit = inbox.unit
     table = unit.columns(["paragraphs", "paragraph_words", "registered_domain"])
-    surviving = UnitSurvivors.of(job, inbox, table.num_rows).surviving
+    surviving = UnitSurvivors.from_inbox(job, inbox, table.num_rows).surviving
     keys, words = table["paragraphs"].to_pylist(), table["paragraph_words"].to_pylist()
     lengths = np.where(surviving, np.array([len(value) // 2 for value in words], np.int64), 0)
     row = np.repeat(np.arange(len(lengths)), lengths)

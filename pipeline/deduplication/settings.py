@@ -1,4 +1,4 @@
-"""Settings and drop reasons of deduplication. They import no Beam: the page process sketches with them, too."""
+"""Settings and drop reasons of deduplication. Without Beam, because the page process needs them, too."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class DeduplicateSettings(Settings):
     )
 
     @model_validator(mode="after")
-    def _keeps_long_paragraphs(self) -> DeduplicateSettings:
+    def _check_min_words_left(self) -> DeduplicateSettings:
         # A page that keeps the only instance of a long paragraph must not be dropped for having too few words left.
         if self.min_words_left > self.paragraph_words:
             raise ValueError(

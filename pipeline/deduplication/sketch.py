@@ -1,4 +1,4 @@
-"""Keys and sketches of a document: with them deduplication finds its duplicates without its text.
+"""Keys and sketches of a document, from which deduplication finds its duplicates without its text.
 
 Lines are numbered from 0, as `text.split("\\n")` returns them, blank ones included, in the stored keys as in
 `remove_lines`. Code, table and blank lines have the key 0 and are never removed.

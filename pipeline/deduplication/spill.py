@@ -1,5 +1,6 @@
-"""Spill files: what crosses a shuffle is stored on disk for Beam's local runner, which would keep all of it in memory,
-at four times its size. The engines of a cluster have disks for their shuffles and get the messages unchanged.
+"""Spill files: store shuffled messages on disk for Beam's local runner, which would keep them in memory.
+
+There they take four times their size. The engines of a cluster store shuffled data themselves.
 """
 
 from __future__ import annotations

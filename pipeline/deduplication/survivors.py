@@ -32,7 +32,7 @@ def choose_links(job: Job, inbox: Inbox) -> Iterator[Message]:
 
 
 def follow_links(job: Job, inbox: Inbox) -> Iterator[Message]:
-    """Links to a document of the unit that is dropped itself are led on to the leader of that document."""
+    """Replace a leader in this unit that is dropped itself by its own leader, in every link to it."""
     own, here = inbox.links("own_links"), inbox.links("links_here").copy()
     own = own[np.argsort(own["document"])]
     if len(own):
@@ -48,7 +48,7 @@ def _send_links(found: Array) -> Iterator[Message]:
 
 
 def name_survivors(job: Job, inbox: Inbox) -> Iterator[Message]:
-    """At the survivor's unit: its id, sent to its duplicates, and their number.
+    """At the survivors' unit: send each survivor's id to its duplicates, and count them.
 
     Also passes on what the later steps need of the earlier messages: the unit and `full_bucket`.
     """
@@ -91,7 +91,7 @@ class UnitSurvivors:
     surviving: Array  # per row: whether it is kept
 
     @classmethod
-    def of(cls, job: Job, inbox: Inbox, rows: int) -> UnitSurvivors:
+    def from_inbox(cls, job: Job, inbox: Inbox, rows: int) -> UnitSurvivors:
         dropped = inbox.records("dropped", DROPPED)
         dropped = dropped[np.argsort(dropped["document"])]
         counted = inbox.records("represents", REPRESENTS)

@@ -29,7 +29,7 @@ def write_unit_verdicts(job: Job, inbox: Inbox) -> Iterator[DuplicateCounts]:
     if unit.previous:
         return
     ids = unit.columns(["id"])["id"].to_pylist()
-    verdicts = _decide_documents(job.settings, UnitSurvivors.of(job, inbox, len(ids)))
+    verdicts = _decide_documents(job.settings, UnitSurvivors.from_inbox(job, inbox, len(ids)))
     lines, removed = find_removals(job, inbox)
     removed = _remove_lines(job.settings, verdicts, lines, removed)
     write_verdicts(join(job.folder, PurePosixPath(unit.path).name), verdicts)
@@ -74,13 +74,13 @@ def _remove_lines(settings: DeduplicateSettings, verdicts: Columns, lines: Lines
     rows = len(verdicts["remove"])
     words = np.bincount(lines.row, lines.words, rows)
     lost = np.bincount(lines.row[removed], lines.words[removed], rows)
-    # A document that represents duplicates keeps all its lines instead: dropped, it would take their text with it.
+    # A document that represents duplicates keeps all its lines instead: without it their text would be lost, too.
     too_little = (lost > 0) & (words - lost < settings.min_words_left)
-    spared = too_little & (np.array(verdicts["duplicates"], np.int64) > 0)
+    kept_whole = too_little & (np.array(verdicts["duplicates"], np.int64) > 0)
     removed = removed & ~too_little[lines.row]
     for row, number in zip(lines.row[removed].tolist(), lines.number[removed].tolist(), strict=True):
         verdicts["remove"][row].append(number)
-    for row in np.flatnonzero(too_little & ~spared).tolist():
+    for row in np.flatnonzero(too_little & ~kept_whole).tolist():
         verdicts["reason"][row] = str(DuplicateReason.TOO_LITTLE_LEFT)
         verdicts["value"][row] = float(words[row] - lost[row])
         verdicts["threshold"][row] = float(settings.min_words_left)

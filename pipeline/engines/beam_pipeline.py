@@ -24,7 +24,7 @@ class SubmittedError(UserError):
 def open_pipeline(options: Sequence[str]) -> Iterator[beam.Pipeline]:
     """A Beam pipeline that has run when the block ends.
 
-    Raises SubmittedError if the options ask for a template: then a job graph has been written, and nothing has run.
+    Raises SubmittedError if the options request a template: then a job graph has been written, and nothing has run.
     """
     parsed = PipelineOptions(list(options))  # without an argument, Beam would parse the command line of this process
     with beam.Pipeline(options=parsed) as pipeline:

@@ -1,4 +1,4 @@
-"""Find what made a command fail: the message and exit code behind an exception, also behind an engine's."""
+"""Find the cause of a failed command, also inside an engine's exception: the message and the exit code."""
 
 from __future__ import annotations
 

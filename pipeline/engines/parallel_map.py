@@ -68,10 +68,8 @@ class _ParallelMapFn(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         for future in self.pending:
             counts = future.result()
-            for (
-                name,
-                count,
-            ) in counts.items():  # in this thread: Beam ignores counters of threads that it has not started
+            for name, count in counts.items():
+                # In this thread: Beam ignores counters of threads that it has not started.
                 Metrics.counter(COUNTERS, name).inc(count)
             yield WindowedValue(counts, GlobalWindow().max_timestamp(), (GlobalWindow(),))
         self.pending = []

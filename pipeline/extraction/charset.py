@@ -1,4 +1,4 @@
-"""Decode the bytes of a page: which declaration of the character set to trust, and which step decided.
+"""Decode the bytes of a page: choose the character set, and report the step that chose it.
 
 Order: byte order mark, HTTP header, <meta> or XML declaration, UTF-8, detection, replacement. Declarations are often
 wrong, so each must decode the whole page without an error, and bytes beyond ASCII that are valid UTF-8 are UTF-8
@@ -30,16 +30,17 @@ _XML = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.-]{
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 # From the name in the label table of browsers to the Python codec that covers as many characters
 _CODECS = {"gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-11": "cp874"}
-_NO_CHARSETS = {"idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
+# Python codecs that are no charsets of web pages
+_NOT_ON_THE_WEB = {"idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 
 
-_ENOUGH = 40  # bytes beyond ASCII
+_MIN_SAMPLE = 40  # bytes beyond ASCII that charset-normalizer needs
 _RUN = re.compile(rb"[\x80-\xff]+(?:[\x00-\x7f]{1,16}[\x80-\xff]+)*")
-_FOREIGN = re.compile(r"[^\x00-\x7f]+")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 class Decoding(StrEnum):
-    """The step that decided."""
+    """The step that chose the character set."""
 
     BOM = "bom"
     HTTP_HEADER = "http_header"
@@ -50,16 +51,16 @@ class Decoding(StrEnum):
 
 
 def decode(content: bytes, http_charset: str | None) -> tuple[str, Decoding]:
-    """The text and the step that decided. Never fails: any bytes give some text."""
+    """The text and the step that chose the charset. Never fails: any bytes give some text."""
     for bom, codec in _BOMS:
         if content.startswith(bom):
             return content[len(bom) :].decode(codec, "replace"), Decoding.BOM
-    declared = list(_declared(content, http_charset))
-    as_utf8 = _strict(content, "utf-8")
+    declared = list(_find_declarations(content, http_charset))
+    as_utf8 = _decode_strictly(content, "utf-8")
     for codec, how in declared:
         if as_utf8 is not None and (codec == "utf-8" or not content.isascii()):
             return as_utf8, how if codec == "utf-8" else Decoding.UTF8
-        text = _strict(content, codec)
+        text = _decode_strictly(content, codec)
         if text is not None:
             return text, how
     if as_utf8 is not None:
@@ -70,11 +71,11 @@ def decode(content: bytes, http_charset: str | None) -> tuple[str, Decoding]:
 def _decode_with_errors(content: bytes, declared: list[str]) -> tuple[str, Decoding]:
     for codec in dict.fromkeys([*declared, "utf-8"]):
         text = content.decode(codec, "replace")
-        foreign = sum(map(len, _FOREIGN.findall(text)))
+        foreign = sum(map(len, _BEYOND_ASCII.findall(text)))
         if text.count("\ufffd") <= TOLERANCE * foreign:
             return text, Decoding.REPLACED
     detected = _detect(content)
-    strict = _strict(content, detected)
+    strict = _decode_strictly(content, detected)
     if strict is not None:
         return strict, Decoding.DETECTED
     return content.decode(detected, "replace"), Decoding.REPLACED
@@ -88,26 +89,26 @@ def _detect(content: bytes) -> str:
     """
     runs = islice(_RUN.finditer(content), 2000)
     sample = b" ".join(content[max(0, run.start() - 16) : run.end() + 16] for run in runs)
-    codec = _codec(detect_encoding(sample[:20_000]))
+    codec = _find_codec(detect_encoding(sample[:20_000]))
     if codec and codec != "utf-8":
         return codec
     foreign = sum(byte > 127 for byte in sample[:4000])
-    best = charset_normalizer.from_bytes(sample[:4000]).best() if foreign >= _ENOUGH else None
-    return (_codec(best.encoding) if best else None) or "windows-1252"
+    best = charset_normalizer.from_bytes(sample[:4000]).best() if foreign >= _MIN_SAMPLE else None
+    return (_find_codec(best.encoding) if best else None) or "windows-1252"
 
 
-def _declared(content: bytes, http_charset: str | None) -> Iterator[tuple[str, Decoding]]:
-    codec = _codec(http_charset or "")
+def _find_declarations(content: bytes, http_charset: str | None) -> Iterator[tuple[str, Decoding]]:
+    codec = _find_codec(http_charset or "")
     if codec and not (codec.startswith("utf-16") and b"\x00" not in content[:_PRESCAN]):
         yield codec, Decoding.HTTP_HEADER
     head = content[:_PRESCAN]
     found = _META.search(head) or _XML.search(head)
-    codec = _codec(found[1].decode("ascii")) if found else None
+    codec = _find_codec(found[1].decode("ascii")) if found else None
     if codec:  # a declaration that is readable as ASCII is not UTF-16; browsers then use UTF-8
         yield ("utf-8" if codec.startswith("utf-16") else codec), Decoding.META
 
 
-def _strict(content: bytes, codec: str) -> str | None:
+def _decode_strictly(content: bytes, codec: str) -> str | None:
     try:
         return content.decode(codec)
     except (UnicodeDecodeError, ValueError):
@@ -115,7 +116,7 @@ def _strict(content: bytes, codec: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _codec(label: str) -> str | None:
+def _find_codec(label: str) -> str | None:
     """Python's codec for a charset label of the web; None for an unknown label."""
     label = label.strip().strip("\"'").lower()
     if not label or not label.isascii():
@@ -126,4 +127,4 @@ def _codec(label: str) -> str | None:
         is_text = codecs.lookup(name)._is_text_encoding
     except (LookupError, ValueError):
         return None
-    return name if is_text and name not in _NO_CHARSETS else None
+    return name if is_text and name not in _NOT_ON_THE_WEB else None

@@ -27,7 +27,7 @@ _FORMULA_IN_TEXT = re.compile(r"\$\$[^$]{1,2000}?\$\$|\\\([^$]{1,500}?\\\)|\\\[[
 def protect_formulas(tree: HtmlElement, source: bytes) -> int:
     """Put LaTeX in the place of every formula that has a source, and count them.
 
-    A search of the bytes tells which kinds the page has. Images come last: most are removed with MathML beside them.
+    A search of the bytes shows which kinds the page has. Images come last: most are removed with MathML beside them.
     """
     found = 0
     if b"katex-html" in source or b"MathJax" in source:

@@ -1,4 +1,4 @@
-"""Tell tables of data from tables that only lay a page out."""
+"""Distinguish data tables from tables used for page layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CELL_CHARACTERS = 400  # in a table without a header, a longer cell is a column
 def unwrap_layout_tables(tree: HtmlElement) -> int:
     """Count the tables of data; turn the others, which only lay a page out, into nested `div` elements.
 
-    Their cells are then judged as the sections that they are: F1 on gold news text rises from .882 to .889.
+    The engine then treats their cells as sections: F1 on gold news text rises from .882 to .889.
     """
     found = 0
     for table in list(tree.iter("table")):
@@ -26,7 +26,7 @@ def unwrap_layout_tables(tree: HtmlElement) -> int:
 
 
 def _limit_spans(table: _Element) -> None:
-    """Remove large spans: the engine fills every spanned cell, and ten lines of HTML could require a million."""
+    """Remove large spans: the engine fills every spanned cell, and ten lines of HTML could produce a million."""
     for cell in table.iter("td", "th"):
         for attribute in ("colspan", "rowspan"):
             if len(cell.get(attribute, "")) > 1:  # ten or more, or not a number

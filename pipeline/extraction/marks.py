@@ -1,9 +1,9 @@
 """Private-use characters that protect white space, code and formulas from the extraction engine.
 
-`prepare_tree` puts them into a parsed page: they stand for white space that matters, for the ends of a code block and
-for the ends of a formula. Whatever path the text then takes through the engine and its fall-backs, `rendering` finds
-them and writes fences, indentation and `$`. A mark replaces one character, so the engine's measures of length stay the
-same. The marks are in plane 15, which no page uses; `encode_source` removes any that a page contains.
+`prepare_tree` puts them into a parsed page: they represent significant white space, the ends of a code block and the
+ends of a formula. They pass through the engine and its fall-backs unchanged; `rendering` then finds them and writes
+fences, indentation and `$`. A mark replaces one character, so the engine's measures of length stay the same. The marks
+are in plane 15, which no page uses; `encode_source` removes any that a page contains.
 """
 
 from __future__ import annotations

@@ -35,10 +35,10 @@ def encode_source(html: str) -> bytes:
     return MARKS.sub("", source.decode()).encode() if _MARKS_BEGIN in source else source
 
 
-def count_tags(source: bytes, enough: int) -> int:
-    """Opening tags in the source; an upper bound if that is at most `enough`, because it takes no time to find."""
+def count_tags(source: bytes, limit: int) -> int:
+    """Opening tags in the source. The number of `<`, an upper bound that is fast to count, if it is at most `limit`."""
     bound = source.count(b"<")
-    return bound if bound <= enough else sum(1 for _ in _TAG.finditer(source))
+    return bound if bound <= limit else sum(1 for _ in _TAG.finditer(source))
 
 
 def parse_html(source: bytes) -> tuple[HtmlElement | None, bool]:

@@ -74,7 +74,7 @@ def parse_page(page: Page, max_bytes: int, max_nodes: int) -> ParsedPage:
         raise PageRefusedError(RefusedReason.TOO_DEEP, None, PARSER_DEPTH)
     if tree is None:
         raise PageRefusedError(RefusedReason.NO_TEXT, 0, 1)
-    title, elements = _title(tree), count_elements(tree)
+    title, elements = _find_title(tree), count_elements(tree)
     embedded = any(hint in source for hint in (*_EMBEDDED, *_EMBEDDED_TYPES))
     return ParsedPage(page, title, decoding, elements, prepare_tree(tree, source), embedded, [tree])
 
@@ -84,7 +84,7 @@ def _check_cap(value: int, cap: int, reason: RefusedReason) -> None:
         raise PageRefusedError(reason, value, cap)
 
 
-def _title(tree: HtmlElement) -> str:
+def _find_title(tree: HtmlElement) -> str:
     candidates = (
         *tree.xpath("/html/head/meta[@property='og:title']/@content"),
         *(plain_text(element) for element in tree.iterfind(".//title")),

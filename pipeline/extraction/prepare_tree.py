@@ -12,7 +12,7 @@ from pipeline.extraction.link_boxes import remove_link_boxes
 from pipeline.extraction.loose_text import wrap_loose_text
 from pipeline.extraction.marks import StructureCounts
 
-_UNREAD = (
+_IGNORED = (
     "script", "style", "svg", "template", "button", "select", "datalist", "iframe", "dialog", "noscript", "textarea",
     "input", "object", "embed", "audio", "video", "canvas", "map",
 )  # fmt: skip
@@ -24,7 +24,7 @@ def prepare_tree(tree: HtmlElement, source: bytes) -> StructureCounts:
     Only what is certainly navigation is removed: the engine has less to read, and finds the text more often.
     """
     formulas = protect_formulas(tree, source)
-    _remove_unread(tree)
+    _remove_ignored(tree)
     code = protect_code(tree)
     remove_link_boxes(tree)
     wrap_loose_text(tree)
@@ -33,8 +33,8 @@ def prepare_tree(tree: HtmlElement, source: bytes) -> StructureCounts:
     return StructureCounts(code, formulas, unwrap_layout_tables(tree), sum(1 for _ in tree.iter(*LISTS)))
 
 
-def _remove_unread(tree: HtmlElement) -> None:
-    """Remove what no engine reads, so that copies of the tree cost less. JSON-LD stays: trafilatura may use it."""
-    for element in list(tree.iter(*_UNREAD)):
+def _remove_ignored(tree: HtmlElement) -> None:
+    """Remove elements that no engine uses: copies of the tree cost less. JSON-LD stays: trafilatura may use it."""
+    for element in list(tree.iter(*_IGNORED)):
         if element.tag != "script" or element.get("type") != "application/ld+json":
             remove_element(element)

@@ -131,8 +131,9 @@ def replace_marks(marked: str) -> tuple[str, StructureCounts]:
 
 
 def _remove_second_copies(paragraphs: list[str]) -> Iterator[str]:
-    """Pages may hold a story twice: for print, for phones, folded and unfolded. The second copy of a long paragraph
-    is removed. More than two copies are spam and stay, so that the rules against repetition find them.
+    """Remove the second copy of a long paragraph: pages may have a text twice, for print, for phones or folded.
+
+    More than two copies are spam and stay, so that the rules against repetition find them.
     """
     copies = Counter(paragraph for paragraph in paragraphs if _may_be_second_copy(paragraph))
     seen: set[str] = set()

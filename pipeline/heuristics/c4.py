@@ -81,8 +81,8 @@ def find_headings(page: TextParts, settings: C4Settings) -> list[bool]:
         words_of[number] += ceil(n)
     before_long = [any(long[i + 1 : i + 3]) for i in range(len(long))]  # two lines: a title may have a subtitle
     return [
-        not is_long and (leads or (lines_of[number] > 1 and words_of[number] >= shortest + _MIN_EXTRA_WORDS))
-        for is_long, leads, number in zip(long, before_long, page.paragraph_of, strict=True)
+        not is_long and (is_heading or (lines_of[number] > 1 and words_of[number] >= shortest + _MIN_EXTRA_WORDS))
+        for is_long, is_heading, number in zip(long, before_long, page.paragraph_of, strict=True)
     ]
 
 

@@ -218,11 +218,11 @@ def ngram_shares(units: Sequence[str], scale: int = 1) -> dict[str, float]:
             shares[f"gopher_duplicate_{n}_grams"] = (
                 _count_covered_characters(positions[order[repeats]], size, lengths) / total
             )
-        often = repeats.copy()
-        often[:-1] |= repeats[1:]
-        back = np.argsort(order[often])  # from sort order back to text order
-        codes = np.cumsum(~repeats, dtype=np.int64)[often][back]
-        positions = positions[order[often][back]]
+        is_repeated = repeats.copy()
+        is_repeated[:-1] |= repeats[1:]
+        back = np.argsort(order[is_repeated])  # from sort order back to text order
+        codes = np.cumsum(~repeats, dtype=np.int64)[is_repeated][back]
+        positions = positions[order[is_repeated][back]]
     return shares
 
 

@@ -2,7 +2,7 @@
 
 Each line is prose, a list item, a table row, code or a formula. Prose in a wider sense (`TextParts.prose`) is running
 text and list items: the published rules about sentences and lines were made for it, and a page rich in code or tables
-is judged by its prose only. Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan are written without spaces: they
+is measured by its prose only. Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan are written without spaces: they
 are measured in characters, of which `CHARACTERS_PER_WORD` count as one word.
 """
 

@@ -40,7 +40,7 @@ Entries = Iterable[tuple[str, str]]  # (name of the list, entry)
 
 
 class ListError(UserError):
-    """A list is missing, damaged, or another file than the settings say."""
+    """A list is missing, damaged, or not the file whose sha256 is in the settings."""
 
 
 class HashTable:
@@ -90,13 +90,13 @@ def _exists(path: Path) -> bool:
 def read_hosts(list_file: ListFile) -> Iterator[tuple[str, str]]:
     """Yield (name of the list, host). Invalid lines are skipped; ListError if more than 2% are invalid."""
     path = locate(list_file)
-    return _with_name(path.name, _parse_entries(_read_content(path, list_file.sha256), str(path), _parse_host))
+    return _add_name(path.name, _parse_entries(_read_content(path, list_file.sha256), str(path), _parse_host))
 
 
 def read_urls(list_file: ListFile) -> Iterator[tuple[str, str]]:
     """Yield (name of the list, normalized URL). Invalid lines are skipped as in `read_hosts`."""
     path = locate(list_file)
-    return _with_name(path.name, _parse_entries(_read_content(path, list_file.sha256), str(path), _parse_url))
+    return _add_name(path.name, _parse_entries(_read_content(path, list_file.sha256), str(path), _parse_url))
 
 
 def read_words(list_file: ListFile) -> Iterator[str]:
@@ -122,7 +122,7 @@ def read_ut1(list_file: ListFile, categories: Sequence[str], kind: str) -> Itera
         seen.add(category)
         if category in categories and found == kind:
             parse = _parse_host if kind == "domains" else _parse_url
-            yield from _with_name(f"ut1 {category}", _parse_entries(read(), f"{path}, {category}/{kind}", parse))
+            yield from _add_name(f"ut1 {category}", _parse_entries(read(), f"{path}, {category}/{kind}", parse))
     missing = sorted(set(categories) - seen)
     if missing:
         raise ListError(f"list {path}: no category {', '.join(missing)}; it has {', '.join(sorted(seen)) or 'none'}")
@@ -201,7 +201,7 @@ def _read_lines(content: bytes, where: str) -> Iterator[tuple[int, str]]:
             yield number, line.split(" #", 1)[0].rstrip()
 
 
-def _with_name(name: str, entries: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _add_name(name: str, entries: Iterable[str]) -> Iterator[tuple[str, str]]:
     return ((name, entry) for entry in entries)
 
 
@@ -215,9 +215,7 @@ def _parse_entries(content: bytes, where: str, parse: Callable[[str], str | None
             continue
         invalid += 1
         if invalid > _MAX_INVALID_SHARE * max(lines, 100):
-            raise ListError(
-                f"list {where}, line {number}: {line!r:.80} is no entry of such a list; is it the right file?"
-            )
+            raise ListError(f"list {where}, line {number}: {line!r:.80} is not a valid entry; is it the right file?")
 
 
 def _parse_host(line: str) -> str | None:

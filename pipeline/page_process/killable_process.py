@@ -1,4 +1,4 @@
-"""A child process that runs the page stages, so that a page that breaks them costs that page and nothing else.
+"""A child process that runs the page stages, so that a page on which they crash or never end is the only one lost.
 
 Extractors run C code on hostile input: they may loop for minutes, exhaust the memory or crash. The work is therefore
 done in a child whose limits the kernel enforces, whatever the extractor does:
@@ -54,7 +54,7 @@ class PageLostReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PageLost:
-    """What `KillableWorker.run` returns instead of a result. It holds no measured time: every run gives the same."""
+    """What `KillableWorker.run` returns instead of a result. It has no measured time, so every run gives the same."""
 
     reason: PageLostReason
     cpu_budget: float  # CPU seconds that this page was allowed
@@ -181,7 +181,7 @@ class _Child:
     def _initialize(self, factory: Callable[..., Any], args: tuple[Any, ...]) -> None:
         answer = self._exchange((factory, args, self._memory_bytes), _START_SECONDS)
         if isinstance(answer, _ChildExit):
-            raise RuntimeError(f"the page process could not start: {answer.describe()}; its last lines are above")
+            raise RuntimeError(f"the page process could not start: {answer.describe()}; its last output is above")
         if answer is not None:
             raise answer
 

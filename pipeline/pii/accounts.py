@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from stdnum import ean, iban, luhn
 from stdnum.us import ssn
 
-from pipeline.pii.spans import PiiKind, Span, ascii_digits, text_before
+from pipeline.pii.spans import PiiKind, Span, text_before, to_ascii_digits
 
 _IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?")
 _CARD = re.compile(r"(?<![\w.,+/=#-])\d(?:[ -]?\d){11,18}+(?![\w/=]|[.,-]\d)")
@@ -48,7 +48,7 @@ def _longest_iban(candidate: str) -> str:
 def find_cards(text: str) -> Iterator[Span]:
     """Payment card numbers."""
     for match in _CARD.finditer(text):
-        number = re.sub(r"\D", "", ascii_digits(match[0]))
+        number = re.sub(r"\D", "", to_ascii_digits(match[0]))
         if _ISSUERS.fullmatch(number) and luhn.is_valid(number) and len(set(number)) > 1:
             bar_code = len(number) in (12, 13, 14) and ean.is_valid(number)
             if not bar_code or _CARD_CUE.search(text_before(text, match.start(), 40)):
@@ -58,7 +58,7 @@ def find_cards(text: str) -> Iterator[Span]:
 def find_social_security_numbers(text: str) -> Iterator[Span]:
     """Numbers with hyphens; numbers with spaces or without separators only after a word such as `SSN`."""
     for match in _SSN.finditer(text):
-        number = re.sub(r"\D", "", ascii_digits(match[0]))
+        number = re.sub(r"\D", "", to_ascii_digits(match[0]))
         if _COUNTRY_CODE.search(text_before(text, match.start(), 6)):
             continue
         named = match[1] == "-" or _SSN_CUE.search(text_before(text, match.start(), 40))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
 
-from pipeline.pii.spans import PiiKind, Span, ascii_digits, text_before
+from pipeline.pii.spans import PiiKind, Span, text_before, to_ascii_digits
 
 # Regions of the phone numbers on pages of a language, most common first; those of "" apply to every language.
 REGIONS: dict[str, tuple[str, ...]] = {
@@ -64,7 +64,7 @@ _GROUP = re.compile(r"\d+")
 def find_phones(text: str, language: str = "") -> Iterator[Span]:
     """Phone numbers; `language` (ISO 639) selects the regions of national numbers."""
     for match in _CANDIDATE.finditer(text):
-        written = re.sub(r"[\u2010-\u2015]", "-", ascii_digits(match[0]).replace("\u00a0", " "))
+        written = re.sub(r"[\u2010-\u2015]", "-", to_ascii_digits(match[0]).replace("\u00a0", " "))
         context = text_before(text, match.start(), 40)
         for start, end in _split_candidate(written):
             if number := _normalize_phone(written[start:end], context, language):

@@ -49,10 +49,10 @@ def find_secrets(text: str) -> Iterator[Span]:
         for match in _FORMATS.finditer(text):
             yield Span(match.start(), match.end(), PiiKind.SECRET, match[0])
     if _LONG_VALUE.search(text):
-        yield from _find_assigned(text)
+        yield from _find_assigned_values(text)
 
 
-def _find_assigned(text: str) -> Iterator[Span]:
+def _find_assigned_values(text: str) -> Iterator[Span]:
     for name in _ASSIGNED.finditer(text):
         value = _VALUE.match(text, name.end())
         if value and _is_random(value[1]):

@@ -38,7 +38,7 @@ class Span:
     key: str
 
 
-def ascii_digits(text: str) -> str:
+def to_ascii_digits(text: str) -> str:
     """Replace digits of any script by 0-9; keep all other characters."""
     return text if text.isascii() else "".join(str(int(c)) if c.isdecimal() else c for c in text)
 

@@ -2,8 +2,8 @@
 
 A compressed file is a sequence of members. `FileWindow` is a buffered view of the file that knows its position.
 `GzipMember`, `ZstdFrame` and `UncompressedFile` read from it through `read(limit)`, which returns at most `limit`
-decompressed bytes whatever the input claims: a decompression bomb costs time, not memory. Each stops exactly at the end
-of its member, so that the window's position is then the start of the next one.
+decompressed bytes however far the input expands: a decompression bomb costs time, not memory. Each stops exactly at the
+end of its member, so that the window's position is then the start of the next one.
 """
 
 from __future__ import annotations
@@ -133,7 +133,9 @@ class ZstdFrame(io.RawIOBase):
         self._checksum = 4 if parameters.has_checksum else 0
         self._last = False
         decompressor = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=_ZSTD_WINDOW)
-        self._inflated = decompressor.stream_reader(cast(IO[bytes], _FrameBytes(self._compressed)), read_size=_PIECE)
+        self._inflated = decompressor.stream_reader(
+            cast(IO[bytes], _FrameBytes(self._read_compressed)), read_size=_PIECE
+        )
 
     def read(self, limit: int = -1) -> bytes:
         try:
@@ -141,11 +143,11 @@ class ZstdFrame(io.RawIOBase):
         except zstandard.ZstdError as error:
             raise CompressionError(f"damaged zstd frame ({error})") from error
         if not inflated:
-            while self._compressed(_PIECE):  # consume the checksum, which the decompressor may have left
+            while self._read_compressed(_PIECE):  # consume the checksum, which the decompressor may have left
                 pass
         return inflated
 
-    def _compressed(self, wanted: int) -> bytes:
+    def _read_compressed(self, wanted: int) -> bytes:
         """The next compressed bytes of this frame, b"" at its end."""
         if not self._left and not self._next_block():
             return b""
@@ -168,14 +170,14 @@ class ZstdFrame(io.RawIOBase):
 class _FrameBytes(io.RawIOBase):
     """The file object that zstandard reads a frame's compressed bytes from."""
 
-    def __init__(self, compressed: Callable[[int], bytes]) -> None:
-        self._compressed = compressed
+    def __init__(self, read_compressed: Callable[[int], bytes]) -> None:
+        self._read_compressed = read_compressed
 
     def readable(self) -> bool:
         return True
 
     def read(self, limit: int = -1) -> bytes:
-        return self._compressed(limit if limit > 0 else _PIECE)
+        return self._read_compressed(limit if limit > 0 else _PIECE)
 
 
 def read_skippable_frame(window: FileWindow) -> zstandard.ZstdCompressionDict | None:

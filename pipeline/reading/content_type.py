@@ -34,7 +34,7 @@ def is_html(identified: str, declared: str, body: bytes) -> bool:
     `identified` is the header WARC-Identified-Payload-Type, `declared` the Content-Type of the response; "" if missing.
     """
     if identified and identified not in _UNKNOWN_TYPES:
-        # If the crawler detected another type, the page counts as HTML only if both server and bytes say so.
+        # If the crawler detected another type, both the server's type and the bytes must be HTML.
         return identified in HTML_TYPES or (declared in HTML_TYPES and looks_like_html(body))
     if declared in HTML_TYPES:
         return not body.startswith(_BINARY)

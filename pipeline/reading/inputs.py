@@ -5,9 +5,9 @@ An input is given as one of
     a folder                  all WARC and WET files below it
     a listing of paths        warc.paths.gz or wet.paths, one path a line, gzip or not
     rows of an index          Parquet with warc_filename, warc_record_offset, warc_record_length (Common Crawl's
-                              columnar index, or the answer to a query over it): only these records are read, by range
+                              columnar index, or the result of a query over it): only these records are read, by range
 
-The paths of a listing or an index are relative to `prefix` if one is given; otherwise to the place of the listing (in a
+The paths of a listing or an index are relative to `prefix` if one is given; otherwise to the listing's folder (in a
 mirror of Common Crawl, the folder that holds crawl-data/); otherwise, if they begin with crawl-data/ and no such copy
 exists, to https://data.commoncrawl.org/.
 

@@ -67,9 +67,8 @@ def cut_units(inputs: Iterable[Input], unit_bytes: int = UNIT_BYTES) -> list[Uni
 def _cut(entry: Input, unit_bytes: int) -> Iterator[Unit]:
     if entry.ranges:
         yield from _group_ranges(entry, unit_bytes)
-    elif not entry.name.endswith(
-        ".gz"
-    ):  # plain or zstd: one unit, because no record can be found from the middle of the file
+    elif not entry.name.endswith(".gz"):
+        # Plain or zstd: one unit, because no record can be found from the middle of the file.
         yield Unit(entry.name, entry.path, 0, entry.size)
     else:  # equal parts, instead of full ones and a small remainder
         parts = max(1, -(-entry.size // unit_bytes))

@@ -3,5 +3,5 @@
 read_warc -> block_urls -> quick_look -> extract_text -> identify_language -> scrub_pii -> filter_heuristics
 -> score_quality -> tag_domain
 
-A stage is a plain function of one record (protocol.py); it knows nothing of Beam, files or processes.
+A stage is a plain function of one record (protocol.py), independent of Beam, of output files and of processes.
 """

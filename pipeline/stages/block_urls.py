@@ -2,9 +2,9 @@
 
 The first rule that matches decides, in this order: registered domain, host, URL, hard word, soft words, banned
 substring, curated source. Words are the runs of letters and digits of the URL. Substrings are searched in the URL
-without any other characters, which also finds words that hyphens and dots separate. The order and the word rules are
-those of datatrove's URL filter. The lists that ship are our own and small: only entries that nobody would dispute. For
-a crawl, name the UT1 lists as well; RedPajama-v2's choice of categories is the default.
+with only its letters and digits left, so that words split by hyphens or dots are found as well. The order and the word
+rules are those of datatrove's URL filter. The lists in this package are small, with entries that hardly ever block a
+page by mistake. For a crawl, name the UT1 lists as well; RedPajama-v2's choice of categories is the default.
 
 Curated sources (Wikipedia, arXiv, ...) can be dropped, so that better extractions of them can be added separately.
 RefinedWeb does that, DCLM does not; here it is off unless lists are named (`curated_sources.txt` ships).
@@ -50,15 +50,15 @@ class Ut1(ListFile):
     )
 
 
-def _shipped(name: str) -> tuple[ListFile, ...]:
-    return (ListFile(path=SHIPPED / name),)  # the full path: a file of that name in the current directory is not meant
+def _shipped_list(name: str) -> tuple[ListFile, ...]:
+    return (ListFile(path=SHIPPED / name),)  # the full path: else a file of that name in the current directory is read
 
 
 class BlockUrlsSettings(Settings):
     """A list is a file, by path or by the name of one that ships in pipeline/lists. An empty tuple turns a rule off."""
 
     hosts: tuple[ListFile, ...] = Field(
-        _shipped("hosts.txt"), description="lists of hosts to block, with all hosts below them"
+        _shipped_list("hosts.txt"), description="lists of hosts to block, with all hosts below them"
     )
     urls: tuple[ListFile, ...] = Field(
         (), description="lists of URLs to block; scheme, www. and tracking parameters are ignored"
@@ -67,14 +67,14 @@ class BlockUrlsSettings(Settings):
         (), description="UT1 folders or archives; their URLs block everything below them, as in squidGuard"
     )
     hard_words: tuple[ListFile, ...] = Field(
-        _shipped("hard_words.txt"), description="lists of words of which one in the URL is enough"
+        _shipped_list("hard_words.txt"), description="lists of words of which one in the URL is enough"
     )
     soft_words: tuple[ListFile, ...] = Field(
-        _shipped("soft_words.txt"), description="lists of words of which min_soft_words in the URL are enough"
+        _shipped_list("soft_words.txt"), description="lists of words of which min_soft_words in the URL are enough"
     )
     min_soft_words: int = Field(2, ge=1, description="different soft words that block a URL; datatrove has 2")
     banned_substrings: tuple[ListFile, ...] = Field(
-        _shipped("banned_substrings.txt"), description="lists of strings that block a URL anywhere in it"
+        _shipped_list("banned_substrings.txt"), description="lists of strings that block a URL anywhere in it"
     )
     allowed_hosts: tuple[ListFile, ...] = Field(
         (), description="lists of hosts that no rule blocks, to correct a list without editing it"
@@ -100,7 +100,7 @@ REASONS = BlockUrlsReason
 
 
 def files(settings: BlockUrlsSettings) -> list[Path]:
-    """Every list."""
+    """The files of all lists in these settings."""
     lists = (
         *settings.hosts,
         *settings.urls,
@@ -124,7 +124,7 @@ def build(settings: BlockUrlsSettings) -> Callable[[Page], Page | Dropped]:
 
 
 class _Rules:
-    """The lists in memory, and the rules that look a page up in them."""
+    """The lists in memory, and the rules that match a page with them."""
 
     def __init__(self, settings: BlockUrlsSettings) -> None:
         ut1_hosts = (read_ut1(ut1, ut1.categories, "domains") for ut1 in settings.ut1)
@@ -132,10 +132,10 @@ class _Rules:
         self._hosts = HashTable(chain.from_iterable([*map(read_hosts, settings.hosts), *ut1_hosts]))
         self._urls = HashTable(chain.from_iterable(map(read_urls, settings.urls)))
         self._folders = HashTable(chain.from_iterable(ut1_urls))
-        self._hard = _words(settings.hard_words)
-        self._soft = _words(settings.soft_words)
+        self._hard = _read_word_set(settings.hard_words)
+        self._soft = _read_word_set(settings.soft_words)
         self._min_soft = settings.min_soft_words
-        banned = sorted(_words(settings.banned_substrings))
+        banned = sorted(_read_word_set(settings.banned_substrings))
         self._banned = re.compile("|".join(banned)) if banned else None
         self._allowed = HashTable(chain.from_iterable(map(read_hosts, settings.allowed_hosts)))
         self._curated = HashTable(chain.from_iterable(map(read_hosts, settings.excluded_sources)))
@@ -144,9 +144,9 @@ class _Rules:
         names = list(_host_and_parents(page))
         if any(map(self._allowed.find, names)):
             return None
-        return self._by_list(page, names) or self._by_words(page) or self._by_source(page, names)
+        return self._match_lists(page, names) or self._match_words(page) or self._match_curated(page, names)
 
-    def _by_list(self, page: Page, names: list[str]) -> Dropped | None:
+    def _match_lists(self, page: Page, names: list[str]) -> Dropped | None:
         for name in reversed(names):  # the registered domain first
             if found := self._hosts.find(name):
                 reason = BlockUrlsReason.REGISTERED_DOMAIN if name == page.registered_domain else BlockUrlsReason.HOST
@@ -159,7 +159,7 @@ class _Rules:
                 return Dropped(page, NAME, BlockUrlsReason.URL, detail=f"{folder[:200]} ({found})")
         return None
 
-    def _by_words(self, page: Page) -> Dropped | None:
+    def _match_words(self, page: Page) -> Dropped | None:
         url = unquote(page.url).lower()
         words = re.findall(r"[a-z0-9]+", url)
         hard = next((word for word in words if word in self._hard), None)
@@ -173,12 +173,12 @@ class _Rules:
         banned = self._banned.search("".join(words)) if self._banned else None
         return Dropped(page, NAME, BlockUrlsReason.BANNED_SUBSTRING, detail=banned[0]) if banned else None
 
-    def _by_source(self, page: Page, names: list[str]) -> Dropped | None:
+    def _match_curated(self, page: Page, names: list[str]) -> Dropped | None:
         found = next((name for name in reversed(names) if self._curated.find(name)), None)
         return Dropped(page, NAME, BlockUrlsReason.CURATED_SOURCE, detail=found) if found else None
 
 
-def _words(lists: tuple[ListFile, ...]) -> frozenset[str]:
+def _read_word_set(lists: tuple[ListFile, ...]) -> frozenset[str]:
     return frozenset(chain.from_iterable(map(read_words, lists)))
 
 

@@ -1,8 +1,8 @@
 """extract_text: the main text of a page, with its code, tables, lists and formulas.
 
-The engine is trafilatura or resiliparse. (trafilatura's `deduplicate` is off: it is a cache of the whole process, and
-the text of a page would depend on the pages before it.) Caps on bytes, tags and depth are checked before the page is
-parsed; the CPU budget is kept by the page process (pipeline/page_process). WET records hold text and pass unchanged.
+The engine is trafilatura or resiliparse. (trafilatura's `deduplicate` is off: its cache lives as long as the process,
+so the text of a page would depend on the pages before it.) Caps on bytes, tags and depth are checked before the page is
+parsed; the page process limits the CPU time (pipeline/page_process). WET records hold text and pass unchanged.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ SIGNALS = (
 _WHOLE_PAGE_SHARE = 0.9
 _TABS = re.compile(r"\t+")
 
-Engine = Callable[[HtmlElement], str]  # from a tree, which it may change, to text with the marks of extraction/marks.py
+# From a tree, which it may change, to text with the marks of extraction/marks.py.
+ExtractionEngine = Callable[[HtmlElement], str]
 
 
 class ExtractTextSettings(Settings):
@@ -81,14 +82,14 @@ REASONS = ExtractTextReason
 
 
 def files(settings: ExtractTextSettings) -> list[Path]:
-    """None: the engines bring their own word lists."""
+    """None: the engines include their own word lists."""
     return []
 
 
 def build(settings: ExtractTextSettings) -> Callable[[Page | ParsedPage], Document | Dropped]:
     """Build the engine and run it once: trafilatura loads its word lists on the first page that needs them."""
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it logs every failure; here the ledger records them
-    engine = _trafilatura(settings) if settings.engine == "trafilatura" else _resiliparse(settings)
+    engine = _build_trafilatura(settings) if settings.engine == "trafilatura" else _build_resiliparse(settings)
     engine(document_fromstring("<p>warm</p>"))
 
     def extract_text(record: Page | ParsedPage) -> Document | Dropped:
@@ -101,7 +102,7 @@ def build(settings: ExtractTextSettings) -> Callable[[Page | ParsedPage], Docume
             return Dropped(page, NAME, ExtractTextReason(refused.reason), refused.value, refused.threshold)
         except MemoryError:
             raise  # it ends the page process, and the page is tried once more in a new one
-        except Exception as error:  # hostile input breaks engines in many ways: that costs this page only
+        except Exception as error:  # malformed pages cause many kinds of exceptions: only this page is dropped
             return Dropped(
                 page, NAME, ExtractTextReason.EXTRACTION_ERROR, detail=f"{type(error).__name__}: {error}"[:500]
             )
@@ -110,7 +111,7 @@ def build(settings: ExtractTextSettings) -> Callable[[Page | ParsedPage], Docume
 
 
 def _extract(
-    record: Page | ParsedPage, page: Page, settings: ExtractTextSettings, engine: Engine
+    record: Page | ParsedPage, page: Page, settings: ExtractTextSettings, engine: ExtractionEngine
 ) -> Document | Dropped:
     parsed = record if isinstance(record, ParsedPage) else None
     tree = parsed.take_tree() if parsed else None
@@ -118,8 +119,10 @@ def _extract(
         parsed = parse_page(page, settings.max_bytes, settings.max_nodes)
         tree = parsed.take_tree()
     text, counts = replace_marks(engine(tree))
-    signals = {"dom_nodes": parsed.elements, **_by_name("dom", parsed.counts), **_by_name("text", counts)}
-    return _document(page, settings, parsed.title, text, {**signals, "charset_step": _step(parsed.decoding)})
+    signals = {"dom_nodes": parsed.elements, **_name_counts("dom", parsed.counts), **_name_counts("text", counts)}
+    return _make_document(
+        page, settings, parsed.title, text, {**signals, "charset_step": _charset_step(parsed.decoding)}
+    )
 
 
 def _pass_text(page: Page, settings: ExtractTextSettings) -> Document | Dropped:
@@ -127,15 +130,15 @@ def _pass_text(page: Page, settings: ExtractTextSettings) -> Document | Dropped:
         return Dropped(page, NAME, ExtractTextReason.TOO_LARGE, len(page.content), settings.max_bytes)
     text, decoding = decode(page.content, page.http_charset)
     lines = (line.rstrip() for line in marks.CONTROLS.sub("", text).splitlines())
-    return _document(page, settings, "", "\n".join(lines).strip(), {"charset_step": _step(decoding)})
+    return _make_document(page, settings, "", "\n".join(lines).strip(), {"charset_step": _charset_step(decoding)})
 
 
-def _step(decoding: Decoding) -> float:
+def _charset_step(decoding: Decoding) -> float:
     """Position in `Decoding`: 0 byte order mark, 1 HTTP header, 2 meta, 3 UTF-8, 4 detected, 5 replaced."""
     return float(list(Decoding).index(decoding))
 
 
-def _document(
+def _make_document(
     page: Page, settings: ExtractTextSettings, title: str, text: str, signals: dict[str, float]
 ) -> Document | Dropped:
     if not text:
@@ -161,16 +164,16 @@ def _document(
     )
 
 
-def _by_name(prefix: str, counts: marks.StructureCounts) -> dict[str, float]:
+def _name_counts(prefix: str, counts: marks.StructureCounts) -> dict[str, float]:
     return {f"{prefix}_{name}": getattr(counts, name) for name in ("code", "formulas", "tables", "lists")}
 
 
-def _trafilatura(settings: ExtractTextSettings) -> Engine:
+def _build_trafilatura(settings: ExtractTextSettings) -> ExtractionEngine:
     quick, thorough = (
         Extractor(output_format="txt", fast=fast, comments=settings.comments, tables=settings.tables, dedup=False)
         for fast in (True, False)
     )
-    resiliparse = _resiliparse(settings)
+    resiliparse = _build_resiliparse(settings)
 
     def extract(tree: HtmlElement) -> str:
         text = _main_text(tree, quick)
@@ -202,7 +205,7 @@ def _main_text(tree: HtmlElement, options: Extractor) -> str:
     return render_body(found.body) + marks.PARAGRAPH + comments
 
 
-def _resiliparse(settings: ExtractTextSettings) -> Engine:
+def _build_resiliparse(settings: ExtractTextSettings) -> ExtractionEngine:
     def extract(tree: HtmlElement) -> str:
         _write_lists(tree)
         html = tostring(tree, encoding="unicode")
@@ -213,7 +216,7 @@ def _resiliparse(settings: ExtractTextSettings) -> Engine:
 
 
 def _write_lists(tree: HtmlElement) -> None:
-    """Turn `ul` lists into lines with a dash: resiliparse would remove every `ul` as a menu. Menus are gone already."""
+    """Turn `ul` lists into lines with a dash: resiliparse would remove every `ul` as a menu."""
     items = [(item, sum(1 for _ in item.iterancestors("ul", "ol"))) for item in tree.iter("li")]
     for item, depth in items:
         if item.getparent().tag == "ul":

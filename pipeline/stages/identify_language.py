@@ -34,14 +34,14 @@ _FEW_CHARACTERS = 80  # with less prose than this, the whole text is identified
 Identifier = Callable[[str], tuple[str, float]]
 
 
-def _are_codes(languages: tuple[str, ...]) -> tuple[str, ...]:
+def _check_codes(languages: tuple[str, ...]) -> tuple[str, ...]:
     for code in languages:
         if not re.fullmatch(r"[a-z]{2,3}", code):
             raise ValueError(f"{code!r} is no language code; write ISO 639 codes in lower case, such as 'en' or 'de'")
     return languages
 
 
-Languages = Annotated[tuple[str, ...], AfterValidator(_are_codes)]
+Languages = Annotated[tuple[str, ...], AfterValidator(_check_codes)]
 
 
 class IdentifyLanguageSettings(Settings):

@@ -11,7 +11,7 @@ from pipeline.documents import Document, Dropped, Page
 from pipeline.extraction.parsed_page import ParsedPage
 
 Record = Page | ParsedPage | Document  # a page on its way through the stages
-Stage = Callable[[Any], Record | Dropped]  # takes the records of its place in the flow: see pipeline/documents.py
+Stage = Callable[[Any], Record | Dropped]  # its input type is listed in pipeline/documents.py
 
 
 class StageModule(Protocol):

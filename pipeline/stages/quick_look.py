@@ -5,7 +5,7 @@ which continues with the same parsed page. The main text is a part of that text:
 sentences, the main text has too few as well. Only the language is an estimate: a page is dropped if the identifier is
 sure that the whole is in an unwanted language. The name of each reason says which later drop it anticipates.
 
-Pages with text inside JSON, where the extractor may find its text, are never dropped here.
+Pages with text inside JSON, which the extractor may use, are never dropped here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _EXCERPT_CHARACTERS = 2_000
 _LANGUAGE_CHARACTERS = 10_000
 # Where a sentence may end. It matches more often than sentences end, because an upper bound is needed.
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։።](?![a-z0-9])|[。！？｡]")
-_UNSPACED_SHARE = 0.1  # of the words; a page with more characters of unspaced scripts is judged by its characters alone
+# Share of the words: a page with more characters of unspaced scripts is measured by its characters alone.
+_UNSPACED_SHARE = 0.1
 
 Rejection = tuple["QuickLookReason", float, float, str]  # reason, measurement, limit, detail
 
@@ -40,8 +41,8 @@ class QuickLookSettings(Settings):
     """Limits for the whole text of a page, below those that later stages have for its main text."""
 
     enabled: bool = Field(True, description="false: every page goes to the extractor")
-    max_bytes: int = Field(5_000_000, gt=0, description="larger pages (in bytes) go to the extractor unseen")
-    max_nodes: int = Field(100_000, gt=0, description="pages with more tags go to the extractor unseen")
+    max_bytes: int = Field(5_000_000, gt=0, description="larger pages (in bytes) go to the extractor unchecked")
+    max_nodes: int = Field(100_000, gt=0, description="pages with more tags go to the extractor unchecked")
     min_words: int = Field(50, ge=0, description="fewest words of the whole page; Gopher requires 50 of the main text")
     min_sentences: int = Field(
         2,
@@ -54,13 +55,11 @@ class QuickLookSettings(Settings):
     languages: Languages = Field(
         (), description="ISO 639 codes to keep; left out: identify_language.languages; empty: any language passes"
     )
-    sure_score: float = Field(
-        0.9, ge=0, le=1, description="probability from which the language of the whole page is believed"
-    )
+    sure_score: float = Field(0.9, ge=0, le=1, description="probability from which an unwanted language drops the page")
 
 
 class QuickLookReason(StrEnum):
-    """The later drop that is anticipated."""
+    """The later drop that this one anticipates."""
 
     WOULD_BE_TOO_SHORT = "would_be_too_short"
     WOULD_LACK_SENTENCES = "would_lack_sentences"
@@ -88,22 +87,22 @@ def build(settings: QuickLookSettings) -> Callable[[Page], Page | ParsedPage | D
             raise
         except Exception:  # too large, too deep or broken: extract_text drops it with its reason
             return page
-        return parsed if parsed.has_embedded_text else _judge(parsed, settings, identify)
+        return parsed if parsed.has_embedded_text else _check(parsed, settings, identify)
 
     return quick_look
 
 
-def _judge(parsed: ParsedPage, settings: QuickLookSettings, identify: Identifier | None) -> ParsedPage | Dropped:
+def _check(parsed: ParsedPage, settings: QuickLookSettings, identify: Identifier | None) -> ParsedPage | Dropped:
     text = parsed.plain_text()
-    rejection = _too_little_text(text, parsed, settings) or _unwanted_language(text, settings, identify)
+    rejection = _check_length(text, parsed, settings) or _check_language(text, settings, identify)
     if rejection is None:
         return parsed
     excerpt = " ".join(text[: 2 * _EXCERPT_CHARACTERS].split())[:_EXCERPT_CHARACTERS]
     return Dropped(parsed.page, NAME, *rejection, excerpt=excerpt)
 
 
-def _too_little_text(text: str, parsed: ParsedPage, settings: QuickLookSettings) -> Rejection | None:
-    """Why no part of this text can have enough words and sentences, if so."""
+def _check_length(text: str, parsed: ParsedPage, settings: QuickLookSettings) -> Rejection | None:
+    """A rejection if the whole text has too few words or sentences: any part of it then has too few as well."""
     words = count_most_words(text)
     unspaced = count_unspaced_characters(text)
     if unspaced > _UNSPACED_SHARE * words:
@@ -119,8 +118,8 @@ def _too_little_text(text: str, parsed: ParsedPage, settings: QuickLookSettings)
     return None
 
 
-def _unwanted_language(text: str, settings: QuickLookSettings, identify: Identifier | None) -> Rejection | None:
-    """The language of the whole text, if it is certain and not wanted."""
+def _check_language(text: str, settings: QuickLookSettings, identify: Identifier | None) -> Rejection | None:
+    """A rejection if the whole text is certainly in an unwanted language."""
     if identify is None:
         return None
     language, score = identify(text[:_LANGUAGE_CHARACTERS])

@@ -38,7 +38,7 @@ SIGNALS: tuple[str, ...] = ()
 
 
 class ReadWarcSettings(Settings):
-    """Which responses are pages.
+    """Which responses count as pages.
 
     Common Crawl truncates bodies at 1 MiB (5 MiB since 2025) and trafilatura refuses 20 MB; the mean of 330 real pages
     was 140 kB. Larger bodies are listings, logs or attacks.
@@ -79,7 +79,7 @@ def read_unit(unit: Unit, settings: ReadWarcSettings) -> Iterator[Page | Dropped
     chosen = bool(unit.ranges)
     for start, end in unit.ranges or ((unit.start, unit.end),):
         for found in read_records(unit.path, start, end, block_cap=_block_cap(settings), record_at_end=chosen):
-            yield _judge(found, unit.name, settings)
+            yield _convert(found, unit.name, settings)
 
 
 def read_record(path: str, offset: int, *, name: str = "", settings: ReadWarcSettings | None = None) -> Page | Dropped:
@@ -91,7 +91,7 @@ def read_record(path: str, offset: int, *, name: str = "", settings: ReadWarcSet
         # In a member with many records, or compressed with a zstd dictionary: it can only be read from the start.
         everything = read_records(path, 0, 1 << 62, block_cap=cap)
         found = next((record for record in everything if record.offset == offset), None)
-    page = _judge(found, name or path, settings) if found else None
+    page = _convert(found, name or path, settings) if found else None
     if page is None or isinstance(page, OtherRecord):
         raise UserError(f"{path}: no page at offset {offset}" + (f", but a {page.kind} record" if page else ""))
     return page
@@ -101,21 +101,21 @@ def _block_cap(settings: ReadWarcSettings) -> int:
     return settings.max_body_bytes + HEADER_BYTES
 
 
-def _judge(found: RawRecord | DamagedBytes, name: str, settings: ReadWarcSettings) -> Page | Dropped | OtherRecord:
+def _convert(found: RawRecord | DamagedBytes, name: str, settings: ReadWarcSettings) -> Page | Dropped | OtherRecord:
     if isinstance(found, DamagedBytes):
         page = Page(url="", fetched_at="", warc_file=name, warc_offset=found.offset, content=b"")
         return Dropped(page, NAME, ReadWarcReason.UNREADABLE, detail=f"{name} at byte {found.offset}: {found.error}")
     kind = (found.headers.get_header("WARC-Type") or "unknown").strip().lower()
     if kind == "response":
-        return _response(found, name, settings)
+        return _read_response(found, name, settings)
     if kind == "conversion":
-        return _conversion(found, name, settings)
+        return _read_conversion(found, name, settings)
     return OtherRecord(kind if re.fullmatch(r"[a-z]{1,20}", kind) else "unknown")
 
 
-def _response(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:
+def _read_response(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:
     message = parse_message(record.block)
-    page = _page(record, name, message.header("Date"))
+    page = _make_page(record, name, message.header("Date"))
     page = replace(page, content=message.body, http_charset=message.charset)
     if not page.host:
         return Dropped(page, NAME, ReadWarcReason.NO_URL, detail=page.url[:200])
@@ -144,9 +144,9 @@ def _check_html(headers: StatusAndHeaders, message: Message, page: Page, body: b
     return Dropped(page, NAME, ReadWarcReason.NOT_HTML, detail=(identified or message.media_type or "no type")[:100])
 
 
-def _conversion(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:
+def _read_conversion(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:
     """A page of text that Common Crawl extracted (WET); the format is always UTF-8."""
-    page = replace(_page(record, name, ""), content=record.block, kind=Kind.TEXT, http_charset="utf-8")
+    page = replace(_make_page(record, name, ""), content=record.block, kind=Kind.TEXT, http_charset="utf-8")
     content_type = media_type(record.headers.get_header("Content-Type") or "")
     if not page.host:
         return Dropped(page, NAME, ReadWarcReason.NO_URL, detail=page.url[:200])
@@ -167,7 +167,7 @@ def _check_body(page: Page, record: RawRecord, settings: ReadWarcSettings) -> Pa
     return page
 
 
-def _page(record: RawRecord, name: str, http_date: str) -> Page:
+def _make_page(record: RawRecord, name: str, http_date: str) -> Page:
     headers = record.headers
     url = (headers.get_header("WARC-Target-URI") or headers.get_header("uri") or "").strip()
     url = url.removeprefix("<").removesuffix(">").replace(" ", "%20")  # some versions of wget put brackets around it
@@ -175,7 +175,7 @@ def _page(record: RawRecord, name: str, http_date: str) -> Page:
     date = headers.get_header("WARC-Date") or headers.get_header("archive-date") or ""
     return Page(
         url=url,
-        fetched_at=_utc(date) or _utc_of_http_date(http_date),
+        fetched_at=_parse_date(date) or _parse_http_date(http_date),
         warc_file=name,
         warc_offset=record.offset,
         content=b"",
@@ -184,25 +184,25 @@ def _page(record: RawRecord, name: str, http_date: str) -> Page:
     )
 
 
-def _utc(date: str) -> str:
+def _parse_date(date: str) -> str:
     """From ISO 8601 (WARC 1.1 allows fractions) or the 14 digits of ARC; "" if invalid, as 2009-03-67T15:35:34Z."""
     text = date.strip()
     try:
         moment = (
             datetime.strptime(text, "%Y%m%d%H%M%S") if re.fullmatch(r"\d{14}", text) else datetime.fromisoformat(text)
         )
-        return _seconds(moment)
+        return _format_utc(moment)
     except (ValueError, OverflowError):
         return ""
 
 
-def _utc_of_http_date(date: str) -> str:
+def _parse_http_date(date: str) -> str:
     try:
-        return _seconds(parsedate_to_datetime(date)) if date else ""
+        return _format_utc(parsedate_to_datetime(date)) if date else ""
     except (ValueError, OverflowError, TypeError, IndexError):
         return ""
 
 
-def _seconds(moment: datetime) -> str:
+def _format_utc(moment: datetime) -> str:
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.replace(microsecond=0, tzinfo=None).isoformat() + "Z"

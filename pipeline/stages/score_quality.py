@@ -32,7 +32,7 @@ class ScoreQualitySettings(Settings):
         None, ge=0, le=1, description="lowest score that is kept; off keeps all: the weights follow the score"
     )
     low_keep_share: float = Field(
-        0.0, ge=0, le=1, description="share of the documents below min_score that are kept all the same"
+        0.0, ge=0, le=1, description="share of the documents below min_score that are kept anyway"
     )
 
 

@@ -90,7 +90,7 @@ def build(settings: ScrubPiiSettings) -> Callable[[Document], Document | Dropped
         _load_name_finder(settings)
 
     def scrub_pii(document: Document) -> Document | Dropped:
-        return _judge(*_scrub_document(document, settings), settings)
+        return _check_limits(*_scrub_document(document, settings), settings)
 
     return scrub_pii
 
@@ -100,7 +100,7 @@ def _load_name_finder(settings: ScrubPiiSettings) -> Callable[[str], Iterable[Sp
 
 
 def find(text: str, settings: ScrubPiiSettings, language: str = "") -> list[Span]:
-    """Personal data in `text`, in order, without overlaps. `language` tells which phone numbers to expect."""
+    """Personal data in `text`, in order, without overlaps. `language` selects the formats of phone numbers."""
     finders: list[tuple[bool, Callable[[str], Iterable[Span]]]] = [
         (settings.secrets, find_secrets),
         (settings.emails, lambda text: find_emails(text, settings.spelled_out_emails)),
@@ -122,8 +122,8 @@ def find(text: str, settings: ScrubPiiSettings, language: str = "") -> list[Span
 
 def scrub(text: str, settings: ScrubPiiSettings, language: str = "") -> tuple[str, dict[PiiKind, int]]:
     """The text with placeholders, and the number of finds of each kind."""
-    scrubbing = _Scrubbing(settings, language)
-    return scrubbing.scrub(text), dict(scrubbing.counts)
+    scrubber = _DocumentScrubber(settings, language)
+    return scrubber.scrub(text), dict(scrubber.counts)
 
 
 def _without_overlaps(spans: Iterable[Span]) -> list[Span]:
@@ -149,8 +149,8 @@ def _replace_spans(text: str, spans: list[Span], replacement: Callable[[Span], s
 
 
 @dataclass
-class _Scrubbing:
-    """The numbers of one document's placeholders, which its title and text share."""
+class _DocumentScrubber:
+    """Scrubs title and text of one document with common placeholder numbers."""
 
     settings: ScrubPiiSettings
     language: str
@@ -174,19 +174,19 @@ class _Scrubbing:
 
 def _scrub_document(document: Document, settings: ScrubPiiSettings) -> tuple[Document, int, float]:
     """The scrubbed document, its number of finds, and the finds per 1,000 words."""
-    scrubbing = _Scrubbing(settings, document.language)
-    title = scrubbing.scrub(document.title)
-    text = scrubbing.scrub(document.text)
-    finds = scrubbing.counts.total()
+    scrubber = _DocumentScrubber(settings, document.language)
+    title = scrubber.scrub(document.title)
+    text = scrubber.scrub(document.text)
+    finds = scrubber.counts.total()
     density = 1000 * finds / max(1, count_words(text))
-    signals = {name: float(scrubbing.counts.get(kind, 0)) for kind, name in SIGNAL_OF.items()}
+    signals = {name: float(scrubber.counts.get(kind, 0)) for kind, name in SIGNAL_OF.items()}
     document = replace(document, title=title, text=text).with_signals(
         **signals, pii_finds=float(finds), pii_per_1000_words=density
     )
     return document, finds, density
 
 
-def _judge(document: Document, finds: int, density: float, settings: ScrubPiiSettings) -> Document | Dropped:
+def _check_limits(document: Document, finds: int, density: float, settings: ScrubPiiSettings) -> Document | Dropped:
     if settings.max_finds is not None and finds > settings.max_finds:
         return Dropped(document, NAME, ScrubPiiReason.TOO_MUCH_PII, float(finds), float(settings.max_finds), "finds")
     limit = settings.max_finds_per_1000_words

@@ -26,7 +26,9 @@ def test_every_unit_learns_how_often_its_keys_occur_in_all_units(partitions):
             parcels.setdefault(partition, []).append(parcel)
     answers = [message for partition in parcels.values() for message in count_keys(job, partition)]
     counts = [
-        look_up_counts(own, Inbox.of(unit, [message for target, message in answers if target == unit])).tolist()
+        look_up_counts(
+            own, Inbox.from_messages(unit, [message for target, message in answers if target == unit])
+        ).tolist()
         for unit, own in enumerate(keys)
     ]
     assert counts == [[1, 2, 3, 3], [], [3, 1, 2]]
