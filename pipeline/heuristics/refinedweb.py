@@ -89,7 +89,7 @@ def _correct_line(line: str, heading: bool, scale: int, settings: RefinedWebSett
 
 
 def _is_upper_case(line: str, settings: RefinedWebSettings) -> bool:
-    """Judged by the first 200 characters: long lines do not change from capitals to lower case."""
+    """Measured on the first 200 characters: long lines do not change from capitals to lower case."""
     beginning = line[:_MAX_LINE]
     if settings.max_upper_case is None or beginning.islower():
         return False

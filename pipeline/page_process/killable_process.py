@@ -157,13 +157,9 @@ class _Child:
             code = (
                 f"from pipeline.page_process.killable_process import _serve; _serve({theirs.fileno()}, {os.getpid()})"
             )
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and constant code
-                [
-                    sys.executable,
-                    "-P",
-                    "-c",
-                    code,
-                ],  # -P: no import from a folder `pipeline` in the current directory
+            # -P: no import from a folder `pipeline` in the current directory.
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter and constant code
+                [sys.executable, "-P", "-c", code],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": _import_path()},

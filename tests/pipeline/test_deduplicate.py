@@ -16,7 +16,7 @@ from pipeline.deduplicate import run_deduplicate
 from pipeline.deduplication.records import StagedUnit
 from pipeline.deduplication.settings import DeduplicateSettings
 from tests.pipeline.deduplication.oracle import check_against_oracle
-from tests.pipeline.deduplication.staging import OPTIONS, document, edited, row, run, text, write
+from tests.pipeline.deduplication.staging import OPTIONS, document, edit_words, row, run, text, write
 
 document_lists = st.lists(
     st.tuples(
@@ -37,7 +37,7 @@ def test_any_mixture_of_duplicates_is_decided_as_by_the_oracle(drawn):
     units: list[list[dict]] = [[], [], []]
     for number, (which, changes, url, quality, unit) in enumerate(drawn):
         one = document(
-            str(number), edited(text(which), changes, number % 4), url=f"http://x.org/{url}", quality_score=quality
+            str(number), edit_words(text(which), changes, number % 4), url=f"http://x.org/{url}", quality_score=quality
         )
         units[unit].append(row(one, settings))
     with TemporaryDirectory() as folder:
@@ -46,7 +46,9 @@ def test_any_mixture_of_duplicates_is_decided_as_by_the_oracle(drawn):
 
 def test_units_partitions_and_order_do_not_matter(tmp_path):
     documents = [
-        document(f"{i}", "\n\n".join([text(i % 7, 80), edited(text(100 + i % 5), i % 4, i)]), quality_score=i % 3 / 3)
+        document(
+            f"{i}", "\n\n".join([text(i % 7, 80), edit_words(text(100 + i % 5), i % 4, i)]), quality_score=i % 3 / 3
+        )
         for i in range(40)
     ]
     shuffled = random.Random(0).sample(documents, len(documents))
@@ -110,9 +112,9 @@ def test_each_comparison_can_be_switched_off(tmp_path, off):
     page = document("page", f"{text(1, 60)}\n\n{text(2)}", quality_score=0.9)
     site = [document(f"b{i}", f"Our Site\n\n{text(20 + i)}") for i in range(4)]
     url = document("u", text(3), url=page.url)
-    short = document("t", "far too short", quality_score=0.9)  # for shingles: only the exact test can find its copy
+    short = document("t", "far too short", quality_score=0.9)  # for shingles: only the exact test finds its duplicate
     copy = document("tt", short.text)
-    near = document("n", edited(text(20), 2, 0), host="other.net")
+    near = document("n", edit_words(text(20), 2, 0), host="other.net")
     third = document("p", f"{text(1, 60)}\n\n{text(4)}", host="third.net")
     verdicts, summary = run([[page, *site, short], [url, copy, near, third]], tmp_path, settings)
     reasons = {"exact_url": "same_url", "exact_text": "same_text", "near": "near_duplicate"}

@@ -1,3 +1,5 @@
+"""The ledger's counts must add up, and its errors stay within the budget."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -28,7 +30,7 @@ def test_tallies_add_up_and_survive_json():
     one.check("the run")
 
 
-def test_only_faults_count_against_the_error_budget():
+def test_only_errors_count_against_the_error_budget():
     tally = Tally(100, 50, 0, Counter({"read_warc:unreadable": 4, "page_process:crashed": 2, "block_urls:host": 44}))
     assert tally.errors == 6
     tally.check_errors(0.06)

@@ -21,7 +21,7 @@ def total_order(one: dict[str, Any], place: int) -> tuple[Any, ...]:
     return -one["quality_score"], -one["characters"], one["fetched_at"], one["id"], place
 
 
-def agreeing(one: dict[str, Any], other: dict[str, Any]) -> int:
+def count_equal_bytes(one: dict[str, Any], other: dict[str, Any]) -> int:
     return sum(a == b for a, b in zip(one["sketch"], other["sketch"], strict=True))
 
 
@@ -48,7 +48,9 @@ def oracle(units: Sequence[Sequence[dict[str, Any]]], settings: DeduplicateSetti
         if place in lost or not rows[place]["bands"]:
             continue
         one = rows[place]
-        matches = {other for other in kept if shares_a_band(one, rows[other]) and agreeing(one, rows[other]) >= need}
+        matches = {
+            other for other in kept if shares_a_band(one, rows[other]) and count_equal_bytes(one, rows[other]) >= need
+        }
         if matches:
             lost[place] = ("near_duplicate", matches)
         else:

@@ -36,7 +36,7 @@ def text(seed: int, length: int = 200) -> str:
     return " ".join(random.Random(seed).choices(WORDS, k=length))
 
 
-def edited(original: str, changes: int, seed: int) -> str:
+def edit_words(original: str, changes: int, seed: int) -> str:
     words, r = original.split(), random.Random(seed)
     for _ in range(changes):
         words[r.randrange(len(words))] = r.choice(WORDS)

@@ -17,7 +17,7 @@ def test_partitions_hold_a_thousand_bytes_per_document(documents, partitions):
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
-def test_every_unit_learns_how_often_its_keys_occur_in_all_units(partitions):
+def test_every_unit_gets_the_counts_of_its_keys_over_all_units(partitions):
     job = Job(SETTINGS, partitions, "nowhere")
     keys = [np.array([5, 6, 7, 7], np.uint64), np.array([], np.uint64), np.array([7, 8, 6], np.uint64)]
     parcels = {}

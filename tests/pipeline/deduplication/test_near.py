@@ -18,7 +18,7 @@ from tests.pipeline.deduplication.staging import (
     OPTIONS,
     deduplicate_files,
     document,
-    edited,
+    edit_words,
     publish,
     row,
     run,
@@ -28,7 +28,7 @@ from tests.pipeline.deduplication.staging import (
 
 
 def test_verdicts_have_survivor_similarity_and_threshold(tmp_path):
-    one, other = document("a", text(1), quality_score=0.5), document("b", edited(text(1), 3, 0), quality_score=0.4)
+    one, other = document("a", text(1), quality_score=0.5), document("b", edit_words(text(1), 3, 0), quality_score=0.4)
     verdicts, _ = run([[one], [other], [document("c", text(2))]], tmp_path)
     verdict = verdicts[other.id]
     assert (verdict.reason, verdict.survivor) == (DuplicateReason.NEAR_DUPLICATE, one.id)

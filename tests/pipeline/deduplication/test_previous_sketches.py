@@ -1,4 +1,4 @@
-"""Stored sketches of previous runs: what they have is dropped, and which files are refused."""
+"""Stored sketches of previous runs: their documents are dropped, and unusable files are refused."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def text(seed: int, length: int = 70) -> str:
     return " ".join(random.Random(seed).choices(WORDS, k=length))
 
 
-def removed(lines_by_page, tmp_path, settings=None, hosts=None):
+def find_removed(lines_by_page, tmp_path, settings=None, hosts=None):
     """The lines removed from each page; pages are lists of lines, the first page is the best."""
     pages = [
         document(f"p{i}", "\n\n".join(lines), quality_score=1 - i / 100, host=(hosts or {}).get(i, "example.org"))
@@ -39,71 +39,71 @@ def removed(lines_by_page, tmp_path, settings=None, hosts=None):
 def test_a_long_paragraph_stays_on_the_best_page_wherever_the_others_are(tmp_path):
     quoted = text(0, 60)
     pages = [[text(1), quoted], [quoted, text(2)], [text(3), quoted.upper() + "!"]]
-    found = removed(pages, tmp_path, hosts={0: "a.org", 1: "b.org", 2: "c.org"})
+    found = find_removed(pages, tmp_path, hosts={0: "a.org", 1: "b.org", 2: "c.org"})
     assert found == [[], [quoted], [quoted.upper() + "!"]]
 
 
 def test_how_many_pages_must_share_a_long_paragraph_is_a_setting(tmp_path):
     pages = [[text(i), text(0, 60)] for i in range(1, 4)]
-    assert removed(pages, tmp_path, DeduplicateSettings(paragraph_pages=4)) == [[]] * 3
-    assert removed(pages, tmp_path, DeduplicateSettings(paragraph_pages=3)) == [[], [text(0, 60)], [text(0, 60)]]
+    assert find_removed(pages, tmp_path, DeduplicateSettings(paragraph_pages=4)) == [[]] * 3
+    assert find_removed(pages, tmp_path, DeduplicateSettings(paragraph_pages=3)) == [[], [text(0, 60)], [text(0, 60)]]
 
 
 def test_a_long_paragraph_that_differs_in_a_number_is_another(tmp_path):
     census = f"The census of 2020 counted 1234 people. {text(0, 55)}"
     pages = [[text(1), census], [text(2), census.replace("1234", "9876")]]
-    assert removed(pages, tmp_path) == [[], []]
+    assert find_removed(pages, tmp_path) == [[], []]
 
 
 def test_header_and_footer_lines_are_removed_from_every_page(tmp_path):
     pages = [["Example Times", "Home - News", text(i), f"Page {i + 8} of 12", "All rights reserved"] for i in range(5)]
-    for found, page in zip(removed(pages, tmp_path), pages, strict=True):
+    for found, page in zip(find_removed(pages, tmp_path), pages, strict=True):
         assert found == [page[0], page[1], page[3], page[4]]
 
 
 def test_short_lines_in_the_middle_are_kept(tmp_path):
     pages = [[text(i), "Ingredients", text(10 + i), "Method", text(20 + i)] for i in range(6)]
-    assert removed(pages, tmp_path) == [[]] * 6
+    assert find_removed(pages, tmp_path) == [[]] * 6
 
 
 def test_repeated_sentences_stay_on_the_best_page(tmp_path):
     sentence = "Sign up for our newsletter to get the news every morning"
     pages = [[text(i), sentence, text(10 + i)] for i in range(5)]
-    assert removed(pages, tmp_path) == [[], *[[sentence]] * 4]
+    assert find_removed(pages, tmp_path) == [[], *[[sentence]] * 4]
 
 
 @pytest.mark.parametrize("line", ["All rights reserved", "This entry was posted on Monday and filed under news by us"])
 def test_unrelated_sites_may_share_lines(tmp_path, line):
     pages = [[text(i), line] for i in range(6)]
-    assert removed(pages, tmp_path, hosts={i: f"site{i}.org" for i in range(6)}) == [[]] * 6
+    assert find_removed(pages, tmp_path, hosts={i: f"site{i}.org" for i in range(6)}) == [[]] * 6
 
 
 def test_subdomains_are_one_site(tmp_path):
     pages = [["Our Site", text(i)] for i in range(4)]
-    assert removed(pages, tmp_path, hosts={i: f"s{i}.example.org" for i in range(4)}) == [["Our Site"]] * 4
+    assert find_removed(pages, tmp_path, hosts={i: f"s{i}.example.org" for i in range(4)}) == [["Our Site"]] * 4
 
 
 def test_few_pages_are_not_enough(tmp_path):
     pages = [["Our Site", text(i)] for i in range(3)]
-    assert removed(pages, tmp_path) == [[]] * 3
+    assert find_removed(pages, tmp_path) == [[]] * 3
 
 
 def test_a_small_share_of_a_large_site_is_not_enough(tmp_path):
     pages = [[*(["Our Site"] if i < 4 else []), text(i)] for i in range(21)]
-    assert removed(pages, tmp_path, DeduplicateSettings(boilerplate_share=0.2)) == [[]] * 21
-    assert removed(pages, tmp_path / "2", DeduplicateSettings(boilerplate_share=0.19))[:4] == [["Our Site"]] * 4
+    assert find_removed(pages, tmp_path, DeduplicateSettings(boilerplate_share=0.2)) == [[]] * 21
+    assert find_removed(pages, tmp_path / "2", DeduplicateSettings(boilerplate_share=0.19))[:4] == [["Our Site"]] * 4
 
 
 def test_code_and_tables_are_never_touched(tmp_path):
     code = "```\n" + text(0, 60) + "\nimport numpy as np\n```"
     table = "| " + " | ".join(text(0, 60).split()) + " |"
     pages = [[code, text(i), table] for i in range(5)]
-    assert removed(pages, tmp_path) == [[]] * 5
+    assert find_removed(pages, tmp_path) == [[]] * 5
 
 
 def test_pages_of_nothing_but_repeated_lines_are_kept_whole(tmp_path):
     pages = [[f"one {i}", f"two {i + 7}"] for i in range(5)]
-    assert removed(pages, tmp_path) == [[]] * 5
+    assert find_removed(pages, tmp_path) == [[]] * 5
 
 
 def test_a_paragraph_is_kept_if_its_other_page_is_dropped_as_a_duplicate(tmp_path):
@@ -143,22 +143,22 @@ def oracle(pages: list[Document]) -> list[tuple[int, ...]]:
     sizes = [[len(tokenize(line)) for line in page.text.split("\n")] for page in pages]
     sites = [page.registered_domain for page in pages]
 
-    def having(key: str, site: str | None = None) -> list[int]:
+    def pages_with(key: str, site: str | None = None) -> list[int]:
         """Pages with this line, best first."""
         found = [i for i in range(len(pages)) if key in keys[i] and site in (None, sites[i])]
         return sorted(found, key=lambda i: (-pages[i].quality_score, -len(pages[i].text), pages[i].id))
 
-    def repeated(i: int, j: int) -> bool:
-        times = len(having(keys[i][j], sites[i]))
+    def is_repeated(i: int, j: int) -> bool:
+        times = len(pages_with(keys[i][j], sites[i]))
         return bool(keys[i][j]) and sizes[i][j] < 6 and times >= 3 and times >= 0.4 * sites.count(sites[i])
 
     def is_removed(i: int, j: int) -> bool:
-        own = [k for k, size in enumerate(sizes[i]) if size and not repeated(i, k)]
+        own = [k for k, size in enumerate(sizes[i]) if size and not is_repeated(i, k)]
         if keys[i][j] and sizes[i][j] >= 6:
-            return having(keys[i][j])[0] != i
-        if repeated(i, j) and sizes[i][j] >= 3:
-            return having(keys[i][j], sites[i])[0] != i
-        return repeated(i, j) and bool(own) and not own[0] < j < own[-1]
+            return pages_with(keys[i][j])[0] != i
+        if is_repeated(i, j) and sizes[i][j] >= 3:
+            return pages_with(keys[i][j], sites[i])[0] != i
+        return is_repeated(i, j) and bool(own) and not own[0] < j < own[-1]
 
     return [tuple(j for j in range(len(keys[i])) if is_removed(i, j)) for i in range(len(pages))]
 

@@ -1,3 +1,5 @@
+"""Spill files: what is read equals what was written, and disk errors name the file."""
+
 from __future__ import annotations
 
 import errno

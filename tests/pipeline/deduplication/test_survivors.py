@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
-from tests.pipeline.deduplication.staging import document, edited, run, text
+from tests.pipeline.deduplication.staging import document, edit_words, run, text
 
 
 def test_chains_end_in_a_kept_document(tmp_path):
     root = document("root", text(1), quality_score=0.9)
-    near = document("near", edited(text(1), 2, 0), quality_score=0.8)
+    near = document("near", edit_words(text(1), 2, 0), quality_score=0.8)
     copy = document("copy", near.text, quality_score=0.7)
     again = document("again", text(7), url=copy.url, quality_score=0.6)
     verdicts, _ = run([[again], [copy], [near], [root]], tmp_path)

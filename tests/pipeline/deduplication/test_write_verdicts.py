@@ -6,7 +6,7 @@ from pipeline.deduplication.settings import DuplicateReason
 from tests.pipeline.deduplication.staging import document, run, text
 
 
-def test_too_little_left_after_lines_were_taken_out(tmp_path):
+def test_too_little_left_after_lines_were_removed(tmp_path):
     boilerplate = "Subscribe to our weekly newsletter and never miss another story again"
     best = document("best", f"{boilerplate}\n\n{text(8, 60)}", quality_score=0.9)
     pages = [best, *(document(f"p{i}", f"{boilerplate}\n\n{text(i, 60)}") for i in range(3))]

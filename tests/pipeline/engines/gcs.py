@@ -238,9 +238,11 @@ class _Handler(BaseHTTPRequestHandler):
             raw = body.split(b"\r\n\r\n" if b"\r\n\r\n" in body else b"\n\n", 2)[2]
             boundary = re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])[1]
             end = raw.rindex(b"--" + boundary.encode())
-            self._stored(self.store.put(bucket, name, raw[:end].removesuffix(b"\n").removesuffix(b"\r"), only_if))
+            self._answer_upload(
+                self.store.put(bucket, name, raw[:end].removesuffix(b"\n").removesuffix(b"\r"), only_if)
+            )
         else:
-            self._stored(self.store.put(bucket, query["name"], body, only_if))
+            self._answer_upload(self.store.put(bucket, query["name"], body, only_if))
 
     def _continue(self, session: str, body: bytes) -> None:
         bucket, name, content, only_if = self.store.sessions[session]
@@ -249,9 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
         if total == "*":
             self._send(308, b"", {"Range": f"bytes=0-{len(content) - 1}"} if content else {})
         else:
-            self._stored(self.store.put(bucket, name, bytes(content), only_if or None))
+            self._answer_upload(self.store.put(bucket, name, bytes(content), only_if or None))
 
-    def _stored(self, description: dict[str, Any] | None) -> None:
+    def _answer_upload(self, description: dict[str, Any] | None) -> None:
         if description is None:
             self._json(412, {"error": {"code": 412, "message": "Precondition Failed"}})
         else:

@@ -1,3 +1,5 @@
+"""The message and exit code of a failed command, from an exception or from the text of an engine's exception."""
+
 from __future__ import annotations
 
 import pytest

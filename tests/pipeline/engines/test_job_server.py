@@ -1,4 +1,4 @@
-"""A job server starts, or one line names what is missing."""
+"""Start a job server; errors of one line if something is missing."""
 
 from __future__ import annotations
 

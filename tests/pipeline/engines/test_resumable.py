@@ -1,3 +1,5 @@
+"""Tasks whose stored results are not computed again."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

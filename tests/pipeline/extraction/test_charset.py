@@ -1,4 +1,4 @@
-"""Whom to believe about the character set of a page, step by step."""
+"""Each step of choosing a page's character set, in order."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ KOREAN = "<p>어젯밤 도시에 큰비가 내려 거리는 금세 텅 비었습
 POLISH = "<p>Wczoraj wieczorem w mieście spadł ulewny deszcz i ulice szybko opustoszały aż do świtu; źdźbła leżą.</p>"
 
 
-def test_a_byte_order_mark_wins() -> None:
+def test_a_byte_order_mark_comes_first() -> None:
     for codec in ("utf-8-sig", "utf-16"):
         assert decode(GERMAN.encode(codec), "iso-8859-1") == (GERMAN, Decoding.BOM)
 
@@ -30,7 +30,7 @@ def test_a_byte_order_mark_wins() -> None:
         ("latin1", "cp1252"),
     ],
 )
-def test_the_header_is_believed_when_it_fits(label: str, codec: str) -> None:
+def test_the_http_header_is_used_if_it_decodes_the_page(label: str, codec: str) -> None:
     assert decode(GERMAN.encode(codec), label) == (GERMAN, Decoding.HTTP_HEADER)
 
 
@@ -50,7 +50,7 @@ def test_the_header_is_believed_when_it_fits(label: str, codec: str) -> None:
         ("utf-16", "Text", "utf-16-le"),
     ],
 )
-def test_names_mean_what_browsers_mean(label: str, text: str, codec: str) -> None:
+def test_charset_names_are_read_as_browsers_read_them(label: str, text: str, codec: str) -> None:
     assert decode(text.encode(codec), label) == (text, Decoding.HTTP_HEADER)
 
 
@@ -63,10 +63,10 @@ def test_names_mean_what_browsers_mean(label: str, text: str, codec: str) -> Non
         '<?xml version="1.0" encoding="windows-1251"?>',
     ],
 )
-def test_the_page_is_believed_next(head: str) -> None:
+def test_the_meta_declaration_is_used_next(head: str) -> None:
     page = head + RUSSIAN
     assert decode(page.encode("cp1251"), None) == (page, Decoding.META)
-    assert decode(page.encode("cp1251"), "utf-8") == (page, Decoding.META)  # the header lies
+    assert decode(page.encode("cp1251"), "utf-8") == (page, Decoding.META)  # the header is wrong
     assert decode(page.encode("cp1251"), "no-such-charset") == (page, Decoding.META)
 
 
@@ -75,7 +75,7 @@ def test_utf8_is_recognized_whatever_was_declared() -> None:
         assert decode(GERMAN.encode(), label) == (GERMAN, Decoding.UTF8)
     page = '<meta charset="iso-8859-1">' + GERMAN
     assert decode(page.encode(), "iso-8859-1") == (page, Decoding.UTF8)
-    page = '<meta charset="utf-16">' + GERMAN  # who can read this does not read UTF-16
+    page = '<meta charset="utf-16">' + GERMAN  # a declaration readable as ASCII is not UTF-16
     assert decode(page.encode(), None) == (page, Decoding.META)
 
 
@@ -119,7 +119,7 @@ def test_one_foreign_byte_in_an_english_page_is_latin() -> None:
     )
 
 
-def test_nothing_and_ascii() -> None:
+def test_empty_and_ascii_pages() -> None:
     assert decode(b"", None) == ("", Decoding.UTF8)
     assert decode(b"plain", "iso-8859-1") == ("plain", Decoding.HTTP_HEADER)
     assert decode(b"plain", "utf-16") == ("plain", Decoding.UTF8)

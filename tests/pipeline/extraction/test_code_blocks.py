@@ -1,4 +1,4 @@
-"""Code is told from other preformatted text, and keeps its lines."""
+"""Code is distinguished from other preformatted text, and keeps its lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text between the blocks of a page becomes paragraphs, and only text does."""
+"""Text between the blocks of a page becomes paragraphs; images do not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.extraction.prepare_tree import prepare_tree
 PROSE = "The mill stands by the river, and its wheel has turned since the days of the old king."
 
 
-def test_pictures_behind_the_last_paragraph_do_not_become_one() -> None:
+def test_images_after_the_last_paragraph_do_not_become_a_paragraph() -> None:
     loose = "The council decided on Monday that the bridge over the river would be closed all winter."
     source = (
         f"<html><body><div>{loose}<p>{PROSE}</p><a href='/x'><img src='x.png'></a><br></div></body></html>".encode()

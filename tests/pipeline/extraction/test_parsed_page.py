@@ -28,7 +28,7 @@ def test_it_cannot_be_sent_to_another_process() -> None:
         pickle.dumps(parse("<p>one</p>"))
 
 
-def test_no_mark_of_ours_is_in_a_title() -> None:
+def test_titles_have_no_marks() -> None:
     assert parse("<h1>On <code>x  =  1</code></h1><pre>a\n  b</pre>").title == "On x = 1"
 
 

@@ -32,5 +32,5 @@ def test_counting_sentences_takes_linear_time() -> None:
         ("Write to <EMAIL_1> for $5.", False),
     ],
 )
-def test_scripts_that_leaked_are_curly_and_formulas_are_not(line: str, is_curly: bool) -> None:
+def test_leaked_scripts_have_curly_lines_and_formulas_have_none(line: str, is_curly: bool) -> None:
     assert c4.measure(split_text(line, "en"))["c4_curly_lines"] == float(is_curly)

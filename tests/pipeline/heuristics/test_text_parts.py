@@ -1,4 +1,4 @@
-"""Kinds of lines."""
+"""The kind of each line of a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Factories that test_killable_process.py runs in the child: a function that does what the page says."""
+"""Factories for test_killable_process.py, run in the child: the content of a page selects what their function does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UnpicklableError(Exception):
 
 
 def build(suffix: str) -> Callable[[Page], tuple[str, int]]:
-    def obey(page: Page) -> tuple[str, int]:
+    def run_command(page: Page) -> tuple[str, int]:
         text = page.content.decode().strip()
         command, _, argument = text.partition(" ")
         if command == "once":
@@ -30,18 +30,18 @@ def build(suffix: str) -> Callable[[Page], tuple[str, int]]:
             _COMMANDS[command]()
         return f"{text} {suffix}", os.getpid()
 
-    return obey
+    return run_command
 
 
-def broken() -> Callable[[Page], object]:
+def raise_error() -> Callable[[Page], object]:
     raise ValueError("no model at models/quality; name another folder")
 
 
-def broken_badly() -> Callable[[Page], object]:
+def raise_unpicklable() -> Callable[[Page], object]:
     raise UnpicklableError("cannot travel")
 
 
-def dying() -> Callable[[Page], object]:
+def kill_itself() -> Callable[[Page], object]:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 
@@ -52,7 +52,7 @@ def _spin() -> None:
 
 
 def _regex() -> None:
-    re.match(r"(a+)+$", "a" * 60 + "b")  # one call that takes for ever, with the interpreter locked
+    re.match(r"(a+)+$", "a" * 60 + "b")  # one call that takes hours and holds the interpreter lock
 
 
 def _memory() -> None:

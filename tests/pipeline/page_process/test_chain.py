@@ -1,4 +1,4 @@
-"""The stages in a row, in this process: what a page becomes, and that the ledger never shows personal data."""
+"""The page stages one after the other, without a child process; the ledger gets no personal data."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_good_page_passes_every_stage_in_order(chain):
     assert set(document.signals) <= set(signal_names())
 
 
-def test_its_outcome_carries_sketch_and_costs(chain):
+def test_its_outcome_has_sketch_and_costs(chain):
     outcome = chain(page(PARAGRAPH + "\nBread made of it keeps for a week."))
     assert isinstance(outcome.result, Document)
     assert set(outcome.sketch) == {field.name for field in SKETCH_FIELDS}
@@ -59,7 +59,7 @@ def test_the_same_page_twice_is_the_same_document(chain):
     assert (first.result, first.sketch) == (second.result, second.sketch)
 
 
-def test_what_the_ledger_shows_of_a_dropped_page_has_no_personal_data(chain):
+def test_a_dropped_page_has_no_personal_data_in_the_ledger(chain):
     document = Document(
         "id", "u", "t", "f", 0, "h", "h", title="Write to jo.doe@mail-host.net", text="jo.doe@mail-host.net " * 200
     )
@@ -73,13 +73,13 @@ def test_what_the_ledger_shows_of_a_dropped_page_has_no_personal_data(chain):
     assert record.text == ""
 
 
-def test_a_dropped_page_does_not_carry_its_bytes_back(chain):
+def test_a_dropped_page_is_returned_without_its_bytes(chain):
     shown = chain.prepare_for_ledger(Dropped(page("x"), "any", Reason.TEST, excerpt="call +1 212 555 0123 now"))
     assert isinstance(shown.record, Page)
     assert shown.record.content == b""
 
 
-def test_a_fault_in_a_stage_names_the_stage(chain):
+def test_an_exception_in_a_stage_names_the_stage(chain):
     broken = Chain.__new__(Chain)
     broken.config = chain.config
 

@@ -1,4 +1,4 @@
-"""The killable child: budgets, deaths, retries, start-up errors, threads, and no orphans. All with real processes."""
+"""The page process: limits, crashes, retries, errors at the start, threads, and no orphans; with real processes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_page_over_its_cpu_budget_is_lost_and_the_next_one_is_not() -> None:
         assert pool.run(page(b"after"))[0] == "after suffix"
 
 
-def test_code_that_never_returns_to_python_is_ended_too() -> None:
+def test_c_code_that_never_returns_is_ended_too() -> None:
     with worker(cpu_seconds=0.5, cpu_seconds_per_mb=0.0) as pool:
         assert pool.run(page(b"regex")).reason is PageLostReason.CPU_BUDGET
 
@@ -88,13 +88,13 @@ def test_a_child_that_sleeps_for_ever_is_ended_and_the_page_lost() -> None:
         (b"memory", "out of memory"),
     ],
 )
-def test_a_death_costs_the_page_after_one_retry(content: bytes, detail: str) -> None:
+def test_a_page_that_crashes_the_child_twice_is_lost(content: bytes, detail: str) -> None:
     with worker(cpu_seconds=20.0, memory_bytes=300_000_000) as pool:
         assert pool.run(page(content)) == PageLost(PageLostReason.CRASHED, pytest.approx(20.0, abs=0.01), detail)
         assert pool.run(page(b"after"))[0] == "after suffix"
 
 
-def test_the_second_try_counts(tmp_path: Path) -> None:
+def test_a_retry_that_succeeds_counts(tmp_path: Path) -> None:
     with worker() as pool:
         assert pool.run(page(f"once {tmp_path / 'mark'}".encode()))[0] == "second try suffix"
 
@@ -108,22 +108,22 @@ def test_a_lost_page_is_a_drop_without_a_measurement() -> None:
     assert (crashed.record, crashed.value, crashed.detail) == (source, None, "killed by SIGKILL")
 
 
-def test_an_exception_costs_the_page_without_a_retry() -> None:
+def test_an_exception_loses_the_page_without_a_retry() -> None:
     with worker() as pool:
         lost = pool.run(page(b"raise"))
         assert (lost.reason, lost.detail) == (PageLostReason.CRASHED, "KeyError: 'a bug in a stage'")
 
 
-def test_an_error_of_the_factory_is_raised_here() -> None:
+def test_an_error_of_the_factory_is_raised_in_the_parent() -> None:
     with pytest.raises(ValueError, match="no model at"):
-        KillableWorker(child.broken).start()
+        KillableWorker(child.raise_error).start()
     with pytest.raises(RuntimeError, match="UnpicklableError: cannot travel"):
-        KillableWorker(child.broken_badly).start()
+        KillableWorker(child.raise_unpicklable).start()
 
 
-def test_a_child_that_dies_at_its_start_is_an_error_and_no_loop() -> None:
+def test_a_child_that_crashes_at_its_start_is_an_error() -> None:
     with pytest.raises(RuntimeError, match=r"could not start: .* SIGKILL"):
-        KillableWorker(child.dying).start()
+        KillableWorker(child.kill_itself).start()
 
 
 def test_a_child_is_replaced_after_its_share_of_pages() -> None:
@@ -139,7 +139,7 @@ def test_a_child_that_grows_is_replaced() -> None:
     assert len(pids) > 1
 
 
-def test_workers_in_threads_do_not_meet() -> None:
+def test_workers_in_threads_do_not_interfere() -> None:
     def work(name: int) -> list[str]:
         tight = PageProcessSettings(cpu_seconds=0.3, cpu_seconds_per_mb=0.0)
         with KillableWorker(child.build, (str(name),), tight) as pool:

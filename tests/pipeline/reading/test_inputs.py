@@ -71,7 +71,7 @@ def test_the_same_file_counts_once(crawl: Path) -> None:
     assert "b/3.warc" not in names("a/b/3.warc", "a")
 
 
-def test_a_file_whose_name_looks_like_a_pattern(crawl: Path) -> None:
+def test_a_file_whose_name_looks_like_a_glob(crawl: Path) -> None:
     (crawl / "a[1].warc.gz").write_bytes(b"x")
     assert names("a[1].warc.gz") == ["a[1].warc.gz"]
 
@@ -121,7 +121,7 @@ def test_no_input_and_a_limit_below_one_are_refused(crawl: Path) -> None:
 # --- listings --------------------------------------------------------------------------------------------------------
 
 
-def test_a_listing_in_a_mirror_leads_to_the_mirror(mirror: Path, tmp_path: Path) -> None:
+def test_paths_of_a_mirrors_listing_are_in_the_mirror(mirror: Path, tmp_path: Path) -> None:
     found = resolve_inputs([str(mirror)], limit=2)
     assert [entry.name for entry in found] == LISTED[:2]
     assert [entry.path for entry in found] == [f"{tmp_path}/mirror/{name}" for name in LISTED[:2]]
@@ -135,7 +135,7 @@ def test_a_listing_with_a_prefix(mirror: Path, tmp_path: Path) -> None:
     assert names(mirror) == names(alone, prefix=f"{tmp_path}/mirror")
 
 
-def test_a_listing_alone_leads_to_common_crawl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_of_a_listing_alone_are_at_common_crawl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = tmp_path / "warc.paths.gz"
     alone.write_bytes(gzip.compress("\n".join(LISTED).encode()))
     requests = []
@@ -151,7 +151,7 @@ def test_a_listing_of_other_names_is_relative_to_itself(crawl: Path) -> None:
     assert names("my.paths") == [f"{crawl}/a/1.warc.gz".lstrip("/")]
 
 
-def test_a_missing_file_of_a_listing_stops_at_once(mirror: Path, tmp_path: Path) -> None:
+def test_a_missing_file_of_a_listing_is_refused_before_the_run(mirror: Path, tmp_path: Path) -> None:
     (tmp_path / "mirror" / LISTED[1]).unlink()
     with pytest.raises(storage.StorageError, match=f"{LISTED[1]}: no such file"):
         names(mirror)

@@ -58,6 +58,6 @@ def test_keys() -> None:
     assert pickle.loads(pickle.dumps(units)) == units
 
 
-def test_a_unit_of_nothing_is_refused() -> None:
+def test_a_unit_of_zero_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match="unit_bytes is 0"):
         cut_units([], 0)

@@ -1,4 +1,4 @@
-"""Every rule triggers, in its order; what must pass passes; lists are read as their publishers write them."""
+"""block_urls: every rule and their order, URLs that must pass, and the formats and errors of lists."""
 
 import gzip
 import hashlib
@@ -31,7 +31,7 @@ def judge(url: str, settings: BlockUrlsSettings | None = None) -> tuple[str, str
     return (answer.reason, answer.detail) if isinstance(answer, Dropped) else ("", "")
 
 
-def written(path: Path, *lines: str) -> tuple[ListFile, ...]:
+def write_list(path: Path, *lines: str) -> tuple[ListFile, ...]:
     path.write_text("".join(f"{line}\n" for line in lines))
     return (ListFile(path=path),)
 
@@ -56,13 +56,13 @@ def written(path: Path, *lines: str) -> tuple[ListFile, ...]:
     ],
 )
 def test_hosts(tmp_path: Path, url: str, reason: str, detail: str) -> None:
-    hosts = written(tmp_path / "hosts.txt", "bad.com", "one.blogspot.com", "192.0.2.7", "Bücher.example", "com")
+    hosts = write_list(tmp_path / "hosts.txt", "bad.com", "one.blogspot.com", "192.0.2.7", "Bücher.example", "com")
     assert judge(url, BlockUrlsSettings(**{**NONE, "hosts": hosts})) == (reason, detail)
 
 
 def test_urls_are_exact_up_to_their_normal_form(tmp_path: Path) -> None:
     settings = BlockUrlsSettings(
-        **NONE, urls=written(tmp_path / "urls.txt", "https://www.example.com/a/?x=1", "example.org")
+        **NONE, urls=write_list(tmp_path / "urls.txt", "https://www.example.com/a/?x=1", "example.org")
     )
     assert judge("http://example.com/a?x=1&utm_source=y", settings) == ("url", "example.com/a?x=1 (urls.txt)")
     assert judge("http://example.org/", settings)[0] == "url"
@@ -73,9 +73,9 @@ def test_urls_are_exact_up_to_their_normal_form(tmp_path: Path) -> None:
 def test_words_and_substrings(tmp_path: Path) -> None:
     settings = BlockUrlsSettings(
         hosts=(),
-        hard_words=written(tmp_path / "hard", "gloomy"),
-        soft_words=written(tmp_path / "soft", "sad", "sour"),
-        banned_substrings=written(tmp_path / "banned", "verysad"),
+        hard_words=write_list(tmp_path / "hard", "gloomy"),
+        soft_words=write_list(tmp_path / "soft", "sad", "sour"),
+        banned_substrings=write_list(tmp_path / "banned", "verysad"),
     )
     assert judge("http://example.com/the-GLOOMY/day", settings) == ("hard_word", "gloomy")
     assert judge("http://example.com/the%2dgloomy%20day", settings) == ("hard_word", "gloomy")
@@ -92,12 +92,12 @@ def test_words_and_substrings(tmp_path: Path) -> None:
 
 def test_the_order_of_the_rules(tmp_path: Path) -> None:
     settings = BlockUrlsSettings(
-        hosts=written(tmp_path / "hosts", "bad.com", "one.blogspot.com"),
-        urls=written(tmp_path / "urls", "bad.com/hard", "one.blogspot.com/hard", "x.com/hard"),
-        hard_words=written(tmp_path / "hard", "hard"),
-        soft_words=written(tmp_path / "soft", "soft", "softer"),
-        banned_substrings=written(tmp_path / "banned", "softsofter"),
-        excluded_sources=written(tmp_path / "curated", "x.com", "y.com"),
+        hosts=write_list(tmp_path / "hosts", "bad.com", "one.blogspot.com"),
+        urls=write_list(tmp_path / "urls", "bad.com/hard", "one.blogspot.com/hard", "x.com/hard"),
+        hard_words=write_list(tmp_path / "hard", "hard"),
+        soft_words=write_list(tmp_path / "soft", "soft", "softer"),
+        banned_substrings=write_list(tmp_path / "banned", "softsofter"),
+        excluded_sources=write_list(tmp_path / "curated", "x.com", "y.com"),
     )
     reasons = [
         judge(url, settings)[0]
@@ -115,7 +115,7 @@ def test_the_order_of_the_rules(tmp_path: Path) -> None:
     assert reasons == [*BlockUrlsReason, ""]
 
 
-def test_curated_sources_are_kept_unless_asked(tmp_path: Path) -> None:
+def test_curated_sources_are_kept_by_default(tmp_path: Path) -> None:
     assert judge("https://en.wikipedia.org/wiki/Mill") == ("", "")
     settings = BlockUrlsSettings(excluded_sources=(ListFile(path=Path("curated_sources.txt")),))
     assert judge("https://en.wikipedia.org/wiki/Mill", settings) == ("curated_source", "wikipedia.org")
@@ -125,7 +125,7 @@ def test_curated_sources_are_kept_unless_asked(tmp_path: Path) -> None:
 
 def test_allowed_hosts_pass_every_rule(tmp_path: Path) -> None:
     settings = BlockUrlsSettings(
-        hosts=written(tmp_path / "hosts", "bad.com"), allowed_hosts=written(tmp_path / "allowed", "good.bad.com")
+        hosts=write_list(tmp_path / "hosts", "bad.com"), allowed_hosts=write_list(tmp_path / "allowed", "good.bad.com")
     )
     assert judge("http://good.bad.com/pornhub", settings) == ("", "")
     assert judge("http://a.good.bad.com/", settings) == ("", "")
@@ -133,7 +133,7 @@ def test_allowed_hosts_pass_every_rule(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=80))
-def test_no_url_raises(url: str) -> None:
+def test_any_url_has_a_result(url: str) -> None:
     assert isinstance(_DEFAULT(page(url)), Page | Dropped)
 
 
@@ -194,7 +194,7 @@ def test_shipped_lists_are_tidy_and_described(name: str) -> None:
     assert f"`{name}`" in (SHIPPED / "README.md").read_text()
 
 
-def test_a_file_where_the_user_stands_does_not_replace_a_default_list(
+def test_a_file_in_the_current_directory_does_not_replace_a_default_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -207,10 +207,15 @@ def test_a_file_where_the_user_stands_does_not_replace_a_default_list(
 # --- formats ---------------------------------------------------------------------------------------------------------
 
 
-def test_hosts_as_publishers_write_them(tmp_path: Path) -> None:
+def test_host_list_formats(tmp_path: Path) -> None:
     lines = ["# comment", "! comment", "", "plain.com", "0.0.0.0 zeros.com", "127.0.0.1\ttabs.com # why", "||ad.com^"]
-    lines += ["*.wild.com", ".dot.com", "WWW.UPPER.com.", "http://no.com/path"]  # the last is broken, as real ones are
-    settings = BlockUrlsSettings(**{**NONE, "hosts": written(tmp_path / "hosts", *lines)})
+    lines += [
+        "*.wild.com",
+        ".dot.com",
+        "WWW.UPPER.com.",
+        "http://no.com/path",
+    ]  # the last is invalid, as some in real lists
+    settings = BlockUrlsSettings(**{**NONE, "hosts": write_list(tmp_path / "hosts", *lines)})
     for name in ("plain", "zeros", "tabs", "ad", "wild", "dot", "upper"):
         assert judge(f"http://{name}.com/", settings)[0] == "registered_domain"
     assert judge("http://no.com/path", settings) == ("", "")
@@ -278,7 +283,7 @@ def test_files_name_everything_that_is_read(tmp_path: Path) -> None:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def test_lists_that_are_not_what_they_should_be(tmp_path: Path) -> None:
+def test_unusable_lists_are_refused(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<html>\n<p>Not Found</p>\n" * 10)
     (tmp_path / "binary").write_bytes(b"\x00\x01")
     (tmp_path / "torn.gz").write_bytes(gzip.compress(b"bad.com\n" * 999)[:30])
@@ -325,7 +330,7 @@ def test_a_list_of_another_hash_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=5))), st.lists(st.text(max_size=5)))
-def test_the_table_is_a_dictionary_of_first_entries(entries: list[tuple[str, str]], asked: list[str]) -> None:
+def test_the_table_finds_the_first_list_with_an_entry(entries: list[tuple[str, str]], asked: list[str]) -> None:
     expected: dict[str, str] = {}
     for name, entry in entries:
         expected.setdefault(entry, name)

@@ -1,4 +1,4 @@
-"""extract_text on pages made here: structure survives, every reason has its page, and the text is a pure function."""
+"""extract_text: structures that must be kept, a page for every drop reason, and hostile pages."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def article(*blocks: str, title: str = "The mill") -> Page:
     )
 
 
-def extracted(source: Page, stage: object = STAGE) -> Document:
+def extract_document(source: Page, stage: object = STAGE) -> Document:
     answer = stage(source)  # type: ignore[operator]
     assert isinstance(answer, Document), answer
     return answer
 
 
-def dropped(source: Page, **options: object) -> Dropped:
+def extract_drop(source: Page, **options: object) -> Dropped:
     answer = extract_text.build(ExtractTextSettings(**options))(source)  # type: ignore[arg-type]
     assert isinstance(answer, Dropped), answer
     assert answer.stage == "extract_text"
@@ -51,9 +51,9 @@ def dropped(source: Page, **options: object) -> Dropped:
 # --- what must survive ---
 
 
-def test_paragraphs_title_and_identity() -> None:
+def test_paragraphs_title_and_id() -> None:
     source = article("<p>A second paragraph of the story, which is long enough to be told from the rest.</p>")
-    document = extracted(source)
+    document = extract_document(source)
     assert document.title == "The mill"
     assert document.text.split("\n\n")[0] == "The mill"
     assert "\n\nA second paragraph of the story, which is long enough to be told from the rest.\n\n" in document.text
@@ -63,7 +63,7 @@ def test_paragraphs_title_and_identity() -> None:
 
 def test_code_keeps_its_lines_and_margins() -> None:
     code = "def grind(grain):\n    if grain:\n        return flour(grain)\n\n\treturn None"
-    document = extracted(article(f"<pre><code class='language-python'>{code}</code></pre>"))
+    document = extract_document(article(f"<pre><code class='language-python'>{code}</code></pre>"))
     assert f"\n\n```\n{code}\n```\n\n" in document.text
     assert (document.signals["dom_code"], document.signals["text_code"]) == (1, 1)
 
@@ -74,56 +74,56 @@ def test_highlighted_code_loses_its_line_numbers_and_nothing_else() -> None:
         "<td class='code'><div class='highlight'><pre><i class='k'>for</i> x in y:\n    <i>print</i>(x)</pre>"
         "</div></td></tr></table>"
     )
-    assert "```\nfor x in y:\n    print(x)\n```" in extracted(article(table)).text
+    assert "```\nfor x in y:\n    print(x)\n```" in extract_document(article(table)).text
 
 
 def test_line_breaks_in_code_are_lines() -> None:
-    assert "```\na = 1;\nb = 2;\n```" in extracted(article("<pre>a = 1;<br>b = 2;</pre>")).text
+    assert "```\na = 1;\nb = 2;\n```" in extract_document(article("<pre>a = 1;<br>b = 2;</pre>")).text
 
 
-def test_a_letter_in_pre_is_no_code() -> None:
+def test_prose_in_pre_is_not_code() -> None:
     letter = "Dear miller,\n\n  the grain is late.\n\nYours, the farmer"
-    text = extracted(article(f"<pre>{letter}</pre>")).text
+    text = extract_document(article(f"<pre>{letter}</pre>")).text
     assert letter in text
     assert "```" not in text
 
 
 def test_inline_code_is_marked() -> None:
-    document = extracted(
+    document = extract_document(
         article("<p>Call <code>grind(grain)</code> once and read the flour from the returned bag.</p>")
     )
     assert "Call `grind(grain)` once and read the flour from the returned bag." in document.text
     assert document.signals["text_code"] == 1
 
 
-def test_fences_do_not_meet_fences_of_the_page() -> None:
-    text = extracted(article("<pre><code>```\nnot the end\n```</code></pre>")).text
+def test_fences_are_longer_than_backticks_in_the_code() -> None:
+    text = extract_document(article("<pre><code>```\nnot the end\n```</code></pre>")).text
     assert "````\n```\nnot the end\n```\n````" in text
 
 
 def test_tables_become_rows() -> None:
     rows = "<tr><th>Grain</th><th>Price</th></tr><tr><td>Rye</td><td>3|4</td></tr><tr><td>Oats</td><td>5</td></tr>"
-    document = extracted(article(f"<table>{rows}</table>"))
+    document = extract_document(article(f"<table>{rows}</table>"))
     assert "| Grain | Price |\n| Rye | 3\\|4 |\n| Oats | 5 |" in document.text
     assert (document.signals["dom_tables"], document.signals["text_tables"]) == (1, 1)
 
 
-def test_tables_that_only_lay_out_are_no_tables() -> None:
-    document = extracted(page(f"<body><table><tr><td><p>{PROSE * 3}</p></td></tr></table></body>"))
+def test_layout_tables_are_not_tables() -> None:
+    document = extract_document(page(f"<body><table><tr><td><p>{PROSE * 3}</p></td></tr></table></body>"))
     assert document.text.startswith("The mill stands")
     assert (document.signals["dom_tables"], document.signals["text_tables"]) == (0, 0)
 
 
 def test_lists_nest() -> None:
     html = "<ul><li>Rye is grown on poor soil</li><li>Wheat wants more:<ul><li>water</li><li>sun</li></ul></li></ul>"
-    document = extracted(article(html))
+    document = extract_document(article(html))
     assert "- Rye is grown on poor soil\n- Wheat wants more:\n  - water\n  - sun" in document.text
     assert document.signals["text_lists"] >= 1
 
 
 def test_menus_are_left_out() -> None:
     menu = "<ul>" + "".join(f"<li><a href='/{i}'>Other story number {i}</a></li>" for i in range(9)) + "</ul>"
-    assert "Other story" not in extracted(article(menu)).text
+    assert "Other story" not in extract_document(article(menu)).text
 
 
 MATHML = (
@@ -156,37 +156,37 @@ MATHML = (
     ],
 )
 def test_formulas_keep_their_latex(html: str, latex: str) -> None:
-    document = extracted(article(f"<p>It is well known to every miller that {html} holds for every wheel.</p>"))
+    document = extract_document(article(f"<p>It is well known to every miller that {html} holds for every wheel.</p>"))
     assert f"It is well known to every miller that {latex} holds for every wheel." in document.text
     assert (document.signals["dom_formulas"], document.signals["text_formulas"]) == (1, 1)
 
 
 def test_prose_is_not_escaped() -> None:
     line = "Snake_case_names, *stars*, [brackets], 1 &lt; 2 and C:\\temp stay as the author wrote them, all of them."
-    assert line.replace("&lt;", "<") in extracted(article(f"<p>{line}</p>")).text
+    assert line.replace("&lt;", "<") in extract_document(article(f"<p>{line}</p>")).text
 
 
-def test_unseen_and_forbidden_characters_go() -> None:
-    text = extracted(
+def test_invisible_and_forbidden_characters_are_removed() -> None:
+    text = extract_document(
         article("<p>The soft\u00adly hid\u200bden sign\ufeff and a nul\x00l &#1; in the middle of the line.</p>")
     ).text
     assert "The softly hidden sign and a nul l in the middle of the line." in " ".join(text.split())
 
 
-def test_readers_comments_are_out_unless_wanted() -> None:
+def test_readers_comments_are_left_out_by_default() -> None:
     comments = (
         "<div id='comments' class='comments'><p>First! I like the mill very much, it reminds me of home.</p></div>"
     )
     source = page(article().content.replace(b"</body>", comments.encode() + b"</body>"))
-    assert "First!" not in extracted(source).text
-    assert "First!" in extracted(source, extract_text.build(ExtractTextSettings(comments=True))).text
+    assert "First!" not in extract_document(source).text
+    assert "First!" in extract_document(source, extract_text.build(ExtractTextSettings(comments=True))).text
 
 
-def test_the_other_engine() -> None:
+def test_resiliparse() -> None:
     stage = extract_text.build(ExtractTextSettings(engine="resiliparse"))
     table = "<table><tr><th>Grain</th><th>Price</th></tr><tr><td>Rye</td><td>34</td></tr></table>"
     items = f"<ul><li>{PROSE}</li><li>The wheel turns.</li></ul>"
-    document = extracted(article("<pre><code>if x:\n    y()</code></pre>", table, items), stage)
+    document = extract_document(article("<pre><code>if x:\n    y()</code></pre>", table, items), stage)
     assert "| Grain | Price |\n| Rye | 34 |" in document.text
     assert f"- {PROSE.strip()}\n- The wheel turns." in document.text
     assert [document.signals[f"text_{name}"] for name in ("code", "tables", "lists")] == [1, 1, 1]
@@ -195,22 +195,22 @@ def test_the_other_engine() -> None:
     assert "Shop" not in document.text
 
 
-def test_text_that_somebody_extracted_passes_through() -> None:
-    document = extracted(page("A line of text, long enough.  \nAnother line\x00.\n", kind=Kind.TEXT))
+def test_wet_text_passes_unchanged() -> None:
+    document = extract_document(page("A line of text, long enough.  \nAnother line\x00.\n", kind=Kind.TEXT))
     assert document.text == "A line of text, long enough.\nAnother line."
 
 
-def test_signals_are_the_declared_ones_and_the_charset_step_is_told() -> None:
-    document = extracted(article())
+def test_signals_are_the_declared_ones_and_include_the_charset_step() -> None:
+    document = extract_document(article())
     assert set(document.signals) == set(extract_text.SIGNALS)
-    assert document.signals["charset_step"] == 3  # UTF-8 by its look
+    assert document.signals["charset_step"] == 3  # recognized as UTF-8
     assert document.signals["text_characters"] == len(document.text)
     latin = page(article().content.replace(b"Farmers", "Müller".encode("latin-1")), http_charset="iso-8859-1")
-    assert extracted(latin).signals["charset_step"] == 1
-    assert "Müller" in extracted(latin).text
+    assert extract_document(latin).signals["charset_step"] == 1
+    assert "Müller" in extract_document(latin).text
 
 
-# --- fates ---
+# --- drop reasons ---
 
 
 @pytest.mark.parametrize(
@@ -226,35 +226,35 @@ def test_signals_are_the_declared_ones_and_the_charset_step_is_told() -> None:
         (page("<html><body><p>Hello, miller.</p></body></html>"), {}, ExtractTextReason.TOO_SHORT, 14, 25),
     ],
 )
-def test_fates(
+def test_drop_reasons(
     source: Page, options: dict[str, int], reason: ExtractTextReason, value: float | None, threshold: float
 ) -> None:
-    answer = dropped(source, **options)
+    answer = extract_drop(source, **options)
     assert (answer.reason, answer.value, answer.threshold) == (reason, value, threshold)
 
 
-def test_what_the_engine_raises_is_a_fate(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
+def test_an_exception_of_the_engine_drops_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RecursionError("too deep for me")
 
     stage = extract_text.build(ExtractTextSettings())
-    monkeypatch.setattr(extract_text, "bare_extraction", broken)
+    monkeypatch.setattr(extract_text, "bare_extraction", fail)
     answer = stage(article())
     assert isinstance(answer, Dropped)
     assert (answer.reason, answer.detail) == (ExtractTextReason.EXTRACTION_ERROR, "RecursionError: too deep for me")
 
 
-def test_fall_back_engines_are_asked_where_the_rules_find_little() -> None:
+def test_fall_back_engines_run_where_the_rules_find_little() -> None:
     # No tag says where the text is: the rules find the first paragraph only.
     source = page(f"<body><div><div><p>{PROSE}</p></div></div>" + f"<div><div>{PROSE * 3}</div></div>" * 5 + "</body>")
-    rules = extracted(source, extract_text.build(ExtractTextSettings(fallback_below=0)))
-    asked = extracted(source)
+    rules = extract_document(source, extract_text.build(ExtractTextSettings(fallback_below=0)))
+    asked = extract_document(source)
     assert len(asked.text) >= len(rules.text)
 
 
-def test_a_page_dumped_as_one_paragraph_gets_its_paragraphs_from_the_other_engine() -> None:
+def test_a_page_extracted_as_one_paragraph_is_extracted_by_resiliparse() -> None:
     cells = "".join(f"<font>Line {i} of the farmer's account of his grain.</font><br>" for i in range(12))
-    text = extracted(page(f"<html><body>{cells}</body></html>")).text
+    text = extract_document(page(f"<html><body>{cells}</body></html>")).text
     assert "Line 3 of the farmer's account of his grain.\nLine 4" in text
 
 
@@ -272,13 +272,13 @@ def test_the_text_does_not_depend_on_the_pages_before() -> None:
         article(f"<p>{PROSE}</p>" * (i % 4), f"<p>Page {i} of the same site, with the same words.</p>")
         for i in range(12)
     ]
-    first = [extracted(source).text for source in sources]
+    first = [extract_document(source).text for source in sources]
     order = list(range(12))
     random.Random(1).shuffle(order)
-    again = {i: extracted(sources[i]).text for i in order + order}
+    again = {i: extract_document(sources[i]).text for i in order + order}
     assert [again[i] for i in range(12)] == first
     fresh = extract_text.build(ExtractTextSettings())
-    assert [extracted(source, fresh).text for source in reversed(sources)] == first[::-1]
+    assert [extract_document(source, fresh).text for source in reversed(sources)] == first[::-1]
 
 
 HOSTILE = {
@@ -306,7 +306,7 @@ def worker() -> object:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_pages_have_a_fate(name: str, worker: KillableWorker) -> None:
+def test_hostile_pages_give_a_document_or_a_drop(name: str, worker: KillableWorker) -> None:
     answer = worker.run(page(HOSTILE[name]))
     assert isinstance(answer, Document | Dropped), answer
     if isinstance(answer, Document):
@@ -326,7 +326,7 @@ _PIECES = """
 @given(
     st.lists(st.sampled_from([*_PIECES.split(), "\ufffe", "\x0b"]) | st.text(max_size=8), max_size=60), st.booleans()
 )
-def test_any_soup_has_a_fate(pieces: list[str], with_prose: bool) -> None:
+def test_any_markup_gives_a_document_or_a_drop(pieces: list[str], with_prose: bool) -> None:
     soup = " ".join(pieces).replace("&#32;", " ")
     source = page((f"<p>{PROSE * 3}</p>" * with_prose + soup).encode("utf-8", "surrogatepass"))
     answer = STAGE(source)
@@ -336,18 +336,18 @@ def test_any_soup_has_a_fate(pieces: list[str], with_prose: bool) -> None:
     assert STAGE(source) == answer
 
 
-def test_a_story_that_stands_twice_is_kept_once_and_spam_is_left_for_the_rules() -> None:
+def test_a_paragraph_that_occurs_twice_is_kept_once_and_more_copies_are_all_kept() -> None:
     story = [f"{word} and the council said on Monday that the bridge over the river would be closed." for word in "abc"]
-    once, twice, thrice = (extracted(article(*[f"<p>{part}</p>" for part in story * n])).text for n in (1, 2, 3))
+    once, twice, thrice = (extract_document(article(*[f"<p>{part}</p>" for part in story * n])).text for n in (1, 2, 3))
     assert twice == once
     assert thrice.count(story[0]) == 3
     refrain = "<p>Row, row, row your boat gently down the stream,<br>merrily, merrily, life is but a dream.</p>"
-    assert extracted(article(refrain, f"<p>{story[0]}</p>", refrain)).text.count("Row, row") == 2
+    assert extract_document(article(refrain, f"<p>{story[0]}</p>", refrain)).text.count("Row, row") == 2
 
 
 def test_text_between_paragraphs_is_kept() -> None:
     loose = "The council decided <b>on Monday</b> that the bridge over the river would be closed all winter."
-    text = extracted(
+    text = extract_document(
         article(f"<p></p>{loose}<p></p>{loose.replace('bridge', 'road')}<br><br>And that was that.<p></p>")
     ).text
     plain = loose.replace("<b>", "").replace("</b>", "")
@@ -359,7 +359,7 @@ def test_text_between_paragraphs_is_kept() -> None:
 def test_a_layout_table_with_more_links_than_text_keeps_its_text() -> None:
     menu = "".join(f"<li><a href='/{n}'>Another story of the week, number {n}</a></li>" for n in range(40))
     story = f"<p>{PROSE}</p><p>{PROSE.replace('mill', 'bridge')}</p>"
-    text = extracted(page(f"<table><tr><td><ul>{menu}</ul></td><td>{story}</td></tr></table>")).text
+    text = extract_document(page(f"<table><tr><td><ul>{menu}</ul></td><td>{story}</td></tr></table>")).text
     assert "The mill stands by the river" in text
     assert "The bridge stands by the river" in text
     assert "Another story" not in text

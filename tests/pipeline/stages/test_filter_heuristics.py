@@ -291,7 +291,7 @@ def test_code_keeps_its_blank_lines_when_lines_are_removed() -> None:
     assert text.endswith(code)
 
 
-def test_a_missing_list_says_what_to_do(tmp_path: Any) -> None:
+def test_a_missing_list_is_an_error_with_instructions(tmp_path: Any) -> None:
     with pytest.raises(UserError, match=r"everyday\.txt cannot be read .* give a UTF-8 file"):
         filter_heuristics.build(
             FilterHeuristicsSettings.model_validate({"harmful_words": {"everyday": tmp_path / "everyday.txt"}})

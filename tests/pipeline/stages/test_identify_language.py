@@ -1,4 +1,4 @@
-"""identify_language with the model that ships."""
+"""identify_language, with the model in this repository."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_language_that_is_not_wanted() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "12 34 56", NAMES])
-def test_no_language_to_speak_of(text: str) -> None:
+def test_a_text_without_a_language_is_uncertain(text: str) -> None:
     found = answer(text)
     assert isinstance(found, Dropped)
     assert (found.reason, found.threshold) == (IdentifyLanguageReason.LANGUAGE_UNCERTAIN, 0.65)
@@ -80,7 +80,7 @@ def test_a_mixture_is_less_certain_than_its_parts() -> None:
     assert mixed.language_score < 0.65
 
 
-def test_code_and_formulas_do_not_decide() -> None:
+def test_code_and_formulas_are_ignored() -> None:
     code = "```\nfor grain in grains:\n    print(grain.weight, file=the_file)\n```"
     german = f"{TEXTS['de']}\n\n{code}\n\nDie Formel $E = mc^2$ steht in `grain.py` und auf http://example.org/the/file.\n\n{code}"
     assert "print" not in prose(german)
@@ -91,7 +91,7 @@ def test_code_and_formulas_do_not_decide() -> None:
     assert found.language == "de"
 
 
-def test_where_there_is_hardly_any_prose_the_model_reads_everything() -> None:
+def test_with_little_prose_the_whole_text_is_identified() -> None:
     text = "```\nsome code\n```\n\nIn short."
     assert prose(text) == text
 
@@ -104,7 +104,7 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
         IdentifyLanguageSettings(**wrong)  # type: ignore[arg-type]
 
 
-def test_another_packed_model_answers_and_is_in_the_fingerprint(tmp_path: Path) -> None:
+def test_another_packed_model_is_used_and_is_in_the_fingerprint(tmp_path: Path) -> None:
     train(((label, text) for _ in range(50) for label, text in (("xx", "one two three"), ("yy", "eins zwei"))),
           tmp_path / "own.ftz", minCount=1, epoch=20, lr=1.0, dim=4, wordNgrams=2, bucket=1_000)  # fmt: skip
     pack_language_model(tmp_path / "own.ftz", tmp_path / "own", "CC0-1.0", "two made-up languages")
@@ -119,7 +119,7 @@ def test_another_packed_model_answers_and_is_in_the_fingerprint(tmp_path: Path) 
         file_digests(Config(identify_language=IdentifyLanguageSettings(model=tmp_path / "nowhere")))
 
 
-def test_an_engine_that_is_not_installed_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_engine_is_an_error_with_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str, *_: object) -> object:
         if name.startswith("py3langid"):
             raise ModuleNotFoundError(name)

@@ -1,4 +1,4 @@
-"""Every stage is built the same way and answers to one name."""
+"""Every page stage follows the protocol, and has one name in module, settings and ledger."""
 
 from __future__ import annotations
 

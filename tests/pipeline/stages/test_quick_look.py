@@ -1,4 +1,4 @@
-"""quick_look: its reasons, what it must let through, and that the extractor gives the same text after it."""
+"""quick_look: its drop reasons, pages that must pass, and equal texts from the extractor after it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_too_few_sentences_on_a_whole_page_of_prose() -> None:
         assert passes(LOOK, source)
 
 
-def test_a_language_that_is_surely_not_wanted() -> None:
+def test_a_page_that_is_certainly_in_an_unwanted_language() -> None:
     answer = drop(f"<p>{GERMAN * 9}</p>", languages=["en"])
     assert (answer.reason, answer.threshold, answer.detail) == (QuickLookReason.WOULD_BE_UNWANTED_LANGUAGE, 0.9, "de")
     german = page(f"<p>{GERMAN * 9}</p>")
@@ -73,12 +73,12 @@ def test_scripts_without_spaces_are_not_counted_in_words() -> None:
     "source",
     [
         page("hello", kind=Kind.TEXT),
-        page("<div>" * 400 + "x"),  # too deep: the extractor says so
+        page("<div>" * 400 + "x"),  # too deep: extract_text drops it
         page("<p>x</p>" + '<script type="application/ld+json">{"articleBody": "a long text"}</script>'),
         page(""),
     ],
 )
-def test_pages_that_it_must_not_judge(source: Page) -> None:
+def test_pages_that_it_must_not_drop(source: Page) -> None:
     assert passes(LOOK, source)
 
 
@@ -90,7 +90,7 @@ def test_it_can_be_switched_off_and_leaves_large_pages_alone() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["p", "div", "li", "td", "pre", "h2"]), min_size=6, max_size=30), st.integers(0, 3))
-def test_the_extractor_after_it_gives_the_same_as_alone(tags: list[str], menus: int) -> None:
+def test_extract_text_gives_the_same_with_and_without_it(tags: list[str], menus: int) -> None:
     menu = "<ul>" + "<li><a href='/x'>Another page</a></li>" * 5 + "</ul>"
     body = "".join(f"<{tag}>{SENTENCE}</{tag}>" for tag in tags)
     source = page(f"<html><head><title>Mill</title></head><body>{menu * menus}{body}{menu}</body></html>")
@@ -99,11 +99,11 @@ def test_the_extractor_after_it_gives_the_same_as_alone(tags: list[str], menus: 
     assert isinstance(parsed, ParsedPage)
     assert parsed.page is source
     assert EXTRACT(parsed) == alone
-    assert EXTRACT(parsed) == alone  # its tree is used up: the page is parsed again
+    assert EXTRACT(parsed) == alone  # its tree has been taken: the page is parsed again
     assert isinstance(alone, Document)
 
 
-def test_no_mark_of_ours_is_in_an_excerpt() -> None:
+def test_excerpts_have_no_marks() -> None:
     answer = drop("<h1>On <code>x  =  1</code> and <math><mi>x</mi></math></h1><pre>a\n  b\n\tc</pre>")
     assert answer.excerpt
     assert not any("\U000f0000" <= character <= "\U000fffff" for character in answer.excerpt)

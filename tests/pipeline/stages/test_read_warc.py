@@ -1,4 +1,4 @@
-"""What becomes a page, and why the rest does not."""
+"""read_warc: which records become pages, and the drop reasons of the others."""
 
 import gzip
 import zlib
@@ -32,7 +32,7 @@ def drop_of(found: Found) -> Dropped:
     return found
 
 
-# --- fates -----------------------------------------------------------------------------------------------------------
+# --- pages and drops -------------------------------------------------------------------------------------------------
 
 TYPE = ("Content-Type", "text/html")
 
@@ -45,7 +45,7 @@ def test_a_bomb_is_too_large_and_stays_small_in_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "identity", "x-gzip"])
-def test_content_encodings_are_undone_within_the_cap(tmp_path: Path, coding: str) -> None:
+def test_content_encodings_are_decoded_within_the_cap(tmp_path: Path, coding: str) -> None:
     body = html("Encoded " * 1000)
     packed = _encoders()[coding](body)
     http = [TYPE, ("Content-Encoding", coding.upper())]
@@ -59,7 +59,7 @@ def test_content_encodings_are_undone_within_the_cap(tmp_path: Path, coding: str
     assert page_of(one(tmp_path, record(body, http=http))).content == body
 
 
-def test_encodings_one_upon_the_other_and_several_members(tmp_path: Path) -> None:
+def test_nested_encodings_and_several_members(tmp_path: Path) -> None:
     body = html("Twice")
     twice = gzip.compress(brotli.compress(body))
     assert page_of(one(tmp_path, record(twice, http=[TYPE, ("Content-Encoding", "br, gzip")]))).content == body
@@ -67,7 +67,7 @@ def test_encodings_one_upon_the_other_and_several_members(tmp_path: Path) -> Non
     assert page_of(one(tmp_path, record(halves, http=[TYPE, ("Content-Encoding", "gzip")]))).content == body
 
 
-def test_common_crawls_renamed_headers_are_no_encodings(tmp_path: Path) -> None:
+def test_common_crawls_renamed_headers_are_not_encodings(tmp_path: Path) -> None:
     http = [TYPE, ("X-Crawl-Content-Encoding", "gzip"), ("X-Crawl-Transfer-Encoding", "chunked")]
     assert page_of(one(tmp_path, record(html("a"), http=http))).content == html("a")
 
@@ -85,14 +85,14 @@ def test_chunks_are_joined(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
-def test_an_encoding_that_cannot_be_undone(tmp_path: Path, coding: str) -> None:
+def test_an_encoding_that_cannot_be_decoded(tmp_path: Path, coding: str) -> None:
     packed = _encoders()[coding](html("x" * 300))
     broken = packed[: 2 if coding == "deflate" else 4] + b"\xff" * 60
     drop = drop_of(one(tmp_path, record(broken, http=[TYPE, ("Content-Encoding", coding)])))
     assert (drop.reason, coding in drop.detail) == (ReadWarcReason.BAD_ENCODING, True)
 
 
-def test_a_body_cut_in_its_encoding_gives_what_is_there(tmp_path: Path) -> None:
+def test_a_truncated_compressed_body_is_decoded_to_its_end(tmp_path: Path) -> None:
     text = html(" ".join(str(zlib.crc32(b"%d" % number)) for number in range(3000)))
     packed = gzip.compress(text)[:-3000]
     page = page_of(one(tmp_path, record(packed, http=[TYPE, ("Content-Encoding", "gzip")])))
@@ -126,7 +126,7 @@ def test_a_body_cut_in_its_encoding_gives_what_is_there(tmp_path: Path) -> None:
         ("", "text/plain", b"<p>how to write <html>", False),
     ],
 )  # fmt: skip
-def test_what_is_a_web_page(tmp_path: Path, identified: str, declared: str, body: bytes, is_page: bool) -> None:
+def test_which_responses_are_html(tmp_path: Path, identified: str, declared: str, body: bytes, is_page: bool) -> None:
     warc = {"WARC-Identified-Payload-Type": identified} if identified else {}
     found = one(tmp_path, record(body, http=[("Content-Type", declared)] if declared else [], warc=warc))
     if is_page:
@@ -151,7 +151,7 @@ def test_empty_bodies_are_dropped(tmp_path: Path, body: bytes) -> None:
 @pytest.mark.parametrize(
     "url", ["dns:example.com", "urn:x", "ftp://example.com/x", "http://", "http://[::1", "http://a b/"]
 )
-def test_what_has_no_web_address_is_dropped(tmp_path: Path, url: str) -> None:
+def test_records_without_a_web_address_are_dropped(tmp_path: Path, url: str) -> None:
     assert drop_of(one(tmp_path, record(html("x"), url))).reason is ReadWarcReason.NO_URL
 
 
@@ -170,7 +170,7 @@ def test_bodies_over_the_cap_are_dropped_as_stored_too(tmp_path: Path) -> None:
     assert drop_of(one(tmp_path, huge, max_body_bytes=2048)).reason is ReadWarcReason.TOO_LARGE
 
 
-def test_truncated_pages_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:
+def test_truncated_pages_are_kept_by_default(tmp_path: Path) -> None:
     cut = record(html("x"), warc={"WARC-Truncated": "length"})
     page_of(one(tmp_path, cut))
     assert drop_of(one(tmp_path, cut, keep_truncated=False)).reason is ReadWarcReason.TRUNCATED
@@ -213,17 +213,17 @@ def test_headers_of_old_crawlers_in_any_order_and_case(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "message", [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/9 x\r\n\r\n"]
 )
-def test_odd_messages_are_empty(tmp_path: Path, message: bytes) -> None:
+def test_malformed_messages_are_empty(tmp_path: Path, message: bytes) -> None:
     assert drop_of(one(tmp_path, _raw_response(message))).reason is ReadWarcReason.EMPTY_BODY
 
 
-def test_an_answer_without_status_line_is_its_body(tmp_path: Path) -> None:
+def test_a_response_without_status_line_is_all_body(tmp_path: Path) -> None:
     assert page_of(one(tmp_path, _raw_response(b"<html>old"))).content == b"<html>old"
 
 
 @given(st.binary(max_size=300))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_message_raises(tmp_path: Path, message: bytes) -> None:
+def test_any_message_has_a_result(tmp_path: Path, message: bytes) -> None:
     for head in (b"", b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"):
         assert isinstance(one(tmp_path, _raw_response(head + message)), Page | Dropped)
 

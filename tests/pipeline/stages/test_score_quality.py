@@ -1,3 +1,5 @@
+"""score_quality: scores are stored, the threshold and the share kept below it, and unusable models."""
+
 from __future__ import annotations
 
 import shutil
@@ -30,7 +32,7 @@ def test_below_the_threshold_is_a_drop_with_score_and_limit():
     assert dropped.value < 1
 
 
-def test_a_share_of_low_scorers_is_spared_by_id():
+def test_a_share_of_low_scorers_is_kept_by_id():
     stage = build(ScoreQualitySettings(min_score=1.0, low_keep_share=0.25))
     ids = [f"{number:08x}".ljust(32, "0") for number in range(0, 1 << 32, 1 << 24)]
     spared = [name for name in ids if isinstance(stage(replace(DOCUMENT, id=name)), Document)]
@@ -46,6 +48,6 @@ def test_a_model_whose_bytes_were_changed_is_refused(tmp_path):
         build(ScoreQualitySettings(model=folder))
 
 
-def test_a_missing_model_is_named(tmp_path):
+def test_a_missing_model_is_an_error_with_its_path(tmp_path):
     with pytest.raises(UserError, match="no such model folder"):
         files(ScoreQualitySettings(model=tmp_path / "nowhere"))

@@ -1,3 +1,5 @@
+"""tag_domain: labels and harm scores are stored; unwanted domains and harmful texts are dropped."""
+
 from __future__ import annotations
 
 import pytest
@@ -39,6 +41,6 @@ def test_harm_is_a_measurement_unless_a_limit_is_set():
     assert (dropped.stage, dropped.reason, dropped.threshold) == ("tag_domain", TagDomainReason.HARMFUL_TEXT, 0.0)
 
 
-def test_a_label_that_the_model_does_not_know_is_refused():
+def test_a_label_that_the_model_does_not_have_is_refused():
     with pytest.raises(UserError, match=r"no such domain \['Fod'\]"):
         build(TagDomainSettings(drop=frozenset({"Fod"})))
