@@ -10,6 +10,7 @@
     layout.py        where each file of an output is
     lease.py         one process at a time
 
+    object_store.py                                               listings and deletes of S3 and Google's object store
     paths.py, remote.py, remote_file.py, retries.py, causes.py    how remote storage is read: blocks, retries, errors
 
 Callers write `from pipeline import storage` and `storage.exists(path)`.

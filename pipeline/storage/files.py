@@ -10,8 +10,9 @@ from typing import Any, BinaryIO, cast
 
 from pipeline.storage.causes import is_missing
 from pipeline.storage.errors import StorageError, explain_errors
+from pipeline.storage.object_store import list_sizes
 from pipeline.storage.paths import COMMON_CRAWL, is_remote, is_web, local_path
-from pipeline.storage.remote import request
+from pipeline.storage.remote import open_filesystem, request
 from pipeline.storage.remote_file import RemoteFile
 
 _BUFFER = 1 << 16  # bytes
@@ -97,7 +98,9 @@ def list_files(folder: str) -> list[str]:
     """All files below a folder, at any depth, sorted."""
     with explain_errors(folder, "list"):
         if is_remote(folder):
-            return request(folder, lambda fs, inner: sorted(map(fs.unstrip_protocol, fs.find(inner))))
+            filesystem, inner = open_filesystem(folder)
+            base = filesystem.unstrip_protocol(inner.rstrip("/"))
+            return sorted(f"{base}/{name}" for name, _ in list_sizes(folder))
         walk = os.walk(local_path(folder), onerror=_raise)
         return sorted(os.path.join(where, name) for where, _, names in walk for name in names)
 

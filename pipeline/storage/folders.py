@@ -6,35 +6,31 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from itertools import islice
 
 from pipeline.storage.causes import is_missing
 from pipeline.storage.errors import StorageError, explain_errors
 from pipeline.storage.files import remove
+from pipeline.storage.object_store import BATCH, delete_files, list_sizes
 from pipeline.storage.paths import is_remote, join, local_path
-from pipeline.storage.remote import open_filesystem, request
-from pipeline.storage.threads import in_threads
-
-DELETE_BATCH = 1000  # files in one delete request; the most that S3 accepts
+from pipeline.storage.threads import map_in_threads
 
 
 def file_sizes(folder: str) -> dict[str, int]:
     """Bytes of every file below a folder, by its path in it; empty where there is no such folder."""
+    if is_remote(folder):
+        return dict(_list_remote(folder))
     with explain_errors(folder, "list"):
-        if not is_remote(folder):
-            return dict(_scan(local_path(folder)))
+        return dict(_scan(local_path(folder)))
+
+
+def _list_remote(folder: str) -> Iterator[tuple[str, int]]:
+    with explain_errors(folder, "list"):
         try:
-            return request(folder, _find)
+            yield from list_sizes(folder)
         except Exception as error:
-            if is_missing(error):
-                return {}
-            raise
-
-
-def _find(filesystem: Any, folder: str) -> dict[str, int]:
-    prefix = folder.rstrip("/") + "/"
-    found = filesystem.find(folder, detail=True)
-    return {name.removeprefix(prefix): int(info["size"]) for name, info in found.items()}
+            if not is_missing(error):
+                raise
 
 
 def _scan(folder: str, below: str = "") -> Iterator[tuple[str, int]]:
@@ -56,16 +52,22 @@ def remove_folder(folder: str) -> None:
     if not is_remote(folder):
         shutil.rmtree(local_path(folder), ignore_errors=True)
         return
-    paths = [join(folder, name) for name in file_sizes(folder)]
-    in_threads(_remove_batch, [paths[start : start + DELETE_BATCH] for start in range(0, len(paths), DELETE_BATCH)])
+    for _ in map_in_threads(_remove_batch, _batches(folder)):
+        pass
+
+
+def _batches(folder: str) -> Iterator[list[str]]:
+    """The files below a remote folder, as many at a time as one request deletes."""
+    paths = (join(folder, name) for name, _ in _list_remote(folder))
+    while batch := list(islice(paths, BATCH)):
+        yield batch
 
 
 def _remove_batch(paths: Sequence[str]) -> None:
     """One request; if it fails, for a file that somebody else has deleted for example, one request per file."""
     try:
         with explain_errors(paths[0], "delete"):
-            inner = [open_filesystem(path)[1] for path in paths]
-            request(paths[0], lambda fs, _: fs.rm(inner))
+            delete_files(paths)
     except StorageError:
         for path in paths:
             remove(path)
