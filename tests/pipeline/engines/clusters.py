@@ -18,10 +18,10 @@ from pipeline.engines.job_server import JobServer, find_jars, free_ports, spark_
 from pipeline.engines.options import EngineError
 
 
-def need(server: JobServer) -> None:
+def skip_without(server: JobServer) -> None:
     """Skips where there is no Java or no job server (and no Maven to fetch one)."""
     if not shutil.which("java"):
-        pytest.skip("needs Java, and there is no `java` here")
+        pytest.skip("needs Java, and there is no `java` on this machine")
     try:
         find_jars(server)
     except EngineError as error:

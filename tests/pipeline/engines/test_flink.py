@@ -6,13 +6,13 @@ import pytest
 
 from pipeline.engines.job_server import FLINK
 from tests.conftest import MINICRAWL
-from tests.pipeline.engines.clusters import need
+from tests.pipeline.engines.clusters import skip_without
 
 pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on a busy machine
 
 
 def test_flink_writes_the_bytes_of_the_local_engine(tmp_path, gristmill):
-    need(FLINK)
+    skip_without(FLINK)
     small = ("--set", "prepare.unit_bytes=40000")
     gristmill("curate", MINICRAWL, "--output", tmp_path / "local", *small)
     on_flink = ("--engine", "flink", "--flink-master", "[local]", "--workers", 2)

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.engines.job_server import SPARK
 from tests.conftest import MINICRAWL, ROOT
-from tests.pipeline.engines.clusters import need, spark_cluster
+from tests.pipeline.engines.clusters import skip_without, spark_cluster
 
 pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes on a busy machine
 
@@ -24,7 +24,7 @@ ON_LOOPBACK = ("--spark-conf", "spark.driver.host=127.0.0.1", "--spark-conf", "s
 
 @pytest.fixture(scope="module", autouse=True)
 def _jars():
-    need(SPARK)
+    skip_without(SPARK)
 
 
 @pytest.fixture(scope="module")

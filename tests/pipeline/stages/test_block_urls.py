@@ -26,7 +26,7 @@ def page(url: str) -> Page:
     return Page(url, "", "x", 0, b"", host=host, registered_domain=registered_domain_of(host))
 
 
-def judge(url: str, settings: BlockUrlsSettings | None = None) -> tuple[str, str]:
+def match_rule(url: str, settings: BlockUrlsSettings | None = None) -> tuple[str, str]:
     answer = build(settings or BlockUrlsSettings())(page(url))
     return (answer.reason, answer.detail) if isinstance(answer, Dropped) else ("", "")
 
@@ -57,17 +57,17 @@ def write_list(path: Path, *lines: str) -> tuple[ListFile, ...]:
 )
 def test_hosts(tmp_path: Path, url: str, reason: str, detail: str) -> None:
     hosts = write_list(tmp_path / "hosts.txt", "bad.com", "one.blogspot.com", "192.0.2.7", "Bücher.example", "com")
-    assert judge(url, BlockUrlsSettings(**{**NONE, "hosts": hosts})) == (reason, detail)
+    assert match_rule(url, BlockUrlsSettings(**{**NONE, "hosts": hosts})) == (reason, detail)
 
 
 def test_urls_are_exact_up_to_their_normal_form(tmp_path: Path) -> None:
     settings = BlockUrlsSettings(
         **NONE, urls=write_list(tmp_path / "urls.txt", "https://www.example.com/a/?x=1", "example.org")
     )
-    assert judge("http://example.com/a?x=1&utm_source=y", settings) == ("url", "example.com/a?x=1 (urls.txt)")
-    assert judge("http://example.org/", settings)[0] == "url"
+    assert match_rule("http://example.com/a?x=1&utm_source=y", settings) == ("url", "example.com/a?x=1 (urls.txt)")
+    assert match_rule("http://example.org/", settings)[0] == "url"
     for other in ("http://example.com/a", "http://example.com/a/b?x=1", "http://example.org/a"):
-        assert judge(other, settings) == ("", "")
+        assert match_rule(other, settings) == ("", "")
 
 
 def test_words_and_substrings(tmp_path: Path) -> None:
@@ -77,17 +77,17 @@ def test_words_and_substrings(tmp_path: Path) -> None:
         soft_words=write_list(tmp_path / "soft", "sad", "sour"),
         banned_substrings=write_list(tmp_path / "banned", "verysad"),
     )
-    assert judge("http://example.com/the-GLOOMY/day", settings) == ("hard_word", "gloomy")
-    assert judge("http://example.com/the%2dgloomy%20day", settings) == ("hard_word", "gloomy")
-    assert judge("http://gloomyday.com/", settings) == ("", "")
-    assert judge("http://sad.com/sour?sad=1", settings) == ("soft_words", "sad sour")
-    assert judge("http://sad.com/sad/sad", settings) == ("", "")
-    assert judge("http://ver-y.example/s/ad", settings) == ("", "")
-    assert judge("http://example.com/ver-ys_ad", settings) == ("banned_substring", "verysad")
+    assert match_rule("http://example.com/the-GLOOMY/day", settings) == ("hard_word", "gloomy")
+    assert match_rule("http://example.com/the%2dgloomy%20day", settings) == ("hard_word", "gloomy")
+    assert match_rule("http://gloomyday.com/", settings) == ("", "")
+    assert match_rule("http://sad.com/sour?sad=1", settings) == ("soft_words", "sad sour")
+    assert match_rule("http://sad.com/sad/sad", settings) == ("", "")
+    assert match_rule("http://ver-y.example/s/ad", settings) == ("", "")
+    assert match_rule("http://example.com/ver-ys_ad", settings) == ("banned_substring", "verysad")
     drop = build(settings)(page("http://sad.com/sour"))
     assert isinstance(drop, Dropped)
     assert (drop.stage, drop.value, drop.threshold) == ("block_urls", 2, 2)
-    assert judge("http://sad.com/", settings.model_copy(update={"min_soft_words": 1})) == ("soft_words", "sad")
+    assert match_rule("http://sad.com/", settings.model_copy(update={"min_soft_words": 1})) == ("soft_words", "sad")
 
 
 def test_the_order_of_the_rules(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_order_of_the_rules(tmp_path: Path) -> None:
         excluded_sources=write_list(tmp_path / "curated", "x.com", "y.com"),
     )
     reasons = [
-        judge(url, settings)[0]
+        match_rule(url, settings)[0]
         for url in (
             "http://bad.com/hard",
             "http://one.blogspot.com/hard",
@@ -116,20 +116,20 @@ def test_the_order_of_the_rules(tmp_path: Path) -> None:
 
 
 def test_curated_sources_are_kept_by_default(tmp_path: Path) -> None:
-    assert judge("https://en.wikipedia.org/wiki/Mill") == ("", "")
+    assert match_rule("https://en.wikipedia.org/wiki/Mill") == ("", "")
     settings = BlockUrlsSettings(excluded_sources=(ListFile(path=Path("curated_sources.txt")),))
-    assert judge("https://en.wikipedia.org/wiki/Mill", settings) == ("curated_source", "wikipedia.org")
-    assert judge("https://en.m.wikipedia.org/wiki/Mill", settings) == ("curated_source", "wikipedia.org")
-    assert judge("https://example.org/wikipedia.org", settings) == ("", "")
+    assert match_rule("https://en.wikipedia.org/wiki/Mill", settings) == ("curated_source", "wikipedia.org")
+    assert match_rule("https://en.m.wikipedia.org/wiki/Mill", settings) == ("curated_source", "wikipedia.org")
+    assert match_rule("https://example.org/wikipedia.org", settings) == ("", "")
 
 
 def test_allowed_hosts_pass_every_rule(tmp_path: Path) -> None:
     settings = BlockUrlsSettings(
         hosts=write_list(tmp_path / "hosts", "bad.com"), allowed_hosts=write_list(tmp_path / "allowed", "good.bad.com")
     )
-    assert judge("http://good.bad.com/pornhub", settings) == ("", "")
-    assert judge("http://a.good.bad.com/", settings) == ("", "")
-    assert judge("http://bad.com/", settings)[0] == "registered_domain"
+    assert match_rule("http://good.bad.com/pornhub", settings) == ("", "")
+    assert match_rule("http://a.good.bad.com/", settings) == ("", "")
+    assert match_rule("http://bad.com/", settings)[0] == "registered_domain"
 
 
 @given(st.text(max_size=80))
@@ -168,7 +168,7 @@ _DEFAULT = build(BlockUrlsSettings())
     ],
 )
 def test_innocent_urls_pass(url: str) -> None:
-    assert judge(url) == ("", "")
+    assert match_rule(url) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_innocent_urls_pass(url: str) -> None:
     ],
 )
 def test_plain_cases_do_not(url: str, reason: str) -> None:
-    assert judge(url)[0] == reason
+    assert match_rule(url)[0] == reason
 
 
 @pytest.mark.parametrize(
@@ -200,8 +200,8 @@ def test_a_file_in_the_current_directory_does_not_replace_a_default_list(
     monkeypatch.chdir(tmp_path)
     for name in ("hosts.txt", "hard_words.txt", "soft_words.txt", "banned_substrings.txt"):
         (tmp_path / name).write_text("example")
-    assert judge("http://example.com/example") == ("", "")
-    assert judge("http://www.pornhub.com/")[0] == "registered_domain"
+    assert match_rule("http://example.com/example") == ("", "")
+    assert match_rule("http://www.pornhub.com/")[0] == "registered_domain"
 
 
 # --- formats ---------------------------------------------------------------------------------------------------------
@@ -217,11 +217,11 @@ def test_host_list_formats(tmp_path: Path) -> None:
     ]  # the last is invalid, as some in real lists
     settings = BlockUrlsSettings(**{**NONE, "hosts": write_list(tmp_path / "hosts", *lines)})
     for name in ("plain", "zeros", "tabs", "ad", "wild", "dot", "upper"):
-        assert judge(f"http://{name}.com/", settings)[0] == "registered_domain"
-    assert judge("http://no.com/path", settings) == ("", "")
+        assert match_rule(f"http://{name}.com/", settings)[0] == "registered_domain"
+    assert match_rule("http://no.com/path", settings) == ("", "")
     (tmp_path / "hosts.gz").write_bytes(gzip.compress(b"packed.com\r\n"))
     settings = BlockUrlsSettings(**{**NONE, "hosts": (ListFile(path=tmp_path / "hosts.gz"),)})
-    assert judge("http://packed.com/", settings)[0] == "registered_domain"
+    assert match_rule("http://packed.com/", settings)[0] == "registered_domain"
 
 
 UT1 = {
@@ -261,14 +261,14 @@ def test_ut1_as_archive_folder_and_flat(tmp_path: Path) -> None:
         ut1_archive(tmp_path / "flat.tar.gz", flat),
     ):
         settings = BlockUrlsSettings(**NONE, ut1=(Ut1(path=path, categories=("adult",)),))
-        assert judge("http://x.bad.com/", settings) == ("registered_domain", "bad.com (ut1 adult)")
-        assert judge("http://news.com/", settings) == ("", "")
-        assert judge("http://example.com/~bad/photos/1.html", settings) == ("url", "example.com/~bad (ut1 adult)")
-        assert judge("http://www.example.com/one/two.html?x=1", settings)[0] == "url"
+        assert match_rule("http://x.bad.com/", settings) == ("registered_domain", "bad.com (ut1 adult)")
+        assert match_rule("http://news.com/", settings) == ("", "")
+        assert match_rule("http://example.com/~bad/photos/1.html", settings) == ("url", "example.com/~bad (ut1 adult)")
+        assert match_rule("http://www.example.com/one/two.html?x=1", settings)[0] == "url"
         for other in ("http://example.com/", "http://example.com/~badger", "http://example.com/one"):
-            assert judge(other, settings) == ("", "")
+            assert match_rule(other, settings) == ("", "")
     alias = BlockUrlsSettings(**NONE, ut1=(Ut1(path=tmp_path / "blacklists.tar.gz", categories=("porn",)),))
-    assert judge("http://bad.com/", alias) == ("registered_domain", "bad.com (ut1 porn)")
+    assert match_rule("http://bad.com/", alias) == ("registered_domain", "bad.com (ut1 porn)")
 
 
 def test_files_name_everything_that_is_read(tmp_path: Path) -> None:
@@ -330,10 +330,10 @@ def test_a_list_of_another_hash_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=5))), st.lists(st.text(max_size=5)))
-def test_the_table_finds_the_first_list_with_an_entry(entries: list[tuple[str, str]], asked: list[str]) -> None:
+def test_the_table_finds_the_first_list_with_an_entry(entries: list[tuple[str, str]], others: list[str]) -> None:
     expected: dict[str, str] = {}
     for name, entry in entries:
         expected.setdefault(entry, name)
     table = HashTable(entries)
     assert len(table) == len(expected)
-    assert [table.find(text) for text in [*expected, *asked]] == [expected.get(text) for text in [*expected, *asked]]
+    assert [table.find(text) for text in [*expected, *others]] == [expected.get(text) for text in [*expected, *others]]

@@ -248,8 +248,8 @@ def test_fall_back_engines_run_where_the_rules_find_little() -> None:
     # No tag says where the text is: the rules find the first paragraph only.
     source = page(f"<body><div><div><p>{PROSE}</p></div></div>" + f"<div><div>{PROSE * 3}</div></div>" * 5 + "</body>")
     rules = extract_document(source, extract_text.build(ExtractTextSettings(fallback_below=0)))
-    asked = extract_document(source)
-    assert len(asked.text) >= len(rules.text)
+    with_engines = extract_document(source)
+    assert len(with_engines.text) >= len(rules.text)
 
 
 def test_a_page_extracted_as_one_paragraph_is_extracted_by_resiliparse() -> None:
