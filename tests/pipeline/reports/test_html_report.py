@@ -59,7 +59,7 @@ def texts(page: lxml.html.HtmlElement, path: str) -> list[str]:
 
 def test_headline_and_funnel_are_the_numbers_of_the_json(page: lxml.html.HtmlElement, numbers: dict[str, Any]) -> None:
     assert texts(page, "//h1") == [f"Of {numbers['pages']:,} pages, {numbers['kept']:,} were kept"]
-    rows = texts(page, "//section[@aria-labeledby='funnel']//tbody/tr")
+    rows = texts(page, "//section[@aria-labelledby='funnel']//tbody/tr")
     left = numbers["pages"]
     for row, (stage, reasons) in zip(rows, numbers["dropped"].items(), strict=False):
         lost = sum(reasons.values())
@@ -106,7 +106,7 @@ def test_samples_show_measurement_and_limit(page: lxml.html.HtmlElement, curated
 def test_copies_stand_beside_their_survivors_with_the_difference_marked(page: lxml.html.HtmlElement) -> None:
     pair = next(
         item
-        for item in page.xpath("//*[@aria-labeledby='duplicates']//details")
+        for item in page.xpath("//*[@aria-labelledby='duplicates']//details")
         if "near" in item.find("summary").text_content()
     )
     left, right = (item.text_content() for item in pair.xpath(".//*[@class='excerpt']"))
@@ -120,7 +120,7 @@ def test_personal_data_is_shown_as_placeholders_only(
     page: lxml.html.HtmlElement, numbers: dict[str, Any], curated_minicrawl: Path
 ) -> None:
     html = (curated_minicrawl / "report.html").read_text(encoding="utf-8")
-    section = texts(page, "//section[@aria-labeledby='personal']")[0]
+    section = texts(page, "//section[@aria-labelledby='personal']")[0]
     assert "<EMAIL_1>" in section
     assert f"A second scan of {numbers['kept']} published texts found 0 values left." in section
     for secret in ("margaret.hollis@", "4111 1111", "AKIAIOSFODNN7", "DE89 3704", "536-22-8726", "81.2.69.142"):
@@ -182,7 +182,7 @@ def test_changed_settings_are_listed(numbers: dict[str, Any]) -> None:
     config = json.loads(json.dumps(numbers["config"]))
     config["identify_language"]["min_score"] = 0.4
     page = lxml.html.fromstring(html_report.render({**numbers, "config": config}, Samples()))
-    rows = texts(page, "//section[@aria-labeledby='settings']//tr")
+    rows = texts(page, "//section[@aria-labelledby='settings']//tr")
     assert "identify_language.min_score 0.4 0.65" in rows
 
 
