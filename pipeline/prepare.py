@@ -96,7 +96,10 @@ def prepare_unit(unit: Unit, config: Config, layout: Layout, worker: KillableWor
 
 
 def read_finished_tally(key: str, layout: Layout) -> Tally | None:
-    """The tally of a unit whose files are complete and have the rows that it counts, else None."""
+    """The tally of a unit whose files are complete and have the rows that it counts, else None.
+
+    Raises StorageError when the storage does not answer: such a unit must not be done again.
+    """
     try:
         stored = parse_tally(storage.read_bytes(layout.unit("tally", key)))
     except storage.NoSuchFileError:
@@ -105,7 +108,7 @@ def read_finished_tally(key: str, layout: Layout) -> Tally | None:
         return None
     try:
         rows = [storage.count_rows(layout.unit(kind, key)) for kind in ("staged", "drops")]
-    except (storage.StorageError, ValueError):  # missing or truncated
+    except (storage.NoSuchFileError, storage.DamagedFileError):
         return None
     return stored.tally if rows == [stored.tally.kept, stored.tally.dropped.total()] else None
 

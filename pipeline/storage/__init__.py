@@ -17,7 +17,7 @@ Callers write `from pipeline import storage` and `storage.exists(path)`.
 """
 
 from pipeline.storage.atomic_write import create_exclusively, write_atomically
-from pipeline.storage.errors import NoSuchFileError, StorageError, explain_errors
+from pipeline.storage.errors import DamagedFileError, NoSuchFileError, StorageError, explain_errors
 from pipeline.storage.files import (
     exists,
     glob_files,
@@ -35,6 +35,7 @@ from pipeline.storage.paths import is_remote, join
 from pipeline.storage.threads import in_threads, map_in_threads
 
 __all__ = [
+    "DamagedFileError",
     "NoSuchFileError",
     "StorageError",
     "count_rows",

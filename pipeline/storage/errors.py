@@ -25,6 +25,10 @@ class NoSuchFileError(StorageError, MissingFileError):
     exit_code = MissingFileError.exit_code
 
 
+class DamagedFileError(StorageError):
+    """A file can be read, but its content is truncated or of another format."""
+
+
 @contextmanager
 def explain_errors(path: str, verb: str) -> Iterator[None]:
     """Raises StorageError for what goes wrong with the file in this block; internal errors pass through.

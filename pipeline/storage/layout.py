@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.storage import StorageError, join, read_bytes, write_atomically
+from pipeline.storage import DamagedFileError, join, read_bytes, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ class Layout:
 
 
 def read_json(path: str) -> dict[str, Any]:
-    """Raises StorageError for a missing file and for one that is damaged."""
+    """Raises NoSuchFileError for a missing file, DamagedFileError for one that is no JSON object."""
     try:
         return dict(json.loads(read_bytes(path)))
     except ValueError as error:
-        raise StorageError(f"{path}: not a JSON object ({error}); remove it and run again") from error
+        raise DamagedFileError(f"{path}: not a JSON object ({error}); remove it and run again") from error
 
 
 def write_json(path: str, values: object) -> None:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.storage.errors import StorageError, explain_errors
+from pipeline.storage.errors import DamagedFileError, explain_errors
 from pipeline.storage.files import open_binary
 from pipeline.storage.paths import is_remote, local_path
 
@@ -30,12 +30,14 @@ def open_parquet(path: str) -> BinaryIO:
 
 @contextmanager
 def read_parquet(path: str) -> Iterator[pq.ParquetFile]:
-    """The open file; raises StorageError for a file that is damaged or is no Parquet file, also while it is read."""
-    try:
-        with explain_errors(path, "read"), open_parquet(path) as file:
+    """The open file; raises DamagedFileError for a file that is damaged or is no Parquet file, also while it is read."""
+    with explain_errors(path, "read"), open_parquet(path) as file:
+        try:
             yield pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise StorageError(f"{path}: not a readable Parquet file ({str(error)[:60]})") from error
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # from the operating system; pyarrow's own have no number
+            raise DamagedFileError(f"{path}: not a readable Parquet file ({str(error)[:60]})") from error
 
 
 def read_rows(path: str) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,17 @@
+"""When a unit counts as finished."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from pipeline import storage
 from pipeline.ledger import Tally
 from pipeline.prepare import UnitRows, read_finished_tally, write_unit
+from pipeline.storage import retries
 from pipeline.storage.layout import Layout
+from tests.pipeline.servers import serve
 
 
 def test_a_unit_is_finished_when_its_files_have_the_rows_of_its_tally(tmp_path):
@@ -18,3 +25,34 @@ def test_a_unit_is_finished_when_its_files_have_the_rows_of_its_tally(tmp_path):
     assert read_finished_tally("unit", layout) is None
     Path(layout.unit("tally", "unit")).write_bytes(b"{}")
     assert read_finished_tally("unit", layout) is None
+
+
+@pytest.mark.parametrize("kind", ["staged", "drops"])
+def test_a_unit_with_a_missing_file_is_not_finished(tmp_path, kind):
+    layout = Layout(str(tmp_path), "key")
+    write_unit("unit", UnitRows(), layout)
+    Path(layout.unit(kind, "unit")).unlink()
+    assert read_finished_tally("unit", layout) is None
+
+
+@pytest.mark.parametrize("kind", ["tally", "staged", "drops"])
+def test_a_file_that_cannot_be_read_ends_the_run(tmp_path, kind):
+    layout = Layout(str(tmp_path), "key")
+    write_unit("unit", UnitRows(), layout)
+    Path(layout.unit(kind, "unit")).unlink()
+    Path(layout.unit(kind, "unit")).mkdir()  # exists, and reading it is an error of the system
+    with pytest.raises(storage.StorageError, match="cannot read it"):
+        read_finished_tally("unit", layout)
+
+
+@pytest.mark.parametrize("failure", [503, "reset"])
+def test_a_store_that_stays_unreachable_ends_the_run(tmp_path, monkeypatch, failure):
+    layout = Layout(str(tmp_path), "key")
+    write_unit("unit", UnitRows(), layout)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
+    with serve(tmp_path) as web:
+        remote = Layout(web.url, "key")
+        assert read_finished_tally("unit", remote) == Tally()
+        web.failures = [failure] * 100
+        with pytest.raises(storage.StorageError, match="cannot read it"):
+            read_finished_tally("unit", remote)
