@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 class _LazyGroup(click.Group):
-    """Mounts other packages' command groups without importing them: `gristmill --help` needs neither Beam nor torch."""
+    """Adds other packages' command groups without importing them: `gristmill --help` needs neither Beam nor torch."""
 
-    elsewhere = {  # noqa: RUF012  never changed
+    other_groups = {  # noqa: RUF012  never changed
         "classify": ("classifiers.cli", "classify", "Train, measure and apply page classifiers."),
         "train": ("trainer.cli", "train", "Train language models on curated shards."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *self.elsewhere]
+        return [*super().list_commands(ctx), *self.other_groups]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in self.elsewhere:
+        if name not in self.other_groups:
             return super().get_command(ctx, name)
-        module, attribute, _ = self.elsewhere[name]
+        module, attribute, _ = self.other_groups[name]
         try:
             return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
         except ModuleNotFoundError as error:
@@ -50,7 +50,7 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
-        rows += [(name, text) for name, (_, _, text) in self.elsewhere.items()]
+        rows += [(name, text) for name, (_, _, text) in self.other_groups.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -58,7 +58,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="gristmill")
 def gristmill() -> None:
-    """Turn web pages into training shards, with an account of every page, and train language models on them."""
+    """Turn web pages into training shards, with one ledger row for every page, and train language models on them."""
 
 
 _input_options = [
@@ -88,17 +88,11 @@ def _with_input_options(command: Any) -> Any:
 @gristmill.command()
 @_with_input_options
 @click.option("--output", required=True, help="Folder or s3://, gs:// address for shards, ledger and report.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=os.cpu_count() or 1,
-    show_default="one per core",
-    help="Page processes on this machine.",
-)
+@_workers_option
 @click.option("--overwrite", is_flag=True, help="Replace an output of other settings (valid units are kept).")
-@click.option("--keep-work", is_flag=True, help="Keep OUT/work after publishing.")
+@click.option("--keep-work", is_flag=True, help="Keep OUTPUT/work after publishing.")
 @click.option("--snapshot", metavar="CC-MAIN-YYYY-WW", help="A whole crawl by name (or `newest`), to OUTPUT/NAME.")
-@click.option("--mirror", default="https://data.commoncrawl.org/", show_default=True, help="Where --snapshot reads.")
+@click.option("--mirror", default="https://data.commoncrawl.org/", show_default=True, help="Source of --snapshot.")
 @engine_options
 def curate(
     inputs: tuple[str, ...],
@@ -174,13 +168,7 @@ def _curate_inputs(
 @gristmill.command()
 @_with_input_options
 @click.option("--sample-pages", default=300, show_default=True, help="Pages to run through all page stages.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=os.cpu_count() or 1,
-    show_default="one per core",
-    help="Page processes on this machine.",
-)
+@_workers_option
 @click.option("--engine", type=click.Choice(["local", "dataflow"]), default="local", show_default=True)
 @click.option(
     "--price",
@@ -294,9 +282,9 @@ def settings(config: Path | None, overrides: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Entry point: what a user can mend ends with one line and an exit code, an internal error with a traceback."""
+    """Entry point. A user's error ends with one line and an exit code, an internal error with a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs every exception that we then show in one line
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs exceptions that are shown in one line below
     try:
         gristmill.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -312,7 +300,7 @@ def main() -> None:
 
 
 def _stop(message: str, code: int) -> None:
-    """Ends at once: worker threads may be in the middle of a page, and every file is whole or absent anyway."""
+    """Ends the process without waiting for worker threads; files are written atomically, so none is left incomplete."""
     if message:
         click.echo(message, err=True)
     sys.stdout.flush()

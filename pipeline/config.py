@@ -172,7 +172,7 @@ def _literal(value: object) -> str:
 
 
 def _plain(value: object) -> Any:
-    """Values of TOML, which has no null: None is "off", and left out where it is a value inside a table."""
+    """A value that TOML can hold: None becomes "off"; keys of a table whose value is None are left out."""
     if value is None:
         return OFF
     plain = TypeAdapter(Any).dump_python(value, mode="json", exclude_none=True)

@@ -5,11 +5,11 @@ prepare        units of WARC bytes           staged documents, drops, tallies   
 deduplicate    keys of staged documents      verdicts                            keys are shuffled, texts are not
 count words    staged documents, verdicts    words by domain and quality         map over parts
 publish        staged documents, verdicts,   shards, drops, sketches             map over parts
-               weights that follow from
-               the word counts
+               weights computed from the
+               word counts
 
-Every job stores its results in OUT/work and skips those that are stored, so a run that was stopped is resumed by the
-same command. What is done is found by listing folders, not by a request per unit: a crawl has more than a million.
+Every job stores its results in OUT/work and skips results that are already stored, so the same command resumes a run
+that was stopped. Finished units are found by listing folders, not by a request per unit: a crawl has over a million.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Run:
     layout: Layout
     identity: Mapping[str, Any]  # everything that the output depends on; stored in run.json and in the manifest
     workers: int = 1
-    options: tuple[str, ...] = LOCAL_OPTIONS  # of Beam; never empty, or Beam would parse our own command line
+    options: tuple[str, ...] = LOCAL_OPTIONS  # of Beam; never empty, or Beam would parse the arguments of `gristmill`
 
     @cached_property
     def units(self) -> dict[str, Unit]:
@@ -77,7 +77,7 @@ class Run:
 
 
 def plan_run(inputs: Sequence[Input], config: Config, output: str, **how: Any) -> Run:
-    """Binds the output folder to everything that decides its bytes; `how` are `workers` and `options`."""
+    """A run whose identity holds everything that decides the output; `how` are `workers` and `options`."""
     files = file_digests(config)
     identity = {
         "config": settings_as_json(config),
@@ -92,8 +92,8 @@ def plan_run(inputs: Sequence[Input], config: Config, output: str, **how: Any) -
 def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Mapping[str, Any]:
     """Runs the jobs that are not done yet and returns the manifest.
 
-    Raises UserError when the folder belongs to another configuration or input, LedgerError when the counts of pages do
-    not add up or too much of the input is unreadable; then no manifest is written.
+    Raises UserError when the folder belongs to another configuration or input, and LedgerError, without writing a
+    manifest, when the counts of pages do not add up or too much of the input is unreadable.
     """
     if not is_complete(run.layout):
         check_files(run.config)
@@ -141,7 +141,7 @@ def prepare(run: Run) -> FinishedUnits:
     finished = FinishedUnits(run.layout, run.sizes)
     finished.update(check_files=True)
     pending = [unit for key, unit in run.units.items() if key not in finished]
-    log.info("prepare: %d units of WARC bytes, %d done before", len(run.units), len(finished))
+    log.info("prepare: %d units of WARC bytes, %d finished earlier", len(run.units), len(finished))
     if pending:
         task, tool = PrepareUnit(run.config, run.layout), partial(open_worker, run.config)
         with Watch(finished), open_pipeline(run.options) as pipeline:
@@ -192,7 +192,7 @@ def deduplicate(run: Run, finished: FinishedUnits) -> Verdicts:
 
 
 def verdict_folder(run: Run) -> str:
-    """The folder of this set of units; with another input the documents have other duplicates."""
+    """The folder is named after the set of units, because which documents are duplicates depends on all of them."""
     return storage.join(run.layout.work, f"verdicts-{fingerprint(list(run.units))}")
 
 
@@ -216,7 +216,7 @@ def count_words_task(run: Run, verdicts: Verdicts) -> CountWords:
 
 
 def publish(run: Run, verdicts: Verdicts, parts: Sequence[Part], counts: WordCounts) -> Iterable[Mapping[str, Any]]:
-    """Writes the parts with the weights that follow from the word counts; returns the results of `WritePart`."""
+    """Writes the parts, with weights computed from the word counts; returns the results of `WritePart`."""
     log.info("publish: %d documents in %d parts", counts.documents.total(), len(parts))
     task = publish_task(run, verdicts, weight_table(counts.words, run.config.publish.weights))
     run_task(task, parts, "Publish", run.options, run.workers)

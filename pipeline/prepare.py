@@ -1,7 +1,7 @@
 """Prepare one unit of WARC bytes: every page goes through the page stages and becomes a staged document or a drop.
 
-Plain functions for one unit; curate.py runs them on an engine. The tally is written last and marks the unit as
-finished: a unit that has one is not done again.
+These are functions of one unit; curate.py runs them on an engine. The tally (the unit's counts) is written last and
+marks the unit as finished, so that a resumed run skips it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipeline.stages.order import PAGE_STAGES
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, write_json
 
-HEARTBEAT_SECONDS = 2.0
+HEARTBEAT_SECONDS = 2.0  # between two writes of a unit's heartbeat file
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ def _run_stages(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
 
 
 def prepare_unit(unit: Unit, config: Config, layout: Layout, worker: KillableWorker) -> Tally:
-    """Runs the unit and writes its three files, the tally last; a finished unit is left as it is."""
+    """Runs the unit and writes its three files, the tally last; does nothing for a finished unit."""
     key = unit.key
     finished = read_finished_tally(key, layout)
     if finished is not None:
@@ -131,7 +131,7 @@ def write_table(path: str, rows: list[dict[str, Any]], schema: pa.Schema) -> int
 
 
 class Heartbeat:
-    """A small file with a running unit's progress, for progress bars and `gristmill status`; removed at the end."""
+    """A small file with a running unit's progress, read by progress bars and `gristmill status`; removed at the end."""
 
     def __init__(self, unit: Unit, layout: Layout) -> None:
         self.unit = unit
@@ -145,7 +145,7 @@ class Heartbeat:
         storage.remove(self.path)
 
     def update(self, tally: Tally, offset: int) -> None:
-        """Called after every page; writes every HEARTBEAT_SECONDS. `offset` is the page's in its WARC file."""
+        """Called after every page; writes every HEARTBEAT_SECONDS. `offset`: of the page's record in its WARC file."""
         now = time.monotonic()
         if now < self.next_write:
             return

@@ -1,8 +1,8 @@
 """Count words and write the published files, one part at a time.
 
-A part is a few consecutive units, about `shard_bytes` of text. Both jobs run for every part: CountWords reads staged
-documents and verdicts, and from the words of all parts follow the weights; WritePart reads them again, adds the weights
-and writes a shard, a drops file and a sketches file.
+A part is a few consecutive units, about `shard_bytes` of text. Both jobs run once per part. CountWords reads staged
+documents and verdicts; the weights are computed from the counts of all parts. WritePart reads the documents again, adds
+the weights and writes a shard, a drops file and a sketches file.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class CountWords:
 
     @property
     def folder(self) -> str:
-        """Where the counts are stored, beside the verdicts that they follow from."""
+        """Where the counts are stored: inside the folder of the verdicts that decide them."""
         return storage.join(self.verdicts, f"words-{self.key}")
 
     def name(self, part: Part) -> str:
@@ -105,15 +105,15 @@ class CountWords:
 
 
 def _count_unit(key: str, layout: Layout, verdicts: str, counts: WordCounts) -> None:
-    for row, verdict in _read_judged(key, layout, verdicts):
+    for row, verdict in _read_with_verdicts(key, layout, verdicts):
         if verdict.kept:
             count = count_words(remove_lines(row["text"], verdict.remove)) if verdict.remove else row["words"]
             counts.words[cell_of(row["domain"], row["quality_score"])] += count
             counts.documents[row["domain"]] += 1
 
 
-def _read_judged(key: str, layout: Layout, verdicts: str) -> Iterator[tuple[dict[str, Any], Verdict]]:
-    """The staged rows of a unit, each with the verdict of deduplication."""
+def _read_with_verdicts(key: str, layout: Layout, verdicts: str) -> Iterator[tuple[dict[str, Any], Verdict]]:
+    """The staged rows of a unit, each with its verdict (kept or duplicate)."""
     rows = storage.read_rows(layout.unit("staged", key))
     yield from zip(rows, read_verdicts(storage.join(verdicts, f"{key}.parquet")), strict=True)
 
@@ -183,7 +183,7 @@ class WritePart:
         for row in storage.read_rows(self.layout.unit("drops", key)):
             writers["drops"].write(row)
             statistics.drop(row)
-        for row, verdict in _read_judged(key, self.layout, self.verdicts):
+        for row, verdict in _read_with_verdicts(key, self.layout, self.verdicts):
             if verdict.kept:
                 published = kept_row(row, verdict, self.weights)
                 writers["shards"].write(published)

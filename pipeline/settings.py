@@ -1,4 +1,4 @@
-"""The base of every settings class. A setting is declared once, beside the code that it sets; config.py joins them."""
+"""The base of every settings class. Each class is declared beside the code that reads it; config.py collects them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OFF = "off"
 class Settings(BaseModel):
     """Frozen. A misspelled key or a value of another type is refused with its path (`filter_heuristics.min_wrods`).
 
-    TOML has no null: "off" stands for None (a limit that lets everything through) and, for a switch, for false.
+    TOML has no null: "off" means None (a limit that lets everything through) or, for a Boolean setting, false.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

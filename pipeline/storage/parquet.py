@@ -30,7 +30,7 @@ def open_parquet(path: str) -> BinaryIO:
 
 @contextmanager
 def read_parquet(path: str) -> Iterator[pq.ParquetFile]:
-    """The open file; raises DamagedFileError for a file that is damaged or is no Parquet file, also while it is read."""
+    """The open file. Raises DamagedFileError for a damaged file or one of another format, also while it is read."""
     with explain_errors(path, "read"), open_parquet(path) as file:
         try:
             yield pq.ParquetFile(file)

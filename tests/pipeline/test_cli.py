@@ -70,9 +70,9 @@ def test_the_summary_of_a_command_fits_its_line(name: str) -> None:
     assert not summary.endswith("...")
 
 
-@pytest.mark.parametrize("name", type(command).elsewhere)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("name", type(command).other_groups)  # type: ignore[attr-defined]
 def test_groups_of_other_packages_have_the_summary_that_is_shown_without_importing_them(name: str) -> None:
-    assert COMMANDS[name].get_short_help_str(45) == type(command).elsewhere[name][2]  # type: ignore[attr-defined]
+    assert COMMANDS[name].get_short_help_str(45) == type(command).other_groups[name][2]  # type: ignore[attr-defined]
 
 
 PLAN_RUN = "import pipeline.curate, pipeline.cli, pipeline.errors, pipeline.ledger\ndef fail(*_, **__): raise {}\n"
