@@ -1,6 +1,6 @@
-"""`gristmill audit`: checks that an output is what its manifest says and keeps what its documentation promises.
+"""`gristmill audit`: checks that an output agrees with its manifest and has the documented properties.
 
-Every Parquet file is read three times: for its SHA-256, its schema (the footer only) and its rows.
+Every Parquet file is read three times: for its SHA-256, for its schema (only the footer) and for its rows.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ def audit_output(output: str) -> list[Check]:
     """The result of every check. Raises UserError where there is no finished output."""
     layout = Layout(output)
     if not storage.exists(layout.manifest):
-        raise UserError(f"{output}: no manifest.json here, so this is no finished output; run `gristmill curate` again")
+        raise UserError(f"{output}: no manifest.json, so this is no finished output; run `gristmill curate` again")
     manifest = read_json(layout.manifest)
     paths = {kind: parquet_files(layout, kind) for kind in SCHEMAS}
-    of_files = [check_files(paths, manifest), check_schema(paths)]
-    if not all(check.ok for check in of_files):
-        return [*of_files, Check("rows", False, "not checked, because the files are not as expected")]
-    of_rows = _row_checks(manifest, read_json(layout.report))
-    _read_rows(paths, of_rows)
+    file_results = [check_files(paths, manifest), check_schema(paths)]
+    if not all(check.ok for check in file_results):
+        return [*file_results, Check("rows", False, "not checked, because the files are not as expected")]
+    row_checks = _make_row_checks(manifest, read_json(layout.report))
+    _read_rows(paths, row_checks)
     deduplicate = DeduplicateSettings.model_validate(manifest["config"]["deduplicate"])
-    of_sketches = check_sketches(paths["sketches"], manifest["kept"], deduplicate)
-    return [*of_files, *(check.result() for check in of_rows), of_sketches]
+    sketch_result = check_sketches(paths["sketches"], manifest["kept"], deduplicate)
+    return [*file_results, *(check.result() for check in row_checks), sketch_result]
 
 
-def _row_checks(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> list[RowCheck]:
+def _make_row_checks(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> list[RowCheck]:
     config = manifest["config"]
     return [
         ContentHashCheck(manifest["content_hash"]),

@@ -1,4 +1,4 @@
-"""What a check of `gristmill audit` is: it gets every row once and gives one line."""
+"""The interface of the checks of `gristmill audit`, and what they share: lists of problems, repeated keys, sampling."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEYS = 50_000_000  # keys of 8 bytes that one RepeatedKeys holds
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the audit."""
+    """The result of one check; the audit prints it as one line."""
 
     name: str
     ok: bool
@@ -23,7 +23,7 @@ class Check:
 
 
 class RowCheck(Protocol):
-    """Gets every row of shards/ and then every row of drops/."""
+    """A check that receives every row of shards/ and then every row of drops/."""
 
     def add_kept(self, row: Mapping[str, Any]) -> None: ...
     def add_dropped(self, row: Mapping[str, Any]) -> None: ...
@@ -31,7 +31,7 @@ class RowCheck(Protocol):
 
 
 class Problems:
-    """The first problems of a check and the number of all."""
+    """The first problems of a check, and their total number."""
 
     def __init__(self, problems: Iterable[str] = ()) -> None:
         self._first: list[str] = []
@@ -48,15 +48,15 @@ class Problems:
         return self._count > 0
 
     def check(self, name: str, summary: str) -> Check:
-        """The check's line: the problems, or `summary` when there are none."""
+        """The result of the check: the problems, or `summary` when there are none."""
         more = f"; {self._count - _SHOWN:,} more" if self._count > _SHOWN else ""
         return Check(name, not self, "; ".join(self._first) + more if self else summary)
 
 
 class RepeatedKeys:
-    """Counts 64-bit keys that are equal to another one.
+    """Counts 64-bit keys that occur more than once.
 
-    Of more than 50 million expected keys only those divisible by a stride are held, which bounds memory to 400 MB.
+    If more than 50 million keys are expected, only those divisible by a stride are held; memory is at most 400 MB.
     """
 
     def __init__(self, expected: int) -> None:

@@ -1,4 +1,4 @@
-"""Checks of single rows: word counts, personal data that is left, weights."""
+"""Checks of single rows: word counts, remaining personal data, weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WEIGHTS = 4  # different weights of a cell that are kept for the message
 
 
 class CountCheck:
-    """Words and characters are those of the text."""
+    """The columns `words` and `characters` agree with the text."""
 
     def __init__(self) -> None:
         self._words = 0
@@ -26,7 +26,7 @@ class CountCheck:
     def add_kept(self, row: Mapping[str, Any]) -> None:
         self._words += row["words"]
         if row["words"] != count_words(row["text"]) or row["characters"] != len(row["text"]):
-            self._problems.add(f"{row['id']}: words or characters are not those of the text")
+            self._problems.add(f"{row['id']}: words or characters do not agree with the text")
         if not row["text"].strip():
             self._problems.add(f"{row['id']}: no text")
 
@@ -38,7 +38,7 @@ class CountCheck:
 
 
 class PersonalDataCheck:
-    """scrub_pii finds nothing in texts, titles, excerpts and details."""
+    """scrub_pii finds no personal data in texts, titles, excerpts and details."""
 
     def __init__(self, settings: scrub_pii.ScrubPiiSettings) -> None:
         self._settings = settings
@@ -66,7 +66,7 @@ class PersonalDataCheck:
 
 
 class WeightCheck:
-    """Every weight is finite, not negative, not above the cap, and the one of its domain and quality score."""
+    """Every weight is between 0 and the cap, and is the one computed for its domain and quality score."""
 
     def __init__(self, settings: WeightSettings) -> None:
         self._settings = settings
@@ -85,21 +85,21 @@ class WeightCheck:
 
     def result(self) -> Check:
         weights = [weight for cell in self._weights.values() for weight in cell]
-        problems = Problems(self._impossible(weights))
+        problems = Problems(self._find_invalid(weights))
         if not problems:
-            problems = Problems(self._different())
+            problems = Problems(self._find_deviations())
         cap = self._settings.max_repetition
         span = f"{min(weights):g} to {max(weights):g}" if weights and not problems else "none"
         return problems.check("weights", f"{span}, cap {cap:g}, as computed from the target shares")
 
-    def _impossible(self, weights: list[float]) -> Iterator[str]:
+    def _find_invalid(self, weights: list[float]) -> Iterator[str]:
         for weight in weights:
             if weight is None or not math.isfinite(weight) or weight < 0:
                 yield f"a weight of {weight}"
             elif weight > self._settings.max_repetition:
                 yield f"weight {weight} is above the cap {self._settings.max_repetition}"
 
-    def _different(self) -> Iterator[str]:
+    def _find_deviations(self) -> Iterator[str]:
         table = weight_table(self._words, self._settings)
         for (domain, quality), weights in sorted(self._weights.items()):
             expected = table.get((domain, quality))

@@ -28,7 +28,7 @@ _BAND_BYTES = 8
 
 
 class NearDuplicateCheck:
-    """A sample of the kept documents, each compared with each, by the word 5-grams of the published texts."""
+    """No two documents of a sample of the kept ones share most word 5-grams of their published texts."""
 
     def __init__(self, settings: DeduplicateSettings) -> None:
         self._settings = settings
@@ -84,7 +84,7 @@ def hash_words(words: Sequence[str]) -> int:
 
 
 def check_sketches(paths: Sequence[str], documents: int, settings: DeduplicateSettings) -> Check:
-    """Of the kept documents no two have one URL or text, and no two in one bucket of a band are similar.
+    """No two kept documents have the same URL or text, and no two in the same bucket of a band are similar.
 
     Reads each file once. Of more than 4 million (document, band) pairs only a sample of the buckets is compared.
     """
@@ -101,11 +101,11 @@ def check_sketches(paths: Sequence[str], documents: int, settings: DeduplicateSe
     for is_checked, keys, what in ((settings.exact_url, urls, "URL"), (settings.exact_text, texts, "text")):
         if is_checked and keys.count():
             problems.add(f"{keys.count():,} kept documents share their {what} with another")
-    return problems.check("buckets", f"{rows:,} sketches, no two of one URL or text, no two similar in one bucket")
+    return problems.check("buckets", f"{rows:,} sketches, no equal URLs or texts, no similar pair in a bucket")
 
 
 class Buckets:
-    """Documents by the key of each band; those of one bucket are compared by their sketches."""
+    """Documents grouped by the key of each band; those in the same bucket are compared by their sketches."""
 
     def __init__(self, documents: int, settings: DeduplicateSettings) -> None:
         self._settings = settings
@@ -125,10 +125,10 @@ class Buckets:
 
     def similar_pairs(self) -> list[str]:
         """A line for each pair of one bucket whose estimated similarity reaches the threshold."""
-        found = {pair for bucket in self._shared_buckets() for pair in self._compare(bucket)}
+        found = {pair for bucket in self._find_shared_buckets() for pair in self._compare(bucket)}
         return [f"{a} and {b}: similarity {alike:.3f} in one bucket" for a, b, alike in sorted(found)]
 
-    def _shared_buckets(self) -> Iterator[NDArray[np.int64]]:
+    def _find_shared_buckets(self) -> Iterator[NDArray[np.int64]]:
         """The documents of every bucket that holds more than one."""
         if not self._keys:
             return
@@ -148,4 +148,4 @@ class Buckets:
                 yield self._ids[bucket[first]], self._ids[bucket[later]], round(float(alike[first]), 3)
 
 
-_ODD = np.uint64(0x9E3779B97F4A7C15)  # times the band's number, added to its keys: bands share no bucket
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # multiplied by the band's number and added to its keys: bands share no bucket

@@ -32,7 +32,7 @@ def _file_problems(kind: str, paths: Sequence[str], entries: Sequence[Mapping[st
     yield from (f"{name} is not in the manifest" for name in actual if name not in expected)
     for name in sorted(expected.keys() & actual.keys()):
         if sha256_of_file(actual[name]) != expected[name]["sha256"]:
-            yield f"{name} has other bytes than the manifest says"
+            yield f"{name} has other bytes than in the manifest"
 
 
 def check_schema(paths: Paths) -> Check:

@@ -1,6 +1,6 @@
 """Checks of the ledger: content hash, totals, one fate per capture, dropped duplicates and the documents kept for them.
 
-Memory is bounded: an output of more rows than a check can hold is checked in a sample, chosen by a hash.
+Memory is bounded: of an output with more rows than a check can hold, a sample is checked, chosen by a hash.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SURVIVORS = 5_000_000  # survivors whose duplicates are counted, about 1 GB
 
 
 class ContentHashCheck:
-    """The rows add up to the manifest's content hash."""
+    """The content hash computed from the rows is that of the manifest."""
 
     def __init__(self, expected: str) -> None:
         self._expected = expected
@@ -77,7 +77,7 @@ _REASONS: Mapping[str, set[str]] = {
 
 
 class FateCheck:
-    """No capture has two fates, and every reason is on its stage's list."""
+    """No capture has two fates, and every drop reason is one of its stage's reasons."""
 
     def __init__(self, pages: int) -> None:
         self._captures = RepeatedKeys(pages)
@@ -102,7 +102,7 @@ class FateCheck:
 
 
 class SurvivorCheck:
-    """Every dropped duplicate names a kept document (its survivor), and that one counts it."""
+    """Every dropped duplicate names a kept document (its survivor), whose column `duplicates` counts it."""
 
     def __init__(self, pages: int) -> None:
         self._stride = stride_for(pages, _SURVIVORS)

@@ -1,7 +1,7 @@
 """`gristmill plan --engine dataflow`: machines, disk, workers and cost on Dataflow, estimated from the sample.
 
-The default prices are list prices of batch Dataflow in us-central1 from memory, not looked up; `--price NAME=DOLLARS`
-replaces them. Every assumption is printed.
+The default prices are unverified list prices of batch Dataflow in us-central1; `--price NAME=DOLLARS` replaces them.
+Every assumption is printed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WANTED_HOURS = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Dollars."""
+    """Unit prices in dollars."""
 
     core_hour: float = 0.056
     memory_gb_hour: float = 0.003557
@@ -71,7 +71,7 @@ class DataflowPlan:
 
     @property
     def core_hours(self) -> float:
-        """Of the whole run, if a virtual core is as fast as a core of this machine."""
+        """Core hours of the whole run, if a virtual core is as fast as a core of this machine."""
         return self.plan.sample.cpu_seconds * self.plan.scale / 3600
 
     @property
@@ -125,7 +125,7 @@ class DataflowPlan:
                 "assumed",
                 "a virtual core is worth one core of this machine; the sample is like the rest; deduplication and "
                 "publishing cost little beside extraction; workers are never idle; input is read in its own region; "
-                "prices are list prices from memory (us-central1): check them",
+                "prices are unverified list prices (us-central1): check them",
             ),
         ]
         return "\n".join(f"{name:<8}{text}" for name, text in rows)

@@ -1,7 +1,7 @@
-"""`gristmill explain`: one page again through the run's own stages, from its WARC record to its fate.
+"""`gristmill explain`: replays one page through the stages of its run, from its WARC record to its fate.
 
-The replay uses the settings that the run stored, on the same bytes. The explanation says whether it gives the fate that
-the ledger has, and which code, lists or models have changed since the run.
+The replay uses the same bytes and the settings that the run stored. The explanation states whether the replay gives the
+fate in the ledger, and which code, lists or models have changed since the run.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def explain_page(wanted: str, output: str) -> list[Explanation]:
     """Every capture of the URL or id. Raises UserError, with similar URLs, for a page that the run did not read."""
     layout = Layout(output)
     if not storage.exists(layout.manifest):
-        raise UserError(f"{output}: no manifest.json here; give the --output of a finished `gristmill curate`")
+        raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
     rows = find_pages(layout, wanted)
     if not rows:
         similar = suggest_urls(layout, wanted)
@@ -99,8 +99,7 @@ def _read_record(row: Mapping[str, Any], paths: Mapping[str, str], config: Confi
     path = paths.get(row["warc_file"])
     if path is None or not storage.exists(path):
         raise UserError(
-            f"{row['warc_file']}: the file that the run read is not where it was ({path}); "
-            "put it back there to replay its pages"
+            f"{row['warc_file']}: the file that the run read is no longer at {path}; put it back to replay its pages"
         )
     return read_warc.read_record(path, row["warc_offset"], name=row["warc_file"], settings=config.read_warc)
 

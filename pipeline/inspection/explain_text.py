@@ -1,4 +1,4 @@
-"""An explanation as text for a terminal of 100 columns: the stages in order, each with the changes of the text."""
+"""Format an explanation for a terminal of 100 columns: the stages in order, each with its changes of the text."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _text_changes(stage: StageResult) -> Iterator[str]:
 
 
 def _excerpt(text: str) -> Iterator[str]:
-    lines = [wrapped for line in text.splitlines() for wrapped in _wrap(line)]
+    lines = [part for line in text.splitlines() for part in _wrap(line)]
     if len(lines) <= _HEAD_LINES + _TAIL_LINES + 1:
         shown = lines
     else:
@@ -104,10 +104,10 @@ def _table(found: tuple[Measurement, ...]) -> Iterator[str]:
     if limited:
         yield f"{_INDENT}{'measurement':<40}{'value':>11}{'at least':>11}{'at most':>11}{'margin':>11}"
     for item in limited:
-        broken = "  ← broken" if (item.margin or 0) < 0 else ""
+        mark = "  ← broken" if (item.margin or 0) < 0 else ""
         yield (
             f"{_INDENT}{item.name:<40}{measure(item.value):>11}{measure(item.low):>11}{measure(item.high):>11}"
-            f"{measure(item.margin):>11}{broken}"
+            f"{measure(item.margin):>11}{mark}"
         )
     others = ", ".join(f"{item.name} {measure(item.value)}" for item in found if item.margin is None and item.value)
     if others:

@@ -1,7 +1,7 @@
 """Which units of a run are finished, and the sum of their tallies.
 
-The tally is the last file of a unit, so a listing of one folder names the finished units. Each tally is read once and
-added up; what is kept per unit is its number of characters, since a crawl has more than a million units.
+The tally is the last file of a unit, so listing one folder finds the finished units. Each tally is read once and added
+to the total; only the number of characters is kept per unit, because a crawl has more than a million units.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class FinishedUnits:
         """
         listed = (name.removesuffix(".json") for name in storage.file_sizes(self.layout.folder("tally")))
         new = sorted(key for key in listed if key in self.sizes and key not in self.characters)
-        written = _sizes_written(self.layout) if check_files and new else None
+        written = _list_file_sizes(self.layout) if check_files and new else None
         read = self._choose(new)
         for key, stored in zip(read, storage.map_in_threads(self._read, read), strict=True):
             if stored and (written is None or all(written[kind].get(key) == n for kind, n in stored.bytes.items())):
@@ -108,7 +108,7 @@ def parse_tally(content: bytes) -> StoredTally | None:
         return None
 
 
-def _sizes_written(layout: Layout) -> dict[str, dict[str, int]]:
+def _list_file_sizes(layout: Layout) -> dict[str, dict[str, int]]:
     """Bytes of the staged and drops files, by kind and unit key."""
     return {
         kind: {name.removesuffix(".parquet"): n for name, n in storage.file_sizes(layout.folder(kind)).items()}

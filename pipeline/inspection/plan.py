@@ -1,7 +1,7 @@
 """`gristmill plan`: estimates the cost and yield of a whole run from a few hundred of its pages.
 
-The sample is the first pages of a dozen units that are spread evenly over the input. Cost and yield per compressed byte
-of the sample, times the bytes of the input, give the estimate.
+The sample consists of the first pages of a dozen units, spread evenly over the input. The estimate is the cost and
+yield per compressed byte of the sample, times the bytes of the input.
 """
 
 from __future__ import annotations
@@ -63,17 +63,17 @@ class Plan:
 
     @property
     def hours(self) -> float:
-        """Wall time of the first phase with `workers` workers."""
+        """Wall time of the prepare job with `workers` workers."""
         return self.sample.wall_seconds * self.scale / self.workers / 3600
 
     @property
     def memory_bytes(self) -> int:
-        """Memory of the first phase: the page processes and the main process."""
+        """Memory of the prepare job in bytes: the page processes and the main process."""
         return MAIN_MEMORY + self.workers * self.sample.peak_memory
 
     @property
     def disk_bytes(self) -> float:
-        """Size of the shards."""
+        """Size of the shards in bytes."""
         return self.sample.characters * self.scale * PARQUET_RATIO
 
     @property
@@ -107,7 +107,7 @@ class Plan:
             (
                 "time",
                 f"{duration(self.hours * 3600)} with {self.workers} workers as fast as this machine's cores; "
-                "the later phases add about a tenth",
+                "the jobs after prepare add about a tenth",
             ),
             (
                 "CPU",
@@ -169,7 +169,7 @@ def _peak_memory(process: psutil.Process) -> int:
 
 
 def _bytes_per_document(config: Config) -> int:
-    """What crosses the shuffles of deduplication, by the formula of deduplicate.py; on real pages 0.7 to 2 kB."""
+    """Bytes that the shuffles of deduplication move for one document; measured on real pages: 0.7 to 2 kB."""
     line_keys = 8 * 40  # forty lines are a long page
     sketches_and_verdicts = 1700  # measured with 50 partitions where a fifth of the documents have near-duplicates
     return 2 * 66 + 8 * config.deduplicate.bands + line_keys + sketches_and_verdicts

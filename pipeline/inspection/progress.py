@@ -1,4 +1,4 @@
-"""How far a run is, read from the files that it writes: the same on every engine, from any machine that sees OUT."""
+"""How far a run is, computed from the files that it writes: on every engine, from any machine that can read OUT."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Watch:
             before = time.monotonic()
             try:
                 yield self.reader.read()
-            except storage.StorageError as error:  # the next reading may succeed; the job itself is not concerned
+            except storage.StorageError as error:  # the next reading may succeed; the job itself is not affected
                 log.warning("cannot read the progress: %s", error)
             pause = max(seconds, PAUSE_PER_READING * (time.monotonic() - before))
 
@@ -171,7 +171,7 @@ def read_status(output: str) -> str:
         manifest = read_json(layout.manifest)
         return f"complete: {manifest['pages']:,} pages read, {manifest['kept']:,} kept, {manifest['words']:,} words"
     if not storage.exists(layout.run):
-        raise UserError(f"{output}: no run.json here; `gristmill curate ... --output {output}` starts a run")
+        raise UserError(f"{output}: no run.json; `gristmill curate ... --output {output}` starts a run")
     layout = Layout(output, read_json(layout.run)["work"])
     if not storage.exists(layout.unit_table):
         return "starting: the list of units is not written yet"

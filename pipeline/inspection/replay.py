@@ -1,4 +1,4 @@
-"""Replay of one page: the run's own stages on its WARC record, each with what it changed and measured."""
+"""Replay of one page: the stages of its run on its WARC record, each with what it changed and measured."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def replay(page: Page | Dropped, row: Mapping[str, Any], chain: Chain) -> list[S
 
 def _replay_page_stages(page: Page | Dropped, row: Mapping[str, Any], chain: Chain) -> Iterator[StageResult]:
     if isinstance(page, Dropped):
-        yield _dropped(page, None)
+        yield _report_drop(page, None)
         return
     kind = "text that was extracted before (WET)" if page.kind is Kind.TEXT else "HTML"
     yield StageResult("read_warc", "passed", f"{len(page.content):,} bytes of {kind}")
@@ -49,13 +49,13 @@ def _replay_page_stages(page: Page | Dropped, row: Mapping[str, Any], chain: Cha
     record: Record = page
     for name, result, seconds in chain.steps(page):
         if isinstance(result, Dropped):
-            yield _dropped(result, record, seconds, chain.config)
+            yield _report_drop(result, record, seconds, chain.config)
             return
-        yield _passed(name, record, result, seconds, chain.config)
+        yield _report_pass(name, record, result, seconds, chain.config)
         record = result
 
 
-def _passed(name: str, before: Record, after: Record, seconds: float, config: Config) -> StageResult:
+def _report_pass(name: str, before: Record, after: Record, seconds: float, config: Config) -> StageResult:
     old, new = _text_of(before), _text_of(after)
     return StageResult(
         name,
@@ -73,7 +73,7 @@ def _text_of(record: Record | None) -> str | None:
 
 
 def _describe(name: str, document: Document) -> str:
-    """What the stage found, beside its signals."""
+    """What the stage found, besides its signals."""
     if name == "identify_language":
         return f"{document.language} with a score of {document.language_score:.3f}"
     if name == "score_quality":
@@ -94,7 +94,9 @@ def _new_measurements(name: str, before: Record | None, after: Record, config: C
     return list_measurements(name, new, after, getattr(config, name))
 
 
-def _dropped(drop: Dropped, before: Record | None, seconds: float = 0.0, config: Config | None = None) -> StageResult:
+def _report_drop(
+    drop: Dropped, before: Record | None, seconds: float = 0.0, config: Config | None = None
+) -> StageResult:
     return StageResult(
         drop.stage,
         "dropped",
@@ -110,16 +112,16 @@ def _dropped(drop: Dropped, before: Record | None, seconds: float = 0.0, config:
 
 
 def _run_in_page_process(page: Page, config: Config) -> StageResult:
-    """A page that the run lost to its budget or a crash, once more in a process that can be killed."""
+    """Runs a page that exceeded its budget or crashed once more, in a process that can be killed."""
     with open_worker(config) as worker:
         outcome = worker.run(page)
     if isinstance(outcome, PageLost):
-        return _dropped(outcome.as_drop(page), None)
+        return _report_drop(outcome.as_drop(page), None)
     return StageResult("page_process", "passed", "finished within its budget this time")
 
 
 def _deduplicate(row: Mapping[str, Any], last: StageResult) -> list[StageResult]:
-    """From the ledger, because deduplication needs all pages; the text shows which repeated lines it removed."""
+    """Taken from the ledger, because deduplication needs all pages; the text shows the removed lines."""
     if last.outcome == "dropped":
         return []
     if row["kept"]:

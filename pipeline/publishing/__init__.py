@@ -1,13 +1,13 @@
-"""What an output consists of, and how it is written.
+"""The published dataset: schemas, weights, Parquet parts, manifest and dataset card.
 
 schema              the columns of shards, drops and sketches
 weights             words by domain and quality -> the weight of each document
 part_writer         one Parquet file, with its hash and its content digest
 content_hash        equal rows give an equal hash, however they are spread over files
 statistics          counts of the published rows, for manifest and report
-provenance          settings, lists, models, code and library versions that decide the bytes
+provenance          settings, lists, models, code and library versions on which the output depends
 manifest            run.json (written first) and manifest.json (written last)
 dataset_card        OUT/README.md
-snapshot            one crawl by its name, beside the earlier ones
+snapshot            the output of one crawl, given by its name, beside the outputs of earlier crawls
 settings            the table [publish]
 """

@@ -1,6 +1,6 @@
-"""The content hash of an output: equal rows give an equal hash, in whatever order and parts they are written.
+"""The content hash of an output: equal rows give an equal hash, whatever their order and the files that hold them.
 
-Each row is digested by itself, the digests of a file are added up modulo 2**256, and the sums of all files are hashed.
+The digests of a file's rows are added modulo 2**256, and the sums over all files are hashed.
 """
 
 from __future__ import annotations

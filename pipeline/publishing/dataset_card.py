@@ -1,4 +1,4 @@
-"""OUT/README.md: the dataset card, with the front matter by which Hugging Face's `load_dataset` finds the shards."""
+"""OUT/README.md: the dataset card, with the front matter from which Hugging Face's `load_dataset` knows the shards."""
 
 from __future__ import annotations
 

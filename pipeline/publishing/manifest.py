@@ -1,4 +1,8 @@
-"""run.json (written first: which run an output folder belongs to) and manifest.json (written last: its files)."""
+"""run.json and manifest.json of an output folder.
+
+run.json is written first and names the run that the folder belongs to; manifest.json is written last and lists the
+published files.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,15 @@ from pipeline.publishing.statistics import Statistics
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_json, write_json
 
-FORMAT = 1  # increased when readers have to change
+FORMAT = 1  # of manifest.json; increased when programs that read it have to change
 
 
-def claim(layout: Layout, identity: Mapping[str, Any], here: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Claims the output folder for this run, or resumes it.
+def claim(layout: Layout, identity: Mapping[str, Any], local: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Claims the output folder for this run; a folder that this run claimed before is resumed.
 
-    `identity` is what decides the rows; `here` is stored beside it for other commands on this machine (paths, units).
-    Raises UserError, with the first differences, when the folder has a run of other settings, code or input.
+    `identity` is everything that the rows depend on. `local` is stored beside it for `gristmill explain` on this
+    machine: paths of the input files, and the settings with local paths. Raises UserError, with the first differences,
+    when the folder belongs to a run with other settings, code or input.
     """
     if storage.exists(layout.run):
         previous = read_json(layout.run)
@@ -32,12 +37,12 @@ def claim(layout: Layout, identity: Mapping[str, Any], here: Mapping[str, Any], 
                 "Choose another --output, or --overwrite to replace it (units that are still valid are kept)"
             )
         if differences:
-            storage.remove(layout.manifest)  # first: without it no reader takes old and new files for one dataset
+            storage.remove(layout.manifest)  # first, so that nobody reads old and new files as one dataset
             for kind in ("shards", "drops", "sketches"):
                 storage.remove_folder(storage.join(layout.root, kind))
     elif storage.exists(layout.manifest):
         raise UserError(f"{layout.root} has a manifest.json but no run.json: choose another --output")
-    write_json(layout.run, {"identity": identity, "work": layout.key, **here})
+    write_json(layout.run, {"identity": identity, "work": layout.key, **local})
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterable[str]:
@@ -50,7 +55,7 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterable[str]:
 
 
 def is_complete(layout: Layout) -> bool:
-    """Whether the run is finished: the manifest is written when all other files are complete."""
+    """Whether the run is finished: the manifest is written after all other files."""
     return storage.exists(layout.manifest)
 
 

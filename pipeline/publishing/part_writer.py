@@ -1,4 +1,4 @@
-"""Write one Parquet file of a part, with its size, SHA-256 and content digest computed on the way."""
+"""Write one Parquet file of a part, and compute its size, SHA-256 and content digest while writing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PartWriter:
 
     @contextmanager
     def open(self) -> Iterator[PartWriter]:
-        """The file appears when the block ends without an error, after its last bytes are on the disk."""
+        """The file becomes visible when the block ends without an error, after its last bytes are on the disk."""
         with storage.write_atomically(self.path) as file:
             self._file = _HashingFile(file)
             self._writer = pq.ParquetWriter(self._file, self.schema, compression="zstd", compression_level=3)

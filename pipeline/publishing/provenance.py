@@ -1,4 +1,4 @@
-"""What decides the bytes of a dataset: settings, lists and models, code, library versions.
+"""Provenance of a dataset: settings, lists and models, code and library versions, on which its rows depend.
 
 Stored in run.json and manifest.json. Two runs with equal provenance and equal input publish equal rows.
 """

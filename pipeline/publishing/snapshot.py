@@ -1,11 +1,11 @@
-"""The monthly job: curate one crawl, given by its name, under a base folder that holds all crawls.
+"""`gristmill curate --snapshot`: curate one crawl, given by its name, under a base folder that holds all crawls.
 
     BASE/CC-MAIN-2026-43/...      an output of `gristmill curate`
-    BASE/CC-MAIN-2026-47/...      the next one, without what the published sketches of previous crawls already have
+    BASE/CC-MAIN-2026-47/...      the next one, without duplicates of what previous crawls published
     BASE/latest.json              names the newest complete crawl; written after its manifest
     BASE/CC-MAIN-2026-47.lock     the lease of the process that curates this crawl
 
-A second start while the first one runs ends with an error that names its host and process.
+A second process for the same crawl ends with an error that names the host and id of the first.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Snapshot:
         return storage.join(self.base, self.name)
 
     def is_complete(self) -> bool:
-        """Whether the output has its manifest: then there is nothing to do."""
+        """Whether the output has its manifest."""
         return storage.exists(Layout(self.output).manifest)
 
     def previous_sketches(self) -> tuple[str, ...]:
@@ -95,5 +95,5 @@ def hold_snapshot(snapshot: Snapshot, config: Config) -> Iterator[Config]:
 
 
 def latest_path(base: str) -> str:
-    """The pointer that trainer jobs follow."""
+    """The file that names the newest complete crawl; trainer jobs read it."""
     return storage.join(base, "latest.json")

@@ -223,7 +223,7 @@ def test_two_kept_documents_of_one(output: Path, key: str, what: str) -> None:
 
 
 def test_no_manifest_no_audit(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no manifest\.json here"):
+    with pytest.raises(UserError, match=r"no manifest\.json, so"):
         audit_output(str(tmp_path))
 
 

@@ -64,7 +64,7 @@ def test_the_command_prints_machine_disk_workers_shuffle_cost_and_assumptions(gr
     )
     assert re.search(r"^cost    \$[\d.]+, \$[\d,]+ for 1,000 WARC files of 1 GB$", printed, re.MULTILINE)
     assert "core_hour=$0.25, memory_gb_hour=$" in printed
-    assert re.search(r"^assumed .*list prices from memory", printed, re.MULTILINE)
+    assert re.search(r"^assumed .*prices are unverified list prices", printed, re.MULTILINE)
     refused = gristmill(*command, "--price", "core=1", check=False)
     assert refused.returncode == 2
     assert "expected NAME=DOLLARS" in refused.stderr

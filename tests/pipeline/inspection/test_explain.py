@@ -136,12 +136,12 @@ def test_a_moved_input_is_named(curated_minicrawl: Path, tmp_path: Path) -> None
     run = json.loads((output / "run.json").read_text())
     run["paths"] = {name: "/gone/" + name for name in run["paths"]}
     (output / "run.json").write_text(json.dumps(run))
-    with pytest.raises(UserError, match=r"is not where it was \(/gone/"):
+    with pytest.raises(UserError, match=r"is no longer at /gone/"):
         explain_page(MAIL, str(output))
 
 
 def test_no_run_no_explanation(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no manifest\.json here"):
+    with pytest.raises(UserError, match=r"no manifest\.json;"):
         explain_page(MAIL, str(tmp_path))
 
 

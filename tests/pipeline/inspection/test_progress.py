@@ -102,7 +102,7 @@ def test_status_of_a_finished_run(curated_minicrawl):
 
 
 def test_status_where_there_is_no_run_says_how_to_start_one(tmp_path):
-    with pytest.raises(UserError, match=r"no run\.json here"):
+    with pytest.raises(UserError, match=r"no run\.json;"):
         read_status(str(tmp_path))
 
 
