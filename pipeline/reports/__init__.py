@@ -1,8 +1,8 @@
-"""What a finished run shows.
+"""The reports of a finished run: report.json, report.html and the terminal summary.
 
 report_json         the numbers: report.json
-run_warnings        what must be looked at before the dataset is used
-html_report         report.html, from report.json and samples of the rows; charts draws it, samples chooses the rows
+run_warnings        what a user should look at before using the dataset
+html_report         report.html, from report.json and samples of the rows (modules: charts, samples)
 console_summary     the funnel at the end of `gristmill curate`
-formatting          numbers, names and links, the same in all of them
+formatting          numbers, names and links, formatted alike in all reports
 """

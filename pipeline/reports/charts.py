@@ -40,20 +40,20 @@ def stream(steps: Sequence[Step], pages: int) -> Markup:
     for number, step in enumerate(steps):
         parts.append(_stage(step, _EDGE + number * width, width, pages))
     last = steps[-1].left
-    parts.append(_label(_WIDTH - _EDGE + 10, _TOP + _scaled(last, pages) / 2 + 4, (f"{last:,}", "kept"), "start"))
+    parts.append(_label(_WIDTH - _EDGE + 10, _TOP + _height_of(last, pages) / 2 + 4, (f"{last:,}", "kept"), "start"))
     title = f"{pages:,} pages read, {last:,} kept; the table below holds the numbers of every stage"
     return Markup('<svg class="stream" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         _WIDTH, _HEIGHT, title, Markup("").join(parts)
     )
 
 
-def _scaled(count: int, pages: int) -> float:
+def _height_of(count: int, pages: int) -> float:
     return _STREAM * count / pages
 
 
 def _stage(step: Step, x: float, width: float, pages: int) -> Markup:
     """One stage: its section of the stream, its branch and its label."""
-    before, after = _scaled(step.entered, pages), _scaled(step.left, pages)
+    before, after = _height_of(step.entered, pages), _height_of(step.left, pages)
     end = x + width
     flow = Markup('<rect class="flow" x="{:.1f}" y="{}" width="{:.1f}" height="{:.1f}"/>').format(
         x, _TOP, width + 1, max(after, 0.8)
@@ -97,7 +97,7 @@ def bar(*parts: tuple[float, str]) -> Markup:
 
 
 def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> Markup:
-    """Columns with an axis; the number of a column is its tooltip."""
+    """Columns with an axis; each column's number is shown as its tooltip."""
     if not bins:
         return Markup("")
     width, height, top = 480, 270, 236
@@ -120,7 +120,7 @@ def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> 
 
 
 def shares(target: float, actual: float, weighted: float, largest: float) -> Markup:
-    """A domain's three shares on one axis; hollow dot: actual, bar: target, full dot: weighted."""
+    """A domain's three shares on one axis. Hollow dot: actual; vertical line: target; filled dot: weighted."""
 
     def at(value: float) -> str:
         return f"{1 + 97 * value / largest:.2f}%" if largest else "1%"

@@ -1,4 +1,4 @@
-"""The summary that `gristmill curate` prints at its end: the funnel, warnings, and where the files are."""
+"""The summary that `gristmill curate` prints at its end: the funnel, the warnings, and the paths of the files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _REASONS = 3  # shown of each stage
 
 
 def funnel(layout: Layout) -> str:
-    """The pages left after every stage, warnings, the paths of the output, and Python lines to look at it."""
+    """The pages left after every stage, warnings, the paths of the output, and Python code that reads it."""
     report = read_json(layout.report)
     pages = report["pages"]
     lines = [f"{'pages read':<20}{pages:>10,}  {'█' * BAR}"]
@@ -26,7 +26,7 @@ def funnel(layout: Layout) -> str:
         lines.append(f"{stage:<20}{left:>10,}  {_bar(left, pages)}  -{lost:,}: {shown}{more}")
     lines.append(f"{'kept':<20}{report['kept']:>10,}  {_bar(report['kept'], pages)}  {report['words']:,} words")
     warnings = [f"warning: {text}" for text in report.get("warnings", ())]
-    return "\n".join([*lines, *warnings, "", *_where_to_look(layout), "", f"content hash {report['content_hash']}"])
+    return "\n".join([*lines, *warnings, "", *_list_files(layout), "", f"content hash {report['content_hash']}"])
 
 
 def _bar(count: int, total: int) -> str:
@@ -34,7 +34,7 @@ def _bar(count: int, total: int) -> str:
     return "█" * full + "·" * (BAR - full)
 
 
-def _where_to_look(layout: Layout) -> list[str]:
+def _list_files(layout: Layout) -> list[str]:
     root = layout.root.rstrip("/")
     return [
         f"kept     {root}/shards/*.parquet      dropped   {root}/drops/*.parquet",

@@ -1,4 +1,4 @@
-"""Numbers, names and links as reports and the terminal show them."""
+"""Format numbers, names and links for reports and the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 
 def count(value: float) -> str:
-    """
+    """A whole number with thousands separators.
+
     >>> count(1234567)
     '1,234,567'
     """
@@ -15,7 +16,8 @@ def count(value: float) -> str:
 
 
 def number_of(value: float, noun: str) -> str:
-    """
+    """A count with its noun, in the plural where needed.
+
     >>> number_of(1, "page"), number_of(2000, "page")
     ('1 page', '2,000 pages')
     """
@@ -48,7 +50,8 @@ def measure(value: float | None) -> str:
 
 
 def words(name: str) -> str:
-    """
+    """An identifier as words.
+
     >>> words("same_url")
     'same url'
     """

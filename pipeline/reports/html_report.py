@@ -44,7 +44,7 @@ def rebuild_report(output: str) -> str:
     """Writes OUT/report.html again and returns its path. Raises UserError where there is no finished run."""
     layout = Layout(output)
     if not storage.exists(layout.report):
-        raise UserError(f"{output}: no report.json here; give the --output of a finished `gristmill curate`")
+        raise UserError(f"{output}: no report.json; give the --output of a finished `gristmill curate`")
     write_report(layout)
     return layout.report_html
 
@@ -145,7 +145,7 @@ def list_losses(report: Mapping[str, Any], samples: Samples) -> list[dict[str, A
 
 
 def rank_lines(lines: Sequence[Mapping[str, Any]], name: str, number: str, limit: int) -> list[dict[str, Any]]:
-    """The largest numbers with their share of the sum and the length of their bar; the rest as one line."""
+    """The largest numbers, each with its share of the sum and the length of its bar; the rest as one line."""
     total = sum(line[number] for line in lines) or 1
     named = [line for line in lines if line[name] != "other"]
     rest = total - sum(line[number] for line in named[:limit])
@@ -168,7 +168,7 @@ def mixture_table(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_personal_data(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:
-    """Personal data that was replaced, by kind, with samples of where it was."""
+    """Personal data that was replaced, by kind, with samples of the surrounding text."""
     found = []
     for kind, name in SIGNAL_OF.items():
         sums = report["signals"].get(name)
@@ -180,7 +180,7 @@ def list_personal_data(report: Mapping[str, Any], samples: Samples) -> list[dict
 
 
 def list_structure(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Code, tables, formulas and lists: how many the markup has, and how many the kept texts."""
+    """Code, tables, formulas and lists: how many are in the markup, and how many in the extracted texts."""
     none = {"sum": 0, "documents": 0}
     found = []
     for name, title in _STRUCTURE.items():

@@ -26,7 +26,7 @@ def make_report(
     duplicates: Mapping[str, Any],
     manifest: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """All numbers, and the warnings that follow from them."""
+    """All numbers, and the warnings computed from them."""
     report = {
         **_pages(tally, statistics),
         **_kept_documents(statistics),
@@ -46,21 +46,21 @@ def _pages(tally: Tally, statistics: Statistics) -> dict[str, Any]:
         "kept": statistics.kept["documents"],
         "dropped": by_stage(statistics.dropped, STAGES),
         "unreadable": statistics.dropped["read_warc:unreadable"],
-        "failures": _named(statistics.failures, _MESSAGES, "message", "pages"),
-        "dropped_hosts": _ranked(statistics.dropped_hosts, _HOSTS, "host", "pages"),
+        "failures": _rank_named(statistics.failures, _MESSAGES, "message", "pages"),
+        "dropped_hosts": _rank(statistics.dropped_hosts, _HOSTS, "host", "pages"),
         "records": dict(sorted(tally.records.items())),
         "charset_steps": dict(most_common(statistics.charset_steps, len(Decoding))),
     }
 
 
 def _kept_documents(statistics: Statistics) -> dict[str, Any]:
-    """What the shards hold."""
-    languages = _named(statistics.languages, _LANGUAGES, "language", "documents")
+    """Words, languages, hosts and quality of the rows in the shards."""
+    languages = _rank_named(statistics.languages, _LANGUAGES, "language", "documents")
     return {
         "words": statistics.kept["words"],
         "characters": statistics.kept["characters"],
         "languages": [{**line, "words": statistics.language_words[line["language"]]} for line in languages],
-        "hosts": _ranked(statistics.hosts, _HOSTS, "host", "documents"),
+        "hosts": _rank(statistics.hosts, _HOSTS, "host", "documents"),
         "quality": dict(sorted(statistics.quality.items())),
         "group_sizes": dict(sorted(statistics.group_sizes.items(), key=lambda item: int(item[0]))),
         "rescan": {
@@ -81,11 +81,11 @@ def _signals(statistics: Statistics) -> dict[str, dict[str, float]]:
     }
 
 
-def _ranked(counts: Mapping[str, int], limit: int, name: str, number: str) -> list[dict[str, Any]]:
+def _rank(counts: Mapping[str, int], limit: int, name: str, number: str) -> list[dict[str, Any]]:
     """Largest first as {name: ..., number: ...}; the last may be the sum of all others ("other")."""
     return [{name: key, number: count} for key, count in most_common(counts, limit)]
 
 
-def _named(counts: Mapping[str, int], limit: int, name: str, number: str) -> list[dict[str, Any]]:
-    """The same without the sum of all others."""
-    return [line for line in _ranked(counts, limit, name, number) if line[name] != "other"]
+def _rank_named(counts: Mapping[str, int], limit: int, name: str, number: str) -> list[dict[str, Any]]:
+    """As `_rank`, without the sum of all others."""
+    return [line for line in _rank(counts, limit, name, number) if line[name] != "other"]

@@ -1,7 +1,7 @@
 """Warnings about a finished run, shown at the end of `curate`, in report.json and in report.html.
 
-The ledger gives every page a fate, also a page on which a stage failed: an internal error in a stage once dropped 35
-pages of a run that then ended as done. The warnings look for counts that no input should cause.
+The ledger also gives a fate to a page on which a stage failed: an internal error in a stage once dropped 35 pages of a
+run that was then reported as successful. The warnings report counts that no input should cause.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WARN_SAME_FAILURE = 10  # pages with the same error message; pages that break an
 
 
 def run_warnings(report: Mapping[str, Any]) -> list[str]:
-    """One line each, from the numbers of report.json."""
+    """The warnings, one line each, from the numbers of report.json."""
     duplicates = report["duplicates"].get("warnings", ())
     return [*_failures(report), *_personal_data(report), *duplicates, *_repetitions(report)]
 

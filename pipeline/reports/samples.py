@@ -1,7 +1,7 @@
 """Samples for report.html: kept and dropped pages, duplicates side by side, replaced personal data.
 
-They are read from at most `PARTS` parts of shards/ and of drops/, evenly spread. Of each group the rows with the
-smallest ids are shown: ids are digests, so the choice is random, and the same whenever the report is built again.
+They are read from at most `PARTS` evenly spaced parts of shards/ and of drops/. Of each group the rows with the
+smallest ids are shown: ids are digests, so this is a random sample, and a rebuilt report shows the same rows.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _Reversed:
 
 
 def collect_samples(layout: Layout) -> Samples:
-    """Reads the drops first: the survivors that sampled duplicates name are then collected from the shards."""
+    """Samples of a finished output. Drops are read first, then the kept documents (survivors) that they name."""
     samples = Samples(total=read_json(layout.report)["pages"])
     duplicates = _sample_drops(layout, samples)
     survivors = _sample_kept(layout, samples, {row["duplicate_of"] for row in duplicates})
@@ -124,7 +124,7 @@ def _sample_kept(layout: Layout, samples: Samples, wanted: set[str]) -> dict[str
 
 def _read_parts(layout: Layout, kind: str, columns: Sequence[str], samples: Samples) -> Iterator[dict[str, Any]]:
     paths = [path for path in storage.list_files(storage.join(layout.root, kind)) if path.endswith(".parquet")]
-    for path in _evenly_spaced(paths, PARTS):  # not the others: each costs a few requests on an object store
+    for path in _choose_evenly(paths, PARTS):  # not all parts: each takes a few requests on an object store
         with storage.open_parquet(path) as file:
             parquet = pq.ParquetFile(file)
             samples.rows += parquet.metadata.num_rows
@@ -132,7 +132,7 @@ def _read_parts(layout: Layout, kind: str, columns: Sequence[str], samples: Samp
                 yield from batch.to_pylist()
 
 
-def _evenly_spaced(items: Sequence[str], limit: int) -> list[str]:
+def _choose_evenly(items: Sequence[str], limit: int) -> list[str]:
     """At most `limit` items at equal distances, beginning with the first."""
     step = max(len(items) / limit, 1.0)
     return [items[int(n * step)] for n in range(min(limit, len(items)))]

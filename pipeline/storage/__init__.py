@@ -8,7 +8,7 @@
     errors.py        StorageError: one line that names the file, the cause and what to do
     digests.py       SHA-256 of a file, fingerprint of values
     layout.py        where each file of an output is
-    lease.py         one process at a time
+    lease.py         a lock for processes on several machines
 
     object_store.py                                               listings and deletes of S3 and Google's object store
     paths.py, remote.py, remote_file.py, retries.py, causes.py    how remote storage is read: blocks, retries, errors

@@ -16,10 +16,10 @@ from pipeline.storage.remote import request
 
 @contextmanager
 def write_atomically(path: str) -> Iterator[BinaryIO]:
-    """A binary file that appears at `path` when the block ends without an error, and leaves nothing when it fails.
+    """A binary file that appears at `path` when the block ends; if the block fails, no file is left.
 
     Local: a temporary file in the same folder, flushed to the disk and renamed. Remote: a temporary file on the local
-    disk and one upload; object stores show an upload only when it is complete.
+    disk, then one upload; an object store shows a file only after the whole upload.
     """
     with explain_errors(path, "write"), _write_remote(path) if is_remote(path) else _write_local(path) as file:
         yield file

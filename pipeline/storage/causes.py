@@ -1,19 +1,19 @@
-"""What an exception of a storage client means: its HTTP status, whether the file is missing, how long to wait."""
+"""Interpret exceptions of storage clients: HTTP status, whether the file is missing, how long to wait."""
 
 from __future__ import annotations
 
-_CLIENTS = ("aiohttp", "botocore", "aiobotocore", "gcsfs", "google")  # their exceptions are about the file
+_CLIENTS = ("aiohttp", "botocore", "aiobotocore", "gcsfs", "google")  # modules whose exceptions are storage errors
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """fsspec raises FileNotFoundError for every failure of a web server; the cause behind it is the real one."""
+    """The real cause: fsspec raises FileNotFoundError for every failure of a web server."""
     while isinstance(error, FileNotFoundError) and error.__cause__ and not isinstance(error.__cause__, KeyError):
         error = error.__cause__
     return error
 
 
-def is_about_the_file(error: BaseException) -> bool:
-    """True for errors of the system and of storage clients, False for internal errors."""
+def is_storage_failure(error: BaseException) -> bool:
+    """True for errors of the operating system and of storage clients, False for internal errors."""
     return isinstance(error, OSError) or type(error).__module__.startswith(_CLIENTS)
 
 

@@ -1,4 +1,4 @@
-"""Errors of files: one line that names the file, the cause, and what to do."""
+"""Errors of files and storage: one line that names the file, the cause, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import FileError, MissingFileError
-from pipeline.storage.causes import http_status, is_about_the_file, is_missing, root_cause
+from pipeline.storage.causes import http_status, is_missing, is_storage_failure, root_cause
 from pipeline.storage.paths import COMMON_CRAWL, is_remote, local_path
 
 
@@ -31,7 +31,7 @@ class DamagedFileError(StorageError):
 
 @contextmanager
 def explain_errors(path: str, verb: str) -> Iterator[None]:
-    """Raises StorageError for what goes wrong with the file in this block; internal errors pass through.
+    """Turns errors of the operating system and of storage clients in this block into StorageError; others pass through.
 
     `verb` completes "cannot ... it": find, read, list, create, write or delete.
     """
@@ -41,7 +41,7 @@ def explain_errors(path: str, verb: str) -> Iterator[None]:
         raise
     except Exception as error:
         cause = root_cause(error)
-        if not is_about_the_file(cause):
+        if not is_storage_failure(cause):
             raise
         where = _failed_file(path, cause)
         if is_missing(cause):
@@ -64,7 +64,7 @@ def _explain(path: str, verb: str, error: BaseException) -> str:
 
 
 def _failed_file(path: str, error: BaseException) -> str:
-    """The file that the error names, but `path` where that is a temporary file beside it."""
+    """The file that the error names; `path` if that is a temporary file beside it."""
     named = str(getattr(error, "filename", None) or path)
     return path if os.path.dirname(named) == os.path.dirname(local_path(path)) else named
 

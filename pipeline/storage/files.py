@@ -42,20 +42,20 @@ def is_folder(path: str) -> bool:
 
 
 def size(path: str) -> int:
-    """Bytes."""
+    """The size of a file in bytes."""
     with explain_errors(path, "read"):
         if not is_remote(path):
             return os.stat(local_path(path)).st_size
         found = request(path, lambda fs, inner: fs.size(inner))
         if found is None:
-            raise StorageError(f"{path}: the server does not tell its size; download it and pass the local copy")
+            raise StorageError(f"{path}: the server does not report its size; download it and pass the local copy")
         return int(found)
 
 
 def open_binary(path: str, start: int = 0, end: int | None = None, length: int | None = None) -> BinaryIO:
     """A seekable reader at position `start`.
 
-    `end` limits what is fetched from a remote server, not what can be read. A known `length` saves the request for it.
+    `end` is a hint: bytes beyond it are fetched only if they are read. A given `length` saves the request for it.
     """
     with explain_errors(path, "read"):
         if is_remote(path):

@@ -1,7 +1,7 @@
-"""A lease on a path: one process at a time holds it, on a shared folder or an object store.
+"""A lock for processes on several machines: a lease file in a shared folder or an object store.
 
-The lease is a small JSON file with its owner and the time at which it expires. The owner renews it with a heartbeat; a
-lease that expired (its owner was killed or lost the network) is taken over by the next process that wants it.
+The file is JSON with its owner and the time at which it expires. The owner renews it with a heartbeat; an expired lease
+(its owner was killed or lost the network) is taken over by the next process that needs it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _acquire(path: str, owner: Mapping[str, Any], lease_seconds: float) -> None:
     except storage.StorageError:
         raise LeaseHeldError(f"{path}: another process took or released it just now; try again") from None
     if holder["token"] == owner["token"]:
-        return  # the file was created, but the store's answer was lost and the request was repeated
+        return  # the file was created by this process: the store's response was lost and the request was retried
     remaining = holder["expires"] - time.time()
     if remaining > 0:
         raise LeaseHeldError(

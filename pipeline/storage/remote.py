@@ -15,7 +15,7 @@ _Result = TypeVar("_Result")
 
 
 def request(path: str, action: Callable[[Any, str], _Result]) -> _Result:
-    """`action(file system, path inside it)`, repeated where that helps."""
+    """The result of `action(file system, path inside it)`, with retries."""
     filesystem, inner = open_filesystem(path)
     return retry(path, lambda: action(filesystem, inner))
 

@@ -1,4 +1,4 @@
-"""A remote file that is read by range requests, one block at a time; each request is retried by itself."""
+"""A remote file, read by range requests of one block each; each request has its own retries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST_WHOLE_FILE = 8  # blocks; larger files are not read from a server that 
 
 
 class RemoteFile(io.RawIOBase):
-    """Seekable; a broken connection costs one block. `end` avoids requests for bytes beyond it that nobody needs."""
+    """A seekable reader. A broken connection costs one block; blocks do not reach beyond `end` unless it is passed."""
 
     def __init__(self, path: str, length: int, end: int | None) -> None:
         self._path = path
@@ -51,7 +51,7 @@ class RemoteFile(io.RawIOBase):
 
     def _fetch_block(self) -> None:
         start = self._position
-        # A record may begin before `end` and end beyond it: whole blocks from there, not many small requests.
+        # A record may begin before `end` and end after it: beyond `end`, whole blocks instead of many small requests.
         stop = min(start + BLOCK, self._end if start < self._end else self._length)
         with explain_errors(self._path, "read"):
             block = request(self._path, lambda fs, inner: fs.cat_file(inner, start=start, end=stop, **self._options))

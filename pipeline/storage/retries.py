@@ -1,4 +1,4 @@
-"""Retries: a request that met a busy server or a broken connection is repeated with growing, jittered pauses."""
+"""Retries: a request that failed because of a busy server or a broken connection is repeated after growing pauses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.storage.causes import http_status, retry_after, root_cause
 from pipeline.storage.paths import server_of
 
 ATTEMPTS = 8  # with the pauses below a server may be unavailable for about two minutes
-NAME_ATTEMPTS = 4  # for a host name that cannot be resolved, which is mostly misspelled
+NAME_ATTEMPTS = 4  # for a host name that cannot be resolved, usually because it is misspelled
 FIRST_PAUSE = 0.5  # seconds; doubled after each attempt, and randomized so that workers do not retry at the same time
 LONGEST_PAUSE = 30.0  # seconds
 LONGEST_WAIT = 60.0  # seconds that a server's Retry-After header may demand
@@ -38,7 +38,7 @@ def retry(path: str, attempt: Callable[[], _Result]) -> _Result:
 
 
 def _attempts(path: str, error: BaseException) -> int:
-    """How many attempts this error is worth, the first one included."""
+    """The number of attempts, including the first, that are made when this error occurs."""
     import aiohttp
 
     error = root_cause(error)

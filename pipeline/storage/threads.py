@@ -1,4 +1,4 @@
-"""Call a function for many files at once: on an object store each call waits for a round trip."""
+"""Call a function for many files in threads: on an object store each call waits for a round trip."""
 
 from __future__ import annotations
 

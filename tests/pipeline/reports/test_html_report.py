@@ -187,7 +187,7 @@ def test_changed_settings_are_listed(numbers: dict[str, Any]) -> None:
 
 
 def test_rebuilding_needs_a_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no report\.json here"):
+    with pytest.raises(UserError, match=r"no report\.json;"):
         html_report.rebuild_report(str(tmp_path))
 
 
