@@ -5,10 +5,10 @@
     urls.py                                     normal forms of URLs and hosts, shared with the pipeline
     cli.py score_columns.py                     gristmill classify ...; the columns that `score` adds to a file
     errors.py                                   errors that a user can mend
-    data/            training text: Wikipedia's citations, page text, sampling by hash, tables in and out
-    training/        one recipe a model: which examples, which labels, and how it is trained
-    estimators/      features, fastText, linear and logistic layers, metrics: no knowledge of any data set
-    evaluation/      numbers, report and the gate that a new model must pass
+    data/            training data: Wikipedia's citations, page text, sampling by hash, reading and writing tables
+    training/        one recipe per model: its examples, its labels, and how it is trained
+    estimators/      features, fastText, linear and logistic layers, metrics; independent of any data set
+    evaluation/      metrics, report, and the gate that a new model must pass
 
 Order of use: data -> training -> evaluation -> models/. Nothing here imports Beam, `pipeline` or `trainer`.
 """

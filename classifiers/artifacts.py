@@ -1,8 +1,8 @@
 """A model as a folder: its files, `manifest.json`, and a model card.
 
 Loading verifies the SHA-256 of every file, and that the model was trained on the text features that this code computes;
-otherwise it is refused with one line that says what to do. Files are fastText binaries, NumPy arrays, word lists and
-JSON; nothing is unpickled.
+otherwise it raises an error that says what to do. Files are fastText binaries, NumPy arrays, word lists and JSON;
+nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Manifest(_Record):
     feature_version: int  # `classifiers.estimators.features.FEATURE_VERSION` at training
     files: dict[str, str]  # name -> SHA-256
     labels: dict[str, tuple[str, ...]]  # head -> labels; quality, harm and language have one head
-    threshold: dict[str, float]  # head -> score below which an answer is not used
+    threshold: dict[str, float]  # head -> score below which a prediction is not used
     calibration: dict[str, Any]
     training_data: tuple[TrainingData, ...]
     metrics: dict[str, float]

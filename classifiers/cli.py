@@ -1,4 +1,4 @@
-"""`gristmill classify`: train, measure and apply the models. Each command imports what it needs when it is called."""
+"""`gristmill classify`: train, evaluate and apply the models. Each command imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def references(dump: Path, output: Path, limit: int | None, workers: int) -> Non
 def _citations(dump: Path, limit: int | None, workers: int, seen: Counter[str]) -> Iterator[Citation]:
     from classifiers.data.wikipedia_citations import articles, open_dump
 
-    def counted(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    def count_articles(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for title, text in pairs:
             if limit is not None and seen["articles"] >= limit:
                 return
@@ -77,7 +77,7 @@ def _citations(dump: Path, limit: int | None, workers: int, seen: Counter[str]) 
             yield title, text
 
     with open_dump(dump) as file:
-        pairs = counted(articles(file, str(dump)))
+        pairs = count_articles(articles(file, str(dump)))
         if workers == 1:
             for pair in pairs:
                 yield from _parse([pair])
@@ -158,7 +158,7 @@ def sample(
     from classifiers.training.shipped_models import count_by_label
 
     if references is None and not positives:
-        raise click.UsageError("give --references, --positives, or both: something must be positive")
+        raise click.UsageError("give --references, --positives, or both: training needs positives")
     examples = sample_examples(staged, references, positives, Match(match), limit)
     write_jsonl(to_rows(examples), output)
     click.echo(
@@ -202,10 +202,10 @@ def train(model: str, data: Path, work: Path, examples: Path | None, match: str,
         fitted = train_quality(data, work, output, Match(match), keep)
     else:
         fitted = (train_domain_model if model == "domain" else train_harm_model)(data, work, output)
-    _echo_trained(model, fitted.artifact.manifest, output)
+    _echo_metrics(model, fitted.artifact.manifest, output)
 
 
-def _echo_trained(model: str, manifest: Manifest, output: Path) -> None:
+def _echo_metrics(model: str, manifest: Manifest, output: Path) -> None:
     click.echo(f"{model} {manifest.version} -> {output}")
     for name, value in manifest.metrics.items():
         click.echo(f"  {name} {value:g}")
@@ -215,7 +215,7 @@ def _echo_trained(model: str, manifest: Manifest, output: Path) -> None:
             click.echo(f"  {row['score']:.2f}: {row['truth']:.0%} cited ({row['rows']} rows)")
 
 
-def _models(quality: Path | None, domain: Path | None, harm: Path | None) -> Any:
+def _load_models(quality: Path | None, domain: Path | None, harm: Path | None) -> Any:
     from classifiers.domain import load_domain_model
     from classifiers.evaluation.evaluate import Models
     from classifiers.harm import load_harm_model
@@ -241,7 +241,7 @@ def evaluate(
     from classifiers.evaluation.evaluate import evaluate_all
     from classifiers.evaluation.report import write_report
 
-    page = write_report(evaluate_all(_models(quality, domain, harm), data, work), output)
+    page = write_report(evaluate_all(_load_models(quality, domain, harm), data, work), output)
     click.echo(f"report -> {page}")
 
 
@@ -251,11 +251,11 @@ def evaluate(
 @data_option
 @work_option
 @click.option("--floors", type=EXISTING, help="JSON file of floors; default: the pinned one.")
-@click.option("--accept-worse", metavar="WHY", help="Accept a worse model, for this reason.")
+@click.option("--accept-worse", metavar="WHY", help="Accept a model below its floors, for this reason.")
 def gate(model: str, folder: Path, data: Path, work: Path, floors: Path | None, accept_worse: str | None) -> None:
     """Refuse a model that is below its floors.
 
-    The MODEL in FOLDER is measured on the pinned test rows; exit code 3 when a measure is below its pinned floor.
+    The MODEL in FOLDER is measured on the pinned test rows; exit code 3 when a metric is below its pinned minimum.
     """
     from classifiers.evaluation.gate import FLOORS, find_failures, load_floors
 
@@ -273,7 +273,7 @@ def _measure(model: str, folder: Path, data: Path, work: Path) -> dict[str, Any]
     from classifiers.training.recipe_quality import quality_examples
 
     chosen = {name: folder if name == model else None for name in TRAINABLE}
-    models = _models(**chosen)
+    models = _load_models(**chosen)
     if model == "quality":
         return evaluate_quality(models.quality, quality_examples(data, work, Match.HOST), data)
     if model == "domain":

@@ -1,8 +1,8 @@
 """The domain model: what a page is about (24 topics) and what kind of source it is (14 kinds).
 
-Input is title and text alone: hosts and URLs were used to label the training pages, so a model that reads them would
-learn the labeling rules. Below its threshold an answer is `unknown`, which the mixture weights treat as a domain of its
-own.
+The input is title and text only: hosts and URLs were used to label the training pages, so a model that reads them would
+learn the labeling rules. A prediction below the threshold becomes `unknown`, which the mixture weights treat as a
+domain of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Item = tuple[str, str, str]  # url, title, text
 
 
 class DomainModel:
-    """`tag` gives the topic, `kind` the kind of source, each as (label, calibrated probability)."""
+    """Predicts the topic (`tag`) and the kind of source (`kind`), each as (label, calibrated probability)."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact

@@ -1,4 +1,4 @@
-"""The harm model: calibrated probability that a text is harmful or for adults, for what host and word lists miss."""
+"""The harm model: calibrated probability that a text is harmful or adult, beyond what host and word lists find."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HARM_LABELS = ("harmless", "harmful")
 
 
 class HarmModel:
-    """`score` gives P(harmful or adult) of each text."""
+    """Computes P(harmful or adult) of texts (`score`)."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact

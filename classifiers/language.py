@@ -1,7 +1,7 @@
-"""The language model: which language a text is in, by fastText's lid.176 or another fastText model.
+"""The language model: identifies the language of a text, with fastText's lid.176 or another fastText model.
 
 Any fastText model whose labels are language codes (OpenLID, GlotLID, your own) can be used: `gristmill classify pack`
-makes a folder of it, and settings name that folder.
+writes it as a model folder, and the setting identify_language.model names that folder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FILE = "model.ftz"
 
 
 class LanguageModel:
-    """`identify` gives the fastText model's label (ISO 639 code for lid.176) and its probability."""
+    """Predicts the fastText model's label (an ISO 639 code for lid.176) and its probability (`identify`)."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact

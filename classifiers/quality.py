@@ -1,4 +1,4 @@
-"""The quality model: calibrated probability that a page reads like pages that Wikipedia cites."""
+"""The quality model: calibrated probability that a page resembles pages that Wikipedia cites."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 The module is in this package because both packages need it: the pipeline imports classifiers, never the reverse.
 
-Two URLs get one key when practically every web server answers them with the same page. A parameter that may identify a
-page is kept: `?sid=` is a session on phpBB and the article's number on PHP-Nuke, so only values that look like one of a
-session are removed.
+Two URLs get the same key when practically every web server returns the same page for both. A parameter that may
+identify a page is kept: `?sid=` is a session id on phpBB but the article's number on PHP-Nuke, so it is removed only if
+its value looks like a session id.
 """
 
 from __future__ import annotations

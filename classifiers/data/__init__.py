@@ -1,8 +1,8 @@
-"""Training data, before any model.
+"""Read and sample training data.
 
 wikipedia_citations cited_urls      the URLs that Wikipedia cites; wikitext parses its articles
-common_crawl_index                  where in which WARC file the cited pages are
+common_crawl_index                  WARC file and offset of the cited pages
 source_pages page_text              pages of the training folder, as plain text
-sampling                            which rows a model learns from, chosen by hash of the id
-tables                              JSON Lines and Parquet, a batch at a time
+sampling                            choice of the training rows, by hash of the id
+tables                              JSON Lines and Parquet files, a batch at a time
 """

@@ -1,6 +1,6 @@
 """Choose the rows that a model is trained on: by hash of the id, matched in length, split by registered domain.
 
-It avoids the faults of RedPajama-v1's recipe: negatives are a random sample (not the first rows of each shard), both
+This avoids errors of RedPajama-v1's recipe: negatives are a random sample (not the first rows of each shard), both
 classes have the same minimum length, and the class ratio counts the rows taken, not the rows skipped.
 """
 
@@ -34,7 +34,7 @@ class Example:
     label: str
     split: Split
     group: str  # in one fold only: the registered domain, or the row's id where it has no URL
-    match: str = ""  # how a staged document was found to be cited: exact, or (weaker) host
+    match: str = ""  # of a cited document: "exact" (the page is cited) or, weaker, "host" (its host is)
 
 
 def unit_hash(*parts: str) -> float:

@@ -117,7 +117,7 @@ def _parquet_writer(partial: Path, source: Path, stack: ExitStack) -> Callable[[
 
     def write(rows: list[Row]) -> None:
         if not writers:
-            found = [_typed(field) for field in pa.Table.from_pylist(rows).schema]
+            found = [_set_type(field) for field in pa.Table.from_pylist(rows).schema]
             kept = {field.name for field in known} if known is not None else set()
             fields = [*known, *(f for f in found if f.name not in kept)] if known is not None else list(found)
             writers.append(stack.enter_context(pq.ParquetWriter(partial, pa.schema(fields), compression="zstd")))
@@ -126,7 +126,7 @@ def _parquet_writer(partial: Path, source: Path, stack: ExitStack) -> Callable[[
     return write
 
 
-def _typed(field: pa.Field) -> pa.Field:
+def _set_type(field: pa.Field) -> pa.Field:
     # A column that is all null in the first batch may have any type later; text is the likeliest.
     return field.with_type(pa.string()) if pa.types.is_null(field.type) else field
 

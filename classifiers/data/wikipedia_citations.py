@@ -29,8 +29,8 @@ _URL = re.compile(r"(?:https?:)?//[^\s<>\[\]{}|\"]+", re.IGNORECASE)
 _ARCHIVED = re.compile(
     r"(?:https?:)?//(?:web|liveweb)\.archive\.org/(?:web/)?\d{4,14}(?:[a-z]{2}_|\*)?/(.+)", re.IGNORECASE
 )
-# Parameters with an archived copy of the page that another parameter cites.
-_COPIES = frozenset({"archive-url", "archiveurl", "archive_url", "archivio", "urlarchivio", "archiv-url"})
+# Template parameters with an archived version of the page that another parameter cites.
+_ARCHIVE_PARAMETERS = frozenset({"archive-url", "archiveurl", "archive_url", "archivio", "urlarchivio", "archiv-url"})
 
 
 class CitationKind(StrEnum):
@@ -111,7 +111,7 @@ def citations(article: str, wikitext: str) -> Iterator[Citation]:
 
 
 def clean_url(raw: str) -> str:
-    """The URL with entities decoded, a scheme, no trailing punctuation; of an archived copy, the original URL."""
+    """The URL with entities decoded, a scheme, no trailing punctuation; for an archived page, the original URL."""
     found = _URL.match(html.unescape(raw.strip()))
     if not found:
         return ""
@@ -133,7 +133,7 @@ def _walk(code: Any, kind: CitationKind, template: str) -> Iterator[tuple[str, C
             name = str(node.name).strip().lower()
             for parameter in node.params:
                 key, value = str(parameter.name).strip().lower(), str(parameter.value).strip()
-                if key in _COPIES:
+                if key in _ARCHIVE_PARAMETERS:
                     continue
                 if "url" in key and value.startswith("//"):  # the parser takes only absolute URLs for links
                     yield value, inside, name

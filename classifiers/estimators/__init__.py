@@ -1,7 +1,7 @@
-"""Features, models and metrics without knowledge of any data set.
+"""Features, models and metrics, independent of any data set.
 
-features function_words             what a model sees of a text
+features function_words             the features of a text
 fasttext_model linear logistic      the estimators
-binary_scorer                       fastText and a logistic layer: the form of the quality and harm models
+binary_scorer                       fastText followed by a logistic layer: the form of the quality model
 metrics                             AUC, calibration, F1
 """

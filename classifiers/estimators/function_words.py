@@ -1,7 +1,7 @@
 """Function words: the most frequent grammatical words of seventeen languages (articles, pronouns, prepositions, ...).
 
-They say nothing about the topic, and are frequent in running text but not in menus, lists and tables. Compiled from
-general knowledge of the languages: of each, the 12 to 100 words that make up a quarter to a half of running text.
+They are independent of the topic, and frequent in running text but not in menus, lists and tables. Compiled from
+general knowledge of the languages: for each, the 12 to 100 words that make up a quarter to a half of running text.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-MAX_STEP = 3.0  # of a coefficient per iteration: Newton's method diverges on well separated rows
+MAX_STEP = 3.0  # largest change of a coefficient per iteration: Newton's method diverges on well separated rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ def log_odds_of(probabilities: Array, floor: float = 1e-4) -> Array:
 def fit_logistic(table: Array, truth: Array, ridge: float = 1.0, signs: Sequence[int] = ()) -> Logistic:
     """Balanced, ridge-penalized logistic regression by Newton's method; rounded: the same in text and memory.
 
-    `signs` may forbid a weight to be negative (1) or positive (-1) or leave it free (0): a column whose fitted weight
-    contradicts its sign is left out. Small data finds such contradictions in the collection, not in the web.
+    `signs` forbids a weight to be negative (1) or positive (-1), or leaves it free (0): a column whose fitted weight
+    contradicts its sign is left out. With little data such a weight is an artifact of the collection.
     """
     mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
     balance = _balance(truth)

@@ -1,6 +1,6 @@
-"""Measurements of the models on domains that they never saw.
+"""Evaluation of the models on domains that are not in their training data.
 
-evaluate            the numbers
-report              a Markdown page and plots of them
-gate                a new model must not be worse than the pinned floors
+evaluate            compute the metrics
+report              write them as a Markdown page with plots
+gate                refuse a model that is worse than the pinned minimum values
 """

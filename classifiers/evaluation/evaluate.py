@@ -1,4 +1,4 @@
-"""Measurements for the report and the gate: each model on test pages of unseen domains."""
+"""Metrics for the report and the gate: each model on test pages of domains that are not in its training data."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _groups(names: Sequence[str], truth: Sequence[int], scores: Sequence[float],
 
 
 def evaluate_quality(model: BinaryScorer, examples: Sequence[Example], data: Path) -> dict[str, Any]:
-    """AUC overall, by length, language and source, calibration, baselines, human agreement, and pages to read."""
+    """AUC (overall, by length, language and source), calibration, baselines, human agreement, and example pages."""
     tested = [example for example in examples if example.split != Split.TRAIN]
     only_test = [example for example in examples if example.split == Split.TEST]
     texts = [example.row.text for example in tested]
@@ -128,7 +128,7 @@ def evaluate_quality(model: BinaryScorer, examples: Sequence[Example], data: Pat
             name: _auc_row(human_truth, [rule(text) for text in human_texts]) for name, rule in BASELINES.items()
         },
         "score_by_length": _mean_by_length(lengths, scores),
-        "pages": _pages_to_read(tested, scores),
+        "pages": _choose_pages(tested, scores),
     }
 
 
@@ -139,7 +139,8 @@ def _mean_by_length(lengths: Sequence[int], scores: Sequence[float]) -> dict[str
     }
 
 
-def _pages_to_read(examples: Sequence[Example], scores: Sequence[float], count: int = 12) -> dict[str, list[Any]]:
+def _choose_pages(examples: Sequence[Example], scores: Sequence[float], count: int = 12) -> dict[str, list[Any]]:
+    """Pages with the highest, middle and lowest scores, for the report."""
     order = sorted(range(len(scores)), key=lambda i: (-scores[i], examples[i].row.id))
     middle = len(order) // 2 - count // 2
     parts = {"top": order[:count], "middle": order[middle : middle + count], "bottom": order[-count:]}

@@ -1,7 +1,7 @@
 """The gate: a model may replace the shipped one only if it is not worse on the pinned test rows.
 
-`floors.json` holds for each model the digest of the test rows and the lowest allowed value of each measure. A model
-that was measured on other test rows is refused, because the figures cannot be compared.
+`floors.json` holds for each model the digest of the test rows and a floor (lowest allowed value) for each metric. A
+model that was measured on other test rows is refused, because the values cannot be compared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def value_at(numbers: Mapping[str, Any], dotted: str) -> float:
 
 
 def find_failures(name: str, numbers: Mapping[str, Any], floors: Mapping[str, Any]) -> list[str]:
-    """One line for each measure below its floor; empty when the model passes."""
+    """One line for each metric below its floor; empty when the model passes."""
     if name not in floors:
         return [f"no floors are pinned for {name}"]
     pinned = floors[name]

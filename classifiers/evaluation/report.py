@@ -1,4 +1,4 @@
-"""Write the evaluation report: a Markdown page, the figures as JSON, and four plots."""
+"""Write the evaluation report: a Markdown page, the metrics as JSON, and four plots."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PLOTS = ("quality_auc.png", "quality_calibration.png", "domain_topic.png", "doma
 
 
 def write_report(numbers: Mapping[str, Any], folder: Path) -> Path:
-    """Write everything into `folder`; the Markdown file's path."""
+    """Write everything into `folder`; returns the path of the Markdown page."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "numbers.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _plot_quality(numbers["quality"], folder)
     for head in ("topic", "kind"):
-        _plot_confusion(numbers["domain"][head], folder / f"domain_{head}.png", f"{head}: rows true, columns answered")
+        _plot_confusion(numbers["domain"][head], folder / f"domain_{head}.png", f"{head}: rows true, columns predicted")
     page = folder / "report.md"
     parts = [_quality_part(numbers["quality"]), _domain_part(numbers["domain"]), _harm_part(numbers["harm"])]
     page.write_text("# Classifiers, measured\n\n" + "\n".join(parts), encoding="utf-8")
@@ -59,16 +59,16 @@ def _quality_part(q: Mapping[str, Any]) -> str:
                        | {f"baseline: {k}": v for k, v in q["baselines"].items()}, "score"),
             "Agreement with human judgments (DCLM's set, never trained on):\n",
             _auc_table({"model": q["human"]} | {f"baseline: {k}": v for k, v in q["human_baselines"].items()}, "score"),
-            f"What the model adds to each baseline there: {', '.join(f'{k} {v:+.3f}' for k, v in gain.items())}.\n",
+            f"AUC of the model minus each baseline: {', '.join(f'{k} {v:+.3f}' for k, v in gain.items())}.\n",
             "![AUC](quality_auc.png)\n",
             "By length in characters:\n", _auc_table(q["by_length"], "length"),
             "By language:\n", _auc_table(q["by_language"], "language"),
             "By collection:\n", _auc_table(q["by_source"], "collection"),
             f"Mean score by length: {', '.join(f'{k}: {v}' for k, v in q['score_by_length'].items())}.\n",
-            f"Calibration on the test rows (expected error {q['calibration_error']}):\n",
+            f"Calibration on the test rows (expected calibration error {q['calibration_error']}):\n",
             _table(["from", "rows", "mean score", "share cited"], calibration),
             "![Calibration](quality_calibration.png)\n",
-            "Pages to read:\n", pages,
+            "Example pages:\n", pages,
         ]
     )  # fmt: skip
 
@@ -80,9 +80,9 @@ def _domain_part(d: Mapping[str, Any]) -> str:
          t[f"{head}_answered"], t[f"{head}_precision_of_answers"]]
         for head in ("topic", "kind")
     ]  # fmt: skip
-    head = ["head", "pages", "most common label", "accuracy", "macro-F1", "answered", "right of the answered"]
+    head = ["head", "pages", "most common label", "accuracy", "macro-F1", "share answered", "precision of answers"]
     parts = [
-        f"## Domain\n\nTest digest `{d['test_digest'][:16]}`: pages labeled by reading, of unseen domains.\n",
+        f"## Domain\n\nTest digest `{d['test_digest'][:16]}`: hand-labeled pages of unseen domains.\n",
         _table(head, rows),
     ]
     for name in ("topic", "kind"):

@@ -1,9 +1,9 @@
-"""Training rows of the shipped harm model; little harmful text was available.
+"""Training rows of the shipped harm model.
 
-Harmful: the questions of the red-teaming dialogues of HH-RLHF, and synthetic teasers of adult sites made of word lists
-(LDNOOBW and the `adult` line of `topic_words.txt`), because the data has no adult page. Harmless: questions and answers
-of Open-Assistant, so that dialogue itself does not count as harmful, and web pages (health, law and news among them),
-each whole and as a piece of the length of a question.
+Little harmful text was available. Harmful: the questions of the red-teaming dialogues of HH-RLHF, and synthetic teasers
+of adult sites made of word lists (LDNOOBW and the `adult` line of `topic_words.txt`), because the data has no adult
+page. Harmless: questions and answers of Open-Assistant, so that dialogue itself does not count as harmful, and web
+pages (health, law and news among them), each whole and as a piece of the length of a question.
 """
 
 from __future__ import annotations

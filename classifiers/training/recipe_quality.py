@@ -33,7 +33,7 @@ BOILERPLATE_SHARE = 0.3  # of the pages whose boilerplate becomes a negative
 
 
 def label_of(row: TextRow, cited: Cited, weakest: Match) -> str | None:
-    """`cited`, or `crawl` if not even the registered domain is cited; None for pages in between."""
+    """`cited`; `crawl` if not even the registered domain is cited; None for other pages, which are not used."""
     match = cited.match(row.url)
     if match == Match.EXACT or (match == Match.HOST and weakest == Match.HOST):
         return QUALITY_LABELS[1]
@@ -78,13 +78,15 @@ def split_and_match(
         Split.TRAIN, [row for row in more_positives if row.registered_domain in tested]
     )
     classes = {split: (_of(split, positives), _of(split, negatives)) for split in Split}
-    found = _matched(
+    found = _match_classes(
         Split.TRAIN,
         [*classes[Split.TRAIN][0], *helper_rows],
         [*classes[Split.TRAIN][1], *_of(Split.TRAIN, more_negatives)],
         TRAINING_RATIO,
     )
-    return found + [row for split in (Split.VALIDATION, Split.TEST) for row in _matched(split, *classes[split], 1.0)]
+    for split in (Split.VALIDATION, Split.TEST):
+        found += _match_classes(split, *classes[split], 1.0)
+    return found
 
 
 def _of(split: Split, rows: Sequence[TextRow]) -> list[TextRow]:
@@ -92,7 +94,9 @@ def _of(split: Split, rows: Sequence[TextRow]) -> list[TextRow]:
     return [row for row in rows if split_of(row.registered_domain or row.id) == split]
 
 
-def _matched(split: Split, positives: Sequence[TextRow], negatives: Sequence[TextRow], ratio: float) -> list[Example]:
+def _match_classes(
+    split: Split, positives: Sequence[TextRow], negatives: Sequence[TextRow], ratio: float
+) -> list[Example]:
     """Both classes with the same histogram of lengths (at `ratio` 1), labeled."""
     classes = match_lengths(sample_order(positives), sample_order(negatives), ratio)
     return [

@@ -44,7 +44,8 @@ def sample_examples(
 ) -> list[Example]:
     """Positives: cited staged documents and all rows of `positives`; negatives: staged documents that are not cited.
 
-    About `limit` of each kind of staged document are drawn, by hash of id: of a crawl, one page in hundreds is cited.
+    About `limit` cited and `limit` other staged documents are drawn, by hash of id: in a crawl, one page in hundreds is
+    cited.
     """
     cited = Cited.of(cited_urls(references) if references else ())
     samples = {label: HashSample(limit) for label in QUALITY_LABELS}
@@ -53,13 +54,13 @@ def sample_examples(
         if label and len(row.text) >= MIN_CHARACTERS:
             samples[label].add(row)
     negatives, found = (list(at_most_per_domain(samples[label].rows(), PER_DOMAIN)) for label in QUALITY_LABELS)
-    given = [row for path in positives for row in text_rows(path, path.name) if len(row.text) >= MIN_CHARACTERS]
-    if not found and not given:
-        raise UserError("no staged document is cited and no --positives file has rows: nothing to learn from")
+    extra = [row for path in positives for row in text_rows(path, path.name) if len(row.text) >= MIN_CHARACTERS]
+    if not found and not extra:
+        raise UserError("no staged document is cited and no --positives file has rows: there are no positives")
     if not negatives:
         raise UserError("every staged document is cited or too short: give more staged documents as the crawl's sample")
     matches = {row.id: cited.match(row.url) for row in found}
-    examples = split_and_match([*found, *given], negatives)
+    examples = split_and_match([*found, *extra], negatives)
     return [replace(example, match=matches.get(example.row.id) or "") for example in examples]
 
 

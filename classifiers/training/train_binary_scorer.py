@@ -3,8 +3,8 @@
 1. fastText is trained on all training rows and quantized.
 2. The logistic layer is trained on the statistics and on fastText's out-of-fold predictions (folds by registered
    domain); in-sample predictions are too good and would get too large a weight.
-3. Validation domains, unseen by both, calibrate the score and set the threshold.
-4. Test domains are only measured.
+3. The score is calibrated and its threshold set on validation domains, which neither step was trained on.
+4. Test domains are only used to measure the model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from classifiers.estimators.metrics import auc, reliability
 FOLDS = 4
 FASTTEXT_SETTINGS = {"epoch": 8, "lr": 0.2, "wordNgrams": 2, "dim": 32, "bucket": 200_000, "minCount": 3}
 CUTOFF = 60_000  # words and n-grams that the quantized model keeps: about 1.5 MB
-# Signs of the weights: running text has more (1) or less (-1) of it than menus; a small data set must not reverse it.
+# Signs of the weights: running text has more (1) or less (-1) of this than menus, which little data must not reverse.
 SIGNS = {
     "function_word_share": 1,
     "function_word_kinds": 1,
@@ -47,7 +47,7 @@ Parts = Mapping[Split, Sequence[Example]]
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the manifest and the model card hold besides what is measured."""
+    """The content of the manifest and the model card that is not measured."""
 
     name: str
     labels: tuple[str, str]  # no, yes
@@ -139,7 +139,7 @@ def truth_of(examples: Sequence[Example], labels: tuple[str, str]) -> Array:
 
 
 def train_fasttext(examples: Sequence[Example], path: Path) -> None:
-    """Train on rows in hash order: fastText learns most from the last ones; these must not be one class or site."""
+    """Train on rows in hash order: the last rows influence fastText most, and must not be of one class or site."""
     label = {example.row.id: example.label for example in examples}
     rows = sample_order(example.row for example in examples)
     train(((label[row.id], style_line(row.text)) for row in rows), path, cutoff=CUTOFF, **FASTTEXT_SETTINGS)

@@ -90,7 +90,7 @@ def _out_of_fold(data: DomainData, head: str, pages: Sequence[TextRow]) -> Array
 
 
 def measure(model: DomainModel, pages: Sequence[TextRow], labels: Any) -> dict[str, float]:
-    """Accuracy and macro-F1 of every answer, and how many answers pass the threshold with what precision."""
+    """Accuracy and macro-F1 of all predictions; share and precision of the predictions above the threshold."""
     found: dict[str, float] = {}
     for head in HEADS:
         chosen = [page for page in pages if head in labels[page.id]]

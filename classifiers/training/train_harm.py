@@ -1,4 +1,4 @@
-"""Train the harm model: one linear model, calibrated on validation rows, its threshold set by false positives there."""
+"""Train the harm model: one linear model; its calibration and threshold are computed on validation rows."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Weak supervision: labels for pages without a hand label, from several labeling functions.
 
-Each labeling function votes for a topic or a kind from something other than the text: the metadata of the collection,
+Each labeling function votes for a topic or a kind by something other than the text: the metadata of the collection,
 the host's categories in UT1, words in the URL's path, declarations in the markup. Its weight is the log-odds of its
-precision on the hand-labeled pages; a page is left out where the votes disagree without a clear winner. The model reads
-none of this evidence, only title and text.
+precision on the hand-labeled pages; a page is left out if the votes disagree without a clear winner. None of this
+evidence is an input of the model, which reads only title and text.
 """
 
 from __future__ import annotations

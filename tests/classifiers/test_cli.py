@@ -143,6 +143,6 @@ def test_train_without_data_says_what_to_name(tmp_path: Path) -> None:
 
 def test_sample_needs_something_positive(tmp_path: Path) -> None:
     (tmp_path / "staged.jsonl").write_text('{"text": "x"}\n')
-    assert "something must be positive" in run(
+    assert "training needs positives" in run(
         "sample", tmp_path / "staged.jsonl", "--output", tmp_path / "s.jsonl", code=2
     )

@@ -172,7 +172,7 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     staged = tmp_path / "staged.jsonl"
     write_jsonl([{"url": "https://a.info", "text": "x" * 300}], staged)
     (tmp_path / "refs.txt").write_text("https://b.info\n")
-    with pytest.raises(UserError, match="nothing to learn from"):
+    with pytest.raises(UserError, match="there are no positives"):
         sample_examples([staged], tmp_path / "refs.txt", [], Match.EXACT, None)
     write_jsonl([{"text": "a"}], tmp_path / "bad.jsonl")
     with pytest.raises(UserError, match="not an output of `gristmill classify sample`"):
