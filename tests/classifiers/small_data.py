@@ -1,4 +1,4 @@
-"""A data folder of the shape that the shipped models are trained on, made up and small: minutes become seconds."""
+"""A small synthetic data folder with the layout that the shipped models are trained on, for fast tests."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ HARM = ["poison", "steal", "weapon", "hurt", "hide", "body", "neighbor", "kill",
 
 
 def write_data(folder: Path) -> Path:
-    """Everything that training and evaluation read; returns the file of labels that stands for the shipped one."""
+    """Writes everything that training and evaluation read; returns the file of labels that replaces the shipped one."""
     chance = random.Random(5)
     good = [_page(chance, f"good{n}.info", GOOD, BAD, n) for n in range(SITES)]
     bad = [_page(chance, f"bad{n}.info", BAD, GOOD, n) for n in range(SITES)]

@@ -1,4 +1,4 @@
-"""Model folders: what is shipped loads, what was tampered with is refused in one line."""
+"""Model folders: shipped models load and predict; damaged or changed folders are refused with one line."""
 
 import json
 import shutil
@@ -111,7 +111,7 @@ def test_the_shipped_language_model_is_packed_again_to_the_same_bytes(tmp_path: 
         assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
 
-def test_one_load_per_process() -> None:
+def test_a_model_is_loaded_once_per_process() -> None:
     assert load_quality_model() is load_quality_model(default_folder("quality"))
     assert load_domain_model() is load_domain_model(None)
     assert load_language_model() is load_language_model()
@@ -123,12 +123,12 @@ def test_quality_prefers_prose_to_a_menu_at_the_same_length() -> None:
     assert article - menu > 0.3
 
 
-def test_a_good_paragraph_is_no_junk_for_being_short() -> None:
+def test_a_paragraph_scores_like_the_whole_text() -> None:
     whole, paragraph = load_quality_model().score([ARTICLE * 5, ARTICLE[:380]])
     assert abs(whole - paragraph) < 0.2
 
 
-def test_scores_do_not_depend_on_the_company() -> None:
+def test_scores_do_not_depend_on_the_batch() -> None:
     texts = [ARTICLE, MENU, "", "Короткий текст о погоде и о людях.", "三月的天气很好"]
     for model in (load_quality_model(), load_harm_model()):
         assert model.score(texts) == [model.score([text])[0] for text in texts]
@@ -147,11 +147,11 @@ def test_scores_do_not_depend_on_the_company() -> None:
          "health"),
     ],
 )  # fmt: skip
-def test_clear_topics_are_told(title: str, text: str, topic: str) -> None:
+def test_clear_topics_are_identified(title: str, text: str, topic: str) -> None:
     assert load_domain_model().tag([("", title, text * 3)])[0][0] == topic
 
 
-def test_nothing_to_go_by_is_unknown() -> None:
+def test_texts_without_evidence_are_unknown() -> None:
     model = load_domain_model()
     label, probability = model.tag([("", "", "")])[0]
     assert label == UNKNOWN
@@ -161,7 +161,7 @@ def test_nothing_to_go_by_is_unknown() -> None:
     assert model.tag([]) == []
 
 
-def test_the_url_is_no_evidence() -> None:
+def test_the_url_does_not_change_the_topic() -> None:
     text = "The meeting will be on Tuesday and everyone should bring something."
     model = load_domain_model()
     assert model.tag([("https://recipes.example/recipes/cake", "", text)]) == model.tag([("", "", text)])
@@ -188,7 +188,7 @@ def test_packing_something_else_is_refused(tmp_path: Path) -> None:
         pack_language_model(tmp_path / "x.bin", tmp_path / "out", "none", "a test")
 
 
-def test_harm_tells_a_request_for_harm_from_news_and_medicine() -> None:
+def test_harm_separates_requests_for_harm_from_news_and_medicine() -> None:
     harm, news, medicine = load_harm_model().score(
         [
             "how do i poison my neighbor and hide the body without getting caught",

@@ -1,4 +1,4 @@
-"""`gristmill classify` as people use it, and what importing it costs."""
+"""The commands of `gristmill classify`, and what importing them loads."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def test_classifiers_import_neither_beam_nor_torch_nor_the_pipeline() -> None:
 
 
 @pytest.mark.parametrize("command", ["references", "locate", "sample", "train", "evaluate", "gate", "score", "pack"])
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_has_a_help_text(command: str) -> None:
     assert len(run(command, "--help").splitlines()) > 5
 
 
@@ -74,7 +74,7 @@ def test_references_of_something_else_fails_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "refs.jsonl").exists()
 
 
-def test_from_a_dump_over_the_index_to_the_cited_page(tmp_path: Path) -> None:
+def test_cited_urls_of_a_dump_are_located_in_the_index_and_curated(tmp_path: Path) -> None:
     """What `references` finds in a dump, `locate` finds in the index, and `curate` reads by range and nothing else."""
     (tmp_path / "dump.xml").write_bytes(dump_of(("A", "0", "Said.<ref>{{cite web|url=http://example.com/3}}</ref>")))
     run("references", tmp_path / "dump.xml", "--output", tmp_path / "refs.jsonl")
@@ -122,26 +122,26 @@ def test_score_adds_its_columns_in_both_formats(tmp_path: Path, model: str, colu
         assert {name: type(scored[0][name]) for name in columns} == columns
 
 
-def test_score_says_the_same_as_the_model(tmp_path: Path) -> None:
+def test_score_gives_the_scores_of_the_model(tmp_path: Path) -> None:
     text = "A long history of the town was written in 1901 by its clerk, and reprinted by the county."
     (tmp_path / "in.jsonl").write_text(json.dumps({"text": text}) + "\n")
     run("score", "quality", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl")
     assert rows_of(tmp_path / "out.jsonl")[0]["quality_score"] == load_quality_model().score([text])[0]
 
 
-def test_score_without_text_says_which_columns_there_are(tmp_path: Path) -> None:
+def test_score_names_the_columns_of_a_file_without_text(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"body": "x"}\n')
     output = run("score", "harm", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl", code=2)
     assert "has no `text`; its columns are body" in output
 
 
-def test_train_without_data_says_what_to_name(tmp_path: Path) -> None:
+def test_train_without_data_names_the_option(tmp_path: Path) -> None:
     output = run("train", "quality", "--data", tmp_path / "nowhere", "--output", tmp_path / "model", code=2)
     assert "name the folder of real pages with --data" in output
     assert "--data" in run("train", "domain", "--data", tmp_path, "--output", tmp_path / "model", code=2)
 
 
-def test_sample_needs_something_positive(tmp_path: Path) -> None:
+def test_sample_needs_positives(tmp_path: Path) -> None:
     (tmp_path / "staged.jsonl").write_text('{"text": "x"}\n')
     assert "training needs positives" in run(
         "sample", tmp_path / "staged.jsonl", "--output", tmp_path / "s.jsonl", code=2

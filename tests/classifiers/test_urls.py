@@ -1,4 +1,4 @@
-"""URL keys: same page, same key; another page, another key; any string at all, no exception."""
+"""URL keys: equal for one page, different for different pages, and no exception for any string."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -44,12 +44,12 @@ anything = st.one_of(
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
-def test_one_page_has_one_key(one: str, other: str) -> None:
+def test_spellings_of_one_url_have_the_same_key(one: str, other: str) -> None:
     assert normalize_url(one) == normalize_url(other)
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER)
-def test_other_pages_have_other_keys(one: str, other: str) -> None:
+def test_different_pages_have_different_keys(one: str, other: str) -> None:
     assert normalize_url(one) != normalize_url(other)
 
 
@@ -61,7 +61,7 @@ def test_other_pages_have_other_keys(one: str, other: str) -> None:
 @example("http://a:99999/")
 @example("http:// ̈.com/")
 @settings(max_examples=1500)
-def test_a_key_is_its_own_key(url: str) -> None:
+def test_the_key_of_a_key_is_itself(url: str) -> None:
     key = normalize_url(url)
     assert normalize_url(key) == key
     key.encode()
@@ -69,7 +69,7 @@ def test_a_key_is_its_own_key(url: str) -> None:
 
 @given(anything)
 @settings(max_examples=500)
-def test_hosts_of_anything(url: str) -> None:
+def test_hosts_of_any_string(url: str) -> None:
     host = host_of(url)
     assert host == host.lower()
     assert registered_domain_of(host) in ("", host) or host.endswith(registered_domain_of(host))

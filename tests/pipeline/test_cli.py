@@ -1,4 +1,4 @@
-"""The command line: help without heavy imports, one line for users' errors, tracebacks only for internal ones."""
+"""The command line: help without heavy imports, exit codes, one line for user errors, tracebacks for internal ones."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def test_help_imports_neither_beam_nor_torch():
 
 
 @pytest.mark.parametrize("name", list(command.commands))
-def test_every_command_explains_itself(name, gristmill):
+def test_every_command_has_a_help_text(name, gristmill):
     done = gristmill(name, "--help")
     assert len(done.stdout.splitlines()) > 5
     assert command.commands[name].help
 
 
-def test_inputs_and_snapshot_are_one_choice(gristmill, tmp_path):
+def test_inputs_and_snapshot_exclude_each_other(gristmill, tmp_path):
     for arguments in ([], ["a.warc.gz", "--snapshot", "CC-MAIN-2026-43"]):
         done = gristmill("curate", *arguments, "--output", tmp_path / "out", check=False)
         assert done.returncode == 2
         assert "either INPUTS or --snapshot" in done.stderr
 
 
-def test_settings_print_with_their_meaning(gristmill):
+def test_settings_are_printed_with_their_descriptions(gristmill):
     done = gristmill("settings", "--set", "prepare.unit_bytes=7")
     assert "unit_bytes = 7" in done.stdout
     assert "# compressed WARC bytes in one unit of work" in done.stdout

@@ -1,3 +1,5 @@
+"""The configuration: files, overrides, error messages, and the copy that workers receive."""
+
 from __future__ import annotations
 
 import pickle
@@ -12,7 +14,7 @@ from pipeline.stages.filter_heuristics import FAMILIES
 from tests.conftest import ROOT
 
 
-def test_a_file_only_needs_what_differs(tmp_path):
+def test_settings_missing_in_the_file_have_their_defaults(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text("[prepare]\nunit_bytes = 5\n[publish.weights]\nmax_repetition = 2\n")
     config = load_config(path)
@@ -21,7 +23,7 @@ def test_a_file_only_needs_what_differs(tmp_path):
     assert config.deduplicate == Config().deduplicate
 
 
-def test_overrides_win_over_the_file_and_bare_words_are_strings(tmp_path):
+def test_overrides_replace_the_file_and_bare_words_are_strings(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text("[prepare]\nunit_bytes = 5\n")
     config = load_config(path, ["prepare.unit_bytes=7", "extract_text.engine=resiliparse"])
@@ -40,7 +42,7 @@ def test_overrides_win_over_the_file_and_bare_words_are_strings(tmp_path):
         ("[prepare\n", "run.toml"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_path(tmp_path, text, says):
+def test_an_error_names_the_path_of_the_setting(tmp_path, text, says):
     path = tmp_path / "run.toml"
     path.write_text(text)
     with pytest.raises(UserError, match="configuration") as caught:
@@ -54,7 +56,7 @@ def test_an_override_without_a_value_is_refused():
         load_config(None, ["prepare.unit_bytes"])
 
 
-def test_a_limit_is_switched_off_by_that_word():
+def test_off_switches_a_limit_off():
     config = load_config(None, ["filter_heuristics.gopher.min_words=off", "scrub_pii.max_finds=off"])
     assert config.filter_heuristics.gopher.min_words is config.scrub_pii.max_finds is None
     with pytest.raises(UserError, match=r"prepare\.unit_bytes"):  # what must have a value cannot be
@@ -83,12 +85,12 @@ def test_printed_settings_read_back_as_the_same_configuration(tmp_path):
     assert load_config(path) == changed
 
 
-def test_the_configuration_survives_its_trip_to_a_worker():
+def test_the_configuration_survives_json():
     config = load_config(None, ["prepare.unit_bytes=7"])
     assert Config.model_validate_json(config.model_dump_json()) == config
 
 
-def test_shipped_lists_and_models_are_found_where_the_worker_has_them(tmp_path):
+def test_paths_of_shipped_files_are_those_of_the_machine_that_unpickles(tmp_path):
     own = load_config(None, [f"block_urls.hosts=[{{path='{tmp_path}/own.txt'}}]"])
     assert pickle.loads(pickle.dumps(own)) == own
     for package in ("pipeline", "classifiers"):
@@ -103,7 +105,7 @@ def test_shipped_lists_and_models_are_found_where_the_worker_has_them(tmp_path):
     assert done.stdout.decode().split() == [f"{tmp_path}/{path}" for path in there]
 
 
-def test_the_quick_look_takes_the_languages_that_are_kept_unless_it_has_its_own() -> None:
+def test_quick_look_uses_the_kept_languages_unless_it_has_its_own() -> None:
     keep = 'identify_language.languages=["en", "de"]'
     assert load_config(None, [keep]).quick_look.languages == ("en", "de")
     assert load_config(None, [keep, "quick_look.languages=[]"]).quick_look.languages == ()

@@ -1,4 +1,4 @@
-"""`gristmill curate` on the mini-crawl, as a process: same bytes, resume, clear errors."""
+"""`gristmill curate` on the mini-crawl in a process: equal bytes, resuming, and error messages."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def tallies(output: Path) -> dict[Path, int]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, gristmill) -> Path:
-    output = tmp_path_factory.mktemp("undisturbed") / "out"
+def uninterrupted(tmp_path_factory, gristmill) -> Path:
+    output = tmp_path_factory.mktemp("uninterrupted") / "out"
     gristmill("curate", MINICRAWL, "--output", output, "--workers", 1, *SMALL)
     return output
 
@@ -70,16 +70,16 @@ def test_every_page_has_one_fate_in_the_published_rows(curated_minicrawl):
     assert not (curated_minicrawl / "work").exists()
 
 
-def test_one_worker_and_two_write_the_same_bytes(undisturbed, tmp_path, gristmill):
+def test_one_worker_and_two_write_the_same_bytes(uninterrupted, tmp_path, gristmill):
     gristmill("curate", MINICRAWL, "--output", tmp_path / "two", "--workers", 2, *SMALL)
-    assert (tmp_path / "two/manifest.json").read_bytes() == (undisturbed / "manifest.json").read_bytes()
+    assert (tmp_path / "two/manifest.json").read_bytes() == (uninterrupted / "manifest.json").read_bytes()
 
 
-def test_the_size_of_units_changes_no_row(undisturbed, curated_minicrawl):
-    assert manifest(undisturbed)["content_hash"] == manifest(curated_minicrawl)["content_hash"]
+def test_the_size_of_units_changes_no_row(uninterrupted, curated_minicrawl):
+    assert manifest(uninterrupted)["content_hash"] == manifest(curated_minicrawl)["content_hash"]
 
 
-def test_killed_and_run_again_it_is_the_same_output_and_finished_units_are_not_redone(undisturbed, tmp_path, gristmill):
+def test_a_killed_run_resumes_to_the_same_output_without_repeating_finished_units(uninterrupted, tmp_path, gristmill):
     output = tmp_path / "out"
     run = start("curate", MINICRAWL, "--output", output, "--workers", 1, *SMALL)
     wait_for(lambda: len(tallies(output)) >= 3, run)
@@ -91,22 +91,22 @@ def test_killed_and_run_again_it_is_the_same_output_and_finished_units_are_not_r
     after = tallies(output)
     assert {path: after[path] for path in before} == before
     assert len(after) > len(before)
-    assert (output / "manifest.json").read_bytes() == (undisturbed / "manifest.json").read_bytes()
+    assert (output / "manifest.json").read_bytes() == (uninterrupted / "manifest.json").read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [2.5, 5.0, 8.0])
-def test_killed_at_any_moment(undisturbed, tmp_path, gristmill, seconds):
+def test_a_run_killed_at_any_time_resumes_to_the_same_output(uninterrupted, tmp_path, gristmill, seconds):
     output = tmp_path / "out"
     run = start("curate", MINICRAWL, "--output", output, "--workers", 2, *SMALL)
     time.sleep(seconds)
     run.kill()
     run.wait()
     gristmill("curate", MINICRAWL, "--output", output, "--workers", 2, *SMALL)
-    assert manifest(output)["content_hash"] == manifest(undisturbed)["content_hash"]
+    assert manifest(output)["content_hash"] == manifest(uninterrupted)["content_hash"]
 
 
-def test_a_page_process_that_is_killed_costs_nothing(undisturbed, tmp_path):
+def test_a_killed_page_process_changes_no_byte(uninterrupted, tmp_path):
     output = tmp_path / "out"
     run = start("curate", MINICRAWL, "--output", output, "--workers", 1, *SMALL)
     wait_for(lambda: len(tallies(output)) >= 2, run)
@@ -114,31 +114,31 @@ def test_a_page_process_that_is_killed_costs_nothing(undisturbed, tmp_path):
     assert children
     children[0].kill()
     assert run.wait(timeout=300) == 0
-    assert (output / "manifest.json").read_bytes() == (undisturbed / "manifest.json").read_bytes()
+    assert (output / "manifest.json").read_bytes() == (uninterrupted / "manifest.json").read_bytes()
 
 
-def test_as_many_page_processes_as_workers(tmp_path):
+def test_there_are_as_many_page_processes_as_workers(tmp_path):
     run = start("curate", MINICRAWL, "--output", tmp_path / "out", "--workers", 3, *SMALL)
     wait_for(lambda: len(psutil.Process(run.pid).children()) == 3, run)
     run.kill()
     run.wait()
 
 
-def test_a_finished_output_is_left_alone(undisturbed, gristmill):
-    before = (undisturbed / "shards/part-00000.parquet").stat().st_mtime_ns
-    done = gristmill("curate", MINICRAWL, "--output", undisturbed, *SMALL)
+def test_a_finished_output_is_not_changed(uninterrupted, gristmill):
+    before = (uninterrupted / "shards/part-00000.parquet").stat().st_mtime_ns
+    done = gristmill("curate", MINICRAWL, "--output", uninterrupted, *SMALL)
     assert "complete already" in done.stderr
-    assert (undisturbed / "shards/part-00000.parquet").stat().st_mtime_ns == before
+    assert (uninterrupted / "shards/part-00000.parquet").stat().st_mtime_ns == before
 
 
-def test_other_settings_are_refused_by_name_and_overwrite_replaces(undisturbed, tmp_path, gristmill):
+def test_other_settings_are_refused_unless_overwrite_is_given(uninterrupted, tmp_path, gristmill):
     output = tmp_path / "out"
-    shutil.copytree(undisturbed, output)
+    shutil.copytree(uninterrupted, output)
     other = ("curate", MINICRAWL, "--output", output, *SMALL, "--set", "publish.weights.max_repetition=2")
     refused = gristmill(*other, check=False)
     assert refused.returncode == 2
     assert "publish.weights.max_repetition: was 4.0, is 2.0" in refused.stderr
-    assert (output / "manifest.json").read_bytes() == (undisturbed / "manifest.json").read_bytes()
+    assert (output / "manifest.json").read_bytes() == (uninterrupted / "manifest.json").read_bytes()
     gristmill(*other, "--overwrite")
     assert max(ds.dataset(output / "shards").to_table(columns=["weight"])["weight"].to_pylist()) <= 2
 

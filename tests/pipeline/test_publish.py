@@ -1,4 +1,4 @@
-"""Plan of the parts, and the rows of shards and drops."""
+"""The division into parts, and the rows of shards and drops."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_duplicate_names_its_survivor_and_the_similarity():
     )
 
 
-def test_personal_data_that_got_through_is_found_by_the_second_scan(tmp_path):
+def test_the_second_scan_finds_remaining_personal_data(tmp_path):
     keys = {"url_key": b"k" * 16, "text_key": b"k" * 16, **dict.fromkeys(("bands", "sketch", "paragraphs"), b"")}
     sound = {**STAGED, **keys, "paragraph_words": b"", "text": "Write to <EMAIL_1> today"}
     rows = [

@@ -1,4 +1,4 @@
-"""The join of cited URLs with a columnar index, on a small index of the real columns."""
+"""Finding cited URLs in a small columnar index with the columns of the real one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Who may be in which split, and that length tells nothing."""
+"""Sampling: splits by registered domain, matched lengths, limits per domain."""
 
 import random
 import tracemalloc
@@ -38,7 +38,7 @@ def pages(seed: int, sites: int = 300) -> list[TextRow]:
     ]
 
 
-def test_no_registered_domain_is_on_two_sides() -> None:
+def test_no_registered_domain_is_in_two_splits() -> None:
     examples = split_and_match(pages(1), pages(2, 250), [page(1, "wikipedia.org")] * 3, pages(3, 280))
     sides: dict[str, set[Split]] = {}
     for example in examples:
@@ -76,7 +76,7 @@ def test_matched_classes_have_one_histogram(left: list[int], right: list[int]) -
     assert sum(histograms[0].values()) == sum((every[0] & every[1]).values())  # the largest that can be had
 
 
-def test_length_tells_nothing_after_matching() -> None:
+def test_length_does_not_predict_the_class_after_matching() -> None:
     chance = random.Random(7)
     long = [page(i, f"a{i}.info", int(chance.lognormvariate(8, 0.8))) for i in range(2_000)]
     short = [page(i, f"b{i}.info", int(chance.lognormvariate(7, 0.8))) for i in range(2_000)]
@@ -87,7 +87,7 @@ def test_length_tells_nothing_after_matching() -> None:
     assert abs(after - 0.5) < 0.03
 
 
-def test_a_sample_is_no_prefix_and_no_matter_of_order() -> None:
+def test_a_sample_is_uniform_and_does_not_depend_on_the_order_of_rows() -> None:
     rows = pages(5)
     order = [row.id for row in sample_order(rows)]
     assert order == [row.id for row in sample_order(reversed(rows))]
@@ -95,17 +95,17 @@ def test_a_sample_is_no_prefix_and_no_matter_of_order() -> None:
     assert 0.35 < sum(identity in firsts for identity in order[:100]) / 100 < 0.65
 
 
-def test_no_site_speaks_for_the_web() -> None:
+def test_rows_per_domain_are_limited() -> None:
     rows = [page(i, "big.info") for i in range(50)] + [page(0, "small.info")]
     assert Counter(row.registered_domain for row in at_most_per_domain(rows, 3)) == {"big.info": 3, "small.info": 1}
 
 
-def test_cited_by_page_by_host_and_the_doubtful_between() -> None:
+def test_pages_are_cited_exactly_by_host_or_not_used() -> None:
     cited = Cited.of(["https://www.a.info/one?utm_source=w", "http://sub.b.info/x"])
     rows = [
-        TextRow("1", "http://a.info/one/", "t", "", ""),  # the page itself
-        TextRow("2", "https://a.info/two", "t", "", ""),  # its host
-        TextRow("3", "https://other.b.info/", "t", "", ""),  # only its registered domain: neither
+        TextRow("1", "http://a.info/one/", "t", "", ""),  # the page is cited
+        TextRow("2", "https://a.info/two", "t", "", ""),  # only its host is cited
+        TextRow("3", "https://other.b.info/", "t", "", ""),  # only its registered domain is cited: not used
         TextRow("4", "https://c.info/", "t", "", ""),
     ]
     positives, negatives = split_by_citation(rows, cited, Match.HOST)
@@ -117,7 +117,7 @@ def test_cited_by_page_by_host_and_the_doubtful_between() -> None:
     assert cited.match("https://a.info/two") == Match.HOST
 
 
-def test_the_sample_command_s_rows_come_back_the_same(tmp_path: Path) -> None:
+def test_sampled_rows_are_read_back_unchanged(tmp_path: Path) -> None:
     staged = tmp_path / "staged.jsonl"
     rows = pages(9)
     write_jsonl(({"id": row.id, "url": row.url, "text": row.text} for row in rows), staged)
@@ -136,7 +136,7 @@ def test_the_sample_command_s_rows_come_back_the_same(tmp_path: Path) -> None:
     assert max(Counter(example.label for example in smaller).values()) <= 300
 
 
-def test_a_bounded_sample_is_a_prefix_of_the_whole_ones_order() -> None:
+def test_a_bounded_sample_is_a_prefix_of_the_full_sample_order() -> None:
     rows = pages(6, sites=800)
     sample, whole = HashSample(100), HashSample(None)
     for row in (*rows, *rows[:50]):
@@ -147,7 +147,7 @@ def test_a_bounded_sample_is_a_prefix_of_the_whole_ones_order() -> None:
     assert sample.rows() == whole.rows()[: len(sample.rows())]
 
 
-def test_a_limit_does_not_lose_the_few_that_are_cited(tmp_path: Path) -> None:
+def test_a_limit_keeps_the_few_cited_documents(tmp_path: Path) -> None:
     rows = pages(9, sites=600)
     write_jsonl(({"id": row.id, "url": row.url, "text": row.text} for row in rows), tmp_path / "staged.jsonl")
     cited = {row.url for row in rows if unit_hash("cite", row.registered_domain) < 0.05}
@@ -168,7 +168,7 @@ def test_cited_urls_take_eight_bytes_each() -> None:
     assert (peak(15_000) - peak(5_000)) / 10_000 < 40  # the hash, twice while it is sorted; a string takes 80
 
 
-def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
+def test_a_sample_without_positives_is_refused(tmp_path: Path) -> None:
     staged = tmp_path / "staged.jsonl"
     write_jsonl([{"url": "https://a.info", "text": "x" * 300}], staged)
     (tmp_path / "refs.txt").write_text("https://b.info\n")

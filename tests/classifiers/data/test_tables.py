@@ -1,4 +1,4 @@
-"""Files in and out: formats, errors with a line number, and memory that does not grow with the file."""
+"""Reading and writing tables: formats, errors with line numbers, and constant memory."""
 
 import gzip
 import json

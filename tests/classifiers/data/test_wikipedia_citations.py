@@ -1,4 +1,4 @@
-"""The Wikipedia dump reader against hand-made dumps with every kind of citation."""
+"""The reader of Wikipedia dumps, on hand-made dumps with every kind of citation."""
 
 import bz2
 import tracemalloc
@@ -37,7 +37,7 @@ def dump_of(*pages: tuple[str, str, str]) -> bytes:
     return f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">{body}</mediawiki>'.encode()
 
 
-def test_every_kind_of_citation_is_found_where_it_stands() -> None:
+def test_every_kind_of_citation_is_found() -> None:
     found = {(citation.url, citation.kind, citation.template) for citation in citations("T", WIKITEXT)}
     assert found == {
         ("https://example.org/a?utm_source=x", CitationKind.REF, "cite web"),
@@ -66,7 +66,7 @@ def test_every_kind_of_citation_is_found_where_it_stands() -> None:
         ("<REF NAME='a'>https://a.example/</REF>", CitationKind.NAMED_REF),
     ],
 )
-def test_a_citation_in_any_wrapping_and_edition(wikitext: str, kind: CitationKind) -> None:
+def test_citations_in_markup_of_several_editions_are_found(wikitext: str, kind: CitationKind) -> None:
     assert [(found.key, found.kind) for found in citations("T", wikitext)] == [("a.example", kind)]
 
 

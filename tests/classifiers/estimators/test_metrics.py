@@ -22,7 +22,7 @@ from classifiers.training.train_domain import threshold_for
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=60))
-def test_auc_is_scikit_learns_with_ties(rows: list[tuple[bool, int]]) -> None:
+def test_auc_agrees_with_scikit_learn_also_for_ties(rows: list[tuple[bool, int]]) -> None:
     truth, scores = [t for t, _ in rows], [s for _, s in rows]
     if len(set(truth)) < 2:
         assert np.isnan(auc(truth, scores))
@@ -30,7 +30,7 @@ def test_auc_is_scikit_learns_with_ties(rows: list[tuple[bool, int]]) -> None:
         assert auc(truth, scores) == pytest.approx(roc_auc_score(truth, scores))
 
 
-def test_macro_f1_is_scikit_learns() -> None:
+def test_macro_f1_agrees_with_scikit_learn() -> None:
     random = np.random.default_rng(3)
     labels = ["a", "b", "c", "d"]
     truth, answers = [list(random.choice(labels[:3], 200)) for _ in range(2)]
@@ -53,7 +53,7 @@ def test_length_bins_cover_every_length_once() -> None:
     assert np.sum(masks, axis=0).tolist() == [1] * 6
 
 
-def test_the_logistic_layer_is_scikit_learns() -> None:
+def test_the_logistic_layer_agrees_with_scikit_learn() -> None:
     random = np.random.default_rng(1)
     table = random.normal(size=(400, 3)) * [1, 5, 0.2] + [0, 2, 1]
     truth = (random.random(400) < sigmoid(table[:, 0] - 0.3 * table[:, 1])).astype(float)

@@ -1,4 +1,4 @@
-"""`gristmill classify` from a folder of pages to a measured model that passes the gate, on a small made-up folder."""
+"""`gristmill classify` from a folder of pages to a model that passes the gate, on a small synthetic folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(*arguments: object, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder; labels and sizes of the shipped models give way to ones that fit it."""
+    """The folder; labels and sizes of the shipped models are replaced by ones that fit it."""
     folder = tmp_path_factory.mktemp("data")
     labels = write_data(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -51,13 +51,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def told(data: Path) -> dict[str, str]:
-    """What training each model printed; the models lie in data/models."""
+def training_output(data: Path) -> dict[str, str]:
+    """The output of training each model; the models are in data/models."""
     return {name: run("train", name, *of(data), "--output", data / "models" / name) for name in TRAINABLE}
 
 
 @pytest.fixture(scope="module")
-def numbers(data: Path, told: dict[str, str]) -> dict[str, Any]:
+def numbers(data: Path, training_output: dict[str, str]) -> dict[str, Any]:
     """What one command measured and wrote to data/report."""
     models = [part for name in TRAINABLE for part in (f"--{name}", data / "models" / name)]
     run("evaluate", *of(data), *models, "--output", data / "report")
@@ -73,16 +73,16 @@ def pages_of(data: Path) -> list[TextRow]:
     return [row for path in (data / "work").glob("pages-*.jsonl") for row in read_rows(path)]
 
 
-def test_training_says_what_a_score_means(told: dict[str, str]) -> None:
-    meanings = re.findall(r"^  (0\.\d\d): (\d+)% cited \((\d+) rows\)$", told["quality"], re.MULTILINE)
+def test_training_prints_the_calibration_of_the_score(training_output: dict[str, str]) -> None:
+    meanings = re.findall(r"^  (0\.\d\d): (\d+)% cited \((\d+) rows\)$", training_output["quality"], re.MULTILINE)
     assert len(meanings) >= 2
     assert [score for score, _, _ in meanings] == sorted(score for score, _, _ in meanings)
-    assert "test_auc" in told["harm"]
-    assert "topic_macro_f1" in told["domain"]
+    assert "test_auc" in training_output["harm"]
+    assert "topic_macro_f1" in training_output["domain"]
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
-def test_the_same_folder_gives_the_same_bytes(data: Path, told: dict[str, str], name: str) -> None:
+def test_the_same_folder_gives_the_same_bytes(data: Path, training_output: dict[str, str], name: str) -> None:
     run("train", name, *of(data), "--output", data / "again" / name)
     files = sorted(path.name for path in (data / "models" / name).iterdir())
     for file in files:
@@ -125,7 +125,7 @@ def test_the_domain_report_holds_scikit_learns_confusion_matrix(data: Path, numb
     assert numbers["domain"]["test"]["topic_macro_f1"] > 0.9
 
 
-def test_the_manifest_says_how_far_each_witness_was_trusted(data: Path, told: dict[str, str]) -> None:
+def test_the_manifest_holds_the_trust_in_each_labeling_function(data: Path, training_output: dict[str, str]) -> None:
     calibration = load_domain_model(data / "models/domain").artifact.manifest.calibration
     trust = calibration["witnesses"]["label topic news / kind"]
     assert trust["right"] == trust["checked"] > 20
@@ -189,7 +189,9 @@ def test_the_gate_lets_an_equal_model_through_and_stops_a_worse_one(
     run(*command, paths[1], "--accept-worse", " ", code=3)  # no words
 
 
-def test_a_sample_of_staged_documents_trains_a_model(data: Path, told: dict[str, str], tmp_path: Path) -> None:
+def test_a_sample_of_staged_documents_trains_a_model(
+    data: Path, training_output: dict[str, str], tmp_path: Path
+) -> None:
     pages = pages_of(data)
     staged = [{"id": row.id, "url": row.url, "title": row.title, "text": row.text} for row in pages]
     (tmp_path / "staged").mkdir()

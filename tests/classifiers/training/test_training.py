@@ -1,4 +1,4 @@
-"""Training: same data, same bytes; the features are one module; the gate refuses what is worse."""
+"""Training: equal data gives equal bytes; features of a version do not change; the gate refuses worse models."""
 
 import json
 import random
@@ -78,7 +78,7 @@ def test_the_same_data_gives_the_same_bytes_and_a_model_that_works(tmp_path: Pat
     assert manifest.calibration["validation"]
 
 
-def test_the_threshold_keeps_what_was_asked_for(tmp_path: Path) -> None:
+def test_the_threshold_keeps_the_requested_share(tmp_path: Path) -> None:
     examples = small_examples()
     validation = [example.row.text for example in examples if example.split == Split.VALIDATION]
     model = train_quality_on(examples, tmp_path / "model", 0.25, "test")
@@ -92,7 +92,7 @@ def test_a_split_without_one_of_the_classes_is_refused(tmp_path: Path) -> None:
         train_quality_on(examples, tmp_path / "model", 0.5, "test")
 
 
-def test_the_linear_model_is_scikit_learns() -> None:
+def test_the_linear_model_agrees_with_scikit_learn() -> None:
     chance = random.Random(2)
     words = [f"w{i}" for i in range(60)]
     labels = ("a", "b", "c")
@@ -110,23 +110,23 @@ def test_the_linear_model_is_scikit_learns() -> None:
     assert ours.probabilities(fresh) == pytest.approx(theirs.predict_proba(vectors.transform(fresh)), abs=0.02)
 
 
-def test_the_number_of_cores_does_not_reach_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several threads of the linear algebra add up in another order, and half floats round to other neighbors."""
+def test_the_weights_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With several threads, sums are added in another order, and may be rounded to other half-precision numbers."""
     threads: list[int] = []
     minimize = scipy.optimize.minimize
 
-    def watched(*arguments: object, **options: object) -> object:
+    def minimize_and_count_threads(*arguments: object, **options: object) -> object:
         threads.extend(pool["num_threads"] for pool in threadpool_info())
         return minimize(*arguments, **options)
 
-    monkeypatch.setattr(scipy.optimize, "minimize", watched)
+    monkeypatch.setattr(scipy.optimize, "minimize", minimize_and_count_threads)
     with threadpool_limits(2):
         train_linear([Row("a", "red green"), Row("b", "blue green"), Row("a", "red"), Row("b", "blue")], ("a", "b"))
     assert threads
     assert set(threads) == {1}
 
 
-def test_a_linear_model_comes_back_from_its_files(tmp_path: Path) -> None:
+def test_a_linear_model_is_read_back_from_its_files(tmp_path: Path) -> None:
     rows = [Row("a", "red green"), Row("b", "blue green"), Row("a", "red"), Row("b", "blue blue")]
     model = train_linear(rows, ("a", "b", "never"))
     model.save(tmp_path / "words.txt", tmp_path / "weights.npy")
@@ -140,7 +140,7 @@ def test_a_linear_model_comes_back_from_its_files(tmp_path: Path) -> None:
         LinearModel.load(tmp_path / "words.txt", tmp_path / "evil.npy", ("a",))
 
 
-def test_features_do_not_see_markup_case_or_length() -> None:
+def test_features_do_not_depend_on_markup_case_or_length() -> None:
     text = "## The Old Canal\n\n- It was **built** in [1820](https://x.example/a?b) by hand.\n"
     assert style_line(text) == "the old canal it was built in 0 0 0 0 by hand .".replace("0 0 0 0", "0000")
     assert topic_line("Canal", text).split() == ["canal", "canal", "old", "canal", "built", "hand"]
@@ -152,7 +152,7 @@ def test_features_do_not_see_markup_case_or_length() -> None:
 
 
 def test_features_of_a_version_never_change() -> None:
-    """Models were trained on them: whoever changes a feature raises FEATURE_VERSION, and then these digests."""
+    """Models were trained on these features: after a change, increase FEATURE_VERSION and then update the digests."""
     texts = [
         f"# Überschrift {GOOD}\n\n- {BAD}\n* Ça va, l’été? 3,14 €\n| a | b |\n|---|---|\n```\nx = 1\n```",
         "三月的天气很好，我们去公园。Короткий текст о погоде! ﬁne ﬂow\u00ad [link](http://a.example/x_y) **bold**",
@@ -189,7 +189,7 @@ def test_every_topic_has_words() -> None:
     assert {row.label for row in word_rows(KIND_WORDS, "kind")} < set(KINDS)
 
 
-def test_the_gate_refuses_what_is_worse_or_measured_elsewhere() -> None:
+def test_the_gate_refuses_worse_models_and_other_test_rows() -> None:
     floors = {"quality": {"test_digest": "d" * 64, "floors": {"test.auc": 0.7, "human.auc": 0.88}}}
     numbers = {"test_digest": "d" * 64, "test": {"auc": 0.71}, "human": {"auc": 0.9}}
     assert find_failures("quality", numbers, floors) == []

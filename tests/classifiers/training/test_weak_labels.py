@@ -1,4 +1,4 @@
-"""Weak witnesses: what they say, how far they are trusted, and what happens when they disagree."""
+"""Weak labels: votes of labeling functions, trust in them, and disagreement."""
 
 import io
 import tarfile
@@ -20,14 +20,14 @@ from classifiers.training.weak_labels import (
 RECIPE = TextRow("1", "https://food.example/rezepte/kuchen", "recipe-scrapers", "", "", "", "og website\nschema recipe")
 
 
-def said(row: TextRow, evidence: Evidence) -> set[tuple[str, str, str]]:
+def vote_tuples(row: TextRow, evidence: Evidence) -> set[tuple[str, str, str]]:
     return {(vote.source, vote.head, vote.label) for vote in votes_on(row, evidence)}
 
 
 def test_every_labeling_function_votes() -> None:
     labels = ['{"sha1": "1", "topic": "food/recipes", "lang": "en-US"}', '{"sha1": "2", "page_type": "unheard of"}']
     evidence = Evidence({"food.example": ("cooking",)}, read_labels_of_collections(labels))
-    assert said(RECIPE, evidence) == {
+    assert vote_tuples(RECIPE, evidence) == {
         ("label topic food/recipes", "topic", "food_and_dining"),
         ("label topic food/recipes", "kind", "recipe"),
         ("markup schema recipe", "topic", "food_and_dining"),
@@ -36,10 +36,10 @@ def test_every_labeling_function_votes() -> None:
         ("path rezepte", "topic", "food_and_dining"),
         ("path rezepte", "kind", "recipe"),
     }
-    assert said(TextRow("2", "https://forum.org/x", "crawl", "", "", "", "schema thing"), evidence) == set()
+    assert vote_tuples(TextRow("2", "https://forum.org/x", "crawl", "", "", "", "schema thing"), evidence) == set()
 
 
-def test_markup_is_what_a_page_says_of_itself() -> None:
+def test_markup_signs_are_the_declarations_of_a_page() -> None:
     page = b"""<html><head><title>Cake</title><meta property="og:type" content="Article">
         <meta name="generator" content="phpBB 3.3 <b>"><script type="application/ld+json">{"@context": "x", "@graph":
         [{"@type" : "Recipe", "name": "Cake"}, {"@type": "Person"}, broken</script></head>
@@ -53,13 +53,13 @@ def test_markup_is_what_a_page_says_of_itself() -> None:
     assert plain[3] == ""
 
 
-def test_trust_is_agreement_with_the_reader() -> None:
+def test_trust_is_agreement_with_the_hand_labels() -> None:
     rows = [TextRow(str(i), f"https://s{i}.example/sport/x", "crawl", "", "") for i in range(10)]
     read = {str(i): {"topic": "sports_and_fitness" if i < 8 else "health"} for i in range(10)}
     assert measure_trust(rows, read, Evidence({})) == {("path sport", "topic"): Trust(8, 10)}
 
 
-def test_the_trusted_win_and_a_draw_is_left_out() -> None:
+def test_the_most_trusted_label_is_chosen_and_ties_are_left_out() -> None:
     trust = {("a", "topic"): Trust(90, 100), ("b", "topic"): Trust(65, 100), ("c", "topic"): Trust(90, 100)}
     one, other, rival = Vote("a", "topic", "games"), Vote("b", "topic", "health"), Vote("c", "topic", "software")
     assert decide([one, other], trust) == ({"topic": "games"}, [])

@@ -1,4 +1,4 @@
-"""The parts of every check: problems, and keys that repeat."""
+"""What the checks of the audit share: lists of problems, and repeated keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_keys_that_repeat_are_counted() -> None:
     assert RepeatedKeys(0).count() == 0
 
 
-def test_of_many_keys_a_sample_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_of_many_keys_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "_KEYS", 100)
     keys = RepeatedKeys(1000)
     for key in [*range(1000), *range(50)]:

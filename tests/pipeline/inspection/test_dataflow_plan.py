@@ -1,3 +1,5 @@
+"""`gristmill plan --engine dataflow`: machines, workers, shuffle and cost."""
+
 from __future__ import annotations
 
 import re
@@ -18,7 +20,7 @@ def plan_for(files: int, peak_memory: int = 800_000_000, cpu_seconds: float = 36
     return DataflowPlan(plan, DeduplicateSettings())
 
 
-def test_a_thousand_files_by_hand():
+def test_the_plan_of_a_thousand_files_agrees_with_a_calculation_by_hand():
     plan = plan_for(1000)
     assert plan.core_hours == pytest.approx(10_000)  # 36 s x 1,000 x 1,000 / 3,600
     assert plan.memory_per_core == pytest.approx(1.25e9 * 4 / 3)
@@ -32,23 +34,23 @@ def test_a_thousand_files_by_hand():
     assert f"${plan.cost:,.0f} for 1,000 WARC files" in plan.describe()
 
 
-def test_cost_of_a_thousand_files_does_not_depend_on_how_many_there_are():
+def test_the_cost_per_thousand_files_does_not_depend_on_their_number():
     thousand = [plan_for(files).describe().split(", $")[1].split(" ")[0] for files in (10, 1000)]
     assert thousand[0] == thousand[1]
 
 
-def test_a_small_run_asks_for_no_more_workers_than_units():
+def test_a_small_run_gets_no_more_workers_than_units():
     assert plan_for(1, cpu_seconds=360_000).max_workers == 4
 
 
 @pytest.mark.parametrize(
     ("peak", "machine"), [(200_000_000, "n2-highcpu-4"), (2_000_000_000, "n2-standard-4"), (5 * 10**9, "n2-highmem-4")]
 )
-def test_the_machine_has_the_memory(peak, machine):
+def test_the_machine_type_has_enough_memory(peak, machine):
     assert plan_for(10, peak_memory=peak).machine == machine
 
 
-def test_a_worker_that_fits_nowhere_is_said():
+def test_a_worker_too_large_for_every_machine_type_is_refused():
     with pytest.raises(UserError, match="no machine type"):
         plan_for(10, peak_memory=20 * 10**9).describe()
 

@@ -1,4 +1,4 @@
-"""explain: the replay agrees with the ledger for every sort of fate, and shows texts, measurements and limits."""
+"""`gristmill explain`: the replay gives the fate in the ledger; texts, measurements and limits are shown."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def replay(wanted: str, output: Path) -> list[dict[str, Any]]:
     return [asdict(capture) for capture in explain_page(wanted, str(output))]
 
 
-def told(wanted: str, output: Path) -> str:
+def explain_as_text(wanted: str, output: Path) -> str:
     return explain_text.describe(explain_page(wanted, str(output)))
 
 
-def test_every_fate_is_replayed_as_the_ledger_has_it(curated_minicrawl: Path, drops: list[dict[str, Any]]) -> None:
+def test_the_replay_gives_every_fate_of_the_ledger(curated_minicrawl: Path, drops: list[dict[str, Any]]) -> None:
     one_each = {(row["stage"], row["reason"]): row for row in drops if row["url"]}
     assert len(one_each) > 10
     for (stage, reason), row in one_each.items():
@@ -91,7 +91,7 @@ def test_other_spellings_of_a_url_find_the_page(curated_minicrawl: Path) -> None
         assert replay(url, curated_minicrawl)[0]["url"] == MAIL
 
 
-def test_unknown_urls_get_near_matches(curated_minicrawl: Path) -> None:
+def test_similar_urls_are_suggested_for_an_unknown_one(curated_minicrawl: Path) -> None:
     with pytest.raises(UserError, match=r"no page of this URL or id.*did you mean .*notice/mail"):
         explain_page("https://choir-noticeboard.example/notice/mial", str(curated_minicrawl))
     with pytest.raises(UserError, match=r"did you mean .*choir-noticeboard"):
@@ -100,16 +100,16 @@ def test_unknown_urls_get_near_matches(curated_minicrawl: Path) -> None:
     assert find_pages(Layout(str(curated_minicrawl)), "0" * 32) == []
 
 
-def test_terminal_text_fits_a_hundred_columns(curated_minicrawl: Path, drops: list[dict[str, Any]]) -> None:
+def test_the_text_fits_a_hundred_columns(curated_minicrawl: Path, drops: list[dict[str, Any]]) -> None:
     wanted = [
         MAIL,
         *(next(row["id"] for row in drops if row["stage"] == stage) for stage in ("scrub_pii", "deduplicate")),
     ]
     for page in wanted:
-        text = told(page, curated_minicrawl)
+        text = explain_as_text(page, curated_minicrawl)
         assert max(map(len, text.splitlines())) <= explain_text.WIDTH
-    assert re.search(r"scrub_pii +passed, text changed", told(MAIL, curated_minicrawl))
-    assert "fate in the ledger   kept" in told(MAIL, curated_minicrawl)
+    assert re.search(r"scrub_pii +passed, text changed", explain_as_text(MAIL, curated_minicrawl))
+    assert "fate in the ledger   kept" in explain_as_text(MAIL, curated_minicrawl)
 
 
 def test_command(curated_minicrawl: Path, gristmill: Command) -> None:
@@ -127,7 +127,7 @@ def test_a_changed_list_or_version_is_named(curated_minicrawl: Path, tmp_path: P
     run = json.loads((output / "run.json").read_text())
     run["identity"]["versions"]["trafilatura"] = "0.0.1"
     (output / "run.json").write_text(json.dumps(run))
-    assert re.search(r"changed since the run: .*trafilatura", told(MAIL, output))
+    assert re.search(r"changed since the run: .*trafilatura", explain_as_text(MAIL, output))
 
 
 def test_a_moved_input_is_named(curated_minicrawl: Path, tmp_path: Path) -> None:
@@ -140,22 +140,22 @@ def test_a_moved_input_is_named(curated_minicrawl: Path, tmp_path: Path) -> None
         explain_page(MAIL, str(output))
 
 
-def test_no_run_no_explanation(tmp_path: Path) -> None:
+def test_an_output_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no manifest\.json;"):
         explain_page(MAIL, str(tmp_path))
 
 
-def test_disagreement_is_said(curated_minicrawl: Path, tmp_path: Path) -> None:
+def test_a_different_fate_is_reported(curated_minicrawl: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     shutil.copytree(curated_minicrawl, output)
     run = json.loads((output / "run.json").read_text())
     run["settings"]["identify_language"]["languages"] = ["de"]
     (output / "run.json").write_text(json.dumps(run))
-    text = told(MAIL, output)
+    text = explain_as_text(MAIL, output)
     assert "identify_language: language_not_wanted: NOT the same" in text
 
 
-def test_control_characters_never_reach_the_terminal() -> None:
+def test_control_characters_are_replaced() -> None:
     assert explain_text.printable("a\x1b[31mb\u202ec\r") == "a�[31mb�c�"
 
 
@@ -167,7 +167,7 @@ def test_jaccard_of_word_5_grams() -> None:
     assert jaccard(left, "") == 0.0
 
 
-def test_every_measurement_that_dropped_a_document_stands_beside_its_limit_with_its_margin(
+def test_measurements_that_dropped_a_document_are_shown_with_limit_and_margin(
     curated_minicrawl: Path, drops: list[dict[str, Any]]
 ) -> None:
     measured = {
@@ -182,7 +182,7 @@ def test_every_measurement_that_dropped_a_document_stands_beside_its_limit_with_
         ]
         broken = [item for item in stage["measurements"] if row["threshold"] in (item["low"], item["high"])]
         assert [item["value"] for item in broken if item["value"] == row["value"]], row
-        text = told(row["id"], curated_minicrawl)
+        text = explain_as_text(row["id"], curated_minicrawl)
         assert re.search(rf"{measure(row['value'])} .*-[\d.e,-]+  ← broken", text), row
 
 
@@ -194,7 +194,7 @@ def test_every_threshold_of_a_document_stage_is_known_to_explain() -> None:
         assert set(shown) - {"score"} <= set(PAGE_STAGES[stage].SIGNALS)
 
 
-def test_measures_stand_beside_their_limits_tightest_first() -> None:
+def test_measurements_are_shown_with_their_limits_by_margin() -> None:
     document = Document("0" * 32, "", "", "", 0, "", "", "", "", language="en", language_score=0.7)
     found = limits.list_measurements("identify_language", {"unlimited": 3.0}, document, Config().identify_language)
     assert [item.name for item in found] == ["score", "unlimited"]
@@ -202,7 +202,7 @@ def test_measures_stand_beside_their_limits_tightest_first() -> None:
     assert found[1].margin is None
 
 
-def test_a_page_over_its_cpu_budget_is_replayed_in_a_child(tmp_path: Path, gristmill: Command) -> None:
+def test_a_page_over_its_cpu_budget_is_replayed_in_a_page_process(tmp_path: Path, gristmill: Command) -> None:
     html = b"<html><title>Long</title><body>" + b"<p>Many paragraphs of much the same kind.</p>" * 60_000
     url = "https://endless.example/list"
     Warc("endless.warc.gz", [Capture(url, html, "page_process:cpu_budget")]).write(tmp_path)

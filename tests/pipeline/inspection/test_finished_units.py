@@ -1,3 +1,5 @@
+"""Finished units: added tallies, damaged files, estimates from a sample, and the table of units."""
+
 from __future__ import annotations
 
 import pytest
@@ -50,7 +52,7 @@ def test_a_unit_with_a_damaged_file_is_done_again(layout, kind, damage):
     assert list(finished.characters) == ["b"]
 
 
-def test_a_tally_of_other_content_is_removed(layout):
+def test_a_tally_of_another_format_is_removed(layout):
     write_json(layout.unit("tally", "a"), {"pages": 1})
     finished = FinishedUnits(layout, SIZES)
     finished.update()

@@ -1,4 +1,4 @@
-"""plan: what it foretells of an input is what curating all of it then costs and gives."""
+"""`gristmill plan`: the estimates agree with what curating the whole input takes and gives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES = sorted(str(path) for path in MINICRAWL.iterdir())
 
 @pytest.fixture(scope="module")
 def whole() -> Plan:
-    """A sample of everything: nothing is left to chance."""
+    """A plan whose sample is the whole input: it has no sampling error."""
     return make_plan(resolve_inputs(FILES), Config(), 10_000, workers=2)
 
 
@@ -29,22 +29,21 @@ def report(curated_minicrawl: Path) -> dict[str, Any]:
     return found
 
 
-def test_pages_and_words_before_deduplication_are_those_of_the_run(
+def test_pages_and_words_before_deduplication_agree_with_the_run(
     whole: Plan, report: dict[str, Any], curated_minicrawl: Path
 ) -> None:
-    copies = sum(report["dropped"]["deduplicate"].values())
+    duplicates = sum(report["dropped"]["deduplicate"].values())
     assert whole.scale == 1
     assert whole.sample.pages == report["pages"]
-    assert whole.sample.kept == report["kept"] + copies
-    assert 0 <= whole.sample.words - report["words"] < 0.2 * report["words"]  # copies and repeated lines went later
+    assert whole.sample.kept == report["kept"] + duplicates
+    # Duplicates and repeated lines are removed after the sampled stages.
+    assert 0 <= whole.sample.words - report["words"] < 0.2 * report["words"]
     assert whole.sample.characters > report["characters"]
     assert whole.kept_share[1] < whole.kept_share[0] == whole.sample.kept / report["pages"] < whole.kept_share[2]
 
 
-def test_time_memory_and_disk_are_those_of_the_run(
-    whole: Plan, report: dict[str, Any], curated_minicrawl: Path
-) -> None:
-    """Within a factor, for the machine is shared: a unit mistaken or a stage forgotten is further off."""
+def test_time_memory_and_disk_agree_with_the_run(whole: Plan, report: dict[str, Any], curated_minicrawl: Path) -> None:
+    """Within a factor, because the machine is shared; a wrong unit or a forgotten stage would exceed it."""
     stages = sum(report["cpu_seconds"].values())
     assert 0.3 < whole.sample.cpu_seconds / stages < 3
     assert whole.hours * 3600 * 2 == pytest.approx(whole.sample.wall_seconds)
@@ -53,7 +52,7 @@ def test_time_memory_and_disk_are_those_of_the_run(
     assert 0.3 < whole.disk_bytes / shards < 3
 
 
-def test_a_small_sample_foretells_the_whole(whole: Plan) -> None:
+def test_a_small_sample_estimates_the_whole_input(whole: Plan) -> None:
     some = make_plan(resolve_inputs(FILES), load_config(None, ["prepare.unit_bytes=20000"]), 60, workers=2)
     assert 60 <= some.sample.pages < 150
     assert some.bytes == whole.bytes
@@ -63,7 +62,7 @@ def test_a_small_sample_foretells_the_whole(whole: Plan) -> None:
     assert low < whole.kept_share[0] < high
 
 
-def test_the_interval_is_wilsons() -> None:
+def test_the_interval_is_that_of_wilson() -> None:
     def share(pages: int, kept: int) -> tuple[float, float, float]:
         return Plan(Sample(pages=pages, kept=kept), 1, 1, 1, 1, 0).kept_share
 
@@ -72,7 +71,7 @@ def test_the_interval_is_wilsons() -> None:
     assert share(0, 0) == (0.0, 0.0, 1.0)
 
 
-def test_it_scales_by_bytes_and_workers() -> None:
+def test_the_plan_scales_with_bytes_and_workers() -> None:
     sample = Sample(
         bytes=10_000_000, pages=300, kept=60, words=30_000, characters=200_000, wall_seconds=36.0, cpu_seconds=30.0,
         peak_memory=500_000_000,

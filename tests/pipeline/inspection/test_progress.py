@@ -1,3 +1,5 @@
+"""Progress of a run: finished units, heartbeats, progress bar, log lines and `gristmill status`."""
+
 from __future__ import annotations
 
 import doctest
@@ -22,7 +24,7 @@ def finish(layout, key, pages):
     write_json(layout.unit("tally", key), StoredTally(Tally(pages=pages), {}).to_json())
 
 
-def test_the_examples_in_the_docstrings_are_true():
+def test_the_examples_in_the_docstrings():
     assert doctest.testmod(progress).failed == 0
 
 
@@ -44,20 +46,20 @@ def test_units_of_other_settings_are_not_counted(tmp_path):
     assert ProgressReader(FinishedUnits(layout, {"a": 100})).read().pages == 0
 
 
-def test_the_size_of_a_unit_is_what_it_reads():
+def test_the_size_of_a_unit_is_the_bytes_that_it_reads():
     units = [Unit("f", "f", 10, 110), Unit("g", "g", 0, 900, ((0, 10), (800, 900)))]
     assert [unit.size for unit in units] == [100, 110]
 
 
 @pytest.mark.parametrize(("offset", "done"), [(10, 10), (805, 15), (900, 110)])
-def test_a_unit_of_chosen_records_is_never_more_than_done(tmp_path, offset, done):
+def test_progress_in_a_unit_of_selected_records_is_at_most_its_size(tmp_path, offset, done):
     unit = Unit("g", "g", 0, 900, ((0, 10), (800, 900)))
     layout = Layout(str(tmp_path), "key")
     Heartbeat(unit, layout).update(Tally(pages=1), offset)
     assert ProgressReader(FinishedUnits(layout, {unit.key: unit.size})).read() == Progress(1, 0, 110, done, 1, 0)
 
 
-def test_no_time_left_is_shown_before_anything_moved():
+def test_no_remaining_time_is_shown_without_progress():
     zero = Progress(4, 0, 400, 0, 0, 0)
     assert "left" not in describe(zero, zero, 0)
 

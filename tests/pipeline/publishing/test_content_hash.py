@@ -1,3 +1,5 @@
+"""The content hash: equal for equal rows in any order and any number of parts."""
+
 from __future__ import annotations
 
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""run.json and manifest.json: a folder belongs to one run."""
+"""run.json and manifest.json: an output folder belongs to one run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_another_run_is_refused_with_the_difference(layout: Layout) -> None:
     assert read_json(layout.run)["identity"] == IDENTITY
 
 
-def test_overwriting_removes_what_the_other_run_published(layout: Layout) -> None:
+def test_overwriting_removes_the_files_of_the_other_run(layout: Layout) -> None:
     write_json(layout.manifest, {})
     write_json(layout.part("shards", 0), {})
     claim(layout, OTHER, {}, overwrite=True)

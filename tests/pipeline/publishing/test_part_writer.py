@@ -1,3 +1,5 @@
+"""Parts: the manifest entry of the written file, and failures while writing."""
+
 from __future__ import annotations
 
 import hashlib
@@ -16,7 +18,7 @@ def drop(number: int) -> dict:
     return {**row, "id": str(number), "url": "u", "stage": "s", "reason": "r"}
 
 
-def test_the_manifest_entry_is_of_the_bytes_that_were_written(tmp_path):
+def test_the_manifest_entry_agrees_with_the_written_file(tmp_path):
     with PartWriter(str(tmp_path / "drops/part-00000.parquet"), DROP).open() as writer:
         for number in range(2500):
             writer.write(drop(number))
@@ -40,8 +42,8 @@ def test_a_part_that_fails_leaves_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [0, 10, 3000])
-def test_a_disk_that_fills_up_at_any_moment_leaves_no_file_and_is_named(tmp_path, rows):
-    """For the footer, for the last rows, for the first row group; the limit on file sizes simulates a full disk."""
+def test_a_full_disk_leaves_no_file_and_the_error_names_the_part(tmp_path, rows):
+    """While writing the footer, the last rows or the first row group; a limit on file sizes simulates a full disk."""
 
     def write():
         with PartWriter(str(tmp_path / "part.parquet"), DROP).open() as writer:

@@ -1,3 +1,5 @@
+"""Provenance: settings, files and versions in the manifest."""
+
 from __future__ import annotations
 
 import json

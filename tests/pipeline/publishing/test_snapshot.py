@@ -1,3 +1,5 @@
+"""`gristmill curate --snapshot`: crawls by name, previous snapshots, latest.json and the lease."""
+
 from __future__ import annotations
 
 import gzip
@@ -27,7 +29,7 @@ def complete(base, name, content_hash="x"):
     (base / name / "manifest.json").write_text(json.dumps({"content_hash": content_hash}))
 
 
-def test_a_name_that_is_no_crawl_is_refused(tmp_path):
+def test_an_invalid_crawl_name_is_refused(tmp_path):
     with pytest.raises(UserError, match="CC-MAIN-2026-43"):
         Snapshot("2026-43", str(tmp_path))
 
@@ -40,14 +42,14 @@ def test_only_complete_and_earlier_snapshots_count_as_previous(tmp_path):
     assert previous == tuple(str(tmp_path / name / "sketches") for name in ("CC-MAIN-2025-51", "CC-MAIN-2026-43"))
 
 
-def test_latest_moves_only_over_a_manifest_and_never_back(tmp_path):
+def test_latest_json_names_the_newest_complete_snapshot(tmp_path):
     new, old = Snapshot("CC-MAIN-2026-47", str(tmp_path)), Snapshot("CC-MAIN-2026-43", str(tmp_path))
     with pytest.raises(UserError, match=r"manifest\.json"):
         new.update_latest()
     complete(tmp_path, new.name, "new")
     complete(tmp_path, old.name, "old")
     new.update_latest()
-    old.update_latest()  # an old month done again
+    old.update_latest()  # an older crawl is curated again
     assert json.loads((tmp_path / "latest.json").read_text()) == {"snapshot": new.name, "content_hash": "new"}
     assert latest_path(str(tmp_path)) == str(tmp_path / "latest.json")
 
@@ -55,7 +57,7 @@ def test_latest_moves_only_over_a_manifest_and_never_back(tmp_path):
 def test_the_newest_crawl_of_a_mirror_and_of_an_index(tmp_path):
     for name in ("CC-MAIN-2025-51", "CC-MAIN-2026-05", "CC-NEWS", "CC-MAIN-2026-09"):
         (tmp_path / "crawl-data" / name).mkdir(parents=True)
-        if name != "CC-MAIN-2026-09":  # announced, not there yet
+        if name != "CC-MAIN-2026-09":  # announced, not yet published
             (tmp_path / "crawl-data" / name / "warc.paths.gz").touch()
     assert find_newest_crawl(str(tmp_path)) == "CC-MAIN-2026-05"
     index = tmp_path / "collinfo.json"
@@ -67,7 +69,7 @@ def test_the_newest_crawl_of_a_mirror_and_of_an_index(tmp_path):
 
 @pytest.fixture(scope="module")
 def months(tmp_path_factory, gristmill):
-    """Two crawls in a mirror, the second with all that the first had; curated one after the other by their names."""
+    """Two crawls in a mirror, the second with all pages of the first; curated one after the other by name."""
     base = tmp_path_factory.mktemp("months")
     for name, files in {"CC-MAIN-2026-43": FILES[:1], "CC-MAIN-2026-47": FILES}.items():
         folder = base / "mirror/crawl-data" / name
@@ -91,13 +93,13 @@ def test_a_crawl_is_published_under_its_name_and_latest_names_the_newest(months)
     assert sorted(path.name for path in (months / "out").iterdir()) == [*NAMES, "latest.json"]  # no lock is left
 
 
-def test_what_an_earlier_snapshot_has_is_dropped_from_the_next(months):
+def test_documents_of_an_earlier_snapshot_are_dropped_from_the_next(months):
     texts = [set(rows(months / "out" / name / "shards", "text")) for name in NAMES]
     assert texts[0]
     assert texts[1]
     assert not texts[0] & texts[1]
     reasons = rows(months / "out" / NAMES[1] / "drops", "reason")
-    assert reasons.count("already_published") >= len(texts[0])  # and copies of them
+    assert reasons.count("already_published") >= len(texts[0])  # their duplicates have this reason, too
 
 
 def test_a_complete_snapshot_is_left_alone_and_its_input_is_not_read(months, gristmill):

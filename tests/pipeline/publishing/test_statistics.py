@@ -1,3 +1,5 @@
+"""Statistics of published rows: counting and adding."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -26,7 +28,7 @@ def test_every_row_is_counted_once():
     assert statistics.charset_steps == {"meta": 1}
 
 
-def test_messages_of_stages_that_failed_are_counted_and_no_others():
+def test_only_messages_of_failed_stages_are_counted():
     statistics = Statistics()
     for stage, reason, detail in [
         ("page_process", "crashed", "out of memory"),
@@ -49,6 +51,6 @@ def test_statistics_add_up_over_parts_and_survive_json():
     assert one == both
 
 
-def test_what_is_beyond_the_limit_is_added_up():
+def test_counts_beyond_the_limit_are_added_up():
     assert most_common(Counter(a=3, b=2, c=2, d=1), 2) == [("a", 3), ("b", 2), ("other", 3)]
     assert most_common(Counter(a=3), 2) == [("a", 3)]

@@ -1,4 +1,4 @@
-"""Weights against the formula's own promises, checked by sums over documents."""
+"""Document weights: shares, bounds and length of a pass, computed from sums over documents."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_weights_stay_within_cap_and_floor_and_rise_with_quality(words):
         assert ranked == sorted(ranked)
 
 
-def test_what_a_capped_domain_cannot_take_goes_to_the_others():
+def test_words_beyond_the_cap_of_a_domain_go_to_the_others():
     words = {("rare", 50): 10, ("common", 50): 990}
     table = weight_table(words, WeightSettings(shares={"rare": 1, "common": 1}, max_repetition=4, min_repetition=0))
     assert table["rare", 50] == 4
@@ -70,7 +70,7 @@ def test_a_domain_with_share_zero_has_weight_zero():
     assert table["a", 10] > 0
 
 
-def test_no_named_domain_is_present_so_every_domain_keeps_its_share():
+def test_without_a_named_domain_every_domain_keeps_its_share():
     assert target_shares({"x": 3, "y": 1}, WeightSettings(shares={"a": 1})) == {"x": 0.75, "y": 0.25}
 
 
@@ -79,7 +79,7 @@ def test_the_table_of_an_empty_dataset_is_empty():
     assert compare_shares({}, {}, WeightSettings()) == []
 
 
-def test_compare_shares_reports_repetitions_and_how_much_met_the_cap():
+def test_compare_shares_reports_repetitions_and_the_capped_share():
     words = {("rare", 50): 10, ("common", 50): 990}
     settings = WeightSettings(shares={"rare": 1, "common": 1})
     lines = {m.domain: m for m in compare_shares(words, {"rare": 1, "common": 9}, settings)}
@@ -100,7 +100,7 @@ def test_negative_shares_are_refused():
         WeightSettings(shares={"a": -1})
 
 
-def test_the_default_shares_name_the_models_own_labels():
+def test_the_default_shares_name_the_labels_of_the_domain_model():
     from classifiers.artifacts import default_folder
     from classifiers.domain import load_domain_model
 

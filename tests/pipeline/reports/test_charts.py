@@ -1,3 +1,5 @@
+"""SVG charts of the report."""
+
 from __future__ import annotations
 
 from pipeline.reports import charts

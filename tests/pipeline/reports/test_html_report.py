@@ -1,4 +1,4 @@
-"""report.html: the numbers of report.json, samples with measurements, nothing hostile alive; in a real browser."""
+"""report.html: the numbers of report.json, samples, escaping of hostile pages; some tests run in a browser."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def page(curated_minicrawl: Path) -> lxml.html.HtmlElement:
 
 @pytest.fixture(scope="module")
 def hostile(numbers: dict[str, Any], curated_minicrawl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report whose every page is an attack."""
+    """A report in which the texts of all pages are attacks."""
     samples = collect_samples(Layout(str(curated_minicrawl)))
     urls = ["javascript:window.hacked=1", "data:text/html,<script>alert(1)</script>", f"https://evil.example/{HOSTILE}"]
     for rows in samples.drops.values():
@@ -103,7 +103,7 @@ def test_samples_show_measurement_and_limit(page: lxml.html.HtmlElement, curated
         assert texts(card, ".//*[@class='facts']")[0].startswith(limits[texts(card, "./h4")[0]])
 
 
-def test_copies_stand_beside_their_survivors_with_the_difference_marked(page: lxml.html.HtmlElement) -> None:
+def test_duplicates_are_shown_beside_their_survivors_with_the_differences_marked(page: lxml.html.HtmlElement) -> None:
     pair = next(
         item
         for item in page.xpath("//*[@aria-labelledby='duplicates']//details")
@@ -127,13 +127,13 @@ def test_personal_data_is_shown_as_placeholders_only(
         assert secret not in html
 
 
-def test_same_bytes_when_built_again(curated_minicrawl: Path) -> None:
+def test_a_rebuilt_report_has_the_same_bytes(curated_minicrawl: Path) -> None:
     before = (curated_minicrawl / "report.html").read_bytes()
     values = json.loads((curated_minicrawl / "report.json").read_text())
     assert html_report.render(values, collect_samples(Layout(str(curated_minicrawl)))).encode() == before
 
 
-def test_it_is_one_file_that_asks_for_nothing(page: lxml.html.HtmlElement, curated_minicrawl: Path) -> None:
+def test_the_report_is_one_file_that_loads_no_other(page: lxml.html.HtmlElement, curated_minicrawl: Path) -> None:
     html = (curated_minicrawl / "report.html").read_text(encoding="utf-8")
     assert not page.xpath("//@src | //link | //@style | //@onclick | //iframe | //object | //form")
     assert "url(" not in html
@@ -151,7 +151,7 @@ def test_tables_have_headers_and_ids_are_unique(page: lxml.html.HtmlElement) -> 
     assert targets <= set(ids)
 
 
-def test_hostile_pages_stay_text(hostile: Path) -> None:
+def test_hostile_pages_are_escaped(hostile: Path) -> None:
     page = lxml.html.parse(str(hostile)).getroot()
     assert len(page.xpath("//script")) == 1
     assert not page.xpath("//img")
@@ -160,7 +160,7 @@ def test_hostile_pages_stay_text(hostile: Path) -> None:
     assert shown.count(HOSTILE) > 10
 
 
-def test_nothing_kept_and_nothing_read(numbers: dict[str, Any]) -> None:
+def test_a_report_of_a_run_without_pages(numbers: dict[str, Any]) -> None:
     empty = {
         **numbers, "pages": 0, "kept": 0, "dropped": {}, "words": 0, "records": {}, "domains": [], "languages": [],
         "hosts": [], "dropped_hosts": [], "quality": {}, "group_sizes": {}, "duplicates": {}, "signals": {},
@@ -245,7 +245,7 @@ def test_filter_links_and_keyboard(curated_minicrawl: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.browser
-def test_hostile_pages_do_nothing_in_a_browser(hostile: Path, tmp_path: Path) -> None:
+def test_hostile_pages_run_no_script_in_a_browser(hostile: Path, tmp_path: Path) -> None:
     browser.require_browser()
     with browser.open_page(hostile, tmp_path) as driver:
         driver.execute_script("document.querySelectorAll('details').forEach((item) => (item.open = true))")

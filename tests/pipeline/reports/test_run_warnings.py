@@ -1,4 +1,4 @@
-"""Warnings: what no input should cause is in the last lines of `curate`, in report.json and in report.html."""
+"""Warnings about a run, in the console summary, in report.json and in report.html."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def with_failures(numbers: dict[str, Any], pages: int, failed: int, alike: int) 
     return {**numbers, "pages": pages, "dropped": {"extract_text": {"extraction_error": failed}}, "failures": lines}
 
 
-def test_a_sound_run_has_none(numbers: dict[str, Any]) -> None:
+def test_a_run_without_failures_has_no_warnings(numbers: dict[str, Any]) -> None:
     assert numbers["failures"] == numbers["warnings"] == run_warnings(numbers) == []
 
 
-def test_more_than_half_a_percent_of_failed_pages(numbers: dict[str, Any]) -> None:
+def test_more_than_half_a_percent_of_failed_pages_is_a_warning(numbers: dict[str, Any]) -> None:
     assert run_warnings(with_failures(numbers, 1000, 5, 1)) == []
     (line,) = run_warnings(with_failures(numbers, 1000, 6, 1))
     assert line.startswith("6 of 1,000 pages (0.6%) were dropped because a stage failed on them")
 
 
-def test_one_message_on_many_pages_however_many_pages_there_are(numbers: dict[str, Any]) -> None:
+def test_the_same_message_on_many_pages_is_a_warning_in_a_run_of_any_size(numbers: dict[str, Any]) -> None:
     assert run_warnings(with_failures(numbers, 1_000_000, 9, 9)) == []
     found = run_warnings(with_failures(numbers, 1_000_000, 35, 34))
     assert found[1] == f"34 pages failed with one message, probably an internal error: {FAULT}"
@@ -50,27 +50,27 @@ def test_one_message_on_many_pages_however_many_pages_there_are(numbers: dict[st
     assert FAULT in page.xpath("//*[@class='warnings']")[0].text_content()
 
 
-def test_personal_data_left_in_the_output(numbers: dict[str, Any]) -> None:
+def test_personal_data_in_the_output_is_a_warning(numbers: dict[str, Any]) -> None:
     assert numbers["rescan"] == {"documents": numbers["kept"], "finds": {}}
     (line,) = run_warnings({**numbers, "rescan": {"documents": 2000, "finds": {"EMAIL": 3}}})
     assert "a second scan of 2,000 published texts found personal data (EMAIL 3)" in line
 
 
-def test_copies_and_repetitions_are_among_them(numbers: dict[str, Any]) -> None:
-    duplicates = {**numbers["duplicates"], "warnings": ["60% are copies"]}
+def test_duplicates_and_repetitions_are_among_the_warnings(numbers: dict[str, Any]) -> None:
+    duplicates = {**numbers["duplicates"], "warnings": ["60% are duplicates"]}
     domains = [{**numbers["domains"][0], "domain": "poetry", "repetitions": 6.5}]
     found = run_warnings({**numbers, "duplicates": duplicates, "domains": domains})
-    assert found[0] == "60% are copies"
+    assert found[0] == "60% are duplicates"
     assert found[1].startswith("poetry: 6.5 effective repetitions")
 
 
-def test_curate_ends_with_them(numbers: dict[str, Any], tmp_path: Path) -> None:
+def test_the_console_summary_shows_the_warnings(numbers: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps({**numbers, "warnings": ["look here"]}))
     assert "\nwarning: look here\n" in funnel(Layout(str(tmp_path)))
 
 
 def test_an_internal_error_is_in_the_report_of_a_run(tmp_path: Path, gristmill) -> None:
-    """A stage's module broken as an edit would break it, on real pages: every page fails with one message."""
+    """A module of a stage calls an undefined name: every page of a run fails with the same message."""
     code = (
         "import sys; from pipeline.extraction import rendering\n"
         "def replace_marks(marked): return no_such_name\n"

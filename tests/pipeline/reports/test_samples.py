@@ -1,3 +1,5 @@
+"""Samples of the report: shortened texts and marked differences."""
+
 from __future__ import annotations
 
 from pipeline.reports.samples import mark_differences, shorten

@@ -1,4 +1,4 @@
-"""Writes are whole or absent."""
+"""Atomic writes: after a failure the old file is unchanged and no temporary file is left."""
 
 from __future__ import annotations
 

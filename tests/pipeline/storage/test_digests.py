@@ -1,3 +1,5 @@
+"""SHA-256 of files, and fingerprints of values."""
+
 from __future__ import annotations
 
 import hashlib
@@ -8,7 +10,7 @@ from pipeline.storage import StorageError
 from pipeline.storage.digests import fingerprint, sha256_of_file
 
 
-def test_a_fingerprint_is_of_values_not_of_their_order():
+def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
 

@@ -1,4 +1,4 @@
-"""Errors name the file, the cause and what to do."""
+"""Storage errors name the file, the cause and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.storage import StorageError, retries
 from tests.pipeline.servers import Web
 
 
-def test_errors_say_what_and_where(tmp_path: Path) -> None:
+def test_errors_name_the_file_and_the_cause(tmp_path: Path) -> None:
     for action in (storage.size, storage.read_bytes, storage.list_files):
         with pytest.raises(StorageError, match="missing: no such file"):
             action(str(tmp_path / "missing"))
@@ -23,19 +23,19 @@ def test_errors_say_what_and_where(tmp_path: Path) -> None:
         storage.size("nosuch://x")
 
 
-def test_a_full_disk_is_said_so(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="the disk is full"):
         _write_to_a_full_disk(str(tmp_path / "x"))
     assert os.listdir(tmp_path) == []
 
 
-def test_another_file_that_fails_meanwhile_is_named(tmp_path: Path) -> None:
+def test_an_error_of_another_file_names_that_file(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="/nowhere/y: no such file"), storage.write_atomically(str(tmp_path / "x")):
         Path("/nowhere/y").read_bytes()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_forbidden_file_is_said_so(tmp_path: Path) -> None:
+def test_a_file_without_permission_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x").touch(mode=0o000)
     with pytest.raises(StorageError, match="no permission to read"):
         storage.read_bytes(str(tmp_path / "x"))
@@ -46,12 +46,12 @@ def test_errors_of_the_system_keep_their_text(tmp_path: Path) -> None:
         storage.read_bytes(str(tmp_path))
 
 
-def test_a_server_that_does_not_exist_is_said_so(web: Web) -> None:
+def test_a_server_that_does_not_exist_is_reported(web: Web) -> None:
     with pytest.raises(StorageError, match=r"http://nowhere\.invalid/x: cannot read it \("):
         storage.size("http://nowhere.invalid/x")
 
 
-def test_an_object_store_that_is_away_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_object_store_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(retries, "ATTEMPTS", 2)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -71,7 +71,7 @@ def _write_to_a_full_disk(path: str) -> None:
         full.write(b"x")
 
 
-def test_a_missing_file_is_a_wrong_input_and_other_failures_are_not(tmp_path: Path) -> None:
+def test_exit_codes_of_missing_files_and_of_other_failures(tmp_path: Path) -> None:
     with pytest.raises(storage.NoSuchFileError) as missing:
         storage.read_bytes(str(tmp_path / "missing"))
     assert missing.value.exit_code == 2

@@ -1,4 +1,4 @@
-"""Files on disk and in an object store."""
+"""The same file operations on a disk and in an object store."""
 
 from __future__ import annotations
 

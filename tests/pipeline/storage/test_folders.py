@@ -1,3 +1,5 @@
+"""Listing and deleting whole folders, and the number of requests."""
+
 from __future__ import annotations
 
 from uuid import uuid4

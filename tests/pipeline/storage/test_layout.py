@@ -1,4 +1,4 @@
-"""JSON files of an output: a damaged one is named."""
+"""JSON files of an output; the error of a damaged one."""
 
 from __future__ import annotations
 

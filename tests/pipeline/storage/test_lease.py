@@ -1,3 +1,5 @@
+"""Leases: one owner at a time, renewal, expiry and takeover."""
+
 from __future__ import annotations
 
 import json
@@ -36,7 +38,7 @@ def test_heartbeats_renew_the_lease(tmp_path):
 
 
 @pytest.mark.parametrize("expired", [False, True])
-def test_of_many_processes_at_once_one_gets_the_lease(tmp_path, expired):
+def test_one_of_many_concurrent_processes_gets_the_lease(tmp_path, expired):
     path, acquired, refused = str(tmp_path / "a.lock"), [], []
     if expired:
         (tmp_path / "a.lock").write_text(json.dumps({"host": "gone", "pid": 1, "token": "t", "expires": 0}))

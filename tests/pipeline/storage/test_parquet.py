@@ -1,4 +1,4 @@
-"""Parquet files: rows, counts, and damage that is named."""
+"""Parquet files: rows, counts, and the errors of damaged files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> str:
     return found
 
 
-def test_rows_come_in_order(path: str) -> None:
+def test_rows_are_read_in_order(path: str) -> None:
     assert [row["n"] for row in storage.read_rows(path)] == list(range(2500))
     assert storage.count_rows(path) == 2500
 

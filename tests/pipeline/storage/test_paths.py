@@ -42,7 +42,7 @@ def test_common_crawls_bucket_is_read_without_credentials(
         storage.glob_files("s3://commoncrawl/crawl-data/*")
 
 
-def test_with_credentials_the_bucket_itself_is_asked(no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_credentials_the_bucket_itself_is_read(no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     fs, inner = remote.open_filesystem("s3://commoncrawl/crawl-data/x")

@@ -1,4 +1,4 @@
-"""Busy servers and broken connections: what is repeated, and what is not."""
+"""Retries: which failures of a server are retried, and which are not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.pipeline.storage.conftest import CONTENT
 
 
 @pytest.mark.parametrize("failure", [429, 500, 503, "reset", "short"])
-def test_a_busy_server_is_asked_again(web: Web, failure: int | str) -> None:
+def test_requests_to_a_busy_server_are_retried(web: Web, failure: int | str) -> None:
     url = f"{web.url}/file.bin"
     with storage.open_binary(url) as file:
         web.failures = [failure] * 3
@@ -23,16 +23,16 @@ def test_a_busy_server_is_asked_again(web: Web, failure: int | str) -> None:
 
 
 @pytest.mark.parametrize("failure", [503, "reset"])
-def test_a_busy_server_is_not_taken_for_a_missing_file(web: Web, failure: int | str) -> None:
-    for ask in (storage.size, storage.exists, storage.read_bytes):
+def test_a_busy_server_does_not_look_like_a_missing_file(web: Web, failure: int | str) -> None:
+    for function in (storage.size, storage.exists, storage.read_bytes):
         web.failures = [failure] * 3
-        assert ask(f"{web.url}/file.bin") in (len(CONTENT), True, CONTENT)
+        assert function(f"{web.url}/file.bin") in (len(CONTENT), True, CONTENT)
     web.failures = [failure] * 100
     with pytest.raises(StorageError, match=r"file\.bin: cannot find it \("):
         storage.exists(f"{web.url}/file.bin")
 
 
-def test_a_server_that_stays_busy_is_given_up(web: Web) -> None:
+def test_retries_end_when_a_server_stays_busy(web: Web) -> None:
     with storage.open_binary(f"{web.url}/file.bin") as file:
         web.failures = [503] * 100
         web.requests.clear()
@@ -41,7 +41,7 @@ def test_a_server_that_stays_busy_is_given_up(web: Web) -> None:
         assert web.requests["GET"] == retries.ATTEMPTS
 
 
-def test_a_refusal_is_not_repeated(web: Web) -> None:
+def test_refused_requests_are_not_retried(web: Web) -> None:
     with storage.open_binary(f"{web.url}/file.bin") as file:
         web.failures = [403] * 100
         web.requests.clear()
@@ -53,9 +53,7 @@ def test_a_refusal_is_not_repeated(web: Web) -> None:
         storage.size(f"{web.url}/missing")
 
 
-def test_a_server_that_says_forbidden_when_it_means_slower_is_asked_again(
-    web: Web, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_status_403_is_retried_where_it_means_too_many_requests(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 403 in retries.BUSY_AT["data.commoncrawl.org"]
     monkeypatch.setattr(retries, "BUSY_AT", {web.url.removeprefix("http://"): {403}})
     web.failures = [403] * 3
@@ -63,10 +61,10 @@ def test_a_server_that_says_forbidden_when_it_means_slower_is_asked_again(
 
 
 @pytest.mark.parametrize("failure", [500, 502, 503, 504, "reset"])
-def test_a_busy_object_store_is_asked_again(
+def test_requests_to_a_busy_object_store_are_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: int | str
 ) -> None:
-    """Without the help of Amazon's own client, which gives up after a few tries."""
+    """The retries of Amazon's client are switched off: it gives up after a few."""
     import s3fs
 
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)

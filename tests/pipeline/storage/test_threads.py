@@ -1,3 +1,5 @@
+"""Calls in threads: order of the results, number of calls ahead, errors."""
+
 from __future__ import annotations
 
 from itertools import islice
@@ -25,7 +27,7 @@ def test_an_error_reaches_the_caller():
         in_threads(lambda n: 1 // n, [1, 0, 1])
 
 
-def test_after_an_error_the_rest_is_not_done():
+def test_calls_that_have_not_started_are_cancelled_after_an_error():
     done = []
 
     def work(n: int) -> None:
