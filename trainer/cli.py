@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from trainer.commands import data, evaluation, settings, studies, training
+from trainer.commands import data_commands, evaluation_commands, settings_commands, studies_commands, training_commands
 from trainer.commands.group import train
 
-__all__ = ["data", "evaluation", "settings", "studies", "train", "training"]
+__all__ = [
+    "data_commands",
+    "evaluation_commands",
+    "settings_commands",
+    "studies_commands",
+    "train",
+    "training_commands",
+]

@@ -91,9 +91,11 @@ def main() -> None:
         tokenizer = train_tokenizer([*both["raw"], *both["curated"]], TokenizerSettings(vocab_size=4096))
         tokenizer.save(folder / "tokenizer.json")
         changes = [f"loop.steps={options.steps}", f"data.cache={folder}/tokens", "loop.validate_every=100000"]
-        recipe = read_pretrain_settings("tiny", changes, tokenizer=folder / "tokenizer.json")
+        run_settings = read_pretrain_settings("tiny", changes, tokenizer=folder / "tokenizer.json")
         named = {kind: str(folder / kind) for kind in both}
-        found = ablate(recipe, named, folder / "runs", options.seeds, evaluation_texts(folder, 100), documents=100)
+        found = ablate(
+            run_settings, named, folder / "runs", options.seeds, evaluation_texts(folder, 100), documents=100
+        )
         print(format_ablation(named, found))
 
 

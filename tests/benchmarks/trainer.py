@@ -30,7 +30,7 @@ from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
 from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 from trainer.model.size import count_flops_per_token
 from trainer.tasks.pretrain import causal_inputs
 from trainer.training.distributed import World

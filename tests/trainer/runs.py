@@ -11,11 +11,11 @@ from tests.trainer.corpora import build_corpus
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.corpus import Corpus
 from trainer.model.decoder import Decoder
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 from trainer.model.weights import initialize_weights
 from trainer.tasks.pretrain import pretrain
 from trainer.tasks.pretrain_settings import PretrainSettings
-from trainer.training.loop import Result
+from trainer.training.loop import TrainingResult
 
 VOCABULARY = 64
 
@@ -67,7 +67,7 @@ def settings(**changes: Any) -> PretrainSettings:
     return PretrainSettings.model_validate(values)
 
 
-def run(out: Path, changes: dict[str, Any] | None = None, **arguments: Any) -> Result:
+def run(out: Path, changes: dict[str, Any] | None = None, **arguments: Any) -> TrainingResult:
     """Train on the small text, without log."""
     given = {"source": source(), "log": lambda _: None, **arguments}
     return pretrain(settings(**(changes or {})), out=out, **given)

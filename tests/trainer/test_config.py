@@ -50,9 +50,11 @@ def test_an_unknown_preset_names_those_there_are() -> None:
 
 @pytest.mark.parametrize("name", presets())
 def test_every_setting_can_be_written_and_read_again(tmp_path: Path, name: str) -> None:
-    recipe = read_config(PretrainSettings, name, ['data.sources.web.path=a "b" \\ ü', "data.sources.web.share=0.25"])
-    (tmp_path / "again.toml").write_text(to_toml(recipe))
-    assert read_config(PretrainSettings, str(tmp_path / "again.toml")) == recipe
+    run_settings = read_config(
+        PretrainSettings, name, ['data.sources.web.path=a "b" \\ ü', "data.sources.web.share=0.25"]
+    )
+    (tmp_path / "again.toml").write_text(to_toml(run_settings))
+    assert read_config(PretrainSettings, str(tmp_path / "again.toml")) == run_settings
 
 
 def test_without_a_file_the_defaults_are_changed() -> None:

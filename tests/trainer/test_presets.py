@@ -29,16 +29,16 @@ def test_every_preset_is_tested():
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_preset_has_the_size_it_says(name):
-    recipe = read_pretrain_settings(name, ["model.vocab_size=32768"])
+    run_settings = read_pretrain_settings(name, ["model.vocab_size=32768"])
     whole, active = SIZES[name]
-    assert count_parameters(recipe.model) / 1e6 == pytest.approx(whole, rel=0.01)
-    assert count_parameters(recipe.model, active=True) / 1e6 == pytest.approx(active, rel=0.01)
-    assert recipe.data.sequence_length == recipe.model.context_length
-    assert recipe.data.batch_size % 8 == 0  # ranks divide the rows of a step
-    assert recipe.schedule.warmup_steps < recipe.loop.steps / 5
-    tokens = recipe.data.batch_size * recipe.data.sequence_length * recipe.loop.steps
+    assert count_parameters(run_settings.model) / 1e6 == pytest.approx(whole, rel=0.01)
+    assert count_parameters(run_settings.model, active=True) / 1e6 == pytest.approx(active, rel=0.01)
+    assert run_settings.data.sequence_length == run_settings.model.context_length
+    assert run_settings.data.batch_size % 8 == 0  # ranks divide the rows of a step
+    assert run_settings.schedule.warmup_steps < run_settings.loop.steps / 5
+    tokens = run_settings.data.batch_size * run_settings.data.sequence_length * run_settings.loop.steps
     if not name.startswith("tiny"):
-        assert tokens / count_parameters(recipe.model, active=True) > 15
+        assert tokens / count_parameters(run_settings.model, active=True) > 15
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-sparse", "tiny-t5"])
@@ -46,7 +46,7 @@ def test_a_tiny_preset_trains(tmp_path, name):
     fast = ["model.vocab_size=64", "data.batch_size=4", "loop.steps=8", "schedule.warmup_steps=2", "loop.threads=1"]
     if name == "tiny-t5":
         fast += ["objective.first_sentinel=42", "objective.sentinels=20"]
-    recipe = read_pretrain_settings(name, fast)
-    pretrain(recipe, runs.source(4, 256), tmp_path, log=lambda _: None)
+    run_settings = read_pretrain_settings(name, fast)
+    pretrain(run_settings, runs.source(4, 256), tmp_path, log=lambda _: None)
     rows = read_metrics(tmp_path)
     assert rows[-1]["loss"] < rows[0]["loss"]

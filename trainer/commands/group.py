@@ -41,7 +41,7 @@ def key_option(examples: str) -> Callable[[Command], Command]:
     )
 
 
-def recipe_options(command: Command) -> Command:
+def run_options(command: Command) -> Command:
     """CONFIG, and what changes it: --data, --tokenizer, --set."""
     for decorate in (
         table_option,
@@ -72,12 +72,12 @@ def open_scorer(run: Path) -> Scorer:
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.saved_model import load_decoder
 
-    recipe, device = read_pretrain_settings(str(run)), pick_device()
+    run_settings, device = read_pretrain_settings(str(run)), pick_device()
     model = load_decoder(run, device)
     return Scorer(
         lambda tokens: model(tokens).logits,
-        load_tokenizer(recipe.tokenizer),
-        recipe.model.context_length,
+        load_tokenizer(run_settings.tokenizer),
+        run_settings.model.context_length,
         device=device,
         progress=sys.stderr.isatty(),
     )

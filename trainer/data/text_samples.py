@@ -13,7 +13,7 @@ from trainer.data.corpus import mix64, uniform
 from trainer.data.curated_dataset import Dataset, DatasetError, Shard, fetch_shard, read_rows
 from trainer.data.sources import HELD_OUT_SEED
 
-SEED = 0x53414D50
+SAMPLE_SEED = 0x53414D50
 HELD_OUT = 0.02  # share of the documents that a tokenizer is evaluated on; includes those that models are evaluated on
 MIN_HELD_OUT = 50  # documents; a small dataset holds out up to a fifth of its documents to reach it
 OVERSAMPLING = 4  # shards are read until they hold this many times the text that is needed; the others are not read
@@ -56,7 +56,7 @@ def draw_samples(dataset: Dataset, size: int, held_out: float) -> Iterator[Sampl
 
 def count_draws(keys: NDArray[np.uint64], weights: NDArray[np.float64], factor: float) -> NDArray[np.int64]:
     """How often each document is drawn: weight * factor in expectation, rounded up or down."""
-    return np.floor(weights * factor + uniform(keys, SEED)).astype(np.int64)
+    return np.floor(weights * factor + uniform(keys, SAMPLE_SEED)).astype(np.int64)
 
 
 def _choose_shards(dataset: Dataset, size: int) -> list[Shard]:
@@ -64,7 +64,7 @@ def _choose_shards(dataset: Dataset, size: int) -> list[Shard]:
     digests = np.array([int(shard.sha256[:16], 16) for shard in dataset.shards], dtype=np.uint64)
     chosen: list[Shard] = []
     text = 0.0
-    for index in np.argsort(mix64(digests, SEED)):
+    for index in np.argsort(mix64(digests, SAMPLE_SEED)):
         if text > OVERSAMPLING * size:
             break
         chosen.append(dataset.shards[int(index)])

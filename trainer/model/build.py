@@ -6,7 +6,7 @@ import torch
 
 from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 
 
 def build_model(settings: ModelSettings) -> Decoder | EncoderDecoder:

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trainer.model.attention import Mask, attend, attention_mask
-from trainer.model.cache import KeyValueCache
 from trainer.model.experts import Routing, SparseFeedForward, stack_routing
+from trainer.model.key_value_cache import KeyValueCache
 from trainer.model.loss import linear_cross_entropy
+from trainer.model.model_settings import ModelSettings
 from trainer.model.norm import RMSNorm
 from trainer.model.rotary import rotate, rotation
-from trainer.model.settings import ModelSettings
 
 
 class ModelOutput(NamedTuple):

@@ -17,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from trainer.model.decoder import FeedForward, ModelOutput, build_feed_forward
 from trainer.model.experts import Routing, stack_routing
 from trainer.model.loss import linear_cross_entropy
+from trainer.model.model_settings import ModelSettings
 from trainer.model.norm import RMSNorm
-from trainer.model.settings import ModelSettings
 
 BUCKETS = 32  # of relative distances
 FARTHEST = 128  # tokens; all larger distances share a bucket

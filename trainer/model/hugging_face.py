@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from trainer.errors import UserError
-from trainer.model.rotary import RopeSettings, Scaling
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
+from trainer.model.rotary import RopeScaling, RopeSettings
 
 FILE_BYTES = 4 << 30  # of one safetensors file; more go into numbered files with an index
 
@@ -117,13 +117,13 @@ def rope_scaling(settings: RopeSettings) -> dict[str, Any] | None:
     """The `rope_scaling` entry."""
     common = {"rope_type": settings.scaling.value, "factor": settings.factor}
     match settings.scaling:
-        case Scaling.NONE:
+        case RopeScaling.NONE:
             return None
-        case Scaling.LINEAR:
+        case RopeScaling.LINEAR:
             return common
-        case Scaling.LLAMA3:
+        case RopeScaling.LLAMA3:
             turns = {"low_freq_factor": settings.low_freq_factor, "high_freq_factor": settings.high_freq_factor}
-        case Scaling.YARN:
+        case RopeScaling.YARN:
             turns = {"beta_slow": settings.low_freq_factor, "beta_fast": settings.high_freq_factor}
     return {**common, **turns, "original_max_position_embeddings": settings.original_context_length}
 

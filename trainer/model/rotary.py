@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from trainer.settings import Settings
 
 
-class Scaling(StrEnum):
+class RopeScaling(StrEnum):
     """How positions beyond the original context are mapped to those that the model has learned."""
 
     NONE = "none"
@@ -30,8 +30,8 @@ class RopeSettings(Settings):
     """Rotary positions. The defaults are Llama 2's; Llama 3 has a theta of 500,000 for its longer context."""
 
     theta: float = Field(default=10_000.0, description="base of the frequencies; a larger one suits a longer context")
-    scaling: Scaling = Field(
-        default=Scaling.NONE, description="how a longer context is reached: none, linear, llama3 or yarn"
+    scaling: RopeScaling = Field(
+        default=RopeScaling.NONE, description="how a longer context is reached: none, linear, llama3 or yarn"
     )
     factor: float = Field(default=1.0, description="new context length over the original one")
     original_context_length: int | None = Field(
@@ -46,9 +46,9 @@ class RopeSettings(Settings):
 
     @model_validator(mode="after")
     def _check_scaling(self) -> RopeSettings:
-        if self.scaling is not Scaling.NONE and self.factor < 1:
+        if self.scaling is not RopeScaling.NONE and self.factor < 1:
             raise ValueError(f"rope.factor = {self.factor} would shorten the context; give the new length over the old")
-        if self.scaling in (Scaling.LLAMA3, Scaling.YARN) and not self.original_context_length:
+        if self.scaling in (RopeScaling.LLAMA3, RopeScaling.YARN) and not self.original_context_length:
             raise ValueError(f"rope.scaling = {self.scaling} needs rope.original_context_length, in tokens")
         if not 0 < self.low_freq_factor < self.high_freq_factor:
             raise ValueError("rope: 0 < low_freq_factor < high_freq_factor is needed")
@@ -60,16 +60,16 @@ def frequencies(settings: RopeSettings, head_dim: int) -> Tensor:
     fastest_first = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
     rate = 1.0 / settings.theta**fastest_first
     match settings.scaling:
-        case Scaling.NONE:
+        case RopeScaling.NONE:
             return rate
-        case Scaling.LINEAR:
+        case RopeScaling.LINEAR:
             return rate / settings.factor
-        case Scaling.LLAMA3:
+        case RopeScaling.LLAMA3:
             turns = (settings.original_context_length or 0) * rate / (2 * math.pi)
             kept = ((turns - settings.low_freq_factor) / (settings.high_freq_factor - settings.low_freq_factor)).clamp(
                 0, 1
             )
-        case Scaling.YARN:
+        case RopeScaling.YARN:
             kept = 1 - _yarn_ramp(settings, head_dim)
     return rate * kept + rate / settings.factor * (1 - kept)
 
@@ -90,7 +90,7 @@ def _yarn_ramp(settings: RopeSettings, head_dim: int) -> Tensor:
 
 def attention_scale(settings: RopeSettings) -> float:
     """Factor of queries and keys: with yarn 0.1 ln(factor) + 1 (Peng et al. 2023, equation 22), else 1."""
-    return 0.1 * math.log(settings.factor) + 1 if settings.scaling is Scaling.YARN else 1.0
+    return 0.1 * math.log(settings.factor) + 1 if settings.scaling is RopeScaling.YARN else 1.0
 
 
 def rotation(positions: Tensor, settings: RopeSettings, head_dim: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainer.model.encoder_decoder import BUCKETS
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 
 
 def count_parameters(model: ModelSettings, active: bool = False) -> int:

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer.data.tokenizer import Tokenizer
-from trainer.model.cache import KeyValueCache
 from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
+from trainer.model.key_value_cache import KeyValueCache
 from trainer.settings import Settings
 
 

@@ -56,7 +56,7 @@ class Difference:
 
 
 def ablate(
-    recipe: PretrainSettings,
+    run_settings: PretrainSettings,
     datasets: Mapping[str, str],
     out: Path,
     seeds: int = 3,
@@ -72,7 +72,7 @@ def ablate(
     """
     if len(datasets) != 2:
         raise UserError(f"an ablation compares two datasets, not {len(datasets)}")
-    opened = {name: open_pretrain_inputs(_with_data(recipe, path)) for name, path in datasets.items()}
+    opened = {name: open_pretrain_inputs(_with_data(run_settings, path)) for name, path in datasets.items()}
     tokenizer = next(iter(opened.values())).tokenizer
     evaluated = _collect_texts(opened, texts or {}, tokenizer, documents)
     scores: dict[str, dict[str, list[float]]] = {name: {text: [] for text in evaluated} for name in datasets}
@@ -84,12 +84,14 @@ def ablate(
             log(f"{name}, seed {seed}: {latest} bits per byte")
     first, second = datasets
     found = [Difference(text, tuple(scores[first][text]), tuple(scores[second][text])) for text in evaluated]
-    (out / "ablation.json").write_text(json.dumps(_build_report(datasets, recipe, found), indent=1) + "\n", "utf-8")
+    (out / "ablation.json").write_text(
+        json.dumps(_build_report(datasets, run_settings, found), indent=1) + "\n", "utf-8"
+    )
     return found
 
 
-def _with_data(recipe: PretrainSettings, path: str) -> PretrainSettings:
-    return change_settings(recipe, [f"data.sources={{data = {{path = {path!r}}}}}"])
+def _with_data(run_settings: PretrainSettings, path: str) -> PretrainSettings:
+    return change_settings(run_settings, [f"data.sources={{data = {{path = {path!r}}}}}"])
 
 
 def _collect_texts(
@@ -123,20 +125,22 @@ def _train_and_evaluate(
     run: PretrainInputs, seed: int, out: Path, evaluated: Mapping[str, Documents]
 ) -> dict[str, float]:
     """Bits per byte of each set of texts under a model trained with this seed."""
-    recipe = change_settings(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
-    source = type(run.source)(run.source.corpus, recipe.data, run.shares)
-    pretrain(recipe, source, out, log=lambda _: None)
+    run_settings = change_settings(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
+    source = type(run.source)(run.source.corpus, run_settings.data, run.shares)
+    pretrain(run_settings, source, out, log=lambda _: None)
     model = load_decoder(out)
-    scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, recipe.data.sequence_length)
+    scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, run_settings.data.sequence_length)
     with torch.inference_mode():
         return {name: measure_loss(scorer, documents)[""].bits_per_byte for name, documents in evaluated.items()}
 
 
-def _build_report(datasets: Mapping[str, str], recipe: PretrainSettings, found: Sequence[Difference]) -> dict[str, Any]:
+def _build_report(
+    datasets: Mapping[str, str], run_settings: PretrainSettings, found: Sequence[Difference]
+) -> dict[str, Any]:
     """The content of ablation.json."""
     return {
         "datasets": dict(datasets),
-        "recipe": recipe.model_dump(mode="json"),
+        "settings": run_settings.model_dump(mode="json"),
         "bits_per_byte": {
             item.texts: {
                 "first": item.first,

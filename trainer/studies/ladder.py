@@ -1,6 +1,6 @@
-"""A ladder of model sizes trained by one recipe: the runs that scaling laws are fitted to.
+"""A ladder; one run repeated at several model sizes: the runs that scaling laws are fitted to.
 
-Every rung has the recipe's shape: the same head_dim, layers in proportion to the hidden size, the same data and batch.
+Every rung has the base run's shape: the same head_dim, layers in proportion to the hidden size, the same data and batch.
 Steps grow with the size (a fixed number of tokens per parameter; or, for isoFLOP curves, what a compute budget pays
 for), and the learning rate falls with the hidden size, as the largest stable rate does. The largest rung is then
 predicted from the smaller ones and compared with its measured loss.
@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import Field
 
 from trainer.config import validate_settings
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 from trainer.model.size import count_parameters
 from trainer.settings import Settings
 from trainer.studies.scaling_laws import (
@@ -50,7 +50,9 @@ class LadderSettings(Settings):
         default=(), description="compute budgets at which each size is trained instead, in FLOP, for isoFLOP minima"
     )
     rate_exponent: float = Field(
-        default=1.0, ge=0, description="learning rate = the recipe's * (its hidden size / hidden size) ^ rate_exponent"
+        default=1.0,
+        ge=0,
+        description="learning rate = the base run's * (its hidden size / hidden size) ^ rate_exponent",
     )
 
 
@@ -59,7 +61,7 @@ class Rung:
     """One run of the ladder."""
 
     name: str
-    recipe: PretrainSettings
+    settings: PretrainSettings
 
 
 def count_matmul_parameters(model: ModelSettings) -> int:
@@ -68,20 +70,22 @@ def count_matmul_parameters(model: ModelSettings) -> int:
     return count_parameters(model, active=True) - embeddings
 
 
-def plan_rungs(recipe: PretrainSettings, settings: LadderSettings) -> list[Rung]:
+def plan_rungs(run_settings: PretrainSettings, settings: LadderSettings) -> list[Rung]:
     """The runs of a ladder, the cheapest first."""
     found = [
-        _plan_rung(recipe, _scale_shape(recipe.model, hidden_size), amount, settings)
+        _plan_rung(run_settings, _scale_shape(run_settings.model, hidden_size), amount, settings)
         for hidden_size in settings.hidden_sizes
         for amount in settings.flop or settings.data
     ]
-    return sorted(found, key=lambda rung: count_matmul_parameters(rung.recipe.model) * rung.recipe.loop.steps)
+    return sorted(found, key=lambda rung: count_matmul_parameters(rung.settings.model) * rung.settings.loop.steps)
 
 
 def _scale_shape(base: ModelSettings, hidden_size: int) -> dict[str, Any]:
-    """The recipe's shape at another hidden size."""
+    """The base run's shape at another hidden size."""
     if hidden_size % base.dim_per_head:
-        raise ScalingError(f"hidden size {hidden_size} is not a multiple of the recipe's head_dim, {base.dim_per_head}")
+        raise ScalingError(
+            f"hidden size {hidden_size} is not a multiple of the base run's head_dim, {base.dim_per_head}"
+        )
     heads = hidden_size // base.dim_per_head
     ffn = base.ffn_hidden_size
     return {
@@ -94,17 +98,17 @@ def _scale_shape(base: ModelSettings, hidden_size: int) -> dict[str, Any]:
     }
 
 
-def _plan_rung(recipe: PretrainSettings, shape: dict[str, Any], amount: float, settings: LadderSettings) -> Rung:
+def _plan_rung(run_settings: PretrainSettings, shape: dict[str, Any], amount: float, settings: LadderSettings) -> Rung:
     """One run; `amount` is its compute budget in FLOP where the settings give budgets, else a multiple of the data."""
-    values = recipe.model_dump(mode="json")
+    values = run_settings.model_dump(mode="json")
     values["model"] |= shape
     size = count_matmul_parameters(ModelSettings.model_validate(values["model"]))
     tokens = amount / (6 * size) if settings.flop else amount * settings.tokens_per_parameter * size
-    steps = max(1, round(tokens / (recipe.data.batch_size * recipe.data.sequence_length)))
+    steps = max(1, round(tokens / (run_settings.data.batch_size * run_settings.data.sequence_length)))
     values["loop"] |= {"steps": steps, "validate_every": steps}
     values["checkpoints"] |= {"every": steps}
     hidden_size = shape["hidden_size"]
-    values["schedule"]["learning_rate"] *= (recipe.model.hidden_size / hidden_size) ** settings.rate_exponent
+    values["schedule"]["learning_rate"] *= (run_settings.model.hidden_size / hidden_size) ** settings.rate_exponent
     values["schedule"]["warmup_steps"] = min(values["schedule"]["warmup_steps"], steps // 10)
     suffix = f"-flop-{amount:g}" if settings.flop else "" if amount == 1 else f"-data-{amount:g}"
     name = f"hidden-{hidden_size}{suffix}"
@@ -124,19 +128,19 @@ def train_ladder(
         raise ScalingError("no document is held out to evaluate the rungs on: raise data.held_out")
     planned = plan_rungs(opened.settings, settings)
     opened.source.shares(
-        max(rung.recipe.loop.steps for rung in planned)
+        max(rung.settings.loop.steps for rung in planned)
     )  # raises now, not after hours, where the data is too small
     points = []
     for rung in planned:
         pretrain(
-            rung.recipe,
+            rung.settings,
             opened.source,
             out / rung.name,
             validation=opened.validation,
             log=lambda _: None,
         )
         last = read_metrics(out / rung.name)[-1]
-        size = count_matmul_parameters(rung.recipe.model)
+        size = count_matmul_parameters(rung.settings.model)
         points.append(Point(size, last["tokens"], last["validation"]["loss"], rung.name))
         log(f"{rung.name}: {size:,} parameters, {last['tokens']:,} tokens, held-out loss {points[-1].loss:.4f}")
     write_points(out / "points.csv", points)

@@ -16,14 +16,14 @@ from tqdm import tqdm
 from trainer.config import ConfigError
 from trainer.data.batches import BatchSource
 from trainer.data.sources import DataSettings, SourceSettings
-from trainer.model.rotary import RopeSettings, Scaling
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
+from trainer.model.rotary import RopeScaling, RopeSettings
 from trainer.settings import Settings
 from trainer.tasks.launch import launch
 from trainer.tasks.pretrain import PretrainTask
 from trainer.tasks.pretrain_settings import PretrainSettings
 from trainer.training.checkpoint import RunState
-from trainer.training.loop import Result
+from trainer.training.loop import TrainingResult
 from trainer.training.run import InitialWeights
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
 
@@ -52,8 +52,9 @@ class AnnealSettings(Settings):
     context_length: int | None = Field(
         default=None, ge=1, description="tokens of a sequence, to extend the context; the run's own if unset"
     )
-    scaling: Scaling = Field(
-        default=Scaling.NONE, description="of rotary positions over the longer context: none, linear, llama3 or yarn"
+    scaling: RopeScaling = Field(
+        default=RopeScaling.NONE,
+        description="of rotary positions over the longer context: none, linear, llama3 or yarn",
     )
     theta: float | None = Field(
         default=None, gt=0, description="base of the rotary frequencies, to extend the context; unchanged if unset"
@@ -61,13 +62,13 @@ class AnnealSettings(Settings):
     seed: int | None = Field(default=None, description="of the order of the data; the run's own if unset")
 
 
-class AnnealedSettings(PretrainSettings):
+class AnnealRunSettings(PretrainSettings):
     """All settings of an annealing run."""
 
     anneal: AnnealSettings = Field(default=AnnealSettings(), description="the stage, applied to the other tables")
 
 
-def annealed_settings(settings: AnnealSettings, state: RunState) -> AnnealedSettings:
+def build_run_settings(settings: AnnealSettings, state: RunState) -> AnnealRunSettings:
     """The settings of the checkpoint, changed by the stage."""
     names = PretrainSettings.model_fields
     before = PretrainSettings.model_validate({name: value for name, value in state.settings.items() if name in names})
@@ -84,13 +85,13 @@ def annealed_settings(settings: AnnealSettings, state: RunState) -> AnnealedSett
         ),
         "loop": before.loop.model_copy(update={"steps": settings.steps}),
         "model": _extend_context(before.model, settings),
-        "data": annealed_data(before.data, settings, state),
+        "data": build_data_settings(before.data, settings, state),
     }
     tables = {name: getattr(before, name) for name in names}
-    return AnnealedSettings(**(tables | changes), anneal=settings)
+    return AnnealRunSettings(**(tables | changes), anneal=settings)
 
 
-def annealed_data(data: DataSettings, settings: AnnealSettings, state: RunState) -> DataSettings:
+def build_data_settings(data: DataSettings, settings: AnnealSettings, state: RunState) -> DataSettings:
     """The data of the stage.
 
     The control continues at the sequence where the run stopped. With sequences of another length, that place is
@@ -120,8 +121,8 @@ def _extend_context(model: ModelSettings, settings: AnnealSettings) -> ModelSett
     values = model.rope.model_dump()
     if settings.theta is not None:
         values["theta"] = settings.theta
-    if settings.scaling is not Scaling.NONE:
-        low, high = YARN_FACTORS if settings.scaling is Scaling.YARN else LLAMA3_FACTORS
+    if settings.scaling is not RopeScaling.NONE:
+        low, high = YARN_FACTORS if settings.scaling is RopeScaling.YARN else LLAMA3_FACTORS
         values |= {"scaling": settings.scaling, "factor": max(context / model.context_length, 1.0)}
         values |= {"original_context_length": model.context_length, "low_freq_factor": low, "high_freq_factor": high}
     rope = RopeSettings.model_validate(values)
@@ -136,10 +137,10 @@ def anneal(
     *,
     validation: BatchSource | None = None,
     log: Callable[[str], None] = tqdm.write,
-) -> Result:
+) -> TrainingResult:
     """Train from the weights and moments of `start`, a run or a checkpoint.
 
-    settings: the `annealed_settings` for the state of `start`. source: batches of `settings.data`.
+    settings: the `build_run_settings` for the state of `start`. source: batches of `settings.data`.
     """
     log(f"annealing {start} from {settings.schedule.learning_rate:.3g} over {settings.loop.steps:,} steps")
     weights = InitialWeights(start, with_optimizer=True)

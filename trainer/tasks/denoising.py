@@ -27,7 +27,7 @@ from torch import Tensor
 from trainer.data.batches import Batch
 from trainer.settings import Settings
 
-Tokens = NDArray[np.int64]
+TokenIds = NDArray[np.int64]
 HiddenPositions = NDArray[np.bool_]
 
 PADDING = -1  # document id of positions without a token
@@ -89,12 +89,12 @@ class ObjectiveSettings(Settings):
 class Example(NamedTuple):
     """One text after noise was applied."""
 
-    inputs: Tokens
-    targets: Tokens
+    inputs: TokenIds
+    targets: TokenIds
 
 
 def corrupt(
-    text: Tokens,
+    text: TokenIds,
     denoiser: DenoiserSettings,
     settings: ObjectiveSettings,
     vocab_size: int,
@@ -140,7 +140,7 @@ def span_choice(length: int, denoiser: DenoiserSettings, most: int, generator: n
     return np.repeat(np.arange(2 * spans) % 2 == 1, pieces)
 
 
-def _cut(length: int, pieces: int, generator: np.random.Generator) -> Tokens:
+def _cut(length: int, pieces: int, generator: np.random.Generator) -> TokenIds:
     """Lengths of `pieces` pieces of at least 1 token that add up to `length`."""
     cuts = np.sort(generator.choice(length - 1, pieces - 1, replace=False) + 1) if pieces > 1 else np.empty(0, np.int64)
     return np.diff(np.concatenate(([0], cuts, [length])))
@@ -159,7 +159,7 @@ def token_choice(length: int, share: float, most: int | None, generator: np.rand
     return chosen
 
 
-def _hide(text: Tokens, hidden: HiddenPositions, settings: ObjectiveSettings) -> Example:
+def _hide(text: TokenIds, hidden: HiddenPositions, settings: ObjectiveSettings) -> Example:
     """Each run of hidden tokens is replaced by one sentinel in the inputs, and follows it in the targets."""
     begins = hidden & ~np.concatenate(([False], hidden[:-1]))
     sentinels = settings.first_sentinel + np.cumsum(begins) - 1
@@ -205,7 +205,7 @@ def _for_decoder(examples: list[Example], separator: int) -> dict[str, Tensor]:
     return {"tokens": tokens, "targets": targets, "weights": counted, "document_ids": ids, "prefix": prefix}
 
 
-def _pad(rows: list[Tokens]) -> tuple[Tensor, Tensor]:
+def _pad(rows: list[TokenIds]) -> tuple[Tensor, Tensor]:
     """int64 [B, longest], padded with 0, and document ids int32: 0 on tokens, PADDING after them."""
     longest = max(map(len, rows))
     values = np.zeros((len(rows), longest), dtype=np.int64)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from trainer.reports.run_report import write_run_report
 from trainer.training.distributed import join_world
-from trainer.training.loop import Result, train
+from trainer.training.loop import TrainingResult, train
 from trainer.training.run import InitialWeights
 from trainer.training.task import Task
 
@@ -22,7 +22,7 @@ def launch(
     start: InitialWeights | None = None,
     allow_changes: bool = False,
     log: Callable[[str], None] = tqdm.write,
-) -> Result:
+) -> TrainingResult:
     """Train to the last step, then write OUT/report.html; the arguments are those of `train`."""
     with join_world() as world:
         result = train(task, out, world, start=start, allow_changes=allow_changes, log=log)

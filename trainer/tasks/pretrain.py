@@ -23,7 +23,7 @@ from trainer.tasks.document_losses import domain_losses, worst_documents
 from trainer.tasks.launch import launch
 from trainer.tasks.pretrain_settings import PretrainSettings
 from trainer.training.distributed import World
-from trainer.training.loop import Result
+from trainer.training.loop import TrainingResult
 from trainer.training.run import InitialWeights
 from trainer.training.step import Inputs, Replica, accumulate, evaluate_loss
 from trainer.training.task import StepGradient, Workload
@@ -38,7 +38,7 @@ def pretrain(
     start: Path | None = None,
     allow_changes: bool = False,
     log: Callable[[str], None] = tqdm.write,
-) -> Result:
+) -> TrainingResult:
     """Train a model on batches, resuming from the latest checkpoint in `out` if there is one.
 
     start: a run or a checkpoint whose weights are the initial ones. allow_changes: resume though settings or data

@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 
 from trainer.config import apply_changes, read_config, validate_settings
 from trainer.data.sources import DataSettings
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 from trainer.tasks.denoising import ObjectiveSettings
 from trainer.training import checkpoint
-from trainer.training.settings import TrainingSettings
+from trainer.training.training_settings import TrainingSettings
 
 
 class PretrainSettings(TrainingSettings):
@@ -45,7 +45,7 @@ def read_pretrain_settings(
     more += [] if data is None else [f"data.sources={{web = {{path = {data!r}}}}}"]
     if not Path(source).is_dir():
         return read_config(PretrainSettings, source, [*more, *changes])
-    stored = checkpoint.read_state(checkpoint.find(Path(source))).settings
+    stored = checkpoint.read_state(checkpoint.find_checkpoint(Path(source))).settings
     known = {name: value for name, value in stored.items() if name in PretrainSettings.model_fields}
     return change_settings(validate_settings(PretrainSettings, known, source), [*more, *changes], source)
 

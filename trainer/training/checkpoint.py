@@ -70,7 +70,9 @@ class RunState(BaseModel):
     files: dict[str, tuple[int, str]] = {}  # name -> bytes, xxh3 128
 
 
-def save(folder: Path, state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> Path:
+def save_checkpoint(
+    folder: Path, state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer, world: World
+) -> Path:
     """Write `folder`/step-N atomically. Called on every rank; rank 0 writes."""
     final = folder / f"{PREFIX}{state.step:08d}"
     temporary = folder / f".{final.name}.tmp"
@@ -138,7 +140,7 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def prune(folder: Path, settings: CheckpointSettings) -> None:
+def prune_checkpoints(folder: Path, settings: CheckpointSettings) -> None:
     """Delete old checkpoints and the temporary folders of killed runs; keep the last ones and the multiples."""
     found = list_checkpoints(folder)
     for path in found[: -settings.keep_last]:
@@ -158,7 +160,7 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(PREFIX))
 
 
-def find(path: Path) -> Path:
+def find_checkpoint(path: Path) -> Path:
     """The checkpoint at a path: the path itself, or the latest in a run's folder or its checkpoints folder."""
     if (path / "state.json").is_file():
         return path
@@ -180,7 +182,7 @@ def read_state(checkpoint: Path) -> RunState:
         raise CheckpointError(f"{checkpoint}/state.json cannot be read ({error}); use an older checkpoint") from error
 
 
-def verify(checkpoint: Path) -> None:
+def verify_checkpoint(checkpoint: Path) -> None:
     """Refuse a checkpoint with a missing or changed file."""
     for name, (size, digest) in read_state(checkpoint).files.items():
         path = checkpoint / name

@@ -27,13 +27,13 @@ from trainer.training.anomalies import Anomaly, AnomalyAction, TrainingStoppedEr
 from trainer.training.distributed import World, sum_over_ranks
 from trainer.training.metrics import MetricsLog
 from trainer.training.optimizer import clip_gradients, set_learning_rate
-from trainer.training.run import InitialWeights, Run, describe, load_initial_weights, open_run, resume, save
+from trainer.training.run import InitialWeights, Run, describe_run, load_initial_weights, open_run, resume_run, save_run
 from trainer.training.schedule import learning_rate
 from trainer.training.task import StepGradient, Task
 
 
 @dataclass(frozen=True)
-class Result:
+class TrainingResult:
     """A finished run."""
 
     steps: int
@@ -58,7 +58,7 @@ def train(
     start: InitialWeights | None = None,
     allow_changes: bool = False,
     log: Callable[[str], None] = tqdm.write,
-) -> Result:
+) -> TrainingResult:
     """Train to the last step, resuming from the latest checkpoint in `out` if there is one.
 
     allow_changes: resume though settings or data differ from the checkpoint's.
@@ -67,12 +67,12 @@ def train(
     if start is not None:
         load_initial_weights(run, start)
     if checkpoint.list_checkpoints(run.checkpoints):
-        resume(run, checkpoint.find(run.checkpoints), allow_changes, log)
+        resume_run(run, checkpoint.find_checkpoint(run.checkpoints), allow_changes, log)
     if world.is_main:
-        describe(run, log)
+        describe_run(run, log)
     with MetricsLog(out, run.step, task.settings.loop.tensorboard) if world.is_main else _nothing() as metrics:
         _loop(run, metrics, log)
-    return Result(run.step, run.tokens, run.loss, checkpoint.find(run.checkpoints))
+    return TrainingResult(run.step, run.tokens, run.loss, checkpoint.find_checkpoint(run.checkpoints))
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _loop(run: Run, metrics: MetricsLog | None, log: Callable[[str], None]) -> N
                 metrics.write(row)
                 _show_progress(run, row, bar, log)
             if run.step % run.settings.checkpoints.every == 0 or run.step == steps or stop:
-                save(run)
+                save_run(run)
             if stop and run.step < steps:
                 raise TrainingStoppedError(
                     f"stopped by a signal at step {run.step}; the same command resumes from {run.checkpoints}"
@@ -147,7 +147,7 @@ def _report(run: Run, gradient: StepGradient, anomaly: Anomaly) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     if anomaly.action is AnomalyAction.STOP:
-        save(run)
+        save_run(run)
         raise TrainingStoppedError(
             f"step {run.step + 1}: {anomaly.kind} (loss {anomaly.loss:.4g}, limit {anomaly.limit:.4g}). Its documents "
             f"are in {path}, the weights before it in {run.checkpoints}. "

@@ -19,9 +19,9 @@ from trainer.training.checkpoint import CheckpointError, RunState
 from trainer.training.distributed import World, blocks_of, parallelize, sum_over_ranks
 from trainer.training.hardware import Hardware, Precision, measure_hardware
 from trainer.training.optimizer import build_optimizer
-from trainer.training.settings import LoopSettings, TrainingSettings
 from trainer.training.step import Replica
 from trainer.training.task import Task
+from trainer.training.training_settings import LoopSettings, TrainingSettings
 
 # Settings that may differ between a checkpoint and its resume: they change what is written, not what is computed.
 # Data is compared by its fingerprint instead: its folder may have moved.
@@ -108,7 +108,7 @@ def _configure_torch(loop: LoopSettings) -> None:
 def _agree_on_hardware(world: World, out: Path, requested: Precision) -> Hardware:
     """This rank's measurement, in the precision that the run began with; else in bf16 if every rank would choose it."""
     if requested is Precision.AUTO and checkpoint.list_checkpoints(out / "checkpoints"):
-        requested = Precision(checkpoint.read_state(checkpoint.find(out)).precision)
+        requested = Precision(checkpoint.read_state(checkpoint.find_checkpoint(out)).precision)
     hardware = measure_hardware(world.device, requested)
     votes = sum_over_ranks(torch.tensor(float(hardware.bf16), device=world.device), world)
     agreed = Precision.BFLOAT16 if float(votes) == world.size else Precision.FLOAT32
@@ -117,15 +117,15 @@ def _agree_on_hardware(world: World, out: Path, requested: Precision) -> Hardwar
 
 def load_initial_weights(run: Run, start: InitialWeights) -> None:
     """Replace the seed's weights by those of a checkpoint."""
-    path = checkpoint.find(start.checkpoint)
+    path = checkpoint.find_checkpoint(start.checkpoint)
     checkpoint.load_weights(path, run.model)
     if start.with_optimizer:
         checkpoint.load_optimizer(path, run.model, run.optimizer)
 
 
-def resume(run: Run, path: Path, allow_changes: bool, log: Callable[[str], None]) -> None:
+def resume_run(run: Run, path: Path, allow_changes: bool, log: Callable[[str], None]) -> None:
     """Set a run to the state of its checkpoint."""
-    checkpoint.verify(path)
+    checkpoint.verify_checkpoint(path)
     state = checkpoint.read_state(path)
     if not allow_changes:
         _check_unchanged(run, path, state)
@@ -166,7 +166,7 @@ def _changed_settings(before: dict[str, Any], now: dict[str, Any], path: str = "
     return found
 
 
-def describe(run: Run, log: Callable[[str], None]) -> None:
+def describe_run(run: Run, log: Callable[[str], None]) -> None:
     """Log what is about to run, and write run.json for the report."""
     hardware, workload = run.hardware, run.task.workload
     description = {
@@ -186,7 +186,7 @@ def describe(run: Run, log: Callable[[str], None]) -> None:
     log(f"{hardware.precision.value}, {workload.tokens_per_step:,} tokens per step, {run.settings.loop.steps:,} steps")
 
 
-def save(run: Run) -> None:
+def save_run(run: Run) -> None:
     """Write a checkpoint, and delete those that are not to be kept. Called on every rank."""
     state = RunState(
         step=run.step,
@@ -199,6 +199,6 @@ def save(run: Run) -> None:
         torch=torch.__version__,
         losses=tuple(run.detector.losses),
     )
-    checkpoint.save(run.checkpoints, state, run.model, run.optimizer, run.world)
+    checkpoint.save_checkpoint(run.checkpoints, state, run.model, run.optimizer, run.world)
     if run.world.is_main:
-        checkpoint.prune(run.checkpoints, run.settings.checkpoints)
+        checkpoint.prune_checkpoints(run.checkpoints, run.settings.checkpoints)

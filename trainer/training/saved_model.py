@@ -12,7 +12,7 @@ from torch import Tensor
 from trainer.model.build import build_model
 from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 from trainer.training import checkpoint
 from trainer.training.checkpoint import CheckpointError
 
@@ -26,14 +26,14 @@ class SavedModel(NamedTuple):
 
 def read_saved_model(path: Path) -> SavedModel:
     """The model of a run or a checkpoint, after comparing the hashes of its files."""
-    found = checkpoint.find(path)
-    checkpoint.verify(found)
+    found = checkpoint.find_checkpoint(path)
+    checkpoint.verify_checkpoint(found)
     return SavedModel(_model_settings(found), checkpoint.read_tensors(found, "model"))
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> Decoder | EncoderDecoder:
     """The model of a run or a checkpoint, in evaluation mode."""
-    found = checkpoint.find(path)
+    found = checkpoint.find_checkpoint(path)
     model = build_model(_model_settings(found))
     model.to_empty(device=device)
     checkpoint.load_weights(found, model)

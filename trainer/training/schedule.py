@@ -49,9 +49,9 @@ def learning_rate(step: int, steps: int, settings: ScheduleSettings) -> float:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.shape is ScheduleShape.WSD:
         begin = max(settings.warmup_steps, steps - round(settings.decay_fraction * steps))
-        height = _decayed(_progress(step, begin, steps), settings.decay_shape)
+        height = _decay_factor(_progress(step, begin, steps), settings.decay_shape)
     else:
-        height = _height(_progress(step, settings.warmup_steps, steps), settings.shape)
+        height = _shape_factor(_progress(step, settings.warmup_steps, steps), settings.shape)
     return settings.learning_rate * (settings.min_ratio + (1 - settings.min_ratio) * height)
 
 
@@ -60,7 +60,7 @@ def _progress(step: int, begin: int, end: int) -> float:
     return min(max((step - begin) / max(end - begin, 1), 0.0), 1.0)
 
 
-def _height(progress: float, shape: ScheduleShape) -> float:
+def _shape_factor(progress: float, shape: ScheduleShape) -> float:
     match shape:
         case ScheduleShape.COSINE:
             return 0.5 * (1 + math.cos(math.pi * progress))
@@ -70,5 +70,5 @@ def _height(progress: float, shape: ScheduleShape) -> float:
             return 1.0
 
 
-def _decayed(progress: float, shape: DecayShape) -> float:
+def _decay_factor(progress: float, shape: DecayShape) -> float:
     return 1 - (math.sqrt(progress) if shape is DecayShape.SQRT else progress)

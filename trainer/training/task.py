@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from torch import nn
 
 from trainer.training.distributed import World
-from trainer.training.settings import TrainingSettings
 from trainer.training.step import Replica
+from trainer.training.training_settings import TrainingSettings
 
 Prepared = TypeVar("Prepared")
 

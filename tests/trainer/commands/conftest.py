@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.commands.invoke import recipe, run
+from tests.trainer.commands.invoke import run, run_options
 from tests.trainer.curated import pages, write_dataset
 
 
@@ -22,7 +22,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tokens", folder / "set", "--tokenizer", folder / "tokenizer", "--cache", folder / "cache", "--workers", 1
     )
     assert "200 documents" in said
-    said = run("pretrain", "tiny", *recipe(folder), "--output", folder / "run")
+    said = run("pretrain", "tiny", *run_options(folder), "--output", folder / "run")
     assert "realized" in said
     assert "step 12," in said
     return folder

@@ -35,6 +35,6 @@ def run(*arguments: object) -> str:
     return result.output
 
 
-def recipe(folder: Path) -> list[object]:
+def run_options(folder: Path) -> list[object]:
     """Options of a run of seconds on the small dataset."""
     return ["--data", folder / "set", "--tokenizer", folder / "tokenizer", "--set", f"data.cache={folder}/cache", *SET]

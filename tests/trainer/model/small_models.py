@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from trainer.model.experts import ExpertSettings
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 
 TINY = ModelSettings(vocab_size=100, hidden_size=32, layers=2, heads=4, kv_heads=2, context_length=64)
 SPARSE = TINY.model_copy(update={"experts": ExpertSettings(num_experts=4, every=2, capacity_factor=None)})

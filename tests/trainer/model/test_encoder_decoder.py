@@ -9,7 +9,7 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from trainer.model.encoder_decoder import EncoderDecoder, relative_buckets
 from trainer.model.experts import ExpertSettings
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 from trainer.model.size import count_parameters
 from trainer.model.weights import initialize_weights
 from trainer.rollouts.generate import GenerateSettings, generate_from_source

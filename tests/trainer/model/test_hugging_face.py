@@ -99,7 +99,7 @@ def test_what_has_no_layout_is_refused(tmp_path):
 
 def test_a_damaged_checkpoint_is_not_exported(tmp_path):
     runs.run(tmp_path / "run", {"loop": {"steps": 1}})
-    path = checkpoint.find(tmp_path / "run") / "model-00001.safetensors"
+    path = checkpoint.find_checkpoint(tmp_path / "run") / "model-00001.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(checkpoint.CheckpointError, match="not what was written"):
         export_to_hugging_face(*read_saved_model(tmp_path / "run"), Path(tmp_path / "hf"))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.trainer.runs import build_decoder
 from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 from trainer.rollouts.generate import GenerateSettings, generate, sample
 
 SHAPE = ModelSettings(vocab_size=90, hidden_size=32, layers=2, heads=4, kv_heads=2, context_length=48, init_std=0.3)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from trainer.errors import UserError
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.studies.cost import CHINCHILLA, CostSettings, estimate_cost, format_cost, serving_optimum
 

@@ -21,35 +21,35 @@ RECIPE = PretrainSettings.model_validate(
 LAW = Law(e=1.7, a=120.0, b=300.0, alpha=0.4, beta=0.35)
 
 
-def tokens(recipe: PretrainSettings) -> int:
-    return recipe.loop.steps * recipe.data.batch_size * recipe.data.sequence_length
+def tokens(run_settings: PretrainSettings) -> int:
+    return run_settings.loop.steps * run_settings.data.batch_size * run_settings.data.sequence_length
 
 
 def test_a_rung_keeps_the_shape_and_the_rate_falls_with_the_width() -> None:
     found = plan_rungs(RECIPE, LadderSettings(hidden_sizes=(64, 128, 256)))
     assert [rung.name for rung in found] == ["hidden-64", "hidden-128", "hidden-256"]
-    models = [rung.recipe.model for rung in found]
+    models = [rung.settings.model for rung in found]
     assert [(m.hidden_size, m.layers, m.heads, m.num_kv_heads, m.dim_per_head) for m in models] == [
         (64, 2, 4, 1, 16),
         (128, 4, 8, 2, 16),
         (256, 8, 16, 4, 16),
     ]
-    assert [rung.recipe.schedule.learning_rate for rung in found] == pytest.approx([2e-2, 1e-2, 5e-3])
+    assert [rung.settings.schedule.learning_rate for rung in found] == pytest.approx([2e-2, 1e-2, 5e-3])
     for rung in found:
-        assert tokens(rung.recipe) / count_matmul_parameters(rung.recipe.model) == pytest.approx(20, rel=0.01)
-        assert rung.recipe.schedule.warmup_steps <= 50
-        assert rung.recipe.loop.validate_every == rung.recipe.loop.steps
+        assert tokens(rung.settings) / count_matmul_parameters(rung.settings.model) == pytest.approx(20, rel=0.01)
+        assert rung.settings.schedule.warmup_steps <= 50
+        assert rung.settings.loop.validate_every == rung.settings.loop.steps
     flat = plan_rungs(RECIPE, LadderSettings(hidden_sizes=(64, 256), rate_exponent=0))
-    assert {rung.recipe.schedule.learning_rate for rung in flat} == {1e-2}
+    assert {rung.settings.schedule.learning_rate for rung in flat} == {1e-2}
     with pytest.raises(ScalingError, match="hidden size 72 is not a multiple"):
         plan_rungs(RECIPE, LadderSettings(hidden_sizes=(64, 72)))
 
 
 def test_sizes_at_several_amounts_of_data() -> None:
     found = plan_rungs(RECIPE, LadderSettings(hidden_sizes=(64, 128), data=(0.5, 1, 2)))
-    ratios = [tokens(rung.recipe) / count_matmul_parameters(rung.recipe.model) for rung in found]
+    ratios = [tokens(rung.settings) / count_matmul_parameters(rung.settings.model) for rung in found]
     assert sorted(round(ratio) for ratio in ratios) == [10, 10, 20, 20, 40, 40]
-    costs = [tokens(rung.recipe) * count_matmul_parameters(rung.recipe.model) for rung in found]
+    costs = [tokens(rung.settings) * count_matmul_parameters(rung.settings.model) for rung in found]
     assert costs == sorted(costs)  # the cheapest first
 
 
@@ -59,7 +59,7 @@ def test_sizes_at_equal_compute_show_the_best_one() -> None:
     found = plan_rungs(RECIPE, LadderSettings(hidden_sizes=sizes, flop=(1e13, 1e14, 1e15)))
     points = []
     for rung in found:
-        size, read = count_matmul_parameters(rung.recipe.model), tokens(rung.recipe)
+        size, read = count_matmul_parameters(rung.settings.model), tokens(rung.settings)
         near = LAW.optimum(6 * size * read).parameters
         if near / 4 < size < near * 4:
             points.append(Point(size, read, LAW.loss(size, read), rung.name))

@@ -11,7 +11,7 @@ from tests.trainer import runs
 from trainer.config import ConfigError
 from trainer.data.batches import BatchSource
 from trainer.data.sources import DataSettings, SourceSettings
-from trainer.tasks.anneal import AnnealSettings, anneal, annealed_data, annealed_settings
+from trainer.tasks.anneal import AnnealSettings, anneal, build_data_settings, build_run_settings
 from trainer.training import checkpoint
 from trainer.training.metrics import read_metrics
 from trainer.training.saved_model import load_decoder
@@ -21,7 +21,7 @@ DATA = DataSettings(batch_size=8, sequence_length=32, sources={"web": SourceSett
 
 
 def run_stage(settings: AnnealSettings, start: Path, source: BatchSource, out: Path, log=lambda _: None) -> None:
-    anneal(annealed_settings(settings, checkpoint.read_state(start)), start, source, out, log=log)
+    anneal(build_run_settings(settings, checkpoint.read_state(start)), start, source, out, log=log)
 
 
 @pytest.fixture(scope="module")
@@ -39,27 +39,27 @@ def test_the_rate_goes_from_the_checkpoints_own_to_nothing(begun, tmp_path):
     last = read_metrics(begun)[19]["loss"]
     assert read_metrics(tmp_path)[0]["loss"] < last + 0.5  # weights and moments went along: no new beginning
     assert read_metrics(tmp_path)[-1]["loss"] < last
-    moment = dict(checkpoint.read_tensors(checkpoint.find(tmp_path), "optimizer"))["norm.weight/step"]
+    moment = dict(checkpoint.read_tensors(checkpoint.find_checkpoint(tmp_path), "optimizer"))["norm.weight/step"]
     assert moment == 30
 
 
 def test_a_rate_in_the_middle_of_the_fall_is_taken_as_it_is(begun):
     state = checkpoint.read_state(begun / "checkpoints" / "step-00000036")
     assert 0 < state.learning_rate < 0.5e-2
-    assert annealed_settings(AnnealSettings(), state).schedule.learning_rate == state.learning_rate
+    assert build_run_settings(AnnealSettings(), state).schedule.learning_rate == state.learning_rate
 
 
 def test_what_was_annealed_already_is_refused(begun, tmp_path):
     run_stage(AnnealSettings(steps=20), begun / "checkpoints" / "step-00000020", runs.source(), tmp_path, log=str)
-    state = checkpoint.read_state(checkpoint.find(tmp_path)).model_copy(update={"learning_rate": 1e-9})
+    state = checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).model_copy(update={"learning_rate": 1e-9})
     with pytest.raises(ConfigError, match="annealed already"):
-        annealed_settings(AnnealSettings(), state)
-    assert annealed_settings(AnnealSettings(learning_rate=3e-4), state).schedule.learning_rate == 3e-4
+        build_run_settings(AnnealSettings(), state)
+    assert build_run_settings(AnnealSettings(learning_rate=3e-4), state).schedule.learning_rate == 3e-4
 
 
 def test_the_control_reads_on_where_the_run_stopped(begun):
     state = checkpoint.read_state(begun / "checkpoints" / "step-00000020")
-    control = annealed_data(DATA, AnnealSettings(control=True, min_quality=0.9), state)
+    control = build_data_settings(DATA, AnnealSettings(control=True, min_quality=0.9), state)
     assert control.sources == DATA.sources
     went_on = BatchSource(runs.corpus(), control.model_copy(update={"max_repetitions": None}))
     assert torch.equal(went_on.batch(0).inputs, runs.source().batch(20).inputs)
@@ -69,13 +69,13 @@ def test_quality_and_sources_are_configured():
     state = checkpoint.RunState(
         step=20, tokens=0, learning_rate=1e-3, data={}, settings={}, precision="", world=1, torch=""
     )
-    better = annealed_data(DATA, AnnealSettings(min_quality=0.7), state)
+    better = build_data_settings(DATA, AnnealSettings(min_quality=0.7), state)
     assert better.sources["web"].min_quality == 0.7
     assert better.first_sequence == 0
-    stricter = annealed_data(DATA, AnnealSettings(min_quality=0.1), state)
+    stricter = build_data_settings(DATA, AnnealSettings(min_quality=0.1), state)
     assert stricter.sources["web"].min_quality == 0.2  # never looser than the run was
     books = {"books": SourceSettings(path="books", share=1.0)}
-    assert annealed_data(DATA, AnnealSettings(sources=books, seed=9), state).sources == books
+    assert build_data_settings(DATA, AnnealSettings(sources=books, seed=9), state).sources == books
 
 
 @pytest.mark.parametrize("scaling", ["linear", "llama3", "yarn"])
@@ -84,7 +84,7 @@ def test_a_longer_context_goes_on_from_the_short_one(tmp_path, scaling):
     runs.run(tmp_path / "short", short)
     start = tmp_path / "short" / "checkpoints" / "step-00000040"
     settings = AnnealSettings(steps=12, context_length=96, scaling=scaling, control=True)
-    data = annealed_data(DATA, settings, checkpoint.read_state(start))
+    data = build_data_settings(DATA, settings, checkpoint.read_state(start))
     assert (data.sequence_length, data.batch_size, data.first_sequence) == (96, 2, -(-40 * 8 * 32 // 96))
     endless = data.model_copy(update={"max_repetitions": None, "document_mask": False})
     source = BatchSource(runs.corpus(), endless)
@@ -105,5 +105,7 @@ def test_annealing_goes_on_after_a_kill(begun, tmp_path):
         for file in path.iterdir():
             file.unlink()
     run_stage(AnnealSettings(steps=12), start, runs.source(), tmp_path / "parts", log=lambda _: None)
-    first, second = (dict(checkpoint.read_tensors(checkpoint.find(tmp_path / n), "model")) for n in ("whole", "parts"))
+    first, second = (
+        dict(checkpoint.read_tensors(checkpoint.find_checkpoint(tmp_path / n), "model")) for n in ("whole", "parts")
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)

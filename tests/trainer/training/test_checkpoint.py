@@ -25,7 +25,7 @@ DROPOUT = {"model": {"experts": {"num_experts": 4, "every": 2, "dropout": 0.3}}}
 
 
 def tensors(run: Path) -> dict[str, torch.Tensor]:
-    found = checkpoint.find(run)
+    found = checkpoint.find_checkpoint(run)
     return {f"{path.name}/{k}": v for path in sorted(found.glob("*.safetensors")) for k, v in load_file(path).items()}
 
 
@@ -56,7 +56,7 @@ def test_going_on_from_a_checkpoint_equals_not_stopping(undisturbed, tmp_path, s
             for file in checkpoint_files:
                 file.unlink()
             path.rmdir()
-    assert checkpoint.read_state(checkpoint.find(tmp_path)).step == step  # `latest` names one that is gone
+    assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step == step  # `latest` names one that is gone
     runs.run(tmp_path, DROPOUT)
     assert_equal_runs(tmp_path, undisturbed)
 
@@ -86,7 +86,7 @@ def test_kill_9_and_resume_equals_the_undisturbed_run_bitwise(undisturbed, tmp_p
     wait_for(tmp_path / "checkpoints" / "step-00000004", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert checkpoint.read_state(checkpoint.find(tmp_path)).step < 12
+    assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step < 12
     runs.run(tmp_path, DROPOUT)
     assert_equal_runs(tmp_path, undisturbed)
 
@@ -101,7 +101,7 @@ def test_a_run_asked_to_end_saves_and_goes_on(undisturbed, tmp_path):
 
     with pytest.raises(TrainingStoppedError, match="resumes from"):
         runs.run(tmp_path, {**DROPOUT, "loop": {"log_every": 1}}, log=end_soon)
-    assert checkpoint.read_state(checkpoint.find(tmp_path)).step in (6, 7)
+    assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step in (6, 7)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     runs.run(tmp_path, DROPOUT)
     assert_equal_runs(tmp_path, undisturbed)
@@ -133,7 +133,7 @@ def test_the_last_checkpoints_and_the_multiples_are_kept(tmp_path):
 
 
 def test_files_are_readable_by_anyone(undisturbed):
-    found = checkpoint.find(undisturbed)
+    found = checkpoint.find_checkpoint(undisturbed)
     state = json.loads((found / "state.json").read_text())
     assert state["step"] == 12
     assert state["data"]["next_batch"] == 12
@@ -149,7 +149,7 @@ def test_files_are_readable_by_anyone(undisturbed):
 def test_several_files_hold_what_one_would(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FILE_BYTES", 20_000)
     runs.run(tmp_path, {"loop": {"steps": 4}})
-    found = checkpoint.find(tmp_path)
+    found = checkpoint.find_checkpoint(tmp_path)
     assert len(list(found.glob("model-*.safetensors"))) > 3
     model = load_decoder(tmp_path)
     assert dict(checkpoint.read_tensors(found, "model")).keys() == dict(model.named_parameters()).keys()
@@ -157,7 +157,7 @@ def test_several_files_hold_what_one_would(tmp_path, monkeypatch):
 
 def test_a_changed_byte_is_noticed(tmp_path):
     runs.run(tmp_path, {"loop": {"steps": 4}})
-    path = checkpoint.find(tmp_path) / "model-00001.safetensors"
+    path = checkpoint.find_checkpoint(tmp_path) / "model-00001.safetensors"
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
@@ -165,16 +165,16 @@ def test_a_changed_byte_is_noticed(tmp_path):
         runs.run(tmp_path, {"loop": {"steps": 4}})
     path.unlink()
     with pytest.raises(CheckpointError, match="missing"):
-        checkpoint.verify(path.parent)
+        checkpoint.verify_checkpoint(path.parent)
 
 
 def test_no_checkpoint_is_said_so(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint here"):
-        checkpoint.find(tmp_path)
+        checkpoint.find_checkpoint(tmp_path)
     (tmp_path / "step-00000001").mkdir()
     (tmp_path / "step-00000001" / "state.json").write_text("{")
     with pytest.raises(CheckpointError, match="cannot be read"):
-        checkpoint.read_state(checkpoint.find(tmp_path))
+        checkpoint.read_state(checkpoint.find_checkpoint(tmp_path))
 
 
 def test_another_architecture_is_refused(tmp_path):

@@ -74,10 +74,10 @@ def two_ranks(tmp_path_factory) -> Path:
 def test_two_ranks_equal_one(two_ranks, tmp_path, name):
     alone = tmp_path / name
     runs.run(alone, SCENARIOS[name])
-    state = checkpoint.read_state(checkpoint.find(two_ranks / name))
+    state = checkpoint.read_state(checkpoint.find_checkpoint(two_ranks / name))
     assert (state.world, state.step) == (2, 6)
-    expected = dict(read_tensors(checkpoint.find(alone), "model"))
-    found = dict(read_tensors(checkpoint.find(two_ranks / name), "model"))
+    expected = dict(read_tensors(checkpoint.find_checkpoint(alone), "model"))
+    found = dict(read_tensors(checkpoint.find_checkpoint(two_ranks / name), "model"))
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=1e-4, atol=2e-5)
@@ -95,8 +95,8 @@ def test_two_ranks_in_bf16_are_near_one(two_ranks, tmp_path):
     runs.run(tmp_path, SCENARIOS["half"])
     for a, b in zip(read_metrics(tmp_path), read_metrics(two_ranks / "half"), strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=5e-3)
-    assert checkpoint.read_state(checkpoint.find(two_ranks / "half")).precision == "bfloat16"
-    found = dict(read_tensors(checkpoint.find(two_ranks / "half"), "model"))
+    assert checkpoint.read_state(checkpoint.find_checkpoint(two_ranks / "half")).precision == "bfloat16"
+    found = dict(read_tensors(checkpoint.find_checkpoint(two_ranks / "half"), "model"))
     assert {value.dtype for value in found.values()} == {torch.float32}
 
 
@@ -107,8 +107,8 @@ def test_one_process_goes_on_where_two_stopped(two_ranks, tmp_path):
     lines: list[str] = []
     runs.run(folder, SCENARIOS["fsdp"], log=lines.append)
     assert any("2 ranks wrote" in line for line in lines)
-    expected = dict(read_tensors(checkpoint.find(two_ranks / "fsdp"), "model"))
-    for key, value in read_tensors(checkpoint.find(folder), "model"):
+    expected = dict(read_tensors(checkpoint.find_checkpoint(two_ranks / "fsdp"), "model"))
+    for key, value in read_tensors(checkpoint.find_checkpoint(folder), "model"):
         torch.testing.assert_close(value, expected[key], rtol=1e-4, atol=2e-5)
 
 

@@ -80,7 +80,7 @@ def test_a_spike_is_answered_as_set_and_its_documents_are_named(tmp_path, action
     if action == "stop":
         with pytest.raises(TrainingStoppedError, match="step 21: spike"):
             runs.run(tmp_path, changes, source=source)
-        assert checkpoint.read_state(checkpoint.find(tmp_path)).step == 20  # as it was before the step
+        assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step == 20  # as it was before the step
         changes["anomalies"]["spike"] = "skip"  # what the message tells to do
     runs.run(tmp_path, changes, source=source)
     found = anomalies(tmp_path)[-1]
@@ -121,7 +121,7 @@ def test_nan_ends_the_run_at_once_where_that_is_asked(tmp_path):
         runs.run(tmp_path, {"model": {"z_loss": 1e39}, "anomalies": {"not_finite": "stop"}})
     assert [row["action"] for row in anomalies(tmp_path)] == ["stop"]
     assert anomalies(tmp_path)[0]["documents"]
-    assert checkpoint.read_state(checkpoint.find(tmp_path)).step == 0
+    assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step == 0
 
 
 @pytest.mark.parametrize("shape", [{}, {"encoder_layers": 1, "kv_heads": None}])

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from tests.trainer.training.test_loop import ALONE
 from trainer.model.weights import initialize_weights
 from trainer.training import checkpoint
-from trainer.training.loop import Result, train
+from trainer.training.loop import TrainingResult, train
 from trainer.training.metrics import read_metrics
-from trainer.training.settings import TrainingSettings
 from trainer.training.step import Replica
 from trainer.training.task import StepGradient, Workload
+from trainer.training.training_settings import TrainingSettings
 
 SETTINGS = TrainingSettings.model_validate(
     {
@@ -60,7 +60,7 @@ class FitLine:
         return {"loss": abs(3 - float(replica.module.weight.detach()))}
 
 
-def fit(task: FitLine, out: Path) -> Result:
+def fit(task: FitLine, out: Path) -> TrainingResult:
     return train(task, out, ALONE, log=lambda _: None)
 
 
@@ -83,7 +83,9 @@ def test_any_task_resumes_bitwise(tmp_path):
         for file in path.iterdir():
             file.unlink()
     fit(FitLine(True), tmp_path / "parts")
-    whole, parts = (dict(checkpoint.read_tensors(checkpoint.find(tmp_path / n), "model")) for n in ("whole", "parts"))
+    whole, parts = (
+        dict(checkpoint.read_tensors(checkpoint.find_checkpoint(tmp_path / n), "model")) for n in ("whole", "parts")
+    )
     assert torch.equal(whole["weight"], parts["weight"])
     assert [row["loss"] for row in read_metrics(tmp_path / "whole")] == [
         row["loss"] for row in read_metrics(tmp_path / "parts")

@@ -3,14 +3,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.trainer.commands.invoke import SET, recipe, run
+from tests.trainer.commands.invoke import SET, run, run_options
 from tests.trainer.curated import pages, write_dataset
 
 
 def test_a_ladder_is_climbed_fitted_and_its_last_rung_foretold(made: Path) -> None:
     rungs = ["--rungs", "hidden_sizes=[16, 32, 48, 64]", "--rungs", "tokens_per_parameter=0.2"]
     said = run(
-        "scaling", "ladder", "tiny", *recipe(made), "--set", "model.head_dim=16", *rungs, "--output", made / "ladder"
+        "scaling",
+        "ladder",
+        "tiny",
+        *run_options(made),
+        "--set",
+        "model.head_dim=16",
+        *rungs,
+        "--output",
+        made / "ladder",
     )
     assert "the largest run, predicted from the others" in said
     names = [path.name for path in sorted((made / "ladder").iterdir())]

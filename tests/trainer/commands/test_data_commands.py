@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.commands.invoke import recipe, run
+from tests.trainer.commands.invoke import run, run_options
 from tests.trainer.curated import pages, write_dataset
 from trainer.errors import UserError
 
@@ -33,7 +33,17 @@ def test_a_run_keeps_the_snapshot_that_it_began_with(made: Path, tmp_path: Path)
         (tmp_path / "latest.json").write_text(json.dumps({"snapshot": f"CC-MAIN-2026-{month}", "content_hash": "x"}))
 
     snapshot(38, 1)
-    run("pretrain", "tiny", *recipe(made), "--data", tmp_path, "--set", "loop.steps=2", "--output", tmp_path / "run")
+    run(
+        "pretrain",
+        "tiny",
+        *run_options(made),
+        "--data",
+        tmp_path,
+        "--set",
+        "loop.steps=2",
+        "--output",
+        tmp_path / "run",
+    )
     before = run("trace", tmp_path / "run", "--step", 1)
     snapshot(43, 2)
     assert run("trace", tmp_path / "run", "--step", 1) == before

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trainer.commands.group import EXISTING_FILE, FOLDER, key_option, recipe_options, table_option, train
+from trainer.commands.group import EXISTING_FILE, FOLDER, key_option, run_options, table_option, train
 
 
 @train.group("scaling", short_help="Scaling laws: ladder, fit, compare.")
@@ -15,8 +15,8 @@ def scaling_group() -> None:
     """Scaling laws: train a ladder of sizes, fit, predict, compare."""
 
 
-@scaling_group.command("ladder", short_help="Train a recipe at several sizes.")
-@recipe_options
+@scaling_group.command("ladder", short_help="Train a run at several sizes.")
+@run_options
 @click.option("--output", type=FOLDER, required=True, help="Folder of the runs and of points.csv.")
 @click.option(
     "--rungs", "rung_changes", multiple=True, metavar="KEY=VALUE", help="hidden_sizes=[64, 96], data=[0.5, 1, 2]"
@@ -29,7 +29,7 @@ def ladder_command(
     output: Path,
     rung_changes: tuple[str, ...],
 ) -> None:
-    """Train the same recipe at several sizes, and predict the largest from the others."""
+    """Train the same run at several sizes, and predict the largest from the others."""
     from trainer.config import read_config
     from trainer.studies.ladder import LadderSettings, describe_points, train_ladder
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
@@ -113,8 +113,8 @@ def ablate_command(
 
     paths = dict(_parse_named(item) for item in datasets)
     files = {name: Path(path) for name, path in map(_parse_named, texts)}
-    recipe = read_pretrain_settings(config, changes, None, tokenizer)
-    differences = ablate(recipe, paths, output, seeds, files, log=click.echo)
+    run_settings = read_pretrain_settings(config, changes, None, tokenizer)
+    differences = ablate(run_settings, paths, output, seeds, files, log=click.echo)
     click.echo(format_ablation(paths, differences))
 
 

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from trainer.model.experts import ExpertSettings
+from trainer.model.model_settings import ModelSettings
 from trainer.model.rotary import RopeSettings
-from trainer.model.settings import ModelSettings
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from trainer.commands.group import FOLDER, key_option, recipe_options, train
+from trainer.commands.group import FOLDER, key_option, run_options, train
 
 
 @train.command("tokenizer", short_help="Train a byte-level BPE tokenizer.")
@@ -62,7 +62,7 @@ def tokens_command(dataset: str, tokenizer: Path, cache: Path, workers: int) -> 
 
 
 @train.command("mixture", short_help="Show the shares of a run's sources.")
-@recipe_options
+@run_options
 @click.option("--steps", type=click.IntRange(1), help="Steps of the run; those of CONFIG where left out.")
 def mixture_command(
     config: str, data: str | None, tokenizer: Path | None, changes: tuple[str, ...], steps: int | None
@@ -77,7 +77,7 @@ def mixture_command(
 
 
 @train.command("trace", short_help="List the pages in the batch of a step.")
-@recipe_options
+@run_options
 @click.option("--step", "steps", type=click.IntRange(0), multiple=True, required=True, help="May be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
 def trace_command(
@@ -95,10 +95,10 @@ def trace_command(
     from trainer.data.trace import check_unchanged, format_trace, trace_steps
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_pretrain_settings
-    from trainer.training.checkpoint import find, read_state
+    from trainer.training.checkpoint import find_checkpoint, read_state
 
     run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     if Path(config).is_dir() and not (changes or data or tokenizer):
-        check_unchanged(run.source, read_state(find(Path(config))).data["fingerprint"], config)
+        check_unchanged(run.source, read_state(find_checkpoint(Path(config))).data["fingerprint"], config)
     for line in format_trace(trace_steps(run.source, steps), as_json=as_json):
         click.echo(line)

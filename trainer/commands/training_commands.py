@@ -14,7 +14,7 @@ from trainer.commands.group import (
     is_main,
     key_option,
     pick_device,
-    recipe_options,
+    run_options,
     train,
 )
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @train.command("pretrain", short_help="Train a model.")
-@recipe_options
+@run_options
 @click.option("--output", type=FOLDER, required=True, help="Run directory; resumes if it holds a checkpoint.")
 @click.option("--start", type=EXISTING_RUN, help="Run or checkpoint to take the first weights from.")
 @click.option("--allow-changes", is_flag=True, help="Resume though settings or data differ from the checkpoint's.")
@@ -88,16 +88,16 @@ def anneal_command(run: Path, output: Path, config: Path | None, control: bool, 
     Validated on the documents held out of RUN's own data, with --control and without, so the two can be compared.
     """
     from trainer.config import read_config
-    from trainer.tasks.anneal import AnnealSettings, anneal, annealed_settings
+    from trainer.tasks.anneal import AnnealSettings, anneal, build_run_settings
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
-    from trainer.training.checkpoint import find, read_state
+    from trainer.training.checkpoint import find_checkpoint, read_state
 
     source = None if config is None else str(config)
     stage = read_config(AnnealSettings, source, [*changes, *(["control=true"] if control else [])])
-    state = read_state(find(run))
-    opened = open_pretrain_inputs(annealed_settings(stage, state))
+    state = read_state(find_checkpoint(run))
+    opened = open_pretrain_inputs(build_run_settings(stage, state))
     control_stage = stage.model_copy(update={"control": True})
-    control_run = opened if stage.control else open_pretrain_inputs(annealed_settings(control_stage, state))
+    control_run = opened if stage.control else open_pretrain_inputs(build_run_settings(control_stage, state))
     _echo_mixture(opened.source, stage.steps)
     result = anneal(opened.settings, run, opened.source, output, validation=control_run.validation)
     if is_main():
@@ -136,9 +136,9 @@ def generate_command(run: Path, prompts: tuple[str, ...], changes: tuple[str, ..
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.saved_model import load_model
 
-    settings, recipe = read_config(GenerateSettings, None, changes), read_pretrain_settings(str(run))
-    model, tokenizer = load_model(run, pick_device()), load_tokenizer(recipe.tokenizer)
-    denoises = bool(recipe.objective.denoisers)
+    settings, run_settings = read_config(GenerateSettings, None, changes), read_pretrain_settings(str(run))
+    model, tokenizer = load_model(run, pick_device()), load_tokenizer(run_settings.tokenizer)
+    denoises = bool(run_settings.objective.denoisers)
     for text in generate_text(model, tokenizer, prompts or ("",), settings, denoises=denoises):
         click.echo(_escape(text))
 

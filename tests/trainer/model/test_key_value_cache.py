@@ -7,7 +7,7 @@ import torch
 
 from tests.trainer.model.small_models import SPARSE, TINY, tokens
 from tests.trainer.runs import build_decoder
-from trainer.model.cache import KeyValueCache
+from trainer.model.key_value_cache import KeyValueCache
 
 
 @pytest.mark.parametrize("settings", [TINY, SPARSE], ids=["dense", "sparse"])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from trainer.model.attention import Mask, dense_mask
-from trainer.model.settings import ModelSettings
+from trainer.model.model_settings import ModelSettings
 
 
 class KeyValueCache:

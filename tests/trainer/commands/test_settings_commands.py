@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.commands.invoke import run
-from trainer.commands.settings import CLASSES
+from trainer.commands.settings_commands import CLASSES
 from trainer.tasks.pretrain_settings import read_pretrain_settings
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.commands.invoke import recipe, run
+from tests.trainer.commands.invoke import run, run_options
 from tests.trainer.curated import pages
 from trainer.errors import UserError
 from trainer.training.metrics import read_metrics
@@ -17,7 +17,7 @@ def test_a_run_is_reported(made: Path) -> None:
 
 def test_of_several_ranks_one_talks(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
-    said = run("pretrain", "tiny", *recipe(made), "--output", made / "run")
+    said = run("pretrain", "tiny", *run_options(made), "--output", made / "run")
     assert "realized" not in said
     assert "step 12, " not in said
 
@@ -31,8 +31,10 @@ def test_text_is_generated_and_a_model_exported(made: Path) -> None:
 def test_models_that_denoise_fill_in(made: Path) -> None:
     """An encoder-decoder, and a decoder with a prefix; what else they cannot do is said in one line."""
     shape = ["--set", "model.kv_heads=2", "--set", "loop.steps=3"]
-    run("pretrain", "tiny-t5", *recipe(made), *shape, "--set", "model.encoder_layers=1", "--output", made / "t5")
-    run("pretrain", "tiny", *recipe(made), *shape, "--set", "objective.denoisers=[{}]", "--output", made / "prefix")
+    run("pretrain", "tiny-t5", *run_options(made), *shape, "--set", "model.encoder_layers=1", "--output", made / "t5")
+    run(
+        "pretrain", "tiny", *run_options(made), *shape, "--set", "objective.denoisers=[{}]", "--output", made / "prefix"
+    )
     for name in ("t5", "prefix"):
         said = run(
             "generate", made / name, "the <|sentinel_0|> heart", "--set", "max_new_tokens=4", "--set", "temperature=1"
