@@ -1,9 +1,9 @@
 """The commands of `gristmill train`; each imports what it needs when it is called, so that help is instant.
 
 group               the command group and the options that commands share
-data                tokenizer, tokens, mixture, trace
-training            pretrain, anneal, report, export, generate
-evaluation          eval, order-test, contamination
-studies             scaling, cost, ablate
-settings            all settings as TOML
+data_commands       tokenizer, tokens, mixture, trace
+training_commands   pretrain, anneal, report, export, generate
+evaluation_commands eval, order-test, contamination
+studies_commands    scaling, cost, ablate
+settings_commands   all settings as TOML
 """

@@ -15,7 +15,7 @@ def scaling_group() -> None:
     """Scaling laws: train a ladder of sizes, fit, predict, compare."""
 
 
-@scaling_group.command("ladder", short_help="Train a run at several sizes.")
+@scaling_group.command("ladder", short_help="Train a run_settings at several sizes.")
 @run_options
 @click.option("--output", type=FOLDER, required=True, help="Folder of the runs and of points.csv.")
 @click.option(
@@ -29,7 +29,7 @@ def ladder_command(
     output: Path,
     rung_changes: tuple[str, ...],
 ) -> None:
-    """Train the same run at several sizes, and predict the largest from the others."""
+    """Train the same run_settings at several sizes, and predict the largest from the others."""
     from trainer.config import read_config
     from trainer.studies.ladder import LadderSettings, describe_points, train_ladder
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs

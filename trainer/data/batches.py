@@ -27,21 +27,21 @@ from trainer.settings import Settings
 
 
 class BatchSettings(Settings):
-    """How the token stream is cut into batches. Repetitions: Muennighoff et al. 2023."""
+    """How the token stream is cut into batches. Source of max_repetitions: Muennighoff et al. 2023."""
 
     batch_size: int = Field(default=32, ge=1, description="sequences in one step, over all ranks")
     sequence_length: int = Field(default=512, ge=1, description="tokens in one sequence")
     seed: int = Field(default=0, description="seed of the order of documents and sequences")
     document_mask: bool = Field(
-        default=True, description="attention stays inside a document, and positions restart with it"
+        default=True, description="restrict attention to one document, and restart positions with each"
     )
     max_repetitions: int | None = Field(
         default=4,
         ge=1,
-        description="times a document may be read in a run; up to 4 are nearly as good as new text; off = no limit",
+        description="most times that a run reads a document; up to 4 are nearly as good as new text; off = no limit",
     )
     first_sequence: int = Field(
-        default=0, ge=0, description="sequences of the stream to skip, for a stage that continues where another ended"
+        default=0, ge=0, description="number of sequences to skip, for a stage that continues where another ended"
     )
 
 

@@ -27,7 +27,7 @@ class SourceSettings(Settings):
     """One curated dataset of the mixture, or the part of it that passes the conditions."""
 
     path: str = Field(
-        description="output of gristmill curate, or of its snapshots (the latest): a folder, s3://, gs:// or https://"
+        description="output of gristmill curate, or a folder of its snapshots (the latest is read); also s3://, gs://, https://"
     )
     share: float | None = Field(
         default=None, ge=0, le=1, description="share of the tokens read, 0 to 1; off = by the documents' weights"
@@ -35,26 +35,26 @@ class SourceSettings(Settings):
     min_quality: float | None = Field(
         default=None, description="lowest quality_score; documents without a score do not pass; off = all pass"
     )
-    domains: tuple[str, ...] = Field(default=(), description="only these domains; empty = all")
-    languages: tuple[str, ...] = Field(default=(), description="only these languages; empty = all")
+    domains: tuple[str, ...] = Field(default=(), description="read only documents of these domains; empty = all")
+    languages: tuple[str, ...] = Field(default=(), description="read only documents in these languages; empty = all")
     exclude: Path | None = Field(
-        default=None, description="JSONL file; documents whose id is a row's `document` are left out; off = none"
+        default=None, description="JSONL file of documents to leave out, their ids in `document`; off = none"
     )
-    weighted: bool = Field(default=True, description="use the documents' weights; false = each counts once")
+    weighted: bool = Field(default=True, description="read documents by their weights; false = each once per pass")
 
 
 class DataSettings(BatchSettings):
     """The mixture and how it is cut into batches."""
 
     sources: dict[str, SourceSettings] = Field(
-        default_factory=dict, description="the mixture, a table a source: [data.sources.NAME]"
+        default_factory=dict, description="data sources of the mixture, one table each: [data.sources.NAME]"
     )
-    cache: Path = Field(default=Path("tokens"), description="folder of the token files, shared by runs")
+    cache: Path = Field(default=Path("tokens"), description="folder for token files, shared by runs")
     held_out: float = Field(
-        default=0.005, ge=0, lt=1, description="share of the documents that no run trains on, for evaluation"
+        default=0.005, ge=0, lt=1, description="share of the documents held out of training for evaluation, 0 to 1"
     )
     verify: bool = Field(default=True, description="compare the token files' SHA-256 before a run; false = only sizes")
-    workers: int = Field(default=0, ge=0, description="processes that tokenize; 0 = one per core")
+    workers: int = Field(default=0, ge=0, description="number of processes that tokenize; 0 = one per core")
 
 
 def pin_snapshots(settings: DataSettings) -> DataSettings:
@@ -100,7 +100,7 @@ def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool 
 
     corpora = []
     for name, source in settings.sources.items():
-        tokenized = open_tokens(tokenize(source.path), name, verify=False)  # verified a moment ago
+        tokenized = open_tokens(tokenize(source.path), name, verify=False)  # tokenize_dataset has verified them
         corpora.append(select_documents(tokenized, name, source))
     return join_corpora(corpora)
 

@@ -27,7 +27,7 @@ from trainer.settings import Settings
 
 SEPARATOR = "<|endoftext|>"
 CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-# Written by the pipeline's scrub_pii: equal values of a document share a number; from the 21st value on there is none.
+# Written by the pipeline's scrub_pii: equal values in a document share a number; values after the 20th have none.
 PERSONAL = ("SECRET", "EMAIL", "IBAN", "CARD", "SSN", "IP", "PHONE", "NAME")
 PLACEHOLDERS = tuple(f"<{kind}{number}>" for kind in PERSONAL for number in ("", *(f"_{n}" for n in range(1, 21))))
 
@@ -36,7 +36,9 @@ class TokenizerSettings(Settings):
     """What to train. 32,768 tokens is the size class of GPT-2 and Llama 2, and lets ids fit 16 bits."""
 
     vocab_size: int = Field(
-        default=32_768, ge=400, description="tokens in all, special ones included; rounded up to `multiple`"
+        default=32_768,
+        ge=400,
+        description="number of token ids, special tokens included; rounded up to a multiple of `multiple`",
     )
     digits: Literal["single", "triples"] = Field(
         default="single", description="split numbers into single digits (Llama 1, 2) or threes (GPT-4, Llama 3)"
@@ -44,14 +46,18 @@ class TokenizerSettings(Settings):
     sample_bytes: int = Field(
         default=500_000_000, ge=1, description="bytes of text to train on, drawn by the documents' weights"
     )
-    min_count: int = Field(default=2, ge=1, description="a pair that occurs fewer times is not merged")
-    max_token_bytes: int = Field(default=64, ge=2, description="bytes of the longest token; limits rulers of dashes")
-    placeholders: tuple[str, ...] = Field(
-        default=PLACEHOLDERS, description="tokens recognized in text; the default is what scrub_pii writes"
+    min_count: int = Field(default=2, ge=1, description="occurrences that a pair needs to be merged")
+    max_token_bytes: int = Field(
+        default=64, ge=2, description="most bytes of a token; limits tokens such as long lines of dashes"
     )
-    sentinels: int = Field(default=100, ge=0, description="tokens for span corruption; T5 has 100")
+    placeholders: tuple[str, ...] = Field(
+        default=PLACEHOLDERS, description="tokens that are recognized in text; the default is what scrub_pii writes"
+    )
+    sentinels: int = Field(default=100, ge=0, description="number of sentinel tokens for span corruption; T5 has 100")
     multiple: int = Field(
-        default=64, ge=1, description="reserved tokens fill the vocabulary up to a multiple of this, for fast matmuls"
+        default=64,
+        ge=1,
+        description="the vocabulary is filled up to a multiple of this by reserved tokens, for fast matmuls",
     )
 
 
@@ -101,7 +107,9 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings, *, progre
     engine.train_from_iterator(texts, trainer)
     learned = engine.get_vocab_size()
     if learned <= 256:
-        raise TokenizerError("the sample holds no repeated pair of characters to merge: is the dataset nearly empty?")
+        raise TokenizerError(
+            "the sample holds no repeated pair of characters to merge; the dataset is nearly empty: add text"
+        )
     reserved = -(learned + special) % settings.multiple
     engine.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in control])
     engine.add_tokens([AddedToken(token, special=False, normalized=False) for token in settings.placeholders])
@@ -133,7 +141,7 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Ids are below this."""
+        """Number of ids; all are below it."""
         return self.engine.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
@@ -141,7 +149,7 @@ class Tokenizer:
         return self.encode_many([text])[0]
 
     def encode_prompt(self, text: str) -> list[int]:
-        """The ids of a user's prompt, in which control tokens are recognized; not for text from the web."""
+        """The ids of a user's prompt, in which control tokens are recognized; do not use it on text from the web."""
         pieces = re.split(f"({'|'.join(map(re.escape, self.control))})", text)
         known = [[self.control[piece]] if piece in self.control else self.encode(piece) for piece in pieces]
         return [index for ids in known for index in ids]
@@ -153,7 +161,7 @@ class Tokenizer:
                 return self._tiktoken.encode_batch(
                     list(texts), num_threads=threads, allowed_special=self._allowed, disallowed_special=()
                 )
-            except ValueError:  # about 100,000 spaces exhaust tiktoken's regex engine; tokenizers encodes them
+            except ValueError:  # 100,000 spaces exceed the limit of tiktoken's regex engine; `tokenizers` encodes them
                 if len(texts) > 1:
                     return [ids for text in texts for ids in self.encode_many([text])]
         return [list(encoding.ids) for encoding in self.engine.encode_batch_fast(texts, add_special_tokens=False)]

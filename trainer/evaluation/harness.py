@@ -23,9 +23,11 @@ Prompted = Sequence[tuple[Question, Sequence[Question]]]  # each question with i
 class EvaluationSettings(Settings):
     """How much is evaluated, and with how many examples."""
 
-    examples: int = Field(default=0, ge=0, description="solved examples before each question, from the `dev` split")
-    limit: int | None = Field(default=None, ge=1, description="questions of each file; off = all")
-    documents: int | None = Field(default=None, ge=1, description="held-out documents; off = all")
+    examples: int = Field(
+        default=0, ge=0, description="number of solved examples before each question, from the `dev` split"
+    )
+    limit: int | None = Field(default=None, ge=1, description="most questions of each file; off = all")
+    documents: int | None = Field(default=None, ge=1, description="most held-out documents; off = all")
 
 
 def evaluate(

@@ -29,10 +29,14 @@ BASE = 0x9E3779B97F4A7C15  # of the rolling hash; odd, so that multiplication mo
 class ContaminationSettings(Settings):
     """When an evaluation item counts as found in a document."""
 
-    words: int = Field(default=13, ge=2, description="words of an n-gram; GPT-3 and most later models used 13")
-    min_words: int = Field(default=8, ge=2, description="shorter items are not tested: too common (GPT-3: 8 words)")
-    overlap: float = Field(default=0.5, gt=0, le=1, description="share of an item's n-grams in one document")
-    ubiquitous: int = Field(default=100, ge=1, description="n-grams in more documents than this are ignored")
+    words: int = Field(default=13, ge=2, description="words in an n-gram; GPT-3 and most later models used 13")
+    min_words: int = Field(
+        default=8, ge=2, description="words that an item needs to be tested; shorter ones are too common (GPT-3: 8)"
+    )
+    overlap: float = Field(
+        default=0.5, gt=0, le=1, description="share of an item's n-grams that a document must hold, 0 to 1"
+    )
+    ubiquitous: int = Field(default=100, ge=1, description="number of documents above which an n-gram is ignored")
 
 
 class Item(NamedTuple):

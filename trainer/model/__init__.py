@@ -1,9 +1,9 @@
 """The networks. Shapes are in the docstrings; names of weights are ours, hugging_face.py translates them.
 
-settings size       a model's shape; its parameters and FLOP computed from it
+model_settings size a model's shape; its parameters and FLOP computed from it
 build weights       the network that settings describe; its initial weights
-decoder encoder_decoder      built of attention, rotary, norm, experts
+decoder encoder_decoder   the networks, built of attention, rotary, norm, experts
 loss                cross-entropy without the logits of a whole batch
-cache               keys and values during generation
+key_value_cache     keys and values during generation
 hugging_face        export in Llama's or Mixtral's layout
 """

@@ -22,27 +22,29 @@ from trainer.settings import Settings
 class ExpertSettings(Settings):
     """Which blocks are sparse, and how tokens are routed to experts.
 
-    Sources: top_k and capacity factor of ST-MoE (section 4.1; it has 2.0 for evaluation: here there is no limit, so
+    Sources: top_k and capacity factor of ST-MoE (section 4.1; it has 2.0 for evaluation, here there is no limit, so
     that a result does not depend on the rest of the batch); every second block as in Switch (ST-MoE 4, Mixtral 1);
     load-balancing loss of Switch, section 2.2; router z-loss of ST-MoE, section 3.3; dropout of Switch, table 4 (0.4).
     """
 
-    num_experts: int = Field(default=8, ge=1, description="experts of a sparse block")
-    top_k: int = Field(default=2, ge=1, description="experts for each token")
+    num_experts: int = Field(default=8, ge=1, description="number of experts in a sparse block")
+    top_k: int = Field(default=2, ge=1, description="number of experts that each token is sent to")
     every: int = Field(default=2, ge=1, description="every n-th block is sparse")
     capacity_factor: float | None = Field(
         default=1.25,
         gt=0,
-        description="places of an expert over its even share of the tokens, in training; no token is dropped if unset",
+        description="training: tokens that an expert takes over its even share of them; no token is dropped if unset",
     )
     evaluation_capacity_factor: float | None = Field(
-        default=None, gt=0, description="the same in evaluation; no token is dropped if unset"
+        default=None, gt=0, description="capacity_factor for evaluation and generation; no token is dropped if unset"
     )
     router_aux_loss_coef: float = Field(default=0.01, ge=0, description="weight of the load-balancing loss")
     router_z_loss_coef: float = Field(default=0.001, ge=0, description="weight of the router's z-loss")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="inside the experts, for fine-tuning")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="dropout rate inside the experts, 0 to 1; for fine-tuning"
+    )
     normalize_gates: bool | None = Field(
-        default=None, description="scale a token's gates to a sum of 1 (GShard, Mixtral); unset: if top_k > 1"
+        default=None, description="scale a token's gates to a sum of 1 (GShard, Mixtral); only with top_k > 1 if unset"
     )
 
     @property
@@ -121,8 +123,8 @@ def dispatch(experts: Tensor, number: int, capacity: int | None) -> Dispatch:
     return Dispatch(order[place < capacity], counts.clamp(max=capacity))
 
 
-def capacity_of(tokens: int, settings: ExpertSettings, training: bool) -> int | None:
-    """Places of each expert for a batch of `tokens` tokens; None: no limit."""
+def expert_capacity(tokens: int, settings: ExpertSettings, training: bool) -> int | None:
+    """The most tokens that each expert takes of a batch of `tokens` tokens; None: no limit."""
     factor = settings.capacity_factor if training else settings.evaluation_capacity_factor
     return None if factor is None else math.ceil(factor * tokens * settings.top_k / settings.num_experts)
 
@@ -142,7 +144,7 @@ class SparseFeedForward(nn.Module):
         tokens = x.flatten(0, 1)  # [N, W]
         choice = self.router(tokens)
         k = self.settings.top_k
-        capacity = capacity_of(len(tokens), self.settings, self.training)
+        capacity = expert_capacity(len(tokens), self.settings, self.training)
         plan = dispatch(choice.experts, self.settings.num_experts, capacity)
         copies = tokens.expand(k, *tokens.shape).reshape(-1, tokens.shape[1])  # [k * N, W]
         result = self._experts(copies[plan.assignments], plan.counts)  # [A, W]

@@ -17,45 +17,63 @@ class ModelSettings(Settings):
     """
 
     vocab_size: int = Field(
-        default=8192, ge=2, description="token ids; the embedding is padded to a multiple of 64 for the matrix units"
+        default=8192,
+        ge=2,
+        description="number of token ids; the embedding is padded to a multiple of 64 for fast matmuls",
     )
     hidden_size: int = Field(default=256, ge=2, description="width of the residual stream")
-    layers: int = Field(default=6, ge=1, description="blocks of the decoder")
+    layers: int = Field(default=6, ge=1, description="number of decoder blocks")
     encoder_layers: int = Field(
-        default=0, ge=0, description="blocks of the encoder; 0 is a decoder, else an encoder-decoder after T5, no RoPE"
+        default=0,
+        ge=0,
+        description="number of encoder blocks; above 0 the model is an encoder-decoder after T5, without RoPE",
     )
-    heads: int = Field(default=4, ge=1, description="attention heads (of the queries)")
+    heads: int = Field(default=4, ge=1, description="number of attention heads (of the queries)")
     kv_heads: int | None = Field(
-        default=None, ge=1, description="heads of keys and values (grouped-query attention); as many as heads if unset"
+        default=None,
+        ge=1,
+        description="number of key and value heads (grouped-query attention); equal to heads if unset",
     )
-    head_dim: int | None = Field(default=None, ge=2, description="width of a head; hidden_size / heads if unset")
+    head_dim: int | None = Field(
+        default=None, ge=2, description="width of one attention head; hidden_size / heads if unset"
+    )
     ffn_hidden_size: int | None = Field(
-        default=None, ge=1, description="width inside the feed-forward; 8/3 of hidden_size if unset, in multiples of 64"
+        default=None,
+        ge=1,
+        description="width inside the feed-forward; if unset 8/3 of hidden_size, rounded up to a multiple of 64",
     )
     context_length: int = Field(default=512, ge=1, description="longest sequence, in tokens")
     tie_embeddings: bool = Field(
-        default=True, description="one matrix for embedding and head; saves weights where they are a large part"
+        default=True, description="use one matrix as embedding and output head; saves weights in small models"
     )
-    norm_eps: float = Field(default=1e-5, gt=0, description="added to the mean square in RMSNorm")
+    norm_eps: float = Field(
+        default=1e-5, gt=0, description="added to the mean square in RMSNorm, against division by 0"
+    )
     init_std: float = Field(
-        default=0.02, gt=0, description="standard deviation of the initial weights; / sqrt(2 layers) into the residual"
+        default=0.02,
+        gt=0,
+        description="standard deviation of initial weights; / sqrt(2 layers) where they write to the residual",
     )
     z_loss: float = Field(
-        default=0.0, ge=0, description="weight of the squared log-partition of the head in the loss; PaLM 1e-4"
+        default=0.0, ge=0, description="weight in the loss of the head's squared log-partition; PaLM uses 1e-4"
     )
     rope: RopeSettings = Field(default=RopeSettings(), description="rotary positions")
-    experts: ExpertSettings | None = Field(default=None, description="sparse feed-forward; dense if unset")
+    experts: ExpertSettings | None = Field(
+        default=None, description="sparse feed-forward (mixture of experts); dense if unset"
+    )
 
     @model_validator(mode="after")
     def _check_shape(self) -> ModelSettings:
         if self.head_dim is None and self.hidden_size % self.heads:
-            raise ValueError(f"model.hidden_size = {self.hidden_size} is no multiple of model.heads = {self.heads}")
+            raise ValueError(f"model.hidden_size = {self.hidden_size} is not a multiple of model.heads = {self.heads}")
         if self.heads % self.num_kv_heads:
-            raise ValueError(f"model.heads = {self.heads} is no multiple of model.kv_heads = {self.num_kv_heads}")
+            raise ValueError(f"model.heads = {self.heads} is not a multiple of model.kv_heads = {self.num_kv_heads}")
         if self.dim_per_head % 2:
             raise ValueError(f"the head width is {self.dim_per_head}; RoPE rotates pairs, so it must be even")
         if self.encoder_layers and (self.num_kv_heads != self.heads or self.rope != RopeSettings()):
-            raise ValueError("an encoder-decoder (model.encoder_layers) has neither kv_heads nor rope to set")
+            raise ValueError(
+                "model.kv_heads and model.rope cannot be set for an encoder-decoder (model.encoder_layers above 0)"
+            )
         if self.experts and self.experts.top_k > self.experts.num_experts:
             raise ValueError("model.experts.top_k is larger than model.experts.num_experts")
         if self.experts and self.experts.every > self.layers:

@@ -29,19 +29,22 @@ class RopeScaling(StrEnum):
 class RopeSettings(Settings):
     """Rotary positions. The defaults are Llama 2's; Llama 3 has a theta of 500,000 for its longer context."""
 
-    theta: float = Field(default=10_000.0, description="base of the frequencies; a larger one suits a longer context")
-    scaling: RopeScaling = Field(
-        default=RopeScaling.NONE, description="how a longer context is reached: none, linear, llama3 or yarn"
+    theta: float = Field(
+        default=10_000.0, description="base of the rotary frequencies; a larger one suits a longer context"
     )
-    factor: float = Field(default=1.0, description="new context length over the original one")
+    scaling: RopeScaling = Field(
+        default=RopeScaling.NONE,
+        description="how positions reach a longer context than the original: none, linear, llama3 or yarn",
+    )
+    factor: float = Field(default=1.0, description="new context length divided by the original one")
     original_context_length: int | None = Field(
-        default=None, description="tokens of a sequence before scaling; llama3 and yarn measure wavelengths against it"
+        default=None, description="context length before scaling, in tokens; required by llama3 and yarn"
     )
     low_freq_factor: float = Field(
-        default=1.0, description="pairs of fewer turns over the original context are divided by the factor"
+        default=1.0, description="llama3, yarn: frequencies with fewer turns per original context are divided by factor"
     )
     high_freq_factor: float = Field(
-        default=4.0, description="pairs of more turns over the original context are kept; llama3 4, yarn 32"
+        default=4.0, description="frequencies with more turns per original context are kept; llama3 uses 4, yarn 32"
     )
 
     @model_validator(mode="after")

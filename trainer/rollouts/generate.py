@@ -18,8 +18,10 @@ from trainer.settings import Settings
 class GenerateSettings(Settings):
     """How tokens are sampled."""
 
-    max_new_tokens: int = Field(default=200, ge=1, description="tokens generated for each prompt, at most")
-    temperature: float = Field(default=0.8, ge=0, description="divides the logits; 0 takes the most likely token")
+    max_new_tokens: int = Field(default=200, ge=1, description="most tokens generated for each prompt")
+    temperature: float = Field(
+        default=0.8, ge=0, description="number that divides the logits before sampling; 0 takes the most likely token"
+    )
     top_k: int | None = Field(default=None, ge=1, description="sample among the k most likely tokens; all if unset")
     top_p: float | None = Field(
         default=0.95,
@@ -27,7 +29,7 @@ class GenerateSettings(Settings):
         le=1,
         description="sample among the fewest tokens of this total probability (Holtzman 2020); all if unset",
     )
-    seed: int = Field(default=0, description="of the sampling")
+    seed: int = Field(default=0, description="seed of the random draws")
 
 
 @torch.no_grad()

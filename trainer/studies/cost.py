@@ -38,8 +38,10 @@ DEVICES = {
 class CostSettings(Settings):
     """A planned run. Prices and carbon intensity differ by contract and place: set your own."""
 
-    parameters: float = Field(default=7e9, gt=0, description="weights; of a sparse model the active ones of a token")
-    tokens: float = Field(default=140e9, gt=0, description="training tokens")
+    parameters: float = Field(
+        default=7e9, gt=0, description="number of weights; of a sparse model those used for one token"
+    )
+    tokens: float = Field(default=140e9, gt=0, description="number of training tokens")
     device: str = Field(default="h100", description=f"accelerator: {', '.join(DEVICES)}")
     mfu: float = Field(default=0.4, gt=0, le=1, description="share of peak FLOP/s; Llama 3 405B reached 0.38 to 0.43")
     devices: int = Field(default=1024, ge=1, description="number of accelerators")
@@ -49,8 +51,10 @@ class CostSettings(Settings):
     price: float = Field(default=2.5, ge=0, description="dollars per device hour")
     overhead: float = Field(default=1.1, ge=1, description="power usage effectiveness (PUE) of the data center")
     grid: float = Field(default=0.4, ge=0, description="kg of CO2 equivalent per kWh")
-    attention: float = Field(default=0.0, ge=0, description="FLOP per token of attention, beside 6 for each weight")
-    inference_tokens: float = Field(default=0.0, ge=0, description="tokens to be served over the model's life")
+    attention: float = Field(default=0.0, ge=0, description="FLOP of attention per token, in addition to 6 per weight")
+    inference_tokens: float = Field(
+        default=0.0, ge=0, description="tokens that the model will read and generate in use"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""A ladder; one run repeated at several model sizes: the runs that scaling laws are fitted to.
+"""A ladder: one run repeated at several model sizes, to fit scaling laws to.
 
-Every rung has the base run's shape: the same head_dim, layers in proportion to the hidden size, the same data and batch.
-Steps grow with the size (a fixed number of tokens per parameter; or, for isoFLOP curves, what a compute budget pays
-for), and the learning rate falls with the hidden size, as the largest stable rate does. The largest rung is then
+Every rung has the shape of the base run: equal head_dim, layers in proportion to the hidden size, equal data and batch.
+Steps grow with the size (a fixed number of tokens per parameter; or, for isoFLOP curves, what a compute budget
+allows), and the learning rate falls with the hidden size, as the largest stable rate does. The largest rung is then
 predicted from the smaller ones and compared with its measured loss.
 """
 
@@ -37,22 +37,25 @@ from trainer.training.metrics import read_metrics
 
 
 class LadderSettings(Settings):
-    """The rungs. Tokens per parameter: Hoffmann et al. 2022."""
+    """Sizes and lengths of the runs of a ladder. Source of tokens_per_parameter: Hoffmann et al. 2022."""
 
     hidden_sizes: tuple[int, ...] = Field(
-        default=(64, 96, 128, 192, 256), min_length=2, description="model.hidden_size of the rungs"
+        default=(64, 96, 128, 192, 256), min_length=2, description="model.hidden_size of each rung"
     )
-    tokens_per_parameter: float = Field(default=20.0, gt=0, description="training tokens; about 20 is compute-optimal")
+    tokens_per_parameter: float = Field(
+        default=20.0, gt=0, description="training tokens per parameter; about 20 is compute-optimal"
+    )
     data: tuple[float, ...] = Field(
         default=(1.0,), min_length=1, description="multiples of tokens_per_parameter at which each size is trained"
     )
     flop: tuple[float, ...] = Field(
-        default=(), description="compute budgets at which each size is trained instead, in FLOP, for isoFLOP minima"
+        default=(),
+        description="compute budgets in FLOP at which each size is trained, in place of `data`; for isoFLOP minima",
     )
     rate_exponent: float = Field(
         default=1.0,
         ge=0,
-        description="learning rate = the base run's * (its hidden size / hidden size) ^ rate_exponent",
+        description="learning rate = base rate * (base hidden size / hidden size) ^ rate_exponent",
     )
 
 
@@ -83,9 +86,7 @@ def plan_rungs(run_settings: PretrainSettings, settings: LadderSettings) -> list
 def _scale_shape(base: ModelSettings, hidden_size: int) -> dict[str, Any]:
     """The base run's shape at another hidden size."""
     if hidden_size % base.dim_per_head:
-        raise ScalingError(
-            f"hidden size {hidden_size} is not a multiple of the base run's head_dim, {base.dim_per_head}"
-        )
+        raise ScalingError(f"hidden size {hidden_size} is not a multiple of model.head_dim, {base.dim_per_head}")
     heads = hidden_size // base.dim_per_head
     ffn = base.ffn_hidden_size
     return {
@@ -156,7 +157,7 @@ def write_points(path: Path, points: Sequence[Point]) -> None:
 
 
 def predict_largest(points: Sequence[Point]) -> tuple[Point, Prediction]:
-    """The run of the most compute, and its loss as predicted from the others."""
+    """The run with the most compute, and its loss predicted from the other runs."""
     *smaller, largest = sorted(points, key=lambda point: point.flop)
     try:
         return largest, predict_loss(smaller, largest.parameters, largest.tokens)

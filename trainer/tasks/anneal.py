@@ -32,52 +32,62 @@ YARN_FACTORS = (1.0, 32.0)  # Peng et al. 2023, section 3.2
 
 
 class AnnealSettings(Settings):
-    """What the stage changes of the run it starts from.
+    """What the annealing stage changes in the settings of the run that it starts from.
 
     Sources: DCLM raises its quality threshold for the cool-down; OLMo 2 and Llama 3 anneal linearly; Llama 3 has a
     theta of 500,000 for its long context.
     """
 
     steps: int = Field(default=200, ge=1, description="optimizer steps of the stage")
-    control: bool = Field(default=False, description="train on the run's own mixture, from where the run stopped")
-    min_quality: float | None = Field(default=None, description="least quality_score of a document, in every source")
+    control: bool = Field(
+        default=False, description="train on the run's own mixture from where it stopped, as a control"
+    )
+    min_quality: float | None = Field(
+        default=None, description="lowest quality_score of a document, in every source; unchanged if unset"
+    )
     sources: dict[str, SourceSettings] = Field(
-        default_factory=dict, description="the mixture of the stage; the run's own sources if empty"
+        default_factory=dict, description="data sources of the stage; the run's own sources if empty"
     )
     learning_rate: float | None = Field(
-        default=None, gt=0, description="of the first step; the checkpoint's last one if unset"
+        default=None, gt=0, description="learning rate of the first step; the checkpoint's last one if unset"
     )
-    shape: ScheduleShape = Field(default=ScheduleShape.LINEAR, description="of the decay: linear or cosine")
-    min_ratio: float = Field(default=0.0, ge=0, lt=1, description="last learning rate over the first one")
+    shape: ScheduleShape = Field(
+        default=ScheduleShape.LINEAR, description="course of the learning rate: linear or cosine"
+    )
+    min_ratio: float = Field(default=0.0, ge=0, lt=1, description="last learning rate divided by the first one, 0 to 1")
     context_length: int | None = Field(
         default=None, ge=1, description="tokens of a sequence, to extend the context; the run's own if unset"
     )
     scaling: RopeScaling = Field(
         default=RopeScaling.NONE,
-        description="of rotary positions over the longer context: none, linear, llama3 or yarn",
+        description="how rotary positions reach a longer context: none, linear, llama3 or yarn",
     )
     theta: float | None = Field(
         default=None, gt=0, description="base of the rotary frequencies, to extend the context; unchanged if unset"
     )
-    seed: int | None = Field(default=None, description="of the order of the data; the run's own if unset")
+    seed: int | None = Field(
+        default=None, description="seed of the order of documents and sequences; the run's own if unset"
+    )
 
 
 class AnnealRunSettings(PretrainSettings):
     """All settings of an annealing run."""
 
-    anneal: AnnealSettings = Field(default=AnnealSettings(), description="the stage, applied to the other tables")
+    anneal: AnnealSettings = Field(
+        default=AnnealSettings(), description="the annealing stage, already applied to the other tables"
+    )
 
 
 def build_run_settings(settings: AnnealSettings, state: RunState) -> AnnealRunSettings:
-    """The settings of the checkpoint, changed by the stage."""
+    """The settings of the annealing run: those of the checkpoint, changed by the stage."""
     names = PretrainSettings.model_fields
     before = PretrainSettings.model_validate({name: value for name, value in state.settings.items() if name in names})
     rate = settings.learning_rate or state.learning_rate
     if rate < 1e-3 * before.schedule.learning_rate:
         raise ConfigError(
             f"the checkpoint's learning rate is {rate:.3g}, below 0.1% of its peak "
-            f"{before.schedule.learning_rate:.3g}: it was annealed already. "
-            "Begin from an earlier checkpoint, or set learning_rate"
+            f"{before.schedule.learning_rate:.3g}: it was already annealed. "
+            "Start from an earlier checkpoint, or set learning_rate"
         )
     changes: dict[str, Any] = {
         "schedule": ScheduleSettings(
@@ -94,8 +104,8 @@ def build_run_settings(settings: AnnealSettings, state: RunState) -> AnnealRunSe
 def build_data_settings(data: DataSettings, settings: AnnealSettings, state: RunState) -> DataSettings:
     """The data of the stage.
 
-    The control continues at the sequence where the run stopped. With sequences of another length, that place is
-    counted in tokens, and a step reads as many tokens as before.
+    The control continues at the sequence where the run stopped. If the sequence length changes, the position is
+    converted from tokens, and the batch size is changed to keep the tokens of a step.
     """
     length = settings.context_length or data.sequence_length
     batch_size = max(1, data.batch_size * data.sequence_length // length)

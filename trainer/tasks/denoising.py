@@ -49,15 +49,18 @@ class DenoiserSettings(Settings):
     """One objective of a mixture. The defaults are T5's; mode tokens are UL2's [R], [S] and [X]."""
 
     noise: Noise = Field(
-        default=Noise.SPANS, description="what is hidden: spans, tokens, drop, mass, bert, deshuffle or prefix"
+        default=Noise.SPANS, description="kind of noise: spans, tokens, drop, mass, bert, deshuffle or prefix"
     )
     share: float = Field(
-        default=0.15, gt=0, lt=1, description="of the tokens that are hidden; prefix cuts at a random place instead"
+        default=0.15,
+        gt=0,
+        lt=1,
+        description="share of the tokens to hide, 0 to 1; prefix cuts at a random place instead",
     )
-    mean_span: float = Field(default=3.0, ge=1, description="mean length of a span, in tokens")
+    mean_span: float = Field(default=3.0, ge=1, description="mean length of a hidden span, in tokens")
     weight: float = Field(default=1.0, gt=0, description="relative frequency among the denoisers of the mixture")
     mode: int | None = Field(
-        default=None, ge=0, description="id of a token before the inputs that names the objective; none if unset"
+        default=None, ge=0, description="id of a token put before the inputs to name the objective; none if unset"
     )
 
 
@@ -68,10 +71,12 @@ class ObjectiveSettings(Settings):
         default=(), description="the mixture of denoising objectives; next-token prediction if empty"
     )
     first_sentinel: int = Field(
-        default=1, ge=0, description="id of <|sentinel_0|>, which the others follow; taken from the tokenizer if unset"
+        default=1, ge=0, description="id of <|sentinel_0|>, the others follow it; taken from the tokenizer if unset"
     )
-    sentinels: int = Field(default=100, ge=1, description="sentinels of the tokenizer")
-    separator: int = Field(default=0, ge=0, description="id that begins the decoder's inputs and ends its targets")
+    sentinels: int = Field(default=100, ge=1, description="number of sentinels in the tokenizer")
+    separator: int = Field(
+        default=0, ge=0, description="token id that begins the decoder's inputs and ends its targets"
+    )
 
     @model_validator(mode="after")
     def _check_ids(self) -> ObjectiveSettings:
@@ -174,7 +179,8 @@ def denoising_inputs(
     """Keyword arguments of a model's forward pass for the sequences of a batch.
 
     encoder: for an encoder-decoder (see its `forward`); else for a decoder with a prefix.
-    seed: (the run's, the step). first: index of the first sequence in the step, so that all ranks draw as one process.
+    seed: (the run's seed, the step). first: index of the first sequence in the step, so that several ranks draw the
+    same noise as one process.
     """
     weights = np.array([denoiser.weight for denoiser in settings.denoisers])
     texts = torch.cat((batch.inputs, batch.targets[:, -1:]), dim=1).numpy()  # [B, S + 1]

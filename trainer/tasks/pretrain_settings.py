@@ -19,10 +19,16 @@ from trainer.training.training_settings import TrainingSettings
 class PretrainSettings(TrainingSettings):
     """Tokenizer, data, model and objective, and how they are trained."""
 
-    tokenizer: Path = Field(default=Path("tokenizer.json"), description="a tokenizer.json, or the folder that holds it")
-    data: DataSettings = Field(default=DataSettings(), description="the mixture, and how it is cut into batches")
-    model: ModelSettings = Field(default=ModelSettings(), description="shape of the network")
-    objective: ObjectiveSettings = Field(default=ObjectiveSettings(), description="next-token prediction, or denoising")
+    tokenizer: Path = Field(
+        default=Path("tokenizer.json"), description="path of a tokenizer.json, or of the folder that holds it"
+    )
+    data: DataSettings = Field(
+        default=DataSettings(), description="data sources, and how their mixture is cut into batches"
+    )
+    model: ModelSettings = Field(default=ModelSettings(), description="shape and initialization of the network")
+    objective: ObjectiveSettings = Field(
+        default=ObjectiveSettings(), description="training objective: next-token prediction, or denoising"
+    )
 
     @model_validator(mode="after")
     def _check_objective(self) -> PretrainSettings:

@@ -43,9 +43,9 @@ class AnomalySettings(Settings):
         default=6.0, gt=0, description="a spike is a loss this many standard deviations above the window's mean"
     )
     window: int = Field(
-        default=128, ge=2, description="steps that a loss is compared with; no spike before half as many"
+        default=128, ge=2, description="number of last steps that a loss is compared with; no spike before half of them"
     )
-    patience: int = Field(default=10, ge=1, description="skipped steps in a row that end the run")
+    patience: int = Field(default=10, ge=1, description="number of skipped steps in a row that ends the run")
 
     @model_validator(mode="after")
     def _check_response(self) -> AnomalySettings:

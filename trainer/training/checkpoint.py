@@ -3,13 +3,13 @@
     RUN/checkpoints/latest                  the name of the newest checkpoint
     RUN/checkpoints/step-00000100/
         state.json                          step, tokens, data position, settings, hashes of the other files
-        model-00001.safetensors ...         fp32 weights, by our names
+        model-00001.safetensors ...         fp32 weights, by their names in the model
         optimizer-00001.safetensors ...     `<weight>/exp_avg`, `<weight>/exp_avg_sq`, `<weight>/step`
         rng.safetensors                     the generators of every rank
 
 A checkpoint is written into a temporary folder, flushed to disk file by file, and renamed: after a kill or on a full
-disk it is complete or absent. FSDP's shards are gathered one tensor at a time, so the files do not depend on the number
-of ranks, and saving needs no more memory than one file.
+disk a checkpoint is complete or absent. FSDP's shards are gathered one tensor at a time, so the files do not depend on
+the number of ranks, and saving needs no more memory than one file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from trainer.settings import Settings
 from trainer.training.distributed import World, full_tensor, gather, wait_for_all
 from trainer.training.optimizer import MOMENTS, moments
 
-FILE_BYTES = 4 << 30  # of tensors in one file, and so in memory while saving
+FILE_BYTES = 4 << 30  # of tensors in one file; also the memory needed to save
 PREFIX = "step-"
 
 
@@ -46,7 +46,7 @@ class CheckpointSettings(Settings):
     """When checkpoints are written, and which are kept."""
 
     every: int = Field(default=500, ge=1, description="steps between checkpoints; the last step always has one")
-    keep_last: int = Field(default=3, ge=1, description="newest checkpoints that are kept")
+    keep_last: int = Field(default=3, ge=1, description="number of newest checkpoints that are kept")
     keep_every: int | None = Field(
         default=None, ge=1, description="checkpoints at multiples of this step are never deleted; none if unset"
     )
@@ -125,7 +125,7 @@ def _finish(temporary: Path, final: Path, state: RunState) -> None:
     for path in temporary.iterdir():
         flush_to_disk(path)
     flush_to_disk(temporary)
-    if final.exists():  # the same step again, after a resume from an older one
+    if final.exists():  # this step was saved before, then the run resumed from an older checkpoint
         final.rename(temporary.with_suffix(".old.tmp"))
     temporary.rename(final)
     flush_to_disk(final.parent)
@@ -141,7 +141,7 @@ def _digest(path: Path) -> str:
 
 
 def prune_checkpoints(folder: Path, settings: CheckpointSettings) -> None:
-    """Delete old checkpoints and the temporary folders of killed runs; keep the last ones and the multiples."""
+    """Delete the checkpoints that are not to be kept, and the temporary folders of killed runs."""
     found = list_checkpoints(folder)
     for path in found[: -settings.keep_last]:
         if settings.keep_every is None or step_of(path) % settings.keep_every:
@@ -206,16 +206,14 @@ def load_weights(checkpoint: Path, model: nn.Module) -> None:
     missing = set(weights)
     for name, value in read_tensors(checkpoint, "model"):
         if name not in weights:
-            raise CheckpointError(
-                f"{checkpoint} holds {name}, which the model has not; is model.* another architecture?"
-            )
+            raise CheckpointError(f"{checkpoint} holds {name}, which the model lacks; do its settings model.* differ?")
         try:
             fill_weight(weights[name], value)
         except ValueError as error:
             raise CheckpointError(f"{checkpoint}: {name}: {error}") from error
         missing.discard(name)
     if missing:
-        raise CheckpointError(f"{checkpoint} lacks {', '.join(sorted(missing)[:3])}; is model.* another architecture?")
+        raise CheckpointError(f"{checkpoint} lacks {', '.join(sorted(missing)[:3])}; do its settings model.* differ?")
 
 
 def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -225,7 +223,7 @@ def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Op
         name, _, moment = key.partition("/")
         if name not in weights or moment not in MOMENTS:
             raise CheckpointError(
-                f"{checkpoint} holds {key}, which the optimizer has not; is optimizer.* or model.* different?"
+                f"{checkpoint} holds {key}, which the optimizer lacks; do its settings optimizer.* or model.* differ?"
             )
         weight = weights[name]
         empty = torch.zeros((), device=weight.device) if moment == "step" else torch.zeros_like(weight)

@@ -17,15 +17,21 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # the state of a weight in torch's 
 class OptimizerSettings(Settings):
     """AdamW (Loshchilov and Hutter 2019) with the values of GPT-3 (Brown et al. 2020, appendix B) and Llama."""
 
-    beta1: float = Field(default=0.9, ge=0, lt=1, description="decay of the mean of gradients")
-    beta2: float = Field(default=0.95, ge=0, lt=1, description="decay of the mean of squared gradients")
-    eps: float = Field(default=1e-8, gt=0, description="added to the root of the second moment")
-    weight_decay: float = Field(default=0.1, ge=0, description="of matrices, times the learning rate")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="decay rate per step of the running mean of gradients")
+    beta2: float = Field(
+        default=0.95, ge=0, lt=1, description="decay rate per step of the running mean of squared gradients"
+    )
+    eps: float = Field(
+        default=1e-8, gt=0, description="added to the root of the mean squared gradient, against division by 0"
+    )
+    weight_decay: float = Field(
+        default=0.1, ge=0, description="weight decay of weight matrices, multiplied by the learning rate"
+    )
     decay_embedding: bool = Field(
-        default=False, description="decay the embedding too; its norm is steadier without (OLMo 2, section 3.3)"
+        default=False, description="apply weight decay to the embedding too; its norm is steadier without (OLMo 2, 3.3)"
     )
     max_grad_norm: float | None = Field(
-        default=1.0, gt=0, description="clip the global gradient norm to this; no clipping if unset"
+        default=1.0, gt=0, description="largest global gradient norm, a larger one is clipped; no clipping if unset"
     )
 
 

@@ -29,18 +29,26 @@ class DecayShape(StrEnum):
 class ScheduleSettings(Settings):
     """The learning rate of each step. The defaults are Llama 2 7B's, with a shorter warm-up than its 2,000 steps."""
 
-    learning_rate: float = Field(default=3e-4, gt=0, description="of AdamW after the warm-up; smaller models bear more")
+    learning_rate: float = Field(
+        default=3e-4, gt=0, description="peak learning rate of AdamW, after the warm-up; small models tolerate more"
+    )
     warmup_steps: int = Field(default=100, ge=0, description="steps over which the learning rate rises from 0")
     shape: ScheduleShape = Field(
-        default=ScheduleShape.COSINE, description="after the warm-up: cosine, wsd, linear or constant"
+        default=ScheduleShape.COSINE,
+        description="course of the learning rate after the warm-up: cosine, wsd, linear or constant",
     )
     min_ratio: float = Field(
-        default=0.1, ge=0, le=1, description="last learning rate over the one after the warm-up; not for constant"
+        default=0.1, ge=0, le=1, description="last learning rate divided by the peak, 0 to 1; not used by constant"
     )
     decay_fraction: float = Field(
-        default=0.2, gt=0, le=1, description="share of the steps in which wsd decays; 0.1 to 0.2 (Haegele et al. 2024)"
+        default=0.2,
+        gt=0,
+        le=1,
+        description="share of the steps in which wsd decays, 0 to 1; 0.1 to 0.2 in Haegele et al. 2024",
     )
-    decay_shape: DecayShape = Field(default=DecayShape.SQRT, description="of the decay of wsd: sqrt or linear")
+    decay_shape: DecayShape = Field(
+        default=DecayShape.SQRT, description="course of the learning rate while wsd decays: sqrt or linear"
+    )
 
 
 def learning_rate(step: int, steps: int, settings: ScheduleSettings) -> float:
@@ -49,10 +57,10 @@ def learning_rate(step: int, steps: int, settings: ScheduleSettings) -> float:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.shape is ScheduleShape.WSD:
         begin = max(settings.warmup_steps, steps - round(settings.decay_fraction * steps))
-        height = _decay_factor(_progress(step, begin, steps), settings.decay_shape)
+        factor = _decay_factor(_progress(step, begin, steps), settings.decay_shape)
     else:
-        height = _shape_factor(_progress(step, settings.warmup_steps, steps), settings.shape)
-    return settings.learning_rate * (settings.min_ratio + (1 - settings.min_ratio) * height)
+        factor = _shape_factor(_progress(step, settings.warmup_steps, steps), settings.shape)
+    return settings.learning_rate * (settings.min_ratio + (1 - settings.min_ratio) * factor)
 
 
 def _progress(step: int, begin: int, end: int) -> float:
@@ -61,6 +69,7 @@ def _progress(step: int, begin: int, end: int) -> float:
 
 
 def _shape_factor(progress: float, shape: ScheduleShape) -> float:
+    """1 at the peak, 0 at the last rate."""
     match shape:
         case ScheduleShape.COSINE:
             return 0.5 * (1 + math.cos(math.pi * progress))
@@ -71,4 +80,5 @@ def _shape_factor(progress: float, shape: ScheduleShape) -> float:
 
 
 def _decay_factor(progress: float, shape: DecayShape) -> float:
+    """1 at the peak, 0 at the last rate."""
     return 1 - (math.sqrt(progress) if shape is DecayShape.SQRT else progress)

@@ -16,29 +16,33 @@ from trainer.training.schedule import ScheduleSettings
 class LoopSettings(Settings):
     """Length of the run, and how a step is computed."""
 
-    steps: int = Field(default=1000, ge=1, description="optimizer steps")
-    seed: int = Field(default=0, description="of the initial weights, of dropout and of denoising")
+    steps: int = Field(default=1000, ge=1, description="optimizer steps of the run")
+    seed: int = Field(default=0, description="seed of the initial weights, dropout and denoising")
     micro_batch_size: int | None = Field(
-        default=None, ge=1, description="sequences of one forward pass on one rank; all of the rank's if unset"
+        default=None,
+        ge=1,
+        description="sequences in one forward pass on one rank; all of the rank's sequences if unset",
     )
     precision: Precision = Field(
-        default=Precision.AUTO, description="of matrix products: auto (measured when a run starts), float32 or bfloat16"
+        default=Precision.AUTO,
+        description="type of matrix products: auto (the faster one when a run starts), float32 or bfloat16",
     )
     compile: bool = Field(
-        default=False, description="torch.compile, block by block: minutes at the start, faster steps on GPUs"
+        default=False, description="compile each block with torch.compile: minutes at the start, faster steps on GPUs"
     )
     activation_checkpointing: bool = Field(
         default=False, description="recompute activations in the backward pass: a third more compute, far less memory"
     )
     parallel: Parallel = Field(
-        default=Parallel.FSDP, description="with several ranks: fsdp (shards of the model) or ddp (a copy on each)"
+        default=Parallel.FSDP,
+        description="how several ranks hold the model: fsdp (a shard each) or ddp (a whole copy each)",
     )
-    threads: int | None = Field(default=None, ge=1, description="CPU threads; torch's choice if unset")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of torch; its own choice if unset")
     deterministic: bool = Field(
-        default=False, description="refuse CUDA kernels that add in changing order; those of a CPU do not"
+        default=False, description="refuse nondeterministic CUDA kernels (those of a CPU are deterministic)"
     )
     validate_every: int = Field(default=100, ge=1, description="steps between validations, if there is validation data")
-    validate_batches: int = Field(default=8, ge=1, description="batches of one validation")
+    validate_batches: int = Field(default=8, ge=1, description="batches in one validation")
     log_every: int = Field(
         default=10, ge=1, description="steps between lines on the console; metrics.jsonl has every step"
     )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from trainer.model.decoder import FeedForward
-from trainer.model.experts import ExpertSettings, SparseFeedForward, capacity_of, choose, dispatch, grouped_matmul
+from trainer.model.experts import ExpertSettings, SparseFeedForward, expert_capacity, choose, dispatch, grouped_matmul
 
 WIDTH, HIDDEN = 16, 24
 
@@ -116,7 +116,7 @@ def test_a_token_over_capacity_is_left_to_the_residual():
         layer.router.weight.zero_()
         layer.router.weight[0] = 1.0
     x = tokens(1, 6).abs()  # all of them prefer expert 0, which has 3 places
-    assert capacity_of(6, layer.settings, training=True) == 3
+    assert expert_capacity(6, layer.settings, training=True) == 3
     out, routing = layer(x)
     assert routing.dropped.item() == pytest.approx(0.5)
     assert routing.load.tolist() == [1.0, 0.0]

@@ -13,8 +13,8 @@ from trainer.model.rotary import RopeSettings
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({"hidden_size": 30, "heads": 4}, "no multiple of model.heads"),
-        ({"heads": 4, "kv_heads": 3}, "no multiple of model.kv_heads"),
+        ({"hidden_size": 30, "heads": 4}, "not a multiple of model.heads"),
+        ({"heads": 4, "kv_heads": 3}, "not a multiple of model.kv_heads"),
         ({"hidden_size": 12, "heads": 4}, "pairs"),
         ({"experts": ExpertSettings(num_experts=2, top_k=3)}, "top_k"),
         ({"layers": 2, "experts": ExpertSettings(every=3)}, "no sparse block"),
