@@ -14,5 +14,6 @@
     settings.py errors.py files.py    bases of settings and user errors; atomic writes and hashes
 
 A batch is a pure function of (seed, step, settings), so a run resumes bitwise and every step leads back to its pages.
-`training` knows tasks only by the protocol in training/task.py. Nothing here imports Beam, `pipeline` or `classifiers`.
+`training` uses a task only through the protocol in training/task.py. `trainer` imports neither Beam nor `pipeline` nor
+`classifiers`.
 """

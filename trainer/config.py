@@ -23,7 +23,7 @@ class ConfigError(UserError):
     """A configuration that is refused: which file, which key, why."""
 
 
-def presets() -> list[str]:
+def list_presets() -> list[str]:
     """Names of the configurations that come with the package."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
@@ -55,7 +55,7 @@ def _read_toml(source: str) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"configuration {source}: no such file or preset; name a .toml file or one of {', '.join(presets())}"
+            f"configuration {source}: no such file or preset; name a .toml file or one of {', '.join(list_presets())}"
         ) from error
     except ValueError as error:
         raise ConfigError(f"configuration {source}: not TOML ({error})") from error
@@ -70,10 +70,10 @@ def _change(values: dict[str, Any], change: str) -> None:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
             raise ConfigError(f"--set {change}: {table} is a value, not a table")
-    values[key] = _value(text.strip())
+    values[key] = _parse_value(text.strip())
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except ValueError:
@@ -89,7 +89,7 @@ def to_toml(settings: Settings) -> str:
 
 def _add_settings(table: tomlkit.TOMLDocument | tomlkit.items.Table, settings: Settings) -> None:
     values = {name: (field, getattr(settings, name)) for name, field in type(settings).model_fields.items()}
-    # Tables after plain values: TOML has no end of a table, and a value below one would belong to it.
+    # Plain values come before tables: in TOML, a value below the header of a table belongs to that table.
     for name, (field, value) in sorted(values.items(), key=lambda item: _is_table(item[1][1])):
         if isinstance(value, Settings):
             inner = tomlkit.table()
@@ -107,13 +107,13 @@ def _is_table(value: object) -> bool:
 
 def _add_value(table: tomlkit.TOMLDocument | tomlkit.items.Table, name: str, field: FieldInfo, value: object) -> None:
     default = field.get_default(call_default_factory=True)
-    note = "" if value == default or field.is_required() else f" (default {_literal(default)})"
+    note = "" if value == default or field.is_required() else f" (default {_format_literal(default)})"
     _add_comment(table, f"{field.description or ''}{note}")
     _add_element_comments(table, field)
     if value is None and default is None:
         table.add(tomlkit.comment(f"{name} is not set"))
     else:
-        table.add(name, _plain(value))
+        table.add(name, _to_plain(value))
 
 
 def _add_comment(table: tomlkit.TOMLDocument | tomlkit.items.Table, text: str | None) -> None:
@@ -123,20 +123,20 @@ def _add_comment(table: tomlkit.TOMLDocument | tomlkit.items.Table, text: str | 
 
 
 def _add_element_comments(table: tomlkit.TOMLDocument | tomlkit.items.Table, field: FieldInfo) -> None:
-    """The settings of what a dictionary or list holds, which a value need not show."""
+    """Describe the settings of the elements of a dictionary or list, since the value may have none."""
     for kind in sorted(find_tables(field.annotation), key=lambda kind: kind.__name__):
         for name, inner in kind.model_fields.items():
             default = inner.get_default(call_default_factory=True)
-            note = "" if inner.is_required() else f" (default {_literal(default)})"
+            note = "" if inner.is_required() else f" (default {_format_literal(default)})"
             table.add(tomlkit.comment(f"  {name}: {inner.description or ''}{note}"))
 
 
-def _literal(value: object) -> str:
-    return str(tomlkit.item(_plain(value)).as_string())
+def _format_literal(value: object) -> str:
+    return str(tomlkit.item(_to_plain(value)).as_string())
 
 
-def _plain(value: object) -> Any:
-    """Values of TOML, which has no null: None is "off", and left out where it is a value inside a table."""
+def _to_plain(value: object) -> Any:
+    """Values of TOML, which has no null: None is written as "off", and left out inside a table."""
     if value is None:
         return OFF
     plain = TypeAdapter(Any).dump_python(value, mode="json", exclude_none=True)

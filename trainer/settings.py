@@ -1,4 +1,4 @@
-"""The base of every settings class of the trainer, as pipeline/settings.py has it; config.py reads the files."""
+"""The base of every settings class of the trainer (the pipeline has its own); config.py reads the files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OFF = "off"
 class Settings(BaseModel):
     """Frozen. A misspelled key or a value of another type is refused with its path (`data.sequnce_length`).
 
-    TOML has no null: "off" is None (a limit that lets everything through) and, for a switch, for false.
+    TOML has no null: the value "off" is read as None (no limit), and as false for a switch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,7 +39,7 @@ class Settings(BaseModel):
 
 
 def explain_refusal(kind: type[Settings], error: ValidationError) -> str:
-    """One line: what is wrong with each refused value of a `kind`, after its path."""
+    """One line: the path of each refused value of a `kind`, and what is wrong with it."""
     problems = []
     for item in error.errors():
         path, problem = ".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")
@@ -54,7 +54,7 @@ def explain_refusal(kind: type[Settings], error: ValidationError) -> str:
 def _suggest(kind: type[Settings], location: tuple[int | str, ...]) -> str:
     *parents, key = location
     tables = {kind}
-    for name in parents:  # an index or a key of a dictionary leads to no other class
+    for name in parents:  # an index or a key of a dictionary is not a field: the class stays
         fields = [table.model_fields[name] for table in tables if isinstance(name, str) and name in table.model_fields]
         tables = {table for field in fields for table in find_tables(field.annotation)} or tables
     near = difflib.get_close_matches(str(key), [name for table in tables for name in table.model_fields], n=1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import ConfigError, presets, read_config, to_toml
+from trainer.config import ConfigError, list_presets, read_config, to_toml
 from trainer.data.sources import DataSettings
 from trainer.data.tokenizer import TokenizerSettings
 from trainer.tasks.pretrain_settings import PretrainSettings
@@ -43,12 +43,12 @@ def test_faults_get_one_line_with_their_path(tmp_path: Path, text: str, changes:
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_preset_names_those_there_are() -> None:
+def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"gigantic: no such file or preset; name a \.toml file or one of .*tiny"):
         read_config(PretrainSettings, "gigantic")
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", list_presets())
 def test_every_setting_can_be_written_and_read_again(tmp_path: Path, name: str) -> None:
     run_settings = read_config(
         PretrainSettings, name, ['data.sources.web.path=a "b" \\ ü', "data.sources.web.share=0.25"]

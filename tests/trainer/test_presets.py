@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.trainer import runs
-from trainer.config import presets
+from trainer.config import list_presets
 from trainer.model.size import count_parameters
 from trainer.tasks.pretrain import pretrain
 from trainer.tasks.pretrain_settings import read_pretrain_settings
@@ -24,11 +24,11 @@ SIZES = {
 
 
 def test_every_preset_is_tested():
-    assert set(SIZES) <= set(presets())
+    assert set(SIZES) <= set(list_presets())
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_preset_has_the_size_it_says(name):
+def test_a_preset_has_its_stated_size(name):
     run_settings = read_pretrain_settings(name, ["model.vocab_size=32768"])
     whole, active = SIZES[name]
     assert count_parameters(run_settings.model) / 1e6 == pytest.approx(whole, rel=0.01)

@@ -1,4 +1,4 @@
-"""The whole way: WARC files -> curated shards -> tokenizer -> falling loss, and back from a step to the WARC."""
+"""End to end: WARC files -> curated shards -> tokenizer -> falling loss, and back from a step to the WARC."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_from_warc_to_loss_and_back(tmp_path: Path, curated_minicrawl: Path) -> 
     gristmill_run("train", "pretrain", "tiny", *data, "--output", tmp_path / "run")
 
     losses = [row["loss"] for row in read_metrics(tmp_path / "run")]
-    assert losses[0] == pytest.approx(math.log(1024), abs=0.5)  # it knows nothing
+    assert losses[0] == pytest.approx(math.log(1024), abs=0.5)  # an untrained model guesses uniformly
     assert losses[-1] < losses[0] - 1
 
     (tmp_path / "lines").write_text(gristmill_run("train", "trace", tmp_path / "run", "--step", 7, "--json"))

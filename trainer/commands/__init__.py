@@ -1,4 +1,4 @@
-"""The commands of `gristmill train`; each imports what it needs when it is called, so that help is instant.
+"""The commands of `gristmill train`; each imports what it needs when it is called, so that --help is fast.
 
 group               the command group and the options that commands share
 data_commands       tokenizer, tokens, mixture, trace

@@ -14,7 +14,7 @@ from trainer.commands.group import FOLDER, key_option, run_options, train
 @train.command("tokenizer", short_help="Train a byte-level BPE tokenizer.")
 @click.argument("dataset")
 @click.option("--output", type=FOLDER, required=True, help="Folder for tokenizer.json and its report.")
-@click.option("--vocab-size", type=click.IntRange(400), default=32_768, show_default=True, help="Tokens in all.")
+@click.option("--vocab-size", type=click.IntRange(400), default=32_768, show_default=True, help="Number of token ids.")
 @click.option("--compare", multiple=True, metavar="PEER", help="gpt2, o200k_base, ... or a tokenizer's file or folder.")
 @key_option("digits=triples, sentinels=0, ...")
 def tokenizer_command(
@@ -78,8 +78,15 @@ def mixture_command(
 
 @train.command("trace", short_help="List the pages in the batch of a step.")
 @run_options
-@click.option("--step", "steps", type=click.IntRange(0), multiple=True, required=True, help="May be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+@click.option(
+    "--step",
+    "steps",
+    type=click.IntRange(0),
+    multiple=True,
+    required=True,
+    help="Step, counted from 0; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def trace_command(
     config: str,
     data: str | None,

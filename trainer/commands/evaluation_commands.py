@@ -27,7 +27,7 @@ def eval_command(
 ) -> None:
     """Measure RUN's model: bits per byte of held-out text by domain, and questions by letter and by full answer.
 
-    Bits per byte compares models of different tokenizers, since no tokenizer changes the bytes of a text; perplexity is
+    Bits per byte compares models of different tokenizers, since the bytes of a text do not depend on it; perplexity is
     a mean over tokens, so it compares models of one tokenizer only.
     """
     from trainer.config import read_config
@@ -80,8 +80,8 @@ def contamination_command(
 ) -> None:
     """Find evaluation text in TRAINING: a curated dataset, or a JSONL file of instructions or preferences.
 
-    Prints a report. To remove what was found: of a dataset name --output as a source's `exclude`, of a JSONL file give
-    --clean.
+    Prints a report. To remove what was found: for a dataset, name the file of --output as a source's `exclude`;
+    for a JSONL file, give --clean.
     """
     from trainer.config import read_config
     from trainer.data.curated_dataset import open_dataset
@@ -101,7 +101,9 @@ def contamination_command(
     settings = read_config(ContaminationSettings, None, changes)
     is_jsonl = training.removesuffix(".gz").endswith(".jsonl")
     if clean is not None and not is_jsonl:
-        raise click.UsageError("--clean is for JSONL; a dataset's source leaves out what --output lists by `exclude`")
+        raise click.UsageError(
+            "--clean needs a JSONL file; for a dataset, name the file of --output as a source's `exclude`"
+        )
     index = build_index([item for path in sets for item in read_items(path)], settings)
     if is_jsonl:
         texts = read_texts(Path(training))

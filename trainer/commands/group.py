@@ -29,20 +29,20 @@ def train() -> None:
 
 
 def table_option(command: Command) -> Command:
-    """--set TABLE.KEY=VALUE, of a whole run's settings."""
+    """--set TABLE.KEY=VALUE, for commands that take the settings of a whole run."""
     text = "One setting; may be repeated."
     return click.option("--set", "changes", multiple=True, metavar="TABLE.KEY=VALUE", help=text)(command)
 
 
 def key_option(examples: str) -> Callable[[Command], Command]:
-    """--set KEY=VALUE, of one command's own settings."""
+    """--set KEY=VALUE, for commands with settings of their own."""
     return click.option(
         "--set", "changes", multiple=True, metavar="KEY=VALUE", help=f"One setting; may be repeated: {examples}."
     )
 
 
 def run_options(command: Command) -> Command:
-    """CONFIG, and what changes it: --data, --tokenizer, --set."""
+    """CONFIG, and the options that change it: --data, --tokenizer, --set."""
     for decorate in (
         table_option,
         click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json or its folder."),

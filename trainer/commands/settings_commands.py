@@ -23,7 +23,12 @@ CLASSES = {  # command: module and class of its settings
 @train.command("settings", short_help="Print every setting with its meaning.")
 @click.argument("config", required=False)
 @click.option(
-    "--of", "command", type=click.Choice(list(CLASSES)), default="pretrain", show_default=True, help="Whose settings."
+    "--of",
+    "command",
+    type=click.Choice(list(CLASSES)),
+    default="pretrain",
+    show_default=True,
+    help="Command to print the settings of.",
 )
 @table_option
 def settings_command(config: str | None, command: str, changes: tuple[str, ...]) -> None:

@@ -15,11 +15,15 @@ def scaling_group() -> None:
     """Scaling laws: train a ladder of sizes, fit, predict, compare."""
 
 
-@scaling_group.command("ladder", short_help="Train a run_settings at several sizes.")
+@scaling_group.command("ladder", short_help="Train one configuration at several sizes.")
 @run_options
 @click.option("--output", type=FOLDER, required=True, help="Folder of the runs and of points.csv.")
 @click.option(
-    "--rungs", "rung_changes", multiple=True, metavar="KEY=VALUE", help="hidden_sizes=[64, 96], data=[0.5, 1, 2]"
+    "--rungs",
+    "rung_changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Setting of the ladder; may be repeated: hidden_sizes=[64, 96], ...",
 )
 def ladder_command(
     config: str,
@@ -29,7 +33,7 @@ def ladder_command(
     output: Path,
     rung_changes: tuple[str, ...],
 ) -> None:
-    """Train the same run_settings at several sizes, and predict the largest from the others."""
+    """Train CONFIG at several model sizes, and predict the loss of the largest from the others."""
     from trainer.config import read_config
     from trainer.studies.ladder import LadderSettings, describe_points, train_ladder
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
@@ -76,7 +80,7 @@ def compare_command(first: Path, second: Path) -> None:
 @key_option("device=h100, mfu=0.4, devices=1024, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cost_command(parameters: float, tokens: float, changes: tuple[str, ...], as_json: bool) -> None:
-    """Estimate a run: FLOP, device hours, dollars, carbon, and whether its size is right.
+    """Estimate a run: FLOP, device hours, dollars, carbon, and the compute-optimal size.
 
     `gristmill train settings --of cost` lists the keys of --set.
     """

@@ -80,7 +80,9 @@ def report_command(run: Path) -> None:
 @click.argument("run", type=EXISTING_RUN)
 @click.option("--output", type=FOLDER, required=True, help="Folder of the annealed run.")
 @click.option("--config", type=EXISTING_FILE, help="TOML file; see `gristmill train settings --of anneal`.")
-@click.option("--control", is_flag=True, help="The same schedule on the run's own mixture, from where it stopped.")
+@click.option(
+    "--control", is_flag=True, help="Anneal on the run's own mixture, from where it stopped, to compare with."
+)
 @key_option("steps=200, min_quality=0.5, ...")
 def anneal_command(run: Path, output: Path, config: Path | None, control: bool, changes: tuple[str, ...]) -> None:
     """Decay the learning rate of RUN (or of any checkpoint) to 0 on better data, or extend its context.

@@ -1,6 +1,6 @@
 """batch(step): the sequences of one optimizer step, as a pure function of (seed, step, configuration).
 
-The mixture's passes, laid end to end, are one endless stream of tokens, cut into sequences of `sequence_length` tokens
+The mixture's passes form one endless stream of tokens, which is cut into sequences of `sequence_length` tokens
 without gaps or padding; the sequences of a pass are shuffled, so that the pieces of a long document fall into different
 batches. Step s takes sequences [s * batch_size, (s + 1) * batch_size) and each rank an equal part of them. No state is
 carried from batch to batch, so a run resumes at any step, on any number of ranks, and reads the same tokens.
@@ -52,9 +52,7 @@ class Batch:
     inputs: Tensor  # int64
     targets: Tensor  # int64: the token after each input
     document_ids: Tensor  # int32: 0, 1, ... in order of appearance in the sequence; all 0 without a document mask
-    positions: (
-        Tensor  # int64: distance from the document's first token in the sequence (without a mask, from its start)
-    )
+    positions: Tensor  # int64: distance from the document's first token in the sequence; without a mask from its start
     loss_mask: Tensor  # bool: targets that count
 
     def to(self, device: torch.device | str) -> Batch:
@@ -97,8 +95,7 @@ class BatchSource:
         """The sequences of a step that a rank of `world` ranks reads."""
         pieces = self._step_pieces(step, rank, world)
         length = self.settings.sequence_length
-        # The token after the very last one of capped data does not exist; the separator of a next document takes its
-        # place.
+        # Capped data has no token after its last one: a separator is put there, as if a document followed.
         tokens = np.full((len(pieces), length + 1), self.corpus.separator, dtype=np.int64)
         ids = np.zeros((len(pieces), length), dtype=np.int32)
         positions = np.tile(np.arange(length), (len(pieces), 1))
@@ -115,7 +112,7 @@ class BatchSource:
     def documents(self, step: int, rank: int = 0, world: int = 1) -> list[DocumentRef]:
         """The documents whose tokens are inputs of a step, in the order of the sequences, each once."""
         indices = dict.fromkeys(self.token_documents(step, rank, world).ravel().tolist())
-        found = {index: self.corpus.describe(index) for index in sorted(indices)}  # neighbors share a part of the index
+        found = {index: self.corpus.describe(index) for index in sorted(indices)}  # sorted: neighbors share a row group
         return [found[index] for index in indices]
 
     def token_documents(self, step: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
@@ -133,7 +130,7 @@ class BatchSource:
         return self.mixture.source_shares(read)
 
     def _count_tokens_read(self, sequences: int) -> NDArray[np.float64]:
-        """Tokens of each document among the first sequences read (but for one sequence where passes meet)."""
+        """Tokens of each document among the first sequences read (exact but for the sequence where two passes meet)."""
         if sequences == 0:
             return np.zeros(len(self.corpus))
         length = self.settings.sequence_length

@@ -1,4 +1,4 @@
-"""A corpus: tokenized documents in flat token arrays, with one index entry a document. Batches are drawn from it.
+"""A corpus: tokenized documents in flat token arrays, with one index entry per document. Batches are drawn from it.
 
 `token_files.py` maps one from disk. Every document begins with the separator token, which therefore is both the start
 token (it predicts the first word) and, as the last target of the document before, the end token.
@@ -36,7 +36,7 @@ class DocumentRef:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Parallel arrays, one entry a document; `files[file[i]][start[i] : start[i] + length[i]]` are its tokens.
+    """Parallel arrays, one entry per document; `files[file[i]][start[i] : start[i] + length[i]]` are its tokens.
 
     Only loading and the beginning of a pass read whole arrays: a batch must not (they may hold billions of entries).
     """

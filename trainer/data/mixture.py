@@ -1,9 +1,9 @@
 """Which documents each pass over the mixture reads, and in which order.
 
-A document of weight w is read w times a pass on average. After p passes it has been read floor(p * w + u) times, where
-u in [0, 1) is a hash of the document and the seed: a weight of 0.25 means once in four passes, 2.5 means two and three
-times in turn, and no document is ever a whole repetition away from p * w (independent draws would be). u is uniform, so
-the expectation over documents is exact. `max_repetitions` bounds the total over the whole run.
+A document of weight w is read w times per pass on average. After p passes it has been read floor(p * w + u) times,
+where u in [0, 1) is a hash of the document and the seed: a weight of 0.25 means once in four passes, 2.5 means two and
+three times in turn, and the count never differs from p * w by a whole repetition (with independent draws it would). u
+is uniform, so the expectation over documents is exact. `max_repetitions` bounds the total over the whole run.
 
 Shares: the weights of a source with a share are scaled by one factor, so that its expected tokens are that share of a
 pass. Sources without a share divide the rest by their weighted tokens.
@@ -105,7 +105,7 @@ class Mixture:
         return low
 
     def source_shares(self, read: NDArray[np.float64]) -> list[SourceShare]:
-        """Target and realized shares, a row a source, given the tokens read of each document."""
+        """Target and realized shares, one row per source, given the tokens read of each document."""
         expected = self.reads_per_pass * self.corpus.length
         times = np.ceil(read / np.maximum(self.corpus.length, 1)).astype(np.int64)
         rows = []
@@ -159,7 +159,7 @@ def _scale_weights(corpus: Corpus, shares: dict[str, float]) -> NDArray[np.float
 
 
 def format_shares(lines: Sequence[SourceShare]) -> str:
-    """Target and realized shares as a table, a row a source."""
+    """Target and realized shares as a table, one row per source."""
     width = max(len(line.name) for line in lines)
     rows = [
         f"{'source':<{width}} {'documents':>11} {'tokens':>15} {'target':>8} {'realized':>9} "

@@ -55,7 +55,7 @@ def draw_samples(dataset: Dataset, size: int, held_out: float) -> Iterator[Sampl
 
 
 def count_draws(keys: NDArray[np.uint64], weights: NDArray[np.float64], factor: float) -> NDArray[np.int64]:
-    """How often each document is drawn: weight * factor in expectation, rounded up or down."""
+    """How often each document is drawn: weight * factor, rounded up or down by the hash of its id."""
     return np.floor(weights * factor + uniform(keys, SAMPLE_SEED)).astype(np.int64)
 
 
@@ -93,7 +93,7 @@ def training_texts(dataset: Dataset, size: int) -> Iterator[str]:
 
 
 def held_out_samples(dataset: Dataset, size: int) -> Iterator[Sample]:
-    """Texts to evaluate it on. In a small dataset none may be held out; then it is the sample itself."""
+    """Texts to evaluate a tokenizer on: the held-out documents, or the whole sample if none is held out."""
     found = 0
     for sample in draw_samples(dataset, size, _held_out_share(dataset)):
         if sample.held_out:

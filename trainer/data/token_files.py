@@ -1,7 +1,7 @@
 """The token files of a dataset: their format, the writer of one part, and the reader that maps them as a corpus.
 
     FOLDER/part-00000.tokens    token ids, flat uint16 or uint32; each document begins with a separator
-           part-00000.parquet   the index: a row a document, with the place of its tokens and its provenance
+           part-00000.parquet   the index: one row per document, with the place of its tokens and its provenance
            part-00000.json      the part's record, written last: SHA-256 of the shard and of both files
            tokens.json          the summary, written when all parts are finished
 
@@ -31,7 +31,7 @@ from trainer.files import sha256_of_file, write_atomically
 
 FORMAT = 1  # raised when the layout of the files changes
 COPIED = ("id", "url", "warc_file", "warc_offset", "language", "quality_score", "domain", "weight")  # from the shard
-NUMBERS = ("start", "tokens", "bytes", "key", "weight", "quality_score", "domain", "language")  # read at the start
+NUMBERS = ("start", "tokens", "bytes", "key", "weight", "quality_score", "domain", "language")  # read on opening
 PROVENANCE = ("id", "url", "warc_file", "warc_offset", "domain", "language", "tokens")  # read for single documents
 ROW_GROUP = 8192  # rows of the index that are read to describe one document
 
@@ -197,7 +197,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def open_tokens(folder: Path, name: str, *, verify: bool = True) -> TokenizedDataset:
     """Maps the token files of a folder.
 
-    name: of the data source. verify: compare the hashes of all files, not only their sizes.
+    name: the data source's. verify: compare the hashes of all files, not only their sizes.
     """
     summary = read_summary(folder)
     parts: list[Part] = summary["parts"]
@@ -205,7 +205,9 @@ def open_tokens(folder: Path, name: str, *, verify: bool = True) -> TokenizedDat
         for number, part in enumerate(parts):
             if damaged := _find_damage(part_files(folder, number), part):
                 raise DatasetError(f"{damaged}: damaged or missing; `gristmill train tokens` makes it again")
-    files = tuple(_map(part_files(folder, number).tokens, part, summary["type"]) for number, part in enumerate(parts))
+    files = tuple(
+        _map_tokens(part_files(folder, number).tokens, part, summary["type"]) for number, part in enumerate(parts)
+    )
     paths = [part_files(folder, number).index for number in range(len(parts))]
     index = pa.concat_tables([pq.read_table(path, columns=list(NUMBERS)) for path in paths])
     documents = np.array([part.documents for part in parts], dtype=np.int64)
@@ -214,24 +216,24 @@ def open_tokens(folder: Path, name: str, *, verify: bool = True) -> TokenizedDat
     corpus = Corpus(
         files=files,
         file=np.repeat(np.arange(len(parts), dtype=np.int32), documents),
-        start=_numbers(index, "start", np.int64),
-        length=_numbers(index, "tokens", np.int64),
-        weight=_numbers(index, "weight", np.float64),
-        key=_numbers(index, "key", np.uint64),
+        start=_read_numbers(index, "start", np.int64),
+        length=_read_numbers(index, "tokens", np.int64),
+        weight=_read_numbers(index, "weight", np.float64),
+        key=_read_numbers(index, "key", np.uint64),
         source=np.zeros(len(index), dtype=np.int32),
         names=(name,),
-        bytes=_numbers(index, "bytes", np.int64),
+        bytes=_read_numbers(index, "bytes", np.int64),
         domain=domain,
         domains=domains,
-        describe=partial(_describe, folder, parts, np.cumsum(documents) - documents, name),
+        describe=partial(_describe_document, folder, parts, np.cumsum(documents) - documents, name),
         fingerprint=hashlib.sha256(
             "".join(part.tokens_sha256 + part.index_sha256 for part in parts).encode()
         ).hexdigest(),
     )
-    return TokenizedDataset(corpus, _numbers(index, "quality_score", np.float64), language, languages)
+    return TokenizedDataset(corpus, _read_numbers(index, "quality_score", np.float64), language, languages)
 
 
-def _map(file: Path, part: Part, kind: str) -> Tokens:
+def _map_tokens(file: Path, part: Part, kind: str) -> Tokens:
     expected = part.tokens * np.dtype(kind).itemsize
     if not file.is_file() or file.stat().st_size != expected:
         raise DatasetError(f"{file}: not {expected:,} bytes long; `gristmill train tokens` makes it again")
@@ -239,7 +241,7 @@ def _map(file: Path, part: Part, kind: str) -> Tokens:
     return mapped
 
 
-def _numbers(index: pa.Table, column: str, kind: Any) -> NDArray[Any]:
+def _read_numbers(index: pa.Table, column: str, kind: Any) -> NDArray[Any]:
     numbers: NDArray[Any] = index.column(column).to_numpy().astype(kind)
     return numbers
 
@@ -253,7 +255,9 @@ def _encode_names(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.
     return tuple(names[order].tolist()), np.argsort(order)[codes].astype(np.int32)
 
 
-def _describe(folder: Path, parts: list[Part], first: NDArray[np.int64], name: str, document: int) -> DocumentRef:
+def _describe_document(
+    folder: Path, parts: list[Part], first: NDArray[np.int64], name: str, document: int
+) -> DocumentRef:
     """Where a document came from; `first` holds the number of each part's first document."""
     number = int(np.searchsorted(first, document, side="right")) - 1
     row = document - int(first[number])

@@ -1,8 +1,8 @@
 """Tokenize a curated dataset once, shards in parallel; every later run maps the token files and starts at once.
 
 The folder is named by the dataset's content hash and the tokenizer's SHA-256, so tokens of another dataset or tokenizer
-are never mixed up. A finished part is kept; one whose files have changed since is made again. Processes that need the
-same tokens at the same time take turns.
+are never mixed up. A finished part is kept; one whose files have changed since is written again. Of processes that need
+the same tokens at the same time, one writes them and the others wait.
 """
 
 from __future__ import annotations
@@ -86,5 +86,5 @@ def _tokenize_shard(folder: Path, number: int, shard: Shard, threads: int) -> Pa
 
 @lru_cache(maxsize=1)
 def _load_once(folder: Path) -> Tokenizer:
-    """The folder's tokenizer, loaded once in a process, not once a shard."""
+    """The folder's tokenizer, loaded once per process."""
     return load_tokenizer(folder)

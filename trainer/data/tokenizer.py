@@ -234,7 +234,7 @@ def _byte_of_character() -> dict[str, int]:
 
 
 def _token_texts(tokenizer: Tokenizer) -> list[str]:
-    """Every token that is valid text by itself, 64 tokens to a text, one a line."""
+    """Every token that is valid text by itself, 64 tokens to a text, one per line."""
     ids = range(tokenizer.vocab_size - len(tokenizer.control) - len(tokenizer.placeholders))
     texts = [text for text in tokenizer.engine.decode_batch([[index] for index in ids]) if "\ufffd" not in text]
     return ["\n".join(texts[start : start + 64]) for start in range(0, len(texts), 64)]

@@ -28,7 +28,7 @@ def count_with(tokenizer: Tokenizer) -> CountTokens:
 
 
 def open_peer(spec: str) -> CountTokens:
-    """Counts of another tokenizer.
+    """A function that counts the tokens of texts with another tokenizer.
 
     spec: a tokenizer.json, a folder with it or with vocab.json and merges.txt, or one of tiktoken's names (gpt2,
     cl100k_base, o200k_base), which tiktoken downloads unless TIKTOKEN_CACHE_DIR holds it.
@@ -67,10 +67,10 @@ def measure_tokenizers(samples: Iterable[Sample], counters: dict[str, CountToken
     for sample in samples:
         waiting.append(sample)
         if len(waiting) == 1000:
-            _add(groups, waiting, counters)
+            _add_counts(groups, waiting, counters)
             waiting = []
-    _add(groups, waiting, counters)
-    rows = {group: _row(sums, counters) for group, sums in groups.items()}
+    _add_counts(groups, waiting, counters)
+    rows = {group: _build_row(sums, counters) for group, sums in groups.items()}
     large = {group: row for group, row in sorted(rows.items()) if row["bytes"] >= MIN_BYTES}
     return {
         "all": rows.get(("all", ""), {"documents": 0, "bytes": 0, "bytes_per_token": {}}),
@@ -79,7 +79,7 @@ def measure_tokenizers(samples: Iterable[Sample], counters: dict[str, CountToken
     }
 
 
-def _add(
+def _add_counts(
     groups: dict[tuple[str, str], dict[str, int]], samples: Sequence[Sample], counters: dict[str, CountTokens]
 ) -> None:
     counts = {name: counter([sample.text for sample in samples]) for name, counter in counters.items()}
@@ -91,7 +91,7 @@ def _add(
                 groups[group][f"tokens {name}"] += counts[name][index]
 
 
-def _row(sums: dict[str, int], counters: dict[str, CountTokens]) -> dict[str, Any]:
+def _build_row(sums: dict[str, int], counters: dict[str, CountTokens]) -> dict[str, Any]:
     ratios = {name: round(sums["bytes"] / max(sums[f"tokens {name}"], 1), 3) for name in counters}
     return {"documents": sums["documents"], "bytes": sums["bytes"], "bytes_per_token": ratios}
 

@@ -25,7 +25,7 @@ def check_unchanged(source: BatchSource, fingerprint: str, run: str) -> None:
 
 
 def format_trace(found: Sequence[tuple[int, DocumentRef]], *, as_json: bool = False) -> list[str]:
-    """A line a document: JSON, or a tab-separated table with a header."""
+    """One line per document: JSON, or a tab-separated table with a header."""
     if as_json:
         return [json.dumps({"step": step, **asdict(document)}, ensure_ascii=False) for step, document in found]
     columns = ("id", "source", "domain", "tokens", "url", "warc_file", "warc_offset")

@@ -30,7 +30,7 @@ from trainer.evaluation.ngram_index import (
     find_overlaps,
     find_paragraphs,
 )
-from trainer.evaluation.questions import TaskError, read_questions
+from trainer.evaluation.questions import QuestionError, read_questions
 
 
 class Hit(NamedTuple):
@@ -52,13 +52,13 @@ class Scan(NamedTuple):
 
 
 def scan_texts(index: NgramIndex, texts: Sequence[tuple[str, str]]) -> Scan:
-    """Items found in (id, text) pairs of any phase: pretraining, instructions, preferences."""
+    """Find items in (id, text) pairs: pretraining text, instructions or preferences."""
     matches = (find_matches(index, document, text) for document, text in texts)
     return _collect_hits(index, matches, dict(texts), len(texts))
 
 
 def scan_dataset(index: NgramIndex, dataset: Dataset, workers: int = 0, *, progress: bool = True) -> Scan:
-    """Items found in a curated dataset, shards in parallel."""
+    """Find items in a curated dataset, shards in parallel."""
     processes = max(1, min(workers or len(os.sched_getaffinity(0)), len(dataset.shards)))
     matches: list[Matches] = []
     texts: dict[str, str] = {}
@@ -126,7 +126,7 @@ def summarize_scan(index: NgramIndex, scan: Scan) -> dict[str, Any]:
 def measure_recall(
     index: NgramIndex, hosts: Sequence[tuple[str, str]], count: int = 200, seed: int = 0
 ) -> dict[str, float]:
-    """Plants items in host texts (canaries) and scans them: the share found, and the share of false alarms.
+    """Plant items in host texts (canaries) and scan them; returns the share found and the share of false alarms.
 
     Each canary is in capitals, without punctuation, at 8 words a line, every second one with blank lines between its
     lines. A false alarm is a control, the same words in another order, that is found. Hosts that already hold an item
@@ -166,17 +166,17 @@ def _find_items(index: NgramIndex, document: str, text: str) -> list[int]:
 
 
 def read_items(path: Path) -> list[Item]:
-    """The items of an evaluation file: each question with its right answer; or, of other JSONL, all text of a row."""
+    """The items of an evaluation file: each question with its correct answer; of other JSONL, all text of a row."""
     name = path.name.removesuffix(".gz").removesuffix(".jsonl")
     try:
         questions = read_questions(path)
-    except TaskError:
+    except QuestionError:
         return [Item(name, number, text) for number, (_, text) in enumerate(read_texts(path))]
     return [Item(name, number, f"{q.stem} {q.choices[q.gold]}") for number, q in enumerate(questions)]
 
 
 def read_texts(path: Path) -> list[tuple[str, str]]:
-    """(file:line, text) of every row of a JSONL file of any phase; the text is that of all its strings."""
+    """(file:line, text) of every row of a JSONL file; the text joins all strings of the row."""
     try:
         return [(place, "\n\n".join(_strings(json.loads(line)))) for place, line in _read_lines(path)]
     except ValueError as error:

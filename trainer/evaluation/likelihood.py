@@ -40,10 +40,10 @@ class Scorer:
 
     model: Model
     tokenizer: Tokenizer
-    context: int  # the most tokens that the model reads in one pass
+    context: int  # most tokens in one forward pass
     device: torch.device | str = "cpu"
     tokens_at_once: int = 8192  # in one forward pass, padding included
-    separator_first: bool = True  # every text begins as training documents do (the harness: add_bos_token=True)
+    separator_first: bool = True  # before every text, as in training (add_bos_token=True in the harness)
     progress: bool = False
 
     def pair(self, context: str, continuation: str) -> Pair:

@@ -17,7 +17,7 @@ from scipy.stats import ttest_1samp
 
 from trainer.errors import UserError
 from trainer.evaluation.likelihood import Pair, Scorer
-from trainer.evaluation.perplexity import windows
+from trainer.evaluation.perplexity import split_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +43,20 @@ def order_test(scorer: Scorer, examples: Sequence[str], runs: int = 15, shuffles
         run = list(examples[number * len(examples) // runs : (number + 1) * len(examples) // runs])
         orders.append(run)
         orders += [random.sample(run, len(run)) for _ in range(shuffles)]
-    likelihoods = np.array(_likelihoods(scorer, orders)).reshape(runs, 1 + shuffles)
+    likelihoods = np.array(_score_orders(scorer, orders)).reshape(runs, 1 + shuffles)
     advantages = likelihoods[:, 0] - likelihoods[:, 1:].mean(axis=1)
     p = float(ttest_1samp(advantages, 0.0, alternative="greater").pvalue) if advantages.any() else 1.0
     return OrderTest(p, float(advantages.mean()), runs, shuffles)
 
 
-def _likelihoods(scorer: Scorer, orders: Sequence[Sequence[str]]) -> list[float]:
+def _score_orders(scorer: Scorer, orders: Sequence[Sequence[str]]) -> list[float]:
     """ln P of each order as one text; windows after the first keep half a context, across examples."""
     kept = max(1, scorer.context // 2)
     pairs: list[Pair] = []
     owners: list[int] = []
     for number, order in enumerate(orders):
         tokens = scorer.tokenizer.encode("\n\n".join(order))
-        found = list(windows(tokens, scorer.tokenizer.separator, scorer.context, kept))
+        found = list(split_windows(tokens, scorer.tokenizer.separator, scorer.context, kept))
         pairs += found
         owners += [number] * len(found)
     sums = np.zeros(len(orders))

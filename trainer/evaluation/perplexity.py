@@ -3,7 +3,7 @@
 Perplexity is a mean over tokens, and tokens differ between tokenizers: with longer tokens there are fewer of them,
 each harder to predict, and perplexity is higher for the same quality. Bits per byte divides the same sum by the bytes
 of the text, which do not depend on the tokenizer, so it compares any two models on the same text; it is also the size
-to which the model could compress a byte of it.
+in bits to which the model can compress a byte of text.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TextLoss:
         return self.nats / max(self.bytes, 1) / math.log(2)
 
 
-def windows(tokens: Sequence[int], separator: int, context: int, kept: int = 1) -> Iterator[Pair]:
+def split_windows(tokens: Sequence[int], separator: int, context: int, kept: int = 1) -> Iterator[Pair]:
     """A document of any length as pairs of at most `context` + 1 tokens; each token is a continuation exactly once.
 
     The first token is predicted from the separator; each later window has `kept` tokens of context before those that it
@@ -71,7 +71,7 @@ def measure_loss(
     owners: list[str] = []
     losses: dict[str, TextLoss] = {"": TextLoss()}
     for group, tokens, size in documents:
-        for pair in windows(tokens, scorer.tokenizer.separator, scorer.context, kept):
+        for pair in split_windows(tokens, scorer.tokenizer.separator, scorer.context, kept):
             pairs.append(pair)
             owners.append(group)
         losses[group] = losses.get(group, TextLoss()) + TextLoss(1, len(tokens), size)
@@ -81,9 +81,9 @@ def measure_loss(
     return {"": total} | {group: losses[group] for group in sorted(losses) if group}
 
 
-def held_out_documents(corpus: Corpus, most: int | None = None) -> Iterator[tuple[str, Sequence[int], int]]:
-    """(domain, tokens, bytes) of documents in the order of their hashes; with `most` at most that number of them."""
-    order = corpus.key.argsort()[:most]
+def held_out_documents(corpus: Corpus, limit: int | None = None) -> Iterator[tuple[str, Sequence[int], int]]:
+    """(domain, tokens, bytes) of documents in the order of their hashes; with `limit` at most that many."""
+    order = corpus.key.argsort()[:limit]
     for index in order:
         domain = corpus.domains[corpus.domain[index]] or "none"
         yield domain, corpus.document(int(index))[1:].tolist(), int(corpus.bytes[index])

@@ -20,7 +20,7 @@ from trainer.errors import UserError
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-class TaskError(UserError):
+class QuestionError(UserError):
     """A file of questions cannot be read: which line, and why."""
 
 
@@ -57,9 +57,9 @@ def read_questions(path: Path) -> list[Question]:
             if line.strip():
                 questions += _parse_line(line, f"{path}:{number}")
     except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"{path}: cannot be read ({error})") from error
+        raise QuestionError(f"{path}: cannot be read ({error})") from error
     if not any(question.split != "dev" for question in questions):
-        raise TaskError(f"{path}: holds no question")
+        raise QuestionError(f"{path}: holds no question")
     return questions
 
 
@@ -67,11 +67,11 @@ def _parse_line(line: str, place: str) -> list[Question]:
     try:
         question = _parse_row(json.loads(line))
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise TaskError(f"{place}: not a question ({type(error).__name__}: {error})") from error
+        raise QuestionError(f"{place}: not a question ({type(error).__name__}: {error})") from error
     if question is None:
         return []
     if not 0 <= question.gold < len(question.choices) or not all(question.choices):
-        raise TaskError(f"{place}: answer {question.gold} of {len(question.choices)} choices, or an empty choice")
+        raise QuestionError(f"{place}: answer {question.gold} of {len(question.choices)} choices, or an empty choice")
     return [question]
 
 

@@ -1,8 +1,10 @@
-"""The networks. Shapes are in the docstrings; names of weights are ours, hugging_face.py translates them.
+"""The networks. Shapes are in the docstrings; hugging_face.py renames the weights for export.
 
-model_settings size a model's shape; its parameters and FLOP computed from it
-build weights       the network that settings describe; its initial weights
-decoder encoder_decoder   the networks, built of attention, rotary, norm, experts
+model_settings      the shape of a model
+size                parameters and FLOP, computed from the shape
+build               the network that settings describe
+weights             initial weights; loading weights into shards
+decoder encoder_decoder   the two networks, built from attention, rotary, norm and experts
 loss                cross-entropy without the logits of a whole batch
 key_value_cache     keys and values during generation
 hugging_face        export in Llama's or Mixtral's layout

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-# Tokens. On a CPU in bf16 the fused kernel loses to three plain operations up to about 1,000 tokens; in fp32 it wins.
-# (torch 2.13, forward and backward: 4.5 x at 128 tokens, 2.5 x at 256, 1.8 x at 512, 1.2 x at 1,024.)
+# Tokens. On a CPU in bf16, three plain operations are faster than the fused kernel up to about 1,000 tokens; in fp32
+# they are slower. (torch 2.13, forward and backward: 4.5 x at 128 tokens, 2.5 x at 256, 1.8 x at 512, 1.2 x at 1,024.)
 SHORT = 512
 
 
@@ -74,7 +74,7 @@ def dense_mask(queries: Tensor, keys: Tensor, prefix: Tensor | None = None) -> T
 
 
 def _block_mask(document_ids: Tensor, prefix: Tensor | None) -> BlockMask:
-    """The same rule for flex_attention, which evaluates it block by block."""
+    """The rule of `dense_mask` for flex_attention, which evaluates it block by block."""
 
     def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = document_ids[batch, query] == document_ids[batch, key]
@@ -122,13 +122,16 @@ def _attend_short(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal attention with the scores written out. All [B, H, L, D]."""
     length = q.shape[2]
     scores = torch.baddbmm(
-        _future(q.dtype)[:length, :length], q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), alpha=q.shape[3] ** -0.5
+        _future_mask(q.dtype)[:length, :length],
+        q.flatten(0, 1),
+        k.flatten(0, 1).transpose(1, 2),
+        alpha=q.shape[3] ** -0.5,
     )  # [B * H, L, L]
     return (scores.softmax(dim=-1) @ v.flatten(0, 1)).view(q.shape)
 
 
 @cache
-def _future(dtype: torch.dtype) -> Tensor:
+def _future_mask(dtype: torch.dtype) -> Tensor:
     """[SHORT, SHORT], minus infinity where the key comes after the query."""
     return torch.full((SHORT, SHORT), -torch.inf, dtype=dtype).triu(1)
 

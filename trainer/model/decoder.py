@@ -103,7 +103,7 @@ class Decoder(nn.Module):
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.activation_checkpointing = False  # blocks run again in the backward pass instead of keeping activations
+        self.activation_checkpointing = False  # recompute activations in the backward pass instead of keeping them
         self.embedding = nn.Embedding(settings.padded_vocab_size, settings.hidden_size)
         self.blocks = nn.ModuleList(Block(settings, index) for index in range(settings.layers))
         self.norm = RMSNorm(settings.hidden_size, settings.norm_eps)

@@ -1,6 +1,6 @@
 """Encoder-decoder after T5 1.1 (Raffel et al. 2020): relative position biases and cross-attention.
 
-RMSNorm, SwiGLU (T5 1.1 has gated GELU), sparse experts (Switch is based on T5) and the settings are the decoder's.
+RMSNorm, SwiGLU (T5 1.1 uses gated GELU), sparse experts (as in Switch) and the settings are shared with the decoder.
 Shapes: B sequences, I tokens of the source, O of the target, W hidden size, H heads, D width of a head.
 """
 
@@ -20,8 +20,8 @@ from trainer.model.loss import linear_cross_entropy
 from trainer.model.model_settings import ModelSettings
 from trainer.model.norm import RMSNorm
 
-BUCKETS = 32  # of relative distances
-FARTHEST = 128  # tokens; all larger distances share a bucket
+BUCKETS = 32  # number of buckets of relative distances
+MAX_DISTANCE = 128  # tokens; all larger distances share a bucket
 
 
 def relative_buckets(queries: int, keys: int, both_ways: bool, device: torch.device | None = None) -> Tensor:
@@ -36,7 +36,7 @@ def relative_buckets(queries: int, keys: int, both_ways: bool, device: torch.dev
     else:
         distance = (-distance).clamp(min=0)
     exact = number // 2
-    steps = (distance.clamp(min=1).float() / exact).log() / math.log(FARTHEST / exact) * (number - exact)
+    steps = (distance.clamp(min=1).float() / exact).log() / math.log(MAX_DISTANCE / exact) * (number - exact)
     far = (exact + steps.long()).clamp(max=number - 1)
     return offset + torch.where(distance < exact, distance, far)
 
@@ -91,7 +91,7 @@ class StackBlock(nn.Module):
     def forward(
         self, x: Tensor, bias: Tensor, source: Tensor | None = None, source_bias: Tensor | None = None
     ) -> tuple[Tensor, Routing | None]:
-        """x [B, S, W] with its bias [B, H, S, S]; source [B, I, W] with [B, 1, S, I] -> as x, and the routing."""
+        """x [B, S, W] with its bias [B, H, S, S]; source [B, I, W] with [B, 1, S, I] -> [B, S, W], and the routing."""
         y = self.attention_norm(x)
         x = x + self.attention(y, y, bias)
         if self.cross is not None and self.cross_norm is not None and source is not None and source_bias is not None:
@@ -103,12 +103,12 @@ class StackBlock(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """Sequence to sequence; the loss is the decoder's."""
+    """A sequence-to-sequence model; its loss is that of the decoder's tokens."""
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.activation_checkpointing = False  # as in Decoder
+        self.activation_checkpointing = False  # recompute activations in the backward pass instead of keeping them
         self.embedding = nn.Embedding(settings.padded_vocab_size, settings.hidden_size)
         self.encoder_bias = PositionBias(settings.heads, both_ways=True)
         self.encoder_blocks = nn.ModuleList(StackBlock(settings, i, False) for i in range(settings.encoder_layers))
@@ -131,9 +131,11 @@ class EncoderDecoder(nn.Module):
     ) -> ModelOutput:
         """source int [B, I]; tokens, targets int [B, O]; weights [B, O]; source_ids int [B, I], below 0 on padding."""
         real = torch.ones_like(source, dtype=torch.bool) if source_ids is None else source_ids >= 0  # [B, I]
-        states, routings = self.encode(source, real)
-        x, more = self.decode(tokens, states, real)
-        routing = stack_routing([*routings, *more]) if routings or more else None
+        states, encoder_routings = self.encode(source, real)
+        x, decoder_routings = self.decode(tokens, states, real)
+        routing = (
+            stack_routing([*encoder_routings, *decoder_routings]) if encoder_routings or decoder_routings else None
+        )
         if targets is None:
             return ModelOutput(F.linear(x, self.head_weight), None, None, routing)
         counted = torch.ones_like(targets) if weights is None else weights
@@ -149,7 +151,7 @@ class EncoderDecoder(nn.Module):
         return self.encoder_norm(x), routings
 
     def decode(self, tokens: Tensor, states: Tensor, real: Tensor) -> tuple[Tensor, list[Routing]]:
-        """tokens int [B, O] and the encoder's states [B, I, W] -> the states that the head reads, [B, O, W]."""
+        """tokens int [B, O] and the encoder's states [B, I, W] -> the inputs of the head, [B, O, W]."""
         length = tokens.shape[1]
         causal = torch.ones(1, 1, length, length, dtype=torch.bool, device=tokens.device).tril()
         seen = self._additive(real[:, None, None, :].expand(-1, 1, length, -1))
@@ -159,8 +161,8 @@ class EncoderDecoder(nn.Module):
     def _stack(self, blocks: nn.ModuleList, x: Tensor, *context: Any) -> tuple[Tensor, list[Routing]]:
         routings = []
         for block in blocks:
-            again = self.activation_checkpointing and torch.is_grad_enabled()
-            x, routing = checkpoint(block, x, *context, use_reentrant=False) if again else block(x, *context)
+            recompute = self.activation_checkpointing and torch.is_grad_enabled()
+            x, routing = checkpoint(block, x, *context, use_reentrant=False) if recompute else block(x, *context)
             if routing is not None:
                 routings.append(routing)
         return x, routings

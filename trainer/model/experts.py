@@ -29,14 +29,16 @@ class ExpertSettings(Settings):
 
     num_experts: int = Field(default=8, ge=1, description="number of experts in a sparse block")
     top_k: int = Field(default=2, ge=1, description="number of experts that each token is sent to")
-    every: int = Field(default=2, ge=1, description="every n-th block is sparse")
+    every: int = Field(default=2, ge=1, description="sparse blocks: every n-th one, the others are dense")
     capacity_factor: float | None = Field(
         default=1.25,
         gt=0,
-        description="training: tokens that an expert takes over its even share of them; no token is dropped if unset",
+        description="most tokens of an expert in training, over its even share of them; no token is dropped if unset",
     )
     evaluation_capacity_factor: float | None = Field(
-        default=None, gt=0, description="capacity_factor for evaluation and generation; no token is dropped if unset"
+        default=None,
+        gt=0,
+        description="most tokens of an expert in evaluation, over its even share; no token is dropped if unset",
     )
     router_aux_loss_coef: float = Field(default=0.01, ge=0, description="weight of the load-balancing loss")
     router_z_loss_coef: float = Field(default=0.001, ge=0, description="weight of the router's z-loss")
@@ -90,10 +92,10 @@ class Router(nn.Module):
     def forward(self, x: Tensor) -> Choice:
         """x [N, W] -> choices [N, k]."""
         with torch.autocast(x.device.type, enabled=False):
-            return choose(x.float() @ self.weight.float().T, self.settings)
+            return choose_experts(x.float() @ self.weight.float().T, self.settings)
 
 
-def choose(logits: Tensor, settings: ExpertSettings) -> Choice:
+def choose_experts(logits: Tensor, settings: ExpertSettings) -> Choice:
     """Router logits fp32 [N, E] -> choices, and the auxiliary losses of the router."""
     probabilities = logits.softmax(dim=-1)  # [N, E]
     gates, experts = probabilities.topk(settings.top_k, dim=-1)  # [N, k]

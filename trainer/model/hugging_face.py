@@ -47,8 +47,8 @@ def export_to_hugging_face(
 ) -> Path:
     """Write a model to `out` for `AutoModelForCausalLM.from_pretrained`; returns the folder.
 
-    weights: fp32, by our names. tokenizer: a tokenizer.json to copy beside them. separator: the id that begins, and so
-    ends, a document.
+    weights: fp32, by their names in the model. tokenizer: a tokenizer.json to copy beside them. separator: the id that
+    begins a document, and so ends the one before.
     """
     _check_exportable(settings)
     out.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def _check_exportable(settings: ModelSettings) -> None:
     if settings.experts is not None and not settings.experts.normalized:
         raise ExportError(
             "Mixtral's gates add up to 1 and this model's do not (model.experts.normalize_gates, or top_k = 1): "
-            "there is no Hugging Face layout that gives its answers"
+            "no Hugging Face layout gives equal results"
         )
 
 
@@ -131,7 +131,7 @@ def rope_scaling(settings: RopeSettings) -> dict[str, Any] | None:
 def hugging_face_tensors(
     tensors: Iterable[tuple[str, Tensor]], settings: ModelSettings
 ) -> Iterator[tuple[str, Tensor]]:
-    """Our tensors by Hugging Face's names, fused projections split."""
+    """The tensors under Hugging Face's names, fused projections split."""
     for name, tensor in tensors:
         match name.split("."):
             case ["embedding", "weight"]:

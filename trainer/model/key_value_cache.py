@@ -1,4 +1,4 @@
-"""Keys and values of the tokens seen so far, so that generating a token costs one token."""
+"""Keys and values of the tokens seen so far, so that each new token needs a forward pass of one token only."""
 
 from __future__ import annotations
 

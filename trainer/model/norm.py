@@ -1,6 +1,6 @@
 """RMSNorm: x divided by its root mean square, times a learned scale (Zhang and Sennrich 2019).
 
-CUDA has a fused kernel; on a CPU torch 2.13 composes the norm of many small operations, each a pass over memory
+CUDA has a fused kernel; on a CPU torch 2.13 composes the norm from many small operations, each a pass over memory
 (measured: 8 to 10 times as slow as LayerNorm, which has a kernel). This version has three passes forward and six
 backward: 3 times as slow.
 """

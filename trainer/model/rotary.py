@@ -23,7 +23,7 @@ class RopeScaling(StrEnum):
     NONE = "none"
     LINEAR = "linear"  # positions divided by the factor (position interpolation, Chen et al. 2023)
     LLAMA3 = "llama3"  # slow rotations divided, fast ones kept, a ramp between (Llama 3.1 model card)
-    YARN = "yarn"  # the same by number of turns, and sharper attention (Peng et al. 2023)
+    YARN = "yarn"  # as llama3, but the ramp is linear in the pair's number; attention is sharper (Peng et al. 2023)
 
 
 class RopeSettings(Settings):
@@ -59,7 +59,7 @@ class RopeSettings(Settings):
 
 
 def frequencies(settings: RopeSettings, head_dim: int) -> Tensor:
-    """Radians per token for each pair: fp32 [D/2], the first the fastest."""
+    """Radians per token for each pair: fp32 [D/2], the fastest first."""
     fastest_first = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
     rate = 1.0 / settings.theta**fastest_first
     match settings.scaling:
@@ -97,7 +97,7 @@ def attention_scale(settings: RopeSettings) -> float:
 
 
 def rotation(positions: Tensor, settings: RopeSettings, head_dim: int) -> tuple[Tensor, Tensor]:
-    """positions int [B, S] (or [1, S] where all rows agree) -> cosines and sines, fp32 [B, 1, S, D].
+    """positions int [B, S] (or [1, S] if equal for all sequences) -> cosines and sines, fp32 [B, 1, S, D].
 
     Both halves of a head have the same angles; the sines of the first half are negated for `rotate`.
     """

@@ -17,9 +17,9 @@ from trainer.files import write_atomically
 from trainer.reports.charts import Line, format_flops, format_number, heat_map, line_chart
 from trainer.training.metrics import read_metrics
 
-POINTS = 240  # of a line; more steps are average_steps, and their range drawn as a band
-DOMAINS = 7  # with a line of their own, those of most tokens; the others share one
-ANOMALIES = 20  # in the table, the last ones
+POINTS = 240  # most points of a line; more steps are averaged, and their range is drawn as a band
+DOMAINS = 7  # most domains with a line of their own, those with the most tokens; the others share one
+ANOMALIES = 20  # most rows of the table of anomalies, the last ones
 
 Row = dict[str, Any]
 
@@ -49,7 +49,7 @@ def write_run_report(run: Path) -> Path:
             f"{run}: no run here ({error}); name the --output folder of gristmill train pretrain"
         ) from error
     if not rows:
-        raise ReportError(f"{run}: metrics.jsonl holds no step yet; train for one, then report")
+        raise ReportError(f"{run}: metrics.jsonl holds no step yet; write the report after the first one")
     folder = jinja2.FileSystemLoader(Path(__file__).parent)
     page = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined)
     html = page.get_template("run_report.html.j2").render(
@@ -166,7 +166,7 @@ def average_steps(name: str, rows: Sequence[Row], value: Callable[[Row], float |
 
 
 def build_domain_lines(rows: Sequence[Row]) -> list[Line]:
-    """Loss of the domains of most tokens and of the others together, weighted by tokens over windows of steps.
+    """Loss of the domains with the most tokens and of the others together, weighted by tokens over windows of steps.
 
     A batch holds few tokens of a domain: the loss of single steps is mostly noise.
     """

@@ -79,7 +79,7 @@ def generate_from_source(
 ) -> list[list[int]]:
     """The tokens that an encoder-decoder generates for each source after `start`, up to a stop token or the limit.
 
-    Without a cache: each token recomputes the few before it.
+    There is no cache: each new token recomputes all tokens before it.
     """
     _check_prompts(sources)
     source, padding = _pad_left(sources, model.embedding.weight.device)  # [B, S] both
@@ -105,13 +105,13 @@ def generate_text(
     """Each prompt with its continuation; for a model trained by denoising, only the text for the sentinels."""
     separator = tokenizer.separator
     if isinstance(model, EncoderDecoder):
-        typed = [tokenizer.encode_prompt(prompt) for prompt in prompts]
-        return [tokenizer.decode(ids) for ids in generate_from_source(model, typed, settings, separator, [separator])]
+        encoded = [tokenizer.encode_prompt(prompt) for prompt in prompts]
+        return [tokenizer.decode(ids) for ids in generate_from_source(model, encoded, settings, separator, [separator])]
     if denoises:
-        typed = [[*tokenizer.encode_prompt(prompt), separator] for prompt in prompts]
-        return [tokenizer.decode(ids) for ids in generate(model, typed, settings, [separator], prefix=True)]
-    typed = [[separator, *tokenizer.encode(prompt)] for prompt in prompts]
-    answers = generate(model, typed, settings, [separator])
+        encoded = [[*tokenizer.encode_prompt(prompt), separator] for prompt in prompts]
+        return [tokenizer.decode(ids) for ids in generate(model, encoded, settings, [separator], prefix=True)]
+    encoded = [[separator, *tokenizer.encode(prompt)] for prompt in prompts]
+    answers = generate(model, encoded, settings, [separator])
     return [prompt + tokenizer.decode(ids) for prompt, ids in zip(prompts, answers, strict=True)]
 
 

@@ -64,7 +64,7 @@ def ablate(
     documents: int | None = 500,
     log: Callable[[str], None] = print,
 ) -> list[Difference]:
-    """Trains 2 * seeds models and compares them.
+    """Train 2 * seeds models and compare them.
 
     datasets: name -> path, two of them. texts: name -> JSONL file with `text` to evaluate on, besides the held-out
     documents of both datasets (held out by id, so a page held out of one is held out of the other). documents: at most
@@ -72,7 +72,7 @@ def ablate(
     """
     if len(datasets) != 2:
         raise UserError(f"an ablation compares two datasets, not {len(datasets)}")
-    opened = {name: open_pretrain_inputs(_with_data(run_settings, path)) for name, path in datasets.items()}
+    opened = {name: open_pretrain_inputs(_set_data(run_settings, path)) for name, path in datasets.items()}
     tokenizer = next(iter(opened.values())).tokenizer
     evaluated = _collect_texts(opened, texts or {}, tokenizer, documents)
     scores: dict[str, dict[str, list[float]]] = {name: {text: [] for text in evaluated} for name in datasets}
@@ -90,26 +90,26 @@ def ablate(
     return found
 
 
-def _with_data(run_settings: PretrainSettings, path: str) -> PretrainSettings:
+def _set_data(run_settings: PretrainSettings, path: str) -> PretrainSettings:
     return change_settings(run_settings, [f"data.sources={{data = {{path = {path!r}}}}}"])
 
 
 def _collect_texts(
-    opened: Mapping[str, PretrainInputs], texts: Mapping[str, Path], tokenizer: Tokenizer, most: int | None
+    opened: Mapping[str, PretrainInputs], texts: Mapping[str, Path], tokenizer: Tokenizer, limit: int | None
 ) -> dict[str, Documents]:
     found = {
-        f"held out of {name}": _all_documents(run.validation.corpus, most)
+        f"held out of {name}": _all_documents(run.validation.corpus, limit)
         for name, run in opened.items()
         if run.validation is not None
     }
-    found |= {name: list(_read_texts(path, tokenizer))[:most] for name, path in texts.items()}
+    found |= {name: list(_read_texts(path, tokenizer))[:limit] for name, path in texts.items()}
     if not found:
         raise DatasetError("there is no text to evaluate on: raise data.held_out or give --texts")
     return found
 
 
-def _all_documents(corpus: Corpus, most: int | None) -> Documents:
-    return [("all", tokens, size) for _, tokens, size in held_out_documents(corpus, most)]
+def _all_documents(corpus: Corpus, limit: int | None) -> Documents:
+    return [("all", tokens, size) for _, tokens, size in held_out_documents(corpus, limit)]
 
 
 def _read_texts(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, Sequence[int], int]]:

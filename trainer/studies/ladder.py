@@ -55,7 +55,7 @@ class LadderSettings(Settings):
     rate_exponent: float = Field(
         default=1.0,
         ge=0,
-        description="learning rate = base rate * (base hidden size / hidden size) ^ rate_exponent",
+        description="exponent e of the learning rate: base rate * (base hidden size / hidden size) ^ e",
     )
 
 

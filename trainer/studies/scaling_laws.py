@@ -100,7 +100,7 @@ def fit_law(points: Sequence[Point], starts: Sequence[tuple[float, ...]] = START
     sizes, tokens, losses = _logarithms(points)
     fits = [_descend(np.array(start), sizes, tokens, losses, 1e-6) for start in starts]
     _, best = min(fits, key=lambda fit: fit[0])
-    return _law(_descend(best, sizes, tokens, losses, tolerance)[1])
+    return _build_law(_descend(best, sizes, tokens, losses, tolerance)[1])
 
 
 def _logarithms(points: Sequence[Point]) -> tuple[Array, Array, Array]:
@@ -108,7 +108,7 @@ def _logarithms(points: Sequence[Point]) -> tuple[Array, Array, Array]:
     return rows[:, 0], rows[:, 1], rows[:, 2]
 
 
-def _law(x: Array) -> Law:
+def _build_law(x: Array) -> Law:
     return Law(e=math.exp(x[2]), a=math.exp(x[0]), b=math.exp(x[1]), alpha=float(x[3]), beta=float(x[4]))
 
 
@@ -245,12 +245,14 @@ def find_isoflop_minima(points: Sequence[Point], tolerance: float = 0.2) -> list
         x = np.log([point.parameters for point in group])
         if len(set(x)) < 3:
             continue
-        bend, tilt, height = np.polyfit(x, [point.loss for point in group], 2)
-        vertex = -tilt / (2 * bend) if bend > 0 else math.inf
+        quadratic, linear, constant = np.polyfit(x, [point.loss for point in group], 2)
+        vertex = -linear / (2 * quadratic) if quadratic > 0 else math.inf
         if x.min() <= vertex <= x.max():
             flop = math.exp(np.mean([math.log(point.flop) for point in group]))
             size = math.exp(vertex)
-            minima.append(Point(size, flop / 6 / size, float(height - tilt**2 / (4 * bend)), f"{flop:.3g} FLOP"))
+            minima.append(
+                Point(size, flop / 6 / size, float(constant - linear**2 / (4 * quadratic)), f"{flop:.3g} FLOP")
+            )
     return minima
 
 

@@ -1,7 +1,7 @@
 """Annealing: from any checkpoint, lower the learning rate from its current value to 0 on better data.
 
 Annealing alone lowers the loss, so the gain of better data shows only beside a control run (`control = true`), which
-anneals on the run's own mixture. The same stage extends the context, with stretched rotary positions.
+anneals on the run's own mixture. The stage can also extend the context, with scaled rotary positions.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def build_run_settings(settings: AnnealSettings, state: RunState) -> AnnealRunSe
     if rate < 1e-3 * before.schedule.learning_rate:
         raise ConfigError(
             f"the checkpoint's learning rate is {rate:.3g}, below 0.1% of its peak "
-            f"{before.schedule.learning_rate:.3g}: it was already annealed. "
+            f"{before.schedule.learning_rate:.3g}: it was annealed already. "
             "Start from an earlier checkpoint, or set learning_rate"
         )
     changes: dict[str, Any] = {

@@ -1,10 +1,10 @@
 """Denoising objectives (T5, Raffel et al. 2020, section 3.3; UL2, Tay et al. 2022): a text becomes inputs and targets.
 
     spans      random spans replaced by sentinels; the targets are the sentinels, each before the span it replaces
-    tokens     the same with single tokens chosen independently; neighbors share a sentinel ("replace spans")
+    tokens     as spans, but tokens are chosen one by one; adjacent ones share a sentinel ("replace spans")
     drop       chosen tokens left out of the inputs; the targets are those tokens
     mass       chosen tokens replaced by one mask token; the targets are the whole text
-    bert       the same, but one in ten is replaced by a random token instead
+    bert       as mass, but one in ten is replaced by a random token
     deshuffle  the inputs are shuffled; the targets are the text in order
     prefix     the inputs are the first part, the targets the rest
 
@@ -108,14 +108,14 @@ def corrupt(
     """Inputs and targets of a text of at least two tokens: a function of the arguments and the generator's state."""
     match denoiser.noise:
         case Noise.SPANS:
-            example = _hide(text, span_choice(len(text), denoiser, settings.sentinels, generator), settings)
+            example = _hide(text, choose_spans(len(text), denoiser, settings.sentinels, generator), settings)
         case Noise.TOKENS:
-            example = _hide(text, token_choice(len(text), denoiser.share, settings.sentinels, generator), settings)
+            example = _hide(text, choose_tokens(len(text), denoiser.share, settings.sentinels, generator), settings)
         case Noise.DROP:
-            chosen = token_choice(len(text), denoiser.share, None, generator)
+            chosen = choose_tokens(len(text), denoiser.share, None, generator)
             example = Example(text[~chosen], text[chosen])
         case Noise.MASS | Noise.BERT:
-            chosen = token_choice(len(text), denoiser.share, None, generator)
+            chosen = choose_tokens(len(text), denoiser.share, None, generator)
             example = Example(np.where(chosen, settings.first_sentinel, text), text)
             if denoiser.noise is Noise.BERT:
                 random = chosen & (generator.random(len(text)) < 0.1)
@@ -131,7 +131,7 @@ def corrupt(
     return example
 
 
-def span_choice(length: int, denoiser: DenoiserSettings, most: int, generator: np.random.Generator) -> HiddenPositions:
+def choose_spans(length: int, denoiser: DenoiserSettings, most: int, generator: np.random.Generator) -> HiddenPositions:
     """Hidden positions, bool [length]: the target share, rounded, in spans of the mean length, with text before each.
 
     Numbers of hidden tokens and of spans depend on the length alone, so sequences of a batch stay equally long.
@@ -151,7 +151,7 @@ def _cut(length: int, pieces: int, generator: np.random.Generator) -> TokenIds:
     return np.diff(np.concatenate(([0], cuts, [length])))
 
 
-def token_choice(length: int, share: float, most: int | None, generator: np.random.Generator) -> HiddenPositions:
+def choose_tokens(length: int, share: float, most: int | None, generator: np.random.Generator) -> HiddenPositions:
     """Hidden positions chosen independently, bool [length]: at least one hidden, one kept, and at most `most` runs."""
     chosen = generator.random(length) < share
     if not chosen.any():
@@ -165,7 +165,7 @@ def token_choice(length: int, share: float, most: int | None, generator: np.rand
 
 
 def _hide(text: TokenIds, hidden: HiddenPositions, settings: ObjectiveSettings) -> Example:
-    """Each run of hidden tokens is replaced by one sentinel in the inputs, and follows it in the targets."""
+    """Replace each run of hidden tokens by one sentinel in the inputs; in the targets the run follows its sentinel."""
     begins = hidden & ~np.concatenate(([False], hidden[:-1]))
     sentinels = settings.first_sentinel + np.cumsum(begins) - 1
     inputs = np.where(begins, sentinels, text)[~hidden | begins]

@@ -33,7 +33,7 @@ def domain_losses(
 
 
 def worst_documents(
-    losses: Tensor, documents: NDArray[np.int64], source: BatchSource, world: World, most: int = 20
+    losses: Tensor, documents: NDArray[np.int64], source: BatchSource, world: World, limit: int = 20
 ) -> list[dict[str, Any]]:
     """The documents of a step with the highest mean loss on this rank, each with its origin."""
     unique, places = np.unique(documents.ravel(), return_inverse=True)
@@ -41,7 +41,7 @@ def worst_documents(
     sums = np.bincount(places, weights=np.nan_to_num(values, nan=np.inf, posinf=np.inf))
     means = sums / np.bincount(places)
     rows = []
-    for index in np.argsort(-means, kind="stable")[:most]:
+    for index in np.argsort(-means, kind="stable")[:limit]:
         found = source.corpus.describe(int(unique[index]))
         mean = float(means[index])
         row = {"id": found.id, "url": found.url, "warc_file": found.warc_file, "warc_offset": found.warc_offset}

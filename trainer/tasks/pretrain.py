@@ -79,7 +79,7 @@ class PretrainTask:
 
     @property
     def fingerprint(self) -> str:
-        """Of the training batches."""
+        """Hash of the data and settings of the training batches."""
         return self.source.fingerprint
 
     @cached_property
@@ -101,7 +101,7 @@ class PretrainTask:
         return model
 
     def initialize(self, model: nn.Module) -> None:
-        """Set the weights that belong to the seed."""
+        """Set the initial weights, a function of the seed."""
         initialize_weights(model, self.settings.loop.seed, self.settings.model.init_std, self.settings.model.layers)
 
     def prepare(self, step: int, world: World) -> PreparedBatch:
@@ -175,7 +175,7 @@ def causal_inputs(batch: Batch) -> Inputs:
 def losses_by_input_token(losses: list[Tensor], prepared: PreparedBatch) -> tuple[Tensor, Tensor]:
     """The loss of each input token of the batch, and whether it counts; both [B, S].
 
-    Denoising changes the tokens of a sequence: there each input token gets the mean loss of its sequence.
+    Denoising changes the tokens of a sequence: then each input token gets the mean loss of its sequence.
     """
     batch, inputs = prepared.batch, prepared.inputs
     if all(part.shape[1] == batch.inputs.shape[1] for part in losses) and "prefix" not in inputs[0]:

@@ -34,9 +34,9 @@ def open_pretrain_inputs(settings: PretrainSettings, *, progress: bool = True) -
     settings = settings.model_copy(update={"data": data})
     settings = _take_ids(settings, tokenizer)
     corpus = load_corpus(settings.data, tokenizer, progress=progress)
-    tested = select_held_out(corpus, settings.data)
+    held_out = select_held_out(corpus, settings.data)
     endless = settings.data.model_copy(update={"max_repetitions": None, "first_sequence": 0})
-    validation = BatchSource(tested, endless) if tested.weight.any() else None
+    validation = BatchSource(held_out, endless) if held_out.weight.any() else None
     return PretrainInputs(settings, tokenizer, build_training_batches(corpus, settings.data), validation)
 
 

@@ -31,7 +31,7 @@ from trainer.errors import UserError
 from trainer.files import flush_to_disk, write_atomically
 from trainer.model.weights import fill_weight
 from trainer.settings import Settings
-from trainer.training.distributed import World, full_tensor, gather, wait_for_all
+from trainer.training.distributed import World, full_tensor, gather_from_ranks, wait_for_all
 from trainer.training.optimizer import MOMENTS, moments
 
 FILE_BYTES = 4 << 30  # of tensors in one file; also the memory needed to save
@@ -113,7 +113,7 @@ def _generators(world: World) -> Iterator[tuple[str, Tensor]]:
     if world.device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state()
     for kind, state in states.items():
-        for rank, value in enumerate(gather(state.to(world.device), world)):
+        for rank, value in enumerate(gather_from_ranks(state.to(world.device), world)):
             yield f"{kind}.{rank}", value.cpu().clone()
 
 
@@ -206,7 +206,9 @@ def load_weights(checkpoint: Path, model: nn.Module) -> None:
     missing = set(weights)
     for name, value in read_tensors(checkpoint, "model"):
         if name not in weights:
-            raise CheckpointError(f"{checkpoint} holds {name}, which the model lacks; do its settings model.* differ?")
+            raise CheckpointError(
+                f"{checkpoint} holds {name}, which is not in the model; do its settings model.* differ?"
+            )
         try:
             fill_weight(weights[name], value)
         except ValueError as error:

@@ -96,8 +96,8 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def last_of_step(model: nn.Module, last: bool) -> Iterator[None]:
-    """Within this context, ranks exchange gradients only for the last micro-batch of a step."""
+def exchange_gradients(model: nn.Module, last: bool) -> Iterator[None]:
+    """Within this context, ranks exchange gradients only if it is the last micro-batch of a step."""
     if isinstance(model, DistributedDataParallel) and not last:
         with model.no_sync():
             yield
@@ -114,7 +114,7 @@ def sum_over_ranks(values: Tensor, world: World) -> Tensor:
     return values
 
 
-def gather(values: Tensor, world: World) -> list[Tensor]:
+def gather_from_ranks(values: Tensor, world: World) -> list[Tensor]:
     """The tensors of all ranks, of equal shape, in rank order; on every rank."""
     if world.size == 1:
         return [values]

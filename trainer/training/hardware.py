@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import torch
 
-GAIN = 1.2  # bf16 is chosen if it is this much faster; below, its rounding is not worth it
-SECONDS = 0.1  # of one measurement
-SIZE = {"cpu": 1024, "cuda": 8192}  # of the square matrices: large enough for full speed
+GAIN = 1.2  # bf16 is chosen if it is this many times as fast; less does not justify its rounding errors
+SECONDS = 0.1  # duration of one measurement
+SIZE = {"cpu": 1024, "cuda": 8192}  # rows of the square matrices: large enough for full speed
 
 
 class Precision(StrEnum):
-    """Of matrix products; weights, their gradients and the optimizer are always fp32."""
+    """Type of matrix products; weights, their gradients and the optimizer are always fp32."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -43,8 +43,8 @@ class Hardware(NamedTuple):
 def measure_hardware(device: torch.device, requested: Precision = Precision.AUTO) -> Hardware:
     """Time square matrix products in fp32 and bf16; the faster precision is chosen if `requested` is auto."""
     peaks = {
-        Precision.FLOAT32.value: matmul_rate(device, torch.float32),
-        Precision.BFLOAT16.value: matmul_rate(device, torch.bfloat16),
+        Precision.FLOAT32.value: measure_matmul_rate(device, torch.float32),
+        Precision.BFLOAT16.value: measure_matmul_rate(device, torch.bfloat16),
     }
     faster = peaks["bfloat16"] > GAIN * peaks["float32"]
     chosen = requested if requested is not Precision.AUTO else Precision.BFLOAT16 if faster else Precision.FLOAT32
@@ -53,7 +53,7 @@ def measure_hardware(device: torch.device, requested: Precision = Precision.AUTO
     return Hardware(name, torch.get_num_threads(), peaks, chosen)
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+def measure_matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP/s of a large square product, the best of the attempts that fit into SECONDS."""
     size = SIZE.get(device.type, 1024)
     a = torch.ones(size, size, device=device, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The training loop: a task in; metrics, checkpoints and a model out. The same on one process and on many.
+"""The training loop: takes a task; writes metrics, checkpoints and a model. One process or many run the same code.
 
 Step s reads the task's data of step s, so the position in the data is the number of the step. A run that finds a
 checkpoint in its folder resumes from it, bitwise as if it had never been interrupted (same machine, same number of
@@ -70,22 +70,22 @@ def train(
         resume_run(run, checkpoint.find_checkpoint(run.checkpoints), allow_changes, log)
     if world.is_main:
         describe_run(run, log)
-    with MetricsLog(out, run.step, task.settings.loop.tensorboard) if world.is_main else _nothing() as metrics:
-        _loop(run, metrics, log)
+    with MetricsLog(out, run.step, task.settings.loop.tensorboard) if world.is_main else _no_metrics() as metrics:
+        _run_steps(run, metrics, log)
     return TrainingResult(run.step, run.tokens, run.loss, checkpoint.find_checkpoint(run.checkpoints))
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
+def _no_metrics() -> Iterator[None]:
     yield None
 
 
-def _loop(run: Run, metrics: MetricsLog | None, log: Callable[[str], None]) -> None:
+def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None]) -> None:
     """Take the remaining steps; `metrics` is None on all ranks but the main one."""
     steps = run.settings.loop.steps
     bar = tqdm(total=steps, initial=run.step, unit="step", disable=None if metrics is not None else True)
     data = _prepare_steps(run.task, run.world, range(run.step, steps))
-    with bar, closing(data), _termination() as terminated:
+    with bar, closing(data), _catch_signals() as terminated:
         begin = time.perf_counter()
         for prepared in data:
             result = _take_step(run, prepared)
@@ -120,7 +120,7 @@ def _prepare_steps(task: Task[Any], world: World, steps: range) -> Generator[Any
 
 
 def _take_step(run: Run, prepared: Any) -> StepResult:
-    """Gradient, check for anomalies, update. Every rank decides alike, because it sees the same sums."""
+    """Gradient, check for anomalies, update. All ranks decide equally: loss and norm are sums over ranks."""
     settings = run.settings
     run.optimizer.zero_grad(set_to_none=True)
     gradient = run.task.add_gradient(prepared, run.replica)
@@ -142,8 +142,8 @@ def _report(run: Run, gradient: StepGradient, anomaly: Anomaly) -> None:
     """Write the step's examples to anomalies.jsonl, the worst first; end the run if the settings say so."""
     suffix = "" if run.world.is_main else f".{run.world.rank}"
     path = run.out / f"anomalies{suffix}.jsonl"
-    row = {"step": run.step + 1, "kind": anomaly.kind, "action": anomaly.action, "loss": _number(anomaly.loss)}
-    row |= {"limit": _number(anomaly.limit), "documents": gradient.worst_examples()}
+    row = {"step": run.step + 1, "kind": anomaly.kind, "action": anomaly.action, "loss": _finite_or_none(anomaly.loss)}
+    row |= {"limit": _finite_or_none(anomaly.limit), "documents": gradient.worst_examples()}
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     if anomaly.action is AnomalyAction.STOP:
@@ -155,8 +155,8 @@ def _report(run: Run, gradient: StepGradient, anomaly: Anomaly) -> None:
         )
 
 
-def _number(value: float) -> float | None:
-    """JSON has no infinity and no NaN."""
+def _finite_or_none(value: float) -> float | None:
+    """The value, or None if it is infinite or NaN, which JSON lacks."""
     return value if math.isfinite(value) else None
 
 
@@ -167,9 +167,9 @@ def _metrics_row(run: Run, result: StepResult, seconds: float) -> dict[str, Any]
     row: dict[str, Any] = {
         "step": run.step,
         "tokens": run.tokens,
-        "loss": _number(gradient.loss),
+        "loss": _finite_or_none(gradient.loss),
         "learning_rate": run.learning_rate,
-        "gradient_norm": _number(result.norm),
+        "gradient_norm": _finite_or_none(result.norm),
         "seconds": seconds,
         "tokens_per_second": rate,
         "mfu": rate * run.task.workload.flops_per_token / (run.hardware.peak * run.world.size),
@@ -206,8 +206,8 @@ def _any_rank(flag: bool, world: World) -> bool:
 
 
 @contextmanager
-def _termination() -> Iterator[threading.Event]:
-    """Set on SIGTERM or Ctrl-C: the loop then ends after the current step, with a checkpoint (preempted machines)."""
+def _catch_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM or Ctrl-C sets: the loop then saves after the current step and ends (preemption)."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one row per step. On resume, rows after the checkpoint are removed, so that no step has two."""
+"""metrics.jsonl: one row per step. On resume, rows after the checkpoint are removed, so that each step has one row."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class MetricsLog:
         kept = [row for row in read_metrics(folder) if row["step"] <= step]
         self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
         self.file = self.path.open("a", encoding="utf-8")
-        self.board = _tensorboard(folder) if tensorboard else None
+        self.board = _open_tensorboard(folder) if tensorboard else None
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row and flush it."""
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
         if self.board is not None:
-            for name, value in _flat(row):
+            for name, value in _flatten(row):
                 self.board.add_scalar(name, value, row["step"])
 
     def __enter__(self) -> MetricsLog:
@@ -37,18 +37,18 @@ class MetricsLog:
             self.board.close()
 
 
-def _tensorboard(folder: Path) -> Any:
+def _open_tensorboard(folder: Path) -> Any:
     from torch.utils.tensorboard import SummaryWriter  # slow to import, and optional
 
     return SummaryWriter(str(folder / "tensorboard"))
 
 
-def _flat(row: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+def _flatten(row: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     """Numbers of nested dictionaries by path: `domains/science`."""
     values = []
     for name, value in row.items():
         if isinstance(value, dict):
-            values += _flat(value, f"{prefix}{name}/")
+            values += _flatten(value, f"{prefix}{name}/")
         elif isinstance(value, int | float) and name != "step":
             values.append((f"{prefix}{name}", float(value)))
     return values

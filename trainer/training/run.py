@@ -23,7 +23,7 @@ from trainer.training.step import Replica
 from trainer.training.task import Task
 from trainer.training.training_settings import LoopSettings, TrainingSettings
 
-# Settings that may differ between a checkpoint and its resume: they change what is written, not what is computed.
+# Settings that may change on resume: most of them change what is written, not what is computed.
 # Data is compared by its fingerprint instead: its folder may have moved.
 MAY_CHANGE = (
     "data",
@@ -52,7 +52,7 @@ class Run:
     out: Path
     world: World
     hardware: Hardware
-    model: nn.Module  # owns the weights
+    model: nn.Module  # holds the weights
     module: nn.Module  # called for a forward pass: the model, or its distributed wrapper
     optimizer: torch.optim.Optimizer
     detector: SpikeDetector
@@ -116,7 +116,7 @@ def _agree_on_hardware(world: World, out: Path, requested: Precision) -> Hardwar
 
 
 def load_initial_weights(run: Run, start: InitialWeights) -> None:
-    """Replace the seed's weights by those of a checkpoint."""
+    """Replace the initial weights with those of a checkpoint."""
     path = checkpoint.find_checkpoint(start.checkpoint)
     checkpoint.load_weights(path, run.model)
     if start.with_optimizer:
@@ -132,7 +132,7 @@ def resume_run(run: Run, path: Path, allow_changes: bool, log: Callable[[str], N
     checkpoint.load_weights(path, run.model)
     checkpoint.load_optimizer(path, run.model, run.optimizer)
     if not checkpoint.load_generators(path, run.world) and run.world.is_main:
-        log(f"{state.world} ranks wrote {path.name} and {run.world.size} resume it: same data, other dropout")
+        log(f"{state.world} ranks wrote {path.name}, this run has {run.world.size}: equal data, other dropout")
     run.step, run.tokens, run.learning_rate = state.step, state.tokens, state.learning_rate
     run.loss = state.losses[-1] if state.losses else math.nan
     run.detector = SpikeDetector(run.settings.anomalies, state.losses)
@@ -141,7 +141,7 @@ def resume_run(run: Run, path: Path, allow_changes: bool, log: Callable[[str], N
 
 
 def _check_unchanged(run: Run, path: Path, state: RunState) -> None:
-    changes = _changed_settings(state.settings, run.configuration)
+    changes = _find_changed_settings(state.settings, run.configuration)
     if state.data["fingerprint"] != run.task.fingerprint:
         changes.append("the data (its files, weights, shares, seed or batches)")
     if changes:
@@ -151,7 +151,7 @@ def _check_unchanged(run: Run, path: Path, state: RunState) -> None:
         )
 
 
-def _changed_settings(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:
+def _find_changed_settings(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:
     """Settings that differ though they must not, with their path: `model.hidden_size 256 -> 512`."""
     found = []
     for name in sorted(before.keys() | now.keys()):
@@ -160,7 +160,7 @@ def _changed_settings(before: dict[str, Any], now: dict[str, Any], path: str = "
         if a == b or place in MAY_CHANGE:
             continue
         if isinstance(a, dict) and isinstance(b, dict):
-            found += _changed_settings(a, b, f"{place}.")
+            found += _find_changed_settings(a, b, f"{place}.")
         else:
             found.append(f"{place} {a} -> {b}")
     return found

@@ -41,7 +41,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Decoder | Enco
 
 
 def load_decoder(path: Path, device: torch.device | str = "cpu") -> Decoder:
-    """The same, for uses that an encoder-decoder does not have."""
+    """`load_model` for uses that need a decoder."""
     model = load_model(path, device)
     if not isinstance(model, Decoder):
         raise CheckpointError(

@@ -32,7 +32,9 @@ class ScheduleSettings(Settings):
     learning_rate: float = Field(
         default=3e-4, gt=0, description="peak learning rate of AdamW, after the warm-up; small models tolerate more"
     )
-    warmup_steps: int = Field(default=100, ge=0, description="steps over which the learning rate rises from 0")
+    warmup_steps: int = Field(
+        default=100, ge=0, description="steps over which the learning rate rises from 0 to its peak"
+    )
     shape: ScheduleShape = Field(
         default=ScheduleShape.COSINE,
         description="course of the learning rate after the warm-up: cosine, wsd, linear or constant",

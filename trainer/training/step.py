@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trainer.model.decoder import ModelOutput
 from trainer.model.experts import ExpertSettings, Routing
-from trainer.training.distributed import World, last_of_step, sum_over_ranks
+from trainer.training.distributed import World, exchange_gradients, sum_over_ranks
 
 Inputs = dict[str, Tensor]  # keyword arguments of a model's forward pass; `weights` marks the targets that count
 
@@ -51,7 +51,7 @@ def accumulate(
     total = torch.zeros((), dtype=torch.float64, device=world.device)
     losses, routings = [], []
     for number, (part, count) in enumerate(zip(parts, counts, strict=True)):
-        with last_of_step(model, number == len(parts) - 1):
+        with exchange_gradients(model, number == len(parts) - 1):
             with autocast(world.device, bf16):
                 output: ModelOutput = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
             if output.loss is None or output.token_losses is None:

@@ -44,7 +44,7 @@ class LoopSettings(Settings):
     validate_every: int = Field(default=100, ge=1, description="steps between validations, if there is validation data")
     validate_batches: int = Field(default=8, ge=1, description="batches in one validation")
     log_every: int = Field(
-        default=10, ge=1, description="steps between lines on the console; metrics.jsonl has every step"
+        default=10, ge=1, description="steps between log lines on the console; metrics.jsonl has every step"
     )
     tensorboard: bool = Field(default=False, description="write the metrics to RUN/tensorboard as well")
 

@@ -11,22 +11,22 @@ from tests.trainer.curated import pages, write_dataset
 from trainer.errors import UserError
 
 
-def test_the_mixture_of_a_run_is_shown(made: Path) -> None:
-    assert "100.00%" in run("mixture", made / "run", "--steps", 5)
+def test_the_mixture_of_a_run_is_shown(demo: Path) -> None:
+    assert "100.00%" in run("mixture", demo / "run", "--steps", 5)
 
 
-def test_a_step_is_traced_to_its_pages(made: Path) -> None:
-    lines = [json.loads(line) for line in run("trace", made / "run", "--step", 3, "--step", 4, "--json").splitlines()]
+def test_a_step_is_traced_to_its_pages(demo: Path) -> None:
+    lines = [json.loads(line) for line in run("trace", demo / "run", "--step", 3, "--step", 4, "--json").splitlines()]
     assert {line["step"] for line in lines} == {3, 4}
     known = {row["id"]: row for row in pages(200)}
     for line in lines:
         assert line["url"] == known[line["id"]]["url"]
         assert line["warc_offset"] == known[line["id"]]["warc_offset"]
-    assert run("trace", made / "run", "--step", 3).startswith("step\tid\tsource")
+    assert run("trace", demo / "run", "--step", 3).startswith("step\tid\tsource")
 
 
-def test_a_run_keeps_the_snapshot_that_it_began_with(made: Path, tmp_path: Path) -> None:
-    """The pointer moves on; the run still leads to its own pages. What it read and is no more, it does not invent."""
+def test_a_run_keeps_the_snapshot_that_it_began_with(demo: Path, tmp_path: Path) -> None:
+    """When latest.json names a newer snapshot, the run still traces to its own; if that has changed, it is an error."""
 
     def snapshot(month: int, seed: int) -> None:
         write_dataset(tmp_path / f"CC-MAIN-2026-{month}", pages(120, seed=seed))
@@ -36,7 +36,7 @@ def test_a_run_keeps_the_snapshot_that_it_began_with(made: Path, tmp_path: Path)
     run(
         "pretrain",
         "tiny",
-        *run_options(made),
+        *run_options(demo),
         "--data",
         tmp_path,
         "--set",

@@ -11,7 +11,7 @@ from trainer.cli import train
     "words",
     ["eval nothing", "generate nothing", "export nothing --output x", "anneal nothing --output x", "report nothing"],
 )
-def test_a_run_that_is_not_there_is_said_so(words: str) -> None:
+def test_a_missing_run_is_reported(words: str) -> None:
     result = CliRunner().invoke(train, words.split())
     assert result.exit_code == 2
     assert result.output.splitlines()[-1] == "Error: Invalid value for 'RUN': Directory 'nothing' does not exist."
@@ -27,6 +27,6 @@ def list_commands(group: click.Group) -> list[click.Command]:
 
 @pytest.mark.parametrize("command", list_commands(train), ids=lambda command: str(command.name))
 def test_help_is_complete(command: click.Command) -> None:
-    """No summary is cut, and every option says what it is."""
+    """No summary is cut, and every option has a help text."""
     assert not command.get_short_help_str(45).endswith("...")
     assert all(option.help for option in command.params if isinstance(option, click.Option))

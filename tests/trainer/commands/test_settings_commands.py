@@ -30,5 +30,5 @@ def test_settings_of_a_source_are_explained_where_there_is_none() -> None:
     assert '#   share: share of the tokens read, 0 to 1; off = by the documents\' weights (default "off")' in lines
 
 
-def test_a_run_shows_what_it_ran_with(made: Path) -> None:
-    assert tomllib.loads(run("settings", made / "run"))["model"]["hidden_size"] == 32
+def test_a_run_shows_what_it_ran_with(demo: Path) -> None:
+    assert tomllib.loads(run("settings", demo / "run"))["model"]["hidden_size"] == 32

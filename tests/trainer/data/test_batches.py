@@ -20,7 +20,7 @@ def source(documents: list[list[int]], weights: list[float] | None = None, **mor
 
 
 def documents(count: int, seed: int = 0) -> list[list[int]]:
-    """Documents of 1 to 60 tokens, every token different, so that each token says where it came from."""
+    """Documents of 1 to 60 tokens, every token different, so that each token identifies its document."""
     lengths = np.random.default_rng(seed).integers(1, 60, size=count)
     ends = np.cumsum(lengths)
     return [list(range(int(end - length) + 1, int(end) + 1)) for end, length in zip(ends, lengths, strict=True)]
@@ -127,13 +127,13 @@ def test_capped_data_can_be_read_to_its_last_row() -> None:
             refused()
 
 
-def test_a_later_stage_goes_on_where_the_first_ended() -> None:
+def test_a_later_stage_continues_where_the_first_ended() -> None:
     first = source(documents(100), batch_size=4, sequence_length=16)
     second = source(documents(100), batch_size=4, sequence_length=16, first_sequence=40)
     assert torch.equal(first.batch(10).inputs, second.batch(0).inputs)
 
 
-def test_rows_that_ranks_cannot_share_are_refused() -> None:
+def test_a_batch_size_that_ranks_cannot_divide_is_refused() -> None:
     with pytest.raises(UserError, match=r"data.batch_size = 4 cannot be divided evenly among 3 ranks"):
         source(documents(5), batch_size=4, sequence_length=8).batch(0, 0, 3)
 
@@ -219,7 +219,7 @@ def test_a_source_without_share_takes_what_is_left() -> None:
     assert asked == pytest.approx([0.6, 0.1, 0.3])
 
 
-def test_the_cap_bounds_repetitions_and_the_table_says_so() -> None:
+def test_the_cap_bounds_repetitions_and_the_table_shows_it() -> None:
     reader = reader_of([web(10, "small"), web(990, "large")], {"small": 0.5, "large": 0.5}, cap=4)
     small, large = reader.shares(100)
     assert small.most_repetitions == 4

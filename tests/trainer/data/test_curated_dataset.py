@@ -26,7 +26,7 @@ def read(root: str) -> list[dict[str, Any]]:
     return rows
 
 
-def test_rows_come_as_they_were_written(tmp_path: Path) -> None:
+def test_rows_are_read_unchanged(tmp_path: Path) -> None:
     rows = pages(25)
     write_dataset(tmp_path / "set", rows, shards=3)
     assert read(str(tmp_path / "set")) == [{name: values[name] for name in COLUMNS} for values in rows]
@@ -34,7 +34,7 @@ def test_rows_come_as_they_were_written(tmp_path: Path) -> None:
     assert open_dataset(str(tmp_path / "set")).rows == 25
 
 
-def test_a_lacking_column_that_may_be_null_comes_as_null(tmp_path: Path) -> None:
+def test_a_missing_optional_column_is_null(tmp_path: Path) -> None:
     schema = pa.schema([SCHEMA.field(name) for name in ("id", "text", "weight")])
     write_dataset(tmp_path / "set", [{"id": "a", "text": "b", "weight": 1.0}], 1, schema)
     assert read(str(tmp_path / "set")) == [{"id": "a", "url": None, "text": "b", "weight": 1.0}]
@@ -92,7 +92,7 @@ def test_shards_on_gs_are_read_and_checked(tmp_path: Path, monkeypatch: pytest.M
     fsspec.get_filesystem_class("gs").clear_instance_cache()
 
 
-def broken(folder: Path, fault: str) -> str:
+def write_broken_dataset(folder: Path, fault: str) -> str:
     """A dataset with one fault."""
     rows = pages(6)
     if fault == "empty":
@@ -152,11 +152,11 @@ def broken(folder: Path, fault: str) -> str:
 )
 def test_a_broken_dataset_gets_one_clear_line(tmp_path: Path, fault: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message) as caught:
-        read(broken(tmp_path, fault))
+        read(write_broken_dataset(tmp_path, fault))
     assert "\n" not in str(caught.value)
 
 
-def test_snapshots_are_followed_by_their_pointer_or_pinned(tmp_path: Path) -> None:
+def test_snapshots_are_opened_by_their_pointer_or_by_name(tmp_path: Path) -> None:
     for month, text in ((38, "September"), (43, "October")):
         write_dataset(tmp_path / f"CC-MAIN-2026-{month}", [row(month, text)], 1)
     pointer = tmp_path / "latest.json"

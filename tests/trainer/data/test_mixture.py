@@ -20,7 +20,7 @@ def test_a_document_is_read_in_proportion_to_its_weight() -> None:
     mixture = Mixture(corpus(len(weights), weights))
     seen = mixture.count_reads(8).reshape(400, 6)
     assert seen.mean(axis=0) == pytest.approx([0, 2, 4, 8, 12, 24], abs=0.05)
-    assert (np.abs(seen - 8 * np.array(weights[:6])) < 1).all()  # never a whole repetition off its due
+    assert (np.abs(seen - 8 * np.array(weights[:6])) < 1).all()  # never a whole repetition off the expected count
 
 
 def test_one_pass_expects_the_weight_of_a_document() -> None:
@@ -31,7 +31,7 @@ def test_one_pass_expects_the_weight_of_a_document() -> None:
         assert abs(seen.mean() - weight) < 4 * np.sqrt(share * (1 - share) / 4000)
 
 
-def test_passes_hold_what_was_not_yet_seen() -> None:
+def test_passes_add_up_to_the_count_of_reads() -> None:
     mixture = Mixture(corpus(50, [0.3, 2.5] * 25))
     read = np.concatenate([mixture.read_pass(number).order for number in range(7)])
     assert np.bincount(read, minlength=50).tolist() == mixture.count_reads(7).tolist()
@@ -91,7 +91,7 @@ def test_a_token_is_found_in_the_pass_that_a_walk_finds(
     assert mixture.read_pass(number).first == token - left
 
 
-def test_a_weight_of_next_to_nothing_is_nothing() -> None:
+def test_a_negligible_weight_counts_as_zero() -> None:
     mixture = Mixture(corpus(2, [1.0, 1e-300]), max_repetitions=3)
     assert mixture.available == 30
     assert mixture.count_reads(10**6).tolist() == [3, 0]

@@ -54,7 +54,7 @@ def test_held_out_documents_are_never_trained_on(root: Path, tokenizer: Tokenize
     assert not seen & tested
 
 
-def test_held_out_is_a_matter_of_the_document_not_of_the_mixture(root: Path, tokenizer: Tokenizer) -> None:
+def test_held_out_documents_do_not_depend_on_the_mixture(root: Path, tokenizer: Tokenizer) -> None:
     """The same documents are held out from a mixture that holds only half of the data."""
     whole = open_held_out(settings(root, held_out=0.2), tokenizer, progress=False)
     half = open_held_out(settings(root, {"min_quality": 0.5}, held_out=0.2), tokenizer, progress=False)
@@ -80,7 +80,7 @@ def test_a_source_may_be_a_part_of_a_dataset(
     assert ids(reader, len(reader.corpus)) == [row["id"] for row in ROWS if expected(row)]
 
 
-def test_a_source_that_chooses_nothing_is_refused(root: Path, tokenizer: Tokenizer) -> None:
+def test_a_source_that_selects_nothing_is_refused(root: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(DatasetError, match="source web: none of 300 documents passes"):
         open_data(settings(root, {"languages": ["de"]}), tokenizer)
     with pytest.raises(DatasetError, match="none of 300 documents is held out"):

@@ -11,14 +11,14 @@ from trainer.data.curated_dataset import DatasetError, open_dataset
 from trainer.data.text_samples import count_draws, draw_samples, held_out_samples, training_texts
 
 
-def test_a_small_dataset_is_taken_by_its_weights(tmp_path: Path) -> None:
+def test_a_small_dataset_is_sampled_by_its_weights(tmp_path: Path) -> None:
     rows = pages(40, weights=(0.0, 1.0, 3.0))
     dataset = open_dataset(str(write_dataset(tmp_path / "set", rows)))
     counts = Counter({sample.text: sample.times for sample in draw_samples(dataset, 10**9, 0.0)})
     assert counts == {values["text"]: int(values["weight"]) for values in rows if values["weight"]}
 
 
-def test_a_large_one_is_thinned_to_the_size_asked_for(tmp_path: Path) -> None:
+def test_a_large_dataset_is_sampled_to_the_requested_size(tmp_path: Path) -> None:
     rows = pages(1500, weights=(0.5, 1.0, 2.0))
     dataset = open_dataset(str(write_dataset(tmp_path / "set", rows)))
     whole = sum(len(values["text"]) * values["weight"] for values in rows)
@@ -34,7 +34,7 @@ def test_draws_follow_the_weights() -> None:
         assert set(counts.tolist()) <= {int(weight * factor), int(weight * factor) + 1}
 
 
-def test_what_is_measured_was_not_trained_on(tmp_path: Path) -> None:
+def test_evaluation_samples_are_not_in_the_training_sample(tmp_path: Path) -> None:
     rows = pages(400)
     dataset = open_dataset(str(write_dataset(tmp_path / "set", rows)))
     trained = set(training_texts(dataset, 10**9))
@@ -44,7 +44,7 @@ def test_what_is_measured_was_not_trained_on(tmp_path: Path) -> None:
     assert len(trained) + len(measured) == 400
 
 
-def test_a_tiny_dataset_is_measured_on_itself(tmp_path: Path) -> None:
+def test_a_tiny_dataset_is_evaluated_on_its_training_sample(tmp_path: Path) -> None:
     dataset = open_dataset(str(write_dataset(tmp_path / "set", [row(1, "one page")], 1)))
     assert [sample.text for sample in held_out_samples(dataset, 100)] == ["one page"]
 

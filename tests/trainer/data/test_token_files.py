@@ -66,7 +66,7 @@ def test_an_impossible_weight_is_refused(tmp_path: Path, tokenizer: Tokenizer, w
         tokenize_dataset(open_dataset(str(root)), tokenizer, tmp_path / "cache", 1, progress=False)
 
 
-def test_rows_that_the_manifest_does_not_count_are_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
+def test_a_row_count_other_than_the_manifests_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
     root = write_dataset(tmp_path / "set", ROWS[:6], 1)
     manifest = json.loads((root / "manifest.json").read_text())
     manifest["shards"][0]["rows"] = 7

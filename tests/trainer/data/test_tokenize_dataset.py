@@ -49,7 +49,7 @@ def test_a_finished_part_is_kept_and_a_damaged_one_made_again(
     assert after["part-00001.tokens"] != before["part-00001.tokens"]
 
 
-def test_an_interrupted_run_goes_on(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
+def test_an_interrupted_run_is_resumed(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
     store = tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     whole = {path.name: path.read_bytes() for path in store.iterdir()}
     (store / "tokens.json").unlink()
@@ -61,7 +61,9 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, dataset: Dataset, tokenizer:
     assert {path.name: path.read_bytes() for path in store.iterdir()} == whole
 
 
-def test_without_hashes_what_has_its_size_is_taken(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
+def test_without_hashes_files_of_the_right_size_are_kept(
+    tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer
+) -> None:
     """A terabyte need not be read before each start; a finished store is only read, so its disk may be read-only."""
     store = tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
     part, before = store / "part-00001.tokens", (store / "part-00001.tokens").read_bytes()

@@ -59,8 +59,8 @@ def test_tiktoken_does_the_encoding_where_ids_are_equal(tokenizer: Tokenizer) ->
     assert [tokenizer.encode(text) for text in TEXTS] == fast
 
 
-def test_tiktoken_is_left_aside_where_ids_differ(tokenizer: Tokenizer) -> None:
-    """A vocabulary edited by hand: its merges no longer say what its ranks say."""
+def test_tiktoken_is_not_used_where_ids_differ(tokenizer: Tokenizer) -> None:
+    """A vocabulary edited by hand: its merges and ranks disagree."""
     import json
 
     state = json.loads(tokenizer.json)
@@ -95,7 +95,7 @@ def test_placeholders_are_tokens_in_text_and_control_tokens_are_not(tokenizer: T
     assert tokenizer.decode([tokenizer.separator]) == SEPARATOR
 
 
-def test_who_types_a_prompt_may_mean_control_tokens(tokenizer: Tokenizer) -> None:
+def test_control_tokens_are_recognized_in_prompts(tokenizer: Tokenizer) -> None:
     typed = f"the <|sentinel_1|>{CHAT[0]} river <|sentinel_1000|><EMAIL>"
     ids = tokenizer.encode_prompt(typed)
     assert tokenizer.decode(ids) == typed
@@ -157,14 +157,14 @@ def test_the_vocabulary_is_a_multiple_and_training_is_reproducible(tokenizer: To
     assert train_tokenizer(TEXTS, TokenizerSettings(vocab_size=1024)).sha256 == tokenizer.sha256
 
 
-def test_hopeless_training_is_refused() -> None:
+def test_impossible_training_is_refused() -> None:
     with pytest.raises(TokenizerError, match="no repeated pair"):
         train_tokenizer(["ab"], TokenizerSettings(vocab_size=1024))
     with pytest.raises(TokenizerError, match="leave no merge"):
         train_tokenizer(TEXTS, TokenizerSettings(vocab_size=500))
 
 
-def test_files_that_are_no_tokenizer_get_one_line(tmp_path: Path, tokenizer: Tokenizer) -> None:
+def test_invalid_tokenizer_files_are_refused_in_one_line(tmp_path: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(TokenizerError, match="no such tokenizer"):
         load_tokenizer(tmp_path / "nothing")
     (tmp_path / "tokenizer.json").write_text("{}")

@@ -32,7 +32,7 @@ def test_bytes_per_token_by_domain_and_language(tmp_path: Path) -> None:
     assert len({len(line) for line in lines}) == 1
 
 
-def test_a_peer_may_come_as_gpt2s_two_files(tmp_path: Path) -> None:
+def test_a_peer_can_be_given_as_gpt2s_two_files(tmp_path: Path) -> None:
     """vocab.json and merges.txt, with GPT-2's own way of splitting text: counts as transformers has them."""
     texts = [values["text"] + " It's 1999, they'll  see!\n\n  x" for values in pages(60)]
     engine = ByteLevelBPETokenizer()
@@ -43,7 +43,7 @@ def test_a_peer_may_come_as_gpt2s_two_files(tmp_path: Path) -> None:
     assert open_peer(str(tmp_path))(texts) == [len(theirs(text)["input_ids"]) for text in texts]
 
 
-def test_tokenizers_that_are_none_get_one_line(tmp_path: Path) -> None:
+def test_invalid_tokenizers_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="gpt17: neither a file nor an encoding of tiktoken"):
         open_peer("gpt17")
     (tmp_path / "tokenizer.json").write_text("{}")

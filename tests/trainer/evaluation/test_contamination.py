@@ -55,7 +55,7 @@ def found(text: str, of: NgramIndex) -> list[Hit]:
         " ".join(QUESTION.split()[:22]),  # most of it
     ],
 )
-def test_a_copy_is_found_however_it_is_set(copy: str) -> None:
+def test_a_reformatted_copy_is_found(copy: str) -> None:
     (hit,) = found(f"{FILLER}\n\n{copy}\n\n{FILLER}", index(QUESTION))
     assert (hit.document, hit.set, hit.number) == ("page", "quiz", 0)
     assert hit.overlap >= 0.5
@@ -71,7 +71,7 @@ def test_a_copy_is_found_however_it_is_set(copy: str) -> None:
         "",
     ],
 )
-def test_other_text_is_not(text: str) -> None:
+def test_other_text_is_not_found(text: str) -> None:
     assert found(text, index(QUESTION)) == []
 
 
@@ -88,7 +88,7 @@ def test_short_items_are_tested_whole_and_very_short_ones_not() -> None:
     assert summarize_scan(both, Scan([], 0, 1))["sets"]["quiz"]["too_short"] == 1
 
 
-def test_ngrams_of_very_many_documents_prove_nothing() -> None:
+def test_ubiquitous_ngrams_are_ignored() -> None:
     license = "permission is hereby granted free of charge to any person obtaining a copy of this software " * 2
     both = index(f"{license} {QUESTION}", license, ubiquitous=5)
     pages = [(str(number), f"{license} page {number}") for number in range(10)]

@@ -1,4 +1,4 @@
-"""Equality with lm-evaluation-harness: the same random model, the same local files, both programs."""
+"""Equality with lm-evaluation-harness: both programs score one random model on the same local files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def model(tokenizer: Tokenizer) -> LlamaForCausalLM:
-    """Random weights, large enough that choices are told apart."""
+    """Random weights, large enough that the scores of choices differ."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=tokenizer.vocab_size,
@@ -187,8 +187,8 @@ def test_lettered_questions_with_examples(tmp_path: Path, both: tuple[Scorer, An
     assert found["letter"] == pytest.approx(expected["acc,none"])
 
 
-def test_two_ways_to_a_goal(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
-    """PIQA's shape, as the harness's piqa.yaml asks."""
+def test_piqa_questions(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
+    """PIQA's shape, with the prompt of the harness's piqa.yaml."""
     random = Random(4)
     rows = [
         {"goal": f"{words(random, 20)}?", "sol1": words(random, 9), "sol2": words(random, 9), "label": n % 2}
@@ -211,7 +211,7 @@ def test_two_ways_to_a_goal(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
     assert found["answer_per_character"] == pytest.approx(expected["acc_norm,none"])
 
 
-def test_causes_and_effects(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
+def test_copa_questions(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
     """COPA's shape with the harness's own functions. Its choices begin with a space, so its delimiter is left out."""
     copa = run_path(f"{lm_eval.__path__[0]}/tasks/super_glue/copa/utils.py")
     random = Random(5)
@@ -241,7 +241,7 @@ def test_causes_and_effects(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
     assert found["answer"] == pytest.approx(run(theirs, local)["acc,none"])
 
 
-def test_sentences_to_complete(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
+def test_lambada_sentences(tmp_path: Path, both: tuple[Scorer, Any]) -> None:
     """LAMBADA's shape: the last word, guessed greedily, and its perplexity."""
     random = Random(3)
     rows = [

@@ -45,7 +45,7 @@ def test_a_long_context_is_cut_on_the_left(tokenizer: Tokenizer) -> None:
         ours.scores([Pair((1,), (1, 2, 3, 4, 5))])
 
 
-def test_greedy_says_whether_the_model_would_write_it(tokenizer: Tokenizer) -> None:
+def test_greedy_is_true_if_the_model_would_generate_the_continuation(tokenizer: Tokenizer) -> None:
     table = bigram(tokenizer.vocab_size)
     best = int(table[5].argmax())
     after = int(table[best].argmax())
@@ -67,7 +67,7 @@ def test_batches_hold_no_more_tokens_than_allowed(tokenizer: Tokenizer) -> None:
 
 
 def test_a_model_that_knows_the_answers_gets_them_all(tokenizer: Tokenizer) -> None:
-    """And one that prefers short answers is fooled by sums only."""
+    """A model that prefers short answers is wrong only by sums of log-likelihoods."""
     questions = [Question("Pick", ("hotel", "a hotel in the city of museum and river", "map"), 1) for _ in range(5)]
 
     def uniform(tokens: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Windowed(nn.Module):
         return self.layers(x.flatten(2))
 
 
-def trained(tokenizer: Tokenizer, examples: list[str], shuffle: bool) -> Scorer:
+def train_scorer(tokenizer: Tokenizer, examples: list[str], shuffle: bool) -> Scorer:
     """A network trained on the examples in their order, or in another order at each step."""
     torch.manual_seed(0)
     random = Random(1)
@@ -52,19 +52,19 @@ def trained(tokenizer: Tokenizer, examples: list[str], shuffle: bool) -> Scorer:
     return Scorer(model, tokenizer, 64)
 
 
-def test_a_model_trained_on_the_file_is_caught(tokenizer: Tokenizer) -> None:
-    found = order_test(trained(tokenizer, EXAMPLES, shuffle=False), EXAMPLES, runs=10, shuffles=6)
+def test_a_model_trained_on_the_file_is_detected(tokenizer: Tokenizer) -> None:
+    found = order_test(train_scorer(tokenizer, EXAMPLES, shuffle=False), EXAMPLES, runs=10, shuffles=6)
     assert found.p < 1e-4
     assert found.advantage > 1
 
 
-def test_a_model_trained_on_its_examples_in_other_orders_is_not(tokenizer: Tokenizer) -> None:
-    """It knows every example, and still has no reason to prefer the file's order."""
-    found = order_test(trained(tokenizer, EXAMPLES, shuffle=True), EXAMPLES, runs=10, shuffles=6)
+def test_a_model_trained_on_the_examples_in_other_orders_is_not_detected(tokenizer: Tokenizer) -> None:
+    """It has learned every example, but no order of them."""
+    found = order_test(train_scorer(tokenizer, EXAMPLES, shuffle=True), EXAMPLES, runs=10, shuffles=6)
     assert found.p > 0.01
 
 
-def test_the_p_value_of_a_model_that_knows_nothing_is_uniform(tokenizer: Tokenizer) -> None:
+def test_the_p_value_of_an_untrained_model_is_uniform(tokenizer: Tokenizer) -> None:
     torch.manual_seed(3)
     scorer = Scorer(Windowed(tokenizer.vocab_size), tokenizer, 64)
     values = [order_test(scorer, Random(n).sample(EXAMPLES, 60), runs=6, shuffles=3, seed=n).p for n in range(100)]

@@ -8,7 +8,7 @@ from tests.trainer.corpora import build_corpus
 from tests.trainer.curated import pages
 from tests.trainer.evaluation.bigram import bigram, by_hand, scorer
 from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
-from trainer.evaluation.perplexity import TextLoss, held_out_documents, measure_loss, windows
+from trainer.evaluation.perplexity import TextLoss, held_out_documents, measure_loss, split_windows
 
 
 @pytest.fixture(scope="module")
@@ -19,16 +19,16 @@ def tokenizer() -> Tokenizer:
 @pytest.mark.parametrize(("context", "kept"), [(4, 1), (4, 2), (4, 4), (7, 3), (100, 1)])
 def test_windows_predict_every_token_once_with_all_the_context_that_fits(context: int, kept: int) -> None:
     tokens = list(range(1, 24))
-    found = list(windows(tokens, 0, context, kept))
+    found = list(split_windows(tokens, 0, context, kept))
     assert [token for pair in found for token in pair.continuation] == tokens
     for pair in found:
         assert len(pair.context) + len(pair.continuation) <= context + 1
     for pair in found[1:]:
         assert len(pair.context) >= kept
         assert pair.context[-1] == pair.continuation[0] - 1
-    assert list(windows([], 0, 4)) == []
+    assert list(split_windows([], 0, 4)) == []
     with pytest.raises(ValueError, match="keeps 1 to 4"):
-        list(windows(tokens, 0, 4, 5))
+        list(split_windows(tokens, 0, 4, 5))
 
 
 def test_bits_per_byte_does_not_depend_on_the_tokenizer_and_perplexity_does() -> None:
@@ -39,7 +39,7 @@ def test_bits_per_byte_does_not_depend_on_the_tokenizer_and_perplexity_does() ->
     assert fine.perplexity == pytest.approx(math.exp(1.5))
 
 
-def test_fits_by_domain_add_up(tokenizer: Tokenizer) -> None:
+def test_losses_by_domain_add_up(tokenizer: Tokenizer) -> None:
     documents = [("a", [5, 6, 7], 12), ("b", [8] * 50, 99), ("a", [9], 3)]
     fits = measure_loss(scorer(tokenizer), documents)
     assert (fits["a"].documents, fits["a"].tokens, fits["a"].bytes) == (2, 4, 15)
@@ -50,7 +50,7 @@ def test_fits_by_domain_add_up(tokenizer: Tokenizer) -> None:
     )
 
 
-def test_held_out_documents_come_without_separator_in_an_order_of_their_own() -> None:
+def test_held_out_documents_have_no_separator_and_are_ordered_by_hash() -> None:
     corpus = build_corpus([[1, 2], [3], [4, 5, 6]])
     assert [tokens for _, tokens, _ in held_out_documents(corpus)] == [[1, 2], [3], [4, 5, 6]]
     assert len(list(held_out_documents(corpus, 2))) == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trainer.evaluation.questions import Question, TaskError, answer_prompt, letter_prompt, read_questions
+from trainer.evaluation.questions import Question, QuestionError, answer_prompt, letter_prompt, read_questions
 
 ARC = {"question": "Which is hot?", "choices": {"text": ["ice", "fire"], "label": ["1", "2"]}, "answerKey": "2"}
 FOUNDRY = {"query": "Question: Which is hot?\n", "choices": ["ice", "fire"], "gold": 1}
@@ -77,15 +77,15 @@ def test_compressed_files_are_read(tmp_path: Path) -> None:
         (json.dumps({**MMLU, "split": "dev"}), "holds no question"),
     ],
 )
-def test_files_of_no_questions_get_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
+def test_files_without_questions_are_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "q.jsonl").write_text(text)
-    with pytest.raises(TaskError, match=message):
+    with pytest.raises(QuestionError, match=message):
         read_questions(tmp_path / "q.jsonl")
 
 
 def test_missing_and_damaged_files_get_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="cannot be read"):
+    with pytest.raises(QuestionError, match="cannot be read"):
         read_questions(tmp_path / "nothing.jsonl")
     (tmp_path / "q.jsonl.gz").write_bytes(b"not gzip")
-    with pytest.raises(TaskError, match="cannot be read"):
+    with pytest.raises(QuestionError, match="cannot be read"):
         read_questions(tmp_path / "q.jsonl.gz")

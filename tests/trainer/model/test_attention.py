@@ -1,4 +1,4 @@
-"""attention: the three forms of a mask say the same, and what they say is right."""
+"""attention: all forms of a mask give equal results, those of a loop over tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def heads(rows: int, length: int, groups: int = 2) -> list[torch.Tensor]:
 
 
 def by_hand(q, k, v, ids, prefix=None):
-    """Token by token: who sees whom, and a softmax over those."""
+    """A loop over tokens: a softmax over the keys that each query attends to."""
     out = torch.zeros_like(q)
     for b in range(q.shape[0]):
         for h in range(q.shape[1]):
@@ -33,7 +33,7 @@ def by_hand(q, k, v, ids, prefix=None):
     return out
 
 
-def test_documents_see_themselves_and_their_past():
+def test_attention_is_causal_within_documents():
     ids = torch.tensor([[0, 0, 1, 1, 1, 2], [0, 0, 0, 0, 0, 0]])
     q, k, v = heads(2, 6)
     mask = attention_mask(ids)
@@ -42,7 +42,7 @@ def test_documents_see_themselves_and_their_past():
     torch.testing.assert_close(attend(q, k, v, dense_mask(ids, ids)), by_hand(q, k, v, ids))
 
 
-def test_a_prefix_is_seen_from_both_sides():
+def test_a_prefix_is_attended_to_in_both_directions():
     ids = torch.tensor([[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, -1, -1]])
     prefix = torch.tensor([3, 2])
     q, k, v = heads(2, 6)
@@ -50,14 +50,14 @@ def test_a_prefix_is_seen_from_both_sides():
 
 
 @pytest.mark.parametrize("prefix", [None, torch.tensor([3, 60])])
-def test_flex_attention_is_given_the_same_rule(prefix):
+def test_the_block_mask_equals_the_dense_mask(prefix):
     ids = torch.tensor([[0] * 20 + [1] * 44, [0] * 64])
     q, k, v = heads(2, 64)
     flexible = attend(q, k, v, _block_mask(ids, prefix))
     torch.testing.assert_close(flexible, attend(q, k, v, dense_mask(ids, ids, prefix)))
 
 
-def test_one_document_a_row_needs_no_mask():
+def test_one_document_per_sequence_needs_no_mask():
     assert attention_mask(None) is None
     assert attention_mask(torch.zeros(3, 5, dtype=torch.int32)) is None
 

@@ -37,7 +37,7 @@ def test_packed_gradients_equal_separate_ones():
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_is_seen_of_the_future():
+def test_attention_is_causal():
     model = build_decoder(TINY, seed=1)
     before = tokens(1, 20)
     after = before.clone()
@@ -47,7 +47,7 @@ def test_nothing_is_seen_of_the_future():
     assert (first[0, 12:] - second[0, 12:]).abs().amax(dim=1).min() > 1e-6
 
 
-def test_a_prefix_sees_its_own_future():
+def test_prefix_tokens_attend_to_later_prefix_tokens():
     model = build_decoder(TINY, seed=1)
     before = tokens(1, 20)
     after = before.clone()
@@ -57,7 +57,7 @@ def test_a_prefix_sees_its_own_future():
     assert (first[0] - second[0]).abs().amax(dim=1).min() > 1e-7  # token 0 too sees token 8
 
 
-def test_first_loss_is_that_of_guessing():
+def test_the_initial_loss_is_that_of_a_uniform_guess():
     model = build_decoder(TINY.model_copy(update={"vocab_size": 128}))
     ids = tokens(4, 33)
     loss = model(ids[:, :-1], ids[:, 1:]).loss / ids[:, 1:].numel()
@@ -76,7 +76,7 @@ def test_recomputed_gradients_are_the_same():
 
 
 def test_compiled_blocks_give_the_same_loss():
-    """The blocks can be captured as a graph; what a backend makes of it is torch's affair (inductor takes a minute)."""
+    """The blocks can be captured as a graph; no backend is tested (inductor takes a minute)."""
     ids, documents = tokens(2, 33), torch.tensor([[0] * 16 + [1] * 16, [0] * 32])
     model = build_decoder(TINY, seed=5)
     plain = model(ids[:, :-1], ids[:, 1:], document_ids=documents).loss
@@ -87,7 +87,7 @@ def test_compiled_blocks_give_the_same_loss():
     compiled.backward()
 
 
-def test_other_documents_are_not_compiled_anew():
+def test_other_document_lengths_do_not_recompile():
     torch._dynamo.reset()
     model, counter = build_decoder(TINY, seed=5), CompileCounter()
     for block in model.blocks:

@@ -82,7 +82,7 @@ def test_logits_equal_t5():
     torch.testing.assert_close(model(source, tokens, source_ids=ids).logits, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_it_writes_what_t5_writes():
+def test_generated_tokens_equal_t5():
     model = ours()
     sources = [[5, 9, 100, 3], [7], list(range(1, 30))]
     ids = [[0] * (29 - len(source)) + source for source in sources]
@@ -93,7 +93,7 @@ def test_it_writes_what_t5_writes():
     greedy = GenerateSettings(max_new_tokens=12, temperature=0)
     found = generate_from_source(model, sources, greedy, start=2)
     assert found == expected[:, 1:].tolist()
-    assert len({tuple(row) for row in found}) == 3  # each source has its own answer
+    assert len({tuple(row) for row in found}) == 3  # each source gives other tokens
     stop = found[2][4]
     assert generate_from_source(model, sources[2:], greedy, 2, [stop]) == [found[2][: found[2].index(stop)]]
     with pytest.raises(ValueError, match="at least one token"):
@@ -118,7 +118,7 @@ def test_padding_changes_nothing():
 
 
 @pytest.mark.parametrize("experts", [None, ExpertSettings(num_experts=4, every=2)])
-def test_parameters_are_counted_right_and_all_learn(experts):
+def test_parameter_count_is_exact_and_all_parameters_get_gradients(experts):
     settings = SETTINGS.model_copy(update={"experts": experts})
     model = ours(settings)
     assert count_parameters(settings) == sum(weight.numel() for weight in model.parameters())

@@ -9,7 +9,14 @@ import torch
 import torch.nn.functional as F
 
 from trainer.model.decoder import FeedForward
-from trainer.model.experts import ExpertSettings, SparseFeedForward, expert_capacity, choose, dispatch, grouped_matmul
+from trainer.model.experts import (
+    ExpertSettings,
+    SparseFeedForward,
+    choose_experts,
+    dispatch,
+    expert_capacity,
+    grouped_matmul,
+)
 
 WIDTH, HIDDEN = 16, 24
 
@@ -77,7 +84,7 @@ def test_output_equals_a_loop_over_tokens(top_k):
 def test_losses_equal_a_loop_over_tokens(top_k):
     settings = ExpertSettings(num_experts=5, top_k=top_k)
     logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(3)) * 2
-    routing = choose(logits, settings).routing
+    routing = choose_experts(logits, settings).routing
     chosen, expected, z = [0.0] * 5, [0.0] * 5, 0.0
     for row in logits.tolist():
         mass = sum(math.exp(value) for value in row)
@@ -93,9 +100,9 @@ def test_losses_equal_a_loop_over_tokens(top_k):
 
 def test_balance_is_one_at_a_uniform_router_and_more_where_it_collapses():
     settings = ExpertSettings(num_experts=4, top_k=1)
-    uniform = choose(torch.zeros(64, 4), settings).routing
+    uniform = choose_experts(torch.zeros(64, 4), settings).routing
     assert uniform.balance.item() == pytest.approx(1.0, abs=1e-6)
-    collapsed = choose(torch.tensor([[9.0, 0, 0, 0]]).expand(64, 4), settings).routing
+    collapsed = choose_experts(torch.tensor([[9.0, 0, 0, 0]]).expand(64, 4), settings).routing
     assert collapsed.balance.item() == pytest.approx(4.0, rel=1e-2)
     loss = uniform.loss(ExpertSettings(num_experts=4, router_aux_loss_coef=0.5, router_z_loss_coef=0.25))
     assert loss.item() == pytest.approx(0.5 * 1.0 + 0.25 * math.log(4) ** 2, rel=1e-6)

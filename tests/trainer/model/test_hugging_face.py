@@ -1,4 +1,4 @@
-"""hugging_face: transformers loads it and gives the same logits; safetensors, no pickle."""
+"""hugging_face: transformers loads the exported model and gives equal logits; safetensors, no pickle."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def test_many_files_and_bf16(tmp_path, monkeypatch):
     weight = load_decoder(tmp_path / "run").head.weight
     assert torch.equal(theirs.lm_head.weight, weight.bfloat16())
     monkeypatch.undo()
-    export_to_hugging_face(*read_saved_model(tmp_path / "run"), folder)  # over the old one: nothing of it may stay
+    export_to_hugging_face(*read_saved_model(tmp_path / "run"), folder)  # its old files must not remain
     assert [path.name for path in folder.glob("model*")] == ["model.safetensors"]
 
 
-def test_the_tokenizer_goes_along(tmp_path):
+def test_the_tokenizer_is_exported_too(tmp_path):
     text = "The quick brown fox jumps over the lazy dog. " * 50
     tokenizer = train_tokenizer([text], TokenizerSettings(vocab_size=704))
     tokenizer.save(tmp_path / "tokenizer.json")
@@ -85,7 +85,7 @@ def test_the_tokenizer_goes_along(tmp_path):
     assert theirs.decode(tokenizer.encode(text)) == text
 
 
-def test_what_has_no_layout_is_refused(tmp_path):
+def test_models_without_a_layout_are_refused(tmp_path):
     runs.run(tmp_path / "run", {"model": {"experts": {**EXPERTS, "top_k": 1}}, "loop": {"steps": 1}})
     with pytest.raises(ExportError, match="gates add up to 1"):
         export_to_hugging_face(*read_saved_model(tmp_path / "run"), tmp_path / "hf")

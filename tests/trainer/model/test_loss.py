@@ -21,7 +21,7 @@ def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("z_loss", [0.0, 0.01])
-def test_value_and_gradients_equal_the_plain_way(problem, z_loss, monkeypatch):
+def test_value_and_gradients_equal_those_of_full_logits(problem, z_loss, monkeypatch):
     monkeypatch.setattr(loss, "BLOCK_BYTES", 16 * 96 * 4)  # several blocks, the last one short
     hidden, head, targets, weights = problem
     logits = hidden @ head.T

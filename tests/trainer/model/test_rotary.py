@@ -1,4 +1,4 @@
-"""rotary against transformers' frequencies, and the property that RoPE is for."""
+"""rotary against transformers' frequencies, and scores that depend only on distance."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_impossible_positions_are_refused(values, fault):
         RopeSettings(**values)
 
 
-def test_the_gradient_of_a_turn_is_the_turn_back():
+def test_the_gradient_of_a_rotation_is_the_inverse_rotation():
     tables = rotation(torch.arange(9)[None], KINDS[4], 8)
     x, weight = torch.randn(2, 2, 3, 9, 8, generator=torch.Generator().manual_seed(0))
     x = x.double().requires_grad_()

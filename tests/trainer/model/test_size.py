@@ -19,7 +19,7 @@ from trainer.model.size import count_flops_per_token, count_parameters
         TINY.model_copy(update={"head_dim": 16, "ffn_hidden_size": 50}),
     ],
 )
-def test_parameters_are_counted_right(settings):
+def test_parameter_count_is_exact(settings):
     model = build_decoder(settings)
     assert count_parameters(settings) == sum(weight.numel() for weight in model.parameters())
     if settings.experts:

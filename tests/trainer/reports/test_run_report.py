@@ -1,4 +1,4 @@
-"""run_report and charts: every logged number can be read off the page, and nothing runs in it."""
+"""run_report and charts: every logged number is on the page, and text from the web does not become markup."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_long_runs_are_averaged_with_their_spread():
     assert average_steps("loss", [{"step": 1, "loss": None}], lambda row: row["loss"]).x == ()
 
 
-def test_domains_are_weighed_by_their_tokens():
+def test_domains_are_weighted_by_their_tokens():
     rows = [{"step": 1, "domains": {"a": [2.0, 30.0], "b": [1.0, 5.0]}}, {"step": 2, "domains": {"a": [4.0, 10.0]}}]
     lines = {line.name: (line.x, line.y) for line in build_domain_lines(rows)}
     assert lines == {"a": ([1.0, 2.0], [2.0, 4.0]), "b": ([1.0], [1.0])}
@@ -149,7 +149,7 @@ def test_domains_are_weighed_by_their_tokens():
     assert others.y == [pytest.approx(sum(n * (100 - n) for n in range(7, 12)) / sum(100 - n for n in range(7, 12)))]
 
 
-def test_a_folder_without_a_run_is_said_so(tmp_path):
+def test_a_folder_without_a_run_is_reported(tmp_path):
     with pytest.raises(ReportError, match="no run here"):
         write_run_report(tmp_path)
     (tmp_path / "run.json").write_text("{}")

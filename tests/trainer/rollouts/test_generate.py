@@ -28,16 +28,16 @@ def greedy_without_cache(net: Decoder, prompt: list[int], count: int) -> list[in
 
 
 @pytest.mark.parametrize("changes", [{}, {"experts": ExpertSettings(num_experts=4, every=1)}])
-def test_the_cache_changes_nothing_and_neither_do_the_neighbors(changes):
+def test_results_do_not_depend_on_the_cache_or_the_other_prompts(changes):
     net = model(**changes).eval()
     prompts = [[0, 5, 9], [0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]
     expected = [greedy_without_cache(net, prompt, 16) for prompt in prompts]
     assert generate(net, prompts, GREEDY) == expected
     assert [generate(net, [prompt], GREEDY)[0] for prompt in prompts] == expected
-    assert len(set(expected[0])) > 3  # not one token for ever
+    assert len(set(expected[0])) > 3  # not one token repeated
 
 
-def test_a_prefix_is_seen_in_both_directions_and_alone_as_in_a_batch():
+def test_a_prefix_is_bidirectional_alone_and_in_a_batch():
     net = model().eval()
     prompts = [[5, 9, 4, 0], [7, 0], [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]]
     expected = []
@@ -60,7 +60,7 @@ def test_a_stop_token_ends_its_row_and_is_left_out():
         assert answer == (full[: full.index(stop)] if stop in full else full)
 
 
-def test_the_seed_decides():
+def test_the_seed_determines_the_sample():
     net = model()
     answers = [
         generate(net, [[0, 5]], GenerateSettings(max_new_tokens=16, temperature=1.0, seed=seed)) for seed in (1, 1, 2)

@@ -73,7 +73,7 @@ def test_the_serving_optimum_is_that_of_a_grid(served: float) -> None:
     assert serving_optimum(loss, served)[0] == pytest.approx(best, rel=1e-3)
 
 
-def test_more_serving_wants_a_smaller_model_trained_for_longer() -> None:
+def test_more_serving_favors_a_smaller_model_trained_for_longer() -> None:
     costs = [estimate_cost(CostSettings(parameters=70e9, tokens=1.4e12, inference_tokens=n)) for n in (0, 1e12, 1e14)]
     sizes = [cost.served_parameters for cost in costs]
     assert sizes == sorted(sizes, reverse=True)
@@ -88,7 +88,7 @@ def test_money_and_time_follow_from_hours() -> None:
     assert cost.days == pytest.approx(cost.device_hours / 192)
 
 
-def test_the_table_says_it_in_lines() -> None:
+def test_the_estimate_is_printed_in_lines() -> None:
     planned = CostSettings(parameters=405e9, tokens=15.6e12, inference_tokens=1e13)
     text = format_cost(planned, estimate_cost(planned))
     assert "3.79e+25 FLOP" in text

@@ -1,4 +1,4 @@
-"""ladder: what changes from rung to rung, and what does not; the last rung foretold."""
+"""ladder: which settings differ between rungs, and the prediction of the largest one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_sizes_at_equal_compute_show_the_best_one() -> None:
         assert point.parameters == pytest.approx(LAW.optimum(point.flop).parameters, rel=0.3)
 
 
-def test_the_costliest_run_is_foretold_from_the_others() -> None:
+def test_the_costliest_run_is_predicted_from_the_others() -> None:
     grid = [(n, d) for n in np.geomspace(1e5, 1e7, 4) for d in np.geomspace(1e6, 1e9, 4)]
     noise = np.random.default_rng(0).normal(0, 0.002, len(grid))
     points = [Point(n, d, LAW.loss(n, d) * math.exp(e)) for (n, d), e in zip(grid, noise, strict=True)]

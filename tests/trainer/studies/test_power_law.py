@@ -16,7 +16,7 @@ VOCABULARY = 257
 
 
 def zipf_bigrams() -> BatchSource:
-    """Text whose next token hangs on the last by a table of 256 rows that follow a Zipf law: to learn it takes room."""
+    """Text whose next token depends on the last by a table of 256 Zipf-distributed rows: learning it needs weights."""
     generator = np.random.default_rng(0)
     ranks = 1 / np.arange(1, VOCABULARY) ** 1.2
     table = np.stack([generator.permutation(ranks / ranks.sum()) for _ in range(256)])

@@ -139,7 +139,7 @@ def test_points_are_read_from_both_forms(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["10,,3", "10,x,3", "0,5,3", "10,5,nan", "10"])
-def test_rows_that_are_no_runs_get_one_clear_line(tmp_path: Path, row: str) -> None:
+def test_invalid_rows_are_refused_in_one_line(tmp_path: Path, row: str) -> None:
     (tmp_path / "p.csv").write_text(f"parameters,tokens,loss\n{row}\n")
     with pytest.raises(ScalingError, match=r"p.csv:2: "):
         read_points(tmp_path / "p.csv")

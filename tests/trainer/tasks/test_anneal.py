@@ -25,40 +25,40 @@ def run_stage(settings: AnnealSettings, start: Path, source: BatchSource, out: P
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("begun")
+def started_run(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("started_run")
     runs.run(out, {**WSD, "loop": {"steps": 40}})
     return out
 
 
-def test_the_rate_goes_from_the_checkpoints_own_to_nothing(begun, tmp_path):
-    start = begun / "checkpoints" / "step-00000020"
+def test_the_rate_falls_from_the_checkpoints_rate_to_zero(started_run, tmp_path):
+    start = started_run / "checkpoints" / "step-00000020"
     run_stage(AnnealSettings(steps=10), start, runs.source(seed=5), tmp_path, log=lambda _: None)
     rates = [row["learning_rate"] for row in read_metrics(tmp_path)]
     assert rates == pytest.approx([1e-2 * (1 - step / 10) for step in range(10)])
-    last = read_metrics(begun)[19]["loss"]
-    assert read_metrics(tmp_path)[0]["loss"] < last + 0.5  # weights and moments went along: no new beginning
+    last = read_metrics(started_run)[19]["loss"]
+    assert read_metrics(tmp_path)[0]["loss"] < last + 0.5  # weights and moments were loaded
     assert read_metrics(tmp_path)[-1]["loss"] < last
     moment = dict(checkpoint.read_tensors(checkpoint.find_checkpoint(tmp_path), "optimizer"))["norm.weight/step"]
     assert moment == 30
 
 
-def test_a_rate_in_the_middle_of_the_fall_is_taken_as_it_is(begun):
-    state = checkpoint.read_state(begun / "checkpoints" / "step-00000036")
+def test_a_checkpoint_taken_during_decay_keeps_its_rate(started_run):
+    state = checkpoint.read_state(started_run / "checkpoints" / "step-00000036")
     assert 0 < state.learning_rate < 0.5e-2
     assert build_run_settings(AnnealSettings(), state).schedule.learning_rate == state.learning_rate
 
 
-def test_what_was_annealed_already_is_refused(begun, tmp_path):
-    run_stage(AnnealSettings(steps=20), begun / "checkpoints" / "step-00000020", runs.source(), tmp_path, log=str)
+def test_an_annealed_checkpoint_is_refused(started_run, tmp_path):
+    run_stage(AnnealSettings(steps=20), started_run / "checkpoints" / "step-00000020", runs.source(), tmp_path, log=str)
     state = checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).model_copy(update={"learning_rate": 1e-9})
     with pytest.raises(ConfigError, match="annealed already"):
         build_run_settings(AnnealSettings(), state)
     assert build_run_settings(AnnealSettings(learning_rate=3e-4), state).schedule.learning_rate == 3e-4
 
 
-def test_the_control_reads_on_where_the_run_stopped(begun):
-    state = checkpoint.read_state(begun / "checkpoints" / "step-00000020")
+def test_the_control_continues_the_data_where_the_run_stopped(started_run):
+    state = checkpoint.read_state(started_run / "checkpoints" / "step-00000020")
     control = build_data_settings(DATA, AnnealSettings(control=True, min_quality=0.9), state)
     assert control.sources == DATA.sources
     went_on = BatchSource(runs.corpus(), control.model_copy(update={"max_repetitions": None}))
@@ -79,7 +79,7 @@ def test_quality_and_sources_are_configured():
 
 
 @pytest.mark.parametrize("scaling", ["linear", "llama3", "yarn"])
-def test_a_longer_context_goes_on_from_the_short_one(tmp_path, scaling):
+def test_a_longer_context_is_trained_from_a_shorter_one(tmp_path, scaling):
     short = {"model": {"context_length": 32}, **WSD, "loop": {"steps": 60}}
     runs.run(tmp_path / "short", short)
     start = tmp_path / "short" / "checkpoints" / "step-00000040"
@@ -97,8 +97,8 @@ def test_a_longer_context_goes_on_from_the_short_one(tmp_path, scaling):
     assert losses[-1] < losses[0]
 
 
-def test_annealing_goes_on_after_a_kill(begun, tmp_path):
-    start = begun / "checkpoints" / "step-00000020"
+def test_annealing_resumes_after_a_kill(started_run, tmp_path):
+    start = started_run / "checkpoints" / "step-00000020"
     for name in ("whole", "parts"):
         run_stage(AnnealSettings(steps=12), start, runs.source(), tmp_path / name, log=lambda _: None)
     for path in checkpoint.list_checkpoints(tmp_path / "parts" / "checkpoints")[1:]:

@@ -1,4 +1,4 @@
-"""denoising: what goes in and what is asked for can be put together to the text again."""
+"""denoising: the text can be rebuilt from inputs and targets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trainer.tasks.denoising import (
     Example,
     Noise,
     ObjectiveSettings,
+    choose_spans,
     corrupt,
     denoising_inputs,
-    span_choice,
 )
 
 FIRST = 1000
@@ -32,8 +32,8 @@ def text(length: int, seed: int = 0) -> np.ndarray:
     return rng(seed).integers(1, 900, length)
 
 
-def rebuilt(example: Example) -> list[int]:
-    """Put what stands behind each sentinel of the targets in its place in the inputs."""
+def rebuild(example: Example) -> list[int]:
+    """Insert the tokens that follow each sentinel in the targets at its place in the inputs."""
     hidden: dict[int, list[int]] = {}
     for token in example.targets.tolist():
         if token >= FIRST:
@@ -55,7 +55,7 @@ def test_inputs_and_targets_rebuild_the_text(length, seed, noise, share, mean_sp
     tokens = text(length, seed % 1000)
     denoiser = DenoiserSettings(noise=noise, share=share, mean_span=mean_span)
     example = corrupt(tokens, denoiser, SETTINGS, 900, rng(seed))
-    assert rebuilt(example) == tokens.tolist()
+    assert rebuild(example) == tokens.tolist()
     sentinels = [token for token in example.inputs.tolist() if token >= FIRST]
     assert sentinels == list(range(FIRST, FIRST + len(sentinels)))  # each once, in order
     assert 1 <= len(sentinels) <= 100
@@ -64,7 +64,7 @@ def test_inputs_and_targets_rebuild_the_text(length, seed, noise, share, mean_sp
 def test_span_corruption_hides_15_percent_in_spans_of_3():
     shares, spans = [], []
     for seed in range(300):
-        hidden = span_choice(512, DenoiserSettings(), 100, rng(seed))
+        hidden = choose_spans(512, DenoiserSettings(), 100, rng(seed))
         edges = np.diff(np.concatenate(([0], hidden.astype(int), [0])))
         spans.append(np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1))
         shares.append(hidden.mean())
@@ -76,7 +76,8 @@ def test_span_corruption_hides_15_percent_in_spans_of_3():
 
 def test_every_cut_is_equally_likely():
     hidden = [
-        tuple(span_choice(6, DenoiserSettings(share=0.5, mean_span=1.5), 9, rng(seed)).tolist()) for seed in range(4000)
+        tuple(choose_spans(6, DenoiserSettings(share=0.5, mean_span=1.5), 9, rng(seed)).tolist())
+        for seed in range(4000)
     ]
     kinds, counts = np.unique(hidden, axis=0, return_counts=True)
     assert len(kinds) == 4  # 3 hidden and 3 kept, each cut into two pieces in one of two ways
@@ -135,7 +136,7 @@ def test_the_decoder_reads_inputs_as_prefix_and_learns_targets_only():
         example = Example(np.array(tokens[: cut - 1]), np.array(tokens[cut:-1]))
         was_prefix = example.targets[0] < FIRST
         kinds.add(was_prefix)
-        assert ([*example.inputs, *example.targets] if was_prefix else rebuilt(example)) == text(41, row).tolist()
+        assert ([*example.inputs, *example.targets] if was_prefix else rebuild(example)) == text(41, row).tolist()
         assert inputs["weights"][row].nonzero().flatten().tolist() == list(range(cut - 1, length))
         assert inputs["targets"][row, : length - 1].tolist() == inputs["tokens"][row, 1:length].tolist()
     assert kinds == {True, False}  # of six rows some drew either denoiser
@@ -149,11 +150,11 @@ def test_the_encoder_gets_the_inputs_and_the_decoder_the_shifted_targets():
         source = inputs["source"][row][inputs["source_ids"][row] >= 0].numpy()
         targets = inputs["targets"][row][inputs["weights"][row]].numpy()
         assert targets[-1] == 0
-        assert rebuilt(Example(source, targets[:-1])) == text(41, row).tolist()
+        assert rebuild(Example(source, targets[:-1])) == text(41, row).tolist()
 
 
-def test_each_of_ul2s_denoisers_goes_by_its_mode():
-    """R: T5's spans; X: long spans or many; S: a prefix. The mode stands first and says which it was."""
+def test_each_ul2_denoiser_is_marked_by_its_mode():
+    """R: T5's spans; X: long spans or many; S: a prefix. The mode token comes first."""
     r, x = DenoiserSettings(mode=901), DenoiserSettings(mode=902, share=0.5, mean_span=20)
     mixture = SETTINGS.model_copy(update={"denoisers": (r, x, DenoiserSettings(noise="prefix", mode=903, weight=2))})
     inputs = denoising_inputs(batch(200, 80), mixture, 950, True, (1, 2), 0)

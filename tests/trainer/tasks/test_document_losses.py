@@ -19,7 +19,7 @@ def test_token_documents_name_the_document_of_every_token():
         for place in range(32):
             text = source.corpus.document(int(documents[row, place]))
             offset = int(batch.positions[row, place])
-            if batch.document_ids[row, place] > 0:  # the first may have begun in the row before
+            if batch.document_ids[row, place] > 0:  # the first may have started_run in the row before
                 assert text[offset] == batch.inputs[row, place]
     named = {source.corpus.describe(int(index)).id for index in np.unique(documents)}
     assert named == {found.id for found in source.documents(3, 1, 2)}

@@ -35,7 +35,7 @@ def test_a_reported_spike_becomes_the_new_level():
 
 
 @pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (2.0, math.nan), (2.0, math.inf)])
-def test_what_is_no_number_is_skipped_and_patience_ends(loss, norm):
+def test_non_finite_losses_are_skipped_until_patience_ends(loss, norm):
     watch = detector(patience=3)
     assert [watch.judge(loss, norm).action for _ in range(3)] == [
         AnomalyAction.SKIP,
@@ -48,6 +48,6 @@ def test_what_is_no_number_is_skipped_and_patience_ends(loss, norm):
         assert watch.judge(2.0, 1.0) is None
 
 
-def test_taking_a_step_of_nan_is_refused():
+def test_updating_the_weights_with_nan_is_refused():
     with pytest.raises(ValidationError, match="not_finite"):
         AnomalySettings(not_finite="report")

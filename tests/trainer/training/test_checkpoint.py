@@ -21,7 +21,7 @@ from trainer.training.checkpoint import CheckpointError, CheckpointSettings
 from trainer.training.metrics import read_metrics
 from trainer.training.saved_model import load_decoder
 
-DROPOUT = {"model": {"experts": {"num_experts": 4, "every": 2, "dropout": 0.3}}}  # so that the generators matter too
+DROPOUT = {"model": {"experts": {"num_experts": 4, "every": 2, "dropout": 0.3}}}  # makes the generators matter
 
 
 def tensors(run: Path) -> dict[str, torch.Tensor]:
@@ -41,14 +41,14 @@ def assert_equal_runs(a: Path, b: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("undisturbed")
+def uninterrupted(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("uninterrupted")
     runs.run(out, DROPOUT)
     return out
 
 
 @pytest.mark.parametrize("step", [4, 8])
-def test_going_on_from_a_checkpoint_equals_not_stopping(undisturbed, tmp_path, step):
+def test_resuming_equals_an_uninterrupted_run(uninterrupted, tmp_path, step):
     runs.run(tmp_path, DROPOUT)
     for path in checkpoint.list_checkpoints(tmp_path / "checkpoints"):
         if checkpoint.step_of(path) > step:
@@ -58,7 +58,7 @@ def test_going_on_from_a_checkpoint_equals_not_stopping(undisturbed, tmp_path, s
             path.rmdir()
     assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step == step  # `latest` names one that is gone
     runs.run(tmp_path, DROPOUT)
-    assert_equal_runs(tmp_path, undisturbed)
+    assert_equal_runs(tmp_path, uninterrupted)
 
 
 SCRIPT = """
@@ -81,17 +81,17 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.001)
 
 
-def test_kill_9_and_resume_equals_the_undisturbed_run_bitwise(undisturbed, tmp_path):
+def test_resuming_after_kill_9_equals_an_uninterrupted_run_bitwise(uninterrupted, tmp_path):
     process = start(tmp_path)
     wait_for(tmp_path / "checkpoints" / "step-00000004", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step < 12
     runs.run(tmp_path, DROPOUT)
-    assert_equal_runs(tmp_path, undisturbed)
+    assert_equal_runs(tmp_path, uninterrupted)
 
 
-def test_a_run_asked_to_end_saves_and_goes_on(undisturbed, tmp_path):
+def test_a_terminated_run_saves_and_can_be_resumed(uninterrupted, tmp_path):
     asked = []
 
     def end_soon(line: str) -> None:
@@ -104,7 +104,7 @@ def test_a_run_asked_to_end_saves_and_goes_on(undisturbed, tmp_path):
     assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step in (6, 7)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     runs.run(tmp_path, DROPOUT)
-    assert_equal_runs(tmp_path, undisturbed)
+    assert_equal_runs(tmp_path, uninterrupted)
 
 
 def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch
     assert [path.name for path in checkpoint.list_checkpoints(tmp_path / "checkpoints")] == ["step-00000004"]
     assert tensors(tmp_path).keys() == before.keys()
     runs.run(tmp_path, {"loop": {"steps": 8}}, allow_changes=True)
-    assert not list((tmp_path / "checkpoints").glob(".*"))  # the leavings are swept
+    assert not list((tmp_path / "checkpoints").glob(".*"))  # temporary folders are deleted
 
 
 def test_the_last_checkpoints_and_the_multiples_are_kept(tmp_path):
@@ -132,21 +132,21 @@ def test_the_last_checkpoints_and_the_multiples_are_kept(tmp_path):
     assert (tmp_path / "checkpoints" / "latest").read_text() == "step-00000012\n"
 
 
-def test_files_are_readable_by_anyone(undisturbed):
-    found = checkpoint.find_checkpoint(undisturbed)
+def test_files_are_plain_json_and_safetensors(uninterrupted):
+    found = checkpoint.find_checkpoint(uninterrupted)
     state = json.loads((found / "state.json").read_text())
     assert state["step"] == 12
     assert state["data"]["next_batch"] == 12
     assert state["tokens"] == 12 * 8 * 32
     assert state["settings"]["model"]["hidden_size"] == 32
-    assert state["learning_rate"] == read_metrics(undisturbed)[-1]["learning_rate"]
+    assert state["learning_rate"] == read_metrics(uninterrupted)[-1]["learning_rate"]
     assert {path.name for path in found.iterdir()} == {*state["files"], "state.json"}
     weights = load_file(found / "model-00001.safetensors")
     moments = load_file(found / "optimizer-00001.safetensors")
     assert set(moments) == {f"{name}/{kind}" for name in weights for kind in ("exp_avg", "exp_avg_sq", "step")}
 
 
-def test_several_files_hold_what_one_would(tmp_path, monkeypatch):
+def test_several_files_hold_all_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FILE_BYTES", 20_000)
     runs.run(tmp_path, {"loop": {"steps": 4}})
     found = checkpoint.find_checkpoint(tmp_path)
@@ -155,7 +155,7 @@ def test_several_files_hold_what_one_would(tmp_path, monkeypatch):
     assert dict(checkpoint.read_tensors(found, "model")).keys() == dict(model.named_parameters()).keys()
 
 
-def test_a_changed_byte_is_noticed(tmp_path):
+def test_a_changed_byte_is_detected(tmp_path):
     runs.run(tmp_path, {"loop": {"steps": 4}})
     path = checkpoint.find_checkpoint(tmp_path) / "model-00001.safetensors"
     data = bytearray(path.read_bytes())
@@ -168,7 +168,7 @@ def test_a_changed_byte_is_noticed(tmp_path):
         checkpoint.verify_checkpoint(path.parent)
 
 
-def test_no_checkpoint_is_said_so(tmp_path):
+def test_a_missing_checkpoint_is_reported(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint here"):
         checkpoint.find_checkpoint(tmp_path)
     (tmp_path / "step-00000001").mkdir()
@@ -179,7 +179,11 @@ def test_no_checkpoint_is_said_so(tmp_path):
 
 def test_another_architecture_is_refused(tmp_path):
     runs.run(tmp_path / "a", {"loop": {"steps": 1}})
-    for change, fault in (({"layers": 3}, "lacks"), ({"layers": 1}, "has not"), ({"ffn_hidden_size": 64}, "shape")):
+    for change, fault in (
+        ({"layers": 3}, "lacks"),
+        ({"layers": 1}, "not in the model"),
+        ({"ffn_hidden_size": 64}, "shape"),
+    ):
         with pytest.raises(CheckpointError, match=fault):
             runs.run(tmp_path / "b", {"model": change}, start=tmp_path / "a")
 
@@ -192,9 +196,9 @@ def test_another_architecture_is_refused(tmp_path):
         ({}, {"source": runs.source(seed=1)}, "the data"),
     ],
 )
-def test_other_settings_or_data_are_not_mixed_in(undisturbed, changes, arguments, fault):
+def test_resuming_with_other_settings_or_data_is_refused(uninterrupted, changes, arguments, fault):
     with pytest.raises(CheckpointError, match=fault):
-        runs.run(undisturbed, {**DROPOUT, **changes}, **arguments)
+        runs.run(uninterrupted, {**DROPOUT, **changes}, **arguments)
 
 
 def test_keeping_at_least_one_is_required():

@@ -100,7 +100,7 @@ def test_two_ranks_in_bf16_are_near_one(two_ranks, tmp_path):
     assert {value.dtype for value in found.values()} == {torch.float32}
 
 
-def test_one_process_goes_on_where_two_stopped(two_ranks, tmp_path):
+def test_one_process_resumes_where_two_stopped(two_ranks, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(two_ranks / "fsdp", folder)
     shutil.rmtree(folder / "checkpoints" / "step-00000006")

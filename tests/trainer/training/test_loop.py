@@ -19,7 +19,7 @@ from trainer.tasks.pretrain import PretrainTask
 from trainer.training import checkpoint
 from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.distributed import World
-from trainer.training.hardware import Precision, matmul_rate, measure_hardware
+from trainer.training.hardware import Precision, measure_hardware, measure_matmul_rate
 from trainer.training.metrics import read_metrics
 from trainer.training.run import open_run
 from trainer.training.saved_model import load_decoder
@@ -74,14 +74,14 @@ def anomalies(out: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("action", ["report", "skip", "stop"])
-def test_a_spike_is_answered_as_set_and_its_documents_are_named(tmp_path, action):
+def test_a_spike_triggers_the_configured_action_and_its_documents_are_logged(tmp_path, action):
     changes = {"loop": {"steps": 24}, "anomalies": {"spike": action, "window": 16, "deviations": 4.0}}
     source = poisoned()
     if action == "stop":
         with pytest.raises(TrainingStoppedError, match="step 21: spike"):
             runs.run(tmp_path, changes, source=source)
         assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step == 20  # as it was before the step
-        changes["anomalies"]["spike"] = "skip"  # what the message tells to do
+        changes["anomalies"]["spike"] = "skip"  # as the message advises
     runs.run(tmp_path, changes, source=source)
     found = anomalies(tmp_path)[-1]
     assert (found["step"], found["kind"]) == (21, "spike")
@@ -116,7 +116,7 @@ def test_nan_never_reaches_the_weights(tmp_path):
         json.loads(line, parse_constant=pytest.fail)  # no NaN, no Infinity: other readers refuse them
 
 
-def test_nan_ends_the_run_at_once_where_that_is_asked(tmp_path):
+def test_nan_ends_the_run_at_once_if_configured(tmp_path):
     with pytest.raises(TrainingStoppedError, match="step 1: not_finite"):
         runs.run(tmp_path, {"model": {"z_loss": 1e39}, "anomalies": {"not_finite": "stop"}})
     assert [row["action"] for row in anomalies(tmp_path)] == ["stop"]
@@ -142,7 +142,7 @@ def test_denoising_learns(tmp_path, changes):
     runs.run(tmp_path, {**changes, "objective": objective, "loop": {"steps": 60, "micro_batch_size": 4}})
     rows = read_metrics(tmp_path)
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
-    assert rows[0]["domains"]["none"][1] == 256  # a row's mean stands for each of its tokens
+    assert rows[0]["domains"]["none"][1] == 256  # each token gets the mean loss of its sequence
 
 
 def test_sparse_runs_report_their_experts(tmp_path):
@@ -188,18 +188,20 @@ def test_an_encoder_decoder_without_denoising_is_refused():
         runs.settings(model={"encoder_layers": 2, "kv_heads": None})
 
 
-def test_bf16_is_chosen_where_it_is_measured_to_pay(monkeypatch):
+def test_bf16_is_chosen_if_it_is_measured_to_be_faster(monkeypatch):
     cpu = torch.device("cpu")
     for bf16, expected in ((3e9, Precision.BFLOAT16), (0.4e9, Precision.FLOAT32)):
         rates = {torch.float32: 1e9, torch.bfloat16: bf16}
-        monkeypatch.setattr("trainer.training.hardware.matmul_rate", lambda device, dtype, rates=rates: rates[dtype])
+        monkeypatch.setattr(
+            "trainer.training.hardware.measure_matmul_rate", lambda device, dtype, rates=rates: rates[dtype]
+        )
         assert measure_hardware(cpu).precision is expected
         assert measure_hardware(cpu).peak == rates[getattr(torch, expected.value)]
         assert measure_hardware(cpu, Precision.FLOAT32).precision is Precision.FLOAT32
 
 
 def test_matmul_rate_is_a_rate():
-    assert 1e8 < matmul_rate(torch.device("cpu"), torch.float32) < 1e13
+    assert 1e8 < measure_matmul_rate(torch.device("cpu"), torch.float32) < 1e13
 
 
 def test_a_run_in_bf16_learns_and_keeps_its_precision(tmp_path, monkeypatch):
@@ -209,7 +211,7 @@ def test_a_run_in_bf16_learns_and_keeps_its_precision(tmp_path, monkeypatch):
     assert all(weight.dtype is torch.float32 for weight in load_decoder(tmp_path).parameters())
     auto = {"loop": {"steps": 8, "precision": "auto"}}
     monkeypatch.setattr(
-        "trainer.training.hardware.matmul_rate", lambda device, dtype: 1e9
+        "trainer.training.hardware.measure_matmul_rate", lambda device, dtype: 1e9
     )  # today bf16 would not be chosen
     runs.run(tmp_path, auto, allow_changes=True)
     assert json.loads((tmp_path / "run.json").read_text())["precision"] == "bfloat16"

@@ -28,7 +28,7 @@ def uneven(rows: int = 4) -> list[Inputs]:
     return [causal_inputs(part) for part in batch.split(1)]
 
 
-def join_corpora(parts: list[Inputs]) -> list[Inputs]:
+def join_inputs(parts: list[Inputs]) -> list[Inputs]:
     return [{name: torch.cat([part[name] for part in parts]) for name in parts[0]}]
 
 
@@ -47,7 +47,7 @@ def test_accumulation_equals_the_large_batch(experts):
     parts = uneven()
     apart = accumulate(net, parts, ALONE, experts=net.settings.experts)
     found = gradients(net)
-    together = accumulate(net, join_corpora(parts), ALONE, experts=net.settings.experts)
+    together = accumulate(net, join_inputs(parts), ALONE, experts=net.settings.experts)
     expected = gradients(net)
     assert apart.tokens == together.tokens == 53
     assert apart.loss == pytest.approx(together.loss, rel=1e-6)
@@ -60,7 +60,7 @@ def test_accumulation_equals_the_large_batch(experts):
             (out.loss / part["weights"].sum() / len(parts)).backward()
             means += float(out.loss / part["weights"].sum() / len(parts))
         wrong = gradients(net)
-        assert ((wrong - expected).norm() / expected.norm()).item() > 0.4  # a mean of means is not it
+        assert ((wrong - expected).norm() / expected.norm()).item() > 0.4  # a mean of means differs
 
 
 def test_the_routers_losses_are_part_of_the_gradient():
