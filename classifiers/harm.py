@@ -26,7 +26,7 @@ class HarmModel:
         self._model = LinearModel.load(artifact.path("words.txt"), artifact.path("weights.npy"), HARM_LABELS)
 
     def score(self, texts: Sequence[str]) -> list[float]:
-        """One calibrated probability a text; a text without a word gets 0."""
+        """One calibrated probability per text; a text without words gets 0."""
         if not texts:
             return []
         lines = [topic_line("", text) for text in texts]

@@ -19,6 +19,8 @@ from classifiers.urls import host_of, normalize_url, registered_domain_of
 
 
 class Match(StrEnum):
+    """How a page is cited."""
+
     EXACT = "exact"
     HOST = "host"  # weaker: an uncited page on a cited host
 

@@ -41,12 +41,13 @@ def locate_cited_pages(files: Sequence[Path], cited: Cited, by_host: bool = Fals
             n for n in ("url_host_name", "fetch_status", "content_mime_detected") if n in parquet.schema_arrow.names
         ]
         for batch in parquet.iter_batches(batch_size=65_536, columns=[*NEEDED, *optional]):
-            found = _matches(_usable(batch), cited, hosts, by_host)
+            found = _filter_cited(_filter_usable(batch), cited, hosts, by_host)
             if found.num_rows:
                 yield found
 
 
-def _usable(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _filter_usable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Successful captures of HTML pages."""
     if "fetch_status" in batch.schema.names:
         batch = batch.filter(pc.equal(batch["fetch_status"], 200))
     if "content_mime_detected" in batch.schema.names:
@@ -54,7 +55,7 @@ def _usable(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _matches(batch: pa.RecordBatch, cited: Cited, cited_hosts: pa.Array, by_host: bool) -> pa.RecordBatch:
+def _filter_cited(batch: pa.RecordBatch, cited: Cited, cited_hosts: pa.Array, by_host: bool) -> pa.RecordBatch:
     if "url_host_name" in batch.schema.names:
         hosts = batch["url_host_name"]
     else:

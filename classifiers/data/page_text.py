@@ -34,7 +34,7 @@ class TextRow:
     title: str
     text: str
     boilerplate: str = ""  # the lines of the page that are not its main text: menus, teasers, footers
-    markup: str = ""  # `markup_signs`, one a line: evidence for weak labels, no input of a model
+    markup: str = ""  # `markup_signs`, one per line: evidence for weak labels, not an input of any model
 
     @property
     def registered_domain(self) -> str:
@@ -63,7 +63,7 @@ def extract(html: bytes, charset: str | None = None) -> tuple[str, str, str, str
 
 
 def markup_signs(tree: Any) -> str:
-    """Machine-readable declarations of a page, one a line: Open Graph type, schema.org types, generator."""
+    """Machine-readable declarations of a page, one per line: Open Graph type, schema.org types, generator."""
     signs = [("og", value) for value in tree.xpath("//meta[@property='og:type']/@content")]
     signs += [("schema", value.rsplit("/", 1)[-1]) for value in tree.xpath("//@itemtype")]
     scripts = tree.xpath("//script[@type='application/ld+json']/text()")
@@ -73,7 +73,7 @@ def markup_signs(tree: Any) -> str:
 
 
 def _lines_outside(everything: str, main: str) -> Iterator[str]:
-    """Lines whose letters do not occur in the main text; spacing and punctuation are ignored."""
+    """Lines that do not occur in the main text; spacing and punctuation are ignored."""
     inside = _NO_WORD.sub("", main).lower()
     for line in map(str.strip, everything.splitlines()):
         letters = _NO_WORD.sub("", line).lower()
@@ -82,7 +82,7 @@ def _lines_outside(everything: str, main: str) -> Iterator[str]:
 
 
 def read_warc(path: Path, share: float = 1.0) -> Iterator[TextRow]:
-    """Pages of one WARC file; with `share` < 1 those whose hash is below it, so that a larger share holds a smaller."""
+    """Pages of one WARC file; with `share` < 1 a sample by hash, which is part of the sample of any larger share."""
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
     source = path.name.removesuffix(".gz").removesuffix(".warc").rsplit("-", 1)[0]
@@ -100,7 +100,7 @@ def read_warc(path: Path, share: float = 1.0) -> Iterator[TextRow]:
 
 
 def write_rows(rows: Iterable[TextRow], path: Path) -> int:
-    """Write JSON Lines, one row a page; returns the number of rows."""
+    """Write JSON Lines, one row per page; returns the number of rows."""
     count = 0
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:

@@ -45,7 +45,7 @@ def lines_of(path: Path) -> Iterator[str]:
 
 
 def articles(data: Path, languages: tuple[str, ...] = ()) -> Iterator[tuple[TextRow, str]]:
-    """(row, wikitext) of the Wikipedia articles, those of `languages` only where given."""
+    """(row, wikitext) of the Wikipedia articles; if `languages` are given, only of those."""
     for line in lines_of(data / "wiki" / "articles.jsonl.gz"):
         article = json.loads(line)
         if languages and article["lang"] not in languages:
@@ -57,7 +57,7 @@ def articles(data: Path, languages: tuple[str, ...] = ()) -> Iterator[tuple[Text
 
 
 def answers(data: Path) -> Iterator[TextRow]:
-    """Question and answer of every assistant turn of the Open-Assistant trees: instruction data, as DCLM uses it."""
+    """Question and answer of every assistant turn of the Open-Assistant trees (instruction data, as in DCLM)."""
     for line in lines_of(data / "trainer" / "sft" / "oasst_en_100_tree.jsonl.gz"):
         stack = [(json.loads(line)["prompt"], "")]
         while stack:

@@ -61,7 +61,7 @@ def _json_row(line: str, path: Path, number: int) -> Row:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {number}: not JSON ({error.msg}); expected one object a line") from None
+        raise UserError(f"{path}, line {number}: not JSON ({error.msg}); expected one object per line") from None
     if not isinstance(row, dict):
         raise UserError(f"{path}, line {number}: found a {type(row).__name__}, expected an object with a `text` field")
     return row
@@ -127,12 +127,12 @@ def _parquet_writer(partial: Path, source: Path, stack: ExitStack) -> Callable[[
 
 
 def _set_type(field: pa.Field) -> pa.Field:
-    # A column that is all null in the first batch may have any type later; text is the likeliest.
+    # A column that is all null in the first batch may have any type later; text is the most likely.
     return field.with_type(pa.string()) if pa.types.is_null(field.type) else field
 
 
 def write_jsonl(rows: Iterable[Row], path: Path) -> int:
-    """JSON Lines, gzipped where the name says so; returns the number of rows. Renamed to its name when complete."""
+    """Writes JSON Lines (gzipped if the name ends in .gz), under a temporary name until complete; returns the rows."""
     partial, count = path.with_name(f".{path.name}.partial"), 0
     opener = gzip.open if path.name.endswith(".gz") else open
     with opener(partial, "wt", encoding="utf-8") as file:

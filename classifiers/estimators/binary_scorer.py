@@ -19,7 +19,7 @@ LAYER = "layer.json"
 
 
 def layer_input(texts: Sequence[str], fasttext_probability: Array) -> Array:
-    """Input of the logistic layer, one row a text: STATISTICS, then fastText's log-odds."""
+    """Input of the logistic layer, one row per text: STATISTICS, then fastText's log-odds."""
     return np.hstack([statistics_table(texts), log_odds_of(fasttext_probability)[:, None]])
 
 
@@ -36,7 +36,7 @@ class BinaryScorer:
         self._slope, self._offset = stored["slope"], stored["offset"]
 
     def score(self, texts: Sequence[str]) -> list[float]:
-        """One calibrated probability a text; a text without a word gets 0."""
+        """One calibrated probability per text; a text without words gets 0."""
         if not texts:
             return []
         lines = [style_line(text) for text in texts]

@@ -32,7 +32,7 @@ class Row:
 
 
 class LinearModel:
-    """`probabilities` gives one row a line, with columns in the order of `labels`."""
+    """Computes the probability of each label for lines of words."""
 
     def __init__(self, words: Sequence[str], table: NDArray[np.float64], labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
@@ -52,6 +52,7 @@ class LinearModel:
         np.save(table, stored, allow_pickle=False)
 
     def probabilities(self, lines: Sequence[str]) -> Array:
+        """Array of shape (lines, labels)."""
         logits = np.array([self._logits(line) for line in lines]).reshape(len(lines), len(self.labels))
         powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)

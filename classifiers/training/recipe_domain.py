@@ -1,6 +1,6 @@
 """Training rows of the shipped domain model: hand-labeled pages, and weak labels for the others.
 
-Rows, by falling weight: hand-labeled pages (`read_labels.csv`: id, topic, kind); words typical of a topic or a kind
+Rows, by decreasing weight: hand-labeled pages (`read_labels.csv`: id, topic, kind); words typical of a topic or a kind
 (`topic_words.txt`, `kind_words.txt`); Wikipedia articles by their categories; web sites by the categories of three
 public tables; unlabeled pages by labeling functions, weighted by their agreement with the hand labels (weak_labels.py).
 Everything is split by registered domain; the test rows are hand-labeled pages, and no other row is of a test domain.
@@ -79,7 +79,7 @@ _CATEGORY_TOPICS = {
 
 @dataclass(frozen=True, slots=True)
 class DomainData:
-    """Everything that trains and tests both heads."""
+    """Training and test data of both heads."""
 
     train: dict[str, list[Row]]  # head -> rows that are not hand-labeled
     read: list[TextRow]  # hand-labeled pages of other than test domains

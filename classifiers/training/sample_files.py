@@ -27,7 +27,7 @@ def text_rows(path: Path, source: str) -> Iterator[TextRow]:
 
 
 def cited_urls(path: Path) -> Iterator[str]:
-    """URLs from `gristmill classify references` (a `url` field), or from a plain text file with one URL a line."""
+    """URLs from `gristmill classify references` (a `url` field), or from a plain text file with one URL per line."""
     if path.suffix == ".txt":
         with path.open(encoding="utf-8") as file:
             yield from (line.strip() for line in file if line.strip())

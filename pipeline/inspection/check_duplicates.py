@@ -22,7 +22,7 @@ SAMPLE = 2_000  # kept documents whose texts are compared with each other
 SHINGLE = 5  # words
 # Pairs this similar are not missed by chance: with 20 bands of 7 rows the probability is below one in 100,000.
 SURELY_FOUND = 0.9
-_COMMON = 100  # documents that share a shingle; a phrase shared by more says nothing about a pair
+_COMMON = 100  # documents compared for one shingle; a phrase in more documents is no evidence of duplicates
 _BUCKET_ENTRIES = 4_000_000  # (document, band) pairs held at a time; with their sketches below 1 GB
 _BAND_BYTES = 8
 

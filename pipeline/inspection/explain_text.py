@@ -52,7 +52,7 @@ def _describe_stage(number: int, stage: StageResult) -> Iterator[str]:
     for line in textwrap.wrap(printable(stage.detail), WIDTH - len(_INDENT)):
         yield _INDENT + line
     yield from _text_changes(stage)
-    yield from _table(stage.measurements)
+    yield from _measurement_table(stage.measurements)
 
 
 def _exceeded_limit(stage: StageResult) -> str:
@@ -99,7 +99,7 @@ def _difference(before: str, after: str) -> Iterator[str]:
         yield f"{_INDENT}… {len(lines) - _DIFF_LINES} more changed lines …"
 
 
-def _table(found: tuple[Measurement, ...]) -> Iterator[str]:
+def _measurement_table(found: tuple[Measurement, ...]) -> Iterator[str]:
     limited = [item for item in found if item.margin is not None]
     if limited:
         yield f"{_INDENT}{'measurement':<40}{'value':>11}{'at least':>11}{'at most':>11}{'margin':>11}"

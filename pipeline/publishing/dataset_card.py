@@ -1,4 +1,4 @@
-"""OUT/README.md: the dataset card, with the front matter from which Hugging Face's `load_dataset` knows the shards."""
+"""OUT/README.md: the dataset card; its front matter tells Hugging Face's `load_dataset` where the shards are."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ DROP = pa.schema(
         pa.field("stage", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("value", pa.float64()),  # the measurement ...
-        pa.field("threshold", pa.float64()),  # ... and the limit that it exceeded
+        pa.field("threshold", pa.float64()),  # ... and the limit that it failed
         pa.field("detail", pa.string()),
         pa.field("duplicate_of", pa.string()),  # id of the kept document
         pa.field("language", pa.string()),
