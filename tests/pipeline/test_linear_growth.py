@@ -109,7 +109,7 @@ def test_status_reads_a_bounded_number_of_tallies(requests, monkeypatch):
 
 
 def test_the_jobs_after_prepare(requests):
-    """Deduplicated, counted and published: one part per unit, all but the reports."""
+    """Deduplicate, count words and publish with one part per unit, without the reports."""
     fresh, repeated = [], []
     for units in (UNITS, 2 * UNITS):
         run = make_run(units)
