@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer.data.tokenizer import Tokenizer
+from trainer.errors import UserError
 from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
 from trainer.model.key_value_cache import KeyValueCache
@@ -50,9 +51,9 @@ def generate(
     _check_prompts(prompts)
     longest = max(map(len, prompts))
     if longest + settings.max_new_tokens > model.settings.context_length:
-        raise ValueError(
+        raise UserError(
             f"{longest} prompt tokens and {settings.max_new_tokens} new ones exceed the context of "
-            f"{model.settings.context_length}"
+            f"{model.settings.context_length}; shorten the prompt or lower max_new_tokens"
         )
     weight = model.embedding.weight
     tokens, padding = _pad_left(prompts, weight.device)  # [B, S] both

@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.trainer.runs import build_decoder
+from trainer.errors import UserError
 from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
 from trainer.model.model_settings import ModelSettings
@@ -93,10 +94,15 @@ def test_draws_follow_temperature_top_k_and_top_p():
 
 
 @pytest.mark.parametrize(
-    ("prompts", "fault"), [([], "at least one prompt"), ([[]], "separator"), ([[0] * 40], "exceed the context of 48")]
+    ("prompts", "error", "fault"),
+    [
+        ([], ValueError, "at least one prompt"),
+        ([[]], ValueError, "separator"),
+        ([[0] * 40], UserError, "exceed the context of 48"),
+    ],
 )
-def test_impossible_prompts_are_refused(prompts, fault):
-    with pytest.raises(ValueError, match=fault):
+def test_impossible_prompts_are_refused(prompts, error, fault):
+    with pytest.raises(error, match=fault):
         generate(model(), prompts, GREEDY)
 
 
