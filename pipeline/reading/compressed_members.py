@@ -35,12 +35,11 @@ class Member(Protocol):
 
 
 class FileWindow:
-    """A buffered view of a file's bytes from `offset` on."""
+    """A buffered view of a file of `size` bytes, from `start` on, where the file is positioned."""
 
-    def __init__(self, open_at: Callable[[int], BinaryIO], start: int, size: int) -> None:
-        self._open_at = open_at
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._size = size
-        self._file = open_at(start)
+        self._file = file
         self._buffer = b""
         self._at = 0
         self.offset = start

@@ -19,7 +19,6 @@ import io
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import zstandard
 from warcio.recordloader import ArcWarcRecordLoader
@@ -82,7 +81,7 @@ def read_records(
         yield DamagedBytes(0, "the file is empty")
         return
     # After `end` come the rest of the last record and the first bytes of the next: half a megabyte usually suffices.
-    window = FileWindow(partial(storage.open_binary, path, end=end + (1 << 19), length=size), start, size)
+    window = FileWindow(storage.open_binary(path, start, end=end + (1 << 19), length=size), start, size)
     try:
         reader = _RangeReader(window, end, block_cap)
         yield from reader.read(record_at_start or record_at_end or start == 0)
