@@ -288,7 +288,7 @@ def main() -> None:
     try:
         gristmill.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _stop("gristmill: interrupted; run the same command again to go on", INTERRUPTED)
+        _stop("gristmill: interrupted; run the same command again to resume", INTERRUPTED)
     except click.UsageError as error:
         error.show()
         _stop("", error.exit_code)

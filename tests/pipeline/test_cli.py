@@ -94,7 +94,7 @@ def test_a_users_error_ends_with_one_line_and_its_exit_code(error: str, code: in
     done = curate_that_fails(error, tmp_path)
     assert done.returncode == code
     (line,) = filter(None, done.stderr.splitlines())
-    assert line == f"gristmill: {'interrupted; run the same command again to go on' if code == 130 else 'why'}"
+    assert line == f"gristmill: {'interrupted; run the same command again to resume' if code == 130 else 'why'}"
 
 
 @pytest.mark.parametrize("error", ["ValueError('zip() argument 2 is shorter')", "KeyError('x')", "AssertionError"])
