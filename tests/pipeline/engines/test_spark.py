@@ -67,7 +67,12 @@ def test_a_worker_pool_beside_the_executors_writes_the_same(cluster, tmp_path, l
 
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    pool = subprocess.Popen([*command, f"--container_executable={find_worker_command()}"], stderr=subprocess.DEVNULL)
+    pool = subprocess.Popen(
+        [*command, f"--container_executable={find_worker_command()}"],
+        stderr=subprocess.DEVNULL,
+        # Jobs that a shell starts in the background ignore SIGINT, and so would the pool: it could not be stopped.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         output = tmp_path / "out"
         environment = ("--environment", f"external=localhost:{port}")
