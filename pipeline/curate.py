@@ -143,9 +143,9 @@ def prepare(run: Run) -> FinishedUnits:
     pending = [unit for key, unit in run.units.items() if key not in finished]
     log.info("prepare: %d units of WARC bytes, %d finished earlier", len(run.units), len(finished))
     if pending:
-        task, tool = PrepareUnit(run.config, run.layout), partial(open_worker, run.config)
+        task, open_process = PrepareUnit(run.config, run.layout), partial(open_worker, run.config)
         with Watch(finished), open_pipeline(run.options) as pipeline:
-            pipeline | "Units" >> beam.Create(pending) | "Prepare" >> ParallelMap(task, tool, run.workers)
+            pipeline | "Units" >> beam.Create(pending) | "Prepare" >> ParallelMap(task, open_process, run.workers)
         finished.update()
     missing = next((key for key in run.units if key not in finished), None)
     if missing:
