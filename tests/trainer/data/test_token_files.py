@@ -6,24 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainer.curated import pages, row, write_dataset
+from tests.trainer.curated import row, write_dataset
+from tests.trainer.data.conftest import ROWS
 from trainer.data import token_files
 from trainer.data.curated_dataset import Dataset, DatasetError, open_dataset
 from trainer.data.token_files import open_tokens, token_type
 from trainer.data.tokenize_dataset import tokenize_dataset
-from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
-
-ROWS = pages(50, weights=(1.0, 0.5, 2.0))
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return train_tokenizer([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768))
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    return open_dataset(str(write_dataset(tmp_path / "set", ROWS, shards=3)))
+from trainer.data.tokenizer import Tokenizer
 
 
 def test_every_document_is_found_again(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:

@@ -6,23 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.curated import pages, write_dataset
+from tests.trainer.curated import write_dataset
+from tests.trainer.data.conftest import ROWS
 from trainer.data.curated_dataset import Dataset, DatasetError, open_dataset
 from trainer.data.token_files import open_tokens
 from trainer.data.tokenize_dataset import token_folder, tokenize_dataset
 from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
-
-ROWS = pages(50, weights=(1.0, 0.5, 2.0))
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return train_tokenizer([values["text"] for values in ROWS], TokenizerSettings(vocab_size=768))
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    return open_dataset(str(write_dataset(tmp_path / "set", ROWS, shards=3)))
 
 
 def test_one_process_and_two_write_the_same_bytes(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
