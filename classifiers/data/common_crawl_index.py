@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from classifiers.data.cited_urls import Cited
+from classifiers.data.tables import open_parquet
 from classifiers.errors import UserError
 from classifiers.urls import host_of
 
@@ -30,20 +30,20 @@ def locate_cited_pages(files: Sequence[Path], cited: Cited, by_host: bool = Fals
     """Batches of SCHEMA: the records whose page (or, `by_host`, whose host) is cited; successful HTML captures only."""
     hosts = pa.array(sorted({*cited.hosts, *(f"www.{host}" for host in cited.hosts)}), pa.string())
     for file in files:
-        parquet = pq.ParquetFile(file)
-        missing = [name for name in NEEDED if name not in parquet.schema_arrow.names]
-        if missing:
-            raise UserError(
-                f"{file} lacks the column(s) {', '.join(missing)}: give files of Common Crawl's columnar index "
-                "(cc-index/table/cc-main/warc/crawl=.../subset=warc/*.parquet)"
-            )
-        optional = [
-            n for n in ("url_host_name", "fetch_status", "content_mime_detected") if n in parquet.schema_arrow.names
-        ]
-        for batch in parquet.iter_batches(batch_size=65_536, columns=[*NEEDED, *optional]):
-            found = _filter_cited(_filter_usable(batch), cited, hosts, by_host)
-            if found.num_rows:
-                yield found
+        with open_parquet(file) as parquet:
+            missing = [name for name in NEEDED if name not in parquet.schema_arrow.names]
+            if missing:
+                raise UserError(
+                    f"{file} lacks the column(s) {', '.join(missing)}: give files of Common Crawl's columnar index "
+                    "(cc-index/table/cc-main/warc/crawl=.../subset=warc/*.parquet)"
+                )
+            optional = [
+                n for n in ("url_host_name", "fetch_status", "content_mime_detected") if n in parquet.schema_arrow.names
+            ]
+            for batch in parquet.iter_batches(batch_size=65_536, columns=[*NEEDED, *optional]):
+                found = _filter_cited(_filter_usable(batch), cited, hosts, by_host)
+                if found.num_rows:
+                    yield found
 
 
 def _filter_usable(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +46,22 @@ def read_batches(path: Path, columns: Sequence[str] | None = None, size: int = B
         yield batch
 
 
-def _parquet_batches(path: Path, columns: Sequence[str] | None, size: int) -> Iterator[list[Row]]:
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """The open file. Raises UserError for a damaged file or one of another format, also while it is read."""
     try:
         with pq.ParquetFile(path) as parquet:
-            names = parquet.schema_arrow.names
-            wanted = [name for name in columns if name in names] if columns is not None else names
-            for batch in parquet.iter_batches(batch_size=size, columns=wanted):
-                yield batch.to_pylist()
+            yield parquet
     except pa.ArrowInvalid as error:
         raise UserError(f"{path} is not a readable Parquet file: {error}") from error
+
+
+def _parquet_batches(path: Path, columns: Sequence[str] | None, size: int) -> Iterator[list[Row]]:
+    with open_parquet(path) as parquet:
+        names = parquet.schema_arrow.names
+        wanted = [name for name in columns if name in names] if columns is not None else names
+        for batch in parquet.iter_batches(batch_size=size, columns=wanted):
+            yield batch.to_pylist()
 
 
 def _json_row(line: str, path: Path, number: int) -> Row:
@@ -112,7 +119,10 @@ def _json_writer(partial: Path, target: Path, stack: ExitStack) -> Callable[[lis
 
 
 def _parquet_writer(partial: Path, source: Path, stack: ExitStack) -> Callable[[list[Row]], None]:
-    known = list(pq.read_schema(source)) if is_parquet(source) else None
+    known = None
+    if is_parquet(source):
+        with open_parquet(source) as parquet:
+            known = list(parquet.schema_arrow)
     writers: list[pq.ParquetWriter] = []
 
     def write(rows: list[Row]) -> None:

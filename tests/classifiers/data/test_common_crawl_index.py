@@ -63,3 +63,6 @@ def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"url": ["https://a.example"]}), tmp_path / "x.parquet")
     with pytest.raises(UserError, match=r"lacks the column.*warc_filename.*columnar index"):
         list(locate_cited_pages([tmp_path / "x.parquet"], CITED))
+    (tmp_path / "y.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(UserError, match=r"y\.parquet is not a readable Parquet file"):
+        list(locate_cited_pages([tmp_path / "y.parquet"], CITED))

@@ -62,6 +62,8 @@ def test_errors_name_file_line_and_repair(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(UserError, match="not a readable Parquet"):
         list(read_batches(tmp_path / "bad.parquet"))
+    with pytest.raises(UserError, match="not a readable Parquet"):
+        add_columns(tmp_path / "bad.parquet", tmp_path / "out.parquet", lengths)
     with pytest.raises(UserError, match="is the input itself"):
         add_columns(path, path, lengths)
 
