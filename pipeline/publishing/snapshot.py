@@ -74,7 +74,7 @@ class Snapshot:
 def find_newest_crawl(mirror: str = MIRROR, index: str = INDEX) -> str:
     """The name of the newest crawl on a mirror; for Common Crawl's own server, which cannot be listed, by its index."""
     if mirror.rstrip("/") == MIRROR.rstrip("/"):
-        names = [str(crawl.get("id")) for crawl in json.loads(storage.read_bytes(index))]
+        names = _names_in(index)
     else:
         listings = storage.glob_files(storage.join(mirror, "crawl-data", "*", "warc.paths.gz"))
         names = [listing.rsplit("/", 2)[-2] for listing in listings]
@@ -82,6 +82,13 @@ def find_newest_crawl(mirror: str = MIRROR, index: str = INDEX) -> str:
     if not crawls:
         raise UserError(f"{mirror}: found no crawl-data/CC-MAIN-YYYY-WW/warc.paths.gz; name a crawl with --snapshot")
     return max(crawls)
+
+
+def _names_in(index: str) -> list[str]:
+    try:
+        return [str(crawl.get("id")) for crawl in json.loads(storage.read_bytes(index))]
+    except (ValueError, AttributeError, TypeError):  # an error page of the server, for example
+        raise UserError(f"{index}: not a JSON list of crawls; name a crawl with --snapshot") from None
 
 
 @contextmanager

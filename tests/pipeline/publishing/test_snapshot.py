@@ -63,6 +63,10 @@ def test_the_newest_crawl_of_a_mirror_and_of_an_index(tmp_path):
     index = tmp_path / "collinfo.json"
     index.write_text(json.dumps([{"id": "CC-MAIN-2026-47"}, {"id": "CC-MAIN-2008-2009"}, {"id": "CC-MAIN-2026-43"}]))
     assert find_newest_crawl(index=str(index)) == "CC-MAIN-2026-47"
+    for wrong in ("<html>busy</html>", "[1]", "7"):
+        index.write_text(wrong)
+        with pytest.raises(UserError, match="not a JSON list of crawls; name a crawl"):
+            find_newest_crawl(index=str(index))
     with pytest.raises(UserError, match="name a crawl"):
         find_newest_crawl(str(tmp_path / "empty"))
 
