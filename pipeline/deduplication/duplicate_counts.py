@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from typing import Any
 
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
 from pipeline.errors import RunFailedError
-from pipeline.storage import join, read_bytes, write_atomically
+from pipeline.storage import join
+from pipeline.storage.layout import read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +68,12 @@ def largest_groups(groups: list[tuple[int, str]]) -> list[tuple[int, str]]:
 def write_counts(folder: str, counts: Sequence[DuplicateCounts]) -> None:
     """The sum over all units, as one JSON file."""
     total = reduce(DuplicateCounts.plus, counts, DuplicateCounts())
-    with write_atomically(join(folder, COUNTS_FILE)) as file:
-        file.write(json.dumps(total.to_json(), indent=1).encode())
+    write_json(join(folder, COUNTS_FILE), total.to_json())
 
 
 def read_counts(folder: str) -> DuplicateCounts:
     """What `write_counts` wrote."""
-    return DuplicateCounts(**json.loads(read_bytes(join(folder, COUNTS_FILE))))
+    return DuplicateCounts(**read_json(join(folder, COUNTS_FILE)))
 
 
 def summarize(counts: DuplicateCounts, settings: DeduplicateSettings) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class ProgressReader:
     def _read_heartbeat(self, key: str) -> dict[str, Any] | None:
         try:
             return read_json(self.finished.layout.unit("running", key))
-        except (storage.StorageError, ValueError):  # the unit has just ended
+        except storage.StorageError:  # the unit has just ended
             return None
 
 
