@@ -119,14 +119,14 @@ def locate(index: tuple[Path, ...], references: Path, output: Path, by_host: boo
 
     from classifiers.data.cited_urls import Cited
     from classifiers.data.common_crawl_index import SCHEMA, locate_cited_pages
+    from classifiers.data.tables import partial_file
     from classifiers.training.sample_files import cited_urls
 
-    partial, rows = output.with_name(f".{output.name}.partial"), 0
-    with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+    rows = 0
+    with partial_file(output) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
         for batch in locate_cited_pages(index, Cited.of(cited_urls(references)), by_host):
             writer.write_batch(batch)
             rows += batch.num_rows
-    partial.replace(output)
     click.echo(f"{rows} records of cited {'pages and hosts' if by_host else 'pages'} -> {output}")
 
 

@@ -15,6 +15,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
+from classifiers.data.tables import write_jsonl
 from classifiers.urls import host_of, registered_domain_of
 
 CORPUS_VERSION = 2  # version of the rows that `read_warc` yields
@@ -101,14 +102,7 @@ def read_warc(path: Path, share: float = 1.0) -> Iterator[TextRow]:
 
 def write_rows(rows: Iterable[TextRow], path: Path) -> int:
     """Write JSON Lines, one row per page; returns the number of rows."""
-    count = 0
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-            count += 1
-    partial.replace(path)
-    return count
+    return write_jsonl((asdict(row) for row in rows), path)
 
 
 def read_rows(path: Path) -> Iterator[TextRow]:

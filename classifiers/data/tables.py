@@ -88,6 +88,14 @@ def texts_of(batch: Sequence[Row], path: Path) -> list[str]:
     return [row["text"] or "" for row in batch]
 
 
+@contextmanager
+def partial_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it when the block ends without an error."""
+    partial = path.with_name(f".{path.name}.partial")
+    yield partial
+    partial.replace(path)
+
+
 def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[str, list[Any]]]) -> int:
     """Write `source` to `target` (of either format) with the columns that `score` computes; returns the number of rows.
 
@@ -95,8 +103,8 @@ def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[st
     """
     if source.resolve() == target.resolve():
         raise UserError(f"{target} is the input itself: give another --output")
-    partial, rows = target.with_name(f".{target.name}.partial"), 0
-    with ExitStack() as stack:
+    rows = 0
+    with partial_file(target) as partial, ExitStack() as stack:
         write = _parquet_writer(partial, source, stack) if is_parquet(target) else _json_writer(partial, target, stack)
         for batch in read_batches(source):
             scored = score(batch)
@@ -104,7 +112,6 @@ def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[st
             rows += len(batch)
         if not rows:
             write([])  # so that an empty target is still a valid file
-    partial.replace(target)
     return rows
 
 
@@ -143,11 +150,10 @@ def _set_type(field: pa.Field) -> pa.Field:
 
 def write_jsonl(rows: Iterable[Row], path: Path) -> int:
     """Writes JSON Lines (gzipped if the name ends in .gz), under a temporary name until complete; returns the rows."""
-    partial, count = path.with_name(f".{path.name}.partial"), 0
+    count = 0
     opener = gzip.open if path.name.endswith(".gz") else open
-    with opener(partial, "wt", encoding="utf-8") as file:
+    with partial_file(path) as partial, opener(partial, "wt", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
-    partial.replace(path)
     return count
