@@ -5,6 +5,7 @@
     urls.py                                     normal forms of URLs and hosts, shared with the pipeline
     cli.py score_columns.py                     gristmill classify ...; the columns that `score` adds to a file
     errors.py                                   errors that a user can mend
+    extraction/      the learned extractor: a parsed page -> the blocks of its main content
     data/            training data: Wikipedia's citations, page text, sampling by hash, reading and writing tables
     training/        one recipe per model: its examples, its labels, and how it is trained
     estimators/      features, fastText, linear and logistic layers, metrics; independent of any data set

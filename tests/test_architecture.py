@@ -71,8 +71,8 @@ ROOMS = {
         "storage", "ledger", "documents", "text", "settings", "errors",
     ],
     "classifiers": [
-        "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "data", "estimators",
-        "artifacts", "urls", "errors",
+        "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "extraction", "data",
+        "estimators", "artifacts", "urls", "errors",
     ],
     "trainer": [
         "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "training", "model", "data",

@@ -1,7 +1,7 @@
 """From the bytes of a page to its main text; used by quick_look and extract_text. In order of use:
 
 charset             bytes -> text
-parse_html          text -> tree, within caps
+(classifiers/extraction/parse_html: text -> tree)
 parsed_page         both, with title and counts: what the two stages share
 prepare_tree        changes to the tree before an extraction engine runs, made by
                     code_blocks, formulas, layout_tables, link_boxes, loose_text; dom and marks help them

@@ -11,10 +11,10 @@ from typing import NoReturn
 
 from lxml.html import HtmlElement
 
+from classifiers.extraction.parse_html import PARSER_DEPTH, count_elements, count_tags, encode_source, parse_html
 from pipeline.documents import Page
 from pipeline.extraction.charset import Decoding, decode
 from pipeline.extraction.marks import CONTROLS, StructureCounts, plain_text
-from pipeline.extraction.parse_html import PARSER_DEPTH, count_elements, count_tags, encode_source, parse_html
 from pipeline.extraction.prepare_tree import prepare_tree
 
 _TITLE_CHARACTERS = 300

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from classifiers.extraction.parse_html import parse_html
 from pipeline.extraction.marks import plain_text
-from pipeline.extraction.parse_html import parse_html
 from pipeline.extraction.prepare_tree import prepare_tree
 
 PROSE = "The mill stands by the river, and its wheel has turned since the days of the old king."

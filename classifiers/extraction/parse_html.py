@@ -8,11 +8,11 @@ from lxml import etree
 from lxml.etree import XPath
 from lxml.html import HtmlComment, HtmlElement, HtmlEntity, HtmlProcessingInstruction
 
-from pipeline.extraction.marks import MARKS
-
 PARSER_DEPTH = 256  # libxml2's own limit: it stops reading a page that nests deeper
 
-_MARKS_BEGIN = "\U000f0000".encode()[:3]
+# Private-use characters of plane 15 that no page uses: the pipeline marks code and formulas with them.
+_RESERVED = re.compile("[\U000f0000-\U000f000f]")
+_RESERVED_BEGIN = "\U000f0000".encode()[:3]
 _NO_CONTROLS = bytes(32 if byte < 32 and byte not in b"\t\n\r" else byte for byte in range(256))
 _FORBIDDEN_REFERENCE = re.compile(
     rb"&#(?:0*(?:[0-8]|1[1-24-9]|2[0-9]|3[01]|6553[45])(?![0-9])"
@@ -28,11 +28,11 @@ _ONE_CLASS = etree.ElementDefaultClassLookup(
 
 
 def encode_source(html: str) -> bytes:
-    """The page as UTF-8 without characters that XML cannot hold, and without the marks of `marks.py`."""
+    """The page as UTF-8 without characters that XML cannot hold, and without the reserved ones."""
     source = html.encode("utf-8", "replace").translate(_NO_CONTROLS)
     source = _FORBIDDEN_REFERENCE.sub(b" ", source) if b"&#" in source else source
     source = _NONCHARACTERS.sub(b" ", source) if b"\xef\xbf" in source else source
-    return MARKS.sub("", source.decode()).encode() if _MARKS_BEGIN in source else source
+    return _RESERVED.sub("", source.decode()).encode() if _RESERVED_BEGIN in source else source
 
 
 def count_tags(source: bytes, limit: int) -> int:
