@@ -25,6 +25,7 @@ from tokenizers import Tokenizer as Engine
 from trainer.errors import UserError
 from trainer.settings import Settings
 
+TOKENIZER_FILE = "tokenizer.json"
 SEPARATOR = "<|endoftext|>"
 CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 # Written by the pipeline's scrub_pii: equal values in a document share a number; values after the 20th have none.
@@ -178,7 +179,7 @@ class Tokenizer:
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """Loads a tokenizer.json that `train_tokenizer` made, or the one in a folder."""
-    path = path / "tokenizer.json" if path.is_dir() else path
+    path = path / TOKENIZER_FILE if path.is_dir() else path
     if not path.is_file():
         raise TokenizerError(f"{path}: no such tokenizer; train one with `gristmill train tokenizer`")
     try:
@@ -186,6 +187,14 @@ def load_tokenizer(path: Path) -> Tokenizer:
     except Exception as error:  # tokenizers raises bare Exception
         raise TokenizerError(f"{path}: not a tokenizer.json ({error})") from error
     return Tokenizer(engine)
+
+
+def compare_tokenizers(stored: str, own: Tokenizer) -> str | None:
+    """How the tokenizer of a stored text differs from `own`, in a few words; None if weights fit both."""
+    if stored == own.json:
+        return None
+    digest = hashlib.sha256(stored.encode()).hexdigest()
+    return f"another tokenizer (SHA-256 {digest[:12]}, this run's is {own.sha256[:12]})"
 
 
 # Covers every rule of the pattern, scripts with marks, broken words, placeholders and control tokens in text.
