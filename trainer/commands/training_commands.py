@@ -121,9 +121,10 @@ def export_command(run: Path, output: Path, bfloat16: bool) -> None:
     from trainer.training.saved_model import read_saved_model
 
     path = read_pretrain_settings(str(run)).tokenizer
-    separator = load_tokenizer(path).separator
+    tokenizer = load_tokenizer(path)
     saved, dtype = read_saved_model(run), ExportType.BFLOAT16 if bfloat16 else ExportType.FLOAT32
-    click.echo(export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, dtype=dtype))
+    separator, pad = tokenizer.separator, tokenizer.pad
+    click.echo(export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, pad=pad, dtype=dtype))
 
 
 @train.command("generate", short_help="Generate text with a model.")

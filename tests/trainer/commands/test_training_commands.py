@@ -136,3 +136,12 @@ def test_a_relative_path_of_the_data_still_works_from_another_directory(
     assert run("eval", "run") == before
     assert run("eval", "run", "--data", demo / "set", "--cache", "own") == before
     assert (tmp_path / "own").is_dir()
+
+
+def test_a_reserved_token_is_named_and_the_weights_are_kept(demo: Path, tmp_path: Path) -> None:
+    printed = run("name-tokens", demo / "tokenizer", "<|image|>", "--output", tmp_path / "named")
+    named = load_tokenizer(tmp_path / "named")
+    assert f"<|image|> {named.control['<|image|>']}" in printed
+    options = ["--tokenizer", tmp_path / "named", "--data", demo / "set", *run_options(demo)[4:]]
+    run("pretrain", "tiny", *options, "--start", demo / "run", "--output", tmp_path / "run")
+    assert load_tokenizer(find_checkpoint(tmp_path / "run")).json == named.json
