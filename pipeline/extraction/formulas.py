@@ -8,7 +8,8 @@ from lxml.etree import XPath, _Element
 from lxml.html import HtmlElement
 
 from pipeline.extraction.dom import remove_element
-from pipeline.extraction.marks import CONTROLS, DISPLAY, MATH
+from pipeline.extraction.latex import find_latex, is_display
+from pipeline.extraction.marks import DISPLAY, MATH
 
 _MATHML = ("math", "m:math", "mml:math")
 # What a script rendered from a formula whose source is in the page as well.
@@ -19,13 +20,11 @@ _RENDERED_FORMULAS = XPath(
 )
 _FORMULA_IMAGE = re.compile(r"mwe-math|\blatex")
 _WRAPPER = re.compile(r"^(mwe-math|katex|MathJax|MJX|ltx_Math)|\bkatex")
-_MEDIAWIKI = re.compile(r"^\{\\(?:display|text)style (.*?)\}$")  # what MediaWiki puts around each formula
-_ANNOTATION = XPath(".//*[local-name()='annotation'][@encoding='application/x-tex']")
 _FORMULA_IN_TEXT = re.compile(r"\$\$[^$]{1,2000}?\$\$|\\\([^$]{1,500}?\\\)|\\\[[^$]{1,2000}?\\\]", re.DOTALL)
 
 
 def protect_formulas(tree: HtmlElement, source: bytes) -> int:
-    """Put LaTeX in the place of every formula that has a source, and count them.
+    """Put LaTeX in the place of every formula, and count them.
 
     A search of the bytes shows which kinds the page has. Images come last: most are removed with MathML beside them.
     """
@@ -49,11 +48,11 @@ def count_formulas_in_text(text: str) -> int:
 
 
 def _replace_by_latex(element: _Element) -> bool:
-    """Put the formula's LaTeX in its place; False if it has none."""
-    latex = _MEDIAWIKI.sub(r"\1", CONTROLS.sub(" ", " ".join(_latex(element).split())))
+    """Put the formula's LaTeX in its place; False if it is empty."""
+    latex = find_latex(element)
     if not latex or element.getparent() is None:
         return False
-    mark = DISPLAY if _is_display(element) else MATH
+    mark = DISPLAY if is_display(element) else MATH
     whole = _outermost_wrapper(element)
     whole.tail = f"{mark}{latex}{mark}{whole.tail or ''}"
     parent = whole.getparent()
@@ -72,20 +71,3 @@ def _outermost_wrapper(formula: _Element) -> _Element:
             break
         formula = ancestor
     return formula
-
-
-def _latex(formula: _Element) -> str:
-    annotation = _ANNOTATION(formula)
-    if annotation:
-        return str(annotation[0].text or "")
-    if formula.tag == "script":
-        return str(formula.text or "") if "tex" in formula.get("type", "") else ""
-    return str(formula.get("alttext") or formula.get("alt") or "")
-
-
-def _is_display(formula: _Element) -> bool:
-    return (
-        formula.get("display") == "block"
-        or "mode=display" in formula.get("type", "").replace(" ", "")
-        or "display" in formula.get("class", "")
-    )
