@@ -1,0 +1,89 @@
+"""Write superscripts and subscripts so that numbers stay true: 10<sup>25</sup> is not 1025.
+
+One sign is a Unicode character (m², H₂O, x₁), more of them follow `^` or `_` (10^25, 10^-6, x^(n+1), v_max). What is
+no exponent stays text: ordinals (19th, 1er, XIXe) and abbreviations (Mme, no). A number raised behind a word, or a
+link, is the mark of a footnote and becomes [2].
+"""
+
+from __future__ import annotations
+
+import re
+
+_ABOVE = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_BELOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_LONGEST = 24  # characters; longer ones are small print
+_SIGNED_NUMBER = re.compile(r"[+\-−–±]?\d+(?:[.,/]\d+)?%?")
+_CHARGE = re.compile(r"\d{0,2}[+\-−–]{1,2}")
+_LAST_WORD = re.compile(r"[^\W\d_]{1,20}$")
+_FOOTNOTE = re.compile(r"\d{1,3}(?: ?[,–-] ?\d{1,3}){0,8}")
+_UNITS = frozenset(
+    {"mile", "miles", "yard", "yards", "meter", "metre", "meters", "metres", "feet", "foot", "inch", "sec", "мкм"}
+)
+_FUNCTIONS = frozenset({"sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "log", "exp", "det"})
+_EXPONENT_LETTERS = frozenset("nkxyztijpqTNMα*†′")
+_BRACKETS = "[(（［"
+
+
+def write_superscript(before: str, text: str, *, is_link: bool = False) -> str:
+    """What to write for a superscript that stands behind `before`.
+
+    >>> [write_superscript(*each) for each in [("10", "25"), ("12 m", "2"), ("19", "th"), ("guild", "2")]]
+    ['^25', '²', 'th', '[2]']
+    """
+    text = " ".join(text.split())
+    if not text or len(text) > _LONGEST or text[0] in _BRACKETS or text[0] in "²³¹⁰⁴⁵⁶⁷⁸⁹^":
+        return text
+    if is_link:
+        return f"[{text}]"
+    last = before[-1:]
+    if not last or last.isspace():
+        return text
+    if _SIGNED_NUMBER.fullmatch(text):
+        return f"[{text}]" if _FOOTNOTE.fullmatch(text) and not _is_base(before) else _raise(text)
+    if _FOOTNOTE.fullmatch(text) and "," in text:
+        return f"[{text}]"
+    if _CHARGE.fullmatch(text):
+        return "^" + text
+    if text in _EXPONENT_LETTERS:
+        return f"^{text}" if _is_base(before) and not (last.isdigit() and text == "T") else text
+    if any(sign in text for sign in "+-−*/^=") and any(map(str.isalnum, text)) and _is_base(before):
+        return f"^({text})"
+    return f"^({text})" if text[0].isdigit() and text[-1] in _EXPONENT_LETTERS and text[:-1].isdigit() else text
+
+
+def write_fraction(before: str, numerator: str) -> str:
+    """What to write for the numerator of a fraction, which stands behind `before`: 1 1/2 is not 11/2."""
+    return " " * before[-1:].isdigit() + " ".join(numerator.split())
+
+
+def write_subscript(before: str, text: str) -> str:
+    """What to write for a subscript behind `before`.
+
+    >>> [write_subscript(before, text) for before, text in [("H", "2"), ("x", "i"), ("v", "max"), ("a", "n+1")]]
+    ['₂', '_i', '_max', '_(n+1)']
+    """
+    text = " ".join(text.split())
+    last = before[-1:]
+    if not text or len(text) > _LONGEST or not last or last.isspace() or last in "/⁄∕" or text[0] in "₀₁₂₃₄₅₆₇₈₉_":
+        return text
+    if text.isascii() and text.isdigit():
+        return text.translate(_BELOW)
+    if text.isalnum():
+        return f"_{text}"
+    return f"_({text})" if not any(map(str.isspace, text)) or len(text) <= 8 else text
+
+
+def _raise(number: str) -> str:
+    return number.translate(_ABOVE) if len(number) == 1 else "^" + number if "/" not in number else f"^({number})"
+
+
+def _is_base(before: str) -> bool:
+    """Whether an exponent can stand behind this text: a number, a variable, a unit, a function or a bracket."""
+    last = before[-1]
+    if last.isdigit() or last in ")]}|":
+        return True
+    word = _LAST_WORD.search(before[-20:])
+    if word is None:
+        return not (last in ".,;:!?\"'”’»…%" or last.isspace())
+    name = word[0]
+    return len(name) <= 2 or name.lower() in _UNITS or name in _FUNCTIONS
