@@ -15,8 +15,8 @@ _RESERVED = re.compile("[\U000f0000-\U000f000f]")
 _RESERVED_BEGIN = "\U000f0000".encode()[:3]
 _NO_CONTROLS = bytes(32 if byte < 32 and byte not in b"\t\n\r" else byte for byte in range(256))
 _FORBIDDEN_REFERENCE = re.compile(
-    rb"&#(?:0*(?:[0-8]|1[1-24-9]|2[0-9]|3[01]|6553[45])(?![0-9])"
-    rb"|[xX]0*(?:[0-8bceBCEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF])(?![0-9a-fA-F]));?"
+    rb"&#(?:0*(?:[0-8]|1[1-24-9]|2[0-9]|3[01]|6553[45]|98304[0-9]|98305[0-5])(?![0-9])"
+    rb"|[xX]0*(?:[0-8bceBCEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF]|[fF]000[0-9a-fA-F])(?![0-9a-fA-F]));?"
 )
 _NONCHARACTERS = re.compile(rb"\xef\xbf[\xbe\xbf]")
 _TAG = re.compile(rb"<[a-zA-Z]")

@@ -6,7 +6,7 @@ from classifiers.extraction.parse_html import count_elements, count_tags, encode
 
 
 def test_what_xml_cannot_hold_and_marks_of_the_page_are_removed() -> None:
-    assert encode_source("a\x00b&#1;c\ufffed\U000f0005e&#65;") == b"a b c de&#65;"
+    assert encode_source("a\x00b&#1;c\ufffed\U000f0005e&#983045;&#xF0005;&#65;") == b"a b c de  &#65;"
 
 
 def test_tags_are_counted_only_where_the_bound_is_too_high() -> None:
