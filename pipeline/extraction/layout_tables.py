@@ -15,7 +15,7 @@ def unwrap_layout_tables(tree: HtmlElement) -> int:
     """
     found = 0
     for table in list(tree.iter("table")):
-        if _holds_data(table):
+        if holds_data(table):
             found += 1
             _limit_spans(table)
         else:
@@ -33,7 +33,8 @@ def _limit_spans(table: _Element) -> None:
                 del cell.attrib[attribute]
 
 
-def _holds_data(table: _Element) -> bool:
+def holds_data(table: _Element) -> bool:
+    """Whether rows and columns of a table mean something."""
     if next(table.iterdescendants("table"), None) is not None or table.get("role") in ("presentation", "none"):
         return False
     if next(table.iter("th", "caption", "thead"), None) is not None:

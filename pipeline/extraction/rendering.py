@@ -7,16 +7,14 @@ the text is for a language model, not for a Markdown renderer.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Iterator
 
 from lxml.etree import _Element
 
+from pipeline.extraction.final_text import clean_characters, join_paragraphs
 from pipeline.extraction.formulas import count_formulas_in_text
 from pipeline.extraction.marks import (
     CODE,
-    CONTROLS,
     DISPLAY,
     FENCE,
     LINE,
@@ -32,11 +30,7 @@ from pipeline.extraction.marks import (
     protect_white_space,
 )
 
-# Invisible characters: zero-width space, word joiner, byte-order mark, soft hyphen, object replacement.
-_INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad\ufffc]")
 _WHITE_SPACE = re.compile(r"[ \t\r\n\f\v\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
-
-_LONG_PARAGRAPH = 80  # characters; shorter paragraphs repeat in any text
 _BLOCKS = {"p", "head", "quote", "list", "body", "div", "table", "ab", "figure", "row", "cell"}
 
 
@@ -89,7 +83,7 @@ def _code(element: _Element) -> Iterator[str]:
     if (FENCE in text or PRE in text) or not text.strip():
         yield text
     elif "\n" in text.strip():
-        yield f"{FENCE}{protect_white_space(text.strip(chr(10)))}{FENCE}"
+        yield f"{FENCE}{NEWLINE}{protect_white_space(text.strip(chr(10)))}{FENCE}"
     else:
         yield CODE + (f"`{text.strip()}`" if "`" not in text else f"`` {text.strip()} ``")
 
@@ -119,7 +113,7 @@ def _cell(cell: _Element) -> str:
 
 def replace_marks(marked: str) -> tuple[str, StructureCounts]:
     """The final text, with fences and `$` instead of marks, and the structures in it."""
-    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", CONTROLS.sub("", marked)))
+    text = clean_characters(marked)
     formulas = count_formulas_in_text(text) + (text.count(MATH) + text.count(DISPLAY)) // 2
     counts = StructureCounts(text.count(FENCE) // 2 + text.count(CODE), formulas, text.count(TABLE), text.count(LIST))
     text = text.replace(CODE, "").replace(TABLE, "").replace(LIST, "")
@@ -127,30 +121,14 @@ def replace_marks(marked: str) -> tuple[str, StructureCounts]:
     text = re.sub(f"{PRE}([^{PRE}]*){PRE}", rf"{PARAGRAPH}\1{PARAGRAPH}", text)
     text = text.replace(FENCE, "").replace(PRE, "").replace(MATH, "$").replace(DISPLAY, "$$")
     paragraphs = [_join_lines(paragraph) for paragraph in text.split(PARAGRAPH)]
-    return "\n\n".join(_remove_second_copies([paragraph for paragraph in paragraphs if paragraph])), counts
-
-
-def _remove_second_copies(paragraphs: list[str]) -> Iterator[str]:
-    """Remove the second copy of a long paragraph: pages may have a text twice, for print, for phones or folded.
-
-    More than two copies are spam and stay, so that the rules against repetition find them.
-    """
-    copies = Counter(paragraph for paragraph in paragraphs if _may_be_second_copy(paragraph))
-    seen: set[str] = set()
-    for paragraph in paragraphs:
-        if copies[paragraph] != 2 or paragraph not in seen:
-            yield paragraph
-        seen.add(paragraph)
-
-
-def _may_be_second_copy(paragraph: str) -> bool:
-    """Whether it is prose in one line: refrains, tables, lists and code repeat on purpose."""
-    return len(paragraph) >= _LONG_PARAGRAPH and "\n" not in paragraph and not paragraph.startswith("$$")
+    return join_paragraphs(paragraphs), counts
 
 
 def _write_fence(match: re.Match[str]) -> str:
-    fence = "```" if "```" not in match[1] else "````"
-    return f"{PARAGRAPH}{fence}{NEWLINE}{match[1].strip(NEWLINE)}{NEWLINE}{fence}{PARAGRAPH}"
+    """A fenced block; the first line between the marks is the language."""
+    language, _, code = match[1].partition(NEWLINE)
+    fence = "```" if "```" not in code else "````"
+    return f"{PARAGRAPH}{fence}{language.strip()}{NEWLINE}{code.strip(NEWLINE)}{NEWLINE}{fence}{PARAGRAPH}"
 
 
 def _join_lines(paragraph: str) -> str:

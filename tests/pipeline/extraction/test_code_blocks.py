@@ -28,6 +28,6 @@ def test_blocks_are_marked_and_counted() -> None:
     )
     assert protect_code(tree) == 2
     assert [block.text for block in tree.iter("pre")] == [
-        f"{FENCE}def f():{NEWLINE}{SPACE * 2}return 1{FENCE}",
+        f"{FENCE}{NEWLINE}def f():{NEWLINE}{SPACE * 2}return 1{FENCE}",
         f"{PRE}A poem{NEWLINE}of two lines{PRE}",
     ]

@@ -64,7 +64,7 @@ def test_paragraphs_title_and_id() -> None:
 def test_code_keeps_its_lines_and_margins() -> None:
     code = "def grind(grain):\n    if grain:\n        return flour(grain)\n\n\treturn None"
     document = extract_document(article(f"<pre><code class='language-python'>{code}</code></pre>"))
-    assert f"\n\n```\n{code}\n```\n\n" in document.text
+    assert f"\n\n```python\n{code}\n```\n\n" in document.text
     assert (document.signals["dom_code"], document.signals["text_code"]) == (1, 1)
 
 
