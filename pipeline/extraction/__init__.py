@@ -5,5 +5,8 @@ charset             bytes -> text
 parsed_page         both, with title and counts: what the two stages share
 prepare_tree        changes to the tree before an extraction engine runs, made by
                     code_blocks, formulas, layout_tables, link_boxes, loose_text; dom and marks help them
-rendering           the engine's result -> the text that the shards hold
+rendering           trafilatura's result tree -> text
+render_nodes        chosen blocks of a tree (classifiers/extraction/blocks) -> structures -> text or Markdown, with
+                    units, table_grid, structures, write_text, write_markdown
+code_text, latex, mathml, superscripts, final_text help both renderings
 """

@@ -137,7 +137,6 @@ def train_ladder(
             rung.settings,
             opened.source,
             out / rung.name,
-            tokenizer=opened.tokenizer,
             validation=opened.validation,
             log=lambda _: None,
         )
