@@ -1,6 +1,7 @@
 """The models that the pipeline uses: language, quality, domain and kind, harm.
 
     language.py quality.py domain.py harm.py    the models as they are applied; the shipped files are in models/
+    close_languages.py                          which languages share the probability of a text
     artifacts.py                                a model as a folder: files with hashes, manifest, model card
     urls.py                                     normal forms of URLs and hosts, shared with the pipeline
     cli.py score_columns.py                     gristmill classify ...; the columns that `score` adds to a file

@@ -39,10 +39,13 @@ class FastTextModel:
         table[empty] = 1 / max(len(self.labels), 1)
         return table
 
-    def best(self, line: str) -> tuple[str, float]:
-        """Most probable label with its probability, ("", 0.0) for a line without a known word."""
-        names, values = self._model.predict(line, k=1)
-        return (names[0].removeprefix(PREFIX), min(float(values[0]), 1.0)) if names else ("", 0.0)
+    def most_probable(self, line: str, count: int) -> dict[str, float]:
+        """The `count` most probable labels with their probabilities, best first; none for a line without a known word.
+
+        fastText's own probabilities: quantized models give sums slightly above 1.
+        """
+        names, values = self._model.predict(line, k=count)
+        return {name.removeprefix(PREFIX): float(value) for name, value in zip(names, values, strict=True)}
 
 
 def train(examples: Iterable[tuple[str, str]], path: Path, **parameters: Any) -> None:

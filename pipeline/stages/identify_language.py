@@ -2,15 +2,19 @@
 
 The model is fastText's lid.176 (176 languages, ISO 639 codes); `model` names another fastText model, packed as a folder
 by `gristmill classify pack`. A score below 0.65 means a mixture of languages, a list of names or no language at all:
-RefinedWeb, FineWeb and DCLM drop there (CCNet at 0.5). Every language is kept unless `languages` names some. Code and
-formulas are removed before the text is identified: they look like English.
+RefinedWeb, FineWeb and DCLM drop there (CCNet at 0.5). The score is the sum over the best label and languages close to
+it (`classifiers/close_languages.py`): Croatian and Serbian share the probability of most pages in either.
+
+Every language is kept unless `languages` names some. A page that may as well be in a wanted language as in one close to
+it is kept, and gets the label of the wanted one. Code and formulas are removed first: they look like English.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +23,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from classifiers.artifacts import default_folder, model_files
+from classifiers.close_languages import choose_language
 from classifiers.language import load_language_model
 from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
@@ -31,14 +36,17 @@ _NOT_PROSE = re.compile(
 )
 _FEW_CHARACTERS = 80  # with less prose than this, the whole text is identified
 
-Identifier = Callable[[str], tuple[str, float]]
+Identifier = Callable[[str], Mapping[str, float]]  # text -> ISO 639 code -> probability
+
+# Codes for a language that the models know by another one: lid.176 calls Bokmål Norwegian.
+_OTHER_CODES = {"nb": "no", "cmn": "zh", "iw": "he", "in": "id", "fil": "tl", "ji": "yi", "gsw": "als"}
 
 
 def _check_codes(languages: tuple[str, ...]) -> tuple[str, ...]:
     for code in languages:
         if not re.fullmatch(r"[a-z]{2,3}", code):
             raise ValueError(f"{code!r} is no language code; write ISO 639 codes in lower case, such as 'en' or 'de'")
-    return languages
+    return tuple(dict.fromkeys(_OTHER_CODES.get(code, code) for code in languages))
 
 
 Languages = Annotated[tuple[str, ...], AfterValidator(_check_codes)]
@@ -57,7 +65,8 @@ class IdentifyLanguageSettings(Settings):
         0.65,
         ge=0,
         le=1,
-        description="lowest probability that is kept; RefinedWeb, FineWeb and DCLM have 0.65, CCNet 0.5",
+        description="lowest probability that is kept, summed over close languages; RefinedWeb, FineWeb and DCLM have "
+        "0.65, CCNet 0.5",
     )
 
 
@@ -81,7 +90,7 @@ def build(settings: IdentifyLanguageSettings) -> Callable[[Document], Document |
     identify = load_identifier(settings)
 
     def identify_language(document: Document) -> Document | Dropped:
-        language, score = identify(prose(document.text))
+        language, score = choose_language(identify(prose(document.text)), settings.languages)
         document = replace(document, language=language, language_score=score)
         if score < settings.min_score:
             return Dropped(
@@ -95,8 +104,17 @@ def build(settings: IdentifyLanguageSettings) -> Callable[[Document], Document |
 
 
 def load_identifier(settings: IdentifyLanguageSettings) -> Identifier:
-    """The configured engine: text -> (ISO 639 code, probability)."""
-    return load_language_model(settings.model).identify if settings.engine == "fasttext" else _load_py3langid()
+    """The configured engine. Raises UserError for wanted languages that the fastText model has no label for."""
+    if settings.engine == "py3langid":
+        return _load_py3langid()
+    model = load_language_model(settings.model)
+    if unknown := [code for code in settings.languages if code not in model.labels]:
+        near = get_close_matches(unknown[0], model.labels, n=3, cutoff=0.5)
+        raise UserError(
+            f"identify_language.languages: the model {settings.model.name} has no language {unknown[0]!r}"
+            + (f" (it has {', '.join(near)})" if near else f"; its codes are {', '.join(model.labels)}")
+        )
+    return model.probabilities
 
 
 def prose(text: str) -> str:
@@ -115,8 +133,7 @@ def _load_py3langid() -> Identifier:
         ) from None
     model = langid.LanguageIdentifier.from_pickled_model(langid.MODEL_FILE, norm_probs=True)
 
-    def identify(text: str) -> tuple[str, float]:
-        label, probability = model.classify(text[:4_000])
-        return str(label), float(probability)
+    def identify(text: str) -> Mapping[str, float]:
+        return {str(label): float(probability) for label, probability in model.rank(text[:4_000])}
 
     return identify

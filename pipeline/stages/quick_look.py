@@ -3,7 +3,8 @@
 The page is parsed and its menus and scripts are removed. Looking at all text that is left costs a tenth of extraction,
 which continues with the same parsed page. The main text is a part of that text: if the whole has too few words or
 sentences, the main text has too few as well. Only the language is an estimate: a page is dropped if the identifier is
-sure that the whole is in an unwanted language. The name of each reason says which later drop it anticipates.
+sure that the whole is neither in a wanted language nor in one close to it. The name of each reason says which later
+drop it anticipates.
 
 Pages with text inside JSON, which the extractor may use, are never dropped here.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from pydantic import Field
 
 from classifiers.artifacts import default_folder, model_files
+from classifiers.close_languages import choose_language, close_to
 from classifiers.language import load_language_model
 from pipeline.documents import Dropped, Kind, Page
 from pipeline.extraction.parsed_page import ParsedPage, parse_page
@@ -76,7 +78,7 @@ def files(settings: QuickLookSettings) -> list[Path]:
 
 def build(settings: QuickLookSettings) -> Callable[[Page], Page | ParsedPage | Dropped]:
     """Load the language model if languages are chosen. Pages that pass are returned parsed, where they were parsed."""
-    identify = load_language_model().identify if settings.languages else None
+    identify = load_language_model().probabilities if settings.languages else None
 
     def quick_look(page: Page) -> Page | ParsedPage | Dropped:
         if not settings.enabled or page.kind is Kind.TEXT:
@@ -122,7 +124,7 @@ def _check_language(text: str, settings: QuickLookSettings, identify: Identifier
     """A rejection if the whole text is certainly in an unwanted language."""
     if identify is None:
         return None
-    language, score = identify(text[:_LANGUAGE_CHARACTERS])
-    if language in settings.languages or score < settings.sure_score:
+    language, score = choose_language(identify(text[:_LANGUAGE_CHARACTERS]))
+    if score < settings.sure_score or not close_to(language).isdisjoint(settings.languages):
         return None
     return QuickLookReason.WOULD_BE_UNWANTED_LANGUAGE, score, settings.sure_score, language

@@ -41,6 +41,23 @@ def tokenizer_command(
     click.echo(f"{output / 'tokenizer.json'}: {trained.vocab_size:,} tokens, encoded by {engine}")
 
 
+@train.command("name-tokens", short_help="Name reserved control tokens.")
+@click.argument("tokenizer", type=click.Path(path_type=Path))
+@click.argument("names", nargs=-1, required=True)
+@click.option("--output", type=FOLDER, required=True, help="Folder for the new tokenizer.json.")
+def name_tokens_command(tokenizer: Path, names: tuple[str, ...], output: Path) -> None:
+    """Name the first reserved tokens of TOKENIZER, each as <|name|>. A model trained with it keeps its shapes.
+
+    `pretrain --start` takes a run's weights with the new tokenizer.
+    """
+    from trainer.data.tokenizer import TOKENIZER_FILE, load_tokenizer, name_reserved
+
+    named = name_reserved(load_tokenizer(tokenizer), names)
+    named.save(output / TOKENIZER_FILE)
+    ids = ", ".join(f"{name} {named.control[name]}" for name in names)
+    click.echo(f"{output / TOKENIZER_FILE}: {ids}")
+
+
 @train.command("tokens", short_help="Tokenize a dataset before a run.")
 @click.argument("dataset")
 @click.option("--tokenizer", type=click.Path(path_type=Path), required=True, help="tokenizer.json or its folder.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trainer.commands.group import EXISTING_FILE, EXISTING_RUN, FILE, key_option, open_scorer, train
+from trainer.commands.group import EXISTING_FILE, EXISTING_RUN, FILE, FOLDER, key_option, open_scorer, train
 
 
 @train.command("eval", short_help="Measure a model on text and questions.")
@@ -15,6 +15,7 @@ from trainer.commands.group import EXISTING_FILE, EXISTING_RUN, FILE, key_option
 @click.option("--task", "tasks", type=EXISTING_FILE, multiple=True, help="JSONL file of questions; may be repeated.")
 @click.option("--output", type=FILE, help="File for the JSON report.")
 @click.option("--data", metavar="DATASET", help="Dataset to take held-out text from; the run's own where left out.")
+@click.option("--cache", type=FOLDER, help="Folder for the token files; the run's own where left out.")
 @click.option("--no-held-out", is_flag=True, help="Questions only; the run's data is not opened.")
 @key_option("examples=5, limit=100, documents=500")
 def eval_command(
@@ -22,6 +23,7 @@ def eval_command(
     tasks: tuple[Path, ...],
     output: Path | None,
     data: str | None,
+    cache: Path | None,
     no_held_out: bool,
     changes: tuple[str, ...],
 ) -> None:
@@ -37,9 +39,9 @@ def eval_command(
 
     settings = read_config(EvaluationSettings, None, changes)
     scorer = open_scorer(run)
-    held_out = (
-        None if no_held_out else open_held_out(read_pretrain_settings(str(run), data=data).data, scorer.tokenizer)
-    )
+    changed = [] if cache is None else [f"data.cache={str(cache)!r}"]
+    data_settings = read_pretrain_settings(str(run), changed, data).data
+    held_out = None if no_held_out else open_held_out(data_settings, scorer.tokenizer)
     report = evaluate(scorer, tasks, held_out, settings)
     if output is not None:
         output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -51,6 +51,7 @@ def pretrain_command(
         run.settings,
         run.source,
         output,
+        tokenizer=run.tokenizer,
         validation=run.validation,
         start=start,
         allow_changes=allow_changes,
@@ -92,16 +93,18 @@ def anneal_command(run: Path, output: Path, config: Path | None, control: bool, 
     from trainer.config import read_config
     from trainer.tasks.anneal import AnnealSettings, anneal, build_run_settings
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
-    from trainer.training.checkpoint import find_checkpoint, read_state
+    from trainer.tasks.pretrain_settings import read_run_state
 
     source = None if config is None else str(config)
     stage = read_config(AnnealSettings, source, [*changes, *(["control=true"] if control else [])])
-    state = read_state(find_checkpoint(run))
+    state = read_run_state(run)
     opened = open_pretrain_inputs(build_run_settings(stage, state))
     control_stage = stage.model_copy(update={"control": True})
     control_run = opened if stage.control else open_pretrain_inputs(build_run_settings(control_stage, state))
     _echo_mixture(opened.source, stage.steps)
-    result = anneal(opened.settings, run, opened.source, output, validation=control_run.validation)
+    result = anneal(
+        opened.settings, run, opened.source, output, tokenizer=opened.tokenizer, validation=control_run.validation
+    )
     if is_main():
         click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
 
@@ -118,9 +121,10 @@ def export_command(run: Path, output: Path, bfloat16: bool) -> None:
     from trainer.training.saved_model import read_saved_model
 
     path = read_pretrain_settings(str(run)).tokenizer
-    separator = load_tokenizer(path).separator
+    tokenizer = load_tokenizer(path)
     saved, dtype = read_saved_model(run), ExportType.BFLOAT16 if bfloat16 else ExportType.FLOAT32
-    click.echo(export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, dtype=dtype))
+    separator, pad = tokenizer.separator, tokenizer.pad
+    click.echo(export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, pad=pad, dtype=dtype))
 
 
 @train.command("generate", short_help="Generate text with a model.")

@@ -58,12 +58,19 @@ class DataSettings(BatchSettings):
 
 
 def pin_snapshots(settings: DataSettings) -> DataSettings:
-    """The settings with each source's path resolved: that of monthly snapshots becomes the latest snapshot's folder."""
-    sources = {
-        name: source.model_copy(update={"path": open_dataset(source.path).root})
-        for name, source in settings.sources.items()
-    }
-    return settings.model_copy(update={"sources": sources})
+    """The settings with absolute paths, so that a run works from any directory.
+
+    The path of monthly snapshots becomes the latest snapshot's folder.
+    """
+    sources = {name: _pin_source(source) for name, source in settings.sources.items()}
+    return settings.model_copy(update={"sources": sources, "cache": settings.cache.absolute()})
+
+
+def _pin_source(source: SourceSettings) -> SourceSettings:
+    root = open_dataset(source.path).root
+    path = root if "://" in root else str(Path(root).absolute())
+    exclude = None if source.exclude is None else source.exclude.absolute()
+    return source.model_copy(update={"path": path, "exclude": exclude})
 
 
 def open_held_out(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool = True) -> Corpus:

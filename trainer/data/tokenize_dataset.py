@@ -17,9 +17,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from trainer.data.curated_dataset import Dataset, Shard
+from trainer.data.curated_dataset import Dataset, DatasetError, Shard
 from trainer.data.token_files import FORMAT, Part, is_finished, token_type, write_part, write_summary
-from trainer.data.tokenizer import Tokenizer, load_tokenizer
+from trainer.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer
 
 
 def token_folder(dataset: Dataset, tokenizer: Tokenizer, cache: Path) -> Path:
@@ -48,10 +48,13 @@ def tokenize_dataset(
 
     if (folder / "tokens.json").exists() and not find_missing():
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be made ({error.strerror}); name another folder by data.cache") from error
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the ranks of a run start together: one writes, the others wait and find it
-        tokenizer.save(folder / "tokenizer.json")
+        tokenizer.save(folder / TOKENIZER_FILE)
         _write_parts(folder, dataset, find_missing(), workers or len(os.sched_getaffinity(0)), progress)
         write_summary(folder, dataset, tokenizer)
     return folder

@@ -2,8 +2,12 @@
 
 Any text can be encoded, nothing is normalized, and decoding returns the same text. Two kinds of tokens are outside the
 merges. *Placeholders*, which the pipeline puts in place of personal data, are recognized in document text. *Control
-tokens* (separator, chat turns, sentinels) are not: a page that contains the letters `<|endoftext|>` gets the ids of
-those letters, so no page can end a document or open a chat turn.
+tokens* (separator, padding, chat turns, sentinels) are not: a page that contains the letters `<|endoftext|>` gets the
+ids of those letters, so no page can end a document or open a chat turn. Reserved control tokens get a name when one is
+needed: the vocabulary keeps its size, and a trained model its shapes.
+
+The separator is the token that the file's post-processor puts before a text: `transformers` and every other reader of
+tokenizer.json begin a text as training did.
 """
 
 from __future__ import annotations
@@ -19,14 +23,18 @@ import numpy as np
 import tiktoken
 from numpy.typing import NDArray
 from pydantic import Field
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Engine
 
 from trainer.errors import UserError
 from trainer.settings import Settings
 
+TOKENIZER_FILE = "tokenizer.json"
 SEPARATOR = "<|endoftext|>"
-CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+PAD = "<|pad|>"  # not the separator: what masks padding in a loss must not mask the end of a document
+CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|think|>", "<|end|>")
+RESERVED = re.compile(r"<\|reserved_\d+\|>")
+CONTROL_NAME = re.compile(r"<\|[\w.-]+\|>")
 # Written by the pipeline's scrub_pii: equal values in a document share a number; values after the 20th have none.
 PERSONAL = ("SECRET", "EMAIL", "IBAN", "CARD", "SSN", "IP", "PHONE", "NAME")
 PLACEHOLDERS = tuple(f"<{kind}{number}>" for kind in PERSONAL for number in ("", *(f"_{n}" for n in range(1, 21))))
@@ -54,6 +62,11 @@ class TokenizerSettings(Settings):
         default=PLACEHOLDERS, description="tokens that are recognized in text; the default is what scrub_pii writes"
     )
     sentinels: int = Field(default=100, ge=0, description="number of sentinel tokens for span corruption; T5 has 100")
+    reserved: int = Field(
+        default=64,
+        ge=0,
+        description="number of reserved control tokens, which can be named later without changing a model's shapes",
+    )
     multiple: int = Field(
         default=64,
         ge=1,
@@ -82,8 +95,8 @@ def split_pattern(digits: Literal["single", "triples"]) -> str:
 
 def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings, *, progress: bool = False) -> Tokenizer:
     """A tokenizer whose merges are learned from the texts."""
-    control = [SEPARATOR, *CHAT, *(f"<|sentinel_{number}|>" for number in range(settings.sentinels))]
-    special = len(control) + len(settings.placeholders)
+    control = [SEPARATOR, PAD, *CHAT, *(f"<|sentinel_{number}|>" for number in range(settings.sentinels))]
+    special = len(control) + len(settings.placeholders) + settings.reserved
     size = -(-settings.vocab_size // settings.multiple) * settings.multiple
     if size - special < 256 + 1:
         raise TokenizerError(
@@ -110,7 +123,7 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings, *, progre
         raise TokenizerError(
             "the sample holds no repeated pair of characters to merge; the dataset is nearly empty: add text"
         )
-    reserved = -(learned + special) % settings.multiple
+    reserved = settings.reserved + -(learned + special) % settings.multiple
     engine.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in control])
     engine.add_tokens([AddedToken(token, special=False, normalized=False) for token in settings.placeholders])
     engine.add_special_tokens(
@@ -126,18 +139,21 @@ class Tokenizer:
         engine.encode_special_tokens = True  # control tokens in text are text
         engine.no_padding()
         engine.no_truncation()
+        self.separator = _find_separator(engine)
         self.engine = engine
         self.json = engine.to_str()
         self.sha256 = hashlib.sha256(self.json.encode()).hexdigest()
         added = engine.get_added_tokens_decoder()
         self.control = {token.content: index for index, token in added.items() if token.special}
         self.placeholders = {token.content: index for index, token in added.items() if not token.special}
-        if SEPARATOR not in self.control:
-            raise TokenizerError(f"the tokenizer has no {SEPARATOR} token; train one with `gristmill train tokenizer`")
-        self.separator = self.control[SEPARATOR]
         self._allowed = frozenset(self.placeholders)
         self._tiktoken = _build_equal_tiktoken(self)
         self.fast = self._tiktoken is not None
+
+    @property
+    def pad(self) -> int | None:
+        """The id that fills rows after their end; None in a tokenizer without one."""
+        return self.control.get(PAD)
 
     @property
     def vocab_size(self) -> int:
@@ -176,9 +192,42 @@ class Tokenizer:
         path.write_text(self.json, encoding="utf-8")
 
 
+def _find_separator(engine: Engine) -> int:
+    """The token that the post-processor puts before a text; without a post-processor, one is made of SEPARATOR."""
+    begin = engine.encode("", add_special_tokens=True).ids
+    if not begin and (separator := engine.token_to_id(SEPARATOR)) is not None:
+        single, pair = f"{SEPARATOR} $A", f"{SEPARATOR} $A {SEPARATOR} $B"
+        engine.post_processor = processors.TemplateProcessing(
+            single=single, pair=pair, special_tokens=[(SEPARATOR, separator)]
+        )
+        begin = [separator]
+    if len(begin) != 1:
+        raise TokenizerError(
+            f"the tokenizer has no token that begins a text, neither {SEPARATOR} nor one of its post-processor; train "
+            "one with `gristmill train tokenizer`"
+        )
+    return begin[0]
+
+
+def name_reserved(tokenizer: Tokenizer, names: Sequence[str]) -> Tokenizer:
+    """The tokenizer with its first reserved tokens named; ids and sizes stay."""
+    state = json.loads(tokenizer.json)
+    free = [token for token in state["added_tokens"] if RESERVED.fullmatch(token["content"])]
+    if len(free) < len(names):
+        raise TokenizerError(f"{len(names)} names and {len(free)} reserved tokens; train with a larger `reserved`")
+    for name in names:
+        if not CONTROL_NAME.fullmatch(name) or RESERVED.fullmatch(name):
+            raise TokenizerError(f"{name}: not a name of a control token; write it as <|name|>")
+        if names.count(name) > 1 or tokenizer.engine.token_to_id(name) is not None:
+            raise TokenizerError(f"{name}: the tokenizer has this token already")
+    for token, name in zip(free, names, strict=False):
+        token["content"] = name
+    return Tokenizer(Engine.from_str(json.dumps(state)))
+
+
 def load_tokenizer(path: Path) -> Tokenizer:
     """Loads a tokenizer.json that `train_tokenizer` made, or the one in a folder."""
-    path = path / "tokenizer.json" if path.is_dir() else path
+    path = path / TOKENIZER_FILE if path.is_dir() else path
     if not path.is_file():
         raise TokenizerError(f"{path}: no such tokenizer; train one with `gristmill train tokenizer`")
     try:
@@ -186,6 +235,21 @@ def load_tokenizer(path: Path) -> Tokenizer:
     except Exception as error:  # tokenizers raises bare Exception
         raise TokenizerError(f"{path}: not a tokenizer.json ({error})") from error
     return Tokenizer(engine)
+
+
+def compare_tokenizers(stored: str, own: Tokenizer) -> str | None:
+    """How the tokenizer of a stored text differs from `own`, in a few words; None if weights fit both."""
+    if stored == own.json:
+        return None
+    before, now = json.loads(stored), json.loads(own.json)
+    names = {token["id"]: token["content"] for token in now["added_tokens"]}
+    for token in before["added_tokens"]:  # a reserved token may have been named since
+        if RESERVED.fullmatch(token["content"]):
+            token["content"] = names.get(token["id"])
+    if before == now:
+        return None
+    digest = hashlib.sha256(stored.encode()).hexdigest()
+    return f"another tokenizer (SHA-256 {digest[:12]}, this run's is {own.sha256[:12]})"
 
 
 # Covers every rule of the pattern, scripts with marks, broken words, placeholders and control tokens in text.

@@ -43,23 +43,25 @@ def export_to_hugging_face(
     *,
     tokenizer: Path | None = None,
     separator: int | None = None,
+    pad: int | None = None,
     dtype: ExportType = ExportType.FLOAT32,
 ) -> Path:
     """Write a model to `out` for `AutoModelForCausalLM.from_pretrained`; returns the folder.
 
     weights: fp32, by their names in the model. tokenizer: a tokenizer.json to copy beside them. separator: the id that
-    begins a document, and so ends the one before.
+    begins a document, and so ends the one before. pad: the id that fills rows; another one than the separator, because
+    Hugging Face's collators mask padding in the loss, and the end of a document would never be learned.
     """
     _check_exportable(settings)
     out.mkdir(parents=True, exist_ok=True)
     kind = getattr(torch, dtype.value)
     tensors = hugging_face_tensors(weights, settings)
     _write_tensors(out, ((name, tensor.to(kind).contiguous()) for name, tensor in tensors))
-    _write_json(out / "config.json", hugging_face_config(settings, dtype, separator))
-    ends = {} if separator is None else {"bos_token_id": separator, "eos_token_id": separator}
-    _write_json(out / "generation_config.json", ends)
+    _write_json(out / "config.json", hugging_face_config(settings, dtype, separator, pad))
+    ids = {"bos_token_id": separator, "eos_token_id": separator, "pad_token_id": pad}
+    _write_json(out / "generation_config.json", {name: index for name, index in ids.items() if index is not None})
     if tokenizer is not None:
-        _write_tokenizer(tokenizer, out, separator, settings.context_length)
+        _write_tokenizer(tokenizer, out, separator, pad, settings.context_length)
     return out
 
 
@@ -77,7 +79,9 @@ def _check_exportable(settings: ModelSettings) -> None:
         )
 
 
-def hugging_face_config(settings: ModelSettings, dtype: ExportType, separator: int | None = None) -> dict[str, Any]:
+def hugging_face_config(
+    settings: ModelSettings, dtype: ExportType, separator: int | None = None, pad: int | None = None
+) -> dict[str, Any]:
     """config.json."""
     sparse = settings.experts is not None
     config: dict[str, Any] = {
@@ -101,6 +105,7 @@ def hugging_face_config(settings: ModelSettings, dtype: ExportType, separator: i
         "initializer_range": settings.init_std,
         "bos_token_id": separator,
         "eos_token_id": separator,
+        "pad_token_id": pad,
         "torch_dtype": dtype.value,
     }
     if settings.experts is not None:
@@ -218,7 +223,7 @@ def _write_tensors(out: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
         (out / f"part-{number}.tmp").rename(out / name)
 
 
-def _write_tokenizer(tokenizer: Path, out: Path, separator: int | None, context: int) -> None:
+def _write_tokenizer(tokenizer: Path, out: Path, separator: int | None, pad: int | None, context: int) -> None:
     """Copy tokenizer.json, and write tokenizer_config.json, which transformers needs beside it."""
     path = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
     shutil.copyfile(path, out / "tokenizer.json")
@@ -226,6 +231,8 @@ def _write_tokenizer(tokenizer: Path, out: Path, separator: int | None, context:
     added = json.loads(path.read_text("utf-8")).get("added_tokens", [])
     for token in added:
         if token["id"] == separator:
-            config |= {"bos_token": token["content"], "eos_token": token["content"], "pad_token": token["content"]}
+            config |= {"bos_token": token["content"], "eos_token": token["content"]}
+        if token["id"] == pad:
+            config["pad_token"] = token["content"]
     config["clean_up_tokenization_spaces"] = False
     _write_json(out / "tokenizer_config.json", config)

@@ -127,7 +127,7 @@ def _train_and_evaluate(
     """Bits per byte of each set of texts under a model trained with this seed."""
     run_settings = change_settings(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
     source = type(run.source)(run.source.corpus, run_settings.data, run.shares)
-    pretrain(run_settings, source, out, log=lambda _: None)
+    pretrain(run_settings, source, out, tokenizer=run.tokenizer, log=lambda _: None)
     model = load_decoder(out)
     scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, run_settings.data.sequence_length)
     with torch.inference_mode():

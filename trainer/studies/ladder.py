@@ -137,6 +137,7 @@ def train_ladder(
             rung.settings,
             opened.source,
             out / rung.name,
+            tokenizer=opened.tokenizer,
             validation=opened.validation,
             log=lambda _: None,
         )

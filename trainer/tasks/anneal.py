@@ -16,6 +16,7 @@ from tqdm import tqdm
 from trainer.config import ConfigError
 from trainer.data.batches import BatchSource
 from trainer.data.sources import DataSettings, SourceSettings
+from trainer.data.tokenizer import Tokenizer
 from trainer.model.model_settings import ModelSettings
 from trainer.model.rotary import RopeScaling, RopeSettings
 from trainer.settings import Settings
@@ -145,6 +146,7 @@ def anneal(
     source: BatchSource,
     out: Path,
     *,
+    tokenizer: Tokenizer | None = None,
     validation: BatchSource | None = None,
     log: Callable[[str], None] = tqdm.write,
 ) -> TrainingResult:
@@ -154,4 +156,4 @@ def anneal(
     """
     log(f"annealing {start} from {settings.schedule.learning_rate:.3g} over {settings.loop.steps:,} steps")
     weights = InitialWeights(start, with_optimizer=True)
-    return launch(PretrainTask(settings, source, validation), out, start=weights, log=log)
+    return launch(PretrainTask(settings, source, validation, tokenizer), out, start=weights, log=log)

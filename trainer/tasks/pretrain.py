@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from trainer.config import ConfigError
 from trainer.data.batches import Batch, BatchSource
+from trainer.data.tokenizer import TOKENIZER_FILE, Tokenizer, compare_tokenizers
 from trainer.model.build import build_model
 from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.model.weights import initialize_weights
@@ -34,6 +35,7 @@ def pretrain(
     source: BatchSource,
     out: Path,
     *,
+    tokenizer: Tokenizer | None = None,
     validation: BatchSource | None = None,
     start: Path | None = None,
     allow_changes: bool = False,
@@ -41,11 +43,13 @@ def pretrain(
 ) -> TrainingResult:
     """Train a model on batches, resuming from the latest checkpoint in `out` if there is one.
 
-    start: a run or a checkpoint whose weights are the initial ones. allow_changes: resume though settings or data
+    tokenizer: stored with every checkpoint, so that a run's folder is whole by itself. start: a run or a checkpoint
+    whose weights are the initial ones. allow_changes: resume though settings or data
     differ from the checkpoint's.
     """
     weights = None if start is None else InitialWeights(start)
-    return launch(PretrainTask(settings, source, validation), out, start=weights, allow_changes=allow_changes, log=log)
+    task = PretrainTask(settings, source, validation, tokenizer)
+    return launch(task, out, start=weights, allow_changes=allow_changes, log=log)
 
 
 class PreparedBatch(NamedTuple):
@@ -63,6 +67,7 @@ class PretrainTask:
     settings: PretrainSettings
     source: BatchSource
     validation: BatchSource | None = None
+    tokenizer: Tokenizer | None = None
     prefetches: bool = True  # a step's data is a function of its number
 
     def __post_init__(self) -> None:
@@ -81,6 +86,19 @@ class PretrainTask:
     def fingerprint(self) -> str:
         """Hash of the data and settings of the training batches."""
         return self.source.fingerprint
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The tokenizer."""
+        return {} if self.tokenizer is None else {TOKENIZER_FILE: self.tokenizer.json}
+
+    def compare_texts(self, stored: Mapping[str, str]) -> str | None:
+        """Weights fit the tokenizer that they were trained with, whatever the path of its file."""
+        if self.tokenizer is None:
+            return None
+        if TOKENIZER_FILE not in stored:
+            return "no tokenizer to compare with this run's"
+        return compare_tokenizers(stored[TOKENIZER_FILE], self.tokenizer)
 
     @cached_property
     def workload(self) -> Workload:

@@ -10,9 +10,11 @@ from pydantic import Field, model_validator
 
 from trainer.config import apply_changes, read_config, validate_settings
 from trainer.data.sources import DataSettings
+from trainer.data.tokenizer import TOKENIZER_FILE
 from trainer.model.model_settings import ModelSettings
 from trainer.tasks.denoising import ObjectiveSettings
 from trainer.training import checkpoint
+from trainer.training.checkpoint import RunState
 from trainer.training.training_settings import TrainingSettings
 
 
@@ -51,9 +53,19 @@ def read_pretrain_settings(
     more += [] if data is None else [f"data.sources={{web = {{path = {data!r}}}}}"]
     if not Path(source).is_dir():
         return read_config(PretrainSettings, source, [*more, *changes])
-    stored = checkpoint.read_state(checkpoint.find_checkpoint(Path(source))).settings
+    stored = read_run_state(Path(source)).settings
     known = {name: value for name, value in stored.items() if name in PretrainSettings.model_fields}
     return change_settings(validate_settings(PretrainSettings, known, source), [*more, *changes], source)
+
+
+def read_run_state(path: Path) -> RunState:
+    """The state of a run or checkpoint; the tokenizer of its settings is the copy in the checkpoint."""
+    found = checkpoint.find_checkpoint(path)
+    state = checkpoint.read_state(found)
+    if TOKENIZER_FILE not in state.files:
+        return state
+    checkpoint.verify_checkpoint(found, [TOKENIZER_FILE])
+    return state.model_copy(update={"settings": {**state.settings, "tokenizer": str(found / TOKENIZER_FILE)}})
 
 
 def change_settings(settings: Kind, changes: Sequence[str], source: str = "the run") -> Kind:

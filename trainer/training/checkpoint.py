@@ -6,6 +6,7 @@
         model-00001.safetensors ...         fp32 weights, by their names in the model
         optimizer-00001.safetensors ...     `<weight>/exp_avg`, `<weight>/exp_avg_sq`, `<weight>/step`
         rng.safetensors                     the generators of every rank
+        tokenizer.json                      and other texts that the task stores: a checkpoint is whole by itself
 
 A checkpoint is written into a temporary folder, flushed to disk file by file, and renamed: after a kill or on a full
 disk a checkpoint is complete or absent. FSDP's shards are gathered one tensor at a time, so the files do not depend on
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import safetensors
 import safetensors.torch
 import torch
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from trainer.errors import UserError
@@ -36,6 +37,7 @@ from trainer.training.optimizer import MOMENTS, moments
 
 FILE_BYTES = 4 << 30  # of tensors in one file; also the memory needed to save
 PREFIX = "step-"
+VERSION = 2  # of the format; raised when an older reader would misread it
 
 
 class CheckpointError(UserError):
@@ -57,7 +59,7 @@ class RunState(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = 1
+    version: int = VERSION
     step: int  # optimizer steps taken; also the position in the data: the next batch is that of this step
     tokens: int  # counted in the loss so far
     learning_rate: float  # of the last step taken
@@ -71,9 +73,14 @@ class RunState(BaseModel):
 
 
 def save_checkpoint(
-    folder: Path, state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer, world: World
+    folder: Path,
+    state: RunState,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    world: World,
+    texts: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write `folder`/step-N atomically. Called on every rank; rank 0 writes."""
+    """Write `folder`/step-N atomically. Called on every rank; rank 0 writes. texts: further files, by name."""
     final = folder / f"{PREFIX}{state.step:08d}"
     temporary = folder / f".{final.name}.tmp"
     if world.is_main:
@@ -84,6 +91,8 @@ def save_checkpoint(
     generators = list(_generators(world))
     if world.is_main:
         safetensors.torch.save_file(dict(generators), temporary / "rng.safetensors")
+        for name, text in (texts or {}).items():
+            (temporary / name).write_text(text, "utf-8")
         _finish(temporary, final, state)
     wait_for_all(world)
     return final
@@ -119,7 +128,7 @@ def _generators(world: World) -> Iterator[tuple[str, Tensor]]:
 
 def _finish(temporary: Path, final: Path, state: RunState) -> None:
     """Hash and flush the files, write state.json, and rename."""
-    files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(temporary.glob("*.safetensors"))}
+    files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(temporary.iterdir())}
     complete = state.model_copy(update={"files": files})
     (temporary / "state.json").write_text(complete.model_dump_json(indent=1), "utf-8")
     for path in temporary.iterdir():
@@ -177,19 +186,35 @@ def find_checkpoint(path: Path) -> Path:
 def read_state(checkpoint: Path) -> RunState:
     """The state of a checkpoint."""
     try:
-        return RunState.model_validate_json((checkpoint / "state.json").read_text("utf-8"))
-    except (OSError, ValidationError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{checkpoint}/state.json cannot be read ({error}); use an older checkpoint") from error
+        values = json.loads((checkpoint / "state.json").read_text("utf-8"))
+        if isinstance(values, dict) and values.get("version") != VERSION:
+            raise CheckpointError(
+                f"{checkpoint} has format {values.get('version')} and this version reads format {VERSION}; "
+                "use the version that wrote it, or train again"
+            )
+        return RunState.model_validate(values)
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, not JSON, or not a state
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{checkpoint}/state.json cannot be read ({reason}); use an older checkpoint") from error
 
 
-def verify_checkpoint(checkpoint: Path) -> None:
-    """Refuse a checkpoint with a missing or changed file."""
+def verify_checkpoint(checkpoint: Path, names: Collection[str] | None = None) -> None:
+    """Refuse a checkpoint with a missing or changed file. names: the files to look at; all if None."""
     for name, (size, digest) in read_state(checkpoint).files.items():
         path = checkpoint / name
+        if names is not None and name not in names:
+            continue
         if not path.is_file() or path.stat().st_size != size or _digest(path) != digest:
             raise CheckpointError(
                 f"{path} is missing or not what was written (size or hash differ); use an older checkpoint"
             )
+
+
+def read_texts(checkpoint: Path, names: Collection[str]) -> dict[str, str]:
+    """The named texts that a checkpoint holds, after comparing their hashes."""
+    present = [name for name in names if name in read_state(checkpoint).files]
+    verify_checkpoint(checkpoint, present)
+    return {name: (checkpoint / name).read_text("utf-8") for name in present}
 
 
 def read_tensors(checkpoint: Path, stem: str) -> Iterator[tuple[str, Tensor]]:

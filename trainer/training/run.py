@@ -118,6 +118,8 @@ def _agree_on_hardware(world: World, out: Path, requested: Precision) -> Hardwar
 def load_initial_weights(run: Run, start: InitialWeights) -> None:
     """Replace the initial weights with those of a checkpoint."""
     path = checkpoint.find_checkpoint(start.checkpoint)
+    if difference := run.task.compare_texts(checkpoint.read_texts(path, run.task.texts)):
+        raise CheckpointError(f"{path} cannot be the start of this run: it has {difference}")
     checkpoint.load_weights(path, run.model)
     if start.with_optimizer:
         checkpoint.load_optimizer(path, run.model, run.optimizer)
@@ -144,6 +146,8 @@ def _check_unchanged(run: Run, path: Path, state: RunState) -> None:
     changes = _find_changed_settings(state.settings, run.configuration)
     if state.data["fingerprint"] != run.task.fingerprint:
         changes.append("the data (its files, weights, shares, seed or batches)")
+    if difference := run.task.compare_texts(checkpoint.read_texts(path, run.task.texts)):
+        changes.append(difference)
     if changes:
         raise CheckpointError(
             f"{path} was written with other settings: {'; '.join(changes)}. Restore them, choose another folder, "
@@ -199,6 +203,6 @@ def save_run(run: Run) -> None:
         torch=torch.__version__,
         losses=tuple(run.detector.losses),
     )
-    checkpoint.save_checkpoint(run.checkpoints, state, run.model, run.optimizer, run.world)
+    checkpoint.save_checkpoint(run.checkpoints, state, run.model, run.optimizer, run.world, run.task.texts)
     if run.world.is_main:
         checkpoint.prune_checkpoints(run.checkpoints, run.settings.checkpoints)

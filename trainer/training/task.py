@@ -6,7 +6,7 @@ The loop owns steps, optimizer, learning rate, anomalies, checkpoints, metrics a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from torch import nn
@@ -48,6 +48,13 @@ class Task(Protocol[Prepared]):
     @property
     def fingerprint(self) -> str:
         """Changes if the data of any step might; a run refuses to resume on other data."""
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """Files that every checkpoint stores, by name: what the model needs in use beside its weights."""
+
+    def compare_texts(self, stored: Mapping[str, str]) -> str | None:
+        """Why weights stored with these texts do not fit this task, in a few words; None if they do."""
 
     @property
     def prefetches(self) -> bool:

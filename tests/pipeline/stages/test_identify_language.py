@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from importlib import import_module
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 import pipeline.errors
 from classifiers.artifacts import digest_of
+from classifiers.close_languages import close_to
 from classifiers.errors import UserError
 from classifiers.estimators.fasttext_model import train
 from classifiers.language import pack_language_model
@@ -18,6 +20,7 @@ from pipeline.documents import Document, Dropped
 from pipeline.publishing.provenance import file_digests
 from pipeline.stages import identify_language
 from pipeline.stages.identify_language import IdentifyLanguageReason, IdentifyLanguageSettings, prose
+from tests.pipeline.stages.close_texts import CLOSE
 
 TEXTS = {
     "en": "The farmer brings his grain to the mill and waits for the flour while the wheel is turning in the river.",
@@ -50,6 +53,52 @@ def test_languages_and_their_score_are_stored(language: str) -> None:
     assert found.language == language
     assert 0.65 <= found.language_score <= 1.01
     assert found.text == TEXTS[language]
+
+
+@pytest.mark.parametrize("language", CLOSE)
+def test_a_fluent_text_in_one_of_close_languages_is_certain(language: str) -> None:
+    found = answer(CLOSE[language])
+    assert isinstance(found, Document)
+    assert found.language in close_to(language)
+    assert found.language_score >= 0.8
+    kept = answer(CLOSE[language], languages=sorted(close_to(language)))
+    assert isinstance(kept, Document)
+    assert kept.language == found.language
+
+
+@pytest.mark.parametrize("language", [*TEXTS, *CLOSE])
+def test_capitals_do_not_change_the_language(language: str) -> None:
+    text = {**TEXTS, **CLOSE}[language]
+    found, usual = answer(text.upper()), answer(text)
+    assert isinstance(found, Document)
+    assert isinstance(usual, Document)
+    assert found.language in close_to(usual.language)
+    assert found.text == text.upper()
+
+
+def test_a_close_language_is_kept_for_the_wanted_one_only_where_they_cannot_be_told_apart() -> None:
+    croatian = answer(CLOSE["bs"], languages=["hr"])
+    assert isinstance(croatian, Document)
+    assert croatian.language == "hr"
+    assert isinstance(answer(CLOSE["da"], languages=["no"]), Dropped)
+    assert isinstance(answer(TEXTS["es"], languages=["gl", "pt"]), Dropped)
+    assert isinstance(answer(CLOSE["hr"], languages=["en", "de"]), Dropped)
+    bokmal = answer(CLOSE["no"], languages=["nb"])
+    assert isinstance(bokmal, Document)
+    assert bokmal.language == "no"
+
+
+def test_words_of_many_languages_in_any_order_are_uncertain() -> None:
+    words = " ".join([*TEXTS.values(), *CLOSE.values()]).split()
+    for seed in range(20):
+        found = answer(" ".join(random.Random(seed).sample(words, 120)))
+        assert isinstance(found, Dropped)
+        assert found.reason is IdentifyLanguageReason.LANGUAGE_UNCERTAIN
+
+
+def test_a_language_that_the_model_does_not_know_is_refused() -> None:
+    with pytest.raises(pipeline.errors.UserError, match=r"languages.*'xx'"):
+        answer(TEXTS["en"], languages=["en", "xx"])
 
 
 def test_a_language_that_is_not_wanted() -> None:

@@ -12,6 +12,7 @@ from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction.parsed_page import ParsedPage
 from pipeline.stages import extract_text, quick_look
 from pipeline.stages.quick_look import QuickLookReason, QuickLookSettings
+from tests.pipeline.stages.close_texts import CLOSE
 
 LOOK = quick_look.build(QuickLookSettings())
 EXTRACT = extract_text.build(extract_text.ExtractTextSettings())
@@ -59,6 +60,12 @@ def test_a_page_that_is_certainly_in_an_unwanted_language() -> None:
     assert passes(LOOK, german)  # every language is wanted unless some are named
     mixed = page(f"<p>{GERMAN * 9}</p><p>{SENTENCE * 12}</p>")
     assert passes(quick_look.build(QuickLookSettings(languages=("en",))), mixed)
+
+
+def test_a_page_in_a_language_close_to_a_wanted_one_goes_on_to_identify_language() -> None:
+    croatian = page(f"<p>{CLOSE['hr'] * 3}</p>")
+    assert passes(quick_look.build(QuickLookSettings(languages=("bs",))), croatian)
+    assert isinstance(quick_look.build(QuickLookSettings(languages=("sl",)))(croatian), Dropped)
 
 
 def test_scripts_without_spaces_are_not_counted_in_words() -> None:

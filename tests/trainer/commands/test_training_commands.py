@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.trainer.commands.invoke import run, run_options
-from tests.trainer.curated import pages
+from tests.trainer.curated import pages, write_dataset
+from trainer.data.tokenizer import load_tokenizer
 from trainer.errors import UserError
+from trainer.training.checkpoint import find_checkpoint
 from trainer.training.metrics import read_metrics
 
 
@@ -93,3 +96,52 @@ def test_a_run_is_annealed_and_its_control_is_evaluated_on_the_same_text(demo: P
         if run("eval", demo / name, "--data", demo / "set", "--output", demo / "eval.json").startswith("held-out text")
     ]
     assert documents[0] == documents[1] > 5
+
+
+def test_a_run_is_whole_by_itself(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of its folder works from any directory, after its tokenizer was trained again in place, or is gone."""
+    options = ["--tokenizer", tmp_path / "tokenizer", "--data", demo / "set", *run_options(demo)[4:]]
+    shutil.copytree(demo / "tokenizer", tmp_path / "tokenizer")
+    run("pretrain", "tiny", *options, "--output", tmp_path / "run")
+    generate = ["the heart", "--set", "max_new_tokens=9", "--set", "temperature=0"]
+    before = run("generate", tmp_path / "run", *generate), run("eval", tmp_path / "run")
+    write_dataset(tmp_path / "other", pages(200, seed=5))
+    run("tokenizer", tmp_path / "other", "--output", tmp_path / "tokenizer", "--vocab-size", 768)
+    assert load_tokenizer(tmp_path / "tokenizer").json != load_tokenizer(demo / "tokenizer").json
+    assert (run("generate", tmp_path / "run", *generate), run("eval", tmp_path / "run")) == before
+    with pytest.raises(UserError, match="another tokenizer"):  # the same command again
+        run("pretrain", "tiny", *options, "--output", tmp_path / "run")
+    with pytest.raises(UserError, match="cannot be the start of this run: it has another tokenizer"):
+        run("pretrain", "tiny", *options, "--start", tmp_path / "run", "--output", tmp_path / "second")
+    shutil.rmtree(tmp_path / "tokenizer")
+    (tmp_path / "run").rename(tmp_path / "copy")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert (run("generate", "../copy", *generate), run("eval", "../copy")) == before
+    run("export", "../copy", "--output", "exported")
+    assert load_tokenizer(Path("exported")).json == load_tokenizer(demo / "tokenizer").json
+    run("anneal", "../copy", "--output", "annealed", "--set", "steps=2", "--set", "learning_rate=1e-3")
+    assert (find_checkpoint(Path("annealed")) / "tokenizer.json").is_file()
+    assert sorted(path.name for path in Path().iterdir()) == ["annealed", "exported"]
+
+
+def test_a_relative_path_of_the_data_still_works_from_another_directory(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(demo)
+    options = ["--data", "set", "--tokenizer", "tokenizer", "--set", "data.cache=cache", *run_options(demo)[6:]]
+    run("pretrain", "tiny", *options, "--output", tmp_path / "run")
+    before = run("eval", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert run("eval", "run") == before
+    assert run("eval", "run", "--data", demo / "set", "--cache", "own") == before
+    assert (tmp_path / "own").is_dir()
+
+
+def test_a_reserved_token_is_named_and_the_weights_are_kept(demo: Path, tmp_path: Path) -> None:
+    printed = run("name-tokens", demo / "tokenizer", "<|image|>", "--output", tmp_path / "named")
+    named = load_tokenizer(tmp_path / "named")
+    assert f"<|image|> {named.control['<|image|>']}" in printed
+    options = ["--tokenizer", tmp_path / "named", "--data", demo / "set", *run_options(demo)[4:]]
+    run("pretrain", "tiny", *options, "--start", demo / "run", "--output", tmp_path / "run")
+    assert load_tokenizer(find_checkpoint(tmp_path / "run")).json == named.json

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,15 @@ from pipeline.pii import spans
 from tests.trainer.curated import pages
 from trainer.data.tokenizer import (
     CHAT,
+    PAD,
     PLACEHOLDERS,
     SEPARATOR,
     Tokenizer,
     TokenizerError,
     TokenizerSettings,
+    compare_tokenizers,
     load_tokenizer,
+    name_reserved,
     split_pattern,
     train_tokenizer,
 )
@@ -61,8 +65,6 @@ def test_tiktoken_does_the_encoding_where_ids_are_equal(tokenizer: Tokenizer) ->
 
 def test_tiktoken_is_not_used_where_ids_differ(tokenizer: Tokenizer) -> None:
     """A vocabulary edited by hand: its merges and ranks disagree."""
-    import json
-
     state = json.loads(tokenizer.json)
     state["model"]["merges"].reverse()
     edited = Tokenizer(Engine.from_str(json.dumps(state)))
@@ -170,6 +172,53 @@ def test_invalid_tokenizer_files_are_refused_in_one_line(tmp_path: Path, tokeniz
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(TokenizerError, match=r"not a tokenizer.json"):
         load_tokenizer(tmp_path)
-    (tmp_path / "tokenizer.json").write_text(tokenizer.json.replace(SEPARATOR, "<|other|>"))
-    with pytest.raises(TokenizerError, match=r"has no <\|endoftext\|> token"):
+    state = json.loads(tokenizer.json.replace(SEPARATOR, "<|other|>"))
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**state, "post_processor": None}))
+    with pytest.raises(TokenizerError, match=r"no token that begins a text, neither <\|endoftext\|> nor"):
         load_tokenizer(tmp_path)
+
+
+def test_the_separator_is_the_token_that_the_post_processor_puts_first(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    state = json.loads(tokenizer.json)
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**state, "post_processor": None}))
+    assert load_tokenizer(tmp_path).json == tokenizer.json  # one without gets it
+    (tmp_path / "tokenizer.json").write_text(tokenizer.json.replace(SEPARATOR, "<s>"))
+    assert load_tokenizer(tmp_path).separator == tokenizer.separator
+    assert tokenizer.engine.encode("a b", add_special_tokens=True).ids == [
+        tokenizer.separator,
+        *tokenizer.encode("a b"),
+    ]
+
+
+def test_reserved_tokens_are_named_without_changing_ids_or_sizes(tokenizer: Tokenizer) -> None:
+    assert tokenizer.pad not in (None, tokenizer.separator)
+    assert set(CHAT) | {PAD, SEPARATOR} <= set(tokenizer.control)
+    reserved = [name for name in tokenizer.control if name.startswith("<|reserved_")]
+    assert len(reserved) >= TokenizerSettings().reserved
+    named = name_reserved(tokenizer, ["<|image|>", "<|audio-1|>"])
+    assert named.vocab_size == tokenizer.vocab_size
+    assert named.control["<|image|>"] == tokenizer.control["<|reserved_0|>"]
+    assert named.encode_many(TEXTS) == tokenizer.encode_many(TEXTS)
+    assert named.control["<|image|>"] not in named.encode("a<|image|>b")  # as text it stays text
+    assert named.fast
+    assert compare_tokenizers(tokenizer.json, named) is None  # weights of the first fit the second
+    assert compare_tokenizers(named.json, tokenizer) is not None  # whose tokens have a meaning already
+    other = train_tokenizer(TEXTS[::2], TokenizerSettings(vocab_size=1024))
+    assert other.vocab_size == tokenizer.vocab_size
+    assert compare_tokenizers(other.json, tokenizer) is not None
+
+
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (["image"], "not a name of a control token"),
+        (["<|a b|>"], "not a name of a control token"),
+        (["<|reserved_9|>"], "not a name of a control token"),
+        (["<|user|>"], "has this token already"),
+        (["<|x|>", "<|x|>"], "has this token already"),
+        ([f"<|x{n}|>" for n in range(999)], "999 names and"),
+    ],
+)
+def test_names_that_cannot_be_given_are_refused(tokenizer: Tokenizer, names: list[str], fault: str) -> None:
+    with pytest.raises(TokenizerError, match=fault):
+        name_reserved(tokenizer, names)

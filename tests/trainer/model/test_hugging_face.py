@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForLanguageModeling
 
 from tests.trainer import runs
+from tests.trainer.curated import pages
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
 from trainer.model.hugging_face import ExportError, ExportType, export_to_hugging_face
 from trainer.rollouts.generate import GenerateSettings, generate
@@ -77,12 +78,46 @@ def test_the_tokenizer_is_exported_too(tmp_path):
     tokenizer = train_tokenizer([text], TokenizerSettings(vocab_size=704))
     tokenizer.save(tmp_path / "tokenizer.json")
     runs.run(tmp_path / "run", {"model": {"vocab_size": tokenizer.vocab_size}, "loop": {"steps": 1}})
-    saved, separator = read_saved_model(tmp_path / "run"), tokenizer.separator
-    folder = export_to_hugging_face(*saved, tmp_path / "hf", tokenizer=tmp_path, separator=separator)
+    saved = read_saved_model(tmp_path / "run")
+    ids = {"separator": tokenizer.separator, "pad": tokenizer.pad}
+    folder = export_to_hugging_face(*saved, tmp_path / "hf", tokenizer=tmp_path, **ids)
     theirs = AutoTokenizer.from_pretrained(folder)
     assert theirs(text, add_special_tokens=False)["input_ids"] == tokenizer.encode(text)
     assert theirs.eos_token_id == tokenizer.separator
     assert theirs.decode(tokenizer.encode(text)) == text
+    assert theirs("The fox")["input_ids"] == [tokenizer.separator, *tokenizer.encode("The fox")]
+    assert theirs.pad_token_id == tokenizer.pad != theirs.eos_token_id
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.pad_token_id == model.generation_config.pad_token_id == tokenizer.pad
+
+
+@pytest.mark.parametrize("experts", [None, {"num_experts": 4, "every": 1}])
+def test_transformers_gives_the_same_loss_on_the_same_text(tmp_path, experts):
+    """Through its own tokenizer, text by text and in a padded batch, whose end tokens its collator leaves counted."""
+    texts = [row["text"][:n] for n, row in zip((90, 33, 61), pages(3), strict=True)] + ["a", "a<EMAIL> <|end|x"]
+    tokenizer = train_tokenizer([row["text"] for row in pages(40)], TokenizerSettings(vocab_size=768))
+    tokenizer.save(tmp_path / "tokenizer.json")
+    model = {"vocab_size": tokenizer.vocab_size, "experts": experts, "init_std": 0.2}
+    runs.run(tmp_path / "run", {"model": model, "loop": {"steps": 2}})
+    ids = {"separator": tokenizer.separator, "pad": tokenizer.pad}
+    folder = export_to_hugging_face(*read_saved_model(tmp_path / "run"), tmp_path / "hf", tokenizer=tmp_path, **ids)
+    own = load_decoder(tmp_path / "run")
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    their_tokenizer = AutoTokenizer.from_pretrained(folder)
+    sums = tokens = 0.0
+    with torch.no_grad():
+        for text in texts:
+            row = torch.tensor([[tokenizer.separator, *tokenizer.encode(text), tokenizer.separator]])
+            expected = own(row[:, :-1], row[:, 1:]).token_losses[0]
+            given = their_tokenizer(text, return_tensors="pt")["input_ids"]
+            assert given.tolist() == row[:, :-1].tolist()
+            found = theirs(given, labels=given).loss
+            assert float(found) == pytest.approx(float(expected[:-1].mean()), rel=1e-5)
+            sums, tokens = sums + float(expected.sum()), tokens + len(expected)
+        rows = [{"input_ids": [*their_tokenizer(text)["input_ids"], their_tokenizer.eos_token_id]} for text in texts]
+        batch = DataCollatorForLanguageModeling(their_tokenizer, mlm=False)(rows)
+        assert int((batch["labels"][:, 1:] == their_tokenizer.eos_token_id).sum()) == len(texts)
+        assert float(theirs(**batch).loss) == pytest.approx(sums / tokens, rel=1e-5)
 
 
 def test_models_without_a_layout_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class FitLine:
     settings: TrainingSettings = SETTINGS
     fingerprint: str = "y = 3 x"
     workload: Workload = WORKLOAD
+    texts: dict[str, str] = field(default_factory=lambda: {"units.json": '{"x": "m"}'})
     threads: set[str] = field(default_factory=set)  # that prepared a step
 
     def build_model(self) -> nn.Module:
@@ -55,6 +57,9 @@ class FitLine:
         loss = (replica.module(prepared) - 3 * prepared).square().mean()
         loss.backward()
         return StepGradient(float(loss.detach()), 8, 8, {"slope": float(replica.module.weight.detach())}, list)
+
+    def compare_texts(self, stored: Mapping[str, str]) -> str | None:
+        return None if stored == self.texts else "other units"
 
     def validate(self, replica: Replica) -> dict[str, Any] | None:
         return {"loss": abs(3 - float(replica.module.weight.detach()))}
@@ -96,3 +101,14 @@ def test_other_data_is_refused(tmp_path):
     fit(FitLine(True), tmp_path)
     with pytest.raises(checkpoint.CheckpointError, match="the data"):
         fit(FitLine(True, fingerprint="y = 4 x"), tmp_path)
+
+
+def test_texts_are_stored_with_every_checkpoint_and_other_ones_are_refused(tmp_path):
+    fit(FitLine(True), tmp_path)
+    found = checkpoint.find_checkpoint(tmp_path)
+    assert (found / "units.json").read_text() == '{"x": "m"}'
+    with pytest.raises(checkpoint.CheckpointError, match="other units"):
+        fit(FitLine(True, texts={"units.json": '{"x": "km"}'}), tmp_path)
+    (found / "units.json").write_text('{"x": "k"}')
+    with pytest.raises(checkpoint.CheckpointError, match="not what was written"):
+        checkpoint.read_texts(found, ["units.json"])
