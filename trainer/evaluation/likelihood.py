@@ -1,13 +1,16 @@
 """Log-likelihoods of continuations under a model, computed as in lm-evaluation-harness.
 
-A pair of texts is encoded as one text and split where the context's own tokens end; spaces at the end of the context
-belong to the continuation. A pair longer than the model's context is truncated on the left.
+A pair of texts is encoded as one text, and the continuation is what follows as many tokens as the context alone has;
+spaces at the end of the context belong to the continuation. Where nothing follows, because a token spans the join of
+the two texts (`x tok` and `enizer`), the harness ends with an error; here the continuation begins with that token. A
+pair longer than the model's context is truncated on the left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 import torch
@@ -53,7 +56,10 @@ class Scorer:
         start = [self.tokenizer.separator] if self.separator_first or not stripped else []
         before = start + self.tokenizer.encode(stripped)
         whole = start + self.tokenizer.encode(stripped + continuation)
-        return Pair(tuple(whole[: len(before)]), tuple(whole[len(before) :]))
+        if continuation and len(whole) <= len(before):
+            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, whole, strict=False)))
+            return Pair(tuple(whole[:shared]) or (self.tokenizer.separator,), tuple(whole[shared:]))
+        return Pair(tuple(before), tuple(whole[len(before) :]))
 
     def scores(self, pairs: Sequence[Pair]) -> list[Score]:
         """The score of each pair. Pairs with equal inputs (one-token answers) share a forward pass."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tests.trainer.curated import pages
+from tests.trainer.evaluation.test_likelihood import splits_inside_words
 from trainer.data.tokenizer import SEPARATOR, Tokenizer, TokenizerSettings, train_tokenizer
 from trainer.evaluation.harness import EvaluationSettings, score_questions
 from trainer.evaluation.likelihood import Scorer
@@ -284,3 +285,18 @@ def test_bits_per_byte_of_documents_longer_than_the_context(tmp_path: Path, both
     fit = measure_loss(ours, documents)[""]
     assert fit.bits_per_byte == pytest.approx(expected["bits_per_byte,none"], rel=1e-5)
     assert math.exp(fit.nats / fit.bytes) == pytest.approx(expected["byte_perplexity,none"], rel=1e-5)
+
+
+def test_pairs_that_are_split_inside_a_word(both: tuple[Scorer, Any]) -> None:
+    """Equal tokens wherever the harness has a continuation to score; where it has none it ends with an error."""
+    ours, theirs = both
+    equal = 0
+    for context, continuation in splits_inside_words():
+        expected = theirs._encode_pair(context, continuation)
+        found = ours.pair(context, continuation)
+        if expected[1]:
+            equal += 1
+            assert (list(found.context), list(found.continuation)) == expected
+        else:
+            assert found.continuation
+    assert equal > 50

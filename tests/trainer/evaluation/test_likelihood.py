@@ -80,3 +80,29 @@ def test_a_model_that_knows_the_answers_gets_them_all(tokenizer: Tokenizer) -> N
     assert found["answer_error"] == 0.0
     with pytest.raises(UserError, match="examples = 2, but the file has 0 dev questions"):
         score_questions(Scorer(uniform, tokenizer, 64), questions, EvaluationSettings(examples=2))
+
+
+def splits_inside_words() -> list[tuple[str, str]]:
+    words = {word for row in pages(40) for word in row["text"].split()}
+    cuts = [(f"a {word[:cut]}", word[cut:]) for word in sorted(words) for cut in range(1, len(word))]
+    return [*cuts, *((context, f"{rest}xq zv museum") for context, rest in cuts)]
+
+
+def test_no_continuation_is_certain_where_a_token_spans_the_join(tokenizer: Tokenizer) -> None:
+    def uniform(tokens: Tensor) -> Tensor:
+        return torch.zeros(*tokens.shape, tokenizer.vocab_size)
+
+    joined = 0
+    for first in (True, False):
+        ours = Scorer(uniform, tokenizer, 64, separator_first=first)
+        for context, continuation in [*splits_inside_words(), ("ho", "tel"), ("h", "otel")]:
+            pair = ours.pair(context, continuation)
+            assert pair.context
+            assert ours.scores([pair])[0].likelihood < 0
+            whole = [*pair.context, *pair.continuation]
+            if len(tokenizer.encode(context)) >= len(tokenizer.encode(context + continuation)):
+                joined += 1  # all of the text is in the pair, and its tokens are those of the text as one
+                begin = [tokenizer.separator] if whole[0] == tokenizer.separator else []
+                assert whole == [*begin, *tokenizer.encode(context + continuation)]
+    assert joined > 50
+    assert Scorer(uniform, tokenizer, 64).pair("a", "").continuation == ()
