@@ -116,13 +116,17 @@ def trace_command(
 
     Steps count from 0: the batch of step N makes the row of step N + 1 in metrics.jsonl.
     """
+    from trainer.data.batches import Segment
     from trainer.data.trace import check_unchanged, format_trace, trace_steps
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.checkpoint import find_checkpoint, read_state
 
     run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
+    source = run.source
     if Path(config).is_dir() and not (changes or data or tokenizer):
-        check_unchanged(run.source, read_state(find_checkpoint(Path(config))).data["fingerprint"], config)
-    for line in format_trace(trace_steps(run.source, steps), as_json=as_json):
+        position = read_state(find_checkpoint(Path(config))).data
+        check_unchanged(source, position["fingerprint"], config)
+        source = source.with_segments([Segment(*values) for values in position["segments"]])
+    for line in format_trace(trace_steps(source, steps), as_json=as_json):
         click.echo(line)

@@ -3,12 +3,14 @@
 The mixture's passes form one endless stream of tokens, which is cut into sequences of `sequence_length` tokens
 without gaps or padding; the sequences of a pass are shuffled, so that the pieces of a long document fall into different
 batches. Step s takes sequences [s * batch_size, (s + 1) * batch_size) and each rank an equal part of them. No state is
-carried from batch to batch, so a run resumes at any step, on any number of ranks, and reads the same tokens.
+carried from batch to batch, so a run resumes at any step, on any number of ranks, and reads the same tokens. A run
+whose batch size changes on the way has a segment for each size, and the next one begins where the last one ended.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -65,6 +67,14 @@ class Batch:
         return [Batch(*group) for group in zip(*parts, strict=True)]
 
 
+class Segment(NamedTuple):
+    """The steps from `step` on, up to the next segment."""
+
+    step: int
+    sequence: int  # the first one that `step` reads
+    batch_size: int
+
+
 class Piece(NamedTuple):
     """A part of a document in a sequence."""
 
@@ -76,9 +86,17 @@ class Piece(NamedTuple):
 class BatchSource:
     """Batches of a corpus; holds no position. Caches only what can be computed again."""
 
-    def __init__(self, corpus: Corpus, settings: BatchSettings, shares: dict[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        settings: BatchSettings,
+        shares: dict[str, float] | None = None,
+        segments: Sequence[Segment] = (),
+    ) -> None:
         self.corpus = corpus
         self.settings = settings
+        self.segments = tuple(segments) or (Segment(0, settings.first_sequence, settings.batch_size),)
+        self._source_shares = shares
         self.mixture = Mixture(corpus, shares, settings.seed, settings.max_repetitions)
         self._sequence_order = lru_cache(maxsize=2)(self._permute_sequences)
         self._step_pieces = lru_cache(maxsize=2)(self._find_step_pieces)
@@ -86,10 +104,29 @@ class BatchSource:
     @cached_property
     def fingerprint(self) -> str:
         """Changes when any batch might: a checkpoint stores it, and a run on other data refuses to resume."""
+        return self._hash_plan(set(BatchSettings.model_fields))
+
+    @cached_property
+    def order(self) -> str:
+        """Changes when the order of the sequences might; unlike `fingerprint` not with the batch size."""
+        return self._hash_plan(set(BatchSettings.model_fields) - {"batch_size"})
+
+    def _hash_plan(self, fields: set[str]) -> str:
         weights = sha256(self.mixture.reads_per_pass.tobytes()).hexdigest()
         plan = {"corpus": self.corpus.fingerprint, "due": weights}
-        plan |= self.settings.model_dump(mode="json", include=set(BatchSettings.model_fields))
+        plan |= self.settings.model_dump(mode="json", include=fields)
         return sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+    def with_segments(self, segments: Sequence[Segment]) -> BatchSource:
+        """The same sequences, read by these segments."""
+        same = tuple(segments) == self.segments
+        return self if same else type(self)(self.corpus, self.settings, self._source_shares, segments)
+
+    def sequences(self, step: int) -> range:
+        """The numbers of the sequences that a step reads, on all ranks."""
+        segment = next(segment for segment in reversed(self.segments) if segment.step <= step)
+        first = segment.sequence + (step - segment.step) * segment.batch_size
+        return range(first, first + segment.batch_size)
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The sequences of a step that a rank of `world` ranks reads."""
@@ -125,7 +162,7 @@ class BatchSource:
 
     def shares(self, steps: int) -> list[SourceShare]:
         """Target and realized shares after a number of steps. Refuses more steps than there is data for."""
-        last = self.settings.first_sequence + steps * self.settings.batch_size
+        last = self.sequences(steps).start
         read = self._count_tokens_read(last) - self._count_tokens_read(self.settings.first_sequence)
         return self.mixture.source_shares(read)
 
@@ -154,13 +191,13 @@ class BatchSource:
 
     def _find_step_pieces(self, step: int, rank: int, world: int) -> list[list[Piece]]:
         """For each sequence of one rank's part of a step the pieces of its tokens and of the token after."""
-        size = self.settings.batch_size
-        if size % world:
+        sequences = self.sequences(step)
+        if len(sequences) % world:
             raise UserError(
-                f"data.batch_size = {size} cannot be divided evenly among {world} ranks; change one of them"
+                f"data.batch_size = {len(sequences)} cannot be divided evenly among {world} ranks; change one of them"
             )
-        share = size // world
-        first = self.settings.first_sequence + step * size + rank * share
+        share = len(sequences) // world
+        first = sequences.start + rank * share
         return [self._find_pieces(self._permute(number)) for number in range(first, first + share)]
 
     def _permute(self, sequence: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from trainer.config import ConfigError
-from trainer.data.batches import Batch, BatchSource
+from trainer.data.batches import Batch, BatchSource, Segment
 from trainer.data.tokenizer import TOKENIZER_FILE, Tokenizer, compare_tokenizers
 from trainer.model.build import build_model
 from trainer.model.size import count_flops_per_token, count_parameters
@@ -86,6 +86,33 @@ class PretrainTask:
     def fingerprint(self) -> str:
         """Hash of the data and settings of the training batches."""
         return self.source.fingerprint
+
+    def position(self, step: int) -> dict[str, Any]:
+        """The next sequence, in an order that does not depend on the batch size."""
+        return {
+            "order": self.source.order,
+            "next_sequence": self.source.sequences(step).start,
+            "sequence_length": self.source.settings.sequence_length,
+            "segments": [segment for segment in self.source.segments if segment.step < max(step, 1)],
+        }
+
+    def resume_at(self, step: int, position: dict[str, Any]) -> tuple[PretrainTask, str | None]:
+        """Continue behind the last sequence read, also with another batch size. In another order, that is not exact."""
+        now, read = self.source.settings, position["next_sequence"]
+        if position["order"] == self.source.order:
+            segments = [Segment(*values) for values in position["segments"]]
+            if segments[-1].batch_size == now.batch_size:
+                return replace(self, source=self.source.with_segments(segments)), None
+            change = f"data.batch_size {segments[-1].batch_size} -> {now.batch_size}: continuing at sequence {read:,}"
+            return self._continue([*segments, Segment(step, read, now.batch_size)]), change
+        read = -(-read * position["sequence_length"] // now.sequence_length)
+        change = (
+            f"the data has changed: continuing at sequence {read:,} of another order, some text is read again or never"
+        )
+        return self._continue([Segment(step, read, now.batch_size)]), change
+
+    def _continue(self, segments: list[Segment]) -> PretrainTask:
+        return replace(self, source=self.source.with_segments(segments))
 
     @property
     def texts(self) -> Mapping[str, str]:

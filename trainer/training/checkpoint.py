@@ -60,10 +60,10 @@ class RunState(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = VERSION
-    step: int  # optimizer steps taken; also the position in the data: the next batch is that of this step
+    step: int  # optimizer steps taken
     tokens: int  # counted in the loss so far
     learning_rate: float  # of the last step taken
-    data: dict[str, Any]  # fingerprint of the task's data, and the next batch
+    data: dict[str, Any]  # fingerprint of the task's data, and the task's position in it
     settings: dict[str, Any]  # all settings of the run
     precision: str  # chosen when the run began
     world: int  # ranks that wrote it

@@ -135,11 +135,14 @@ def resume_run(run: Run, path: Path, allow_changes: bool, log: Callable[[str], N
     checkpoint.load_optimizer(path, run.model, run.optimizer)
     if not checkpoint.load_generators(path, run.world) and run.world.is_main:
         log(f"{state.world} ranks wrote {path.name}, this run has {run.world.size}: equal data, other dropout")
+    run.task, change = run.task.resume_at(state.step, state.data)
     run.step, run.tokens, run.learning_rate = state.step, state.tokens, state.learning_rate
     run.loss = state.losses[-1] if state.losses else math.nan
     run.detector = SpikeDetector(run.settings.anomalies, state.losses)
     if run.world.is_main:
         log(f"resuming from {path}")
+        if change is not None:
+            log(change)
 
 
 def _check_unchanged(run: Run, path: Path, state: RunState) -> None:
@@ -196,7 +199,7 @@ def save_run(run: Run) -> None:
         step=run.step,
         tokens=run.tokens,
         learning_rate=run.learning_rate,
-        data={"fingerprint": run.task.fingerprint, "next_batch": run.step},
+        data={"fingerprint": run.task.fingerprint, **run.task.position(run.step)},
         settings=run.configuration,
         precision=run.hardware.precision.value,
         world=run.world.size,

@@ -49,6 +49,12 @@ class Task(Protocol[Prepared]):
     def fingerprint(self) -> str:
         """Changes if the data of any step might; a run refuses to resume on other data."""
 
+    def position(self, step: int) -> dict[str, Any]:
+        """Where the data of a step begins, as JSON: stored in a checkpoint of this many steps."""
+
+    def resume_at(self, step: int, position: dict[str, Any]) -> tuple[Task[Prepared], str | None]:
+        """The task that continues at a stored position, and a line about what has changed since, if anything has."""
+
     @property
     def texts(self) -> Mapping[str, str]:
         """Files that every checkpoint stores, by name: what the model needs in use beside its weights."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.trainer.corpora import build_corpus
 from tests.trainer.counted_arrays import count_corpus, counted_operations
-from trainer.data.batches import BatchSettings, BatchSource
+from trainer.data.batches import BatchSettings, BatchSource, Segment
 from trainer.data.corpus import Corpus, join_corpora
 from trainer.errors import UserError
 
@@ -269,3 +269,18 @@ def read_step(reader: BatchSource, step: int) -> None:
     reader.token_documents(step)
     reader.documents(step)
     assert reader.fingerprint
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3)), min_size=1, max_size=4))
+def test_segments_read_every_sequence_once_in_order(changes: list[tuple[int, int]]) -> None:
+    """Whatever the batch sizes, in pairs of (steps, half the batch size) and on one rank or two."""
+    segments, step, sequence = [], 0, 0
+    for steps, half in changes:
+        segments.append(Segment(step, sequence, 2 * half))
+        step, sequence = step + steps, sequence + 2 * half * steps
+    whole = source(documents(50), batch_size=1, sequence_length=16)
+    changed = whole.with_segments(segments)
+    read = [changed.batch(number, rank, 2).inputs for number in range(step) for rank in range(2)]
+    assert torch.equal(torch.cat(read), torch.cat([whole.batch(number).inputs for number in range(sequence)]))
+    assert changed.order == whole.order
+    assert changed.sequences(step).start == sequence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.trainer import runs
+from trainer.data.batches import BatchSource, Segment
 from trainer.training import checkpoint
 from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.checkpoint import CheckpointError, CheckpointSettings
@@ -136,7 +138,7 @@ def test_files_are_plain_json_and_safetensors(uninterrupted):
     found = checkpoint.find_checkpoint(uninterrupted)
     state = json.loads((found / "state.json").read_text())
     assert state["step"] == 12
-    assert state["data"]["next_batch"] == 12
+    assert state["data"]["next_sequence"] == 12 * 8
     assert state["tokens"] == 12 * 8 * 32
     assert state["settings"]["model"]["hidden_size"] == 32
     assert state["learning_rate"] == read_metrics(uninterrupted)[-1]["learning_rate"]
@@ -208,3 +210,48 @@ def test_resuming_with_other_settings_or_data_is_refused(uninterrupted, changes,
 def test_keeping_at_least_one_is_required():
     with pytest.raises(ValueError, match="keep_last"):
         CheckpointSettings(keep_last=0)
+
+
+def sequences_read(run: Path, source: BatchSource, steps: range) -> list[int]:
+    """The sequences of a run's steps, by what its last checkpoint says about them."""
+    position = checkpoint.read_state(checkpoint.find_checkpoint(run)).data
+    source = source.with_segments([Segment(*values) for values in position["segments"]])
+    return [number for step in steps for number in source.sequences(step)]
+
+
+def test_another_batch_size_continues_behind_what_was_read(tmp_path):
+    """Twice, to a smaller and to a larger one: no sequence is read again or left out, and the run says so."""
+    lines: list[str] = []
+    runs.run(tmp_path, {"loop": {"steps": 10}})
+    for size, steps in ((4, 20), (12, 25)):
+        source = runs.source(batch_size=size)
+        with pytest.raises(CheckpointError, match="the data"):
+            runs.run(tmp_path, {"loop": {"steps": steps}}, source=source)
+        runs.run(tmp_path, {"loop": {"steps": steps}}, source=source, allow_changes=True, log=lines.append)
+    assert "data.batch_size 8 -> 4: continuing at sequence 80" in lines
+    assert "data.batch_size 4 -> 12: continuing at sequence 120" in lines
+    read = sequences_read(tmp_path, runs.source(batch_size=12), range(25))
+    assert read == list(range(10 * 8 + 10 * 4 + 5 * 12))
+    state = checkpoint.read_state(checkpoint.find_checkpoint(tmp_path))
+    assert state.data["next_sequence"] == len(read)
+    assert state.tokens == 32 * len(read)
+
+
+def test_a_resumed_run_with_changed_batch_sizes_resumes_bitwise(tmp_path):
+    """A crash between two changes: the segments are those of the checkpoint."""
+    for name in ("whole", "parts"):
+        runs.run(tmp_path / name, {"loop": {"steps": 4}})
+        changed = {"loop": {"steps": 8}, "checkpoints": {"every": 2}}
+        runs.run(tmp_path / name, changed, source=runs.source(batch_size=4), allow_changes=True)
+    shutil.rmtree(tmp_path / "parts" / "checkpoints" / "step-00000008")
+    runs.run(tmp_path / "parts", changed, source=runs.source(batch_size=4))
+    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_another_order_of_the_data_is_said_to_lose_the_position(tmp_path):
+    lines: list[str] = []
+    runs.run(tmp_path, {"loop": {"steps": 10}})
+    source = runs.source(sequence_length=64)
+    runs.run(tmp_path, {"loop": {"steps": 12}}, source=source, allow_changes=True, log=lines.append)
+    assert any("continuing at sequence 40 of another order" in line for line in lines)
+    assert sequences_read(tmp_path, source, range(10, 12)) == list(range(40, 56))
