@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trainer.model.attention import Mask, attend, attention_mask
-from trainer.model.experts import Routing, SparseFeedForward, stack_routing
+from trainer.model.experts import Routing, SparseFeedForward, find_real_tokens, stack_routing
 from trainer.model.key_value_cache import KeyValueCache
 from trainer.model.loss import linear_cross_entropy
 from trainer.model.model_settings import ModelSettings
@@ -77,6 +77,14 @@ def build_feed_forward(settings: ModelSettings, index: int) -> FeedForward | Spa
     return FeedForward(settings.hidden_size, settings.intermediate_size)
 
 
+def run_feed_forward(
+    module: FeedForward | SparseFeedForward, x: Tensor, real: Tensor | None
+) -> tuple[Tensor, Routing | None]:
+    """The result of a feed-forward, and the routing of a sparse one."""
+    y = module(x, real) if isinstance(module, SparseFeedForward) else module(x)
+    return y if isinstance(y, tuple) else (y, None)
+
+
 class Block(nn.Module):
     """Attention, then the feed-forward, each on a normalized copy and added to the residual stream."""
 
@@ -88,12 +96,16 @@ class Block(nn.Module):
         self.feed_forward = build_feed_forward(settings, index)
 
     def forward(
-        self, x: Tensor, rotations: tuple[Tensor, Tensor], mask: Mask, cache: tuple[KeyValueCache, int] | None = None
+        self,
+        x: Tensor,
+        rotations: tuple[Tensor, Tensor],
+        mask: Mask,
+        real: Tensor | None = None,
+        cache: tuple[KeyValueCache, int] | None = None,
     ) -> tuple[Tensor, Routing | None]:
-        """x [B, S, W] -> the same shape, and the routing statistics of a sparse block."""
+        """x [B, S, W] -> the same shape, and the routing statistics of a sparse block; `real` as in experts.py."""
         x = x + self.attention(self.attention_norm(x), rotations, mask, cache)
-        y = self.feed_forward(self.feed_forward_norm(x))
-        change, routing = y if isinstance(y, tuple) else (y, None)
+        change, routing = run_feed_forward(self.feed_forward, self.feed_forward_norm(x), real)
         return x + change, routing
 
 
@@ -125,7 +137,7 @@ class Decoder(nn.Module):
         """Logits of every token, or with `targets` the weighted sum of the losses.
 
         tokens, targets, positions int [B, S]; weights [B, S] (None: all 1); document_ids and prefix as in
-        `attention_mask`.
+        `attention_mask`, ids below 0 on padding, which meets no expert.
         """
         states, routing = self.hidden_states(
             tokens, positions=positions, document_ids=document_ids, prefix=prefix, cache=cache
@@ -154,10 +166,12 @@ class Decoder(nn.Module):
             positions = torch.arange(seen, seen + length, device=tokens.device)[None]
         rotations = rotation(positions, self.settings.rope, self.settings.dim_per_head)
         mask = cache.mask(document_ids, length, prefix) if cache else attention_mask(document_ids, prefix)
+        sparse = self.settings.experts is not None and document_ids is not None
+        real = find_real_tokens(document_ids >= 0) if sparse and document_ids is not None else None
         x = self.embedding(tokens)  # [B, S, W]
         routings = []
         for index, block in enumerate(self.blocks):
-            x, routing = self._run_block(block, x, rotations, mask, (cache, index) if cache else None)
+            x, routing = self._run_block(block, x, rotations, mask, real, (cache, index) if cache else None)
             if routing is not None:
                 routings.append(routing)
         if cache:

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trainer.model.decoder import FeedForward, ModelOutput, build_feed_forward
-from trainer.model.experts import Routing, stack_routing
+from trainer.model.decoder import ModelOutput, build_feed_forward, run_feed_forward
+from trainer.model.experts import Routing, find_real_tokens, stack_routing
 from trainer.model.loss import linear_cross_entropy
 from trainer.model.model_settings import ModelSettings
 from trainer.model.norm import RMSNorm
@@ -89,17 +89,23 @@ class StackBlock(nn.Module):
         self.feed_forward = build_feed_forward(settings, index)
 
     def forward(
-        self, x: Tensor, bias: Tensor, source: Tensor | None = None, source_bias: Tensor | None = None
+        self,
+        x: Tensor,
+        bias: Tensor,
+        real: Tensor | None = None,
+        source: Tensor | None = None,
+        source_bias: Tensor | None = None,
     ) -> tuple[Tensor, Routing | None]:
-        """x [B, S, W] with its bias [B, H, S, S]; source [B, I, W] with [B, 1, S, I] -> [B, S, W], and the routing."""
+        """x [B, S, W] with its bias [B, H, S, S]; source [B, I, W] with [B, 1, S, I] -> [B, S, W], and the routing.
+
+        real: the places of tokens that are no padding, as in experts.py.
+        """
         y = self.attention_norm(x)
         x = x + self.attention(y, y, bias)
         if self.cross is not None and self.cross_norm is not None and source is not None and source_bias is not None:
             x = x + self.cross(self.cross_norm(x), source, source_bias)
-        change = self.feed_forward(self.feed_forward_norm(x))
-        if isinstance(self.feed_forward, FeedForward):
-            return x + change, None
-        return x + change[0], change[1]
+        change, routing = run_feed_forward(self.feed_forward, self.feed_forward_norm(x), real)
+        return x + change, routing
 
 
 class EncoderDecoder(nn.Module):
@@ -128,11 +134,12 @@ class EncoderDecoder(nn.Module):
         weights: Tensor | None = None,
         *,
         source_ids: Tensor | None = None,
+        token_ids: Tensor | None = None,
     ) -> ModelOutput:
-        """source int [B, I]; tokens, targets int [B, O]; weights [B, O]; source_ids int [B, I], below 0 on padding."""
+        """source, source_ids int [B, I]; tokens, targets, token_ids int [B, O]; weights [B, O]; ids < 0 on padding."""
         real = torch.ones_like(source, dtype=torch.bool) if source_ids is None else source_ids >= 0  # [B, I]
         states, encoder_routings = self.encode(source, real)
-        x, decoder_routings = self.decode(tokens, states, real)
+        x, decoder_routings = self.decode(tokens, states, real, None if token_ids is None else token_ids >= 0)
         routing = (
             stack_routing([*encoder_routings, *decoder_routings]) if encoder_routings or decoder_routings else None
         )
@@ -147,16 +154,26 @@ class EncoderDecoder(nn.Module):
     def encode(self, source: Tensor, real: Tensor) -> tuple[Tensor, list[Routing]]:
         """source int [B, I], real bool [B, I], false on padding -> states [B, I, W]."""
         allowed = real[:, None, None, :].expand(-1, 1, source.shape[1], -1)  # [B, 1, I, I]
-        x, routings = self._stack(self.encoder_blocks, self.embedding(source), self.encoder_bias(allowed))
+        bias, places = self.encoder_bias(allowed), self._find_real_tokens(real)
+        x, routings = self._stack(self.encoder_blocks, self.embedding(source), bias, places)
         return self.encoder_norm(x), routings
 
-    def decode(self, tokens: Tensor, states: Tensor, real: Tensor) -> tuple[Tensor, list[Routing]]:
-        """tokens int [B, O] and the encoder's states [B, I, W] -> the inputs of the head, [B, O, W]."""
+    def decode(
+        self, tokens: Tensor, states: Tensor, real: Tensor, real_tokens: Tensor | None = None
+    ) -> tuple[Tensor, list[Routing]]:
+        """tokens int [B, O] and the encoder's states [B, I, W] -> the inputs of the head, [B, O, W].
+
+        real_tokens: bool [B, O], false on padding; None means that there is none.
+        """
         length = tokens.shape[1]
         causal = torch.ones(1, 1, length, length, dtype=torch.bool, device=tokens.device).tril()
         seen = self._additive(real[:, None, None, :].expand(-1, 1, length, -1))
-        x, routings = self._stack(self.blocks, self.embedding(tokens), self.bias(causal), states, seen)
+        places = self._find_real_tokens(real_tokens)
+        x, routings = self._stack(self.blocks, self.embedding(tokens), self.bias(causal), places, states, seen)
         return self.norm(x), routings
+
+    def _find_real_tokens(self, real: Tensor | None) -> Tensor | None:
+        return find_real_tokens(real) if self.settings.experts is not None else None
 
     def _stack(self, blocks: nn.ModuleList, x: Tensor, *context: Any) -> tuple[Tensor, list[Routing]]:
         routings = []

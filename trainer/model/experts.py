@@ -107,6 +107,11 @@ def choose_experts(logits: Tensor, settings: ExpertSettings) -> Choice:
     return Choice(experts, gates, Routing(balance, z, load, torch.zeros_like(balance)))
 
 
+def find_real_tokens(real: Tensor | None) -> Tensor | None:
+    """bool [B, S], false on padding -> the places of the real tokens, int64 [N]; None where all are real."""
+    return None if real is None or bool(real.all()) else real.flatten().nonzero().flatten()
+
+
 class Dispatch(NamedTuple):
     """Assignments in expert order. An assignment is one (choice, token) pair, numbered choice * N + token."""
 
@@ -141,9 +146,22 @@ class SparseFeedForward(nn.Module):
         self.gate_up = nn.Parameter(torch.empty(settings.num_experts, hidden_size, 2 * ffn_hidden_size))
         self.down = nn.Parameter(torch.empty(settings.num_experts, ffn_hidden_size, hidden_size))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
-        """x [B, S, W] -> the same shape, and routing statistics. The result of a token over capacity is 0."""
-        tokens = x.flatten(0, 1)  # [N, W]
+    def forward(self, x: Tensor, real: Tensor | None = None) -> tuple[Tensor, Routing]:
+        """x [B, S, W] -> the same shape, and routing statistics. The result of a token over capacity is 0.
+
+        real: int64 [N], the places of the tokens in B * S that are no padding; None means all. Padding meets neither
+        router nor experts, so it takes no capacity and is not in the statistics; its result is 0.
+        """
+        tokens = x.flatten(0, 1)  # [B * S, W]
+        if real is None:
+            mixed, routing = self._mix(tokens)
+        else:
+            found, routing = self._mix(tokens[real])
+            mixed = found.new_zeros(tokens.shape).index_copy(0, real, found)
+        return mixed.view(x.shape), routing
+
+    def _mix(self, tokens: Tensor) -> tuple[Tensor, Routing]:
+        """tokens [N, W] -> the experts' results, weighted by the gates, and routing statistics."""
         choice = self.router(tokens)
         k = self.settings.top_k
         capacity = expert_capacity(len(tokens), self.settings, self.training)
@@ -154,8 +172,7 @@ class SparseFeedForward(nn.Module):
         gates = choice.gates.T[..., None].to(result.dtype)  # [k, N, 1]
         mixed = (placed.view(k, *tokens.shape) * gates).sum(dim=0)  # [N, W]
         dropped = 1 - len(plan.assignments) / choice.experts.numel()
-        routing = choice.routing._replace(dropped=choice.routing.dropped + dropped)
-        return mixed.view(x.shape), routing
+        return mixed, choice.routing._replace(dropped=choice.routing.dropped + dropped)
 
     def _experts(self, x: Tensor, counts: Tensor) -> Tensor:
         """x [A, W] in expert order -> [A, W]."""

@@ -58,7 +58,7 @@ def generate(
     weight = model.embedding.weight
     tokens, padding = _pad_left(prompts, weight.device)  # [B, S] both
     positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
-    ids = padding.to(torch.int32) if bool(padding.any()) else None
+    ids = -padding.to(torch.int32) if bool(padding.any()) else None  # below 0 on padding
     seen = torch.full((len(prompts),), longest, device=weight.device) if prefix else None
     cache = KeyValueCache(model.settings, len(prompts), longest + settings.max_new_tokens, weight)
 

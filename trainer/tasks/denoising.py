@@ -193,12 +193,13 @@ def denoising_inputs(
 
 
 def _for_encoder(examples: list[Example], separator: int) -> dict[str, Tensor]:
-    """source, source_ids [B, I]; tokens, targets, weights [B, O]. The decoder's inputs are its targets, shifted."""
+    """source, source_ids [B, I]; tokens, token_ids, targets, weights [B, O]. Inputs are the targets, shifted."""
     source, source_ids = _pad([example.inputs for example in examples])
     ended = [np.append(example.targets, separator) for example in examples]
     targets, ids = _pad(ended)
     tokens, _ = _pad([np.concatenate(([separator], row[:-1])) for row in ended])
-    return {"source": source, "source_ids": source_ids, "tokens": tokens, "targets": targets, "weights": ids != PADDING}
+    rows = {"source": source, "source_ids": source_ids, "tokens": tokens, "token_ids": ids}
+    return {**rows, "targets": targets, "weights": ids != PADDING}
 
 
 def _for_decoder(examples: list[Example], separator: int) -> dict[str, Tensor]:

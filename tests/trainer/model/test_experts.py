@@ -8,15 +8,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.trainer.runs import build_decoder
+from trainer.data.batches import Batch
 from trainer.model.decoder import FeedForward
+from trainer.model.encoder_decoder import EncoderDecoder
 from trainer.model.experts import (
     ExpertSettings,
     SparseFeedForward,
     choose_experts,
     dispatch,
     expert_capacity,
+    find_real_tokens,
     grouped_matmul,
 )
+from trainer.model.model_settings import ModelSettings
+from trainer.model.weights import initialize_weights
+from trainer.tasks.denoising import PADDING, ObjectiveSettings, denoising_inputs
 
 WIDTH, HIDDEN = 16, 24
 
@@ -166,3 +173,65 @@ def test_grouped_matmul_equals_the_grouped_kernel():
     weights = torch.randn(4, 16, 32, generator=torch.Generator().manual_seed(1))
     kernel = F.grouped_mm(x, weights, offs=counts.cumsum(0).to(torch.int32))
     torch.testing.assert_close(grouped_matmul(x, weights, counts), kernel, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("capacity", [None, 0.5, 1.25])
+def test_padding_meets_no_expert(capacity):
+    """Results, statistics and gradients of the real tokens are those of a batch without padding, bit for bit."""
+    layer = sparse_layer(capacity_factor=capacity).train()
+    x = tokens()
+    real = torch.rand(3, 7, generator=torch.Generator().manual_seed(2)) < 0.6
+    alone, expected = layer(x[real][None])
+    gradients = torch.autograd.grad(alone.square().sum() + expected.balance + expected.z, list(layer.parameters()))
+    padded = torch.where(real[..., None], x, 100.0)  # whatever padding holds
+    found, routing = layer(padded, find_real_tokens(real))
+    assert torch.equal(found[real], alone[0])
+    assert not found[~real].any()
+    for name, value in expected._asdict().items():
+        assert torch.equal(getattr(routing, name), value), name
+    again = torch.autograd.grad(found.square().sum() + routing.balance + routing.z, list(layer.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(gradients, again, strict=True))
+    assert find_real_tokens(torch.ones(2, 3, dtype=torch.bool)) is None
+
+
+SPARSE = {"vocab_size": 256, "hidden_size": 32, "layers": 2, "heads": 4, "init_std": 0.1, "experts": {"every": 1}}
+
+
+def test_a_padded_batch_of_a_decoder_has_the_loss_of_its_tokens():
+    """Padding is marked as denoising marks it: document id -1, weight 0."""
+    model = build_decoder(ModelSettings.model_validate({**SPARSE, "context_length": 128}), 1).train()
+    generator = torch.Generator().manual_seed(0)
+    rows, targets = torch.randint(1, 256, (2, 4, 32), generator=generator)
+    found = []
+    for padding in (0, 96):
+        wide = [F.pad(values, (0, padding)) for values in (rows, targets)]
+        ids = F.pad(torch.zeros(4, 32, dtype=torch.int32), (0, padding), value=PADDING)
+        out = model(*wide, ids != PADDING, document_ids=ids)
+        found.append((out.loss, out.routing.balance, out.routing.z, out.routing.load, out.routing.dropped))
+    for plain, padded in zip(*found, strict=True):
+        torch.testing.assert_close(padded, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_a_padded_batch_of_an_encoder_decoder_has_the_loss_of_its_tokens():
+    model = EncoderDecoder(ModelSettings.model_validate({**SPARSE, "encoder_layers": 2})).train()
+    initialize_weights(model, 0, 0.1, 2)
+    generator = torch.Generator().manual_seed(0)
+    source, rows, targets = torch.randint(1, 256, (3, 4, 16), generator=generator)
+    found = []
+    for padding in (0, 48):
+        wide = [F.pad(values, (0, padding)) for values in (source, rows, targets)]
+        ids = F.pad(torch.zeros(4, 16, dtype=torch.int32), (0, padding), value=PADDING)
+        out = model(*wide, ids != PADDING, source_ids=ids, token_ids=ids)
+        found.append((out.loss, out.routing.balance, out.routing.z, out.routing.load, out.routing.dropped))
+    for plain, padded in zip(*found, strict=True):
+        torch.testing.assert_close(padded, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_denoising_marks_the_padding_of_both_sides():
+    texts = torch.randint(1, 40, (3, 21), generator=torch.Generator().manual_seed(0))
+    lengths = torch.zeros(3, 20)
+    batch = Batch(texts[:, :-1], texts[:, 1:], lengths.int(), lengths.long(), lengths == 0)
+    settings = ObjectiveSettings.model_validate({"denoisers": [{"noise": "prefix"}], "first_sentinel": 50})
+    inputs = denoising_inputs(batch, settings, 256, True, (0, 0), 0)
+    assert bool((inputs["source_ids"] < 0).any())
+    assert torch.equal(inputs["token_ids"] >= 0, inputs["weights"])
