@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from trainer.model import loss
 from trainer.model.loss import linear_cross_entropy
@@ -62,3 +65,41 @@ def test_autocast_multiplies_in_bf16_and_sums_in_fp32(problem):
     assert gradient.dtype is torch.float32
     assert total != plain
     torch.testing.assert_close(total, plain, rtol=0.02, atol=0)
+
+
+def count_matmul_flops(work: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_no_gradient_is_computed_that_nobody_asks_for(problem, bf16):
+    """Matrix products counted by torch: one to measure a loss, one more for each of states and head that learn."""
+    hidden, head, targets, weights = problem
+    one = 2 * hidden.numel() * len(head)
+    for learns, expected in (((0, 0), 1), ((1, 0), 2), ((0, 1), 2), ((1, 1), 3)):
+        h, w = (x.detach().requires_grad_(bool(flag)) for x, flag in zip((hidden, head), learns, strict=True))
+
+        def measure(h: torch.Tensor = h, w: torch.Tensor = w) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                return linear_cross_entropy(h, w, targets, weights)[0]
+
+        assert count_matmul_flops(measure) == expected * one
+        with torch.no_grad():
+            assert count_matmul_flops(measure) == one
+        with torch.inference_mode():
+            assert count_matmul_flops(measure) == one
+        if any(learns):
+            measure().backward()
+            assert [x.grad is not None for x in (h, w)] == [bool(flag) for flag in learns]
+
+
+def test_a_frozen_head_changes_no_other_gradient(problem):
+    hidden, head, targets, weights = problem
+    found = []
+    for frozen in (False, True):
+        h, w = hidden.detach().requires_grad_(), head.detach().requires_grad_(not frozen)
+        linear_cross_entropy(h, w, targets, weights, 1e-3)[0].backward()
+        found.append(h.grad)
+    assert torch.equal(*found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.trainer import runs
 from tests.trainer.runs import build_decoder
@@ -11,7 +12,7 @@ from trainer.model.decoder import Decoder
 from trainer.tasks.pretrain import causal_inputs
 from trainer.training.distributed import World
 from trainer.training.optimizer import OptimizerSettings, build_optimizer, clip_gradients, set_learning_rate
-from trainer.training.step import Inputs, accumulate
+from trainer.training.step import Inputs, accumulate, evaluate_loss
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -125,3 +126,14 @@ def test_adamw_equals_its_formula():
         optimizer.step()
         net.zero_grad()
     torch.testing.assert_close(weight.double(), w, rtol=1e-4, atol=1e-5)
+
+
+def test_evaluating_costs_one_forward_pass():
+    """Counted by torch: as many products as hidden states and full logits, and half of a training step's or less."""
+    net = model()
+    part = uneven()[0]
+    with FlopCounterMode(display=False) as forward, torch.no_grad():
+        net.eval()(**{**part, "targets": None, "weights": None})
+    with FlopCounterMode(display=False) as evaluated:
+        evaluate_loss(net, [part], ALONE)
+    assert evaluated.get_total_flops() == forward.get_total_flops()
