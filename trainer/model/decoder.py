@@ -46,8 +46,7 @@ class Attention(nn.Module):
         """x [B, S, W] -> [B, S, W]; `rotations`: cosines and sines [B, 1, S, D]."""
         mixed = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [B, H + 2G, S, D]
         rotated, v = torch.split(mixed, [self.heads + self.kv_heads, self.kv_heads], dim=1)
-        cosines, sines = (table.to(v.dtype) for table in rotations)
-        q, k = torch.split(rotate(rotated, cosines, sines), [self.heads, self.kv_heads], dim=1)
+        q, k = torch.split(rotate(rotated, *rotations), [self.heads, self.kv_heads], dim=1)
         if cache is not None:
             k, v = cache[0].extend(cache[1], k, v)
         attended = attend(q, k, v, mask)  # [B, H, S, D]

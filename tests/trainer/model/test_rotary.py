@@ -8,7 +8,10 @@ from pydantic import ValidationError
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from tests.trainer.runs import build_decoder
+from trainer.model import decoder
 from trainer.model.hugging_face import rope_scaling
+from trainer.model.model_settings import ModelSettings
 from trainer.model.rotary import RopeSettings, rotate, rotation
 
 KINDS = [
@@ -72,3 +75,37 @@ def test_the_gradient_of_a_rotation_is_the_inverse_rotation():
     torch.testing.assert_close(rotate(x, *tables), plain)
     grads = [torch.autograd.grad((y * weight).sum(), x)[0] for y in (rotate(x, *tables), plain)]
     torch.testing.assert_close(grads[0], grads[1])
+
+
+def test_bf16_is_rounded_once_and_tables_stay_fp32():
+    """The score's error against fp64 is that of rotating in fp32 and rounding after, near 0 and far."""
+    settings = RopeSettings(theta=500_000.0)
+    generator = torch.Generator().manual_seed(0)
+    q, k = torch.randn(2, 1, 512, 1, 128, generator=generator).bfloat16().unbind(0)
+    for start in (0, 4096, 100_000):
+        tables = [rotation(torch.tensor([[start + shift]]), settings, 128) for shift in (64, 0)]
+
+        def scores(kind: torch.dtype, after: torch.dtype, tables=tables) -> torch.Tensor:
+            turned = [rotate(x.to(kind), *table).to(after) for x, table in zip((q, k), tables, strict=True)]
+            return (turned[0].double() * turned[1].double()).sum(-1)
+
+        found, rounded_once = scores(torch.bfloat16, torch.bfloat16), scores(torch.float32, torch.bfloat16)
+        assert torch.equal(found, rounded_once)
+        exact = scores(torch.float64, torch.float64)
+        assert (found - exact).square().mean().sqrt() < 0.05
+    x = q.detach().requires_grad_()
+    out = rotate(x, *tables[0])
+    assert out.dtype is torch.bfloat16
+    (gradient,) = torch.autograd.grad(out.float().square().sum(), x)
+    wide = q.detach().float().requires_grad_()
+    (expected,) = torch.autograd.grad(rotate(wide, *tables[0]).square().sum(), wide)
+    torch.testing.assert_close(gradient.float(), expected, rtol=0.02, atol=0.02)
+
+
+def test_attention_rotates_with_fp32_tables_under_autocast(monkeypatch):
+    seen = []
+    monkeypatch.setattr(decoder, "rotate", lambda x, *tables: seen.append((x, *tables)) or rotate(x, *tables))
+    net = build_decoder(ModelSettings(vocab_size=64, hidden_size=32, layers=1, heads=4))
+    with torch.autocast("cpu", torch.bfloat16):
+        net(torch.ones(1, 4, dtype=torch.long))
+    assert [value.dtype for value in seen[0]] == [torch.bfloat16, torch.float32, torch.float32]
