@@ -1,38 +1,41 @@
 """Decode the bytes of a page: choose the character set, and report the step that chose it.
 
-Order: byte order mark, HTTP header, <meta> or XML declaration, UTF-8, detection, replacement. Declarations are often
-wrong, so each must decode the whole page without an error, and bytes beyond ASCII that are valid UTF-8 are UTF-8
-whatever is declared (text in other charsets is hardly ever valid UTF-8; windows-1252 accepts anything). A page with a
-few broken bytes keeps the charset that decodes all others: detection would turn a good UTF-8 page into gibberish for
-one bad byte.
+Order: byte order mark, ISO-2022-JP's escape sequences, HTTP header, <meta> or XML declaration, UTF-8, detection,
+replacement. Declarations are often wrong, so each must decode the whole page without an error, and bytes beyond ASCII
+that are valid UTF-8 are UTF-8 whatever is declared (text in other charsets is hardly ever valid UTF-8; windows-1252
+accepts anything).
 
-Names are read as browsers read them (WHATWG Encoding standard): iso-8859-1 means windows-1252, gb2312 means gb18030.
+A page with broken bytes keeps the charset that decodes the others: detection would turn a good UTF-8 page into
+gibberish for one bad byte. It is UTF-8 if its valid characters beyond ASCII are at least as many as its broken bytes.
+Messages of a program in 16 languages, cut into pieces of 400 bytes in their legacy charsets, had at most .49 as many
+(Thai and Japanese have .25 on average, European languages none); a Latin-1 page called UTF-8 has none.
+
+Names and bytes are read as browsers read them (`web_codecs.py`): iso-8859-1 means windows-1252, gb2312 means gb18030.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from functools import lru_cache
 from itertools import islice
 
 import charset_normalizer
-from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+from resiliparse.parse.encoding import detect_encoding
 
-# Up to this share of characters beyond ASCII may be broken before another charset is looked for. Cut-off pages and
-# stray bytes lie far below it, a wrong charset far above.
+from pipeline.extraction.web_codecs import decode_strictly, decode_with_errors, find_codec
+
+# Up to this share of characters beyond ASCII may be broken before another charset than the declared one is looked for,
+# or two where there are few of them. Cut-off pages and stray bytes lie far below it, a wrong charset far above.
 TOLERANCE = 0.05
+_FEW_ERRORS = 2
 _PRESCAN = 4096  # bytes; browsers search <meta charset> in 1,024, but real pages have long scripts before it
 _META = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
 _XML = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.-]{2,40})")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-# From the name in the label table of browsers to the Python codec that covers as many characters
-_CODECS = {"gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-11": "cp874"}
-# Python codecs that are no charsets of web pages
-_NOT_ON_THE_WEB = {"idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
-
+_CUT_OFF = re.compile(rb"(?:[\xe1-\xef][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{1,2})(?![\x80-\xbf])")
+# Two-byte characters between two escape sequences: no other charset of the web has them.
+_ISO_2022_JP = re.compile(rb"\x1b\$[@B](?:[\x21-\x7e]{2}|[\r\n])++\x1b\([BJ]")
 
 _MIN_SAMPLE = 40  # bytes beyond ASCII that charset-normalizer needs
 _RUN = re.compile(rb"[\x80-\xff]+(?:[\x00-\x7f]{1,16}[\x80-\xff]+)*")
@@ -56,29 +59,57 @@ def decode(content: bytes, http_charset: str | None) -> tuple[str, Decoding]:
         if content.startswith(bom):
             return content[len(bom) :].decode(codec, "replace"), Decoding.BOM
     declared = list(_find_declarations(content, http_charset))
-    as_utf8 = _decode_strictly(content, "utf-8")
+    ascii_only = content.isascii()
+    escaped = _find_by_structure(content, ascii_only)
+    if escaped:
+        steps = (how for codec, how in declared if codec == escaped)
+        return decode_with_errors(content, escaped), next(steps, Decoding.DETECTED)
+    as_utf8 = decode_strictly(content, "utf-8")
+    valid, broken = (0, 0) if as_utf8 is not None else _count_utf8(content)
     for codec, how in declared:
-        if as_utf8 is not None and (codec == "utf-8" or not content.isascii()):
+        if as_utf8 is not None and (codec == "utf-8" or not ascii_only):
             return as_utf8, how if codec == "utf-8" else Decoding.UTF8
-        text = _decode_strictly(content, codec)
+        text = None if 0 < broken <= valid else decode_strictly(content, codec)
         if text is not None:
             return text, how
     if as_utf8 is not None:
         return as_utf8, Decoding.UTF8
-    return _decode_with_errors(content, [codec for codec, _ in declared])
+    cut_off = any(codec == "utf-8" for codec, _ in declared) and _count_cut_off(content) == broken
+    if broken <= valid or cut_off:
+        return content.decode("utf-8", "replace"), Decoding.REPLACED
+    return _decode_with_errors(content, [codec for codec, _ in declared if codec != "utf-8"])
+
+
+def _find_by_structure(content: bytes, ascii_only: bool) -> str | None:
+    """UTF-16 without a byte order mark, or ISO-2022-JP: no other charset looks like them."""
+    if content.startswith((b"<\x00", b"\x00<")):
+        return "utf-16-le" if content[0] else "utf-16-be"
+    return "iso2022_jp" if ascii_only and b"\x1b$" in content and _ISO_2022_JP.search(content) else None
+
+
+def _count_cut_off(content: bytes) -> int:
+    """Bytes of UTF-8 characters that lack their end: an excerpt is often cut inside of a quotation mark."""
+    return sum(len(found[0]) for found in _CUT_OFF.finditer(content))
+
+
+def _count_utf8(content: bytes) -> tuple[int, int]:
+    """Valid characters beyond ASCII, and bytes that are no part of one."""
+    foreign = _BEYOND_ASCII.findall(content.decode("utf-8", "surrogateescape"))
+    broken = sum("\udc80" <= char <= "\udcff" for run in foreign for char in run)
+    return sum(map(len, foreign)) - broken, broken
 
 
 def _decode_with_errors(content: bytes, declared: list[str]) -> tuple[str, Decoding]:
-    for codec in dict.fromkeys([*declared, "utf-8"]):
-        text = content.decode(codec, "replace")
+    for codec in dict.fromkeys(declared):
+        text = decode_with_errors(content, codec)
         foreign = sum(map(len, _BEYOND_ASCII.findall(text)))
-        if text.count("\ufffd") <= TOLERANCE * foreign:
+        if text.count("\ufffd") <= max(TOLERANCE * foreign, min(_FEW_ERRORS, foreign / 4)):
             return text, Decoding.REPLACED
     detected = _detect(content)
-    strict = _decode_strictly(content, detected)
+    strict = decode_strictly(content, detected)
     if strict is not None:
         return strict, Decoding.DETECTED
-    return content.decode(detected, "replace"), Decoding.REPLACED
+    return decode_with_errors(content, detected), Decoding.REPLACED
 
 
 def _detect(content: bytes) -> str:
@@ -89,42 +120,20 @@ def _detect(content: bytes) -> str:
     """
     runs = islice(_RUN.finditer(content), 2000)
     sample = b" ".join(content[max(0, run.start() - 16) : run.end() + 16] for run in runs)
-    codec = _find_codec(detect_encoding(sample[:20_000]))
+    codec = find_codec(detect_encoding(sample[:20_000]))
     if codec and codec != "utf-8":
         return codec
     foreign = sum(byte > 127 for byte in sample[:4000])
     best = charset_normalizer.from_bytes(sample[:4000]).best() if foreign >= _MIN_SAMPLE else None
-    return (_find_codec(best.encoding) if best else None) or "windows-1252"
+    return (find_codec(best.encoding) if best else None) or "windows-1252"
 
 
 def _find_declarations(content: bytes, http_charset: str | None) -> Iterator[tuple[str, Decoding]]:
-    codec = _find_codec(http_charset or "")
+    codec = find_codec(http_charset or "")
     if codec and not (codec.startswith("utf-16") and b"\x00" not in content[:_PRESCAN]):
         yield codec, Decoding.HTTP_HEADER
     head = content[:_PRESCAN]
     found = _META.search(head) or _XML.search(head)
-    codec = _find_codec(found[1].decode("ascii")) if found else None
+    codec = find_codec(found[1].decode("ascii")) if found else None
     if codec:  # a declaration that is readable as ASCII is not UTF-16; browsers then use UTF-8
         yield ("utf-8" if codec.startswith("utf-16") else codec), Decoding.META
-
-
-def _decode_strictly(content: bytes, codec: str) -> str | None:
-    try:
-        return content.decode(codec)
-    except (UnicodeDecodeError, ValueError):
-        return None
-
-
-@lru_cache(maxsize=1024)
-def _find_codec(label: str) -> str | None:
-    """Python's codec for a charset label of the web; None for an unknown label."""
-    label = label.strip().strip("\"'").lower()
-    if not label or not label.isascii():
-        return None
-    name = map_encoding_to_html5(label, fallback_utf8=False) or label
-    name = _CODECS.get(name, name)
-    try:
-        is_text = codecs.lookup(name)._is_text_encoding
-    except (LookupError, ValueError):
-        return None
-    return name if is_text and name not in _NOT_ON_THE_WEB else None

@@ -13,9 +13,10 @@ from lxml.html import HtmlElement
 
 from classifiers.extraction.parse_html import PARSER_DEPTH, count_elements, count_tags, encode_source, parse_html
 from pipeline.documents import Page
-from pipeline.extraction.charset import Decoding, decode
+from pipeline.extraction.charset import Decoding
 from pipeline.extraction.marks import CONTROLS, StructureCounts, plain_text
 from pipeline.extraction.prepare_tree import prepare_tree
+from pipeline.extraction.repair_text import read_text
 
 _TITLE_CHARACTERS = 300
 # Properties of JSON-LD, and Discourse's forum pages: what trafilatura reads when it finds no text in the HTML.
@@ -66,7 +67,7 @@ class ParsedPage:
 def parse_page(page: Page, max_bytes: int, max_nodes: int) -> ParsedPage:
     """Check the caps first, then parse and prepare. Raises PageRefusedError."""
     _check_cap(len(page.content), max_bytes, RefusedReason.TOO_LARGE)
-    html, decoding = decode(page.content, page.http_charset)
+    html, decoding = read_text(page.content, page.http_charset)
     source = encode_source(html)
     _check_cap(count_tags(source, max_nodes), max_nodes, RefusedReason.TOO_MANY_NODES)
     tree, too_deep = parse_html(source)

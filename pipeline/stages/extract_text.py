@@ -22,9 +22,10 @@ from trafilatura.settings import Extractor
 
 from pipeline.documents import Document, Dropped, Kind, Page
 from pipeline.extraction import marks
-from pipeline.extraction.charset import Decoding, decode
+from pipeline.extraction.charset import Decoding
 from pipeline.extraction.parsed_page import PageRefusedError, ParsedPage, parse_page
 from pipeline.extraction.rendering import render_body, replace_marks
+from pipeline.extraction.repair_text import read_text
 from pipeline.settings import Settings
 
 NAME = "extract_text"
@@ -128,7 +129,7 @@ def _extract(
 def _pass_text(page: Page, settings: ExtractTextSettings) -> Document | Dropped:
     if len(page.content) > settings.max_bytes:
         return Dropped(page, NAME, ExtractTextReason.TOO_LARGE, len(page.content), settings.max_bytes)
-    text, decoding = decode(page.content, page.http_charset)
+    text, decoding = read_text(page.content, page.http_charset)
     lines = (line.rstrip() for line in marks.CONTROLS.sub("", text).splitlines())
     return _make_document(page, settings, "", "\n".join(lines).strip(), {"charset_step": _charset_step(decoding)})
 

@@ -119,6 +119,70 @@ def test_one_foreign_byte_in_an_english_page_is_latin() -> None:
     )
 
 
+ENGLISH = "<p>“Word number {}” and it didn’t end.</p>"
+
+
+@pytest.mark.parametrize("label", ["utf-8", None, "windows-1252", "iso-8859-1", "shift_jis"])
+@pytest.mark.parametrize("stray", [b"\xe9", b"\xe2\x80", b"\xa0", b"\xff", b"\xc3"])
+def test_a_stray_byte_among_few_quotation_marks_is_the_only_one_that_is_broken(stray: bytes, label: str | None) -> None:
+    text = "".join(map(ENGLISH.format, range(3)))
+    content = text.encode() + b"<p>cut" + stray + b"</p>"
+    assert decode(content, label) == (f"{text}<p>cut\ufffd</p>", Decoding.REPLACED)
+    page = f'<meta charset="{label or "utf-8"}">'.encode() + content
+    assert decode(page, None)[0].endswith(f"{text}<p>cut\ufffd</p>")
+
+
+def test_a_character_that_is_cut_off_is_no_sign_of_another_charset() -> None:
+    assert decode("An excerpt “".encode()[:-1] + b" ends", "utf-8") == ("An excerpt \ufffd ends", Decoding.REPLACED)
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("It didn’t open the café – it was “Sunday”.", "cp1252"),
+        (GERMAN, "cp1252"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8_r"),
+        (GREEK, "cp1253"),
+        (CHINESE, "gb18030"),
+        (JAPANESE, "cp932"),
+        (JAPANESE, "euc_jp"),
+        (KOREAN, "cp949"),
+        (POLISH, "cp1250"),
+        ("ประเทศไทยมีฝนตกหนักเมื่อคืนนี้และถนนว่างเปล่าจนถึงเช้า", "cp874"),
+    ],
+)
+def test_another_charset_called_utf8_is_detected(text: str, codec: str) -> None:
+    content = text.encode(codec, "ignore")
+    assert decode(content, "utf-8") == (content.decode(codec), Decoding.DETECTED)
+
+
+def test_a_stray_byte_does_not_change_a_declared_charset_either() -> None:
+    assert decode("①土台".encode("cp932") + b"\xff", "shift_jis") == ("①土台\ufffd", Decoding.REPLACED)
+    assert decode("어젯밤 도시".encode("cp949") + b"\xff", "euc-kr") == ("어젯밤 도시\ufffd", Decoding.REPLACED)
+
+
+@pytest.mark.parametrize("label", ["iso-2022-jp", "utf-8", "shift_jis", None])
+def test_iso_2022_jp_is_recognized_whatever_was_declared(label: str | None) -> None:
+    content = b"<p>" + JAPANESE.encode("iso2022_jp") + b"\x1b$B-!\x1b(B</p>"
+    how = Decoding.HTTP_HEADER if label == "iso-2022-jp" else Decoding.DETECTED
+    assert decode(content, label) == (f"<p>{JAPANESE}①</p>", how)
+    assert decode(b"costs \x1b$B5 only", None) == ("costs \x1b$B5 only", Decoding.UTF8)
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("label", ["utf-8", "windows-1252", None])
+def test_utf16_without_a_mark_is_recognized(codec: str, label: str | None) -> None:
+    assert decode(f"<html>{JAPANESE}".encode(codec), label) == (f"<html>{JAPANESE}", Decoding.DETECTED)
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=0xA0, exclude_categories=["Cs"]), min_size=3, max_size=80))
+def test_utf8_with_fewer_broken_bytes_than_characters_is_read_as_by_a_browser(text: str) -> None:
+    content = b"<p>" + text.encode() + b" \xff "
+    if b"\xef\xbf\xbd" not in content:
+        assert decode(content, "utf-8") == (content.decode("utf-8", "replace"), Decoding.REPLACED)
+
+
 def test_empty_and_ascii_pages() -> None:
     assert decode(b"", None) == ("", Decoding.UTF8)
     assert decode(b"plain", "iso-8859-1") == ("plain", Decoding.HTTP_HEADER)
