@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -22,12 +22,15 @@ from pydantic.fields import FieldInfo
 
 import classifiers
 import pipeline
+from classifiers.artifacts import MANIFEST
+from classifiers.domain import UNKNOWN
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.errors import UserError
 from pipeline.page_process.settings import PageProcessSettings
 from pipeline.publishing.settings import PublishSettings
+from pipeline.publishing.weights import OLMO3_TOPIC_SHARES
 from pipeline.reading.units import PrepareSettings
-from pipeline.settings import OFF, Settings, explain_refusal
+from pipeline.settings import OFF, Settings, did_you_mean, explain_refusal
 from pipeline.stages.block_urls import BlockUrlsSettings
 from pipeline.stages.extract_text import ExtractTextSettings
 from pipeline.stages.filter_heuristics import FilterHeuristicsSettings
@@ -99,11 +102,43 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
             raise UserError(f"configuration {path}: {error}") from None
     for override in overrides:
         _merge(values, _parse_override(override))
+    where = f"configuration {path}" if path else "configuration"
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
-        where = f"configuration {path}" if path else "configuration"
         raise UserError(f"{where}: {explain_refusal(Config, error)}") from None
+    unknown = next(_unknown_names(config), None)
+    if unknown:
+        raise UserError(f"{where}: {unknown}")
+    return config
+
+
+def _unknown_names(config: Config) -> Iterator[str]:
+    """Languages and domains in the settings that the models do not know: they would select nothing, silently."""
+    languages = (
+        _labels(config.identify_language.model, "language") if config.identify_language.engine == "fasttext" else ()
+    )
+    topics = _labels(config.tag_domain.model, "topic")
+    given_shares = config.publish.weights.shares.keys() - OLMO3_TOPIC_SHARES.keys()
+    for key, names, known in (
+        ("identify_language.languages", config.identify_language.languages, languages),
+        ("quick_look.languages", config.quick_look.languages, languages),
+        ("tag_domain.drop", config.tag_domain.drop, topics),
+        ("publish.weights.shares", given_shares, topics),
+    ):
+        for name in sorted(names) if known else ():
+            if name not in known:
+                kind = "language" if known is languages else "domain"
+                yield f"{key}: the model knows no {kind} {name!r}{did_you_mean(name, known)}"
+
+
+def _labels(model: Path, head: str) -> frozenset[str]:
+    """The labels of a model folder, and `unknown`; empty where the folder cannot be read, which is reported later."""
+    try:
+        labels = json.loads((model / MANIFEST).read_bytes())["labels"][head]
+        return frozenset({*map(str, labels), UNKNOWN})
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
 
 
 def _parse_override(override: str) -> dict[str, Any]:
@@ -113,8 +148,9 @@ def _parse_override(override: str) -> dict[str, Any]:
     for text in (f"{key} = {value}", f"{key} = {json.dumps(value)}"):  # a bare word is a string
         try:
             return tomllib.loads(text)
-        except tomllib.TOMLDecodeError:
-            continue
+        except tomllib.TOMLDecodeError as error:
+            if value.lstrip().startswith("{"):
+                raise UserError(f"--set {override}: not a TOML table ({error}); put words in quotes") from None
     raise UserError(f"--set {override}: expected table.key=value with a TOML value")
 
 
@@ -176,4 +212,6 @@ def _plain(value: object) -> Any:
     if value is None:
         return OFF
     plain = TypeAdapter(Any).dump_python(value, mode="json", exclude_none=True)
+    if isinstance(value, Mapping):  # its keys are the user's: an entry that is off is one
+        plain = {key: OFF if item is None else item for key, item in plain.items()}
     return sorted(plain) if isinstance(value, (set, frozenset)) else plain

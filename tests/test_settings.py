@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import click
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
@@ -76,15 +78,27 @@ def test_both_packages_refuse_alike(settings: Any) -> None:
     class Table(settings.Settings):  # type: ignore[name-defined,misc]
         limits: Limits = Limits()
         named: dict[str, Limits] = Field(default_factory=dict)
+        engine: Literal["local", "spark"] = "local"
+        names: tuple[str, ...] = ()
+        numbers: frozenset[int] | None = None
 
+    for text in ("de,fr", "de, fr", "[de,fr]", '["de", "fr"]', ["de", "fr"]):
+        assert Table.model_validate({"names": text}).names == ("de", "fr")
+    assert Table.model_validate({"names": "de"}).names == ("de",)
+    assert Table.model_validate({"numbers": 3}).numbers == {3}
+    assert Table.model_validate({"numbers": "3,4"}).numbers == {3, 4}
     read = Limits.model_validate({"min_words": "off", "strict": "off"})
     assert (read.min_words, read.strict) == (None, False)
     for values, message in [
         ({"limits": {"min_wrods": 1}}, "limits.min_wrods: unknown key; did you mean min_words?"),
         ({"named": {"a": {"mx_words": 1}}}, "named.a.mx_words: unknown key; did you mean max_words?"),
         ({"zzz": 1}, "zzz: unknown key"),
+        ({"mx_words": 1}, "mx_words: unknown key; did you mean limits.max_words?"),
         ({"limits": {"pages": "off"}}, "limits.pages: must have a value, it cannot be off"),
-        ({"limits": {"pages": -1}}, "limits.pages: Input should be greater than or equal to 0"),
+        ({"limits": {"pages": -1}}, "limits.pages: must be at least 0, not -1"),
+        ({"limits": {"pages": "many"}}, "limits.pages: must be a whole number, not 'many'"),
+        ({"limits": 7}, "limits: must be a table of settings, not 7"),
+        ({"engine": "sprk"}, "engine: must be 'local' or 'spark', not 'sprk'; did you mean spark?"),
         ({"limits": {"min_words": 10}}, "limits: min_words (10) is above max_words (9): nothing could pass"),
     ]:
         with pytest.raises(ValidationError) as caught:
@@ -92,11 +106,47 @@ def test_both_packages_refuse_alike(settings: Any) -> None:
         assert settings.explain_refusal(Table, caught.value).startswith(message)
 
 
+def leaves(settings: BaseModel, above: str = "") -> Iterator[str]:
+    """The path of every setting that is no table."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, f"{above}{name}.")
+        else:
+            yield above + name
+
+
+def read_pretrain(path: Path | None, changes: Sequence[str] = ()) -> PretrainSettings:
+    return read_config(PretrainSettings, path and str(path), changes)
+
+
+READERS: list[Any] = [load_config, read_pretrain]
+
+
+@pytest.mark.parametrize("read", READERS, ids=BASES)
+@pytest.mark.parametrize("value", ["{x=1}", "[{x=1}]", "1979-05-27", "[[1]]", "nonsense_1"])
+def test_a_refusal_names_the_setting_and_no_class(read: Any, value: str) -> None:
+    paths = list(leaves(read(None)))
+    assert len(paths) > 40
+    refused = 0
+    for path in paths:
+        try:
+            read(None, [f"{path}={value}"])
+        except click.ClickException as error:
+            refused += 1
+            message = error.format_message()
+            assert path.rpartition(".")[0] in message
+            assert not re.search(
+                r"Input should|Settings\b|validation error|instance of|datetime|Extra inputs|\n", message
+            ), message
+    assert refused > len(paths) / 3
+
+
 @pytest.mark.parametrize(
     ("to_toml", "read"),
     [
         (pipeline_toml, load_config),
-        (trainer_toml, lambda path, changes=(): read_config(PretrainSettings, path and str(path), changes)),
+        (trainer_toml, read_pretrain),
     ],
     ids=BASES,
 )

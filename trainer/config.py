@@ -70,14 +70,12 @@ def _change(values: dict[str, Any], change: str) -> None:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
             raise ConfigError(f"--set {change}: {table} is a value, not a table")
-    values[key] = _parse_value(text.strip())
-
-
-def _parse_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
-        return text
+        values[key] = tomllib.loads(f"value = {text}")["value"]
+    except ValueError as error:
+        if text.lstrip().startswith("{"):
+            raise ConfigError(f"--set {change}: not a TOML table ({error}); put words in quotes") from None
+        values[key] = text.strip()
 
 
 def to_toml(settings: Settings) -> str:

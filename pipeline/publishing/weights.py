@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field, field_validator
 
-from pipeline.settings import Settings
+from pipeline.settings import OFF, Settings
 
 # Topic shares of the web part of OLMo 3 32B's mid-training mixture, in per cent, computed from its published
 # configuration, under the labels of classifiers/models/domain.
@@ -36,9 +36,10 @@ _Number = TypeVar("_Number", int, float)
 class WeightSettings(Settings):
     """Target mixture of domains, and bounds of a document's weight."""
 
-    shares: Mapping[str, float] = Field(
+    shares: Mapping[str, float | None] = Field(
         OLMO3_TOPIC_SHARES,
-        description="target shares of words by domain, in any unit; a domain that is not named keeps its share",
+        description="target shares of words by domain, in any unit; those that are given replace single defaults; "
+        "a domain whose share is off keeps its own",
     )
     max_repetition: float = Field(
         4.0, gt=0, description="highest weight, in repetitions per pass; beyond about 4 repeats teach little"
@@ -51,10 +52,19 @@ class WeightSettings(Settings):
     )
     quality_high: float = Field(1.5, gt=0, description="relative weight inside a domain at quality score 1")
 
+    @field_validator("shares", mode="before")
+    @classmethod
+    def _change_defaults(cls, shares: Any) -> Any:
+        if shares is None:  # off: no domain has a target
+            return dict.fromkeys(OLMO3_TOPIC_SHARES)
+        if not isinstance(shares, Mapping):
+            return shares
+        return {**OLMO3_TOPIC_SHARES, **{name: None if share == OFF else share for name, share in shares.items()}}
+
     @field_validator("shares")
     @classmethod
-    def _not_negative(cls, shares: Mapping[str, float]) -> Mapping[str, float]:
-        if any(share < 0 for share in shares.values()):
+    def _not_negative(cls, shares: Mapping[str, float | None]) -> Mapping[str, float | None]:
+        if any(share is not None and share < 0 for share in shares.values()):
             raise ValueError("shares must not be negative")
         return shares
 
@@ -88,8 +98,9 @@ def cell_of(domain: str, quality_score: float) -> Cell:
 def target_shares(words: Mapping[str, int], settings: WeightSettings) -> dict[str, float]:
     """Shares that sum to 1 over the domains present: unnamed domains keep theirs, named ones divide the rest."""
     total = sum(words.values())
-    named = {d: settings.shares[d] for d, n in words.items() if n and settings.shares.get(d, 0) > 0}
-    unnamed = {d: n / total for d, n in words.items() if n and d not in settings.shares}
+    shares = {domain: share for domain, share in settings.shares.items() if share is not None}
+    named = {d: shares[d] for d, n in words.items() if n and shares.get(d, 0) > 0}
+    unnamed = {d: n / total for d, n in words.items() if n and d not in shares}
     rest, scale = 1 - sum(unnamed.values()), sum(named.values())
     if not named:  # none of the named domains is present: every domain keeps its share
         return {d: n / total for d, n in words.items()} if total else {}

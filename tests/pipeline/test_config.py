@@ -51,6 +51,40 @@ def test_an_error_names_the_path_of_the_setting(tmp_path, text, says):
     assert "\n" not in str(caught.value)
 
 
+def test_a_share_changes_one_domain_of_the_mixture(tmp_path):
+    default = Config().publish.weights.shares
+    path = tmp_path / "run.toml"
+    path.write_text("[publish.weights.shares]\ngames = 50\n")
+    for config in (load_config(path), load_config(None, ["publish.weights.shares.games=50"])):
+        assert config.publish.weights.shares == {**default, "games": 50}
+    dropped = load_config(path, ["publish.weights.shares.games=off"]).publish.weights.shares
+    assert dropped == {**default, "games": None}
+    assert set(load_config(None, ["publish.weights.shares=off"]).publish.weights.shares.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("publish.weights.shares.gamez=50", "the model knows no domain 'gamez'; did you mean games?"),
+        ("tag_domain.drop=adlut", "the model knows no domain 'adlut'; did you mean adult?"),
+        ("identify_language.languages=de,xx", "the model knows no language 'xx'"),
+        ("quick_look.languages=xx", "the model knows no language 'xx'"),
+        ("publish.weights.shares={games=many}", "put words in quotes"),
+    ],
+)
+def test_a_name_that_no_model_knows_is_refused(change, says):
+    with pytest.raises(UserError) as caught:
+        load_config(None, [change])
+    assert says in str(caught.value)
+    assert change.partition("=")[0].removesuffix(".gamez") in str(caught.value)
+
+
+def test_lists_need_no_brackets():
+    config = load_config(None, ["identify_language.languages=de,fr", "block_urls.hosts=a.txt,b.txt"])
+    assert config.identify_language.languages == ("de", "fr")
+    assert [str(item.path) for item in config.block_urls.hosts] == ["a.txt", "b.txt"]
+
+
 def test_an_override_without_a_value_is_refused():
     with pytest.raises(UserError, match=r"expected table\.key=value"):
         load_config(None, ["prepare.unit_bytes"])
@@ -78,7 +112,11 @@ def test_every_rule_of_the_filters_can_be_switched_off():
 def test_printed_settings_read_back_as_the_same_configuration(tmp_path):
     changed = load_config(
         None,
-        ["prepare.unit_bytes=7", "publish.weights.shares={a=1,b=2}", "filter_heuristics.gopher.min_words=off"],
+        [
+            "prepare.unit_bytes=7",
+            "publish.weights.shares={games=1,health='off'}",
+            "filter_heuristics.gopher.min_words=off",
+        ],
     )
     path = tmp_path / "all.toml"
     path.write_text(to_toml(changed))

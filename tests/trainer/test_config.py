@@ -29,9 +29,10 @@ def test_a_file_is_read_and_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "changes", "message"),
     [
-        ("batch_size = 'many'", [], r"run.toml: batch_size: Input should be a valid integer"),
+        ("batch_size = 'many'", [], "run.toml: batch_size: must be a whole number, not 'many'"),
         ("[sources.web]\npath = 'x'\nshar = 1", [], r"run.toml: sources.web.shar: unknown key; did you mean share\?"),
         ("batch_size = = 1", [], "run.toml: not TOML"),
+        ("", ["sources.web={path=a}"], "--set sources.web={path=a}: not a TOML table"),
         ("", ["batch_size"], "--set batch_size: expected table.key=value"),
         ("batch_size = 1", ["batch_size.deep=2"], "--set batch_size.deep=2: batch_size is a value, not a table"),
     ],
