@@ -115,14 +115,12 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
 
 def _unknown_names(config: Config) -> Iterator[str]:
     """Languages and domains in the settings that the models do not know: they would select nothing, silently."""
-    languages = (
-        _labels(config.identify_language.model, "language") if config.identify_language.engine == "fasttext" else ()
-    )
+    languages = _labels(config.identify_language.model, "language")
+    quick_look = set(config.quick_look.languages).difference(config.identify_language.languages)
     topics = _labels(config.tag_domain.model, "topic")
     given_shares = config.publish.weights.shares.keys() - OLMO3_TOPIC_SHARES.keys()
     for key, names, known in (
-        ("identify_language.languages", config.identify_language.languages, languages),
-        ("quick_look.languages", config.quick_look.languages, languages),
+        ("quick_look.languages", quick_look, languages),
         ("tag_domain.drop", config.tag_domain.drop, topics),
         ("publish.weights.shares", given_shares, topics),
     ):

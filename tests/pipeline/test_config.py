@@ -67,7 +67,6 @@ def test_a_share_changes_one_domain_of_the_mixture(tmp_path):
     [
         ("publish.weights.shares.gamez=50", "the model knows no domain 'gamez'; did you mean games?"),
         ("tag_domain.drop=adlut", "the model knows no domain 'adlut'; did you mean adult?"),
-        ("identify_language.languages=de,xx", "the model knows no language 'xx'"),
         ("quick_look.languages=xx", "the model knows no language 'xx'"),
         ("publish.weights.shares={games=many}", "put words in quotes"),
     ],

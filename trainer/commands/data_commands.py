@@ -26,8 +26,10 @@ def tokenizer_command(
     from trainer.data.text_samples import held_out_samples, training_texts
     from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
     from trainer.data.tokenizer_report import count_with, format_report, measure_tokenizers, open_peer
+    from trainer.files import check_output
 
     settings = read_config(TokenizerSettings, None, [f"vocab_size={vocab_size}", *changes])
+    check_output(output, ("tokenizer.json", "tokenizer_report.json"), ("tokenizer_report.json",))
     peers = {name: open_peer(name) for name in compare}
     opened = open_dataset(dataset)
     texts = training_texts(opened, settings.sample_bytes)
@@ -61,16 +63,17 @@ def name_tokens_command(tokenizer: Path, names: tuple[str, ...], output: Path) -
 @train.command("tokens", short_help="Tokenize a dataset before a run.")
 @click.argument("dataset")
 @click.option("--tokenizer", type=click.Path(path_type=Path), required=True, help="tokenizer.json or its folder.")
-@click.option("--cache", type=FOLDER, default=Path("tokens"), show_default=True, help="Folder for the token files.")
+@click.option("--cache", type=FOLDER, help="Folder for the token files; tokens/ in GRISTMILL_CACHE or ~/.cache.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes; 0 is one per core.")
-def tokens_command(dataset: str, tokenizer: Path, cache: Path, workers: int) -> None:
+def tokens_command(dataset: str, tokenizer: Path, cache: Path | None, workers: int) -> None:
     """Tokenize DATASET once, to memory-mapped files. A run does this itself where it is not yet done."""
     from trainer.data.curated_dataset import open_dataset
     from trainer.data.token_files import read_summary
     from trainer.data.tokenize_dataset import tokenize_dataset
     from trainer.data.tokenizer import load_tokenizer
+    from trainer.files import cache_folder
 
-    folder = tokenize_dataset(open_dataset(dataset), load_tokenizer(tokenizer), cache, workers)
+    folder = tokenize_dataset(open_dataset(dataset), load_tokenizer(tokenizer), cache or cache_folder(), workers)
     summary = read_summary(folder)
     click.echo(
         f"{folder}: {summary['documents']:,} documents, {summary['tokens']:,} tokens, "

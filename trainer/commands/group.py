@@ -53,6 +53,13 @@ def run_options(command: Command) -> Command:
     return command
 
 
+def check_run_folder(output: Path) -> None:
+    """Refuse a folder with files of others as the output of a run."""
+    from trainer.files import check_output
+
+    check_output(output, ("run.json", "tensorboard"), ("checkpoints", "metrics.jsonl"))
+
+
 def is_main() -> bool:
     """True on rank 0 of the processes that torchrun starts, and where there is one process."""
     return os.environ.get("RANK", "0") == "0"

@@ -11,6 +11,7 @@ from trainer.commands.group import (
     EXISTING_FILE,
     EXISTING_RUN,
     FOLDER,
+    check_run_folder,
     is_main,
     key_option,
     pick_device,
@@ -45,6 +46,7 @@ def pretrain_command(
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_pretrain_settings
 
+    check_run_folder(output)
     run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     _echo_mixture(run.source, run.settings.loop.steps)
     result = pretrain(
@@ -95,6 +97,7 @@ def anneal_command(run: Path, output: Path, config: Path | None, control: bool, 
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_run_state
 
+    check_run_folder(output)
     source = None if config is None else str(config)
     stage = read_config(AnnealSettings, source, [*changes, *(["control=true"] if control else [])])
     state = read_run_state(run)
@@ -112,14 +115,18 @@ def anneal_command(run: Path, output: Path, config: Path | None, control: bool, 
 @train.command("export", short_help="Write a Hugging Face model folder.")
 @click.argument("run", type=EXISTING_RUN)
 @click.option("--output", type=FOLDER, required=True, help="Folder for the model, its configuration and tokenizer.")
+@click.option("--overwrite", is_flag=True, help="Replace the model in a folder that is not empty.")
 @click.option("--bfloat16", is_flag=True, help="Half the size, rounded; the default keeps float32.")
-def export_command(run: Path, output: Path, bfloat16: bool) -> None:
+def export_command(run: Path, output: Path, overwrite: bool, bfloat16: bool) -> None:
     """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models)."""
     from trainer.data.tokenizer import load_tokenizer
+    from trainer.errors import UserError
     from trainer.model.hugging_face import ExportType, export_to_hugging_face
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.saved_model import read_saved_model
 
+    if not overwrite and output.exists() and any(output.iterdir()):
+        raise UserError(f"{output}: is not empty; choose a new folder, or --overwrite to replace the model in it")
     path = read_pretrain_settings(str(run)).tokenizer
     tokenizer = load_tokenizer(path)
     saved, dtype = read_saved_model(run), ExportType.BFLOAT16 if bfloat16 else ExportType.FLOAT32

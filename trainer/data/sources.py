@@ -18,7 +18,8 @@ from trainer.data.curated_dataset import DatasetError, open_dataset
 from trainer.data.token_files import TokenizedDataset, open_tokens
 from trainer.data.tokenize_dataset import tokenize_dataset
 from trainer.data.tokenizer import Tokenizer
-from trainer.settings import Settings
+from trainer.files import cache_folder
+from trainer.settings import Settings, did_you_mean
 
 HELD_OUT_SEED = 0x48454C44  # one for all runs: the same documents are held out whatever the run's seed
 
@@ -49,7 +50,9 @@ class DataSettings(BatchSettings):
     sources: dict[str, SourceSettings] = Field(
         default_factory=dict, description="data sources of the mixture, one table each: [data.sources.NAME]"
     )
-    cache: Path = Field(default=Path("tokens"), description="folder for token files, shared by runs")
+    cache: Path | None = Field(
+        default=None, description="folder for token files, shared by runs; off = tokens/ in GRISTMILL_CACHE or ~/.cache"
+    )
     held_out: float = Field(
         default=0.005, ge=0, lt=1, description="share of the documents held out of training for evaluation, 0 to 1"
     )
@@ -63,7 +66,7 @@ def pin_snapshots(settings: DataSettings) -> DataSettings:
     The path of monthly snapshots becomes the latest snapshot's folder.
     """
     sources = {name: _pin_source(source) for name, source in settings.sources.items()}
-    return settings.model_copy(update={"sources": sources, "cache": settings.cache.absolute()})
+    return settings.model_copy(update={"sources": sources, "cache": settings.cache and settings.cache.absolute()})
 
 
 def _pin_source(source: SourceSettings) -> SourceSettings:
@@ -102,7 +105,7 @@ def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool 
     def tokenize(path: str) -> Path:
         workers, verify = settings.workers, settings.verify
         return tokenize_dataset(
-            open_dataset(path), tokenizer, settings.cache, workers, verify=verify, progress=progress
+            open_dataset(path), tokenizer, settings.cache or cache_folder(), workers, verify=verify, progress=progress
         )
 
     corpora = []
@@ -115,6 +118,13 @@ def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool 
 def select_documents(tokenized: TokenizedDataset, name: str, source: SourceSettings) -> Corpus:
     """The documents that pass a source's conditions."""
     corpus = tokenized.corpus
+    for kind, wanted, known in (
+        ("domain", source.domains, corpus.domains),
+        ("language", source.languages, tokenized.languages),
+    ):
+        for value in wanted:
+            if value not in known:
+                raise DatasetError(f"source {name}: no document has {kind} {value!r}{did_you_mean(value, known)}")
     keep = np.ones(len(corpus), dtype=np.bool_)
     if source.min_quality is not None:
         keep &= tokenized.quality >= source.min_quality

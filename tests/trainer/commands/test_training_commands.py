@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.trainer.commands.invoke import run, run_options
+from tests.trainer.commands.invoke import SET, run, run_options
 from tests.trainer.curated import pages, write_dataset
 from trainer.data.tokenizer import load_tokenizer
 from trainer.errors import UserError
@@ -16,6 +17,40 @@ from trainer.training.metrics import read_metrics
 
 def test_a_run_is_reported(demo: Path) -> None:
     assert run("report", demo / "run").strip() == str(demo / "run" / "report.html")
+
+
+def test_no_token_file_appears_in_the_working_directory(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
+    run("pretrain", "tiny", "--data", demo / "set", "--tokenizer", demo / "tokenizer", *SET, "--output", "model")
+    assert [path.name for path in Path().iterdir()] == ["model"]
+    assert list((tmp_path / "cache/tokens").iterdir())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda demo, out: ("pretrain", "tiny", *run_options(demo), "--output", out),
+        lambda demo, out: ("anneal", demo / "run", "--set", "learning_rate=1e-3", "--set", "steps=2", "--output", out),
+        lambda demo, out: ("export", demo / "run", "--output", out),
+        lambda demo, out: ("tokenizer", demo / "set", "--output", out),
+        lambda demo, out: ("scaling", "ladder", "tiny", *run_options(demo), "--output", out),
+        lambda demo, out: ("ablate", "tiny", "--dataset", "a=x", "--dataset", "b=y", "--output", out),
+    ],
+    ids=["pretrain", "anneal", "export", "tokenizer", "ladder", "ablate"],
+)
+def test_a_folder_with_files_of_others_is_refused(
+    command: Callable[[Path, Path], tuple[object, ...]], demo: Path, tmp_path: Path
+) -> None:
+    files = {"notes.txt": "mine", "run.json": "{}", "report.html": "mine", "model.safetensors": "mine"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=r"choose a new folder"):
+        run(*command(demo, tmp_path))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
 
 
 def test_only_rank_0_prints(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

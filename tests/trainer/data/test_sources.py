@@ -82,7 +82,11 @@ def test_a_source_may_be_a_part_of_a_dataset(
 
 def test_a_source_that_selects_nothing_is_refused(root: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(DatasetError, match="source web: none of 300 documents passes"):
-        open_data(settings(root, {"languages": ["de"]}), tokenizer)
+        open_data(settings(root, {"min_quality": 1.5}), tokenizer)
+    with pytest.raises(DatasetError, match="source web: no document has language 'de'"):
+        open_data(settings(root, {"languages": ["en", "de"]}), tokenizer)
+    with pytest.raises(DatasetError, match="source web: no document has domain 'travl'; did you mean travel"):
+        open_data(settings(root, {"domains": ["health", "travl"]}), tokenizer)
     with pytest.raises(DatasetError, match="none of 300 documents is held out"):
         open_held_out(settings(root, held_out=0), tokenizer, progress=False)
     with pytest.raises(UserError, match=r"no data source is given; name at least one under \[data.sources\]"):
