@@ -28,7 +28,6 @@ from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.errors import UserError
 from pipeline.page_process.settings import PageProcessSettings
 from pipeline.publishing.settings import PublishSettings
-from pipeline.publishing.weights import OLMO3_TOPIC_SHARES
 from pipeline.reading.units import PrepareSettings
 from pipeline.settings import OFF, Settings, did_you_mean, explain_refusal
 from pipeline.stages.block_urls import BlockUrlsSettings
@@ -118,7 +117,7 @@ def _unknown_names(config: Config) -> Iterator[str]:
     languages = _labels(config.identify_language.model, "language")
     quick_look = set(config.quick_look.languages).difference(config.identify_language.languages)
     topics = _labels(config.tag_domain.model, "topic")
-    given_shares = config.publish.weights.shares.keys() - OLMO3_TOPIC_SHARES.keys()
+    given_shares = config.publish.weights.shares.keys() - PublishSettings().weights.shares.keys()
     for key, names, known in (
         ("quick_look.languages", quick_look, languages),
         ("tag_domain.drop", config.tag_domain.drop, topics),
