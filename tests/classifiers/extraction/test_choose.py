@@ -1,0 +1,51 @@
+"""The choice of blocks is the best of all choices."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifiers.extraction.choose import ONE, choose_blocks, look_up
+
+PAGES = st.lists(st.tuples(st.integers(0, ONE), st.integers(0, 50)), max_size=8)
+
+
+def f_score(chosen: tuple[bool, ...], blocks: list[tuple[int, int]], recall_weight: Fraction) -> Fraction:
+    expected = sum(Fraction(p, ONE) * size for p, size in blocks)
+    found = sum(Fraction(p, ONE) * size for (p, size), take in zip(blocks, chosen, strict=True) if take)
+    taken = sum(size for (_, size), take in zip(blocks, chosen, strict=True) if take)
+    return (1 + recall_weight) * found / (taken + recall_weight * expected) if expected else Fraction(0)
+
+
+@given(PAGES, st.sampled_from([Fraction(1), Fraction(1, 4), Fraction(4)]))
+def test_no_other_choice_is_better(blocks: list[tuple[int, int]], recall_weight: Fraction) -> None:
+    probabilities = np.array([p for p, _ in blocks], dtype=np.int64)
+    sizes = np.array([size for _, size in blocks], dtype=np.int64)
+    choice = choose_blocks(probabilities, sizes, float(recall_weight))
+    best = max(
+        (f_score(chosen, blocks, recall_weight) for chosen in product([False, True], repeat=len(blocks))),
+        default=Fraction(0),
+    )
+    own = f_score(tuple(choice.chosen.tolist()), blocks, recall_weight)
+    assert float(own) == pytest.approx(float(best), rel=1e-12)
+    assert choice.expected_f1 == pytest.approx(float(f_score(tuple(choice.chosen.tolist()), blocks, Fraction(1))))
+    if sizes.sum():
+        assert choice.kept_share == pytest.approx(sizes[choice.chosen].sum() / sizes.sum())
+
+
+def test_the_weight_of_recall_goes_from_precision_to_recall() -> None:
+    probabilities = np.array([ONE, ONE // 2, ONE // 4, ONE // 10])
+    sizes = np.full(4, 100)
+    kept = [int(choose_blocks(probabilities, sizes, weight).chosen.sum()) for weight in (0.01, 1.0, 20.0)]
+    assert kept == [1, 2, 4]
+
+
+def test_probabilities_come_from_the_table() -> None:
+    table = np.array([0, 10, 20, 30], dtype=np.int32)
+    scores = np.array([-10_000, -17, -16, -1, 0, 15, 16, 10_000], dtype=np.int32)
+    assert look_up(scores, table, 16).tolist() == [0, 0, 10, 10, 20, 20, 30, 30]
