@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 EXISTING = click.Path(exists=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
-TRAINABLE = ("quality", "domain", "harm")
+TRAINABLE = ("quality", "domain", "harm", "extraction")
+GATED = ("quality", "domain", "harm")
 ENGLISH_DUMP = 100e9  # bytes of XML in a dump of all English articles, late 2025
 BATCH = 50  # articles per task of a worker process
 
@@ -185,6 +186,7 @@ def train(model: str, data: Path, work: Path, examples: Path | None, match: str,
     from classifiers.training.sample_files import read_examples
     from classifiers.training.shipped_models import (
         train_domain_model,
+        train_extraction_model,
         train_harm_model,
         train_quality,
         train_quality_on,
@@ -193,13 +195,15 @@ def train(model: str, data: Path, work: Path, examples: Path | None, match: str,
     fitted: Any
     if examples is not None:
         if model != "quality":
-            raise click.UsageError("--sample trains the quality model; domain and harm are trained from --data")
+            raise click.UsageError("--sample trains the quality model; the others are trained from --data")
         command = f"gristmill classify train quality --sample {examples.name}"
         fitted = train_quality_on(read_examples(examples), output, keep, command)
     elif not data.is_dir():
         raise UserError(f"{data} does not exist: name the folder of real pages with --data (or GRISTMILL_DATA)")
     elif model == "quality":
         fitted = train_quality(data, work, output, Match(match), keep)
+    elif model == "extraction":
+        fitted = train_extraction_model(data, output)
     else:
         fitted = (train_domain_model if model == "domain" else train_harm_model)(data, work, output)
     _echo_metrics(model, fitted.artifact.manifest, output)
@@ -246,7 +250,7 @@ def evaluate(
 
 
 @classify.command()
-@click.argument("model", type=click.Choice(TRAINABLE))
+@click.argument("model", type=click.Choice(GATED))
 @click.argument("folder", type=EXISTING)
 @data_option
 @work_option
@@ -272,7 +276,7 @@ def _measure(model: str, folder: Path, data: Path, work: Path) -> dict[str, Any]
     from classifiers.evaluation.evaluate import evaluate_domain, evaluate_harm, evaluate_quality
     from classifiers.training.recipe_quality import quality_examples
 
-    chosen = {name: folder if name == model else None for name in TRAINABLE}
+    chosen = {name: folder if name == model else None for name in GATED}
     models = _load_models(**chosen)
     if model == "quality":
         return evaluate_quality(models.quality, quality_examples(data, work, Match.HOST), data)

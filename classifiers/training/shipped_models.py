@@ -11,7 +11,9 @@ from classifiers.artifacts import TrainingData
 from classifiers.data.cited_urls import Match
 from classifiers.data.sampling import Example
 from classifiers.domain import DomainModel
+from classifiers.errors import UserError
 from classifiers.estimators.binary_scorer import BinaryScorer
+from classifiers.extraction.model import ExtractionModel
 from classifiers.harm import HarmModel
 from classifiers.quality import NAME
 from classifiers.training import model_cards
@@ -69,6 +71,17 @@ def train_domain_model(data: Path, work: Path, folder: Path) -> DomainModel:
 def train_harm_model(data: Path, work: Path, folder: Path) -> HarmModel:
     """The shipped harm model."""
     return train_harm(read_harm_rows(data, work), folder, model_cards.HARM, "gristmill classify train harm")
+
+
+def train_extraction_model(data: Path, folder: Path) -> ExtractionModel:
+    """The shipped extraction model."""
+    try:
+        from classifiers.training.recipe_extraction import read_training_samples
+        from classifiers.training.train_extraction import train_extraction
+    except ModuleNotFoundError as error:
+        raise UserError(f"training extraction needs {error.name}: install gristmill[extraction-training]") from error
+    samples = read_training_samples(data)
+    return train_extraction(samples, folder, model_cards.EXTRACTION, "gristmill classify train extraction")
 
 
 def count_by_label(examples: Sequence[Example]) -> dict[str, int]:
