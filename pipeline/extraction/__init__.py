@@ -3,6 +3,7 @@
 charset             bytes -> text
 (classifiers/extraction/parse_html: text -> tree)
 parsed_page         both, with title and counts: what the two stages share
+engines             the three engines: learned (its model is in classifiers/extraction), and library_engines
 prepare_tree        changes to the tree before an extraction engine runs, made by
                     code_blocks, formulas, layout_tables, link_boxes, loose_text; dom and marks help them
 rendering           trafilatura's result tree -> text

@@ -1,19 +1,23 @@
-"""A page decoded, parsed and prepared for extraction, within caps on its size. No engine has run yet.
+"""A page decoded and parsed, within caps on its size: one parse for quick_look, counts and extraction.
 
-quick_look parses a page to look at its whole text and returns it parsed; extract_text extracts from the same tree.
+quick_look looks at the whole text of a page's blocks and returns it parsed; extract_text extracts from the same tree.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import NoReturn
 
+import numpy as np
 from lxml.html import HtmlElement
 
+from classifiers.extraction.blocks import BLOCK_TAGS, CODE, FORMULA, TAG_NUMBER, PageBlocks, read_blocks
 from classifiers.extraction.parse_html import PARSER_DEPTH, count_elements, count_tags, encode_source, parse_html
 from pipeline.documents import Page
 from pipeline.extraction.charset import Decoding
+from pipeline.extraction.formulas import count_formulas_in_text
 from pipeline.extraction.marks import CONTROLS, StructureCounts, plain_text
 from pipeline.extraction.prepare_tree import prepare_tree
 from pipeline.extraction.repair_text import read_text
@@ -21,6 +25,9 @@ from pipeline.extraction.repair_text import read_text
 _TITLE_CHARACTERS = 300
 # Properties of JSON-LD, and Discourse's forum pages: what trafilatura reads when it finds no text in the HTML.
 _EMBEDDED = (b"articleBody", b"reviewBody", b"recipeInstructions", b"acceptedAnswer", b"data-preloaded")
+_FORMULA_SIGNS = (b"\\(", b"\\[", b"$$")  # what authors write around formulas for MathJax
+_PREFORMATTED = [TAG_NUMBER[tag] for tag in ("pre", "xmp", "listing", "plaintext")]
+_LISTS = [TAG_NUMBER[tag] for tag in ("ul", "ol", "dl")]
 _EMBEDDED_TYPES = (b'"HowTo"', b'"Product"', b'"VideoObject"')
 
 
@@ -39,33 +46,53 @@ class PageRefusedError(Exception):
         self.reason, self.value, self.threshold = reason, value, threshold
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class ParsedPage:
     """A page with its tree. It stays in the process that parsed it: lxml's trees cannot be pickled."""
 
     page: Page
     title: str
     decoding: Decoding
-    elements: int  # in the page before it was prepared
-    counts: StructureCounts
+    elements: int
     has_embedded_text: bool  # trafilatura may take text from JSON in the page, which no visitor sees
-    _tree: list[HtmlElement] = field(repr=False, compare=False)  # empty once the tree is taken
+    _source: bytes = field(repr=False, compare=False)
+    _tree: HtmlElement | None = field(repr=False, compare=False)  # None once it is taken
 
-    def plain_text(self) -> str:
-        """All text that is left in the prepared page, without marks."""
-        (tree,) = self._tree
-        return plain_text(tree)
+    @cached_property
+    def blocks(self) -> PageBlocks:
+        """The text blocks of the page, before its tree is taken."""
+        return read_blocks(self._parsed_tree())
 
-    def take_tree(self) -> HtmlElement | None:
-        """The prepared tree, to be changed by the caller; None from the second call on, because it may be changed."""
-        return self._tree.pop() if self._tree else None
+    def count_structures(self) -> StructureCounts:
+        """The structures of the page by its blocks, in one count of tags."""
+        blocks = self.blocks
+        tags = np.bincount(blocks.tags, minlength=len(BLOCK_TAGS))
+        formulas = blocks.piece_kinds.count(FORMULA)
+        if any(sign in self._source for sign in _FORMULA_SIGNS):
+            formulas += count_formulas_in_text(blocks.text)
+        code = int(tags[_PREFORMATTED].sum()) + int(((blocks.marks & CODE) > 0).sum())
+        return StructureCounts(code, formulas, int(tags[TAG_NUMBER["table"]]), int(tags[_LISTS].sum()))
+
+    def take_prepared(self) -> tuple[HtmlElement, StructureCounts]:
+        """The tree, prepared for an engine that may change it, and its structures. It can be taken once."""
+        tree, self._tree = self._parsed_tree(), None
+        return tree, prepare_tree(tree, self._source)
+
+    @property
+    def is_taken(self) -> bool:
+        return self._tree is None
+
+    def _parsed_tree(self) -> HtmlElement:
+        if self._tree is None:
+            raise RuntimeError("the tree of this page was taken by an engine, which may have changed it")
+        return self._tree
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a parsed page cannot be pickled; send its `page`")
 
 
 def parse_page(page: Page, max_bytes: int, max_nodes: int) -> ParsedPage:
-    """Check the caps first, then parse and prepare. Raises PageRefusedError."""
+    """Check the caps first, then parse. Raises PageRefusedError."""
     _check_cap(len(page.content), max_bytes, RefusedReason.TOO_LARGE)
     html, decoding = read_text(page.content, page.http_charset)
     source = encode_source(html)
@@ -77,7 +104,7 @@ def parse_page(page: Page, max_bytes: int, max_nodes: int) -> ParsedPage:
         raise PageRefusedError(RefusedReason.NO_TEXT, 0, 1)
     title, elements = _find_title(tree), count_elements(tree)
     embedded = any(hint in source for hint in (*_EMBEDDED, *_EMBEDDED_TYPES))
-    return ParsedPage(page, title, decoding, elements, prepare_tree(tree, source), embedded, [tree])
+    return ParsedPage(page, title, decoding, elements, embedded, source, tree)
 
 
 def _check_cap(value: int, cap: int, reason: RefusedReason) -> None:

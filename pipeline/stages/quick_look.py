@@ -1,7 +1,7 @@
 """quick_look: drop pages that a later stage would certainly drop, before the costly extraction.
 
-The page is parsed and its menus and scripts are removed. Looking at all text that is left costs a tenth of extraction,
-which continues with the same parsed page. The main text is a part of that text: if the whole has too few words or
+The page is parsed and read as text blocks, scripts left out. Looking at all text costs next to nothing then, because
+extraction continues with the same parsed page. The main text is a part of that text: if the whole has too few words or
 sentences, the main text has too few as well. Only the language is an estimate: a page is dropped if the identifier is
 sure that the whole is neither in a wanted language nor in one close to it. The name of each reason says which later
 drop it anticipates.
@@ -95,7 +95,7 @@ def build(settings: QuickLookSettings) -> Callable[[Page], Page | ParsedPage | D
 
 
 def _check(parsed: ParsedPage, settings: QuickLookSettings, identify: Identifier | None) -> ParsedPage | Dropped:
-    text = parsed.plain_text()
+    text = parsed.blocks.text
     rejection = _check_length(text, parsed, settings) or _check_language(text, settings, identify)
     if rejection is None:
         return parsed
@@ -113,7 +113,8 @@ def _check_length(text: str, parsed: ParsedPage, settings: QuickLookSettings) ->
         return None
     if words < settings.min_words:
         return QuickLookReason.WOULD_BE_TOO_SHORT, words, settings.min_words, ""
-    only_prose = parsed.counts.code == parsed.counts.formulas == parsed.counts.tables == 0
+    counts = parsed.count_structures()
+    only_prose = counts.code == counts.formulas == counts.tables == 0
     ends = len(_SENTENCE_END.findall(text)) if only_prose else settings.min_sentences
     if ends < settings.min_sentences:
         return QuickLookReason.WOULD_LACK_SENTENCES, ends, settings.min_sentences, ""

@@ -17,10 +17,11 @@ def parse(html: str, max_bytes: int = 10**6, max_nodes: int = 10**4) -> ParsedPa
 
 def test_the_tree_is_taken_once() -> None:
     parsed = parse("<title>Mill</title><p>one</p><p>two</p>")
-    tree = parsed.take_tree()
-    assert tree is not None
+    tree, _ = parsed.take_prepared()
     assert [paragraph.text for paragraph in tree.iter("p")] == ["one", "two"]
-    assert parsed.take_tree() is None
+    assert parsed.is_taken
+    with pytest.raises(RuntimeError, match="was taken"):
+        parsed.take_prepared()
 
 
 def test_it_cannot_be_sent_to_another_process() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.documents import Document, Dropped, Kind, Page
+from pipeline.extraction import library_engines
 from pipeline.page_process.killable_process import KillableWorker
 from pipeline.page_process.settings import PageProcessSettings
 from pipeline.stages import extract_text
@@ -238,7 +239,7 @@ def test_an_exception_of_the_engine_drops_the_page(monkeypatch: pytest.MonkeyPat
         raise RecursionError("too deep for me")
 
     stage = extract_text.build(ExtractTextSettings())
-    monkeypatch.setattr(extract_text, "bare_extraction", fail)
+    monkeypatch.setattr(library_engines, "bare_extraction", fail)
     answer = stage(article())
     assert isinstance(answer, Dropped)
     assert (answer.reason, answer.detail) == (ExtractTextReason.EXTRACTION_ERROR, "RecursionError: too deep for me")

@@ -1,0 +1,85 @@
+"""The extraction engines behind one function: from a parsed page to its text, the structures in it, and signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lxml.html import document_fromstring
+
+from classifiers.extraction.model import PAGE_TYPES, load_extraction_model
+from pipeline.extraction.library_engines import LibraryEngine, build_resiliparse, build_trafilatura
+from pipeline.extraction.marks import StructureCounts
+from pipeline.extraction.parsed_page import ParsedPage
+from pipeline.extraction.render_nodes import TextFormat, render
+from pipeline.extraction.rendering import replace_marks
+
+EngineName = Literal["learned", "trafilatura", "resiliparse"]
+Engine = Callable[[ParsedPage], "Extracted"]
+
+LEARNED_SIGNALS = ("page_type", "expected_f1", "kept_share")
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The text of a page."""
+
+    text: str
+    page_counts: StructureCounts
+    text_counts: StructureCounts
+    signals: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionOptions:
+    """What the settings of extract_text say about engines."""
+
+    name: EngineName
+    text_format: TextFormat
+    recall_weight: float
+    fallback_below: int
+    comments: bool
+    tables: bool
+
+
+def build_engine(options: ExtractionOptions) -> Engine:
+    """Load the engine; libraries run once, because trafilatura loads its word lists on the first page."""
+    if options.name == "resiliparse":
+        return _from_library(build_resiliparse(options.comments))
+    trafilatura = _from_library(build_trafilatura(options.comments, options.tables, options.fallback_below))
+    return _build_learned(options, trafilatura) if options.name == "learned" else trafilatura
+
+
+def _from_library(library: LibraryEngine) -> Engine:
+    library(document_fromstring("<p>warm</p>"))
+
+    def extract(parsed: ParsedPage) -> Extracted:
+        tree, counts = parsed.take_prepared()
+        text, text_counts = replace_marks(library(tree))
+        return Extracted(text, counts, text_counts)
+
+    return extract
+
+
+def _build_learned(options: ExtractionOptions, trafilatura: Engine) -> Engine:
+    """The learned engine. trafilatura reads JSON in pages whose HTML has little text, and its longer text is taken."""
+    model = load_extraction_model()
+
+    def extract(parsed: ParsedPage) -> Extracted:
+        blocks = parsed.blocks
+        main = model.find_main_content(blocks, parsed.page.url, options.recall_weight)
+        text, counts = render(blocks, main.choice.chosen.tolist(), options.text_format)
+        signals = {
+            "page_type": float(PAGE_TYPES.index(main.page_type) + 1),
+            "expected_f1": main.choice.expected_f1,
+            "kept_share": main.choice.kept_share,
+        }
+        found = Extracted(text, parsed.count_structures(), counts, signals)
+        if parsed.has_embedded_text and len(text) < options.fallback_below:
+            embedded = trafilatura(parsed)
+            if len(embedded.text) > len(text):
+                return embedded
+        return found
+
+    return extract
