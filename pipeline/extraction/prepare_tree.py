@@ -11,6 +11,7 @@ from pipeline.extraction.layout_tables import unwrap_layout_tables
 from pipeline.extraction.link_boxes import remove_link_boxes
 from pipeline.extraction.loose_text import wrap_loose_text
 from pipeline.extraction.marks import StructureCounts
+from pipeline.extraction.superscripts import replace_scripts
 
 _IGNORED = (
     "script", "style", "svg", "template", "button", "select", "datalist", "iframe", "dialog", "noscript", "textarea",
@@ -26,6 +27,7 @@ def prepare_tree(tree: HtmlElement, source: bytes) -> StructureCounts:
     formulas = protect_formulas(tree, source)
     _remove_ignored(tree)
     code = protect_code(tree)
+    replace_scripts(tree)
     remove_link_boxes(tree)
     wrap_loose_text(tree)
     if b"\\(" in source or b"\\[" in source or b"$$" in source:

@@ -24,7 +24,7 @@ from pipeline.extraction.latex import find_latex, is_display
 from pipeline.extraction.layout_tables import holds_data
 from pipeline.extraction.marks import CODE, DISPLAY, LINE, MATH, StructureCounts
 from pipeline.extraction.structures import Code, Definitions, Entry, Heading, Item, Listing, Paragraph, Quote, Structure
-from pipeline.extraction.superscripts import write_fraction, write_subscript, write_superscript
+from pipeline.extraction.superscripts import write_script
 from pipeline.extraction.table_grid import Cell, Row, build_table
 from pipeline.extraction.units import complete_units
 from pipeline.extraction.write_markdown import write_markdown
@@ -225,14 +225,7 @@ class _Walk:
             self.run_pieces += [inner] if inner else []
             return
         before = "".join(self.run_pieces[-6:])[-40:]
-        node = context.node
-        if context.kind == "sub":
-            written = write_subscript(before, inner)
-        elif _is_numerator(node):
-            written = write_fraction(before, inner)
-        else:
-            written = write_superscript(before, inner, is_link=next(node.iter("a"), None) is not None)
-        self.run_pieces.append(written + " " * inner[-1:].isspace())
+        self.run_pieces.append(write_script(context.node, before, inner))
 
     def _close_reading(self, context: _Context) -> None:
         """Ruby: how the characters before it are read, in brackets as browsers without ruby show it."""
@@ -410,11 +403,6 @@ def _is_hidden(node: _Element) -> bool:
     if style and "none" in style and "display:none" in style.replace(" ", "").lower():
         return True
     return node.get("hidden") is not None
-
-
-def _is_numerator(superscript: _Element) -> bool:
-    following = superscript.getnext()
-    return following is not None and following.tag == "sub" and (superscript.tail or "").strip() in ("/", "⁄", "∕")
 
 
 def _is_heading_anchor(node: _Element) -> bool:

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 
+from lxml.etree import _Element
+
+from pipeline.extraction.marks import MARKS
+
 _ABOVE = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BELOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _LONGEST = 24  # characters; longer ones are small print
@@ -22,6 +26,7 @@ _UNITS = frozenset(
 _FUNCTIONS = frozenset({"sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "log", "exp", "det"})
 _EXPONENT_LETTERS = frozenset("nkxyztijpqTNMα*†′")
 _BRACKETS = "[(（［"
+_INLINE = frozenset({"b", "i", "em", "strong", "span", "font", "a", "small", "big", "var", "nobr"})
 
 
 def write_superscript(before: str, text: str, *, is_link: bool = False) -> str:
@@ -49,6 +54,39 @@ def write_superscript(before: str, text: str, *, is_link: bool = False) -> str:
     if any(sign in text for sign in "+-−*/^=") and any(map(str.isalnum, text)) and _is_base(before):
         return f"^({text})"
     return f"^({text})" if text[0].isdigit() and text[-1] in _EXPONENT_LETTERS and text[:-1].isdigit() else text
+
+
+def replace_scripts(tree: _Element) -> None:
+    """Write the superscripts and subscripts of a tree as text, for engines that read the text alone."""
+    for element in list(tree.iter("sup", "sub")):
+        text = "".join(element.itertext())
+        if text.strip() and not MARKS.search(text):
+            element.text = write_script(element, _text_before(element), text)
+            for child in list(element):
+                element.remove(child)
+            element.tag = "span"
+
+
+def write_script(element: _Element, before: str, text: str) -> str:
+    """What to write for a `sup` or `sub` element with this text behind `before`."""
+    following = element.getnext()
+    if element.tag == "sub":
+        written = write_subscript(before, text)
+    elif following is not None and following.tag == "sub" and (element.tail or "").strip() in ("/", "⁄", "∕"):
+        written = write_fraction(before, text)
+    else:
+        written = write_superscript(before, text, is_link=next(element.iter("a"), None) is not None)
+    return written + " " * text[-1:].isspace()
+
+
+def _text_before(element: _Element) -> str:
+    """The end of the text in front of an element, in the same line."""
+    previous, parent = element.getprevious(), element.getparent()
+    if previous is not None:
+        return (previous.tail or ("" if previous.tag == "br" else "".join(previous.itertext())))[-40:]
+    if parent is None or parent.text:
+        return (parent.text or "")[-40:] if parent is not None else ""
+    return _text_before(parent) if parent.tag in _INLINE else ""
 
 
 def write_fraction(before: str, numerator: str) -> str:
