@@ -24,6 +24,7 @@
     documents.py     the records that pass through the stages
     ledger.py        fates, counts and their balance
     text.py          what a word and a token are
+    effects.py       every call of the operating system: files, requests, processes, time
     settings.py errors.py    the bases of all settings classes and of errors that a user can mend
 
 Imports point down this list. Models come from the package `classifiers`; nothing here imports `trainer`.

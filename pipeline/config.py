@@ -24,6 +24,7 @@ import classifiers
 import pipeline
 from classifiers.artifacts import MANIFEST
 from classifiers.domain import UNKNOWN
+from pipeline import effects
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.errors import UserError
 from pipeline.page_process.settings import PageProcessSettings
@@ -96,7 +97,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(effects.read_file(str(path)).decode())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UserError(f"configuration {path}: {error}") from None
     for override in overrides:

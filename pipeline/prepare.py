@@ -6,7 +6,6 @@ marks the unit as finished, so that a resumed run skips it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.inspection.finished_units import StoredTally, parse_tally
@@ -136,7 +135,7 @@ class Heartbeat:
     def __init__(self, unit: Unit, layout: Layout) -> None:
         self.unit = unit
         self.path = layout.unit("running", unit.key)
-        self.started = self.next_write = time.monotonic()
+        self.started = self.next_write = effects.monotonic()
 
     def __enter__(self) -> Heartbeat:
         return self
@@ -146,7 +145,7 @@ class Heartbeat:
 
     def update(self, tally: Tally, offset: int) -> None:
         """Called after every page; writes every HEARTBEAT_SECONDS. `offset`: of the page's record in its WARC file."""
-        now = time.monotonic()
+        now = effects.monotonic()
         if now < self.next_write:
             return
         self.next_write = now + HEARTBEAT_SECONDS

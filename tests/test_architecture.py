@@ -68,7 +68,7 @@ ROOMS = {
     "pipeline": [
         "cli", "curate", "prepare", "deduplicate", "publish", "inspection", "reports", "page_process", "publishing",
         "config", "deduplication", "engines", "stages", "extraction", "heuristics", "lists", "pii", "reading",
-        "storage", "ledger", "documents", "text", "settings", "errors",
+        "storage", "ledger", "documents", "text", "settings", "errors", "effects",
     ],
     "classifiers": [
         "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "extraction", "data",
@@ -152,6 +152,45 @@ def test_what_another_extra_installs_is_not_needed(module, absent):
 @pytest.mark.parametrize("name", [name for package in PACKAGES for name in module_names(package)])
 def test_examples_in_docstrings_are_true(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+# Effects on the world: only pipeline/effects.py calls these, so that tests can make any of them fail.
+EFFECTS = {
+    "": {"open"},
+    "os": {"chmod", "fsync", "link", "listdir", "makedirs", "mkdir", "mkfifo", "open", "remove", "rename", "renames",
+           "replace", "rmdir", "scandir", "stat", "symlink", "system", "truncate", "umask", "unlink", "walk", "write"},
+    "os.path": {"exists", "getmtime", "getsize", "isdir", "isfile", "islink"},
+    "shutil": {"copy", "copyfile", "copyfileobj", "copytree", "disk_usage", "move", "rmtree"},
+    "subprocess": {"Popen", "call", "check_call", "check_output", "run"},
+    "tempfile": {"NamedTemporaryFile", "TemporaryDirectory", "TemporaryFile", "mkdtemp", "mkstemp"},
+    "time": {"monotonic", "sleep", "time"},
+    "glob": {"glob", "iglob"},
+}  # fmt: skip
+OF_PATHS = {"mkdir", "read_text", "rename", "rmdir", "touch", "unlink", "write_bytes", "write_text"}
+MAY_CALL_THE_SYSTEM = {
+    "effects.py",
+    "engines/job_server.py",  # starts a server of another product; tests kill real ones
+    "inspection/plan.py",  # reads /proc for its own memory
+    "lists/words/build_reference.py",  # a script that writes a list of this package
+}
+
+
+def effects_in(path: Path) -> list[str]:
+    """Calls of the operating system in the file."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            owner, _, name = ast.unparse(node.func).rpartition(".")
+            if name in EFFECTS.get(owner, ()) or (owner and name in OF_PATHS and owner not in {"effects", "storage"}):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node.func)}")
+    return found
+
+
+def test_every_effect_on_the_world_passes_one_module():
+    others = [
+        path for path in source_files("pipeline") if str(path.relative_to(ROOT / "pipeline")) not in MAY_CALL_THE_SYSTEM
+    ]
+    assert [call for path in others for call in effects_in(path)] == [], "call pipeline.effects (or pipeline.storage)"
 
 
 def source_files(*folders: str) -> list[Path]:

@@ -5,7 +5,6 @@ There they take four times their size. The engines of a cluster store shuffled d
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,9 +14,10 @@ from uuid import uuid4
 
 from apache_beam.coders import FastPrimitivesCoder
 
+from pipeline import effects
 from pipeline.deduplication.records import StagedUnit
 from pipeline.engines.beam_pipeline import LOCAL_OPTIONS
-from pipeline.storage import explain_errors, is_remote, join, make_folder, read_bytes
+from pipeline.storage import explain_errors, is_remote, join, make_folder, read_bytes, remove_folder
 
 _CODER = FastPrimitivesCoder()  # with which Beam itself encodes such values
 
@@ -41,8 +41,12 @@ def open_spill_folder(output: str, pipeline_options: Sequence[str]) -> Iterator[
         yield None
         return
     make_folder(output)
-    with tempfile.TemporaryDirectory(prefix="shuffle-", dir=None if is_remote(output) else output) as folder:
+    with explain_errors(output, "create"):
+        folder = effects.make_temporary_folder(None if is_remote(output) else output, "shuffle-")
+    try:
         yield folder
+    finally:
+        remove_folder(folder)
 
 
 def spill_unit(folder: str, unit: StagedUnit) -> StagedUnit:
@@ -52,8 +56,9 @@ def spill_unit(folder: str, unit: StagedUnit) -> StagedUnit:
     copy = Path(folder, str(unit.index), PurePosixPath(unit.path).name)  # units of several runs have the same names
     content = read_bytes(unit.path)
     with explain_errors(str(copy), "write"):
-        copy.parent.mkdir()
-        copy.write_bytes(content)
+        effects.make_folder(str(copy.parent))
+        with effects.create_file(str(copy)) as file:
+            file.write(content)
     return replace(unit, path=str(copy))
 
 
@@ -63,7 +68,7 @@ def spill_messages(messages: Iterable[tuple[int, Any]], folder: str | None) -> I
         yield from messages
         return
     path = join(folder, uuid4().hex)
-    with explain_errors(path, "write"), open(path, "xb") as file:
+    with explain_errors(path, "write"), effects.create_file(path) as file:
         for target, payload in messages:
             start = file.tell()
             length = file.write(_CODER.encode(payload))
@@ -76,6 +81,6 @@ def read_spilled(payloads: Iterable[Any]) -> Iterator[Any]:
         if not isinstance(payload, Spilled):
             yield payload
             continue
-        with explain_errors(payload.path, "read"), open(payload.path, "rb") as file:
+        with explain_errors(payload.path, "read"), effects.open_file(payload.path) as file:
             file.seek(payload.start)
             yield _CODER.decode(file.read(payload.length))

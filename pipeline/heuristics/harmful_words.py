@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from pipeline import effects
 from pipeline.errors import UserError
 from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import TextParts
@@ -39,7 +40,7 @@ SIGNALS = ("harmful_words", "harmful_different", "harmful_per_1000", "harmful_pe
 def read_list(path: Path) -> list[str]:
     """Entries of a word list, in lower case. Raises UserError where the file cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = effects.read_file(str(path)).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"word list {path} cannot be read ({error}); give a UTF-8 file with one entry a line") from None
     return [line.strip().lower() for line in lines if line.strip() and not line.startswith("#")]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.errors import UserError
 from pipeline.inspection.finished_units import FinishedUnits, read_unit_sizes
 from pipeline.storage.layout import Layout, read_json
@@ -121,7 +120,7 @@ class Watch:
     def __init__(self, finished: FinishedUnits) -> None:
         self.reader = ProgressReader(finished)
         self.start = self.reader.progress()
-        self.began = time.monotonic()
+        self.began = effects.monotonic()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -146,21 +145,21 @@ class Watch:
         """A reading every `seconds`, or less often where a reading takes long."""
         pause = seconds
         while not self.stop.wait(pause):
-            before = time.monotonic()
+            before = effects.monotonic()
             try:
                 yield self.reader.read()
             except storage.StorageError as error:  # the next reading may succeed; the job itself is not affected
                 log.warning("cannot read the progress: %s", error)
-            pause = max(seconds, PAUSE_PER_READING * (time.monotonic() - before))
+            pause = max(seconds, PAUSE_PER_READING * (effects.monotonic() - before))
 
     def _log(self, now: Progress) -> None:
-        log.info("prepare: %s", describe(now, self.start, time.monotonic() - self.began))
+        log.info("prepare: %s", describe(now, self.start, effects.monotonic() - self.began))
 
     def _draw(self) -> None:
         with tqdm(total=self.start.bytes, initial=self.start.bytes_done, unit="B", unit_scale=True, leave=False) as bar:
             for now in self._readings(TERMINAL_SECONDS):
                 bar.update(now.bytes_done - bar.n)
-                rate = (now.pages - self.start.pages) / max(time.monotonic() - self.began, 0.001)
+                rate = (now.pages - self.start.pages) / max(effects.monotonic() - self.began, 0.001)
                 bar.set_postfix_str(f"{now.units_done}/{now.units} units, {now.pages:,} pages, {rate:,.0f} pages/s")
 
 
@@ -176,10 +175,10 @@ def read_status(output: str) -> str:
     if not storage.exists(layout.unit_table):
         return "starting: the list of units is not written yet"
     reader = ProgressReader(FinishedUnits(layout, read_unit_sizes(layout), max_reads=STATUS_TALLIES))
-    start, began = reader.read(), time.monotonic()
+    start, began = reader.read(), effects.monotonic()
     if start.units_done < start.units:
-        time.sleep(STATUS_SECONDS)
-        return f"prepare: {describe(reader.read(), start, time.monotonic() - began)}"
+        effects.sleep(STATUS_SECONDS)
+        return f"prepare: {describe(reader.read(), start, effects.monotonic() - began)}"
     return _status_after_prepare(layout)
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import xxhash
 
 from classifiers.urls import host_of, normalize_url
+from pipeline import effects
 from pipeline.errors import UserError
 from pipeline.settings import ListFile
 
@@ -73,7 +74,7 @@ class HashTable:
 def locate(list_file: ListFile) -> Path:
     """The file, or the list of that name that ships with this package. Raises ListError if neither exists."""
     path = list_file.path.expanduser()
-    if not _exists(path) and path.name == str(path) and (SHIPPED / path).exists():
+    if not _exists(path) and path.name == str(path) and effects.exists(str(SHIPPED / path)):
         path = SHIPPED / path
     if not _exists(path):
         raise ListError(f"list {path}: no such file; correct its path in the settings or remove the entry")
@@ -82,7 +83,7 @@ def locate(list_file: ListFile) -> Path:
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists()
+        return effects.exists(str(path))
     except PermissionError as error:
         raise ListError(f"list {path}: no permission to read it; check its owner and mode") from error
 
@@ -176,7 +177,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 def _read_content(path: Path, sha256: str | None, decompress: bool = True) -> bytes:
     try:
-        raw = path.read_bytes()
+        raw = effects.read_file(str(path))
     except OSError as error:
         raise ListError(f"list {path}: cannot be read ({error.strerror})") from error
     digest = hashlib.sha256(raw).hexdigest() if sha256 else None

@@ -26,11 +26,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
 from typing import Any, Self
 
 import psutil
 
+from pipeline import effects
 from pipeline.documents import Dropped, Page
 from pipeline.page_process.settings import PageProcessSettings
 
@@ -158,7 +158,7 @@ class _Child:
                 f"from pipeline.page_process.killable_process import _serve; _serve({theirs.fileno()}, {os.getpid()})"
             )
             # -P: no import from a folder `pipeline` in the current directory.
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter and constant code
+            self._process = effects.start_process(
                 [sys.executable, "-P", "-c", code],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -280,4 +280,4 @@ def _limit_memory(allowance: int) -> None:
     limit = status.memory_info().vms + allowance
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        effects.prefer_to_be_killed()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import classifiers
 import pipeline
+from pipeline import effects
 from pipeline.settings import Settings
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.storage.digests import sha256_of_file
@@ -81,4 +82,4 @@ def versions() -> dict[str, str]:
 def _sources() -> Iterator[tuple[str, bytes]]:
     for name, root in _PACKAGES.items():
         for path in sorted(root.rglob("*.py")):
-            yield f"{name}/{path.relative_to(root).as_posix()}", path.read_bytes()
+            yield f"{name}/{path.relative_to(root).as_posix()}", effects.read_file(str(path))

@@ -86,7 +86,7 @@ def _is_glob(pattern: str) -> bool:
         return False
     if not any(character in pattern for character in "*?["):
         return False
-    return storage.is_remote(pattern) or not os.path.exists(pattern)  # a file may be named a[1].warc
+    return storage.is_remote(pattern) or not storage.exists(pattern)  # a file may be named a[1].warc
 
 
 def _resolve_glob(pattern: str) -> list[Input]:
@@ -174,7 +174,7 @@ def _base_of_listing(listing: str, example: str) -> str:
     folder = folder.rpartition("/")[0]
     if f"/{top}/" in f"{folder}/":  # .../crawl-data/CC-MAIN-2026-43/warc.paths.gz and crawl-data/CC-MAIN-2026-43/...
         folder = f"{folder}/".rpartition(f"/{top}/")[0]
-    is_mirror = storage.is_remote(listing) or os.path.exists(os.path.join(folder, example))
+    is_mirror = storage.is_remote(listing) or storage.exists(os.path.join(folder, example))
     return folder if is_mirror or top != "crawl-data" else COMMON_CRAWL
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from classifiers.urls import host_of
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.publishing.provenance import settings_as_json
@@ -106,7 +106,7 @@ def _environment() -> Environment:
 
 def _digest(name: str) -> str:
     # Jinja includes the file without its last line break.
-    text = (_HERE / name).read_text(encoding="utf-8").removesuffix("\n")
+    text = effects.read_file(str(_HERE / name)).decode().removesuffix("\n")
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO, cast
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
+from pipeline import effects
 from pipeline.storage.errors import explain_errors
 from pipeline.storage.paths import is_remote, local_path
 from pipeline.storage.remote import request
+
+TEMPORARY = ".tmp"  # the end of a temporary file's name, which begins with a dot and the name of the file to be
 
 
 @contextmanager
 def write_atomically(path: str) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` when the block ends; if the block fails, no file is left.
 
-    Local: a temporary file in the same folder, flushed to the disk and renamed. Remote: a temporary file on the local
-    disk, then one upload; an object store shows a file only after the whole upload.
+    Local: a temporary file in the same folder, flushed to the disk and renamed; then the folder is flushed, so that
+    files appear in the order in which they were written even if the power fails. Remote: a file without a name on the
+    local disk, then one upload; an object store shows a file only after the whole upload.
     """
     with explain_errors(path, "write"), _write_remote(path) if is_remote(path) else _write_local(path) as file:
         yield file
@@ -29,26 +31,27 @@ def write_atomically(path: str) -> Iterator[BinaryIO]:
 def _write_local(path: str) -> Iterator[BinaryIO]:
     path = local_path(path)
     folder, name = os.path.split(path)
-    os.makedirs(folder or ".", exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".tmp", dir=folder or ".")
+    effects.make_folder(folder or ".")
+    file, temporary = effects.create_temporary(folder or ".", f".{name[:100]}.", TEMPORARY)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives no permissions to group and others
-        os.replace(temporary, path)
+            effects.sync_file(file, temporary)
+        effects.set_usual_mode(temporary)
+        effects.rename(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):  # the error that is under way says more
+            effects.delete_file(temporary)
         raise
+    effects.sync_folder(folder or ".")
 
 
 @contextmanager
 def _write_remote(path: str) -> Iterator[BinaryIO]:
-    with tempfile.NamedTemporaryFile(prefix="gristmill-") as file:
-        yield cast(BinaryIO, file)
+    with effects.unnamed_file() as (file, local):
+        yield file
         file.flush()
-        request(path, lambda fs, inner: fs.put_file(file.name, inner))
+        request(path, lambda fs, inner: fs.put_file(local, inner))
 
 
 def create_exclusively(path: str, content: bytes) -> bool:
@@ -65,12 +68,7 @@ def create_exclusively(path: str, content: bytes) -> bool:
 
 
 def _create_local(path: str, content: bytes) -> None:
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(path, "xb") as file:
+    folder = os.path.dirname(path) or "."
+    effects.make_folder(folder)
+    with effects.create_file(path) as file:
         file.write(content)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline import effects
 from pipeline.errors import FileError, MissingFileError
 from pipeline.storage.causes import http_status, is_missing, is_storage_failure, root_cause
 from pipeline.storage.paths import COMMON_CRAWL, is_remote, local_path
@@ -56,7 +56,7 @@ def _explain(path: str, verb: str, error: BaseException) -> str:
         return f"no permission to {verb} it; check its owner and mode"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         folder = tempfile.gettempdir() if is_remote(path) else _existing_parent(path)  # uploads are prepared there
-        free = shutil.disk_usage(folder).free >> 20
+        free = effects.free_bytes(folder) >> 20
         return f"the disk is full ({free} MiB free at {folder}); free some space and run again"
     status = http_status(error)
     why = f"the server answered {status}" if status else getattr(error, "strerror", None) or str(error)

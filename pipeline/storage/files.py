@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import glob
+import errno
+import fnmatch
 import io
 import os
-from pathlib import Path
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
+from pipeline import effects
 from pipeline.storage.causes import is_missing
 from pipeline.storage.errors import StorageError, explain_errors
 from pipeline.storage.object_store import list_sizes
@@ -16,13 +19,14 @@ from pipeline.storage.remote import open_filesystem, request
 from pipeline.storage.remote_file import RemoteFile
 
 _BUFFER = 1 << 16  # bytes
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 def exists(path: str) -> bool:
     """Whether there is a file or folder."""
     with explain_errors(path, "find"):
         if not is_remote(path):
-            return os.path.exists(local_path(path))
+            return effects.exists(local_path(path))
         try:  # fs.exists() of a web server is False also when the server is busy
             return bool(request(path, lambda fs, inner: fs.info(inner)))
         except Exception as error:
@@ -38,14 +42,14 @@ def is_folder(path: str) -> bool:
     with explain_errors(path, "find"):
         if is_remote(path):
             return bool(request(path, lambda fs, inner: fs.isdir(inner)))
-        return os.path.isdir(local_path(path))
+        return effects.is_folder(local_path(path))
 
 
 def size(path: str) -> int:
     """The size of a file in bytes."""
     with explain_errors(path, "read"):
         if not is_remote(path):
-            return os.stat(local_path(path)).st_size
+            return effects.size(local_path(path))
         found = request(path, lambda fs, inner: fs.size(inner))
         if found is None:
             raise StorageError(f"{path}: the server does not report its size; download it and pass the local copy")
@@ -62,7 +66,7 @@ def open_binary(path: str, start: int = 0, end: int | None = None, length: int |
             remote = RemoteFile(path, size(path) if length is None else length, end)
             remote.seek(start)
             return cast(BinaryIO, io.BufferedReader(remote, buffer_size=_BUFFER))
-        file = open(local_path(path), "rb")  # noqa: SIM115 - the caller closes it
+        file = effects.open_file(local_path(path))
         file.seek(start)
         return file
 
@@ -86,7 +90,32 @@ def glob_files(pattern: str) -> list[str]:
             raise StorageError(f"{pattern}: cannot be searched{why}; pass a warc.paths.gz listing or single files")
         if is_remote(pattern):
             return request(pattern, _glob_remote)
-        return sorted(path for path in glob.glob(local_path(pattern), recursive=True) if os.path.isfile(path))
+        return sorted(set(_find_local("", local_path(pattern).split("/"))))
+
+
+def _find_local(folder: str, names: Sequence[str]) -> Iterator[str]:
+    """Unlike with Python's glob, an error of the disk or of permissions makes no files disappear."""
+    name, rest = names[0], names[1:]
+    path = os.path.join(folder, name)
+    if not _WILDCARD.search(name):
+        if rest:
+            yield from _find_local(path or "/", rest)
+        elif name and effects.exists(path) and not effects.is_folder(path):
+            yield path
+        return
+    if name == "**":
+        yield from _find_local(folder, rest or ("*",))
+    for entry in effects.list_folder(folder or "."):
+        path = os.path.join(folder, entry.name)
+        if entry.name.startswith(".") and not name.startswith("."):  # hidden, as in a shell
+            continue
+        if name == "**" and entry.is_folder:
+            yield from _find_local(path, names)
+        elif name != "**" and fnmatch.fnmatchcase(entry.name, name):
+            if entry.is_folder and rest:
+                yield from _find_local(path, rest)
+            elif not entry.is_folder and not rest:
+                yield path
 
 
 def _glob_remote(filesystem: Any, pattern: str) -> list[str]:
@@ -101,26 +130,32 @@ def list_files(folder: str) -> list[str]:
             filesystem, inner = open_filesystem(folder)
             base = filesystem.unstrip_protocol(inner.rstrip("/"))
             return sorted(f"{base}/{name}" for name, _ in list_sizes(folder))
-        walk = os.walk(local_path(folder), onerror=_raise)
-        return sorted(os.path.join(where, name) for where, _, names in walk for name in names)
+        if not effects.is_folder(local_path(folder)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+        return sorted(_walk(local_path(folder)))
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _walk(folder: str) -> Iterator[str]:
+    for entry in effects.list_folder(folder):
+        path = os.path.join(folder, entry.name)
+        if not entry.is_folder:
+            yield path
+        elif not entry.is_link:
+            yield from _walk(path)
 
 
 def make_folder(path: str) -> None:
     """Creates a folder and its parents; does nothing on an object store, which has no folders."""
     if not is_remote(path):
         with explain_errors(path, "create"):
-            os.makedirs(local_path(path), exist_ok=True)
+            effects.make_folder(local_path(path))
 
 
 def remove(path: str) -> None:
     """Deletes a file, if it exists."""
     with explain_errors(path, "delete"):
         if not is_remote(path):
-            Path(local_path(path)).unlink(missing_ok=True)
+            effects.delete_file(local_path(path))
             return
         try:
             request(path, lambda fs, inner: fs.rm_file(inner))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
+from pipeline import effects
 from pipeline.storage.causes import is_missing
 from pipeline.storage.errors import StorageError, explain_errors
 from pipeline.storage.files import remove
@@ -34,23 +34,20 @@ def _list_remote(folder: str) -> Iterator[tuple[str, int]]:
 
 
 def _scan(folder: str, below: str = "") -> Iterator[tuple[str, int]]:
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return
-    with entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _scan(entry.path, f"{below}{entry.name}/")
-            else:
-                with suppress(FileNotFoundError):  # deleted since the folder was read
-                    yield below + entry.name, entry.stat().st_size
+    for entry in effects.list_folder(folder):
+        path = os.path.join(folder, entry.name)
+        if entry.is_folder:
+            yield from _scan(path, f"{below}{entry.name}/")
+        else:
+            with suppress(FileNotFoundError):  # deleted since the folder was read
+                yield below + entry.name, effects.size(path)
 
 
 def remove_folder(folder: str) -> None:
     """Deletes every file below a folder, and on a disk the folders too; a missing folder is fine."""
     if not is_remote(folder):
-        shutil.rmtree(local_path(folder), ignore_errors=True)
+        with explain_errors(folder, "delete"):
+            effects.delete_folder(local_path(folder))
         return
     for _ in map_in_threads(_remove_batch, _batches(folder)):
         pass

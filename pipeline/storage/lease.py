@@ -11,13 +11,12 @@ import logging
 import os
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.errors import LockedError
 from pipeline.storage.layout import read_json
 
@@ -61,7 +60,7 @@ def _acquire(path: str, owner: Mapping[str, Any], lease_seconds: float) -> None:
         raise LeaseHeldError(f"{path}: another process took or released it just now; try again") from None
     if holder["token"] == owner["token"]:
         return  # the file was created by this process: the store's response was lost and the request was retried
-    remaining = holder["expires"] - time.time()
+    remaining = holder["expires"] - effects.now()
     if remaining > 0:
         raise LeaseHeldError(
             f"{path}: held by {holder['host']} (process {holder['pid']}); "
@@ -106,4 +105,4 @@ def _write(path: str, owner: Mapping[str, Any], lease_seconds: float) -> None:
 
 
 def _content(owner: Mapping[str, Any], lease_seconds: float) -> bytes:
-    return json.dumps({**owner, "expires": time.time() + lease_seconds}).encode()
+    return json.dumps({**owner, "expires": effects.now() + lease_seconds}).encode()

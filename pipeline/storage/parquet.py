@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import effects
 from pipeline.storage.errors import DamagedFileError, explain_errors
 from pipeline.storage.files import open_binary
 from pipeline.storage.paths import is_remote, local_path
@@ -25,7 +26,7 @@ def open_parquet(path: str) -> BinaryIO:
     if is_remote(path):
         return open_binary(path)
     with explain_errors(path, "read"):
-        return cast(BinaryIO, pa.OSFile(local_path(path)))
+        return effects.open_with(lambda: cast(BinaryIO, pa.OSFile(local_path(path))), local_path(path))
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import random
-import time
 from collections.abc import Callable
 from itertools import count
 from typing import TypeVar
 
+from pipeline import effects
 from pipeline.storage.causes import http_status, retry_after, root_cause
 from pipeline.storage.paths import server_of
 
@@ -28,11 +28,11 @@ def retry(path: str, attempt: Callable[[], _Result]) -> _Result:
     pause = FIRST_PAUSE
     for number in count(1):
         try:
-            return attempt()
+            return effects.perform(effects.Effect.REQUEST, path, attempt)
         except Exception as error:
             if number >= _attempts(path, error):
                 raise
-            time.sleep(max(pause * random.uniform(0.5, 1.5), min(retry_after(error), LONGEST_WAIT)))
+            effects.sleep(max(pause * random.uniform(0.5, 1.5), min(retry_after(error), LONGEST_WAIT)))
             pause = min(2 * pause, LONGEST_PAUSE)
     raise AssertionError("count() does not end")
 
