@@ -2,44 +2,67 @@
 
 The module is in this package because both packages need it: the pipeline imports classifiers, never the reverse.
 
-Two URLs get the same key when practically every web server returns the same page for both. A parameter that may
-identify a page is kept: `?sid=` is a session id on phpBB but the article's number on PHP-Nuke, so it is removed only if
-its value looks like a session id.
+Two URLs get the same key when practically every web server returns the same page for both. A parameter that may name a
+page is kept: `ref` is a house's reference number, a branch or a commit, `feed` a podcast, `cmpid` a company. Names of
+sessions count by their value only: `?sid=` is a session id on phpBB but the article's number on PHP-Nuke, `sessionid` a
+talk of a conference. Keeping too much costs little: equal texts are still found as duplicates.
+
+Hosts are compared without `www.`, unless what follows it is a public suffix: www.gov.uk is not gov.uk.
 """
 
 from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
+from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import idna
 import tldextract
 
-# Parameters that identify the visitor or where they came from, never the page.
+# Parameters that identify the visitor or where they came from, never the page. C4 cuts URLs at ?utm_, ?ref and ?feed.
 _TRACKING = re.compile(
-    r"utm_\w+|ref|ref_src|feed"  # C4 cuts a URL at ?utm_, ?ref and ?feed
-    r"|gclid|gclsrc|dclid|gbraid|wbraid|_ga|_gl|fbclid|fb_action_\w+|msclkid|yclid|twclid|ttclid|igshid|igsh|mc_[ce]id"
-    r"|_hsenc|_hsmi|hsctatracking|mkt_tok|vero_id|s_cid|ncid|cmpid"
-    r"|phpsessid|jsessionid|sessionid|session_id|aspsessionid\w*|cftoken|oscsid|zenid",
+    r"utm_\w+|gclid|gclsrc|dclid|gbraid|wbraid|_ga|_gl|fbclid|fb_action_\w+|msclkid|yclid|twclid|ttclid|igshid|igsh"
+    r"|mc_[ce]id|ref_src|_hsenc|_hsmi|hsctatracking|mkt_tok|vero_id|phpsessid|jsessionid|aspsessionid\w*",
     re.IGNORECASE,
 )
-_SESSION = re.compile(r"[0-9a-f]{26,40}", re.IGNORECASE)  # a session id of PHP, phpBB or vBulletin
-_SESSION_NAMES = frozenset({"s", "sid"})
+_SESSION_NAME = re.compile(r"s|sid|session|session_?id|sess(?:_?id)?|cfid|cftoken|oscsid|zenid", re.IGNORECASE)
+# A session id of PHP, phpBB, vBulletin or ColdFusion: hexadecimal or a UUID, or letters with at least six digits.
+_SESSION = re.compile(
+    r"[0-9a-f]{26,64}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12,16}|(?=(?:[a-z]*[0-9]){6})(?=[0-9]*[a-z])[0-9a-z]{24,128}",
+    re.IGNORECASE,
+)
 _PATH_SESSION = re.compile(r";jsessionid=[^/?]*", re.IGNORECASE)
 _DEFAULT_DOCUMENT = re.compile(
     r"(?:index\.(?:html?|shtml|php\d?|aspx?|jsp|cfm)|default\.(?:html?|aspx?))", re.IGNORECASE
 )
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f:]*:[0-9a-f:.]*")  # a name or an IP address
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")  # a name or an IPv4 address
+_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
+# White space, control characters, and what changes the display of a line: directions, joiners, tags, surrogates.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
+    "\ufff0-\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
+)
 _HOST_LENGTH = 253  # RFC 1035
 _SEGMENT_SAFE = "!$&'()*+,;=:@"  # what RFC 3986 allows in a path segment besides unreserved characters
+_ROUTE_SAFE = _SEGMENT_SAFE + "/?"
 
 
 @cache
 def _suffixes() -> tldextract.TLDExtract:
     # The list that tldextract ships: nothing is fetched, and every machine gives the same result.
     return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+
+def printable_url(url: str) -> str:
+    """The URL as it may be stored: without user name and password, control and invisible characters percent-encoded.
+
+    >>> printable_url("https://user:password@example.org/a b\\x1b[31m")
+    'https://example.org/a%20b%1B[31m'
+    """
+    url = _USER.sub(r"\1", url.strip())
+    return _UNPRINTABLE.sub(lambda found: quote(found[0].encode("utf-8", "replace"), safe=""), url)
 
 
 def host_of(url: str) -> str:
@@ -56,12 +79,29 @@ def registered_domain_of(host: str) -> str:
     return _suffixes()(host).top_domain_under_public_suffix or host
 
 
+def strip_www(host: str) -> str:
+    """The host's name in lists and keys: without `www.`, unless a public suffix or a single label would be left.
+
+    >>> strip_www("www.example.org"), strip_www("www.gov.uk"), strip_www("www.com")
+    ('example.org', 'www.gov.uk', 'www.com')
+    """
+    while host.startswith("www.") and "." in host[4:] and not _is_public_suffix(host[4:]):
+        host = host[4:]
+    return host
+
+
+@lru_cache(maxsize=100_000)
+def _is_public_suffix(host: str) -> bool:
+    found = _suffixes()(host)
+    return bool(found.suffix) and not found.domain
+
+
 def normalize_url(url: str) -> str:
     """The key under which two URLs count as the same page; a URL may lack its scheme.
 
-    Without scheme, `www.`, default port, fragment, tracking and session parameters, default document and final slash;
-    parameters sorted; percent-encoding, dots and host name in one spelling. The key of a key is itself. A URL without a
-    valid host is returned stripped of white space and otherwise unchanged.
+    Without scheme, `www.`, default port, fragment (but `#!/page` names a page), tracking and session parameters,
+    default document and final slash; parameters sorted by name; percent-encoding, dots and host name in one spelling.
+    The key of a key is itself. A URL without a valid host is returned stripped of white space and otherwise unchanged.
 
     >>> normalize_url("http://www.Example.com:80/a/../b/index.html?utm_source=x&q=2&p=%7e1#top")
     'example.com/b?p=~1&q=2'
@@ -74,19 +114,26 @@ def normalize_url(url: str) -> str:
         return text
     if not host:
         return text
-    while host.startswith("www.") and "." in host[4:]:
-        host = host[4:]
+    host = strip_www(host)
     place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port not in (None, 80, 443) else "")
     query = _query(parts.query)
-    return "/".join([place, *_segments(parts.path)]) + (f"?{query}" if query else "")
+    route = f"#{quote(unquote(parts.fragment), safe=_ROUTE_SAFE)}" if parts.fragment.startswith("!") else ""
+    return "/".join([place, *_segments(parts.path)]) + (f"?{query}" if query else "") + route
 
 
 def _ascii_host(parts: SplitResult) -> str:
+    if "\\" in parts.netloc:  # browsers end the host here, Python does not
+        return ""
     host = unquote(parts.hostname or "").rstrip(".")
     if not host.isascii() and len(host) <= _HOST_LENGTH:
         try:
             host = idna.encode(host, uts46=True).decode("ascii")
         except UnicodeError:  # idna.IDNAError is one
+            return ""
+    if ":" in host:
+        try:
+            return ip_address(host).compressed
+        except ValueError:
             return ""
     return host if len(host) <= _HOST_LENGTH and _HOST.fullmatch(host) else ""
 
@@ -107,8 +154,9 @@ def _segments(path: str) -> list[str]:
 
 def _query(query: str) -> str:
     pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
-    return urlencode(sorted((k, v) for k, v in pairs if not _is_tracking(k, v)), errors="surrogateescape")
+    kept = [(name, value) for name, value in pairs if not _is_tracking(name, value)]
+    return urlencode(sorted(kept, key=lambda pair: pair[0]), errors="surrogateescape")
 
 
 def _is_tracking(name: str, value: str) -> bool:
-    return bool(_TRACKING.fullmatch(name) or (name.lower() in _SESSION_NAMES and _SESSION.fullmatch(value)))
+    return bool(_TRACKING.fullmatch(name) or (_SESSION_NAME.fullmatch(name) and _SESSION.fullmatch(value)))

@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from classifiers.urls import host_of, normalize_url, registered_domain_of
+from classifiers.urls import host_of, normalize_url, registered_domain_of, strip_www
 
 
 class Match(StrEnum):
@@ -60,4 +60,4 @@ def _hash(url: str) -> int:
 
 
 def _host(url: str) -> str:
-    return host_of(url).removeprefix("www.")
+    return strip_www(host_of(url))

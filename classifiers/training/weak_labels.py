@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from classifiers.data.page_text import TextRow
-from classifiers.urls import host_of, registered_domain_of
+from classifiers.urls import host_of, registered_domain_of, strip_www
 
 MIN_AGREEMENTS = 5  # hand-labeled pages on which a labeling function must have voted before it counts
 MIN_PRECISION = 0.6
@@ -158,7 +158,7 @@ def votes_on(row: TextRow, evidence: Evidence) -> list[Vote]:
     """All votes on a page."""
     host = host_of(row.url)
     found = [("label " + label, _BY_LABEL[label]) for label in evidence.labels.get(row.id, ()) if label in _BY_LABEL]
-    listed = evidence.ut1.get(host.removeprefix("www.")) or evidence.ut1.get(registered_domain_of(host), ())
+    listed = evidence.ut1.get(strip_www(host)) or evidence.ut1.get(registered_domain_of(host), ())
     found += [("UT1 " + category, _BY_UT1[category]) for category in listed]
     path = sorted(set(re.split(r"[^a-z]+", urlsplit(row.url).path.lower())))
     found += [("path " + word, _BY_PATH_WORD[word]) for word in path if word in _BY_PATH_WORD]

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from classifiers.urls import host_of, normalize_url
+from classifiers.urls import host_of, normalize_url, strip_www
 from pipeline import effects
 from pipeline.errors import UserError
 from pipeline.settings import ListFile
@@ -225,8 +225,9 @@ def _parse_host(line: str) -> str | None:
         in_hosts_file = _HOSTS_FILE.fullmatch(text)
         text = in_hosts_file[1] if in_hosts_file else text
         text = text.removeprefix("||").removesuffix("^").removeprefix("*.").strip(".")
+        text = f"[{text}]" if text.count(":") > 1 and text[0] != "[" else text  # IPv6
         text = "" if re.search(r"[\s/<>\"]", text) else host_of(f"http://{text}/")
-    return text.removeprefix("www.") or None
+    return strip_www(text) or None
 
 
 def _parse_url(line: str) -> str | None:

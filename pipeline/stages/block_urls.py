@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from pydantic import Field
 
-from classifiers.urls import normalize_url
+from classifiers.urls import normalize_url, strip_www
 from pipeline.documents import Dropped, Page
 from pipeline.lists.blocklists import SHIPPED, HashTable, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
 from pipeline.settings import ListFile, Settings
@@ -184,7 +184,7 @@ def _read_word_set(lists: tuple[ListFile, ...]) -> frozenset[str]:
 
 def _host_and_parents(page: Page) -> Iterator[str]:
     """a.b.example.co.uk, b.example.co.uk, example.co.uk: never the public suffix."""
-    host = page.host.removeprefix("www.")
+    host = strip_www(page.host)
     while host != page.registered_domain and "." in host and host.endswith(f".{page.registered_domain}"):
         yield host
         host = host.partition(".")[2]

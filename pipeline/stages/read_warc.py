@@ -16,7 +16,7 @@ from enum import StrEnum
 from pydantic import Field
 from warcio.statusandheaders import StatusAndHeaders
 
-from classifiers.urls import host_of, registered_domain_of
+from classifiers.urls import host_of, printable_url, registered_domain_of
 from pipeline.documents import Dropped, Kind, Page
 from pipeline.errors import UserError
 from pipeline.reading.content_type import is_html
@@ -170,7 +170,7 @@ def _check_body(page: Page, record: RawRecord, settings: ReadWarcSettings) -> Pa
 def _make_page(record: RawRecord, name: str, http_date: str) -> Page:
     headers = record.headers
     url = (headers.get_header("WARC-Target-URI") or headers.get_header("uri") or "").strip()
-    url = url.removeprefix("<").removesuffix(">").replace(" ", "%20")  # some versions of wget put brackets around it
+    url = printable_url(url.removeprefix("<").removesuffix(">"))  # some versions of wget put brackets around it
     host = host_of(url) if url[:8].lower().startswith(("http://", "https://")) else ""
     date = headers.get_header("WARC-Date") or headers.get_header("archive-date") or ""
     return Page(

@@ -1,10 +1,12 @@
 """URL keys: equal for one page, different for different pages, and no exception for any string."""
 
+import unicodedata
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from classifiers.urls import host_of, normalize_url, registered_domain_of
+from classifiers.urls import host_of, normalize_url, printable_url, registered_domain_of, strip_www
 
 SAME = [
     ("http://www.example.com/", "https://example.com"),
@@ -22,6 +24,13 @@ SAME = [
     ("http://bücher.example/", "http://xn--bcher-kva.example"),
     ("http://user:secret@example.com./a", "http://example.com/a"),
     ("  http://example.com/a\n", "example.com/a"),
+    ("http://example.com/a?sessionid=0123456789abcdef0123456789abcdef", "http://example.com/a"),
+    ("http://example.com/a?session_id=k3v9q2m8x1z7c5b4n6a0s2d4f6", "http://example.com/a"),
+    ("http://example.com/a?sid=123e4567-e89b-12d3-a456-426614174000", "http://example.com/a"),
+    ("http://example.com/a?PHPSESSID=abc&gclid=1", "http://example.com/a"),
+    ("http://example.com/a#!/news", "http://www.example.com/a/#!/news"),
+    ("http://[2001:DB8:0:0::1]:80/a", "http://[2001:db8::1]/a"),
+    ("http://www.bl.uk/", "http://bl.uk/"),
 ]
 
 OTHER = [
@@ -34,6 +43,20 @@ OTHER = [
     ("http://www.com/", "http://com/"),
     ("http://a.example.com/", "http://b.example.com/"),
     ("http://example.com/index", "http://example.com/"),
+    ("http://homes.example/p?ref=1021", "http://homes.example/p?ref=1022"),
+    ("http://conf.example/a?sessionid=7", "http://conf.example/a?sessionid=8"),
+    ("http://conf.example/a?session_id=opening-2024-keynote-speech-1", "http://conf.example/a?session_id=closing"),
+    ("http://forge.example/readme?ref=v1.0", "http://forge.example/readme?ref=v2.0"),
+    (f"http://forge.example/readme?ref={'ab' * 20}", f"http://forge.example/readme?ref={'cd' * 20}"),
+    ("http://pod.example/show?feed=1", "http://pod.example/show?feed=2"),
+    ("http://shop.example/?source=1", "http://shop.example/?source=2"),
+    ("http://shop.example/?cmpid=17", "http://shop.example/?cmpid=18"),
+    ("http://shop.example/?page=1", "http://shop.example/?page=2"),
+    ("http://shop.example/?amp=1", "http://shop.example/"),
+    ("http://example.com/?s=apples", "http://example.com/?s=pears"),
+    ("http://example.com/?tag=a&tag=b", "http://example.com/?tag=b&tag=a"),
+    ("http://example.com/#!/news", "http://example.com/#!/about"),
+    ("http://www.gov.uk/", "http://gov.uk/"),
 ]
 
 anything = st.one_of(
@@ -87,8 +110,73 @@ def test_hosts_of_any_string(url: str) -> None:
         ("http://localhost/", "localhost", "localhost"),
         ("mailto:someone@example.com", "", ""),
         ("http://[::1", "", ""),
+        ("http://example.com\\@other.org/", "", ""),
+        ("http://Example.COM.:8080/", "example.com", "example.com"),
+        ("http://[2001:DB8::0001]/", "2001:db8::1", "2001:db8::1"),
+        ("http://www.ck/", "www.ck", "www.ck"),  # an exception to the wildcard *.ck
+        ("http://a.b.c.ck/", "a.b.c.ck", "b.c.ck"),
+        ("http://www.city.kawasaki.jp/", "www.city.kawasaki.jp", "city.kawasaki.jp"),
+        ("http://a.b.kawasaki.jp/", "a.b.kawasaki.jp", "a.b.kawasaki.jp"),
+        ("http://www.gov.uk/", "www.gov.uk", "www.gov.uk"),
+        ("http://user.github.io/", "user.github.io", "github.io"),
+        ("http://www.食狮.公司.cn/", "www.xn--85x722f.xn--55qx5d.cn", "xn--85x722f.xn--55qx5d.cn"),
     ],
 )
 def test_hosts(url: str, host: str, domain: str) -> None:
     assert host_of(url) == host
     assert registered_domain_of(host) == domain
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("www.example.org", "example.org"),
+        ("www.www.example.org", "example.org"),
+        ("www.gov.uk", "www.gov.uk"),
+        ("www.www.gov.uk", "www.gov.uk"),
+        ("www.co.jp", "www.co.jp"),
+        ("www.ck", "www.ck"),
+        ("www.foo.ck", "www.foo.ck"),
+        ("www.bar.foo.ck", "bar.foo.ck"),
+        ("www.city.kawasaki.jp", "city.kawasaki.jp"),
+        ("www.b.kawasaki.jp", "www.b.kawasaki.jp"),
+        ("www.github.io", "github.io"),
+        ("www.xn--55qx5d.cn", "www.xn--55qx5d.cn"),
+        ("www.com", "www.com"),
+        ("www.localhost", "www.localhost"),
+        ("www.site.test", "site.test"),
+        ("www", "www"),
+        ("", ""),
+    ],
+)
+def test_www_is_removed_unless_a_public_suffix_would_be_left(host: str, name: str) -> None:
+    assert strip_www(host) == name
+    assert strip_www(name) == name
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("https://user:password@example.org/a", "https://example.org/a"),
+        ("HTTP://user@example.org:81/a@b?c=d@e", "HTTP://example.org:81/a@b?c=d@e"),
+        ("https://a%40b:p@ss@example.org", "https://example.org"),
+        ("https://example.org/@user", "https://example.org/@user"),
+        ("https://example.org?mail=a@b.org", "https://example.org?mail=a@b.org"),
+        ("https://example.org/a b\tc\x00\x1b[31m\x7f\x85/", "https://example.org/a%20b%09c%00%1B[31m%7F%C2%85/"),
+        ("https://example.org/\u202egnp.exe\u200b\ufeff", "https://example.org/%E2%80%AEgnp.exe%E2%80%8B%EF%BB%BF"),
+        ("https://пример.рф/путь", "https://пример.рф/путь"),
+    ],
+)
+def test_stored_urls_have_no_password_and_can_be_printed(url: str, stored: str) -> None:
+    assert printable_url(url) == stored
+    assert printable_url(stored) == stored
+
+
+@given(anything)
+@settings(max_examples=500)
+def test_any_url_can_be_stored(url: str) -> None:
+    stored = printable_url(url)
+    assert stored == "".join(stored.split())
+    assert not any(unicodedata.category(char) in ("Cc", "Cs", "Zs", "Zl", "Zp") for char in stored)
+    stored.encode()
+    assert not any(char < "!" or "\x7f" <= char <= "\xa0" for char in stored)

@@ -60,6 +60,22 @@ def test_hosts(tmp_path: Path, url: str, reason: str, detail: str) -> None:
     assert match_rule(url, BlockUrlsSettings(**{**NONE, "hosts": hosts})) == (reason, detail)
 
 
+@pytest.mark.parametrize("entry", ["www.gov.uk", "WWW.GOV.UK", "||www.gov.uk^", "0.0.0.0 www.gov.uk", "www.gov.uk."])
+def test_a_www_host_directly_under_a_public_suffix_is_blocked(tmp_path: Path, entry: str) -> None:
+    settings = BlockUrlsSettings(**{**NONE, "hosts": write_list(tmp_path / "hosts.txt", entry)})
+    assert match_rule("https://www.gov.uk/vat", settings) == ("registered_domain", "www.gov.uk (hosts.txt)")
+    assert match_rule("https://www.tax.gov.uk/", settings) == ("", "")
+    assert match_rule("https://other.gov.uk/", settings) == ("", "")
+
+
+@pytest.mark.parametrize("entry", ["2001:db8::1", "[2001:DB8:0::1]", "0.0.0.0 2001:db8::1", "example.org:8080"])
+def test_addresses_and_ports_in_lists(tmp_path: Path, entry: str) -> None:
+    settings = BlockUrlsSettings(**{**NONE, "hosts": write_list(tmp_path / "hosts.txt", entry)})
+    url = "http://www.example.org/" if "example" in entry else "http://[2001:db8:0:0::1]:80/x"
+    assert match_rule(url, settings)[0] == "registered_domain"
+    assert match_rule("http://[2001:db8::2]/x", settings) == ("", "")
+
+
 def test_urls_are_exact_up_to_their_normal_form(tmp_path: Path) -> None:
     settings = BlockUrlsSettings(
         **NONE, urls=write_list(tmp_path / "urls.txt", "https://www.example.com/a/?x=1", "example.org")

@@ -155,6 +155,27 @@ def test_records_without_a_web_address_are_dropped(tmp_path: Path, url: str) -> 
     assert drop_of(one(tmp_path, record(html("x"), url))).reason is ReadWarcReason.NO_URL
 
 
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("http://user:password@a.org/x?y=b@c", "http://a.org/x?y=b@c"),
+        ("http://a.org/x\x1b[31my\x00z", "http://a.org/x%1B[31my%00z"),
+        ("<http://a.org/x y>", "http://a.org/x%20y"),
+    ],
+)
+def test_stored_urls_have_no_password_and_no_control_characters(tmp_path: Path, url: str, stored: str) -> None:
+    assert page_of(one(tmp_path, record(html("x"), url))).url == stored
+    assert drop_of(one(tmp_path, record(html("x"), url, status="404 Not Found"))).record.url == stored
+
+
+@pytest.mark.parametrize("url", ["http://a\x00.org/", "http://a.org\\@b.org/", "http://a\x1b.org/x"])
+def test_a_host_with_control_characters_is_no_web_address(tmp_path: Path, url: str) -> None:
+    dropped = drop_of(one(tmp_path, record(html("x"), url)))
+    assert dropped.reason is ReadWarcReason.NO_URL
+    assert "\x1b" not in dropped.detail
+    assert "\x00" not in dropped.detail
+
+
 def test_a_response_without_target_is_dropped(tmp_path: Path) -> None:
     plain = record(html("x"), compressed=False).replace(b"WARC-Target-URI", b"X-Target-URI")
     assert drop_of(one(tmp_path, gzip.compress(plain))).reason is ReadWarcReason.NO_URL
