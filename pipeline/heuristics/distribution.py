@@ -8,7 +8,6 @@ other words: prose has function words in nearly fixed shares, keyword lists and 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from math import log2
@@ -52,7 +51,7 @@ def measure(page: TextParts) -> dict[str, float]:
     table = load_reference(page.language)
     if table is None or page.prose_words < _MIN_WORDS:
         return {}
-    return {"distribution_divergence": jensen_shannon(Counter(page.units), table)}
+    return {"distribution_divergence": jensen_shannon(page.unit_counts, table)}
 
 
 def jensen_shannon(counts: Mapping[str, int], table: Mapping[str, float]) -> float:

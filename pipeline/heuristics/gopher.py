@@ -33,7 +33,7 @@ ENGLISH_STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", 
 _MIN_STOP_WORD_SHARE = 0.008
 _MIN_STOP_WORDS = 8
 _LETTER = re.compile(rf"[^\W\d_]|[{MARKS}]")
-_SYMBOL = re.compile(r"(?<!\S)[^\w\s]+(?!\S)")
+_SYMBOL = re.compile(r"[^\w\s](?<!\S.)[^\w\s]*+(?!\S)")  # the set first: it skips all other characters fast
 # Korean writes syllable blocks, Vietnamese single syllables: three characters are a long word.
 _WITHOUT_WORD_LENGTH = frozenset({"ko", "vi"})
 _WITH_COMPOUND_WORDS = frozenset(
@@ -159,8 +159,8 @@ def _measure_words(page: TextParts) -> dict[str, float]:
 
 def _alphabetic_share(page: TextParts) -> float:
     """Share of words with a letter. Lone symbols count as words without one, except the dash of a list item."""
-    doubtful = [unit for unit in page.units if not unit.isalpha()]
-    letters = len(page.units) - sum(_LETTER.search(unit) is None for unit in doubtful)
+    counts = page.unit_counts.items()
+    letters = sum(count for unit, count in counts if unit.isalpha() or _LETTER.search(unit))
     text = page.prose_text
     symbols = len(_SYMBOL.findall(text)) - text.count("\n- ") - text.startswith("- ")
     return letters / (len(page.units) + max(0, symbols))

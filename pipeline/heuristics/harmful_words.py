@@ -62,24 +62,33 @@ class WordMatcher:
     """Finds the listed words of one language: single words by set lookup, phrases and unspaced scripts by regex."""
 
     def __init__(self, entries: Iterable[str], spaced: bool) -> None:
+        self.spaced = spaced
         entries = sorted(set(entries))
         if not spaced:
             entries = [entry for entry in entries if len(entry) > 1]  # single characters occur in many harmless words
         self.single = frozenset(entry for entry in entries if spaced and entry.isalpha())
-        others = [entry for entry in entries if entry not in self.single and WORD.search(entry)]
-        others.sort(key=len, reverse=True)
-        edge = r"\b" if spaced else ""
-        self.phrases = re.compile(edge + f"(?:{'|'.join(map(re.escape, others))})" + edge) if others else None
-        # The regex runs only on pages that have all words of some phrase: few do.
-        self.phrase_words = [frozenset(WORD.findall(phrase)) for phrase in others] if spaced else [frozenset[str]()]
+        self.phrases = [entry for entry in entries if entry not in self.single and WORD.search(entry)]
+        self.phrases_by_word: dict[str, list[tuple[str, frozenset[str]]]] = {}  # by the longest word: it is the rarest
+        for phrase in self.phrases:
+            words = frozenset(WORD.findall(phrase))
+            self.phrases_by_word.setdefault(max(words, key=lambda word: (len(word), word)), []).append((phrase, words))
 
     def find(self, page: TextParts) -> list[str]:
         """Every occurrence of a listed word, unordered."""
         single = self.single & page.vocabulary
         hits = [word for word in page.words if word in single] if single else []
-        if self.phrases is not None and any(words <= page.vocabulary for words in self.phrase_words):
-            hits += self.phrases.findall(page.lowered)
+        if phrases := self._choose_phrases(page.vocabulary):
+            phrases.sort(key=len, reverse=True)
+            edge = r"\b" if self.spaced else ""
+            hits += re.findall(f"{edge}(?:{'|'.join(map(re.escape, phrases))}){edge}", page.lowered)
         return hits
+
+    def _choose_phrases(self, vocabulary: frozenset[str]) -> list[str]:
+        """The phrases that the page may have. With spaces, it has all their words: few pages do, and of few phrases."""
+        if not self.spaced:
+            return list(self.phrases)
+        found = sorted(self.phrases_by_word.keys() & vocabulary)
+        return [phrase for word in found for phrase, words in self.phrases_by_word[word] if words <= vocabulary]
 
 
 @cache

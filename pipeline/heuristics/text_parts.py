@@ -9,9 +9,10 @@ are measured in characters, of which `CHARACTERS_PER_WORD` count as one word.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from pipeline.text import CHARACTERS_PER_WORD, WORD, count_line_words
 
@@ -107,6 +108,11 @@ class TextParts:
         return _UNIT.findall(" ".join(self.words)) if self.characters_per_word else self.words
 
     @cached_property
+    def unit_counts(self) -> Counter[str]:
+        """How often each unit occurs."""
+        return Counter(self.units)
+
+    @cached_property
     def prose_words(self) -> float:
         """Number of words of the prose."""
         return self._count(self.words)
@@ -131,8 +137,10 @@ class TextParts:
         return sum(map(len, words)) / self.characters_per_word if self.characters_per_word else float(len(words))
 
 
+@lru_cache(maxsize=1)
 def split_text(text: str, language: str) -> TextParts:
-    """Split a text into non-blank lines, each with its kind and paragraph."""
+    """Split a text into non-blank lines, each with its kind and paragraph. The last text is kept: most are corrected
+    in no line and then measured."""
     lines: list[str] = []
     kinds: list[LineKind] = []
     paragraph_of: list[int] = []

@@ -14,9 +14,11 @@ from stdnum.us import ssn
 
 from pipeline.pii.spans import PiiKind, Span, text_before, to_ascii_digits
 
+# Patterns that begin with the digit and look back from it skip all other characters in one fast loop.
+_MAY_BE_IBAN = re.compile(r"[0-9](?<=[A-Za-z]{2}.)[0-9]")
 _IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?")
-_CARD = re.compile(r"(?<![\w.,+/=#-])\d(?:[ -]?\d){11,18}+(?![\w/=]|[.,-]\d)")
-_SSN = re.compile(r"(?<![\w.,+/=#-])\d{3}([- ]?)\d{2}\1\d{4}(?![\w/=]|[.,-]\d)")
+_CARD = re.compile(r"\d(?<![\w.,+/=#-].)(?:[ -]?\d){11,18}+(?![\w/=]|[.,-]\d)")
+_SSN = re.compile(r"\d(?<![\w.,+/=#-].)\d{2}([- ]?)\d{2}\1\d{4}(?![\w/=]|[.,-]\d)")
 # Issuer prefixes with lengths, as the issuers publish them: Visa, Mastercard, Amex, Discover, Diners, JCB, Maestro,
 # UnionPay, Mir.
 _ISSUERS = re.compile(
@@ -31,7 +33,7 @@ _SSN_CUE = re.compile(r"\bssn\b|social security|soc\.? sec")
 
 def find_ibans(text: str) -> Iterator[Span]:
     """Bank account numbers with a valid checksum."""
-    for match in _IBAN.finditer(text):
+    for match in _IBAN.finditer(text) if _MAY_BE_IBAN.search(text) else ():
         if value := _longest_iban(match[0]):
             yield Span(match.start(), match.start() + len(value), PiiKind.IBAN, iban.compact(value))
 

@@ -26,7 +26,10 @@ _FORMATS = re.compile(
     r"|eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+"  # JWT
     r")(?![A-Za-z0-9])"
 )
-_FORMAT_STARTS = ("AKIA", "ASIA", "gh", "xox", "AIza", "k_live_", "sk-", "glpat-", "hf_", "npm_", "eyJ")
+_FORMAT_STARTS = (
+    "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "AIza", "k_live_", "sk-", "glpat-",
+    "hf_", "npm_", "eyJ",
+)  # fmt: skip
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:(?:[^-]|-(?!----))*+-----END [A-Z0-9 ]{1,60}-----|(?:\s{0,4}[A-Za-z0-9+/=]{32,}+)*+)"

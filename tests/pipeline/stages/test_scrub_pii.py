@@ -63,6 +63,7 @@ def found(text: str, language: str = "en") -> list[tuple[str, str]]:
         ("SSN: 536904399", "SSN", "536904399"),
         ("aws AKIAIOSFODNN7EXAMPLE", "SECRET", "AKIAIOSFODNN7EXAMPLE"),
         ("ghp_" + "a1B2" * 9, "SECRET", "ghp_" + "a1B2" * 9),
+        ("github_pat_" + "a1B2" * 9, "SECRET", "github_pat_" + "a1B2" * 9),
         ("xoxb-123456789012-abcdefGHIJ", "SECRET", "xoxb-123456789012-abcdefGHIJ"),
         ('api_key = "hT7d9sKq2LmXw0ZpQ4"', "SECRET", "hT7d9sKq2LmXw0ZpQ4"),
         ("eyJhbGciOiJI.eyJzdWIiOiIx.SflKxwRJSMeK", "SECRET", "eyJhbGciOiJI.eyJzdWIiOiIx.SflKxwRJSMeK"),
