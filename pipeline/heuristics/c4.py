@@ -5,9 +5,10 @@ The rules target menus, notices and placeholder text. These are kept although C4
 
 - lines of code, tables, formulas and lists, headings (one or two short lines before a longer one), and short lines of a
   paragraph that is long enough as a whole (verse, addresses, ingredients);
-- a line with "javascript" that is long, or in which no word like "enable" occurs: tutorials mention JavaScript too;
-- long lines that mention cookies or terms of use: an article about privacy is not a cookie notice;
-- curly brackets in code and formulas. C4 drops a page for one bracket; here the limit is a share of its lines.
+- lines about JavaScript, cookies, terms of use and lorem ipsum that do not have the form of a notice or a placeholder
+  (`notices.py`); `argv[1]` and other numbers in brackets on a page whose numbers are not footnotes;
+- curly brackets in code and formulas. C4 drops a page for one bracket and for one "lorem ipsum"; here a line of a
+  leaked script is removed, and the limits are shares of the lines and words that are left.
 """
 
 from __future__ import annotations
@@ -18,22 +19,21 @@ from math import ceil
 
 from pydantic import Field
 
+from pipeline.heuristics import notices
+from pipeline.heuristics.gopher import stop_words
 from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, LineKind, TextParts
 from pipeline.settings import Settings
 from pipeline.text import count_line_words
 
-_CITATION = re.compile(r"\[(?:\d{0,4}|edit|citation needed)\]")
-_SCRIPT_NOTICE = re.compile(
-    r"\b(?:enabled?|activate|turn(?:ed)? on|disabled|required?|support"
-    r"|aktivier\w*|activ[aeé]\w*|habilit\w*|ativ\w*)\b"
-)
-_POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 # Pandoc's rule for formulas: no space just inside the dollar signs, no digit after them. `$(x){ $("y")` is jQuery.
 _INLINE_CODE = re.compile(r"`[^`\n]*`|\$\$[^$\n]+\$\$|\$(?!\s)[^$\n]+(?<!\s)\$(?!\d)")
 _TERMINAL = tuple('.?!"”’»。！？…؟۔।։)')
-# Without the lookbehind, 10,000 dots followed by a letter took 6.6 s: every dot of a run was tried as its start.
-_SENTENCE_END = re.compile(r"(?<![.!?…؟۔।։])[.!?…؟۔।։]+[\"'”’»)\]]*(?=\s|$)|[。！？]+", re.MULTILINE)
+# The lookbehind finds the first mark of a run: without it, 10,000 dots followed by a letter took 6.6 s. It comes after
+# the mark because a regex that begins with a set of characters skips all others in one fast loop.
+_SENTENCE_END = re.compile(r"[.!?…؟۔।։](?<![.!?…؟۔।։]{2})[.!?…؟۔।։]*+[\"'”’»)\]]*+(?=\s|$)", re.MULTILINE)
+_WIDE_SENTENCE_END = re.compile("[。！？]+")
+_MAX_PLACEHOLDERS = 0.05  # share of the prose words, as RefinedWeb has it for all corrections of a page
 # A paragraph of short lines this many words above the line minimum is verse or an address, not a menu.
 _MIN_EXTRA_WORDS = 3
 
@@ -44,22 +44,23 @@ class C4Settings(Settings):
     min_words_per_line: int | None = Field(5, ge=0, description="remove lines with fewer words")
     max_word_characters: int | None = Field(1000, ge=1, description="remove lines with a longer word, in characters")
     end_punctuation: bool = Field(False, description="remove lines that do not end in punctuation")
-    remove_citations: bool = Field(True, description="remove [12], [edit] and [citation needed] inside lines")
+    remove_citations: bool = Field(True, description="remove footnote marks, [edit] and [citation needed] from lines")
     remove_script_notices: bool = Field(True, description="remove lines that ask the reader to enable JavaScript")
     remove_policy_lines: bool = Field(True, description="remove lines about cookies, privacy policy or terms of use")
     max_notice_words: int = Field(
         40, ge=0, description="script and policy notices are lines of at most this many words"
     )
-    drop_lorem_ipsum: bool = Field(True, description='drop pages that contain "lorem ipsum"')
+    remove_scripts: bool = Field(True, description="remove lines of scripts that stand between paragraphs")
+    drop_lorem_ipsum: bool = Field(True, description='drop pages with more than 5% of their words in "lorem ipsum"')
     max_curly_lines: float | None = Field(
-        0.1, ge=0, le=1, description="share of prose lines with a curly bracket outside formulas; C4: 0"
+        0.1, ge=0, le=1, description="share of prose lines, but for one, with a curly bracket outside formulas; C4: 0"
     )
     min_sentences: int | None = Field(3, ge=0, description="sentences of the page's prose")
     max_characters: int | None = Field(None, ge=0, description="characters of the page; C4: 190,000")
 
     @property
-    def max_lorem_ipsum(self) -> int | None:
-        return 0 if self.drop_lorem_ipsum else None
+    def max_lorem_ipsum(self) -> float | None:
+        return _MAX_PLACEHOLDERS if self.drop_lorem_ipsum else None
 
 
 RULES = (
@@ -91,11 +92,12 @@ def correct_lines(
 ) -> list[str | None]:
     """Apply C4's line rules to lines that RefinedWeb's rules have corrected; None marks a removed line."""
     corrected = list(lines)
+    footnotes = "[" in page.prose_text and notices.has_footnotes(page.prose)
     for number, line in enumerate(lines):
         if line is None or page.kinds[number] >= LineKind.TABLE:
             continue
         if settings.remove_citations and "[" in line:
-            line = _CITATION.sub("", line).strip()
+            line = notices.remove_citations(line, footnotes)
         unchanged = line == page.lines[number]
         words = page.line_words[number] if unchanged else count_line_words(line, page.characters_per_word)
         may_be_short = headings[number] or page.kinds[number] == LineKind.LIST_ITEM
@@ -109,6 +111,8 @@ def _must_remove(line: str, words: float, may_be_short: bool, page: TextParts, s
         return True
     if words <= settings.max_notice_words and _is_notice(line.lower(), settings):
         return True
+    if settings.remove_scripts and "{" in line and _is_script(line, page.language):
+        return True
     if may_be_short:
         return not line
     if settings.end_punctuation and (not line.endswith(_TERMINAL) or line.endswith("...")):
@@ -121,19 +125,29 @@ def _longest_word(line: str) -> int:
 
 
 def _is_notice(lowered: str, settings: C4Settings) -> bool:
-    if settings.remove_script_notices and "javascript" in lowered and _SCRIPT_NOTICE.search(lowered):
+    if settings.remove_script_notices and notices.is_script_notice(lowered):
         return True
-    return settings.remove_policy_lines and any(phrase in lowered for phrase in _POLICY)
+    return settings.remove_policy_lines and notices.is_policy_notice(lowered)
+
+
+def _is_script(line: str, language: str) -> bool:
+    rest = _INLINE_CODE.sub(_keep_if_unbalanced, line)
+    return notices.is_leaked_script(rest, stop_words(language) | stop_words("en"))
 
 
 def measure(page: TextParts) -> dict[str, float]:
     """Measure the page for C4's page rules; a measurement that does not apply is left out."""
-    signals = {"c4_lorem_ipsum": float(page.lowered.count("lorem ipsum")), "c4_characters": float(len(page.text))}
+    has_filler = "lorem ipsum" in page.lowered or "dolor sit amet" in page.lowered
+    placeholders = sum(len(line.split()) for line in notices.find_placeholders(page.prose)) if has_filler else 0
+    signals = {
+        "c4_lorem_ipsum": placeholders / max(1.0, page.prose_words),
+        "c4_characters": float(len(page.text)),
+    }
     if page.prose:
         curly = 0
         if "{" in page.prose_text:
             curly = sum("{" in _INLINE_CODE.sub(_keep_if_unbalanced, line) for line in page.prose if "{" in line)
-        signals["c4_curly_lines"] = curly / len(page.prose)
+        signals["c4_curly_lines"] = max(0, curly - 1) / len(page.prose)
     if page.prose and page.language not in NO_SENTENCE_MARKS and len(page.prose) >= len(page.lines) / 2:
         signals["c4_sentences"] = float(count_sentences(page.prose))
     return signals
@@ -146,5 +160,6 @@ def _keep_if_unbalanced(code: re.Match[str]) -> str:
 
 def count_sentences(lines: list[str]) -> int:
     """Number of sentence ends, plus one for every line that ends without a sentence end."""
-    ends = len(_SENTENCE_END.findall("\n".join(lines)))
+    text = "\n".join(lines)
+    ends = len(_SENTENCE_END.findall(text)) + len(_WIDE_SENTENCE_END.findall(text))
     return ends + sum(not line.endswith(_TERMINAL) for line in lines)

@@ -3,9 +3,14 @@
 Lines that are mostly capital letters, only digits, a counter of a social network or a single word are removed; phrases
 like "read more" are cut from short lines; a page that loses more than 5% of its words this way is dropped.
 
-Differences from the paper: a line of one word or in capitals is kept if it is a heading or part of verse; list items,
-code, tables and formulas are never corrected; a line with fewer than 8 capital letters (an abbreviation) does not count
-as capitals; counters and phrases of several languages are recognized.
+Differences from the paper, so that no rule damages what it keeps or drops a page for one line:
+
+- a line of one word or in capitals is kept if it is a heading or part of verse; list items, code, tables and formulas
+  are never corrected; a line with fewer than 8 capital letters (an abbreviation) does not count as capitals;
+- sentences in capitals are kept on pages that are mostly in lower case: clauses of licenses, contracts and recalls;
+- phrases are cut only where they stand by themselves: "Log in as root." and "We should all read more." are sentences;
+- lines of numbers with commas are sequences, not page numbers;
+- a page is dropped for three or more corrected lines; counters and phrases of several languages are recognized.
 """
 
 from __future__ import annotations
@@ -27,14 +32,23 @@ _COUNTER = re.compile(
     re.IGNORECASE,
 )
 _DIGITS_ONLY = re.compile(r"[\d\s.,:;/()%+-]+")
+_SEQUENCE = re.compile(r"\d+[,;]\s(?:[\d\s.,;-]*[,;]\s)?[\d.-]+")  # 1, 1, 2, 3, 5, 8
 _READ_MORE = re.compile(
-    r"^\W*(?:sign[ -]in|log[ -]in|anmelden|se connecter|iniciar sesión)\b\W*"
-    r"|\W*\b(?:read more|weiterlesen|mehr lesen|lire la suite|leer más|continua a leggere|lees verder)\b\W*$"
-    r"|\b\d* ?items? in (?:your )?(?:cart|basket)\b",
+    r"^\W*(?:sign[ -]in|log[ -]in|anmelden|se connecter|iniciar sesión)(?=\W*$|\s*[|/·•»>]|\s+(?:or|oder|ou|o)\s)\W*"
+    r"|(?:^\W*|(?<=[.…!?»|:>)])\W*|\s+(?-i:(?=[RWMLC])))"
+    r"\b(?:read more|weiterlesen|mehr lesen|lire la suite|leer más|continua a leggere|lees verder)\b\W*$"
+    r"|^\W*\d*\s?items? in (?:your )?(?:cart|basket)\b\W*$",
     re.IGNORECASE,
 )
 _MIN_CAPITALS = 8
 _MAX_LINE = 200  # characters: phrases are searched in shorter lines, capitals counted in this much of a line
+# A sentence in capitals: this many words, and a mark at its end other than the exclamation mark of advertisements.
+_CLAUSE_WORDS = 8
+_CLAUSE_ENDS = (".", ":", ";", ".)", '."', ".”", "。")
+# A heading in capitals: at most this many words, before a paragraph of at least that many that is not in capitals.
+_HEADING_WORDS = 12
+_PARAGRAPH_WORDS = 20
+_ADVERTISEMENT = re.compile(r"\b(?:BUY|SALE|FREE|NOW|TODAY|CLICK|CALL|ORDER|SAVE|OFF|SUBSCRIBE|DOWNLOAD)\b|[!%$€£]")
 
 
 class RefinedWebSettings(Settings):
@@ -50,34 +64,72 @@ class RefinedWebSettings(Settings):
     max_corrected: float | None = Field(
         0.05, ge=0, le=1, description="share of the page's words that corrections may remove"
     )
+    min_corrected_lines: int = Field(3, ge=1, description="corrected lines below which a page always passes")
 
 
-RULES = (Rule(HeuristicReason.CORRECTED_TOO_MUCH, "refinedweb_corrected", "max_corrected"),)
-SIGNALS = ("refinedweb_corrected",)
+RULES = (Rule(HeuristicReason.CORRECTED_TOO_MUCH, "refinedweb_corrected_counted", "max_corrected"),)
+SIGNALS = ("refinedweb_corrected", "refinedweb_corrected_counted")
 
 
 def correct_lines(
     page: TextParts, settings: RefinedWebSettings, headings: list[bool]
-) -> tuple[list[str | None], float]:
-    """The corrected lines, None for a removed one, and the share of the page's words that were removed."""
+) -> tuple[list[str | None], dict[str, float]]:
+    """The corrected lines, None for a removed one, and the share of the page's words that were removed as signals.
+
+    `refinedweb_corrected_counted`, which the rule reads, needs `min_corrected_lines`.
+    """
     if not settings.correct:
-        return list(page.lines), 0.0
+        return list(page.lines), {"refinedweb_corrected": 0.0}
     scale = page.characters_per_word
+    kept = _find_kept_capitals(page, settings)
     lines: list[str | None] = []
-    removed = 0.0
-    for line, kind, heading in zip(page.lines, page.kinds, headings, strict=True):
-        corrected = _correct_line(line, heading, scale, settings) if kind == LineKind.PROSE else line
+    removed, changed = 0.0, 0
+    for number, (line, kind, heading) in enumerate(zip(page.lines, page.kinds, headings, strict=True)):
+        may_stay = heading or number in kept
+        corrected = _correct_line(line, may_stay, scale, settings) if kind == LineKind.PROSE else line
         if corrected != line:
+            changed += 1
             removed += count_line_words(line, scale) - (count_line_words(corrected, scale) if corrected else 0)
         lines.append(corrected)
     total = sum(page.line_words) if removed else 1.0
-    return lines, removed / max(1.0, total)
+    share = removed / max(1.0, total)
+    counted = {"refinedweb_corrected_counted": share} if changed >= settings.min_corrected_lines else {}
+    return lines, {"refinedweb_corrected": share, **counted}
 
 
-def _correct_line(line: str, heading: bool, scale: int, settings: RefinedWebSettings) -> str | None:
+def _find_kept_capitals(page: TextParts, settings: RefinedWebSettings) -> set[int]:
+    """Lines in capitals that are sentences, or headings of a paragraph, on a page that is mostly in lower case."""
+    upper = {
+        number
+        for number, (line, kind) in enumerate(zip(page.lines, page.kinds, strict=True))
+        if kind == LineKind.PROSE and _is_upper_case(line, settings)
+    }
+    if not upper or sum(page.line_words[number] for number in upper) > sum(page.line_words) / 2:
+        return set()
+    return {number for number in upper if _is_clause(page, number) or _is_capital_heading(page, number, upper)}
+
+
+def _is_clause(page: TextParts, number: int) -> bool:
+    line = page.lines[number]
+    return page.line_words[number] >= _CLAUSE_WORDS and line.endswith(_CLAUSE_ENDS) and "!" not in line
+
+
+def _is_capital_heading(page: TextParts, number: int, upper: set[int]) -> bool:
+    following = number + 1
+    return (
+        page.line_words[number] <= _HEADING_WORDS
+        and following < len(page.lines)
+        and following not in upper
+        and page.kinds[following] == LineKind.PROSE
+        and page.line_words[following] >= _PARAGRAPH_WORDS
+        and not _ADVERTISEMENT.search(page.lines[number])
+    )
+
+
+def _correct_line(line: str, may_stay: bool, scale: int, settings: RefinedWebSettings) -> str | None:
     if not line[0].isalpha() and (_DIGITS_ONLY.fullmatch(line) or _COUNTER.fullmatch(line)):
-        return None
-    if not heading and ((not scale and " " not in line and "\t" not in line) or _is_upper_case(line, settings)):
+        return line if _SEQUENCE.fullmatch(line) else None
+    if not may_stay and ((not scale and " " not in line and "\t" not in line) or _is_upper_case(line, settings)):
         return None
     if (
         len(line) < _MAX_LINE

@@ -80,11 +80,10 @@ def correct(text: str, language: str, settings: FilterHeuristicsSettings) -> tup
     """The text with corrected lines, and signals of how much was removed. Code, tables and blank lines stay."""
     page = split_text(text, language)
     headings = c4.find_headings(page, settings.c4)
-    corrected, share = refinedweb.correct_lines(page, settings.refinedweb, headings)
+    corrected, signals = refinedweb.correct_lines(page, settings.refinedweb, headings)
     after = c4.correct_lines(page, corrected, settings.c4, headings)
     removed = sum(line is None for line in after) - sum(line is None for line in corrected)
-    signals = {"refinedweb_corrected": share, "c4_removed_lines": float(removed)}
-    return _replace_lines(text, page, after), signals
+    return _replace_lines(text, page, after), signals | {"c4_removed_lines": float(removed)}
 
 
 def measure(text: str, language: str, settings: FilterHeuristicsSettings) -> dict[str, float]:

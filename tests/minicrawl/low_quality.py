@@ -43,11 +43,14 @@ def _unfinished() -> list[Capture]:
         "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna aliqua. "
         "Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo consequat."
     )
-    script = "document.addEventListener('load', function() { slider.show(); });"
+    templates = [
+        f"The visitor {{{{ name }}}} has met the {word.lower()} and the {{{{ guide }}}} on this walk."
+        for word in NAVIGATION[:4]
+    ]
     first, *rest = paragraphs_of("en_travel", 332)
     return [
         plain_page("draft", "Our new site", [*paragraphs_of("en_shop", 330), lorem], STAGE + "lorem_ipsum", "lorem ipsum between real paragraphs"),
-        plain_page("leaked-script", "A walk", [first, script, *rest], STAGE + "curly_brackets", "JavaScript between paragraphs"),
+        plain_page("unfilled-template", "A walk", [first, *templates, *rest], STAGE + "curly_brackets", "fields of a template between paragraphs"),
         plain_page("haiku", "Short", ["The old pond lies still. A frog jumps into the water, and the sound of it is all that remains of the afternoon for us."], "quick_look:would_be_too_short", "a text of two dozen words"),
         plain_page("index", "Index", [f"{a} {b}" for a, b in zip(NAVIGATION, NAVIGATION[7:], strict=False)], "quick_look:would_lack_sentences", "a list of short lines without a sentence"),
         plain_page("tags", "Trending", [" ".join(f"#{word.lower()}" for word in NAVIGATION) + " are the tags of the day."], STAGE + "too_many_hashes", "hash tags"),

@@ -33,4 +33,5 @@ def test_counting_sentences_takes_linear_time() -> None:
     ],
 )
 def test_leaked_scripts_have_curly_lines_and_formulas_have_none(line: str, is_curly: bool) -> None:
-    assert c4.measure(split_text(line, "en"))["c4_curly_lines"] == float(is_curly)
+    page = split_text("\n".join([line] * 4), "en")
+    assert c4.measure(page)["c4_curly_lines"] == 0.75 * is_curly  # one line is not counted

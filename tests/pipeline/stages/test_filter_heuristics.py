@@ -120,7 +120,10 @@ PAGES: dict[HeuristicReason, tuple[str, dict[str, Any]]] = {
         for n in range(5, 11)
     },
     HeuristicReason.LOREM_IPSUM: (prose(9) + "\n\nLorem ipsum dolor sit amet, consectetur.", {}),
-    HeuristicReason.CURLY_BRACKETS: (prose(9) + "\n\nvar page = {title: 'x', body: [1, 2]}; more of that here.", {}),
+    HeuristicReason.CURLY_BRACKETS: (
+        prose(9) + "\n\nvar page = {title: 'x', body: [1, 2]}; more of the text is here." * 2,
+        {},
+    ),
     HeuristicReason.TOO_FEW_SENTENCES: (prose(9).replace(".", ",").replace("\n\n", " "), only("c4", min_sentences=3)),
     HeuristicReason.TOO_MANY_CHARACTERS: (prose(30), {"c4": {"max_characters": 1000}}),
     HeuristicReason.TOO_FEW_PUNCTUATED_LINES: (prose(9).replace(".", ""), {}),
@@ -177,7 +180,7 @@ def test_prose_passes_unchanged_with_its_measurements() -> None:
 
 
 def test_a_dropped_page_has_all_measurements_too() -> None:
-    kept, dropped = run(prose(12)), run(prose(12) + "\n\nLorem ipsum dolor sit amet, consectetur.")
+    kept, dropped = run(prose(12)), run(prose(12) + "\n\nLorem ipsum dolor sit amet, consectetur." * 2)
     assert isinstance(kept, Document)
     assert isinstance(dropped, Dropped)
     assert isinstance(dropped.record, Document)
@@ -261,7 +264,7 @@ def test_line_is_removed(line: str) -> None:
     ("before", "after"),
     [
         ("The mill was built long ago.[12] It stands.[citation needed]", "The mill was built long ago. It stands."),
-        ("More about the mill and its wheel. Read more...", "More about the mill and its wheel"),
+        ("More about the mill and its wheel. Read more...", "More about the mill and its wheel."),
         ("We use JavaScript and Python to draw the map of mills.", None),
         ("A heading", None),
     ],
@@ -351,3 +354,57 @@ def test_any_text_has_a_result_and_shares_between_0_and_1(text: str, language: s
         if not (name in counts or name.startswith(("c4_", "harmful_", "gopher_mean"))) or name == "c4_curly_lines":
             assert value <= 1, name
     assert correct(record.text, language, DEFAULT)[0] is not None
+
+
+CLAUSE = (
+    "THE PLANS ARE PROVIDED AS THEY ARE, WITHOUT WARRANTY OF ANY KIND. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR ANY "
+    "DAMAGE THAT COMES FROM THEIR USE."
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        CLAUSE,
+        "STOP USING THE KETTLE AT ONCE AND RETURN IT TO THE SHOP IN WHICH IT WAS BOUGHT.",
+        "Log in as root and type the command.",
+        "We should all read more.",
+        "Children who read a lot want to read more",
+        "Put the items in your basket and pay at the door.",
+        "1, 1, 2, 3, 5, 8, 13, 21, 34",
+        "The word lorem ipsum stands where a text is missing.",
+        "A block begins with the sign { and ends with the sign }.",
+    ],
+)
+def test_one_line_neither_goes_nor_drops_a_page(line: str) -> None:
+    text = f"{prose(6)}\n\n{line}\n\n{prose(6, 20)}"
+    kept = run(text)
+    assert isinstance(kept, Document)
+    assert kept.text == text
+
+
+def test_a_heading_in_capitals_before_a_paragraph_is_kept() -> None:
+    heading = "TERMS AND CONDITIONS OF THE MILL AND ITS SHOP"
+    text = f"{prose(6)}\n\n{heading}\n\n{prose(6, 20)}"
+    assert correct(text, "en", DEFAULT)[0] == text
+
+
+@pytest.mark.parametrize(
+    "line", ["BUY NOW FREE SHIPPING TODAY ONLY CALL NOW", "ORDER YOUR NEW SHOES HERE AND SAVE HALF OF THE PRICE!"]
+)
+def test_advertisements_in_capitals_go_and_the_page_stays(line: str) -> None:
+    text = f"{prose(6)}\n\n{line}\n\n{prose(6, 20)}"
+    kept = run(text)
+    assert isinstance(kept, Document)
+    assert line not in kept.text
+
+
+def test_a_page_in_capitals_is_dropped() -> None:
+    assert reason("\n\n".join([CLAUSE] * 4 + [prose(12).upper()])) is HeuristicReason.CORRECTED_TOO_MUCH
+
+
+def test_a_page_with_one_short_notice_is_kept_without_it() -> None:
+    for line in ("Sign in", "Read more »", "3 comments", "2 items in your cart", "SHARE THIS PAGE WITH EVERYBODY"):
+        kept = run(f"{prose(8)}\n\n{line}")
+        assert isinstance(kept, Document), line
+        assert line not in kept.text
