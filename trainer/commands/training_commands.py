@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,7 +153,8 @@ def generate_command(run: Path, prompts: tuple[str, ...], changes: tuple[str, ..
     settings, run_settings = read_config(GenerateSettings, None, changes), read_pretrain_settings(str(run))
     model, tokenizer = load_model(run, pick_device()), load_tokenizer(run_settings.tokenizer)
     denoises = bool(run_settings.objective.denoisers)
-    for text in generate_text(model, tokenizer, prompts or ("",), settings, denoises=denoises):
+    log = partial(click.echo, err=True)
+    for text in generate_text(model, tokenizer, prompts or ("",), settings, denoises=denoises, log=log):
         click.echo(_escape(text))
 
 

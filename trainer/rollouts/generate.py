@@ -9,7 +9,6 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer.data.tokenizer import Tokenizer
-from trainer.errors import UserError
 from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
 from trainer.model.key_value_cache import KeyValueCache
@@ -41,20 +40,27 @@ def generate(
     stop: Collection[int] = (),
     *,
     prefix: bool = False,
+    log: Callable[[str], None] | None = None,
 ) -> list[list[int]]:
     """The tokens that follow each prompt, up to a stop token (excluded) or the limit.
+
+    Where prompt and new tokens exceed the context, fewer are generated, and of a prompt that fills it alone the end is
+    kept; `log` gets one line that says so.
 
     Prompts of different lengths are padded on the left; padding is masked, so with temperature 0 the result for a
     prompt does not depend on the others (sampled tokens do: all prompts share one random generator). prefix: attention
     within a prompt goes in both directions, as in the inputs of denoising.
     """
     _check_prompts(prompts)
-    longest = max(map(len, prompts))
-    if longest + settings.max_new_tokens > model.settings.context_length:
-        raise UserError(
-            f"{longest} prompt tokens and {settings.max_new_tokens} new ones exceed the context of "
-            f"{model.settings.context_length}; shorten the prompt or lower max_new_tokens"
+    kept, new = fit_context(max(map(len, prompts)), settings.max_new_tokens, model.settings.context_length)
+    if log is not None and (kept < max(map(len, prompts)) or new < settings.max_new_tokens):
+        log(
+            f"the context holds {model.settings.context_length} tokens: the last {kept:,} of a prompt are read "
+            f"and at most {new:,} generated, not {settings.max_new_tokens:,}"
         )
+    prompts = [prompt[-kept:] for prompt in prompts]
+    settings = settings.model_copy(update={"max_new_tokens": new})
+    longest = max(map(len, prompts))
     weight = model.embedding.weight
     tokens, padding = _pad_left(prompts, weight.device)  # [B, S] both
     positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
@@ -102,6 +108,7 @@ def generate_text(
     settings: GenerateSettings,
     *,
     denoises: bool,
+    log: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Each prompt with its continuation; for a model trained by denoising, only the text for the sentinels."""
     separator = tokenizer.separator
@@ -110,10 +117,22 @@ def generate_text(
         return [tokenizer.decode(ids) for ids in generate_from_source(model, encoded, settings, separator, [separator])]
     if denoises:
         encoded = [[*tokenizer.encode_prompt(prompt), separator] for prompt in prompts]
-        return [tokenizer.decode(ids) for ids in generate(model, encoded, settings, [separator], prefix=True)]
+        answers = generate(model, encoded, settings, [separator], prefix=True, log=log)
+        return [tokenizer.decode(ids) for ids in answers]
     encoded = [[separator, *tokenizer.encode(prompt)] for prompt in prompts]
-    answers = generate(model, encoded, settings, [separator])
+    answers = generate(model, encoded, settings, [separator], log=log)
     return [prompt + tokenizer.decode(ids) for prompt, ids in zip(prompts, answers, strict=True)]
+
+
+def fit_context(prompt: int, new: int, context: int) -> tuple[int, int]:
+    """The tokens of the longest prompt to keep, and those to generate: as many as fit into the context together.
+
+    New tokens make room for the prompt; a prompt that fills the context makes room for half a context of new ones.
+    """
+    if prompt < context:
+        return prompt, min(new, context - prompt)
+    new = min(new, max(context // 2, 1))
+    return max(context - new, 1), new
 
 
 def _check_prompts(prompts: Sequence[Sequence[int]]) -> None:

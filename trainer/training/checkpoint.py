@@ -68,7 +68,8 @@ class RunState(BaseModel):
     precision: str  # chosen when the run began
     world: int  # ranks that wrote it
     torch: str  # version
-    losses: tuple[float, ...] = ()  # the spike detector's window
+    losses: tuple[float, ...] = ()  # the spike detector's windows
+    gradient_norms: tuple[float, ...] = ()
     files: dict[str, tuple[int, str]] = {}  # name -> bytes, xxh3 128
 
 

@@ -143,14 +143,15 @@ def _report(run: Run, gradient: StepGradient, anomaly: Anomaly) -> None:
     suffix = "" if run.world.is_main else f".{run.world.rank}"
     path = run.out / f"anomalies{suffix}.jsonl"
     row = {"step": run.step + 1, "kind": anomaly.kind, "action": anomaly.action, "loss": _finite_or_none(anomaly.loss)}
-    row |= {"limit": _finite_or_none(anomaly.limit), "documents": gradient.worst_examples()}
+    row |= {"gradient_norm": _finite_or_none(anomaly.gradient_norm), "limit": _finite_or_none(anomaly.limit)}
+    row["documents"] = gradient.worst_examples()
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     if anomaly.action is AnomalyAction.STOP:
         save_run(run)
         raise TrainingStoppedError(
-            f"step {run.step + 1}: {anomaly.kind} (loss {anomaly.loss:.4g}, limit {anomaly.limit:.4g}). Its documents "
-            f"are in {path}, the weights before it in {run.checkpoints}. "
+            f"step {run.step + 1}: {anomaly.kind} (loss {anomaly.loss:.4g}, gradient norm {anomaly.gradient_norm:.4g}, "
+            f"limit {anomaly.limit:.4g}). Its documents are in {path}, the weights before it in {run.checkpoints}. "
             f"To skip it, resume with anomalies.{anomaly.kind} = skip"
         )
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from trainer.files import write_atomically
+
 
 class MetricsLog:
     """Appends rows to metrics.jsonl, and with `tensorboard` their numbers to TensorBoard."""
@@ -14,7 +16,7 @@ class MetricsLog:
     def __init__(self, folder: Path, step: int, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
         kept = [row for row in read_metrics(folder) if row["step"] <= step]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
+        write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept))  # a kill must not lose the rows
         self.file = self.path.open("a", encoding="utf-8")
         self.board = _open_tensorboard(folder) if tensorboard else None
 

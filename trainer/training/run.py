@@ -138,7 +138,7 @@ def resume_run(run: Run, path: Path, allow_changes: bool, log: Callable[[str], N
     run.task, change = run.task.resume_at(state.step, state.data)
     run.step, run.tokens, run.learning_rate = state.step, state.tokens, state.learning_rate
     run.loss = state.losses[-1] if state.losses else math.nan
-    run.detector = SpikeDetector(run.settings.anomalies, state.losses)
+    run.detector = SpikeDetector(run.settings.anomalies, state.losses, state.gradient_norms)
     if run.world.is_main:
         log(f"resuming from {path}")
         if change is not None:
@@ -205,6 +205,7 @@ def save_run(run: Run) -> None:
         world=run.world.size,
         torch=torch.__version__,
         losses=tuple(run.detector.losses),
+        gradient_norms=tuple(run.detector.norms),
     )
     checkpoint.save_checkpoint(run.checkpoints, state, run.model, run.optimizer, run.world, run.task.texts)
     if run.world.is_main:

@@ -7,7 +7,6 @@ import torch
 from pydantic import ValidationError
 
 from tests.trainer.runs import build_decoder
-from trainer.errors import UserError
 from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
 from trainer.model.model_settings import ModelSettings
@@ -98,7 +97,6 @@ def test_draws_follow_temperature_top_k_and_top_p():
     [
         ([], ValueError, "at least one prompt"),
         ([[]], ValueError, "separator"),
-        ([[0] * 40], UserError, "exceed the context of 48"),
     ],
 )
 def test_impossible_prompts_are_refused(prompts, error, fault):
@@ -116,3 +114,23 @@ def test_the_model_is_left_in_the_mode_it_was_in():
     net = model().train()
     generate(net, [[0]], GREEDY)
     assert net.training
+
+
+@pytest.mark.parametrize(
+    ("lengths", "new", "kept", "generated"),
+    [((40, 3), 20, 40, 8), ((47,), 20, 47, 1), ((48,), 20, 28, 20), ((100, 30), 20, 28, 20), ((500,), 400, 24, 24)],
+)
+def test_what_exceeds_the_context_is_shortened_and_said(lengths, new, kept, generated):
+    lines: list[str] = []
+    prompts = [[1 + n % 30 for n in range(length)] for length in lengths]
+    settings = GREEDY.model_copy(update={"max_new_tokens": new})
+    found = generate(model(), prompts, settings, log=lines.append)
+    assert [len(row) for row in found] == [generated] * len(lengths)
+    assert (
+        found[0]
+        == generate(model(), [prompts[0][-kept:]], settings.model_copy(update={"max_new_tokens": generated}))[0]
+    )
+    assert len(lines) == 1
+    assert f"the last {kept} of a prompt are read and at most {generated} generated, not {new}" in lines[0]
+    generate(model(), [[0]], GREEDY, log=lines.append)
+    assert len(lines) == 1

@@ -20,7 +20,7 @@ def test_a_spike_is_judged_by_mean_and_deviation_of_the_window():
     watch = detector(spike="skip")
     for loss in (2.0, 4.0, 2.0, 4.0):
         assert watch.judge(loss, 1.0) is None
-    assert watch.limit == pytest.approx(3.0 + 3 * 1.0)
+    assert watch.limit(watch.losses) == pytest.approx(3.0 + 3 * 1.0)
     assert watch.judge(5.9, 1.0) is None
     found = watch.judge(99.0, 1.0)
     assert (found.kind, found.action) == (AnomalyKind.SPIKE, AnomalyAction.SKIP)
@@ -51,3 +51,19 @@ def test_non_finite_losses_are_skipped_until_patience_ends(loss, norm):
 def test_updating_the_weights_with_nan_is_refused():
     with pytest.raises(ValidationError, match="not_finite"):
         AnomalySettings(not_finite="report")
+
+
+def test_a_spike_of_the_gradient_norm_is_one_though_the_loss_is_not():
+    watch = detector(gradient_spike="skip")
+    for norm in (2.0, 4.0, 2.0, 4.0):
+        assert watch.judge(1.0, norm) is None
+    found = watch.judge(1.0, 50.0)
+    assert (found.kind, found.action) == (AnomalyKind.GRADIENT_SPIKE, AnomalyAction.SKIP)
+    assert (found.gradient_norm, found.limit) == (50.0, pytest.approx(3.0 + 3 * 1.0))
+    assert list(watch.norms) == [2.0, 4.0, 2.0, 4.0]
+    assert watch.judge(1.0, 4.0) is None
+    watch = detector(spike="stop", gradient_spike="report")
+    for _ in range(8):
+        watch.judge(1.0, 2.0)
+    assert [watch.judge(1.0, 9.0) is not None for _ in range(3)] == [True, False, False]  # the new level
+    assert watch.judge(9.0, 99.0).kind is AnomalyKind.SPIKE  # the loss is judged first

@@ -17,6 +17,7 @@ from trainer.config import ConfigError
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.tasks.pretrain import PretrainTask
 from trainer.training import checkpoint
+from trainer.training import loop as training_loop
 from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.distributed import World
 from trainer.training.hardware import Precision, measure_hardware, measure_matmul_rate
@@ -102,6 +103,25 @@ def test_a_skipped_step_leaves_the_weights_alone(tmp_path):
         weights[name] = load_decoder(tmp_path / name).state_dict()
     for key, value in weights["before"].items():
         assert torch.equal(weights["after"][key], value)
+
+
+def test_a_step_whose_gradient_jumps_is_skipped_and_the_window_is_kept_on_resume(tmp_path, monkeypatch):
+    """The norm of step 21 is multiplied where it is measured; the run is stopped and resumed just before."""
+    real, calls = training_loop.clip_gradients, []
+
+    def steep(model, limit):
+        calls.append(real(model, limit))
+        return calls[-1] * (1e3 if len(calls) == 21 else 1)
+
+    monkeypatch.setattr(training_loop, "clip_gradients", steep)
+    changes = {"loop": {"steps": 20}, "anomalies": {"gradient_spike": "skip", "window": 16}}
+    runs.run(tmp_path, changes)
+    runs.run(tmp_path, {**changes, "loop": {"steps": 24}}, allow_changes=True)
+    rows = read_metrics(tmp_path)
+    assert [row["step"] for row in rows if "anomaly" in row] == [21]
+    assert rows[20]["anomaly"] == {"kind": "gradient_spike", "action": "skip"}
+    assert anomalies(tmp_path)[0]["gradient_norm"] == rows[20]["gradient_norm"] > anomalies(tmp_path)[0]["limit"]
+    assert anomalies(tmp_path)[0]["documents"]
 
 
 def test_nan_never_reaches_the_weights(tmp_path):
