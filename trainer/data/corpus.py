@@ -6,13 +6,16 @@ token (it predicts the first word) and, as the last target of the document befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.data.mapped_arrays import Columns, map_arrays
 from trainer.errors import UserError
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
@@ -73,35 +76,54 @@ class Corpus:
         tokens: Tokens = self.files[self.file[index]][start : start + self.length[index]]
         return tokens
 
-    def select(self, keep: NDArray[np.bool_]) -> Corpus:
-        """The documents where `keep` is true, in the same order."""
-        indices = np.flatnonzero(keep)
-        describe = self.describe
-        fingerprint = sha256(self.fingerprint.encode() + indices.tobytes()).hexdigest()
-        arrays = {name: getattr(self, name)[indices] for name in PER_DOCUMENT}
-        return replace(self, **arrays, describe=lambda index: describe(int(indices[index])), fingerprint=fingerprint)
+    def select(self, keep: NDArray[np.bool_], folder: Path | None = None) -> Corpus:
+        """The documents where `keep` is true, in the same order.
+
+        folder: where the arrays of selections are stored and mapped from; in this process's memory if None.
+        """
+        chosen = np.flatnonzero(keep)
+        fingerprint = sha256(self.fingerprint.encode() + chosen.tobytes()).hexdigest()
+
+        def columns() -> Iterator[tuple[str, NDArray[Any]]]:
+            yield from ((name, getattr(self, name)[chosen]) for name in PER_DOCUMENT)
+            yield "index", chosen
+
+        arrays: dict[str, Any] = _store(folder, fingerprint, columns)
+        index, describe = arrays.pop("index"), self.describe
+        return replace(self, **arrays, describe=lambda number: describe(int(index[number])), fingerprint=fingerprint)
 
 
 PER_DOCUMENT = ("file", "start", "length", "weight", "key", "source", "bytes", "domain")
 
 
-def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
-    """Several corpora as one, in this order; each keeps its source name."""
+def _store(folder: Path | None, fingerprint: str, columns: Columns) -> dict[str, NDArray[Any]]:
+    return dict(columns()) if folder is None else map_arrays(folder / fingerprint[:32], fingerprint, columns)
+
+
+def join_corpora(corpora: Sequence[Corpus], folder: Path | None = None) -> Corpus:
+    """Several corpora as one, in this order; each keeps its source name. folder: as in `Corpus.select`."""
     if not corpora:
         raise UserError("no data source is given; name at least one under [data.sources]")
     names = [name for corpus in corpora for name in corpus.names]
     if len(set(names)) < len(names):
         raise ValueError(f"two sources have the same name: {', '.join(names)}")
+    fingerprint = sha256("\n".join(corpus.fingerprint for corpus in corpora).encode()).hexdigest()
+    if len(corpora) == 1:
+        return replace(corpora[0], fingerprint=fingerprint)
     domains = sorted({domain for corpus in corpora for domain in corpus.domains})
     shifts = np.cumsum([0, *(len(corpus.files) for corpus in corpora)])
     sources = np.cumsum([0, *(len(corpus.names) for corpus in corpora)])
     first = np.cumsum([0, *(len(corpus) for corpus in corpora)])
-    arrays = {name: np.concatenate([getattr(corpus, name) for corpus in corpora]) for name in PER_DOCUMENT}
-    arrays["file"] = np.concatenate([corpus.file + shifts[n] for n, corpus in enumerate(corpora)]).astype(np.int32)
-    arrays["source"] = np.concatenate([corpus.source + sources[n] for n, corpus in enumerate(corpora)]).astype(np.int32)
     code_of = {domain: code for code, domain in enumerate(domains)}
     codes = [np.array([code_of[domain] for domain in corpus.domains], dtype=np.int32) for corpus in corpora]
-    arrays["domain"] = np.concatenate([code[corpus.domain] for code, corpus in zip(codes, corpora, strict=True)])
+
+    def columns() -> Iterator[tuple[str, NDArray[Any]]]:
+        numbered = list(enumerate(corpora))
+        for name in ("start", "length", "weight", "key", "bytes"):
+            yield name, np.concatenate([getattr(corpus, name) for corpus in corpora])
+        yield "file", np.concatenate([corpus.file + shifts[n] for n, corpus in numbered]).astype(np.int32)
+        yield "source", np.concatenate([corpus.source + sources[n] for n, corpus in numbered]).astype(np.int32)
+        yield "domain", np.concatenate([codes[n][corpus.domain] for n, corpus in numbered])
 
     describers = [corpus.describe for corpus in corpora]  # not the corpora: their arrays were copied
 
@@ -114,8 +136,8 @@ def join_corpora(corpora: Sequence[Corpus]) -> Corpus:
         names=tuple(names),
         domains=tuple(domains),
         describe=describe,
-        fingerprint=sha256("\n".join(corpus.fingerprint for corpus in corpora).encode()).hexdigest(),
-        **arrays,
+        fingerprint=fingerprint,
+        **_store(folder, fingerprint, columns),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from trainer.data.tokenizer import Tokenizer
 from trainer.files import cache_folder
 from trainer.settings import Settings, did_you_mean
 
+SELECTIONS = "selections"  # folder in data.cache with the arrays of selected documents
 HELD_OUT_SEED = 0x48454C44  # one for all runs: the same documents are held out whatever the run's seed
 
 
@@ -90,7 +92,8 @@ def open_held_out(settings: DataSettings, tokenizer: Tokenizer, *, progress: boo
 def build_training_batches(corpus: Corpus, settings: DataSettings) -> BatchSource:
     """Batches of all documents that are not held out, by the sources' shares."""
     shares = {name: source.share for name, source in settings.sources.items() if source.share is not None}
-    return BatchSource(corpus.select(~is_held_out(corpus, settings.held_out)), settings, shares)
+    trained = corpus.select(~is_held_out(corpus, settings.held_out), settings.cache / SELECTIONS)
+    return BatchSource(trained, settings, shares)
 
 
 def select_held_out(corpus: Corpus, settings: DataSettings) -> Corpus:
@@ -111,12 +114,14 @@ def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool 
     corpora = []
     for name, source in settings.sources.items():
         tokenized = open_tokens(tokenize(source.path), name, verify=False)  # tokenize_dataset has verified them
-        corpora.append(select_documents(tokenized, name, source))
-    return join_corpora(corpora)
+        corpora.append(select_documents(tokenized, name, source, settings.cache / SELECTIONS))
+    return join_corpora(corpora, settings.cache / SELECTIONS)
 
 
-def select_documents(tokenized: TokenizedDataset, name: str, source: SourceSettings) -> Corpus:
-    """The documents that pass a source's conditions."""
+def select_documents(
+    tokenized: TokenizedDataset, name: str, source: SourceSettings, folder: Path | None = None
+) -> Corpus:
+    """The documents that pass a source's conditions; `folder` as in `Corpus.select`."""
     corpus = tokenized.corpus
     for kind, wanted, known in (
         ("domain", source.domains, corpus.domains),
@@ -134,12 +139,15 @@ def select_documents(tokenized: TokenizedDataset, name: str, source: SourceSetti
         keep &= np.isin(tokenized.languages, source.languages)[tokenized.language]
     if source.exclude is not None:
         keep &= ~np.isin(corpus.key, read_excluded_keys(source.exclude))
-    selected = corpus if keep.all() else corpus.select(keep)
+    selected = corpus if keep.all() else corpus.select(keep, folder)
     if not len(selected):
         raise DatasetError(
             f"source {name}: none of {len(corpus)} documents passes its quality, domain and language conditions"
         )
-    return selected if source.weighted else replace(selected, weight=np.ones(len(selected)))
+    if source.weighted:
+        return selected
+    fingerprint = sha256(f"{selected.fingerprint} unweighted".encode()).hexdigest()  # arrays are stored under it
+    return replace(selected, weight=np.ones(len(selected)), fingerprint=fingerprint)
 
 
 def read_excluded_keys(path: Path) -> NDArray[np.uint64]:

@@ -4,8 +4,10 @@
            part-00000.parquet   the index: one row per document, with the place of its tokens and its provenance
            part-00000.json      the part's record, written last: SHA-256 of the shard and of both files
            tokens.json          the summary, written when all parts are finished
+           index/*.npy          the numbers of all parts' indices, column by column, made when first opened
 
-A part holds the tokens of one shard. The files are mapped into memory, not read: a run starts without reading them.
+A part holds the tokens of one shard. Tokens and index are mapped into memory, not read: a run starts without reading
+them, and the ranks of a machine share one copy. A file is hashed once on each machine (see `verified_files`).
 `tokenize_dataset` makes the parts of a whole dataset.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,12 +29,22 @@ from numpy.typing import NDArray
 
 from trainer.data.corpus import Corpus, DocumentRef, Tokens
 from trainer.data.curated_dataset import Dataset, DatasetError, Shard, fetch_shard, read_rows
+from trainer.data.mapped_arrays import map_arrays
 from trainer.data.tokenizer import Tokenizer
+from trainer.data.verified_files import VerifiedFiles
 from trainer.files import sha256_of_file, write_atomically
 
 FORMAT = 1  # raised when the layout of the files changes
 COPIED = ("id", "url", "warc_file", "warc_offset", "language", "quality_score", "domain", "weight")  # from the shard
-NUMBERS = ("start", "tokens", "bytes", "key", "weight", "quality_score", "domain", "language")  # read on opening
+NUMBERS: dict[str, tuple[str, Any]] = {  # column of index/ -> column of the parts, type
+    "start": ("start", np.int64),
+    "length": ("tokens", np.int64),
+    "weight": ("weight", np.float64),
+    "key": ("key", np.uint64),
+    "bytes": ("bytes", np.int64),
+    "quality": ("quality_score", np.float64),
+}
+NAMES = {"domain": "domains", "language": "languages"}  # columns of names, stored as codes and the sorted names
 PROVENANCE = ("id", "url", "warc_file", "warc_offset", "domain", "language", "tokens")  # read for single documents
 ROW_GROUP = 8192  # rows of the index that are read to describe one document
 
@@ -164,22 +177,22 @@ def read_record(folder: Path, number: int) -> Part:
     return Part(**json.loads(part_files(folder, number).record.read_text()))
 
 
-def is_finished(folder: Path, number: int, shard: Shard, itemsize: int, verify: bool) -> bool:
-    """Whether a part is complete and of this shard; with `verify` its files' hashes are compared, else their sizes."""
+def is_finished(folder: Path, number: int, shard: Shard, itemsize: int, verified: VerifiedFiles | None) -> bool:
+    """Whether a part is complete and of this shard; its files' hashes are compared, or without `verified` sizes."""
     files = part_files(folder, number)
     try:
         part = read_record(folder, number)
         if part.shard_sha256 != shard.sha256 or files.tokens.stat().st_size != part.tokens * itemsize:
             return False
-        return files.index.is_file() and not (verify and _find_damage(files, part))
+        return files.index.is_file() and (verified is None or not _find_damage(files, part, verified))
     except (OSError, ValueError, TypeError):
         return False
 
 
-def _find_damage(files: PartFiles, part: Part) -> Path | None:
+def _find_damage(files: PartFiles, part: Part, verified: VerifiedFiles) -> Path | None:
     """The first file of a part that is missing or whose SHA-256 is not that of the record."""
     for file, expected in ((files.tokens, part.tokens_sha256), (files.index, part.index_sha256)):
-        if not file.is_file() or sha256_of_file(file) != expected:
+        if not verified.holds(file, expected):
             return file
     return None
 
@@ -202,35 +215,28 @@ def open_tokens(folder: Path, name: str, *, verify: bool = True) -> TokenizedDat
     summary = read_summary(folder)
     parts: list[Part] = summary["parts"]
     if verify:
+        verified = VerifiedFiles(folder)
         for number, part in enumerate(parts):
-            if damaged := _find_damage(part_files(folder, number), part):
+            if damaged := _find_damage(part_files(folder, number), part, verified):
                 raise DatasetError(f"{damaged}: damaged or missing; `gristmill train tokens` makes it again")
+        verified.save()
     files = tuple(
         _map_tokens(part_files(folder, number).tokens, part, summary["type"]) for number, part in enumerate(parts)
     )
-    paths = [part_files(folder, number).index for number in range(len(parts))]
-    index = pa.concat_tables([pq.read_table(path, columns=list(NUMBERS)) for path in paths])
     documents = np.array([part.documents for part in parts], dtype=np.int64)
-    domains, domain = _encode_names(index.column("domain"))
-    languages, language = _encode_names(index.column("language"))
+    hashes = "".join(part.tokens_sha256 + part.index_sha256 for part in parts)
+    fingerprint = hashlib.sha256(hashes.encode()).hexdigest()
+    index = map_arrays(folder / "index", fingerprint, partial(_read_index, folder, documents), verify=verify)
     corpus = Corpus(
         files=files,
-        file=np.repeat(np.arange(len(parts), dtype=np.int32), documents),
-        start=_read_numbers(index, "start", np.int64),
-        length=_read_numbers(index, "tokens", np.int64),
-        weight=_read_numbers(index, "weight", np.float64),
-        key=_read_numbers(index, "key", np.uint64),
-        source=np.zeros(len(index), dtype=np.int32),
+        **{column: index[column] for column in ("file", "start", "length", "weight", "key", "bytes", "domain")},
+        source=np.broadcast_to(np.int32(0), documents.sum()),
         names=(name,),
-        bytes=_read_numbers(index, "bytes", np.int64),
-        domain=domain,
-        domains=domains,
+        domains=tuple(index["domains"].tolist()),
         describe=partial(_describe_document, folder, parts, np.cumsum(documents) - documents, name),
-        fingerprint=hashlib.sha256(
-            "".join(part.tokens_sha256 + part.index_sha256 for part in parts).encode()
-        ).hexdigest(),
+        fingerprint=fingerprint,
     )
-    return TokenizedDataset(corpus, _read_numbers(index, "quality_score", np.float64), language, languages)
+    return TokenizedDataset(corpus, index["quality"], index["language"], tuple(index["languages"].tolist()))
 
 
 def _map_tokens(file: Path, part: Part, kind: str) -> Tokens:
@@ -241,18 +247,29 @@ def _map_tokens(file: Path, part: Part, kind: str) -> Tokens:
     return mapped
 
 
-def _read_numbers(index: pa.Table, column: str, kind: Any) -> NDArray[Any]:
-    numbers: NDArray[Any] = index.column(column).to_numpy().astype(kind)
-    return numbers
+def _read_index(folder: Path, documents: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The columns of `index/`: one row per document of all parts, one column in memory at a time."""
+
+    def read(column: str) -> pa.ChunkedArray:
+        paths = [part_files(folder, number).index for number in range(len(documents))]
+        return pa.concat_tables([pq.read_table(path, columns=[column]) for path in paths]).column(0)
+
+    yield "file", np.repeat(np.arange(len(documents), dtype=np.int32), documents)
+    for name, (column, kind) in NUMBERS.items():
+        yield name, read(column).to_numpy().astype(kind)
+    for column, plural in NAMES.items():
+        names, codes = _encode_names(read(column))
+        yield column, codes
+        yield plural, names
 
 
-def _encode_names(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+def _encode_names(column: pa.ChunkedArray) -> tuple[NDArray[np.str_], NDArray[np.int32]]:
     """The sorted distinct names of a column, and each row's index into them; null is the empty name."""
     encoded = column.fill_null("").dictionary_encode().unify_dictionaries()
     names = np.array(encoded.chunk(0).dictionary.to_pylist(), dtype=np.str_)
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
     order = np.argsort(names)
-    return tuple(names[order].tolist()), np.argsort(order)[codes].astype(np.int32)
+    return names[order], np.argsort(order)[codes].astype(np.int32)
 
 
 def _describe_document(

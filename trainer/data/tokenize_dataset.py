@@ -7,7 +7,6 @@ the same tokens at the same time, one writes them and the others wait.
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -18,8 +17,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from trainer.data.curated_dataset import Dataset, DatasetError, Shard
+from trainer.data.mapped_arrays import take_lock
 from trainer.data.token_files import FORMAT, Part, is_finished, token_type, write_part, write_summary
 from trainer.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer
+from trainer.data.verified_files import VerifiedFiles
 
 
 def token_folder(dataset: Dataset, tokenizer: Tokenizer, cache: Path) -> Path:
@@ -41,23 +42,40 @@ def tokenize_dataset(
     verify: compare the hashes of existing files, not only their sizes.
     """
     folder, itemsize = token_folder(dataset, tokenizer, cache), token_type(tokenizer.vocab_size).itemsize
-
-    def find_missing() -> list[int]:
-        shards = enumerate(dataset.shards)
-        return [number for number, shard in shards if not is_finished(folder, number, shard, itemsize, verify)]
-
-    if (folder / "tokens.json").exists() and not find_missing():
-        return folder
+    if (folder / "tokens.json").exists():
+        with take_lock(
+            folder / "lock"
+        ):  # the ranks of a run start together: one hashes the files, the others find that
+            missing = _find_missing(folder, dataset, itemsize, verify)
+        if not missing:
+            return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be made ({error.strerror}); name another folder by data.cache") from error
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the ranks of a run start together: one writes, the others wait and find it
+    with take_lock(folder / "lock") as writable:  # one writes, the others wait and find it
+        if not writable:
+            raise DatasetError(f"{folder}: cannot be written; name another folder by data.cache")
         tokenizer.save(folder / TOKENIZER_FILE)
-        _write_parts(folder, dataset, find_missing(), workers or len(os.sched_getaffinity(0)), progress)
+        _write_parts(
+            folder,
+            dataset,
+            _find_missing(folder, dataset, itemsize, verify),
+            workers or len(os.sched_getaffinity(0)),
+            progress,
+        )
         write_summary(folder, dataset, tokenizer)
     return folder
+
+
+def _find_missing(folder: Path, dataset: Dataset, itemsize: int, verify: bool) -> list[int]:
+    """The shards whose part is not finished."""
+    verified = VerifiedFiles(folder) if verify else None
+    shards = enumerate(dataset.shards)
+    missing = [number for number, shard in shards if not is_finished(folder, number, shard, itemsize, verified)]
+    if verified is not None:
+        verified.save()
+    return missing
 
 
 def _write_parts(folder: Path, dataset: Dataset, numbers: list[int], workers: int, progress: bool) -> None:
