@@ -92,8 +92,12 @@ def open_held_out(settings: DataSettings, tokenizer: Tokenizer, *, progress: boo
 def build_training_batches(corpus: Corpus, settings: DataSettings) -> BatchSource:
     """Batches of all documents that are not held out, by the sources' shares."""
     shares = {name: source.share for name, source in settings.sources.items() if source.share is not None}
-    trained = corpus.select(~is_held_out(corpus, settings.held_out), settings.cache / SELECTIONS)
+    trained = corpus.select(~is_held_out(corpus, settings.held_out), _selections(settings))
     return BatchSource(trained, settings, shares)
+
+
+def _selections(settings: DataSettings) -> Path:
+    return (settings.cache or cache_folder()) / SELECTIONS
 
 
 def select_held_out(corpus: Corpus, settings: DataSettings) -> Corpus:
@@ -114,8 +118,8 @@ def load_corpus(settings: DataSettings, tokenizer: Tokenizer, *, progress: bool 
     corpora = []
     for name, source in settings.sources.items():
         tokenized = open_tokens(tokenize(source.path), name, verify=False)  # tokenize_dataset has verified them
-        corpora.append(select_documents(tokenized, name, source, settings.cache / SELECTIONS))
-    return join_corpora(corpora, settings.cache / SELECTIONS)
+        corpora.append(select_documents(tokenized, name, source, _selections(settings)))
+    return join_corpora(corpora, _selections(settings))
 
 
 def select_documents(
