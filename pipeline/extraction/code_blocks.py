@@ -13,11 +13,11 @@ from pipeline.extraction.marks import FENCE, NEWLINE, PRE, protect_white_space
 
 # Elements without `pre` inside that hold one block of code: SyntaxHighlighter, Crayon, GeSHi, doxygen, LaTeXML,
 # EnlighterJS, CodeMirror, Monaco, Ace, and GitHub's and highlight.js's tables.
-_CONTAINER_CLASS = re.compile(
-    r"\bsyntaxhighlighter\b|\bdp-highlighter\b|\bcrayon-(?:main|pre|table)\b|\bltx_listing\b|\benlighter(?:-code)?\b"
-    r"|\bjs-file-line-container\b|\bhljs-ln\b|\bCodeMirror-code\b|\bview-lines\b|\bace_text-layer\b|\bgeshi\b"
-    r"|(?:^|\s)fragment(?:\s|$)|\bblob-code-content\b|\bmonaco-code\b|\bdiff-table\b"
-)
+_CONTAINER_NAMES = (
+    "syntaxhighlighter", "dp-highlighter", "crayon-main", "crayon-pre", "crayon-table", "ltx_listing", "enlighter",
+    "enlighter-code", "js-file-line-container", "hljs-ln", "CodeMirror-code", "view-lines", "ace_text-layer", "geshi",
+    "fragment", "diff-table",
+)  # fmt: skip
 _LINES = XPath("count(.//li | .//tr | .//div | .//br)")
 _CODE_LINE_TAGS = ("li", "tr", "div", "p", "br")
 _FEWEST_LINES = 3  # of text in a `code` element outside `pre`, by its line breaks alone
@@ -54,9 +54,13 @@ def protect_code(tree: HtmlElement) -> int:
 
 def find_code_containers(elements: Sequence[_Element], names: Sequence[str]) -> frozenset[int]:
     """Numbers of the outermost elements that a highlighter made around the lines of one block, without `pre`."""
+    all_names = "\n".join(names)
+    hints = [name for name in _CONTAINER_NAMES if name in all_names]
+    if not hints:
+        return frozenset()
     found: dict[int, _Element] = {}
     for number, name in enumerate(names):
-        if name and _CONTAINER_CLASS.search(name):
+        if any(hint in name for hint in hints) and not set(hints).isdisjoint(name.split()):
             element = elements[number]
             if _LINES(element) and next(element.iter(*PREFORMATTED, "p", "h1", "h2", "h3"), None) is None:
                 found[number] = element
