@@ -7,6 +7,7 @@ known. Linear in the nodes, without recursion, and the tree stays as it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -41,6 +42,10 @@ _LONGEST_INLINE_CODE = 300
 _PARAGRAPHS_OF_ITEM = 3  # more of them on average: the items are posts or cards
 # Elements that pages set apart from a neighbor of the same kind by their style alone.
 _APART = frozenset({"a", "time", "img", "relative-time"})
+_OFF_SCREEN = re.compile(r"(?:left|top|text-indent)\s*:\s*-\d{4,}px", re.IGNORECASE)
+_BUTTON_ATTRIBUTES = frozenset({"aria-expanded", "aria-controls", "data-toggle", "data-bs-toggle", "data-target"})
+_OPENER = re.compile(r"accordion|collaps|toggle|expand|faq|question|disclosure", re.IGNORECASE)
+_LONGEST_BUTTON = 200  # characters
 _ANCHOR_SIGNS = frozenset({"¶", "#", "§", "🔗", ""})
 
 
@@ -82,9 +87,10 @@ class _Walk:
     def __init__(self, blocks: PageBlocks, taken: Sequence[bool], containers: frozenset[int]) -> None:
         self.number_of = dict(zip(blocks.nodes, range(len(blocks.nodes)), strict=True))
         self.containers = containers
-        before = [0, *accumulate(map(int, taken))]
-        ranges = zip(blocks.firsts.tolist(), blocks.lasts.tolist(), strict=True)
-        self.empty = [before[first] == before[last] for first, last in ranges]
+        self.before = before = [0, *accumulate(map(int, taken))]
+        self.firsts: list[int] = blocks.firsts.tolist()
+        self.lasts: list[int] = blocks.lasts.tolist()
+        self.empty = [before[a] == before[b] for a, b in zip(self.firsts, self.lasts, strict=True)]
         self.text_block: dict[_Element, int] = {}
         self.tail_block: dict[_Element, int] = {}
         self.formula_block: dict[_Element, int] = {}
@@ -265,6 +271,11 @@ class _Walk:
         """Whether to go into the element."""
         self._flush()
         tag = node.tag
+        style = node.get("style")
+        if style and self._is_unseen(node, number, style):
+            return False
+        if tag == "button" and not self._is_question(node, number):
+            return False
         if tag in PREFORMATTED or number in self.containers:
             self._take_code(node)
             return False
@@ -291,6 +302,30 @@ class _Walk:
         elif tag in ("td", "th") and self._inside() in ("table", "row"):
             self._enclose(node, "cell", self._close_cell)
         return True
+
+    def _is_unseen(self, node: _Element, number: int, style: str) -> bool:
+        """Whether nobody sees the element: it stands off the screen, or is hidden and has no name by which a script
+        could show it. (What has a name is a tab, a panel or a part that React shows: of the characters hidden by style
+        or attribute that the model chose on 500 pages, 94% were main content.) A page hidden until it is loaded is no
+        such case: the element would hold most of the text.
+        """
+        if _OFF_SCREEN.search(style):
+            return True
+        if "none" not in style or "display:none" not in style.replace(" ", "").lower() or node.get("class"):
+            return False
+        return node.get("id") is None and node.get("role") is None and 2 * self._count_taken(number) < self.before[-1]
+
+    def _is_question(self, button: _Element, number: int) -> bool:
+        """Whether a button opens a panel of text: its label is a heading. One with a long text was never closed."""
+        if self._inside() in ("heading", "entry") or not _BUTTON_ATTRIBUTES.isdisjoint(button.attrib):
+            return True
+        if _OPENER.search(button.get("class") or ""):
+            return True
+        text = " ".join(text for text in button.itertext() if not text.isspace()).strip()
+        return text.endswith(("?", "？", "؟", ";")) or len(text) > _LONGEST_BUTTON
+
+    def _count_taken(self, number: int) -> int:
+        return self.before[self.lasts[number]] - self.before[self.firsts[number]]
 
     def _inside(self) -> str:
         return self.contexts[-1].kind if self.contexts else ""

@@ -24,6 +24,13 @@ PARAGRAPHS = {
         "Why?\n\nBecause.",
     ),
     "a bare button before a panel": ("<button>Why?</button><div>Because.</div>", "Why?\n\nBecause."),
+    "an opener that asks nothing": ("<button aria-expanded=false>Returns</button><div>Yes.</div>", "Returns\n\nYes."),
+    "buttons that do something": ("<p>a</p><button>Add to basket</button> <button>Share</button>", "a"),
+    "a button that was never closed": (f"<button>Menu<p>{'word ' * 50}</p>", f"Menu\n\n{'word ' * 50}".strip()),
+    "hidden without a name": ("<div style='display: none'><p>spam</p></div><p>a</p><p>b</p>", "a\n\nb"),
+    "hidden until opened": ("<div id=p2 style='display: none'>panel</div><p>a</p><p>b</p>", "panel\n\na\n\nb"),
+    "a page hidden until it is loaded": ("<div style='display: none'><p>a</p><p>b</p></div>", "a\n\nb"),
+    "off the screen": ("<p>a</p><div class=x style='position:absolute; left:-9999px'>spam</div>", "a"),
     "details": ("<details><summary>Why?</summary>Because.</details>", "Why?\n\nBecause."),
     "anchors of headings are left out": ("<h2>A<a href='#a'>¶</a></h2>", "A"),
     "paragraphs without p": (
