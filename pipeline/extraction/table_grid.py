@@ -26,7 +26,9 @@ class Cell:
 
 @dataclass(slots=True)
 class Row:
-    element: _Element
+    """A row; its element is the part of the table around them if cells stand outside rows."""
+
+    element: _Element | None
     cells: list[Cell]
 
 
@@ -39,8 +41,9 @@ def build_table(parts: Sequence[Any]) -> tuple[list[Structure], bool]:
         if isinstance(part, Row):
             rows.append(part)
         elif isinstance(part, Cell):
-            if not rows or rows[-1].element is not part.element:
-                rows.append(Row(part.element if part.element is not None else rows[-1].element, []))
+            around = part.element.getparent() if part.element is not None else None
+            if not rows or rows[-1].element is not around:
+                rows.append(Row(around, []))
             rows[-1].cells.append(part)
         else:
             (after if rows else before).append(part)
@@ -62,32 +65,39 @@ def build_table(parts: Sequence[Any]) -> tuple[list[Structure], bool]:
 
 
 def _is_header(row: Row) -> bool:
-    parent = row.element.getparent()
-    if parent is not None and parent.tag == "thead":
+    part = _part_of(row)
+    if part is not None and part.tag == "thead":
         return True
     return bool(row.cells) and all(cell.element is not None and cell.element.tag == "th" for cell in row.cells)
 
 
-def _fill_grid(rows: Sequence[Row], texts: Sequence[Sequence[str]]) -> list[list[str]]:
+def _part_of(row: Row) -> _Element | None:
+    """The `thead`, `tbody` or table around a row."""
+    return row.element.getparent() if row.element is not None and row.element.tag == "tr" else row.element
+
+
+def _fill_grid(rows: Sequence[Row], texts: Sequence[Sequence[str]], *, spans: bool = True) -> list[list[str]]:
     """Rows of equal length. A cell over several rows or columns is repeated in each, so that each row says it all; one
     that spans its whole row is written once.
     """
-    budget = _FILLED * sum(map(len, texts)) + 100
+    most = _FILLED * sum(map(len, texts)) + 100
+    budget = most if spans else 0
     grid: list[list[str]] = []
     hanging: dict[int, tuple[int, str]] = {}  # column -> rows to come, text
     section: _Element | None = None
-    for row, own in zip(rows, texts, strict=True):
-        if row.element.getparent() is not section:  # a cell does not reach out of its part of the table
-            section, hanging = row.element.getparent(), {}
+    for number, (row, own) in enumerate(zip(rows, texts, strict=True)):
+        if _part_of(row) is not section:  # a cell does not reach out of its part of the table
+            section, hanging = _part_of(row), {}
         line: list[str] = []
         below: dict[int, tuple[int, str]] = {}
         for cell, text in zip(row.cells, own, strict=True):
             _take_hanging(line, hanging, below)
             across, down = (_span(cell, name) for name in ("colspan", "rowspan"))
-            across = min(across, _MOST_COLUMNS - len(line)) if across <= budget else 1
-            down = down if down <= budget else 1
+            across, down = max(1, min(across, _MOST_COLUMNS - len(line))), min(down, len(rows) - number)
+            if across * down - 1 > budget:
+                across = down = 1
             budget -= across * down - 1
-            for place in range(max(1, across)):
+            for place in range(across):
                 if down > 1:
                     below[len(line)] = (down - 1, text)
                 line.append(text if place == 0 or len(row.cells) > 1 else "")
@@ -98,6 +108,8 @@ def _fill_grid(rows: Sequence[Row], texts: Sequence[Sequence[str]]) -> list[list
         grid.append(line)
         hanging = below
     width = max(map(len, grid), default=0)
+    if spans and width * len(grid) > most:
+        return _fill_grid(rows, texts, spans=False)
     return [line + [""] * (width - len(line)) for line in grid]
 
 
