@@ -26,6 +26,7 @@
     text.py          what a word and a token are
     effects.py       every call of the operating system: files, requests, processes, time
     settings.py errors.py    the bases of all settings classes and of errors that a user can mend
+    stop.py                  stop at once on a signal, children included
 
 Imports point down this list. Models come from the package `classifiers`; nothing here imports `trainer`.
 """

@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +20,8 @@ import click
 
 from pipeline.engines.failures import find_failure
 from pipeline.engines.options import engine_options
-from pipeline.errors import INTERNAL_ERROR, INTERRUPTED, RunFailedError, UserError
+from pipeline.errors import INTERNAL_ERROR, STOPPED, RunFailedError, UserError
+from pipeline.stop import stop_on_signals
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -57,8 +59,11 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="gristmill")
-def gristmill() -> None:
+@click.pass_context
+def gristmill(context: click.Context) -> None:
     """Turn web pages into training shards, with one ledger row for every page, and train language models on them."""
+    if context.invoked_subcommand != "train":  # the trainer writes a checkpoint before it stops
+        stop_on_signals("; resume with the same command" if context.invoked_subcommand == "curate" else "")
 
 
 _input_options = [
@@ -112,7 +117,7 @@ def curate(
     from pipeline.config import load_config
     from pipeline.engines.beam_pipeline import SubmittedError
     from pipeline.reports.console_summary import funnel
-    from pipeline.storage.layout import Layout
+    from pipeline.storage.layout import Layout, read_manifest
 
     if bool(inputs) == bool(snapshot):
         raise click.UsageError("name either INPUTS or --snapshot")
@@ -126,19 +131,22 @@ def curate(
         click.echo(submitted.message)
     else:
         click.echo(funnel(Layout(output)))
+        if not read_manifest(Layout(output))["kept"]:
+            raise RunFailedError(f"nothing was kept; {Layout(output).report_html} has the reasons")
 
 
 def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **options: Any) -> str:
     """Curates one crawl unless it is complete, and points latest.json at it; returns its output folder."""
-    from pipeline.publishing.snapshot import NEWEST, Snapshot, find_newest_crawl, hold_snapshot
+    from pipeline.publishing.snapshot import NEWEST, Snapshot, add_previous_sketches, find_newest_crawl
 
     crawl = Snapshot(find_newest_crawl(mirror) if name == NEWEST else name, base, mirror)
     if crawl.is_complete() and not options["overwrite"]:
         crawl.update_latest()
         click.echo(f"{crawl.output} is complete already; --overwrite curates it again")
     else:
-        with hold_snapshot(crawl, settings) as snapshot_settings:
-            _curate_inputs((crawl.listing,), snapshot_settings, crawl.output, **{**options, "prefix": mirror})
+        settings = add_previous_sketches(crawl, settings)
+        _curate_inputs((crawl.listing,), settings, crawl.output, **{**options, "prefix": mirror})
+        crawl.update_latest()
     return crawl.output
 
 
@@ -158,7 +166,9 @@ def _curate_inputs(
     from pipeline.engines.launch import open_engine
     from pipeline.engines.options import EngineOptions
     from pipeline.reading.inputs import resolve_inputs
+    from pipeline.storage.own_files import check_apart
 
+    check_apart(output, inputs)
     files = resolve_inputs(inputs, prefix=prefix, limit=limit)
     with open_engine(EngineOptions(**engine_flags), workers) as engine:
         run = plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
@@ -167,7 +177,13 @@ def _curate_inputs(
 
 @gristmill.command()
 @_with_input_options
-@click.option("--sample-pages", default=300, show_default=True, help="Pages to run through all page stages.")
+@click.option(
+    "--sample-pages",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Pages to run through all stages.",
+)
 @_workers_option
 @click.option("--engine", type=click.Choice(["local", "dataflow"]), default="local", show_default=True)
 @click.option(
@@ -258,14 +274,17 @@ def audit(output: str) -> None:
 
 @gristmill.command()
 @click.argument("output")
-def status(output: str) -> None:
-    """Show how far a run is.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(output: str, as_json: bool) -> None:
+    """Show how far a run is, and if it is alive.
 
-    It reads the files of OUTPUT, so it works from any machine that can read them, and with every engine.
+    It reads the files of OUTPUT, so it works from any machine that can read them, and with every engine. The state is
+    complete, running, slow (alive, but no page was finished for a while), dead or stopped.
     """
-    from pipeline.inspection.progress import read_status
+    from pipeline.inspection.status import read_status
 
-    click.echo(read_status(output))
+    found = read_status(output)
+    click.echo(json.dumps(found.to_json(), indent=1) if as_json else found.describe())
 
 
 @gristmill.command()
@@ -288,7 +307,7 @@ def main() -> None:
     try:
         gristmill.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _stop("gristmill: interrupted; run the same command again to resume", INTERRUPTED)
+        _stop("gristmill: interrupted; resume with the same command", STOPPED[signal.SIGINT])
     except click.UsageError as error:
         error.show()
         _stop("", error.exit_code)

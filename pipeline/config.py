@@ -133,7 +133,7 @@ def _unknown_names(config: Config) -> Iterator[str]:
 def _labels(model: Path, head: str) -> frozenset[str]:
     """The labels of a model folder, and `unknown`; empty where the folder cannot be read, which is reported later."""
     try:
-        labels = json.loads((model / MANIFEST).read_bytes())["labels"][head]
+        labels = json.loads(effects.read_file(str(model / MANIFEST)))["labels"][head]
         return frozenset({*map(str, labels), UNKNOWN})
     except (OSError, ValueError, KeyError, TypeError):
         return frozenset()

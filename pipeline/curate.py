@@ -30,7 +30,7 @@ from pipeline.deduplication.previous_sketches import find_sketch_files
 from pipeline.engines.beam_pipeline import LOCAL_OPTIONS, open_pipeline
 from pipeline.engines.parallel_map import Counts, ParallelMap
 from pipeline.engines.resumable import read_results, run_task
-from pipeline.errors import RunFailedError
+from pipeline.errors import LockedError, RunFailedError
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
 from pipeline.inspection.progress import Watch
 from pipeline.ledger import Tally
@@ -43,12 +43,16 @@ from pipeline.publishing.manifest import claim, is_complete, make_manifest
 from pipeline.publishing.provenance import file_digests, settings_as_json, versions
 from pipeline.publishing.statistics import Statistics
 from pipeline.publishing.weights import Cell, compare_shares, weight_table
+from pipeline.reading.formats import check_formats
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.reports.html_report import write_report
 from pipeline.reports.report_json import make_report
+from pipeline.stop import stop_process
 from pipeline.storage.digests import fingerprint
-from pipeline.storage.layout import Layout, read_json, write_json
+from pipeline.storage.layout import Layout, read_json, read_manifest, write_json
+from pipeline.storage.lease import hold_lease
+from pipeline.storage.own_files import check_output, remove_leftovers, remove_work
 
 log = logging.getLogger("gristmill")
 
@@ -92,15 +96,24 @@ def plan_run(inputs: Sequence[Input], config: Config, output: str, **how: Any) -
 def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Mapping[str, Any]:
     """Runs the jobs that are not done yet and returns the manifest.
 
-    Raises UserError when the folder belongs to another configuration or input, and LedgerError, without writing a
+    Raises UserError when the folder belongs to another configuration or input or holds files of others, LeaseHeldError
+    when another process works on it, and LedgerError, without writing a
     manifest, when the counts of pages do not add up or too much of the input is unreadable.
     """
+    check_formats(run.inputs)
+    check_output(run.layout, [*(item.path for item in run.inputs), *run.config.deduplicate.previous_sketches])
     if not is_complete(run.layout):
         check_files(run.config)
+    with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(f"gristmill: {why}", LockedError.exit_code)):
+        return _run_jobs(run, overwrite=overwrite, keep_work=keep_work)
+
+
+def _run_jobs(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any]:
+    remove_leftovers(run.layout)
     claim(run.layout, run.identity, local_paths(run), overwrite=overwrite)
     if is_complete(run.layout):
         log.info("%s is complete already", run.layout.root)
-        return read_json(run.layout.manifest)
+        return read_manifest(run.layout)
     write_unit_sizes(run.layout, run.sizes)
     finished = prepare(run)
     verdicts = deduplicate(run, finished)
@@ -109,7 +122,7 @@ def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) 
     written = publish(run, verdicts, parts, counts)
     manifest = write_reports(run, finished.total, verdicts, counts, written)
     if not keep_work:
-        storage.remove_folder(storage.join(run.layout.root, "work"))
+        remove_work(run.layout)
     return manifest
 
 
@@ -151,7 +164,12 @@ def prepare(run: Run) -> FinishedUnits:
     if missing:
         raise RunFailedError(f"the engine reported success, but unit {missing} is not finished; run the command again")
     finished.total.check("the run")
-    finished.total.check_errors(run.config.prepare.max_error_share)
+    if not finished.total.pages:
+        counts = ", ".join(f"{n:,} {kind}" for kind, n in finished.total.records.items()) or "none"
+        raise RunFailedError(
+            f"no page was read from {len(run.inputs):,} files (records: {counts}); nothing was published"
+        )
+    finished.total.check_errors(run.config.prepare.max_error_share, run.layout.folder("drops"))
     return finished
 
 

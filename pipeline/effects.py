@@ -98,6 +98,11 @@ def size(path: str) -> int:
     return perform(Effect.LOOK, path, lambda: os.stat(path).st_size)
 
 
+def modification_time(path: str) -> float:
+    """When a file was written, by the clock of its disk."""
+    return perform(Effect.LOOK, path, lambda: os.stat(path).st_mtime)
+
+
 def open_file(path: str) -> BinaryIO:
     """An existing file, to read it."""
     return _watch(perform(Effect.OPEN, path, lambda: open(path, "rb")), path)
@@ -169,6 +174,11 @@ def rename(source: str, target: str) -> None:
     perform(Effect.RENAME, target, replace)
 
 
+def link(source: str, target: str) -> None:
+    """Gives a file a second name. Raises FileExistsError where there is a file of that name."""
+    perform(Effect.CREATE, target, lambda: os.link(source, target))
+
+
 def delete_file(path: str) -> None:
     """Deletes a file, if there is one."""
 
@@ -198,6 +208,16 @@ def delete_folder(path: str) -> None:
 
     def remove() -> None:
         with suppress(FileNotFoundError):
+            os.rmdir(path)
+
+    perform(Effect.DELETE, path, remove)
+
+
+def delete_empty_folder(path: str) -> None:
+    """Deletes a folder if nothing is in it."""
+
+    def remove() -> None:
+        with suppress(OSError):
             os.rmdir(path)
 
     perform(Effect.DELETE, path, remove)

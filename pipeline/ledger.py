@@ -59,14 +59,14 @@ class Tally:
                 "this is an internal error, nothing was published"
             )
 
-    def check_errors(self, limit: float) -> None:
-        """Raises LedgerError if the share of `errors` in all pages is above `limit`."""
+    def check_errors(self, limit: float, drops: str = "drops") -> None:
+        """Raises LedgerError if the share of `errors` in all pages is above `limit`; `drops` has their rows."""
         share = self.errors / self.pages if self.pages else 0.0
         if share > limit:
             counts = ", ".join(f"{fate} {self.dropped[fate]}" for fate in sorted(ERRORS) if self.dropped[fate])
             raise LedgerError(
                 f"{self.errors} of {self.pages} pages ({share:.1%}) failed ({counts}), the limit is {limit:.1%}; "
-                "look at the rows of drops/, and raise prepare.max_error_share if such pages are expected in this input"
+                f"look at the rows of {drops}, and raise prepare.max_error_share if such pages are expected"
             )
 
     def to_json(self) -> dict[str, Any]:

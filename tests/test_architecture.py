@@ -68,7 +68,7 @@ ROOMS = {
     "pipeline": [
         "cli", "curate", "prepare", "deduplicate", "publish", "inspection", "reports", "page_process", "publishing",
         "config", "deduplication", "engines", "stages", "extraction", "heuristics", "lists", "pii", "reading",
-        "storage", "ledger", "documents", "text", "settings", "errors", "effects",
+        "storage", "ledger", "documents", "text", "settings", "stop", "errors", "effects",
     ],
     "classifiers": [
         "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "extraction", "data",
@@ -169,6 +169,7 @@ EFFECTS = {
 OF_PATHS = {"mkdir", "read_text", "rename", "rmdir", "touch", "unlink", "write_bytes", "write_text"}
 MAY_CALL_THE_SYSTEM = {
     "effects.py",
+    "stop.py",  # ends this process
     "engines/job_server.py",  # starts a server of another product; tests kill real ones
     "inspection/plan.py",  # reads /proc for its own memory
     "lists/words/build_reference.py",  # a script that writes a list of this package

@@ -12,6 +12,7 @@ import click
 from pipeline.errors import INTERNAL_ERROR, exit_code_of
 
 _PACKAGES = ("pipeline", "classifiers")  # whose functions run in an engine's workers
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
 # The last line of a Python traceback: the class by its full path, and the message.
 _LAST_LINE = re.compile(r"^((?:\w+\.)*)(\w+): (.+)$", flags=re.MULTILINE)
 
@@ -25,7 +26,7 @@ class Failure(NamedTuple):
 
 def find_failure(error: Exception) -> Failure:
     """What ended a command; where an engine raised its own exception, the worker's error in its text decides."""
-    code = exit_code_of(type(error))
+    code = exit_code_of(type(error), getattr(error, "errno", None))
     if code != INTERNAL_ERROR:
         return Failure(_one_line(_text(error)), code)
     failures = [_failure_in(*line) for line in _LAST_LINE.findall(str(error))]
@@ -39,7 +40,9 @@ def _text(error: Exception) -> str:
 
 def _failure_in(module: str, name: str, message: str) -> Failure:
     kind = _exception_class(module.removesuffix("."), name)
-    return Failure(_one_line(message), INTERNAL_ERROR if kind is None else exit_code_of(kind))
+    number = _ERRNO.match(message)
+    code = INTERNAL_ERROR if kind is None else exit_code_of(kind, int(number[1]) if number else None)
+    return Failure(_one_line(message), code)
 
 
 def _exception_class(module: str, name: str) -> type[BaseException] | None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.engines.options import EngineError
+from pipeline.stop import cleanup_at_stop
 
 log = logging.getLogger("gristmill")
 
@@ -227,7 +228,8 @@ def spark_jars() -> Path:
 def _run_process(command: list[str], sink: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)  # noqa: S603
     try:
-        yield process
+        with cleanup_at_stop(process.terminate):
+            yield process
     finally:
         process.terminate()
         try:

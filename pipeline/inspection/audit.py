@@ -19,7 +19,7 @@ from pipeline.inspection.check_ledger import ContentHashCheck, FateCheck, Ledger
 from pipeline.inspection.find_pages import parquet_files
 from pipeline.publishing.weights import WeightSettings
 from pipeline.stages.scrub_pii import ScrubPiiSettings
-from pipeline.storage.layout import Layout, read_json
+from pipeline.storage.layout import Layout, read_manifest, read_report
 
 
 def audit_output(output: str) -> list[Check]:
@@ -27,12 +27,12 @@ def audit_output(output: str) -> list[Check]:
     layout = Layout(output)
     if not storage.exists(layout.manifest):
         raise UserError(f"{output}: no manifest.json, so this is no finished output; run `gristmill curate` again")
-    manifest = read_json(layout.manifest)
+    manifest = read_manifest(layout)
     paths = {kind: parquet_files(layout, kind) for kind in SCHEMAS}
     file_results = [check_files(paths, manifest), check_schema(paths)]
     if not all(check.ok for check in file_results):
         return [*file_results, Check("rows", False, "not checked, because the files are not as expected")]
-    row_checks = _make_row_checks(manifest, read_json(layout.report))
+    row_checks = _make_row_checks(manifest, read_report(layout))
     _read_rows(paths, row_checks)
     deduplicate = DeduplicateSettings.model_validate(manifest["config"]["deduplicate"])
     sketch_result = check_sketches(paths["sketches"], manifest["kept"], deduplicate)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.errors import UserError
@@ -18,8 +20,9 @@ from pipeline.inspection.find_pages import find_by_id, find_duplicates, find_pag
 from pipeline.inspection.replay import StageResult, replay
 from pipeline.page_process.chain import Chain
 from pipeline.publishing.provenance import file_digests, versions
+from pipeline.settings import explain_refusal
 from pipeline.stages import read_warc
-from pipeline.storage.layout import Layout, read_json
+from pipeline.storage.layout import Layout, read_run
 from pipeline.text import tokenize
 
 _KEPT_COLUMNS = ("language", "quality_score", "domain", "words", "duplicates", "weight")
@@ -54,8 +57,11 @@ def explain_page(wanted: str, output: str) -> list[Explanation]:
         similar = suggest_urls(layout, wanted)
         hint = f"; did you mean {' or '.join(similar)}" if similar else ""
         raise UserError(f"{wanted}: no page of this URL or id in {output}{hint}")
-    run = read_json(layout.run)
-    config = Config.model_validate(run["settings"])
+    run = read_run(layout)
+    try:
+        config = Config.model_validate(run["settings"])
+    except ValidationError as error:
+        raise UserError(f"{layout.run}: of another version of gristmill ({explain_refusal(Config, error)})") from None
     warnings = _changes_since(run["identity"], config)
     chain = Chain(config)
     return [_explain(row, layout, run["paths"], chain, warnings) for row in rows]

@@ -127,4 +127,6 @@ def read_unit_sizes(layout: Layout) -> dict[str, int]:
     """Compressed input bytes by unit key."""
     with storage.read_parquet(layout.unit_table) as file:
         table = file.read()
+    if not table.schema.equals(UNIT_TABLE):
+        raise storage.DamagedFileError(f"{layout.unit_table}: not the units of a run; run `gristmill curate` again")
     return dict(zip(table["key"].to_pylist(), table["bytes"].to_pylist(), strict=True))

@@ -16,6 +16,7 @@ import psutil
 
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
+from pipeline.errors import RunFailedError
 from pipeline.inspection.progress import duration
 from pipeline.page_process.chain import Outcome, open_worker
 from pipeline.page_process.killable_process import KillableWorker, PageLost
@@ -136,6 +137,8 @@ def make_plan(files: Sequence[Input], config: Config, sample_pages: int, workers
         worker.start()
         for unit in chosen:
             _measure_unit(unit, config, worker, math.ceil(sample_pages / len(chosen)), sample)
+    if not sample.pages:
+        raise RunFailedError(f"{files[0].path}: no page in the sample of {len(chosen)} units; are these WARC files?")
     total = sum(unit.size for unit in units)
     return Plan(sample, len(files), len(units), total, workers, _bytes_per_document(config))
 

@@ -12,15 +12,12 @@ from typing import Any
 from tqdm import tqdm
 
 from pipeline import effects, storage
-from pipeline.errors import UserError
-from pipeline.inspection.finished_units import FinishedUnits, read_unit_sizes
-from pipeline.storage.layout import Layout, read_json
+from pipeline.inspection.finished_units import FinishedUnits
+from pipeline.storage.layout import read_json
 
 log = logging.getLogger("gristmill")
 TERMINAL_SECONDS = 1.0  # between updates of the progress bar
 LOG_SECONDS = 30.0  # between log lines
-STATUS_SECONDS = 5.0  # between the two readings from which `gristmill status` computes the pace
-STATUS_TALLIES = 2_000  # tallies that `gristmill status` reads at most; with more units its page counts are estimates
 # Listing a million finished units of an object store takes minutes: at most a fifth of the time is spent on it.
 PAUSE_PER_READING = 4.0
 
@@ -95,7 +92,7 @@ def describe(now: Progress, start: Progress, seconds: float) -> str:
         f"units {now.units_done}/{now.units}",
         f"{100 * now.bytes_done // max(now.bytes, 1)}% of the input",
         f"{'' if now.is_exact else 'about '}{now.pages:,} pages",
-        f"{pages / max(seconds, 0.001):,.0f} pages/s",
+        f"{max(pages, 0) / max(seconds, 0.001):,.0f} pages/s",
         f"errors {now.error_share:.2%}",
     ]
     if moved > 0 and now.bytes_done < now.bytes:
@@ -159,33 +156,5 @@ class Watch:
         with tqdm(total=self.start.bytes, initial=self.start.bytes_done, unit="B", unit_scale=True, leave=False) as bar:
             for now in self._readings(TERMINAL_SECONDS):
                 bar.update(now.bytes_done - bar.n)
-                rate = (now.pages - self.start.pages) / max(effects.monotonic() - self.began, 0.001)
+                rate = max(now.pages - self.start.pages, 0) / max(effects.monotonic() - self.began, 0.001)
                 bar.set_postfix_str(f"{now.units_done}/{now.units} units, {now.pages:,} pages, {rate:,.0f} pages/s")
-
-
-def read_status(output: str) -> str:
-    """What `gristmill status` prints. Raises UserError where there is no run."""
-    layout = Layout(output)
-    if storage.exists(layout.manifest):
-        manifest = read_json(layout.manifest)
-        return f"complete: {manifest['pages']:,} pages read, {manifest['kept']:,} kept, {manifest['words']:,} words"
-    if not storage.exists(layout.run):
-        raise UserError(f"{output}: no run.json; `gristmill curate ... --output {output}` starts a run")
-    layout = Layout(output, read_json(layout.run)["work"])
-    if not storage.exists(layout.unit_table):
-        return "starting: the list of units is not written yet"
-    reader = ProgressReader(FinishedUnits(layout, read_unit_sizes(layout), max_reads=STATUS_TALLIES))
-    start, began = reader.read(), effects.monotonic()
-    if start.units_done < start.units:
-        effects.sleep(STATUS_SECONDS)
-        return f"prepare: {describe(reader.read(), start, effects.monotonic() - began)}"
-    return _status_after_prepare(layout)
-
-
-def _status_after_prepare(layout: Layout) -> str:
-    parts = sum(name.endswith(".json") for name in storage.file_sizes(layout.folder("published")))
-    if parts:
-        return f"publish: {parts} parts written"
-    if storage.glob_files(storage.join(layout.work, "verdicts-*", "summary.json")):
-        return "count words: all units are prepared and deduplicated"
-    return "deduplicate: all units are prepared"

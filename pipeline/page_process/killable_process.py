@@ -10,8 +10,7 @@ done in a child whose limits the kernel enforces, whatever the extractor does:
   runs out of memory, the kernel kills the child before any other process (`oom_score_adj`).
 
 When a child ends for another reason than its CPU budget, the page is run once more in a new child; if that one ends as
-well, the page is lost. A child whose parent is gone ends by itself: its timers end a busy one, the closed pipe an idle
-one.
+well, the page is lost. A child whose parent is gone ends by itself within about a second.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,6 +40,7 @@ _START_SECONDS = 600.0  # wall time for imports, lists and models on a slow disk
 _GRACE_SECONDS = 10.0  # the parent waits this much longer than the child's own wall timer
 _PAGES_PER_CHILD = 5_000  # lxml and trafilatura keep some memory of every page: a new child starts small
 _PAGES_BETWEEN_MEMORY_CHECKS = 100
+_PARENT_SECONDS = 1.0  # between two looks whether the parent still exists
 _OUT_OF_MEMORY = 77  # exit code of a child that could not allocate memory
 # One thread each: the pipeline is parallel by processes, and the CPU budget counts the time of all threads.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -227,6 +228,7 @@ def _import_path() -> str:
 def _serve(descriptor: int, parent: int) -> None:
     """Build the function, then run it on page after page until the parent closes the pipe or is gone."""
     pipe = Connection(descriptor)
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C interrupts the parent, which then kills this process
     for timer in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(timer, signal.SIG_DFL)  # the kernel ends this process, no Python code has to run
@@ -241,15 +243,14 @@ def _serve(descriptor: int, parent: int) -> None:
         _limit_memory(memory_bytes)
         pipe.send(None)
         while True:
-            pipe.send(_run(function, *_receive_page(pipe, parent)))
+            pipe.send(_run(function, *pipe.recv()))
 
 
-def _receive_page(pipe: Connection, parent: int) -> tuple[Page, float, float]:
-    while not pipe.poll(5.0):
-        if os.getppid() != parent:  # another child that the parent forked may keep the pipe open after the parent's end
-            raise EOFError
-    message: tuple[Page, float, float] = pipe.recv()
-    return message
+def _end_with_parent(parent: int) -> None:
+    """Ends this process when its parent was killed: another child of it may keep the pipe open."""
+    while os.getppid() == parent:
+        effects.sleep(_PARENT_SECONDS)
+    os._exit(0)
 
 
 def _run(function: Callable[[Page], Any], page: Page, cpu_seconds: float, wall_seconds: float) -> Any:

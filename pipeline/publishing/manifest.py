@@ -15,7 +15,8 @@ from pipeline.ledger import Tally
 from pipeline.publishing.content_hash import content_hash
 from pipeline.publishing.statistics import Statistics
 from pipeline.storage.digests import fingerprint
-from pipeline.storage.layout import Layout, read_json, write_json
+from pipeline.storage.layout import Layout, read_run, write_json
+from pipeline.storage.own_files import remove_published
 
 FORMAT = 1  # of manifest.json; increased when programs that read it have to change
 
@@ -28,7 +29,7 @@ def claim(layout: Layout, identity: Mapping[str, Any], local: Mapping[str, Any],
     when the folder belongs to a run with other settings, code or input.
     """
     if storage.exists(layout.run):
-        previous = read_json(layout.run)
+        previous = read_run(layout)
         differences = list(_differences(previous["identity"], identity))
         if differences and not overwrite:
             shown = "; ".join(differences[:4]) + (f"; {len(differences) - 4} more" if len(differences) > 4 else "")
@@ -37,11 +38,7 @@ def claim(layout: Layout, identity: Mapping[str, Any], local: Mapping[str, Any],
                 "Choose another --output, or --overwrite to replace it (units that are still valid are kept)"
             )
         if differences:
-            storage.remove(layout.manifest)  # first, so that nobody reads old and new files as one dataset
-            for kind in ("shards", "drops", "sketches"):
-                storage.remove_folder(storage.join(layout.root, kind))
-    elif storage.exists(layout.manifest):
-        raise UserError(f"{layout.root} has a manifest.json but no run.json: choose another --output")
+            remove_published(layout)
     write_json(layout.run, {"identity": identity, "work": layout.key, **local})
 
 

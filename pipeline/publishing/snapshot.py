@@ -3,7 +3,6 @@
     BASE/CC-MAIN-2026-43/...      an output of `gristmill curate`
     BASE/CC-MAIN-2026-47/...      the next one, without duplicates of what previous crawls published
     BASE/latest.json              names the newest complete crawl; written after its manifest
-    BASE/CC-MAIN-2026-47.lock     the lease of the process that curates this crawl
 
 A second process for the same crawl ends with an error that names the host and id of the first.
 """
@@ -12,15 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.errors import UserError
-from pipeline.storage.layout import Layout, read_json, write_json
-from pipeline.storage.lease import hold_lease
+from pipeline.storage.layout import Layout, read_json, read_manifest, write_json
 
 NAME = re.compile(r"CC-MAIN-(\d{4})-(\d{2})")
 MIRROR = "https://data.commoncrawl.org/"
@@ -65,9 +61,9 @@ class Snapshot:
         if not self.is_complete():
             raise UserError(f"{self.output} has no manifest.json; latest.json is not changed")
         pointer = latest_path(self.base)
-        if storage.exists(pointer) and read_json(pointer)["snapshot"] > self.name:
+        if storage.exists(pointer) and read_json(pointer, {"snapshot": str})["snapshot"] > self.name:
             return
-        content_hash = read_json(Layout(self.output).manifest)["content_hash"]
+        content_hash = read_manifest(Layout(self.output))["content_hash"]
         write_json(pointer, {"snapshot": self.name, "content_hash": content_hash})
 
 
@@ -91,14 +87,11 @@ def _names_in(index: str) -> list[str]:
         raise UserError(f"{index}: not a JSON list of crawls; name a crawl with --snapshot") from None
 
 
-@contextmanager
-def hold_snapshot(snapshot: Snapshot, config: Config) -> Iterator[Config]:
-    """Holds the snapshot's lease; yields the settings with previous snapshots' sketches; then updates `latest.json`."""
-    with hold_lease(f"{snapshot.output}.lock"):
-        previous = (*config.deduplicate.previous_sketches, *snapshot.previous_sketches())
-        changed = config.deduplicate.model_copy(update={"previous_sketches": previous})
-        yield config.model_copy(update={"deduplicate": changed})
-        snapshot.update_latest()
+def add_previous_sketches(snapshot: Snapshot, config: Config) -> Config:
+    """The settings with the sketches of previous snapshots."""
+    previous = (*config.deduplicate.previous_sketches, *snapshot.previous_sketches())
+    changed = config.deduplicate.model_copy(update={"previous_sketches": previous})
+    return config.model_copy(update={"deduplicate": changed})
 
 
 def latest_path(base: str) -> str:

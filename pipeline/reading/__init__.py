@@ -1,6 +1,8 @@
 """Read the input, in this order:
 
 inputs              INPUTS of the command line -> files with stable names and sizes
+listings            which files a listing or an index names; a server's listing names only its own
+formats             refuse files that are plainly no WARC
 units               files -> units of work: byte ranges
 warc                a unit -> WARC records, in spite of damage
 compressed_members  gzip members and zstd frames with their byte offsets      (used by warc)

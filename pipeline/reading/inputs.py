@@ -9,7 +9,7 @@ An input is given as one of
 
 The paths of a listing or an index are relative to `prefix` if one is given; otherwise to the listing's folder (in a
 mirror of Common Crawl, the folder that holds crawl-data/); otherwise, if they begin with crawl-data/ and no such copy
-exists, to https://data.commoncrawl.org/.
+exists, to https://data.commoncrawl.org/. A listing on a server may name only files of that server (listings.py).
 
 An input's name appears in rows and manifest, so it does not depend on where the copy is stored: it is the path in the
 listing or index, the base name of a single file, or the path below a folder or below the fixed part of a glob.
@@ -17,25 +17,17 @@ listing or index, the base name of a single file, or the path below a folder or 
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from pipeline import storage
-from pipeline.errors import UserError
+from pipeline.reading.listings import InputError, listed_name, path_resolver, read_index_rows, read_listing
 
-COMMON_CRAWL = "https://data.commoncrawl.org/"
 RECORD_FILES = (".warc.gz", ".warc", ".warc.zst", ".wet.gz", ".wet", ".wet.zst")
 _LISTING = re.compile(r"\.paths(\.gz)?$")
-_COLUMNS = ("warc_filename", "warc_record_offset", "warc_record_length")
-
-
-class InputError(UserError):
-    """An input is missing, ambiguous or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,46 +103,26 @@ def _resolve_folder(folder: str) -> list[Input]:
 
 
 def _resolve_listing(listing: str, prefix: str | None) -> list[Input]:
-    raw = storage.read_bytes(listing)
-    try:
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{listing}: not a readable list of paths ({error}); fetch it again") from error
-    names = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not names:
+    names = read_listing(listing)
+    first = next(names, None)
+    if first is None:
         raise InputError(f"{listing}: the list is empty")
-    locate = _path_resolver(listing, names[0], prefix)
-    return [Input(_listed_name(name), locate(name)) for name in names]
+    locate = path_resolver(listing, first, prefix)
+    return [Input(listed_name(name), locate(name)) for name in chain([first], names)]
 
 
 def _resolve_index(files: Sequence[str], prefix: str | None) -> list[Input]:
     rows: dict[str, list[tuple[int, int]]] = {}
     for file in files:
-        for name, offset, length in _read_index_rows(file):
+        for name, offset, length in read_index_rows(file):
             rows.setdefault(name, []).append((offset, offset + length))
     if not rows:
         raise InputError(f"{files[0]}: the index has no rows; check the query that wrote it")
-    locate = _path_resolver(files[0], min(rows), prefix)
-    entries = [Input(_listed_name(name), locate(name), 0, tuple(sorted(set(spans)))) for name, spans in rows.items()]
+    locate = path_resolver(files[0], min(rows), prefix)
+    entries = [Input(listed_name(name), locate(name), 0, tuple(sorted(set(spans)))) for name, spans in rows.items()]
     for entry in entries:
         _refuse_overlap(files[0], entry)
     return entries
-
-
-def _read_index_rows(file: str) -> Iterator[tuple[str, int, int]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with storage.open_parquet(file) as opened:
-        try:
-            parquet = pq.ParquetFile(opened)
-            missing = set(_COLUMNS) - set(parquet.schema_arrow.names)
-            if missing:
-                raise InputError(f"{file}: lacks the columns {', '.join(sorted(missing))} of Common Crawl's index")
-            for batch in parquet.iter_batches(columns=list(_COLUMNS)):
-                yield from zip(*(batch.column(name).to_pylist() for name in _COLUMNS), strict=True)
-        except pa.ArrowException as error:
-            raise InputError(f"{file}: not a readable Parquet file ({error})") from error
 
 
 def _refuse_overlap(index: str, entry: Input) -> None:
@@ -159,32 +131,6 @@ def _refuse_overlap(index: str, entry: Input) -> None:
             raise InputError(
                 f"{index}: {entry.name}: records {start}-{end} and {following}- overlap; the index is damaged"
             )
-
-
-def _path_resolver(listing: str, example: str, prefix: str | None) -> Callable[[str], str]:
-    """A function from listed names to paths; the module's docstring has the rule."""
-    base = prefix if prefix is not None else _base_of_listing(listing, example)
-    return lambda name: name if _is_absolute(name) else f"{base.rstrip('/')}/{name}" if base else name
-
-
-def _base_of_listing(listing: str, example: str) -> str:
-    """The folder that listed paths are relative to; `example` is one of them."""
-    top = example.split("/", 1)[0]
-    folder = listing if storage.is_remote(listing) else os.path.abspath(listing)
-    folder = folder.rpartition("/")[0]
-    if f"/{top}/" in f"{folder}/":  # .../crawl-data/CC-MAIN-2026-43/warc.paths.gz and crawl-data/CC-MAIN-2026-43/...
-        folder = f"{folder}/".rpartition(f"/{top}/")[0]
-    is_mirror = storage.is_remote(listing) or storage.exists(os.path.join(folder, example))
-    return folder if is_mirror or top != "crawl-data" else COMMON_CRAWL
-
-
-def _is_absolute(name: str) -> bool:
-    return "://" in name or name.startswith("/")
-
-
-def _listed_name(name: str) -> str:
-    """The listed path without scheme and host."""
-    return re.sub(r"^[a-z0-9]+://[^/]*/|^/+", "", name)
 
 
 def _base_name(path: str) -> str:
@@ -226,8 +172,7 @@ def _merge_ranges(one: Input, other: Input) -> Input:
 
 def _measure_sizes(entries: Sequence[Input]) -> tuple[Input, ...]:
     """Look up the size of every file, one request each: a missing file ends the run now, not days later."""
-    with ThreadPoolExecutor(16) as pool:
-        sizes = list(pool.map(lambda entry: storage.size(entry.path), entries))
+    sizes = list(storage.map_in_threads(lambda entry: storage.size(entry.path), entries))
     for entry, size in zip(entries, sizes, strict=True):
         last = entry.ranges[-1][1] if entry.ranges else 0
         if last > size:

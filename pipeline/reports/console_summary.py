@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.stages.order import STAGES
-from pipeline.storage.layout import Layout, read_json
+from pipeline.storage.layout import Layout, read_report
 
 BAR = 30  # characters
 _REASONS = 3  # shown of each stage
@@ -11,7 +11,7 @@ _REASONS = 3  # shown of each stage
 
 def funnel(layout: Layout) -> str:
     """The pages left after every stage, warnings, the paths of the output, and Python code that reads it."""
-    report = read_json(layout.report)
+    report = read_report(layout)
     pages = report["pages"]
     lines = [f"{'pages read':<20}{pages:>10,}  {'█' * BAR}"]
     left = pages

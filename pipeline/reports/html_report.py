@@ -25,7 +25,8 @@ from pipeline.reports.run_warnings import WARN_REPETITIONS, run_warnings
 from pipeline.reports.samples import Samples, changed_settings, collect_samples
 from pipeline.stages.order import STAGES
 from pipeline.stages.scrub_pii import SIGNAL_OF
-from pipeline.storage.layout import Layout, read_json
+from pipeline.storage.layout import Layout, read_manifest, read_report
+from pipeline.storage.lease import hold_lease
 
 _HERE = Path(__file__).parent
 _HOSTS = 15
@@ -35,7 +36,7 @@ _STRUCTURE = {"code": "Code blocks", "tables": "Tables", "formulas": "Formulas",
 
 def write_report(layout: Layout) -> None:
     """Writes OUT/report.html from OUT/report.json and the published rows."""
-    html = render(read_json(layout.report), collect_samples(layout))
+    html = render(read_report(layout), collect_samples(layout))
     with storage.write_atomically(layout.report_html) as file:
         file.write(html.encode("utf-8", "replace"))
 
@@ -43,10 +44,23 @@ def write_report(layout: Layout) -> None:
 def rebuild_report(output: str) -> str:
     """Writes OUT/report.html again and returns its path. Raises UserError where there is no finished run."""
     layout = Layout(output)
-    if not storage.exists(layout.report):
-        raise UserError(f"{output}: no report.json; give the --output of a finished `gristmill curate`")
-    write_report(layout)
+    if not storage.exists(layout.report) or not storage.exists(layout.manifest):
+        raise UserError(f"{output}: no finished output; give the --output of a finished `gristmill curate`")
+    with hold_lease(layout.lease):
+        _check_published_files(layout)
+        write_report(layout)
     return layout.report_html
+
+
+def _check_published_files(layout: Layout) -> None:
+    """The samples are read from these files: without some of them the report would miss pages and not say so."""
+    manifest = read_manifest(layout)
+    for kind in ("shards", "drops"):
+        found = storage.file_sizes(storage.join(layout.root, kind))
+        for entry in manifest[kind]:
+            if entry["path"].rpartition("/")[2] not in found:
+                path = storage.join(layout.root, entry["path"])
+                raise storage.DamagedFileError(f"{path}: is missing, but in manifest.json; restore it or curate again")
 
 
 def render(report: Mapping[str, Any], samples: Samples) -> str:

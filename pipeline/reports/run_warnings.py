@@ -21,7 +21,14 @@ WARN_SAME_FAILURE = 10  # pages with the same error message; pages that break an
 def run_warnings(report: Mapping[str, Any]) -> list[str]:
     """The warnings, one line each, from the numbers of report.json."""
     duplicates = report["duplicates"].get("warnings", ())
-    return [*_failures(report), *_personal_data(report), *duplicates, *_repetitions(report)]
+    return [*_nothing_kept(report), *_failures(report), *_personal_data(report), *duplicates, *_repetitions(report)]
+
+
+def _nothing_kept(report: Mapping[str, Any]) -> Iterator[str]:
+    if not report["kept"]:
+        losses = {stage: sum(reasons.values()) for stage, reasons in report["dropped"].items()}
+        most = max(losses, key=lambda stage: losses[stage], default="no stage")
+        yield f"nothing was kept of {report['pages']:,} pages; most were dropped by {most} ({losses.get(most, 0):,})"
 
 
 def _failures(report: Mapping[str, Any]) -> Iterator[str]:

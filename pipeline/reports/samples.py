@@ -14,12 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipeline import storage
 from pipeline.deduplication.settings import DuplicateReason
 from pipeline.pii.spans import PLACEHOLDERS
-from pipeline.storage.layout import Layout, read_json
+from pipeline.storage.layout import Layout, read_report
 
 PARTS = 6  # of shards/ and of drops/ that are read
 SAMPLES = 5  # pages of each drop reason
@@ -80,7 +78,7 @@ class _Reversed:
 
 def collect_samples(layout: Layout) -> Samples:
     """Samples of a finished output. Drops are read first, then the kept documents (survivors) that they name."""
-    samples = Samples(total=read_json(layout.report)["pages"])
+    samples = Samples(total=read_report(layout)["pages"])
     duplicates = _sample_drops(layout, samples)
     survivors = _sample_kept(layout, samples, {row["duplicate_of"] for row in duplicates})
     for row in duplicates:
@@ -125,8 +123,7 @@ def _sample_kept(layout: Layout, samples: Samples, wanted: set[str]) -> dict[str
 def _read_parts(layout: Layout, kind: str, columns: Sequence[str], samples: Samples) -> Iterator[dict[str, Any]]:
     paths = [path for path in storage.list_files(storage.join(layout.root, kind)) if path.endswith(".parquet")]
     for path in _choose_evenly(paths, PARTS):  # not all parts: each takes a few requests on an object store
-        with storage.open_parquet(path) as file:
-            parquet = pq.ParquetFile(file)
+        with storage.read_parquet(path) as parquet:
             samples.rows += parquet.metadata.num_rows
             for batch in parquet.iter_batches(batch_size=1024, columns=list(columns)):
                 yield from batch.to_pylist()

@@ -9,6 +9,7 @@
     digests.py       SHA-256 of a file, fingerprint of values
     layout.py        where each file of an output is
     lease.py         a lock for processes on several machines
+    own_files.py     which files of an output folder a run has made, and may remove
 
     object_store.py                                               listings and deletes of S3 and Google's object store
     paths.py, remote.py, remote_file.py, retries.py, causes.py    how remote storage is read: blocks, retries, errors
@@ -23,13 +24,15 @@ from pipeline.storage.files import (
     glob_files,
     is_folder,
     list_files,
+    list_names,
     make_folder,
+    modification_time,
     open_binary,
     read_bytes,
     remove,
     size,
 )
-from pipeline.storage.folders import file_sizes, remove_folder
+from pipeline.storage.folders import file_sizes, remove_empty_folder, remove_files, remove_folder
 from pipeline.storage.parquet import count_rows, open_parquet, read_parquet, read_rows
 from pipeline.storage.paths import is_remote, join
 from pipeline.storage.threads import in_threads, map_in_threads
@@ -49,14 +52,18 @@ __all__ = [
     "is_remote",
     "join",
     "list_files",
+    "list_names",
     "make_folder",
     "map_in_threads",
+    "modification_time",
     "open_binary",
     "open_parquet",
     "read_bytes",
     "read_parquet",
     "read_rows",
     "remove",
+    "remove_empty_folder",
+    "remove_files",
     "remove_folder",
     "size",
     "write_atomically",

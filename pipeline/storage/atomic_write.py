@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,9 @@ from pipeline.storage.paths import is_remote, local_path
 from pipeline.storage.remote import request
 
 TEMPORARY = ".tmp"  # the end of a temporary file's name, which begins with a dot and the name of the file to be
+
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # FAT, some network file systems
 
 
 @contextmanager
@@ -68,7 +72,23 @@ def create_exclusively(path: str, content: bytes) -> bool:
 
 
 def _create_local(path: str, content: bytes) -> None:
-    folder = os.path.dirname(path) or "."
-    effects.make_folder(folder)
-    with effects.create_file(path) as file:
-        file.write(content)
+    """As a link to a complete file, so that nobody sees an empty one; without links, as a new file."""
+    folder, name = os.path.split(path)
+    effects.make_folder(folder or ".")
+    file, temporary = effects.create_temporary(folder or ".", f".{name[:100]}.", TEMPORARY)
+    try:
+        with file:
+            file.write(content)
+        effects.set_usual_mode(temporary)
+        try:
+            effects.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            with effects.create_file(path) as plain:
+                plain.write(content)
+    finally:
+        with suppress(OSError):
+            effects.delete_file(temporary)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import effects
-from pipeline.errors import FileError, MissingFileError
+from pipeline.errors import NO_ACCESS, NO_SPACE, AccessError, DiskFullError, FileError, MissingFileError
 from pipeline.storage.causes import http_status, is_missing, is_storage_failure, root_cause
 from pipeline.storage.paths import COMMON_CRAWL, is_remote, local_path
 
@@ -23,6 +23,14 @@ class NoSuchFileError(StorageError, MissingFileError):
     """A file or folder does not exist."""
 
     exit_code = MissingFileError.exit_code
+
+
+class StorageFullError(StorageError, DiskFullError):
+    """A file cannot be written because its disk is full."""
+
+
+class StorageAccessError(StorageError, AccessError):
+    """A file cannot be read or written for lack of permission."""
 
 
 class DamagedFileError(StorageError):
@@ -46,7 +54,15 @@ def explain_errors(path: str, verb: str) -> Iterator[None]:
         where = _failed_file(path, cause)
         if is_missing(cause):
             raise NoSuchFileError(f"{where}: no such file or folder; check the spelling") from error
-        raise StorageError(f"{where}: {_explain(path, verb, cause)}") from error
+        raise _kind_of(cause)(f"{where}: {_explain(path, verb, cause)}") from error
+
+
+def _kind_of(error: BaseException) -> type[StorageError]:
+    number = getattr(error, "errno", None)
+    if number in NO_SPACE:
+        return StorageFullError
+    is_forbidden = isinstance(error, PermissionError) or number in NO_ACCESS or http_status(error) in (401, 403)
+    return StorageAccessError if is_forbidden else StorageError
 
 
 def _explain(path: str, verb: str, error: BaseException) -> str:
@@ -54,7 +70,9 @@ def _explain(path: str, verb: str, error: BaseException) -> str:
         if path.startswith(COMMON_CRAWL):
             return "no permission with these AWS credentials; use https://data.commoncrawl.org/ instead"
         return f"no permission to {verb} it; check its owner and mode"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        return f"cannot {verb} it: the disk is mounted read-only"
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         folder = tempfile.gettempdir() if is_remote(path) else _existing_parent(path)  # uploads are prepared there
         free = effects.free_bytes(folder) >> 20
         return f"the disk is full ({free} MiB free at {folder}); free some space and run again"

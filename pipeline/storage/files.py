@@ -8,6 +8,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from pipeline import effects
@@ -54,6 +55,17 @@ def size(path: str) -> int:
         if found is None:
             raise StorageError(f"{path}: the server does not report its size; download it and pass the local copy")
         return int(found)
+
+
+def modification_time(path: str) -> float:
+    """Seconds since 1970 when the file was written, by the clock of its storage."""
+    with explain_errors(path, "read"):
+        if not is_remote(path):
+            return effects.modification_time(local_path(path))
+        info = request(path, lambda fs, inner: fs.info(inner))
+        found = next((info[name] for name in ("LastModified", "mtime", "updated", "created") if info.get(name)), 0.0)
+        found = datetime.fromisoformat(found) if isinstance(found, str) else found
+        return found.timestamp() if isinstance(found, datetime) else float(found)
 
 
 def open_binary(path: str, start: int = 0, end: int | None = None, length: int | None = None) -> BinaryIO:
@@ -142,6 +154,20 @@ def _walk(folder: str) -> Iterator[str]:
             yield path
         elif not entry.is_link:
             yield from _walk(path)
+
+
+def list_names(folder: str) -> list[str]:
+    """Names of the files and folders directly in a folder, sorted; none where it does not exist."""
+    with explain_errors(folder, "list"):
+        if not is_remote(folder):
+            return [entry.name for entry in effects.list_folder(local_path(folder))]
+        try:
+            paths = request(folder, lambda fs, inner: fs.ls(inner, detail=False))
+        except Exception as error:
+            if is_missing(error):
+                return []
+            raise
+        return sorted({path.rstrip("/").rsplit("/", 1)[-1] for path in paths})
 
 
 def make_folder(path: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -49,19 +49,33 @@ def remove_folder(folder: str) -> None:
         with explain_errors(folder, "delete"):
             effects.delete_folder(local_path(folder))
         return
-    for _ in map_in_threads(_remove_batch, _batches(folder)):
+    remove_files(join(folder, name) for name, _ in _list_remote(folder))
+
+
+def remove_files(paths: Iterable[str]) -> None:
+    """Deletes files of one folder or bucket, as far as they exist; an object store deletes a thousand at a time."""
+    for _ in map_in_threads(_remove_batch, _batches(iter(paths))):
         pass
 
 
-def _batches(folder: str) -> Iterator[list[str]]:
-    """The files below a remote folder, as many at a time as one request deletes."""
-    paths = (join(folder, name) for name, _ in _list_remote(folder))
+def remove_empty_folder(folder: str) -> None:
+    """Deletes a folder on a disk if nothing is in it."""
+    if not is_remote(folder):
+        with explain_errors(folder, "delete"):
+            effects.delete_empty_folder(local_path(folder))
+
+
+def _batches(paths: Iterator[str]) -> Iterator[list[str]]:
     while batch := list(islice(paths, BATCH)):
         yield batch
 
 
 def _remove_batch(paths: Sequence[str]) -> None:
     """One request; if it fails, for a file that somebody else has deleted for example, one request per file."""
+    if not is_remote(paths[0]):
+        for path in paths:
+            remove(path)
+        return
     try:
         with explain_errors(paths[0], "delete"):
             delete_files(paths)

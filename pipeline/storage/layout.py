@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.storage import DamagedFileError, join, read_bytes, write_atomically
+
+PUBLISHED = ("shards", "drops", "sketches")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,11 @@ class Layout:
         """The dataset card."""
         return join(self.root, "README.md")
 
+    @property
+    def lease(self) -> str:
+        """Held by the process that changes the output."""
+        return join(self.root, "run.lock")
+
     def part(self, kind: str, number: int) -> str:
         """A published file: kind is shards, drops or sketches."""
         return join(self.root, kind, f"part-{number:05d}.parquet")
@@ -64,12 +72,64 @@ class Layout:
         return join(self.folder(kind), key + (".json" if kind in {"tally", "running"} else ".parquet"))
 
 
-def read_json(path: str) -> dict[str, Any]:
-    """Raises NoSuchFileError for a missing file, DamagedFileError for one that is no JSON object."""
+class JsonObject(dict[str, Any]):
+    """An object of a JSON file; a key that is missing raises DamagedFileError with the file's name."""
+
+    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), path: str = "") -> None:
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise DamagedFileError(f"{self.path}: has no {key!r}; it is damaged, or of another version of gristmill")
+
+
+def read_json(path: str, types: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """Raises NoSuchFileError for a missing file, DamagedFileError for one that is no JSON object.
+
+    `types` are the types that values of the object must have.
+    """
     try:
-        return dict(json.loads(read_bytes(path)))
-    except ValueError as error:
-        raise DamagedFileError(f"{path}: not a JSON object ({error}); remove it and run again") from error
+        found = json.loads(read_bytes(path), object_hook=lambda values: JsonObject(values, path))
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{path}: not JSON ({error}); remove it and run again") from error
+    if not isinstance(found, JsonObject):
+        raise DamagedFileError(f"{path}: not a JSON object; remove it and run again")
+    for key, kind in (types or {}).items():
+        if not isinstance(found[key], kind):
+            raise DamagedFileError(f"{path}: {key!r} is {str(found[key])[:40]!r}; the file is damaged")
+    return found
+
+
+def read_run(layout: Layout) -> dict[str, Any]:
+    """run.json, with the types of its values checked."""
+    return read_json(layout.run, {"identity": dict, "work": str})
+
+
+def read_manifest(layout: Layout) -> dict[str, Any]:
+    """manifest.json, with the types of its values checked."""
+    numbers = dict.fromkeys(("format", "pages", "kept", "words", "characters", "dropped"), int)
+    lists = dict.fromkeys((*PUBLISHED, "inputs"), list)
+    tables = dict.fromkeys(("config", "files", "versions"), dict)
+    return read_json(layout.manifest, {**numbers, **lists, **tables, "content_hash": str})
+
+
+def read_report(layout: Layout) -> dict[str, Any]:
+    """report.json, with the types of its values checked."""
+    numbers = ("pages", "kept", "words", "characters", "unreadable")
+    tables = (
+        "dropped",
+        "records",
+        "quality",
+        "group_sizes",
+        "rescan",
+        "signals",
+        "cpu_seconds",
+        "duplicates",
+        "config",
+    )
+    lists = ("failures", "dropped_hosts", "languages", "hosts", "domains", "inputs", "warnings")
+    kinds = ((int, numbers), (dict, tables), (list, lists), (str, ("content_hash",)))
+    return read_json(layout.report, {name: kind for kind, names in kinds for name in names})
 
 
 def write_json(path: str, values: object) -> None:

@@ -1,7 +1,8 @@
-"""A lock for processes on several machines: a lease file in a shared folder or an object store.
+"""A lock for processes on several machines: a lease file in the output folder, on a disk or an object store.
 
-The file is JSON with its owner and the time at which it expires. The owner renews it with a heartbeat; an expired lease
-(its owner was killed or lost the network) is taken over by the next process that needs it.
+The file is JSON with its owner and the time at which it expires. The owner renews it with a heartbeat. A lease is free
+when it has expired, when its owner was on this machine and is gone (then a killed run resumes at once), or when its
+content is damaged and the file is old.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pipeline import effects, storage
 from pipeline.errors import LockedError
+from pipeline.stop import cleanup_at_stop
 from pipeline.storage.layout import read_json
 
 log = logging.getLogger("gristmill")
@@ -25,69 +29,129 @@ log = logging.getLogger("gristmill")
 # A lease expires this long after its last heartbeat; the owner sends one every third of it. Kubernetes restarts a
 # killed job six times within ten minutes: the lease of the killed process must have expired by then.
 LEASE_SECONDS = 300.0
+_ATTEMPTS = 3  # to create or take over a lease that others release or take at the same time
 
 
 class LeaseHeldError(LockedError):
     """Another process holds the lease."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease file as another process sees it."""
+
+    owner: str  # host and process
+    token: str
+    beat_seconds: float  # since the last heartbeat
+    seconds_left: float  # until it expires, 0 for one that is free
+    is_gone: bool  # the owner was on this machine and does not exist any more
+
+    @property
+    def is_free(self) -> bool:
+        """Whether another process may take it over."""
+        return self.is_gone or self.seconds_left <= 0
+
+
+def read_lease(path: str, lease_seconds: float = LEASE_SECONDS) -> Lease | None:
+    """The lease, or None where there is no file. Raises StorageError when the file cannot be read."""
+    now = effects.now()
+    try:
+        values = read_json(path)
+        expires, token = float(values["expires"]), str(values["token"])
+        owner = f"{values['host']} (process {values['pid']})"
+        beat = float(values.get("beat", expires - lease_seconds))
+        return Lease(owner, token, max(now - beat, 0), max(expires - now, 0), _is_gone(values))
+    except storage.NoSuchFileError:
+        return None
+    except (storage.DamagedFileError, KeyError, TypeError, ValueError):
+        try:  # its owner was killed while it wrote, or the disk was full
+            modified = storage.modification_time(path)
+        except storage.NoSuchFileError:
+            return None
+        age = max(now - modified, 0)
+        return Lease(
+            "an unknown process (the file is damaged)", f"{modified:.0f}", age, max(lease_seconds - age, 0), False
+        )
+
+
 @contextmanager
-def hold_lease(path: str, lease_seconds: float = LEASE_SECONDS) -> Iterator[None]:
+def hold_lease(
+    path: str, lease_seconds: float = LEASE_SECONDS, on_loss: Callable[[str], object] = log.warning
+) -> Iterator[None]:
     """Holds the lease file while the block runs and renews it from a thread.
 
-    Raises LeaseHeldError with the owner's host and process when another process holds it.
+    Raises LeaseHeldError with the owner's host and process when another process holds it. Calls `on_loss` with one line
+    when another process took it over, because this one had sent no heartbeat for `lease_seconds`.
     """
-    owner = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
+    owner = {**_this_process(), "token": uuid.uuid4().hex}
     _acquire(path, owner, lease_seconds)
     stop = threading.Event()
-    renewal = threading.Thread(target=_renew_regularly, args=(path, owner, lease_seconds, stop), daemon=True)
+    renewal = threading.Thread(target=_renew_regularly, args=(path, owner, lease_seconds, stop, on_loss), daemon=True)
     renewal.start()
     try:
-        yield
+        with cleanup_at_stop(lambda: _release(path, owner)):
+            yield
     finally:
         stop.set()
         renewal.join()
-        if _is_owner(path, owner):
-            storage.remove(path)
+        _release(path, owner)
+
+
+def _release(path: str, owner: Mapping[str, Any]) -> None:
+    if _is_owner(path, owner):
+        storage.remove(path)
 
 
 def _acquire(path: str, owner: Mapping[str, Any], lease_seconds: float) -> None:
-    if storage.create_exclusively(path, _content(owner, lease_seconds)):
-        return
-    try:
-        holder = read_json(path)
-    except storage.StorageError:
-        raise LeaseHeldError(f"{path}: another process took or released it just now; try again") from None
-    if holder["token"] == owner["token"]:
-        return  # the file was created by this process: the store's response was lost and the request was retried
-    remaining = holder["expires"] - effects.now()
-    if remaining > 0:
-        raise LeaseHeldError(
-            f"{path}: held by {holder['host']} (process {holder['pid']}); "
-            f"wait until it is done (without a heartbeat the lease expires in {remaining:.0f} s)"
-        )
-    _take_over(path, holder, owner, lease_seconds)
+    for _ in range(_ATTEMPTS):
+        if storage.create_exclusively(path, _content(owner, lease_seconds)):
+            return
+        lease = read_lease(path, lease_seconds)
+        if lease is None:
+            continue  # released just now
+        if lease.token == owner["token"]:
+            return  # created by this process: the store's response was lost and the request was retried
+        if not lease.is_free:
+            raise LeaseHeldError(
+                f"{path}: held by {lease.owner}; wait until it is done "
+                f"(without a heartbeat the lease expires in {lease.seconds_left:.0f} s)"
+            )
+        if _take_over(path, lease.token, owner, lease_seconds):
+            return
+    raise LeaseHeldError(f"{path}: another process took it over just now; try again")
 
 
-def _take_over(path: str, expired: Mapping[str, Any], owner: Mapping[str, Any], lease_seconds: float) -> None:
-    """Replaces the owner of an expired lease; of several processes, the one that creates the claim file succeeds."""
-    claim = f"{path}.{expired['token']}"
-    if not storage.create_exclusively(claim, b""):
-        raise LeaseHeldError(f"{path}: another process is taking it over; if there is none, remove {claim}")
+def _take_over(path: str, token: str, owner: Mapping[str, Any], lease_seconds: float) -> bool:
+    """Replaces the owner of a free lease; of several processes, the one that creates the claim file succeeds."""
+    claim = f"{path}.{token}"
+    if not storage.create_exclusively(claim, b"{}"):
+        lease = read_lease(claim, lease_seconds)
+        if lease is not None and lease.is_free:  # whoever wanted to take it over was killed
+            storage.remove(claim)
+        return False
     try:
-        if not _is_owner(path, expired):
-            raise LeaseHeldError(f"{path}: another process took it over just now; try again")
+        lease = read_lease(path, lease_seconds)
+        if lease is None or lease.token != token:
+            return False
         _write(path, owner, lease_seconds)
+        return True
     finally:
         storage.remove(claim)
 
 
-def _renew_regularly(path: str, owner: Mapping[str, Any], lease_seconds: float, stop: threading.Event) -> None:
+def _renew_regularly(
+    path: str, owner: Mapping[str, Any], lease_seconds: float, stop: threading.Event, on_loss: Callable[[str], object]
+) -> None:
     while not stop.wait(lease_seconds / 3):
         try:
-            if read_json(path)["token"] != owner["token"]:
-                return  # taken over: harmless, because every process writes the same bytes
-            _write(path, owner, lease_seconds)
+            lease = read_lease(path, lease_seconds)
+            if lease is None:  # removed by hand, or its folder is not mounted at the moment
+                log.warning("%s: is missing; this process goes on", path)
+            elif lease.token != owner["token"]:
+                on_loss(f"{path}: {lease.owner} took the output over; stopped")
+                return
+            else:
+                _write(path, owner, lease_seconds)
         except storage.StorageError as error:  # the next heartbeat may still come in time
             log.warning("cannot renew the lease: %s", error)
 
@@ -105,4 +169,45 @@ def _write(path: str, owner: Mapping[str, Any], lease_seconds: float) -> None:
 
 
 def _content(owner: Mapping[str, Any], lease_seconds: float) -> bytes:
-    return json.dumps({**owner, "expires": effects.now() + lease_seconds}).encode()
+    now = effects.now()
+    return json.dumps({**owner, "beat": now, "expires": now + lease_seconds}).encode()
+
+
+@cache
+def _this_process() -> dict[str, Any]:
+    """The owner's place: process ids mean something only in one namespace of one boot of one machine."""
+    pid, machine = os.getpid(), _machine()
+    started = _start_ticks(pid) if machine else None
+    return {"host": socket.gethostname(), "pid": pid, "started": started, "machine": machine}
+
+
+def _machine() -> str:
+    try:
+        boot = effects.read_file("/proc/sys/kernel/random/boot_id").decode().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _is_gone(values: Mapping[str, Any]) -> bool:
+    if not values.get("machine") or values["machine"] != _machine():
+        return False
+    try:
+        return _start_ticks(int(values["pid"])) != values.get(
+            "started"
+        )  # the id may have been given to another process
+    except OSError:  # nothing is known
+        return False
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since the machine did; None where it is gone (or a zombie).
+
+    Not psutil's create_time(), which adds the wall clock's idea of the boot time: that changes when the clock is set.
+    """
+    try:
+        content = effects.read_file(f"/proc/{pid}/stat").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, *fields = content.rpartition(")")[2].split()
+    return None if state == "Z" else int(fields[18])

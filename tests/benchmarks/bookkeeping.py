@@ -52,7 +52,7 @@ from pipeline.deduplication.duplicate_counts import DuplicateCounts, summarize
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH
 from pipeline.engines.beam_pipeline import LOCAL_OPTIONS, open_pipeline
 from pipeline.engines.parallel_map import ParallelMap
-from pipeline.inspection import progress
+from pipeline.inspection import status as run_status
 from pipeline.inspection.finished_units import FinishedUnits, StoredTally, write_unit_sizes
 from pipeline.ledger import Tally
 from pipeline.publish import Part, plan_parts
@@ -141,8 +141,8 @@ def start(run: Run) -> None:
 
 def status(run: Run) -> None:
     """`gristmill status`, without the five seconds between its two readings."""
-    progress.STATUS_SECONDS = 0.0
-    print(progress.read_status(run.layout.root), file=sys.stderr)
+    run_status.STATUS_SECONDS = 0.0
+    print(run_status.read_status(run.layout.root).describe(), file=sys.stderr)
 
 
 def finished_units(run: Run) -> None:

@@ -17,6 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from pipeline import errors
 from pipeline.cli import gristmill as group
 from pipeline.cli import main
 from pipeline.engines.beam_options import check_beam_options
@@ -82,6 +83,22 @@ def test_kubernetes_still_restarts_a_killed_job_when_the_lease_of_the_killed_run
     # Kubernetes waits 10 seconds before the first restart, then twice as long each time, up to 300.
     pauses = [min(10 * 2**number, 300) for number in range(job["spec"]["backoffLimit"])]
     assert sum(pauses[:-1]) > LEASE_SECONDS
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
+def test_kubernetes_gives_up_where_the_same_command_would_fail_again(manifest):
+    content = yaml.safe_load(manifest.read_text())
+    job = content["spec"]["jobTemplate"] if content["kind"] == "CronJob" else content
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"  # a failure policy needs it
+    given_up = {
+        code
+        for rule in job["spec"]["podFailurePolicy"]["rules"]
+        if rule["action"] == "FailJob"
+        for code in rule["onExitCodes"]["values"]
+    }
+    hopeless = (errors.UserError, errors.MissingFileError, errors.RunFailedError, errors.AccessError)
+    assert given_up == {kind.exit_code for kind in hopeless}
+    assert not given_up & {errors.FileError.exit_code, errors.LockedError.exit_code, errors.DiskFullError.exit_code}
 
 
 def test_the_schema_rejects_a_broken_manifest():

@@ -143,6 +143,39 @@ def test_other_settings_are_refused_unless_overwrite_is_given(uninterrupted, tmp
     assert max(ds.dataset(output / "shards").to_table(columns=["weight"])["weight"].to_pylist()) <= 2
 
 
+def test_a_folder_of_others_is_refused_and_unchanged(tmp_path, gristmill):
+    (tmp_path / "work").mkdir()
+    files = {"README.md": "mine", "work/thesis.tex": "mine"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    for flag in ((), ("--overwrite",)):
+        done = gristmill("curate", MINICRAWL, "--output", tmp_path, *flag, check=False)
+        assert done.returncode == 2
+        assert "holds files that no run of gristmill wrote (README.md, work)" in done.stderr
+    assert {name: (tmp_path / name).read_text() for name in files} == files
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "work"]
+
+
+def test_files_of_others_in_an_output_survive_a_run_and_an_overwrite(uninterrupted, tmp_path, gristmill):
+    output = tmp_path / "out"
+    shutil.copytree(uninterrupted, output)
+    (output / "work/mine").mkdir(parents=True)
+    for name in ("notes.txt", "work/mine/x", "shards/old.parquet"):
+        (output / name).write_text("mine")
+    gristmill("curate", MINICRAWL, "--output", output, *SMALL, "--set", "publish.shard_bytes=7777777", "--overwrite")
+    assert [(output / name).read_text() for name in ("notes.txt", "work/mine/x", "shards/old.parquet")] == ["mine"] * 3
+    assert [path.name for path in (output / "work").iterdir()] == ["mine"]
+
+
+def test_output_and_input_are_apart(tmp_path, gristmill):
+    shutil.copytree(MINICRAWL, tmp_path / "warc")
+    for output in ("warc", "warc/out", "."):
+        done = gristmill("curate", tmp_path / "warc", "--output", tmp_path / output, check=False)
+        assert done.returncode == 2
+        assert "the input" in done.stderr
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(["warc", *(p.name for p in MINICRAWL.iterdir())])
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline import curate
 from pipeline.config import Config
-from pipeline.inspection import progress
+from pipeline.inspection import status
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
-from pipeline.inspection.progress import read_status
+from pipeline.inspection.status import read_status
 from pipeline.prepare import UnitRows, write_unit
 from pipeline.publish import plan_parts
 from pipeline.reading.inputs import Input
@@ -98,11 +98,11 @@ def test_a_repeated_reading_takes_requests_for_new_units_only(requests):
 
 
 def test_status_reads_a_bounded_number_of_tallies(requests, monkeypatch):
-    monkeypatch.setattr(progress, "STATUS_SECONDS", 0.0)
-    monkeypatch.setattr(progress, "STATUS_TALLIES", UNITS)
+    monkeypatch.setattr(status, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(status, "STATUS_TALLIES", UNITS)
     for units in (2 * UNITS, 4 * UNITS):
         run = make_run(units)
-        write_json(run.layout.run, {"work": run.layout.key})
+        write_json(run.layout.run, {"identity": {}, "work": run.layout.key})
         write_unit_sizes(run.layout, run.sizes)
         finish(run, units - 1)
         assert count_requests(requests, lambda run=run: read_status(run.layout.root)) <= UNITS + CONSTANT

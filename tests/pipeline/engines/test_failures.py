@@ -17,7 +17,7 @@ from pipeline.ledger import LedgerError
         (FileNotFoundError("why"), 2),
         (LedgerError("why"), 3),
         (RunFailedError("why"), 3),
-        (PermissionError("why"), 4),
+        (PermissionError("why"), 7),
         (LockedError("why"), 5),
         (ClassifierError("why"), 2),
         (ZeroDivisionError("why"), 1),
@@ -36,8 +36,8 @@ def test_an_errors_class_decides_the_exit_code(error: Exception, code: int) -> N
         ),
         ("pipeline.ledger.LedgerError: 3 pages read, 2 dropped", ("3 pages read, 2 dropped", 3)),
         ("classifiers.errors.UserError: model.bin: damaged", ("model.bin: damaged", 2)),
-        ("OSError: [Errno 28] No space left on device", ("[Errno 28] No space left on device", 4)),
-        ("PermissionError: [Errno 13] Permission denied: '/x'", ("[Errno 13] Permission denied: '/x'", 4)),
+        ("OSError: [Errno 28] No space left on device", ("[Errno 28] No space left on device", 6)),
+        ("PermissionError: [Errno 13] Permission denied: '/x'", ("[Errno 13] Permission denied: '/x'", 7)),
     ],
 )
 def test_the_cause_inside_an_engines_error_is_found(last_line: str, failure: tuple[str, int]) -> None:

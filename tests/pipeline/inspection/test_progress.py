@@ -10,10 +10,9 @@ import time
 
 import pytest
 
-from pipeline.errors import UserError
 from pipeline.inspection import progress
-from pipeline.inspection.finished_units import FinishedUnits, StoredTally, write_unit_sizes
-from pipeline.inspection.progress import Progress, ProgressReader, Watch, describe, read_status
+from pipeline.inspection.finished_units import FinishedUnits, StoredTally
+from pipeline.inspection.progress import Progress, ProgressReader, Watch, describe
 from pipeline.ledger import Tally
 from pipeline.prepare import Heartbeat
 from pipeline.reading.units import Unit
@@ -64,6 +63,12 @@ def test_no_remaining_time_is_shown_without_progress():
     assert "left" not in describe(zero, zero, 0)
 
 
+def test_the_pace_is_never_negative():
+    """After a resume, units that were running before have no heartbeat any more: fewer pages are counted."""
+    before, now = Progress(4, 1, 400, 100, 3000, 0), Progress(4, 1, 400, 90, 2900, 0)
+    assert ", 0 pages/s," in describe(now, before, 10)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -97,28 +102,3 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path, monkeypatch, caplog)
         wait_for(lambda: "units 1/2, 25% of the input, 10 pages" in caplog.text)
     assert re.search(r"errors 0.00%, about \S+ (s|min|h) left", caplog.text)
     assert "\r" not in caplog.text
-
-
-def test_status_of_a_finished_run(curated_minicrawl):
-    assert read_status(str(curated_minicrawl)).startswith("complete: ")
-
-
-def test_status_where_there_is_no_run_says_how_to_start_one(tmp_path):
-    with pytest.raises(UserError, match=r"no run\.json;"):
-        read_status(str(tmp_path))
-
-
-def test_status_of_an_unfinished_run_is_read_from_its_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "STATUS_SECONDS", 0.01)
-    layout = Layout(str(tmp_path), "key")
-    write_json(layout.run, {"work": "key"})
-    assert read_status(str(tmp_path)).startswith("starting")
-    write_unit_sizes(layout, {"a": 100, "b": 100})
-    finish(layout, "a", 10)
-    assert read_status(str(tmp_path)).startswith("prepare: units 1/2, 50% of the input, 10 pages")
-    finish(layout, "b", 10)
-    assert read_status(str(tmp_path)).startswith("deduplicate")
-    write_json(f"{layout.work}/verdicts-x/summary.json", {})
-    assert read_status(str(tmp_path)).startswith("count words")
-    write_json(f"{layout.folder('published')}/x/00000.json", {})
-    assert read_status(str(tmp_path)) == "publish: 1 parts written"

@@ -41,11 +41,3 @@ def test_overwriting_removes_the_files_of_the_other_run(layout: Layout) -> None:
     assert not is_complete(layout)
     assert not storage.exists(layout.part("shards", 0))
     assert read_json(layout.run)["identity"] == OTHER
-
-
-def test_a_manifest_without_run_json_is_not_touched(tmp_path: Path) -> None:
-    layout = Layout(str(tmp_path), "key")
-    write_json(layout.manifest, {})
-    with pytest.raises(UserError, match=r"manifest\.json but no run\.json"):
-        claim(layout, IDENTITY, {}, overwrite=True)
-    assert is_complete(layout)

@@ -118,10 +118,10 @@ def test_a_complete_snapshot_is_left_alone_and_its_input_is_not_read(months, gri
 
 
 def test_a_second_start_names_the_running_process_and_writes_nothing(months, gristmill):
-    path = months / "other/CC-MAIN-2026-43.lock"
+    path = months / "other/CC-MAIN-2026-43/run.lock"
     with hold_lease(str(path)):
         command = ("curate", "--snapshot", NAMES[0], "--mirror", months / "mirror", "--output", months / "other")
         done = gristmill(*command, check=False)
         assert done.returncode == 5
         assert f"(process {os.getpid()})" in done.stderr
-    assert list((months / "other").iterdir()) == []
+    assert list((months / "other/CC-MAIN-2026-43").iterdir()) == []

@@ -94,6 +94,7 @@ def test_two_files_of_one_name_are_refused(crawl: Path) -> None:
         ("torn.paths.gz", r"torn\.paths\.gz: not a readable list"),
         ("empty.paths", r"empty\.paths: the list is empty"),
         ("bad.parquet", r"bad\.parquet: not a readable Parquet file"),
+        ("page.paths", r"page\.paths, line 1: '<!DOCTYPE html>' is no path"),
         ("other.parquet", r"other\.parquet: lacks the columns warc_filename"),
         ("none.parquet", r"none\.parquet: the index has no rows"),
         ("https://example.com/*.warc.gz", "web servers cannot be searched"),
@@ -102,6 +103,7 @@ def test_two_files_of_one_name_are_refused(crawl: Path) -> None:
 def test_an_unusable_input_is_one_clear_line(crawl: Path, pattern: str, message: str) -> None:
     (crawl / "empty").mkdir()
     (crawl / "torn.paths.gz").write_bytes(gzip.compress(b"a\nb\n" * 500)[:20])
+    (crawl / "page.paths").write_text("<!DOCTYPE html>\n<title>404</title>\n")
     (crawl / "empty.paths").write_bytes(b"\n# nothing\n")
     (crawl / "bad.parquet").write_bytes(b"PAR1 no PAR1")
     pq.write_table(pa.table({"x": [1]}), crawl / "other.parquet")

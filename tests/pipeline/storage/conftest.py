@@ -39,7 +39,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("crawl")
+    s3fs.S3FileSystem().makedirs("crawl", exist_ok=True)
     yield "s3://crawl"
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()

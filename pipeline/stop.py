@@ -1,0 +1,82 @@
+"""Stop this process at once from any thread: when a signal asks for it, or when another process took its output over.
+
+Beam's local runner works in threads of this process that cannot be cancelled: an exception in the main thread would
+wait until all units are done. All files are written atomically and finished work is skipped, so it may end anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from pipeline.errors import STOPPED
+
+CLEANUP_SECONDS = 2.0  # for all cleanups together, such as the removal of a lease from an object store
+_cleanups: dict[object, Callable[[], None]] = {}
+_stopping = threading.Lock()
+
+
+@contextmanager
+def cleanup_at_stop(action: Callable[[], None]) -> Iterator[None]:
+    """Calls `action` if the process is stopped while the block runs."""
+    key = object()
+    _cleanups[key] = action
+    try:
+        yield
+    finally:
+        _cleanups.pop(key, None)
+
+
+def stop_process(message: str, code: int) -> NoReturn:
+    """Prints one line, runs the cleanups, kills all child processes and ends this one with the exit code."""
+    _stopping.acquire()  # never released: a second call waits for the end
+    with contextlib.suppress(OSError):  # not through sys.stderr, whose lock another thread may hold
+        os.write(2, f"{'' if not sys.stderr.isatty() else chr(10)}{message}\n".encode())
+    cleanup = threading.Thread(target=_run_cleanups, daemon=True)
+    cleanup.start()
+    cleanup.join(CLEANUP_SECONDS)
+    _kill_children()
+    os._exit(code)
+
+
+def _run_cleanups() -> None:
+    for action in list(_cleanups.values()):
+        with contextlib.suppress(Exception):
+            action()
+
+
+def _kill_children() -> None:
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+
+
+def stop_on_signals(hint: str = "") -> None:
+    """From now on SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the process, unless they were ignored when it started.
+
+    `hint` ends the line that is printed. Called in the main thread. A thread reads the signals from a pipe, because
+    Python runs signal handlers only between two steps of the main thread, which may be inside a library for seconds.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in STOPPED:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a background job of a shell
+            signal.signal(number, lambda *_: None)
+    threading.Thread(target=_watch, args=(reading, hint), daemon=True, name="signals").start()
+
+
+def _watch(reading: int, hint: str) -> None:
+    while True:
+        number = os.read(reading, 1)[0]
+        if number in STOPPED:
+            name = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+            stop_process(f"gristmill: {name}{hint}", STOPPED[signal.Signals(number)])

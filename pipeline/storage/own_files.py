@@ -1,0 +1,98 @@
+"""The files of an output folder that a run has made, by name: nothing else is ever overwritten or removed.
+
+A folder belongs to a run if it holds a run.json of `gristmill curate`. Any other folder must be empty.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from functools import cache
+
+from pipeline import storage
+from pipeline.errors import UserError
+from pipeline.storage.layout import PUBLISHED, Layout, read_json
+
+_PART = re.compile(r"part-\d{5,}\.parquet")
+_WORK = re.compile(r"[0-9a-f]{16}")  # a fingerprint: Layout.key
+# What `write_atomically` leaves when its process is killed.
+_TEMPORARY = re.compile(
+    r"\.(part-\d{5,}\.parquet|manifest\.json|run\.json|report\.(json|html)|README\.md|run\.lock\S*)\.\w{8}\.tmp"
+)
+_LOCK = re.compile(r"run\.lock(\.\w+)?")
+_OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
+
+
+def check_output(layout: Layout, inputs: Iterable[str]) -> None:
+    """Raise UserError for an output folder that holds files of others, or that overlaps with an input."""
+    check_apart(layout.root, inputs)
+    if storage.exists(layout.run):
+        run = read_json(layout.run)
+        if "identity" in run and "work" in run:
+            return
+    elif not storage.is_folder(layout.root) and not storage.is_remote(layout.root) and storage.exists(layout.root):
+        raise UserError(f"{layout.root}: is a file; name a folder with --output")
+    foreign = [name for name in storage.list_names(layout.root) if not _is_allowed(name)]
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+        raise UserError(f"{layout.root}: holds files that no run of gristmill wrote ({shown}); choose a new folder")
+
+
+def _is_allowed(name: str) -> bool:
+    """What is in a folder before run.json, the first file of a run."""
+    return name in _OF_SYSTEMS or bool(_LOCK.fullmatch(name) or _TEMPORARY.fullmatch(name))
+
+
+def check_apart(output: str, inputs: Iterable[str]) -> None:
+    """Raise UserError if the output folder is an input, inside an input folder, or around an input."""
+    root = _canonical(output)
+    for path in inputs:
+        other = _canonical(path)
+        if other == root or other.startswith(f"{root}/"):
+            raise UserError(f"{output}: holds the input {path}; choose another --output")
+        if root.startswith(f"{other}/"):
+            raise UserError(f"{output}: is inside the input {path}; choose an --output outside of it")
+
+
+def _canonical(path: str) -> str:
+    """One spelling for each place, links resolved."""
+    if storage.is_remote(path):
+        scheme, _, rest = path.partition("://")
+        return f"{scheme}://{re.sub('/+', '/', rest).rstrip('/')}"
+    path = os.path.abspath(os.path.expanduser(path.removeprefix("file://")))
+    if storage.is_folder(path):
+        return _real_folder(path)
+    return os.path.join(_real_folder(os.path.dirname(path)), os.path.basename(path))
+
+
+@cache
+def _real_folder(path: str) -> str:  # a listing has a hundred thousand files in a few folders
+    return os.path.realpath(path).rstrip("/")
+
+
+def remove_published(layout: Layout) -> None:
+    """Removes the manifest, so that nobody reads old and new files as one dataset, and then the published files."""
+    storage.remove(layout.manifest)
+    for kind in PUBLISHED:
+        folder = storage.join(layout.root, kind)
+        names = [name for name in storage.list_names(folder) if _PART.fullmatch(name) or _TEMPORARY.fullmatch(name)]
+        storage.remove_files(storage.join(folder, name) for name in names)
+        storage.remove_empty_folder(folder)
+
+
+def remove_work(layout: Layout) -> None:
+    """Removes the work folders of this run and of former settings."""
+    work = storage.join(layout.root, "work")
+    for name in storage.list_names(work):
+        if _WORK.fullmatch(name):
+            storage.remove_folder(storage.join(work, name))
+    storage.remove_empty_folder(work)
+
+
+def remove_leftovers(layout: Layout) -> None:
+    """Removes what killed processes were writing. Only the owner of the lease calls this."""
+    for folder in (layout.root, *(storage.join(layout.root, kind) for kind in PUBLISHED)):
+        if not storage.is_remote(folder):
+            names = [name for name in storage.list_names(folder) if _TEMPORARY.fullmatch(name)]
+            storage.remove_files(storage.join(folder, name) for name in names)

@@ -1,0 +1,123 @@
+"""Signals stop a run at once in every phase: one line, the exit code, no child left, resumed by the same command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import MINICRAWL, ROOT, Command
+
+SMALL = ("--set", "prepare.unit_bytes=40000", "--set", "publish.shard_bytes=20000")
+MAIN = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+PHASES = ["prepare: ", "deduplicate: ", "count words: ", "publish: "]
+
+
+def start(output: Path, **options: object) -> subprocess.Popen[str]:
+    command = [*MAIN, "curate", str(MINICRAWL), "--output", str(output), "--workers", "2", *SMALL]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def wait_for_phase(run: subprocess.Popen[str], phase: str) -> list[psutil.Process]:
+    """The page processes that exist when the phase has begun."""
+    assert run.stderr is not None
+    for line in run.stderr:
+        if phase in line:
+            break
+    else:
+        pytest.fail(f"the run ended before {phase}")
+    while phase == PHASES[0] and len(psutil.Process(run.pid).children()) < 2:
+        time.sleep(0.05)
+    return psutil.Process(run.pid).children(recursive=True)
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One output, stopped in each phase in turn."""
+    return tmp_path_factory.mktemp("stopped") / "out"
+
+
+def stops() -> Iterator[tuple[str, signal.Signals]]:
+    yield PHASES[0], signal.SIGTERM
+    yield PHASES[0], signal.SIGHUP
+    yield from ((phase, signal.SIGINT) for phase in PHASES)
+
+
+@pytest.mark.parametrize(("phase", "number"), list(stops()))
+def test_a_signal_stops_the_run_at_once(output: Path, phase: str, number: signal.Signals) -> None:
+    run = start(output)
+    children = wait_for_phase(run, phase)
+    run.send_signal(number)
+    _, printed = run.communicate(timeout=30)
+    assert run.returncode == 128 + number
+    name = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
+    assert printed.splitlines()[-1] == f"gristmill: {name}; resume with the same command"
+    assert "Traceback" not in printed
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+    assert not (output / "manifest.json").exists()
+    assert not (output / "run.lock").exists()
+
+
+def test_the_stopped_run_resumes_to_the_same_bytes(output: Path, tmp_path: Path, gristmill: Command) -> None:
+    gristmill("curate", MINICRAWL, "--output", output, *SMALL)
+    gristmill("curate", MINICRAWL, "--output", tmp_path / "whole", *SMALL)
+    assert (output / "manifest.json").read_bytes() == (tmp_path / "whole/manifest.json").read_bytes()
+    names = [
+        sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) for folder in (output, tmp_path / "whole")
+    ]
+    assert names[0] == names[1]
+
+
+def test_children_end_when_the_run_is_killed(tmp_path: Path) -> None:
+    run = start(tmp_path / "out")
+    children = wait_for_phase(run, PHASES[0])
+    run.kill()
+    run.communicate()
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+def test_ignored_signals_stay_ignored(tmp_path: Path) -> None:
+    run = start(tmp_path / "out", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    wait_for_phase(run, PHASES[0])
+    run.send_signal(signal.SIGHUP)
+    run.send_signal(signal.SIGTERM)
+    assert "SIGTERM" in run.communicate(timeout=30)[1]
+    assert run.returncode == 143
+
+
+def test_a_second_run_into_the_same_output_is_refused(tmp_path: Path, gristmill: Command) -> None:
+    run = start(tmp_path / "out")
+    wait_for_phase(run, PHASES[0])
+    run.send_signal(signal.SIGSTOP)  # or it would be done before the others have started
+    for flags in ((), ("--overwrite", "--set", "publish.shard_bytes=7")):
+        done = gristmill("curate", MINICRAWL, "--output", tmp_path / "out", *SMALL, *flags, check=False)
+        assert done.returncode == 5
+        assert f"(process {run.pid})" in done.stderr.splitlines()[-1]
+    assert gristmill("report", tmp_path / "out", check=False).returncode == 2
+    run.send_signal(signal.SIGCONT)
+    run.send_signal(signal.SIGINT)
+    run.communicate()
+
+
+def test_a_run_whose_output_another_process_took_over_stops(tmp_path: Path) -> None:
+    code = "import pipeline.curate, pipeline.storage.lease as lease, functools\n"
+    code += "pipeline.curate.hold_lease = functools.partial(lease.hold_lease, lease_seconds=1.0)\n"
+    code += MAIN[-1]
+    command = [sys.executable, "-c", code, "curate", str(MINICRAWL), "--output", str(tmp_path / "out"), *SMALL]
+    run = subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    wait_for_phase(run, PHASES[0])
+    other = json.dumps({"host": "there", "pid": 1, "token": "t", "expires": time.time() + 99})
+    (tmp_path / "other.lock").write_text(other)
+    os.replace(tmp_path / "other.lock", tmp_path / "out/run.lock")
+    _, printed = run.communicate(timeout=60)
+    assert run.returncode == 5
+    assert "there (process 1) took the output over; stopped" in printed.splitlines()[-1]
+    assert json.loads((tmp_path / "out/run.lock").read_text())["token"] == "t"
