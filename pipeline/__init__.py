@@ -3,7 +3,7 @@
     cli.py           gristmill curate | plan | explain | report | audit | status | settings
     curate.py        one run: the four Beam jobs below, in order
     ├─ prepare.py        1 prepare      WARC units -> staged documents, drops, tallies        map only
-    │   reading/             find the input files, cut them into units, read WARC records
+    │   reading/             find the input files, cut them into units, read their records
     │   page_process/        the stages in a row, in a child process with limits on time and memory
     │   stages/              one module a page stage, in the order of stages/order.py
     │   extraction/          charset, parsing, and the text of an HTML page      (used by extract_text)

@@ -108,11 +108,11 @@ def curate(
     mirror: str,
     **options: Any,
 ) -> None:
-    """Turn WARC files into weighted Parquet shards.
+    """Turn web pages into weighted Parquet shards.
 
-    The output holds a ledger of every page, and a report. INPUTS are files, folders, globs, listings (warc.paths.gz) or
-    index Parquet files, on disk, https://, s3:// or gs://. Run the same command again after a crash: finished units are
-    not repeated.
+    The output holds a ledger of every page, and a report. INPUTS are WARC, JSONL, Parquet or HTML files, folders or
+    globs of them, listings (warc.paths.gz) or index Parquet files, on disk, https://, s3:// or gs://. Run the same
+    command again after a crash: finished units are not repeated.
     """
     from pipeline.config import load_config
     from pipeline.engines.beam_pipeline import SubmittedError

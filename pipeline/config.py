@@ -36,6 +36,7 @@ from pipeline.stages.extract_text import ExtractTextSettings
 from pipeline.stages.filter_heuristics import FilterHeuristicsSettings
 from pipeline.stages.identify_language import IdentifyLanguageSettings
 from pipeline.stages.quick_look import QuickLookSettings
+from pipeline.stages.read_documents import ReadDocumentsSettings
 from pipeline.stages.read_warc import ReadWarcSettings
 from pipeline.stages.score_quality import ScoreQualitySettings
 from pipeline.stages.scrub_pii import ScrubPiiSettings
@@ -47,6 +48,7 @@ class Config(Settings):
 
     prepare: PrepareSettings = PrepareSettings()
     read_warc: ReadWarcSettings = ReadWarcSettings()
+    read_documents: ReadDocumentsSettings = ReadDocumentsSettings()
     page_process: PageProcessSettings = PageProcessSettings()
     block_urls: BlockUrlsSettings = BlockUrlsSettings()
     quick_look: QuickLookSettings = QuickLookSettings()

@@ -48,6 +48,7 @@ from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.reports.html_report import write_report
 from pipeline.reports.report_json import make_report
+from pipeline.stages.read_documents import check_inputs
 from pipeline.stop import stop_process
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_json, read_manifest, write_json
@@ -103,6 +104,7 @@ def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) 
     check_formats(run.inputs)
     check_output(run.layout, [*(item.path for item in run.inputs), *run.config.deduplicate.previous_sketches])
     if not is_complete(run.layout):
+        check_inputs(run.inputs, run.config.read_documents)
         check_files(run.config)
     with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(f"gristmill: {why}", LockedError.exit_code)):
         return _run_jobs(run, overwrite=overwrite, keep_work=keep_work)
@@ -154,7 +156,7 @@ def prepare(run: Run) -> FinishedUnits:
     finished = FinishedUnits(run.layout, run.sizes)
     finished.update(check_files=True)
     pending = [unit for key, unit in run.units.items() if key not in finished]
-    log.info("prepare: %d units of WARC bytes, %d finished earlier", len(run.units), len(finished))
+    log.info("prepare: %d units of input, %d finished earlier", len(run.units), len(finished))
     if pending:
         task, open_process = PrepareUnit(run.config, run.layout), partial(open_worker, run.config)
         with Watch(finished), open_pipeline(run.options) as pipeline:

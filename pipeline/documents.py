@@ -1,6 +1,7 @@
 """The records that flow through the page stages, and what each stage returns.
 
     read_warc               bytes of a WARC file -> Page | Dropped
+    read_documents          a line, row or HTML file -> Page | Dropped
     block_urls              Page -> Page | Dropped
     quick_look              Page -> ParsedPage | Page | Dropped       (ParsedPage: extraction/parsed_page.py)
     extract_text            ParsedPage | Page -> Document | Dropped
@@ -28,12 +29,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One capture of one page, decoded from its WARC record."""
+    """One capture of one page, decoded from its WARC record, or one document of another file."""
 
     url: str
     fetched_at: str  # ISO 8601, UTC, to the second: 2026-10-01T12:00:00Z
     warc_file: str  # the input file's name as the manifest lists it
-    warc_offset: int  # bytes from the start of that file to the record's (compressed) first byte
+    warc_offset: int  # bytes from the start of that file to the record's (compressed) first byte; Parquet: the row
     content: bytes  # body with transfer and content encodings undone
     kind: Kind = Kind.HTML
     http_charset: str | None = None  # charset parameter of the Content-Type header, if any

@@ -1,4 +1,4 @@
-"""Prepare one unit of WARC bytes: every page goes through the page stages and becomes a staged document or a drop.
+"""Prepare one unit of the input: every page goes through the page stages and becomes a staged document or a drop.
 
 These are functions of one unit; curate.py runs them on an engine. The tally (the unit's counts) is written last and
 marks the unit as finished, so that a resumed run skips it.
@@ -23,8 +23,9 @@ from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.publishing.provenance import settings_as_json
 from pipeline.publishing.schema import DROP, STAGED
 from pipeline.reading.units import Unit
-from pipeline.stages import read_warc
 from pipeline.stages.order import PAGE_STAGES
+from pipeline.stages.read_input import read_unit
+from pipeline.stages.read_warc import OtherRecord
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, write_json
 
@@ -52,8 +53,8 @@ class UnitRows:
 def run_unit(unit: Unit, config: Config, worker: KillableWorker, heartbeat: Heartbeat | None = None) -> UnitRows:
     """Runs every page of the unit through the page stages. Raises LedgerError if the counts do not add up."""
     rows = UnitRows()
-    for item in read_warc.read_unit(unit, config.read_warc):
-        if isinstance(item, read_warc.OtherRecord):
+    for position, item in read_unit(unit, config.read_warc, config.read_documents):
+        if isinstance(item, OtherRecord):
             rows.tally.records[item.kind] += 1
             continue
         rows.tally.pages += 1
@@ -63,7 +64,7 @@ def run_unit(unit: Unit, config: Config, worker: KillableWorker, heartbeat: Hear
         else:
             _run_stages(item, worker, rows)
         if heartbeat:
-            heartbeat.update(rows.tally, item.record.warc_offset if isinstance(item, Dropped) else item.warc_offset)
+            heartbeat.update(rows.tally, position)
     rows.tally.check(f"unit {unit.key}")
     return rows
 
@@ -143,8 +144,8 @@ class Heartbeat:
     def __exit__(self, *_: object) -> None:
         storage.remove(self.path)
 
-    def update(self, tally: Tally, offset: int) -> None:
-        """Called after every page; writes every HEARTBEAT_SECONDS. `offset`: of the page's record in its WARC file."""
+    def update(self, tally: Tally, position: int) -> None:
+        """Called after every page; writes every HEARTBEAT_SECONDS. `position`: bytes of the file before the page."""
         now = effects.monotonic()
         if now < self.next_write:
             return
@@ -153,7 +154,7 @@ class Heartbeat:
             "seconds": round(now - self.started, 1),
             "pages": tally.pages,
             "errors": tally.errors,
-            "bytes": self.unit.bytes_before(offset),
+            "bytes": self.unit.bytes_before(position),
         }
         write_json(self.path, progress)
 
@@ -161,5 +162,5 @@ class Heartbeat:
 def unit_folder_key(config: Config, files: Mapping[str, str], versions: Mapping[str, str]) -> str:
     """Fingerprint of everything that decides a unit's bytes; names the folder of its files."""
     settings = settings_as_json(config)
-    names = ("prepare", "read_warc", "page_process", *PAGE_STAGES, "deduplicate")
+    names = ("prepare", "read_warc", "read_documents", "page_process", *PAGE_STAGES, "deduplicate")
     return fingerprint({name: settings[name] for name in names}, files, versions)

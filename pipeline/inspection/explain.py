@@ -21,7 +21,7 @@ from pipeline.inspection.replay import StageResult, replay
 from pipeline.page_process.chain import Chain
 from pipeline.publishing.provenance import file_digests, versions
 from pipeline.settings import explain_refusal
-from pipeline.stages import read_warc
+from pipeline.stages.read_input import read_record
 from pipeline.storage.layout import Layout, read_run
 from pipeline.text import tokenize
 
@@ -107,7 +107,7 @@ def _read_record(row: Mapping[str, Any], paths: Mapping[str, str], config: Confi
         raise UserError(
             f"{row['warc_file']}: the file that the run read is no longer at {path}; put it back to replay its pages"
         )
-    return read_warc.read_record(path, row["warc_offset"], name=row["warc_file"], settings=config.read_warc)
+    return read_record(path, row["warc_offset"], row["warc_file"], config.read_warc, config.read_documents)
 
 
 def _find_survivor(row: Mapping[str, Any], layout: Layout, stages: Sequence[StageResult]) -> Mapping[str, Any] | None:

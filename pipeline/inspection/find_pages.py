@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from classifiers.urls import host_of, normalize_url, registered_domain_of
 from pipeline import storage
+from pipeline.reading.file_formats import describe_place
 from pipeline.storage.layout import Layout
 
 SUGGESTIONS = 5
@@ -112,4 +113,4 @@ def parquet_files(layout: Layout, kind: str) -> list[str]:
 
 def place_of(row: Mapping[str, Any]) -> str:
     """Input file and offset of the capture."""
-    return f"{row['warc_file']} at byte {row['warc_offset']:,}"
+    return describe_place(row["warc_file"], row["warc_offset"])

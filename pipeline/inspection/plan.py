@@ -22,7 +22,9 @@ from pipeline.page_process.chain import Outcome, open_worker
 from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
-from pipeline.stages import read_warc
+from pipeline.stages.read_documents import check_inputs
+from pipeline.stages.read_input import read_unit
+from pipeline.stages.read_warc import OtherRecord
 from pipeline.text import count_words
 
 SAMPLED_UNITS = 12
@@ -130,6 +132,7 @@ class Plan:
 
 def make_plan(files: Sequence[Input], config: Config, sample_pages: int, workers: int) -> Plan:
     """Runs `sample_pages` pages through the real stages."""
+    check_inputs(files, config.read_documents)
     units = cut_units(files, config.prepare.unit_bytes)
     chosen = [units[i * len(units) // min(SAMPLED_UNITS, len(units))] for i in range(min(SAMPLED_UNITS, len(units)))]
     sample = Sample()
@@ -147,9 +150,9 @@ def _measure_unit(unit: Unit, config: Config, worker: KillableWorker, pages: int
     """Adds the unit's first `pages` pages to the sample."""
     start, reading = perf_counter(), process_time()
     end = unit.start
-    for number, item in enumerate(_read_pages(unit, config)):
+    for number, (position, item) in enumerate(_read_pages(unit, config)):
         if number == pages:  # the first page after the sample ends the sampled bytes
-            end = _offset_of(item)
+            end = position
             break
         sample.pages += 1
         if isinstance(item, Page):
@@ -178,14 +181,10 @@ def _bytes_per_document(config: Config) -> int:
     return 2 * 66 + 8 * config.deduplicate.bands + line_keys + sketches_and_verdicts
 
 
-def _read_pages(unit: Unit, config: Config) -> Iterator[Page | Dropped]:
-    for item in read_warc.read_unit(unit, config.read_warc):
-        if not isinstance(item, read_warc.OtherRecord):
-            yield item
-
-
-def _offset_of(item: Page | Dropped) -> int:
-    return item.record.warc_offset if isinstance(item, Dropped) else item.warc_offset
+def _read_pages(unit: Unit, config: Config) -> Iterator[tuple[int, Page | Dropped]]:
+    for position, item in read_unit(unit, config.read_warc, config.read_documents):
+        if not isinstance(item, OtherRecord):
+            yield position, item
 
 
 def _add_outcome(answer: Outcome | PageLost, sample: Sample) -> None:

@@ -12,6 +12,7 @@ from pipeline.extraction.charset import Decoding
 from pipeline.inspection.limits import Measurement, list_measurements
 from pipeline.page_process.chain import Chain, open_worker
 from pipeline.page_process.killable_process import PageLost
+from pipeline.reading.file_formats import Format, format_of
 from pipeline.stages.protocol import Record
 
 
@@ -41,8 +42,9 @@ def _replay_page_stages(page: Page | Dropped, row: Mapping[str, Any], chain: Cha
     if isinstance(page, Dropped):
         yield _report_drop(page, None)
         return
-    kind = "text that was extracted before (WET)" if page.kind is Kind.TEXT else "HTML"
-    yield StageResult("read_warc", "passed", f"{len(page.content):,} bytes of {kind}")
+    kind = "text that was extracted before" if page.kind is Kind.TEXT else "HTML"
+    reader = "read_warc" if format_of(page.warc_file) is Format.WARC else "read_documents"
+    yield StageResult(reader, "passed", f"{len(page.content):,} bytes of {kind}")
     if not row["kept"] and row["stage"] == "page_process":
         yield _run_in_page_process(page, chain.config)  # it might end or block this process
         return

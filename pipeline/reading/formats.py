@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from itertools import islice
 
 from pipeline import storage
+from pipeline.reading.file_formats import Format, format_of
 from pipeline.reading.inputs import Input
 from pipeline.reading.listings import InputError
 
@@ -22,7 +24,7 @@ _OTHERS = (
 
 def check_formats(inputs: Sequence[Input]) -> None:
     """Raise InputError for one of the first inputs whose first bytes are those of another format."""
-    for entry in inputs[:CHECKED]:
+    for entry in islice((entry for entry in inputs if format_of(entry.name) is Format.WARC), CHECKED):
         if entry.ranges or not entry.size:
             continue
         with storage.open_binary(entry.path, 0, _BYTES, entry.size) as file:

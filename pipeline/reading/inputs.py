@@ -2,10 +2,12 @@
 
 An input is given as one of
     a file or a glob          crawl/*.warc.gz, s3://bucket/**/*.warc.gz, https://host/file.warc.gz
-    a folder                  all WARC and WET files below it
+    a folder                  all WARC and WET files below it; if there are none, all JSONL and Parquet files; if there
+                              are none, all HTML files
     a listing of paths        warc.paths.gz or wet.paths, one path a line, gzip or not
     rows of an index          Parquet with warc_filename, warc_record_offset, warc_record_length (Common Crawl's
                               columnar index, or the result of a query over it): only these records are read, by range
+file_formats.py lists the kinds of files. A Parquet file without the columns of an index holds documents.
 
 The paths of a listing or an index are relative to `prefix` if one is given; otherwise to the listing's folder (in a
 mirror of Common Crawl, the folder that holds crawl-data/); otherwise, if they begin with crawl-data/ and no such copy
@@ -24,15 +26,17 @@ from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 from pipeline import storage
-from pipeline.reading.listings import InputError, listed_name, path_resolver, read_index_rows, read_listing
+from pipeline.reading.file_formats import HTML_FILES, JSONL_FILES, PARQUET_FILES, WARC_FILES
+from pipeline.reading.listings import COLUMNS, InputError, listed_name, path_resolver, read_index_rows, read_listing
+from pipeline.reading.parquet_rows import column_names
 
-RECORD_FILES = (".warc.gz", ".warc", ".warc.zst", ".wet.gz", ".wet", ".wet.zst")
+_FOLDER_FILES = (WARC_FILES, (*JSONL_FILES, *PARQUET_FILES), HTML_FILES)  # of the first kind that a folder holds
 _LISTING = re.compile(r"\.paths(\.gz)?$")
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One WARC or WET file, or chosen records of it."""
+    """One file, or chosen records of a WARC file."""
 
     name: str  # in rows and manifest
     path: str
@@ -57,13 +61,12 @@ def _resolve(pattern: str, prefix: str | None) -> list[Input]:
         entries = _resolve_glob(pattern)
     elif _LISTING.search(pattern):
         return _resolve_listing(pattern, prefix)
-    elif pattern.endswith(".parquet"):
-        return _resolve_index([pattern], prefix)
     elif storage.is_folder(pattern):
         entries = _resolve_folder(pattern)
     else:
         entries = [Input(_base_name(pattern), pattern)]
-    return entries if not _all_parquet(entries) else _resolve_index([entry.path for entry in entries], prefix)
+    is_index = _all_parquet(entries) and set(COLUMNS) <= set(column_names(entries[0].path))
+    return _resolve_index([entry.path for entry in entries], prefix) if is_index else entries
 
 
 def _normalize_path(pattern: str) -> str:
@@ -94,12 +97,14 @@ def _resolve_glob(pattern: str) -> list[Input]:
 
 def _resolve_folder(folder: str) -> list[Input]:
     files = storage.list_files(folder)
-    paths = [path for path in files if path.endswith(RECORD_FILES)] or [
-        path for path in files if path.endswith(".parquet")
-    ]
-    if not paths:
-        raise InputError(f"{folder}: no file ends in {', '.join(RECORD_FILES)} (or .parquet)")
-    return [Input(_relative_to(folder, path), path) for path in paths]
+    for endings in _FOLDER_FILES:
+        paths = [path for path in files if path.lower().endswith(endings)]
+        if paths:
+            return [Input(_relative_to(folder, path), path) for path in paths]
+    raise InputError(
+        f"{folder}: no file ends in .warc, .wet, .jsonl, .ndjson, .json (or one of these with .gz or .zst), .parquet,"
+        " .html, .htm or .xhtml"
+    )
 
 
 def _resolve_listing(listing: str, prefix: str | None) -> list[Input]:

@@ -21,7 +21,7 @@ MAX_PATH_BYTES = 4096  # of one line; PATH_MAX of Linux
 MAX_LINES = 2_000_000  # of one listing; a crawl has 100,000 files
 MAX_LISTING_BYTES = 1 << 30  # decoded; the listing of a crawl has 13 MB
 MAX_ROWS = 200_000_000  # of an index
-_COLUMNS = ("warc_filename", "warc_record_offset", "warc_record_length")
+COLUMNS = ("warc_filename", "warc_record_offset", "warc_record_length")
 _NO_PATH = re.compile(r"[\x00-\x1f\x7f<>\\]")
 
 
@@ -63,17 +63,17 @@ def read_index_rows(file: str) -> Iterator[tuple[str, int, int]]:
 
     with storage.read_parquet(file) as parquet:
         schema = parquet.schema_arrow
-        missing = set(_COLUMNS) - set(schema.names)
+        missing = set(COLUMNS) - set(schema.names)
         if missing:
             raise InputError(f"{file}: lacks the columns {', '.join(sorted(missing))} of Common Crawl's index")
-        kinds = [schema.field(name).type for name in _COLUMNS]
+        kinds = [schema.field(name).type for name in COLUMNS]
         is_text = pa.types.is_string(kinds[0]) or pa.types.is_large_string(kinds[0]) or pa.types.is_dictionary(kinds[0])
         if not is_text or not all(map(pa.types.is_integer, kinds[1:])):
-            found = ", ".join(f"{name} {kind}" for name, kind in zip(_COLUMNS, kinds, strict=True))
+            found = ", ".join(f"{name} {kind}" for name, kind in zip(COLUMNS, kinds, strict=True))
             raise InputError(f"{file}: the columns are {found}; expected text and two columns of whole numbers")
         number = 0
-        for batch in parquet.iter_batches(columns=list(_COLUMNS)):
-            for row in zip(*(batch.column(name).to_pylist() for name in _COLUMNS), strict=True):
+        for batch in parquet.iter_batches(columns=list(COLUMNS)):
+            for row in zip(*(batch.column(name).to_pylist() for name in COLUMNS), strict=True):
                 number += 1
                 _check_row(row, f"{file}, row {number}")
                 yield row

@@ -1,7 +1,7 @@
-"""Units of work: byte ranges of the input, cut from the sizes of the files alone.
+"""Units of work: byte ranges of the input, cut from the sizes of the files alone. HTML files are grouped instead.
 
-A unit owns the records that *start* inside its range; its reader (warc.py) searches for the first gzip member at or
-after the start. So a crawl of 90,000 files is cut without opening one, a large file is distributed over all workers,
+A unit owns the records that *start* inside its range; its reader (warc.py, jsonl.py, parquet_rows.py) finds the first
+one. So a crawl of 90,000 files is cut without opening one, a large file is distributed over all workers,
 and the boundaries depend on the data and one setting, not on the number of workers.
 """
 
@@ -11,20 +11,22 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from pydantic import Field
 
+from pipeline.reading.file_formats import Format, format_of
 from pipeline.reading.inputs import Input
 from pipeline.settings import Settings
 
 UNIT_BYTES = 64_000_000  # about 2,000 pages of Common Crawl: one or two minutes of extraction; a lost unit costs little
+_FILES_PER_UNIT = 2_000  # HTML files
 
 
 class PrepareSettings(Settings):
     """Work unit size and error budget of the prepare job."""
 
-    unit_bytes: int = Field(UNIT_BYTES, ge=1, description="compressed WARC bytes in one unit of work")
+    unit_bytes: int = Field(UNIT_BYTES, ge=1, description="bytes of input files, as stored, in one unit of work")
     max_error_share: float = Field(
         0.05, ge=0, le=1, description="share of pages that may be unreadable or crash before the run fails"
     )
@@ -39,11 +41,15 @@ class Unit:
     start: int
     end: int
     ranges: tuple[tuple[int, int], ...] = ()  # [start, end) of chosen records; empty: all that start in [start, end)
+    files: tuple[Input, ...] = ()  # HTML: the files of the unit, of which `name` and `path` are the first
 
     @property
     def key(self) -> str:
         """The file name of this unit's outputs: readable, valid on every storage, unique."""
-        digest = blake2b(repr((self.name, self.start, self.end, self.ranges)).encode(), digest_size=6).hexdigest()
+        what: tuple[object, ...] = (self.name, self.start, self.end, self.ranges)
+        if self.files:
+            what = (*what, [(file.name, file.size) for file in self.files])
+        digest = blake2b(repr(what).encode(), digest_size=6).hexdigest()
         base = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.rsplit("/", 1)[-1]).lstrip(".")[-80:]
         return f"{base}-{self.start:012d}-{digest}"
 
@@ -61,14 +67,32 @@ def cut_units(inputs: Iterable[Input], unit_bytes: int = UNIT_BYTES) -> list[Uni
     """All units of the inputs, of at most `unit_bytes` where a file can be cut."""
     if unit_bytes < 1:
         raise ValueError(f"unit_bytes is {unit_bytes}; a unit needs at least one byte (default {UNIT_BYTES})")
-    return [unit for entry in inputs for unit in _cut(entry, unit_bytes)]
+    units: list[Unit] = []
+    for is_html, group in groupby(inputs, lambda entry: format_of(entry.name) is Format.HTML):
+        entries = list(group)
+        units += _group_files(entries, unit_bytes) if is_html else (u for e in entries for u in _cut(e, unit_bytes))
+    return units
+
+
+def _group_files(entries: Iterable[Input], unit_bytes: int) -> Iterator[Unit]:
+    """Small files share a unit, which has files of its own in the output's work folder."""
+    files: list[Input] = []
+    filled = 0
+    for entry in entries:
+        if files and (filled + entry.size > unit_bytes or len(files) == _FILES_PER_UNIT):
+            yield Unit(files[0].name, files[0].path, 0, filled, files=tuple(files))
+            files, filled = [], 0
+        files.append(entry)
+        filled += entry.size
+    if files:
+        yield Unit(files[0].name, files[0].path, 0, filled, files=tuple(files))
 
 
 def _cut(entry: Input, unit_bytes: int) -> Iterator[Unit]:
     if entry.ranges:
         yield from _group_ranges(entry, unit_bytes)
-    elif not entry.name.endswith(".gz"):
-        # Plain or zstd: one unit, because no record can be found from the middle of the file.
+    elif format_of(entry.name) is Format.WARC and not entry.name.endswith(".gz"):
+        # Plain or zstd WARC: one unit, because no record can be found from the middle of the file.
         yield Unit(entry.name, entry.path, 0, entry.size)
     else:  # equal parts, instead of full ones and a small remainder
         parts = max(1, -(-entry.size // unit_bytes))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.extraction.charset import Decoding
-from pipeline.ledger import Tally, by_stage
+from pipeline.ledger import UNREADABLE, Tally, by_stage
 from pipeline.publishing.statistics import Statistics, most_common
 from pipeline.publishing.weights import DomainShare
 from pipeline.reports.run_warnings import run_warnings
@@ -45,7 +45,7 @@ def _pages(tally: Tally, statistics: Statistics) -> dict[str, Any]:
         "pages": tally.pages,
         "kept": statistics.kept["documents"],
         "dropped": by_stage(statistics.dropped, STAGES),
-        "unreadable": statistics.dropped["read_warc:unreadable"],
+        "unreadable": sum(statistics.dropped[fate] for fate in UNREADABLE),
         "failures": _rank_named(statistics.failures, _MESSAGES, "message", "pages"),
         "dropped_hosts": _rank(statistics.dropped_hosts, _HOSTS, "host", "pages"),
         "records": dict(sorted(tally.records.items())),

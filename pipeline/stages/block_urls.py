@@ -141,6 +141,8 @@ class _Rules:
         self._curated = HashTable(chain.from_iterable(map(read_hosts, settings.excluded_sources)))
 
     def find_drop(self, page: Page) -> Dropped | None:
+        if not page.host:  # a document without a URL: the name of its file says nothing
+            return None
         names = list(_host_and_parents(page))
         if any(map(self._allowed.find, names)):
             return None

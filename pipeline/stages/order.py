@@ -30,7 +30,7 @@ PAGE_STAGES: Mapping[str, StageModule] = {
 
 # Every stage that a drop can name, in flow order. `page_process` is the process that runs all page stages: it drops the
 # pages on which one of them crashes or takes too long.
-STAGES = ("read_warc", *PAGE_STAGES, "page_process", "deduplicate")
+STAGES = ("read_warc", "read_documents", *PAGE_STAGES, "page_process", "deduplicate")
 
 
 def signal_names() -> tuple[str, ...]:

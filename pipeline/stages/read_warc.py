@@ -175,7 +175,7 @@ def _make_page(record: RawRecord, name: str, http_date: str) -> Page:
     date = headers.get_header("WARC-Date") or headers.get_header("archive-date") or ""
     return Page(
         url=url,
-        fetched_at=_parse_date(date) or _parse_http_date(http_date),
+        fetched_at=parse_date(date) or _parse_http_date(http_date),
         warc_file=name,
         warc_offset=record.offset,
         content=b"",
@@ -184,7 +184,7 @@ def _make_page(record: RawRecord, name: str, http_date: str) -> Page:
     )
 
 
-def _parse_date(date: str) -> str:
+def parse_date(date: str) -> str:
     """From ISO 8601 (WARC 1.1 allows fractions) or the 14 digits of ARC; "" if invalid, as 2009-03-67T15:35:34Z."""
     text = date.strip()
     try:
