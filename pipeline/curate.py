@@ -246,7 +246,8 @@ def publish(run: Run, verdicts: Verdicts, parts: Sequence[Part], counts: WordCou
 def publish_task(run: Run, verdicts: Verdicts, weights: Mapping[Cell, float]) -> WritePart:
     """The task that runs for every part."""
     key = fingerprint(run.identity["config"]["publish"], verdicts.folder.rsplit("/", 1)[-1])
-    return WritePart(run.layout, verdicts.folder, weights, run.config.scrub_pii, key)
+    jsonl, drop_text = run.config.publish.jsonl, run.config.prepare.drop_text
+    return WritePart(run.layout, verdicts.folder, weights, run.config.scrub_pii, key, jsonl, drop_text)
 
 
 def write_reports(
@@ -257,8 +258,8 @@ def write_reports(
     files: dict[str, list[Any]] = {"shards": [], "drops": [], "sketches": []}
     for part in written:
         statistics.add(Statistics.from_json(part["statistics"]))
-        for kind, entries in files.items():
-            entries.append(part["files"][kind])
+        for kind, entry in part["files"].items():
+            files.setdefault(kind, []).append(entry)
     published = Tally(tally.pages, statistics.kept["documents"], statistics.kept["characters"], statistics.dropped)
     published.check("the published rows")
     manifest = make_manifest(run.identity, files, published, statistics)

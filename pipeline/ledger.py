@@ -138,5 +138,6 @@ def drop_row(dropped: Dropped) -> dict[str, Any]:
         "duplicate_of": None,
         "language": document.language if document else None,
         "excerpt": dropped.excerpt,
+        "text": document.text or None if document else None,
         "signals": dict(document.signals) if document else None,
     }

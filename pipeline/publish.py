@@ -2,7 +2,7 @@
 
 A part is a few consecutive units, about `shard_bytes` of text. Both jobs run once per part. CountWords reads staged
 documents and verdicts; the weights are computed from the counts of all parts. WritePart reads the documents again, adds
-the weights and writes a shard, a drops file and a sketches file.
+the weights and writes a shard, a drops file, a sketches file and, if wanted, the shard as JSONL.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_lines
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
+from pipeline.publishing.jsonl_writer import ENDINGS, Compression, JsonlWriter
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.schema import DROP, SHARD
 from pipeline.publishing.statistics import Statistics
@@ -131,7 +132,7 @@ def kept_row(row: Mapping[str, Any], verdict: Verdict, weights: Mapping[Cell, fl
     }
 
 
-def duplicate_row(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+def duplicate_row(row: Mapping[str, Any], verdict: Verdict, *, with_text: bool) -> dict[str, Any]:
     """A row of drops/ for a staged row that deduplication dropped."""
     return {
         **{name: row[name] for name in DROP.names if name in row},
@@ -142,6 +143,7 @@ def duplicate_row(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
         "detail": "",
         "duplicate_of": verdict.survivor,
         "excerpt": cut_excerpt(row["text"]),
+        "text": row["text"] if with_text else None,
     }
 
 
@@ -154,6 +156,8 @@ class WritePart:
     weights: Mapping[Cell, float]
     pii: scrub_pii.ScrubPiiSettings
     key: str  # fingerprint of what decides the published rows
+    jsonl: Compression | None = None
+    drop_text: bool = False  # write the text of dropped documents
     counter = "parts_written"
 
     @property
@@ -170,16 +174,19 @@ class WritePart:
         statistics = Statistics()
         kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
         with ExitStack() as stack:
-            writers = {
+            writers: dict[str, PartWriter | JsonlWriter] = {
                 kind: stack.enter_context(PartWriter(self.layout.part(kind, part.number), schema).open())
                 for kind, schema in kinds.items()
             }
+            if self.jsonl:
+                path = self.layout.part("jsonl", part.number, ENDINGS[self.jsonl])
+                writers["jsonl"] = stack.enter_context(JsonlWriter(path, SHARD.names, self.jsonl).open())
             for unit in part.units:
                 self._write_unit(unit, writers, statistics)
         files = {kind: writer.manifest_entry() for kind, writer in writers.items()}
         return {"files": files, "statistics": statistics.to_json()}
 
-    def _write_unit(self, key: str, writers: Mapping[str, PartWriter], statistics: Statistics) -> None:
+    def _write_unit(self, key: str, writers: Mapping[str, PartWriter | JsonlWriter], statistics: Statistics) -> None:
         for row in storage.read_rows(self.layout.unit("drops", key)):
             writers["drops"].write(row)
             statistics.drop(row)
@@ -187,12 +194,14 @@ class WritePart:
             if verdict.kept:
                 published = kept_row(row, verdict, self.weights)
                 writers["shards"].write(published)
+                if self.jsonl:
+                    writers["jsonl"].write(published)
                 writers["sketches"].write({name: row[name] for name in PUBLISHED_SKETCH.names})
                 statistics.keep(published)
                 if statistics.rescanned["documents"] < RESCANNED:
                     statistics.rescan(_find_pii(published, self.pii))
             else:
-                dropped = duplicate_row(row, verdict)
+                dropped = duplicate_row(row, verdict, with_text=self.drop_text)
                 writers["drops"].write(dropped)
                 statistics.drop(dropped)
 

@@ -29,6 +29,8 @@ def audit_output(output: str) -> list[Check]:
         raise UserError(f"{output}: no manifest.json, so this is no finished output; run `gristmill curate` again")
     manifest = read_manifest(layout)
     paths = {kind: parquet_files(layout, kind) for kind in SCHEMAS}
+    if "jsonl" in manifest:
+        paths["jsonl"] = storage.list_files(storage.join(layout.root, "jsonl"))
     file_results = [check_files(paths, manifest), check_schema(paths)]
     if not all(check.ok for check in file_results):
         return [*file_results, Check("rows", False, "not checked, because the files are not as expected")]

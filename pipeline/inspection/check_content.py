@@ -38,7 +38,7 @@ class CountCheck:
 
 
 class PersonalDataCheck:
-    """scrub_pii finds no personal data in texts, titles, excerpts and details."""
+    """scrub_pii finds no personal data in titles, excerpts, details, and texts of kept or dropped documents."""
 
     def __init__(self, settings: scrub_pii.ScrubPiiSettings) -> None:
         self._settings = settings
@@ -51,6 +51,7 @@ class PersonalDataCheck:
 
     def add_dropped(self, row: Mapping[str, Any]) -> None:
         self._scan(row, "excerpt")
+        self._scan(row, "text")
         self._scan(row, "detail")
 
     def _scan(self, row: Mapping[str, Any], column: str) -> None:

@@ -12,15 +12,17 @@ from pipeline.deduplication.sketch import PUBLISHED_SKETCH
 from pipeline.inspection.check import Check, Problems
 from pipeline.publishing.schema import DROP, SHARD
 from pipeline.storage.digests import sha256_of_file
+from pipeline.storage.layout import JSONL, PUBLISHED
 
 SCHEMAS: Mapping[str, pa.Schema] = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
-Paths = Mapping[str, Sequence[str]]  # the Parquet files of shards, drops and sketches
+Paths = Mapping[str, Sequence[str]]  # the files of shards, drops, sketches and, if the run wrote it, jsonl
 
 
 def check_files(paths: Paths, manifest: Mapping[str, Any]) -> Check:
-    """Every file of the manifest exists with its hash, and there is no other Parquet file."""
-    problems = Problems(problem for kind in SCHEMAS for problem in _file_problems(kind, paths[kind], manifest[kind]))
-    entries = [entry for kind in SCHEMAS for entry in manifest[kind]]
+    """Every file of the manifest exists with its hash, and there is no other file of its kind."""
+    kinds = [kind for kind in (*PUBLISHED, JSONL) if kind in manifest]
+    problems = Problems(problem for kind in kinds for problem in _file_problems(kind, paths[kind], manifest[kind]))
+    entries = [entry for kind in kinds for entry in manifest[kind]]
     size = sum(entry["bytes"] for entry in entries)
     return problems.check("files", f"{len(entries)} files, {size:,} bytes, hashes as in the manifest")
 

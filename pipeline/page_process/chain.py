@@ -67,7 +67,8 @@ class Chain:
         text = (record.text if isinstance(record, Document) else dropped.excerpt)[: 4 * EXCERPT_CHARACTERS]
         clean = cut_excerpt(self._scrub(text, language))
         if isinstance(record, Document):
-            record = replace(record, title=self._scrub(record.title, language), text="")
+            whole = self._scrub(record.text, language) if self.config.prepare.drop_text else ""
+            record = replace(record, title=self._scrub(record.title, language), text=whole)
         else:
             record = replace(record, content=b"")  # 140 kB on average, which the parent process has already
         detail = cut_excerpt(self._scrub(dropped.detail, language))

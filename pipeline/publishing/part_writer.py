@@ -30,7 +30,7 @@ class PartWriter:
     def open(self) -> Iterator[PartWriter]:
         """The file becomes visible when the block ends without an error, after its last bytes are on the disk."""
         with storage.write_atomically(self.path) as file:
-            self._file = _HashingFile(file)
+            self._file = HashingFile(file)
             self._writer = pq.ParquetWriter(self._file, self.schema, compression="zstd", compression_level=3)
             try:
                 yield self
@@ -65,7 +65,7 @@ class PartWriter:
         }
 
 
-class _HashingFile:
+class HashingFile:
     """A binary file for writing that counts and hashes its bytes, so that they need not be read back."""
 
     def __init__(self, file: Any) -> None:

@@ -59,6 +59,7 @@ DROP = pa.schema(
         pa.field("duplicate_of", pa.string()),  # id of the kept document
         pa.field("language", pa.string()),
         pa.field("excerpt", pa.string()),  # beginning of the text, personal data replaced
+        pa.field("text", pa.string()),  # null unless prepare.drop_text, and for pages dropped before extraction
         pa.field("signals", SIGNALS),
     ]
 )

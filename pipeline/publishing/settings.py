@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from pipeline.publishing.jsonl_writer import Compression
 from pipeline.publishing.weights import WeightSettings
 from pipeline.settings import Settings
 
@@ -12,6 +13,11 @@ class PublishSettings(Settings):
     """Shard size and document weights."""
 
     shard_bytes: int = Field(256_000_000, ge=1, description="text in one shard, before compression (characters)")
+    jsonl: Compression | None = Field(
+        None,
+        description="also write the rows of the shards as JSONL to jsonl/: plain, gzip or zstd; the trainer reads only"
+        " the Parquet shards",
+    )
     weights: WeightSettings = Field(
         WeightSettings(), description="target share of each domain and how often a document may be repeated"
     )

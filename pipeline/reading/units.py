@@ -30,6 +30,11 @@ class PrepareSettings(Settings):
     max_error_share: float = Field(
         0.05, ge=0, le=1, description="share of pages that may be unreadable or crash before the run fails"
     )
+    drop_text: bool = Field(
+        False,
+        description="store the text of dropped documents in drops/, where a text was extracted: personal data is"
+        " replaced as in shards, names of people are not, and text that was dropped as harmful is in it",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.storage import DamagedFileError, join, read_bytes, write_atomically
 
+JSONL = "jsonl"  # written by option
 PUBLISHED = ("shards", "drops", "sketches")
 
 
@@ -49,9 +50,9 @@ class Layout:
         """Held by the process that changes the output."""
         return join(self.root, "run.lock")
 
-    def part(self, kind: str, number: int) -> str:
-        """A published file: kind is shards, drops or sketches."""
-        return join(self.root, kind, f"part-{number:05d}.parquet")
+    def part(self, kind: str, number: int, ending: str = ".parquet") -> str:
+        """A published file: kind is shards, drops, sketches or jsonl."""
+        return join(self.root, kind, f"part-{number:05d}{ending}")
 
     @property
     def work(self) -> str:
