@@ -21,6 +21,7 @@
     engines/         how Beam runs: on this machine, on Spark, Flink or Dataflow
     storage/         files on local disks, https, s3 and gs; where each file of an output lies
     config.py        every setting of a run; each is declared beside the code that it controls
+    presets/         settings files by name
     documents.py     the records that pass through the stages
     ledger.py        fates, counts and their balance
     text.py          what a word and a token are

@@ -70,6 +70,7 @@ _input_options = [
     click.argument("inputs", nargs=-1),
     click.option("--prefix", help="Prepended to the paths of a listing, e.g. https://data.commoncrawl.org/"),
     click.option("--limit", type=click.IntRange(1), help="Only the first N files of the input."),
+    click.option("--preset", help="Settings by name: english, fineweb-like, c4-like or dclm-like."),
     click.option("--config", type=click.Path(path_type=Path), help="TOML file; see `gristmill settings`."),
     click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="One setting; may be repeated."),
 ]
@@ -101,6 +102,7 @@ def _with_input_options(command: Any) -> Any:
 @engine_options
 def curate(
     inputs: tuple[str, ...],
+    preset: str | None,
     config: Path | None,
     overrides: tuple[str, ...],
     output: str,
@@ -121,7 +123,7 @@ def curate(
 
     if bool(inputs) == bool(snapshot):
         raise click.UsageError("name either INPUTS or --snapshot")
-    settings = load_config(config, overrides)
+    settings = load_config(config, overrides, preset)
     try:
         if snapshot:
             output = _curate_snapshot(snapshot, mirror, settings, output, **options)
@@ -197,6 +199,7 @@ def plan(
     inputs: tuple[str, ...],
     prefix: str | None,
     limit: int | None,
+    preset: str | None,
     config: Path | None,
     overrides: tuple[str, ...],
     sample_pages: int,
@@ -215,7 +218,7 @@ def plan(
 
     if not inputs:
         raise click.UsageError("name the INPUTS to plan for")
-    settings = load_config(config, overrides)
+    settings = load_config(config, overrides, preset)
     files = resolve_inputs(inputs, prefix=prefix, limit=limit)
     cost = Prices.parse(prices)
     forecast = make_plan(files, settings, sample_pages, workers)
@@ -288,16 +291,20 @@ def status(output: str, as_json: bool) -> None:
 
 
 @gristmill.command()
+@click.option("--preset", help="A preset to print: english, fineweb-like, c4-like or dclm-like.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file to check and complete.")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="One setting; may be repeated.")
-def settings(config: Path | None, overrides: tuple[str, ...]) -> None:
+def settings(preset: str | None, config: Path | None, overrides: tuple[str, ...]) -> None:
     """Print every setting with its description.
 
-    The text is TOML that --config reads.
+    The text is TOML that --config reads. A preset begins with its sources, and with what cannot be the same.
     """
     from pipeline.config import load_config, to_toml
+    from pipeline.presets import read_comment
 
-    click.echo(to_toml(load_config(config, overrides)), nl=False)
+    if preset:
+        click.echo(read_comment(preset))
+    click.echo(to_toml(load_config(config, overrides, preset)), nl=False)
 
 
 def main() -> None:

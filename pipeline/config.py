@@ -28,6 +28,7 @@ from pipeline import effects
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.errors import UserError
 from pipeline.page_process.settings import PageProcessSettings
+from pipeline.presets import read_preset
 from pipeline.publishing.settings import PublishSettings
 from pipeline.reading.units import PrepareSettings
 from pipeline.settings import OFF, Settings, did_you_mean, explain_refusal
@@ -91,15 +92,15 @@ def _folder(package: ModuleType) -> Path:
     return Path(str(package.__file__)).parent
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """The file's settings (defaults for those that it leaves out), then `table.key=value` overrides, all checked.
+def load_config(path: Path | None, overrides: Sequence[str] = (), preset: str | None = None) -> Config:
+    """The preset's settings, then the file's, then `table.key=value` overrides, all checked; defaults for the rest.
 
     Raises UserError with one line that names the file or override, the key and what is wrong with it.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = tomllib.loads(read_preset(preset)) if preset else {}
     if path is not None:
         try:
-            values = tomllib.loads(effects.read_file(str(path)).decode())
+            _merge(values, tomllib.loads(effects.read_file(str(path)).decode()))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UserError(f"configuration {path}: {error}") from None
     for override in overrides:

@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ParquetRow:
     """The wanted columns of one row."""
 
     number: int  # from 0, in the file
@@ -44,7 +44,7 @@ def column_names(path: str) -> list[str]:
         return list(parquet.schema_arrow.names)
 
 
-def read_rows(path: str, start: int, end: int, columns: Collection[str]) -> Iterator[Row | DamagedRows]:
+def read_rows(path: str, start: int, end: int, columns: Collection[str]) -> Iterator[ParquetRow | DamagedRows]:
     """The rows that start in [start, end), with those of the columns that the file has."""
     try:
         with storage.read_parquet(path) as parquet:
@@ -57,7 +57,7 @@ def read_rows(path: str, start: int, end: int, columns: Collection[str]) -> Iter
             yield DamagedRows(0, 0, str(error))
 
 
-def read_row(path: str, number: int, columns: Collection[str]) -> Row | DamagedRows | None:
+def read_row(path: str, number: int, columns: Collection[str]) -> ParquetRow | DamagedRows | None:
     """The row with this number, None if there is none."""
     with storage.read_parquet(path) as parquet:
         names = [name for name in parquet.schema_arrow.names if name in columns]
@@ -97,7 +97,7 @@ def _row_groups(parquet: pq.ParquetFile, size: int) -> Iterator[_RowGroup]:
 
 def _read_group(
     parquet: pq.ParquetFile, group: _RowGroup, start: int, end: int, columns: list[str]
-) -> Iterator[Row | DamagedRows]:
+) -> Iterator[ParquetRow | DamagedRows]:
     number = 0
     try:
         for values in _read_values(parquet, group, columns):
@@ -105,7 +105,7 @@ def _read_group(
             if position >= end:
                 return
             if position >= start:
-                yield Row(group.first + number, position, values)
+                yield ParquetRow(group.first + number, position, values)
             number += 1
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:

@@ -29,7 +29,7 @@ from pipeline.reading.file_formats import Format, describe_place, format_of
 from pipeline.reading.html_files import HtmlFile, read_html_files
 from pipeline.reading.inputs import Input
 from pipeline.reading.jsonl import DamagedLine, Line, read_lines
-from pipeline.reading.parquet_rows import DamagedRows, Row, column_names, read_row, read_rows
+from pipeline.reading.parquet_rows import DamagedRows, ParquetRow, column_names, read_row, read_rows
 from pipeline.reading.units import Unit
 from pipeline.settings import Settings
 from pipeline.stages.read_warc import parse_date
@@ -139,7 +139,7 @@ def _parse_object(line: bytes) -> Mapping[str, Any]:
     return values
 
 
-def _convert_row(row: Row | DamagedRows, name: str, settings: ReadDocumentsSettings) -> Page | Dropped:
+def _convert_row(row: ParquetRow | DamagedRows, name: str, settings: ReadDocumentsSettings) -> Page | Dropped:
     place = describe_place(name, row.number)
     if isinstance(row, DamagedRows):
         page = _make_page(name, row.number, "", "")

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.reading.inputs import Input
-from pipeline.reading.parquet_rows import DamagedRows, Row, read_row, read_rows
+from pipeline.reading.parquet_rows import DamagedRows, ParquetRow, read_row, read_rows
 from pipeline.reading.units import cut_units
 
 
-def read(path, unit_bytes: int = 10**9, columns=("text", "url")) -> list[Row | DamagedRows]:
+def read(path, unit_bytes: int = 10**9, columns=("text", "url")) -> list[ParquetRow | DamagedRows]:
     units = cut_units([Input(path.name, str(path), path.stat().st_size)], unit_bytes)
     return [row for unit in units for row in read_rows(unit.path, unit.start, unit.end, columns)]
 
@@ -28,7 +28,7 @@ def test_every_split_gives_the_rows_of_the_file(tmp_path_factory, rows, group, u
     assert [row.values for row in found] == table.select(["text", "url"]).to_pylist()
     assert [row.number for row in found] == list(range(rows))
     if rows:
-        assert read_row(str(path), rows // 2, ["text"]) == Row(
+        assert read_row(str(path), rows // 2, ["text"]) == ParquetRow(
             rows // 2, found[rows // 2].position, {"text": f"text {rows // 2}"}
         )
     assert read_row(str(path), rows, ["text"]) is None

@@ -13,22 +13,23 @@ from pipeline.config import Config
 from pipeline.documents import Document
 from pipeline.page_process.killable_process import PageLostReason
 from pipeline.settings import Settings
-from pipeline.stages import order, read_warc
+from pipeline.stages import order, read_documents, read_warc
 from pipeline.stages.order import PAGE_STAGES
 from tests.pipeline.page_process.test_chain import PARAGRAPH, page
 
 STAGES = Path(order.__file__).parent
 TESTS = Path(__file__).parents[1]
+READERS = {"read_warc": read_warc, "read_documents": read_documents}
 
 
 def test_every_module_of_the_folder_is_in_the_flow() -> None:
-    modules = {path.stem for path in STAGES.glob("[a-z]*.py")} - {"order", "protocol"}
-    assert modules == {*PAGE_STAGES, "read_warc"}
+    modules = {path.stem for path in STAGES.glob("[a-z]*.py")} - {"order", "protocol", "read_input"}
+    assert modules == {*PAGE_STAGES, *READERS}
 
 
-@pytest.mark.parametrize("stage", [*PAGE_STAGES, "read_warc"])
+@pytest.mark.parametrize("stage", [*PAGE_STAGES, *READERS])
 def test_a_stage_has_one_name(stage: str) -> None:
-    module = PAGE_STAGES.get(stage, read_warc)
+    module = PAGE_STAGES.get(stage) or READERS[stage]
     assert stage == module.NAME == Path(inspect.getfile(module)).stem  # type: ignore[arg-type]
     settings = getattr(Config(), stage)
     assert type(settings).__module__ == f"pipeline.stages.{stage}"
@@ -62,7 +63,7 @@ def test_a_stage_gives_the_same_for_the_same_record() -> None:
     [
         # test_filter_heuristics.py has a page for every reason of its own.
         *((stage, reason) for stage in PAGE_STAGES for reason in PAGE_STAGES[stage].REASONS if "heur" not in stage),
-        *(("read_warc", reason) for reason in read_warc.REASONS),
+        *((stage, reason) for stage, module in READERS.items() for reason in module.REASONS),
         *(("page_process", reason) for reason in PageLostReason),
     ],
 )
