@@ -65,7 +65,7 @@ bench-trainer: install
 
 # Retrains the shipped models on the folder of real pages (GRISTMILL_DATA); fails if any byte changes.
 models: install
-	for model in quality domain harm; do \
+	for model in quality domain harm extraction; do \
 		$(BIN)/gristmill classify train $$model --output classifiers/models/$$model || exit 1; \
 	done
 	git diff --exit-code --stat classifiers/models

@@ -1,7 +1,7 @@
 """Pages with their main content marked, to train and to measure extraction.
 
 - WCXB (development part): gold texts by type of page, CC BY 4.0.
-- The gold texts and snippets of other projects' tests (`gold.jsonl.gz`).
+- Gold texts of other projects' tests (`gold.jsonl.gz`).
 - Our own gold: which text pieces of a page are main content, read piece by piece. The file holds ids and numbers of
   pieces, no text; the pages are found in the WARC files by the SHA-1 of their bytes.
 
@@ -53,7 +53,7 @@ class PieceLabels:
 
 @dataclass(frozen=True, slots=True)
 class GoldPage:
-    """A page with its gold text, snippets or piece labels."""
+    """A page with its gold text or piece labels."""
 
     id: str
     url: str
@@ -61,8 +61,6 @@ class GoldPage:
     html: str
     page_type: str = ""
     text: str = ""
-    wanted: tuple[str, ...] = ()
-    unwanted: tuple[str, ...] = ()
     labels: PieceLabels | None = None
 
     @property
@@ -84,12 +82,13 @@ def read_wcxb(data: Path) -> Iterator[GoldPage]:
 
 
 def read_shared_gold(data: Path, sources: Iterable[str]) -> Iterator[GoldPage]:
-    """Pages of these collections with their gold texts or snippets."""
-    gold = {row["sha1"]: row for row in _json_lines(data / "gold.jsonl.gz") if row["source"] in set(sources)}
+    """Pages of these collections that have a gold text."""
+    wanted = set(sources)
+    rows = _json_lines(data / "gold.jsonl.gz")
+    gold = {row["sha1"]: row for row in rows if row["source"] in wanted and row["kind"] == "full"}
     for identity, html in _pages(data, {row["source"] for row in gold.values()}):
         if (row := gold.pop(identity, None)) is not None:
-            wanted, unwanted = tuple(row.get("with", ())), tuple(row.get("without", ()))
-            yield GoldPage(identity, row["url"], row["source"], html, "", row.get("text", ""), wanted, unwanted)
+            yield GoldPage(identity, row["url"], row["source"], html, text=row["text"])
 
 
 def read_piece_labels(path: Path = OWN_GOLD) -> list[PieceLabels]:

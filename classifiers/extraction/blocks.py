@@ -25,6 +25,7 @@ looking them up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from lxml import etree
@@ -56,6 +57,7 @@ _PLAIN_INLINE = (
 _PREFORMATTED = ("pre", "xmp", "listing", "plaintext")
 _FORMULA_TAGS = ("math", "m:math", "mml:math", "mjx-container")
 _FORMULA_CLASSES = ("katex", "MathJax", "mjx-", "mwe-math", "ltx_Math")
+_CLASS_CHARACTERS = 100  # of a class attribute; utility classes come in long rows and say little
 _SHADOW_ROOT = ("shadowrootmode", "shadowroot")
 
 # What a block contains, as bits of `marks`.
@@ -173,10 +175,11 @@ def read_blocks(tree: _Element) -> PageBlocks:
         linked = links = marks = 0
         after_break = False
 
+    innermost: Any = None  # of the open elements
     walker = etree.iterwalk(tree, events=("start", "end"))
     for event, node in walker:
-        tag = node.tag
         if event == "start":
+            tag = node.tag
             action = _ACTIONS.get(tag, _UNKNOWN)
             if action == _UNKNOWN:
                 action = _INLINE if words else TAG_NUMBER["unknown"]
@@ -191,6 +194,7 @@ def read_blocks(tree: _Element) -> PageBlocks:
                 paths.append(path_numbers.setdefault(key, len(path_numbers)))
                 open_elements.append(len(nodes))
                 nodes.append(node)
+                innermost = node
                 parents.append(parent)
                 tags.append(action)
                 names.append(label)
@@ -198,11 +202,12 @@ def read_blocks(tree: _Element) -> PageBlocks:
                 depths.append(len(open_elements))
                 firsts.append(len(texts))
                 lasts.append(0)
-                in_pre += tag in _PREFORMATTED
+                if tag in _PREFORMATTED:
+                    in_pre += 1
                 after_inline = False
             elif action <= _IMAGE:
                 of_class = node.get("class", "")
-                if of_class and _is_formula(tag, of_class):
+                if of_class and (of_class.startswith(_FORMULA_CLASSES) or (action == _IMAGE and _is_latex(of_class))):
                     words.append(_read_formula(node))
                     piece_nodes.append(node)
                     piece_kinds.append(FORMULA)
@@ -240,17 +245,19 @@ def read_blocks(tree: _Element) -> PageBlocks:
                 continue
             text, kind = node.text, TEXT
         else:
-            if open_elements and nodes[open_elements[-1]] is node:
+            if node is innermost:
                 if words or inline_name or links:
                     end_block()
                 lasts[open_elements.pop()] = len(texts)
-                in_pre -= tag in _PREFORMATTED
+                innermost = nodes[open_elements[-1]] if open_elements else None
+                if in_pre and node.tag in _PREFORMATTED:
+                    in_pre -= 1
                 after_inline = False
-            elif tag == "a":
-                in_link -= 1
-                after_inline = True
-            elif tag != "br":
-                after_inline = True
+            else:
+                tag = node.tag
+                if tag == "a":
+                    in_link -= 1
+                after_inline = after_inline or tag != "br"
             text, kind = node.tail, TAIL
         if text and (words or not text.isspace()):
             words.append(text)
@@ -298,13 +305,13 @@ def _integers(values: list[int]) -> Integers:
 
 def _describe(node: _Element) -> tuple[str, str, int]:
     """The class of a block-level element, all that its author calls it, and why it is hidden."""
-    name = identity = role = ""
+    name = label = role = ""
     hidden = 0
     for key, value in node.items():
         if key == "class":
-            name = value
+            name = value[:_CLASS_CHARACTERS]
         elif key == "id":
-            identity = f" #{value}"
+            label = f" #{value}"
         elif key == "role" or (key in ("itemprop", "itemtype") and not role):
             role = f" @{value}"
         elif key == "style":
@@ -315,14 +322,14 @@ def _describe(node: _Element) -> tuple[str, str, int]:
         elif key == "aria-hidden" and value == "true":
             hidden |= ARIA_HIDDEN
     tag = node.tag
-    own = f" {tag}" if "-" in tag else ""
-    return name, f"{name}{identity}{role}{own}" if identity or role or own else name, hidden
+    if "-" in tag:
+        role = f"{role} {tag}"
+    return name, f"{name}{label}{role}", hidden
 
 
-def _is_formula(tag: str, of_class: str) -> bool:
-    if tag == "img":
-        return "mwe-math" in of_class or "latex" in of_class.split()
-    return of_class.startswith(_FORMULA_CLASSES)
+def _is_latex(of_class: str) -> bool:
+    """Whether an image shows a formula, by its class."""
+    return "mwe-math" in of_class or "latex" in of_class.split()
 
 
 def _read_formula(node: _Element) -> str:

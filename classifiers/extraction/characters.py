@@ -17,6 +17,7 @@ OTHER, SPACE, DIGIT, CAPITAL, COMMA, STOP, SYMBOL, IDEOGRAPH, SYLLABLE = range(9
 _KINDS = 9
 _COMMAS = ",;:،؛、，；："
 _STOPS = ".!?…。！？．｡؟۔।॥։។။"
+_SYMBOLS = ("Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So")  # categories
 # Scripts without spaces: a word has about two ideographs or kana, or four characters of Thai, Lao, Khmer and Burmese.
 _IDEOGRAPHS = ((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
 _SYLLABLES = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF))
@@ -62,23 +63,12 @@ def count_characters(texts: Sequence[str]) -> CharacterCounts:
 @cache
 def _table() -> NDArray[np.uint8]:
     """The kind of every character of the Basic Multilingual Plane; others are like its last."""
-    return np.array([_kind(chr(code)) for code in range(0x10000)], dtype=np.uint8)
-
-
-def _kind(character: str) -> int:
-    code, category = ord(character), unicodedata.category(character)
-    if character.isspace():
-        return SPACE
-    if character in _COMMAS:
-        return COMMA
-    if character in _STOPS:
-        return STOP
-    if any(low <= code <= high for low, high in _IDEOGRAPHS):
-        return IDEOGRAPH
-    if any(low <= code <= high for low, high in _SYLLABLES):
-        return SYLLABLE
-    if category == "Nd":
-        return DIGIT
-    if category == "Lu":
-        return CAPITAL
-    return SYMBOL if category[0] in "PS" else OTHER
+    kind_of = {"Nd": DIGIT, "Lu": CAPITAL, **dict.fromkeys(_SYMBOLS, SYMBOL)}
+    characters = list(map(chr, range(0x10000)))
+    kinds = np.array([kind_of.get(category, OTHER) for category in map(unicodedata.category, characters)], np.uint8)
+    for ranges, kind in ((_SYLLABLES, SYLLABLE), (_IDEOGRAPHS, IDEOGRAPH)):
+        for first, last in ranges:
+            kinds[first : last + 1] = kind
+    for members, kind in ((_STOPS, STOP), (_COMMAS, COMMA), (filter(str.isspace, characters), SPACE)):
+        kinds[[ord(character) for character in members]] = kind
+    return kinds

@@ -39,7 +39,8 @@ FEATURE_VERSION = 1  # to be raised when a feature changes its meaning
 
 _ANCESTORS = 6  # levels above a block whose sums are features
 _NOWHERE = -1_000_000  # a distance to what the page does not have
-_TAGS = ("main", "article", "aside", "nav", "header", "footer", "ul", "figure", "section")
+_TAGS = ("main", "article", "aside", "nav", "header", "footer", "ul", "figure", "section", "button", "p")
+_HEADING_BITS = sum(1 << TAG_NUMBER[f"h{level}"] for level in range(1, 7))
 _NEAR_GROUPS = ("comment", "navigation", "footer", "consent", "review")
 _ABOVE_GROUPS = ("folded", "consent", "contents", "post")
 _PAGE_GROUPS = (
@@ -169,6 +170,7 @@ def _tag_features(page: PageSums, rows: Rows) -> Array:
     above = page.fold(bits, np.bitwise_or)[own]
     for tag in _TAGS:
         rows[f"in_{tag}"] = above >> TAG_NUMBER[tag] & 1
+    rows["in_heading"] = (above & _HEADING_BITS) > 0
     rows["tag"] = tags[own]
     rows["parent_tag"] = tags[parents[own]]
     rows["grandparent_tag"] = tags[parents[parents[own]]]
@@ -290,34 +292,34 @@ FEATURES = (
     "near_comment", "near_navigation", "near_footer", "near_consent", "near_review", "below_folded",
     "below_consent", "below_contents", "below_post", "length", "size", "characters_a_word", "link_share", "copies",
     "sentences", "commas_a_word", "capitals_a_word", "symbol_share", "ends_sentence", "in_main", "in_article",
-    "in_aside", "in_nav", "in_header", "in_footer", "in_ul", "in_figure", "in_section", "tag", "parent_tag",
-    "grandparent_tag", "hidden", "position", "words_before", "words_after", "block_number", "blocks_after",
-    "share_of_page", "prose_before", "depth", "up0_words", "up0_link_share", "up0_prose_share", "up0_links",
-    "up0_images", "up0_headings", "up1_words", "up1_link_share", "up1_prose_share", "up1_links", "up1_images",
-    "up1_headings", "up2_words", "up2_link_share", "up2_prose_share", "up2_links", "up2_images", "up2_headings",
-    "up3_words", "up3_link_share", "up3_prose_share", "up3_links", "up3_images", "up3_headings", "up4_words",
-    "up4_link_share", "up4_prose_share", "up4_links", "up4_images", "up4_headings", "up5_words", "up5_link_share",
-    "up5_prose_share", "up5_links", "up5_images", "up5_headings", "path_count", "path_words", "path_page_share",
-    "path_link_share", "path_prose_share", "parent_path_count", "parent_path_words", "near_count", "near_words",
-    "near_blocks", "near_images", "near_sentences", "near_link_share", "near_prose_share", "near_page_share",
-    "near_place", "near_own_words", "near_own_link_share", "outer_count", "outer_words", "outer_blocks",
-    "outer_images", "outer_sentences", "outer_link_share", "outer_prose_share", "outer_page_share", "outer_place",
-    "outer_own_words", "outer_own_link_share", "in_best", "from_best", "in_best_grandparent", "heading_level",
-    "heading_distance", "heading_blocks", "heading_path_score", "heading_link_share", "section_words",
-    "section_blocks", "section_link_share", "section_prose_share", "after_h1", "from_h1", "from_title",
-    "path_score-2", "path_score-1", "path_score+1", "path_score+2", "tag-2", "tag-1", "tag+1", "tag+2",
-    "link_share+1", "copies-1", "depth-2", "depth-1", "depth+1", "depth+2", "window4_link_share",
-    "window4_prose_share", "window12_words", "window12_link_share", "page_words", "page_blocks", "page_sentences",
-    "page_images", "page_headings", "page_link_share", "page_prose_share", "page_main_share", "page_best_share",
-    "page_longest", "page_median", "page_group_page_share", "page_group_count", "page_group_link_share",
-    "page_group_prose_share", "page_group_images", "page_article_tags", "page_pre_tags", "page_form_tags",
-    "page_button_tags", "page_li_tags", "page_thread_share", "page_details_share", "page_label_share",
-    "page_author_share", "page_meta_share", "page_slides_share", "page_card_share", "page_price_share",
-    "page_navigation_share", "page_comment_share", "page_review_share", "page_folded_share", "page_post_share",
-    "page_advertisement_share", "page_footer_share", "page_form_share", "page_search_share", "page_address_forum",
-    "page_address_article", "page_address_depth", "page_address_hyphens", "page_address_digits",
-    "page_schema_product", "page_schema_article", "page_schema_forum", "page_schema_collection",
-    "page_has_structured",
+    "in_aside", "in_nav", "in_header", "in_footer", "in_ul", "in_figure", "in_section", "in_button", "in_p",
+    "in_heading", "tag", "parent_tag", "grandparent_tag", "hidden", "position", "words_before", "words_after",
+    "block_number", "blocks_after", "share_of_page", "prose_before", "depth", "up0_words", "up0_link_share",
+    "up0_prose_share", "up0_links", "up0_images", "up0_headings", "up1_words", "up1_link_share", "up1_prose_share",
+    "up1_links", "up1_images", "up1_headings", "up2_words", "up2_link_share", "up2_prose_share", "up2_links",
+    "up2_images", "up2_headings", "up3_words", "up3_link_share", "up3_prose_share", "up3_links", "up3_images",
+    "up3_headings", "up4_words", "up4_link_share", "up4_prose_share", "up4_links", "up4_images", "up4_headings",
+    "up5_words", "up5_link_share", "up5_prose_share", "up5_links", "up5_images", "up5_headings", "path_count",
+    "path_words", "path_page_share", "path_link_share", "path_prose_share", "parent_path_count",
+    "parent_path_words", "near_count", "near_words", "near_blocks", "near_images", "near_sentences",
+    "near_link_share", "near_prose_share", "near_page_share", "near_place", "near_own_words", "near_own_link_share",
+    "outer_count", "outer_words", "outer_blocks", "outer_images", "outer_sentences", "outer_link_share",
+    "outer_prose_share", "outer_page_share", "outer_place", "outer_own_words", "outer_own_link_share", "in_best",
+    "from_best", "in_best_grandparent", "heading_level", "heading_distance", "heading_blocks", "heading_path_score",
+    "heading_link_share", "section_words", "section_blocks", "section_link_share", "section_prose_share",
+    "after_h1", "from_h1", "from_title", "path_score-2", "path_score-1", "path_score+1", "path_score+2", "tag-2",
+    "tag-1", "tag+1", "tag+2", "link_share+1", "copies-1", "depth-2", "depth-1", "depth+1", "depth+2",
+    "window4_link_share", "window4_prose_share", "window12_words", "window12_link_share", "page_words",
+    "page_blocks", "page_sentences", "page_images", "page_headings", "page_link_share", "page_prose_share",
+    "page_main_share", "page_best_share", "page_longest", "page_median", "page_group_page_share",
+    "page_group_count", "page_group_link_share", "page_group_prose_share", "page_group_images", "page_article_tags",
+    "page_pre_tags", "page_form_tags", "page_button_tags", "page_li_tags", "page_thread_share",
+    "page_details_share", "page_label_share", "page_author_share", "page_meta_share", "page_slides_share",
+    "page_card_share", "page_price_share", "page_navigation_share", "page_comment_share", "page_review_share",
+    "page_folded_share", "page_post_share", "page_advertisement_share", "page_footer_share", "page_form_share",
+    "page_search_share", "page_address_forum", "page_address_article", "page_address_depth", "page_address_hyphens",
+    "page_address_digits", "page_schema_product", "page_schema_article", "page_schema_forum",
+    "page_schema_collection", "page_has_structured",
 )  # fmt: skip
 PAGE_FEATURES = (
     "page_words", "page_blocks", "page_sentences", "page_images", "page_times", "page_headings", "page_link_share",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from classifiers.artifacts import Artifact, ArtifactError, default_folder, load_artifact
 from classifiers.extraction.blocks import PageBlocks
-from classifiers.extraction.choose import Choice, choose_blocks, look_up
+from classifiers.extraction.choose import Choice, choose_blocks, look_up, smooth_scores
 from classifiers.extraction.features import FEATURE_VERSION, FEATURES, PAGE_FEATURES, block_features
 from classifiers.extraction.forest import Forest
 from classifiers.extraction.names import NameWeights
@@ -49,7 +49,8 @@ class ExtractionModel:
     def find_main_content(self, blocks: PageBlocks, url: str, recall_weight: float = 1.0) -> MainContent:
         """`recall_weight` below 1 prefers precision, above 1 recall."""
         columns, page, sizes = block_features(blocks, url, self.names)
-        choice = choose_blocks(self._to_probabilities(self._blocks.scores(columns)[0]), sizes, recall_weight)
+        scores = smooth_scores(self._blocks.scores(columns)[0], blocks.paths[blocks.elements])
+        choice = choose_blocks(self._to_probabilities(scores), sizes, recall_weight)
         return MainContent(choice, PAGE_TYPES[int(self._page_types.scores(page[:, None])[:, 0].argmax())])
 
     def _to_probabilities(self, scores: NDArray[Any]) -> NDArray[np.int64]:

@@ -43,6 +43,7 @@ GROUPS = {
     "skip": "^skip|accessib|^print",
 }
 _PATTERNS = [re.compile(pattern) for pattern in GROUPS.values()]
+_ANY_GROUP = re.compile("|".join(f"(?:{pattern})" for pattern in GROUPS.values()))
 
 
 def name_tokens(name: str) -> list[str]:
@@ -78,8 +79,10 @@ class NameWeights:
 
     def _token(self, token: str) -> tuple[int, int]:
         if len(self._tokens) > _MEMO:
-            self._tokens = {}
+            self._tokens.clear()
         low = token.lower()
-        groups = sum(1 << number for number, pattern in enumerate(_PATTERNS) if pattern.search(low))
+        groups = 0
+        if _ANY_GROUP.search(low):  # most tokens are in none
+            groups = sum(1 << number for number, pattern in enumerate(_PATTERNS) if pattern.search(low))
         found = self._tokens[token] = (self.weights.get(low, 0), groups)
         return found

@@ -73,8 +73,8 @@ documentation, forum, listing, product, service).
 
 It learned from WCXB v1.0, development part (M. Foley 2026, CC BY 4.0: <https://creativecommons.org/licenses/by/4.0/>),
 from pages in some forty languages whose text pieces language-model readers of this project marked by reading
-(`classifiers/data/extraction_gold.jsonl.gz`: ids and numbers of pieces, no text), and from gold texts and snippets of
-other projects' tests (newspaper, trafilatura). Names of elements have integer weights, leaves are integers, ratios are
+(`classifiers/data/extraction_gold.jsonl.gz`: ids and numbers of pieces, no text), and from gold texts of the
+newspaper project's tests. Names of elements have integer weights, leaves are integers, ratios are
 one division: every machine chooses the same blocks.
 
 Good at: pages of every type in the languages of the web, threads and lists of items among them. Bad at: pages whose

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifiers.extraction.choose import ONE, choose_blocks, look_up
+from classifiers.extraction.choose import ONE, choose_blocks, look_up, smooth_scores
 
 PAGES = st.lists(st.tuples(st.integers(0, ONE), st.integers(0, 50)), max_size=8)
 
@@ -43,6 +43,15 @@ def test_the_weight_of_recall_goes_from_precision_to_recall() -> None:
     sizes = np.full(4, 100)
     kept = [int(choose_blocks(probabilities, sizes, weight).chosen.sum()) for weight in (0.01, 1.0, 20.0)]
     assert kept == [1, 2, 4]
+
+
+@given(st.lists(st.tuples(st.integers(-9000, 9000), st.integers(0, 4)), max_size=12))
+def test_blocks_built_alike_move_half_way_to_their_mean(blocks: list[tuple[int, int]]) -> None:
+    scores = np.array([score for score, _ in blocks], dtype=np.int32)
+    paths = np.array([path for _, path in blocks], dtype=np.int32)
+    alike = {path: [score for score, other in blocks if other == path] for _, path in blocks}
+    expected = [(score + sum(alike[path]) // len(alike[path])) // 2 for score, path in blocks]
+    assert smooth_scores(scores, paths).tolist() == expected
 
 
 def test_probabilities_come_from_the_table() -> None:
