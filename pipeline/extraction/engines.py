@@ -8,7 +8,7 @@ from typing import Literal
 
 from lxml.html import document_fromstring
 
-from classifiers.extraction.model import PAGE_TYPES, load_extraction_model
+from classifiers.extraction.model import PAGE_TYPES, ExtractionModel, load_extraction_model
 from pipeline.extraction.library_engines import LibraryEngine, build_resiliparse, build_trafilatura
 from pipeline.extraction.marks import StructureCounts
 from pipeline.extraction.parsed_page import ParsedPage
@@ -43,12 +43,17 @@ class ExtractionOptions:
     tables: bool
 
 
-def build_engine(options: ExtractionOptions) -> Engine:
-    """Load the engine; libraries run once, because trafilatura loads its word lists on the first page."""
+def build_engine(options: ExtractionOptions, model: ExtractionModel | None = None) -> Engine:
+    """Load the engine, with the shipped model unless another is given.
+
+    Libraries run once, because trafilatura loads its word lists on the first page.
+    """
     if options.name == "resiliparse":
         return _from_library(build_resiliparse(options.comments))
     trafilatura = _from_library(build_trafilatura(options.comments, options.tables, options.fallback_below))
-    return _build_learned(options, trafilatura) if options.name == "learned" else trafilatura
+    if options.name == "trafilatura":
+        return trafilatura
+    return _build_learned(options, model or load_extraction_model(), trafilatura)
 
 
 def _from_library(library: LibraryEngine) -> Engine:
@@ -62,9 +67,8 @@ def _from_library(library: LibraryEngine) -> Engine:
     return extract
 
 
-def _build_learned(options: ExtractionOptions, trafilatura: Engine) -> Engine:
+def _build_learned(options: ExtractionOptions, model: ExtractionModel, trafilatura: Engine) -> Engine:
     """The learned engine. trafilatura reads JSON in pages whose HTML has little text, and its longer text is taken."""
-    model = load_extraction_model()
 
     def extract(parsed: ParsedPage) -> Extracted:
         blocks = parsed.blocks

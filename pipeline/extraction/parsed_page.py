@@ -18,6 +18,7 @@ from classifiers.extraction.parse_html import PARSER_DEPTH, count_elements, coun
 from pipeline.documents import Page
 from pipeline.extraction.charset import Decoding
 from pipeline.extraction.formulas import count_formulas_in_text
+from pipeline.extraction.layout_tables import holds_data
 from pipeline.extraction.marks import CONTROLS, StructureCounts, plain_text
 from pipeline.extraction.prepare_tree import prepare_tree
 from pipeline.extraction.repair_text import read_text
@@ -64,14 +65,16 @@ class ParsedPage:
         return read_blocks(self._parsed_tree())
 
     def count_structures(self) -> StructureCounts:
-        """The structures of the page by its blocks, in one count of tags."""
+        """The structures of the page by its blocks: `pre` and blocks with inline code, formulas, data tables, lists."""
         blocks = self.blocks
         tags = np.bincount(blocks.tags, minlength=len(BLOCK_TAGS))
         formulas = blocks.piece_kinds.count(FORMULA)
         if any(sign in self._source for sign in _FORMULA_SIGNS):
             formulas += count_formulas_in_text(blocks.text)
-        code = int(tags[_PREFORMATTED].sum()) + int(((blocks.marks & CODE) > 0).sum())
-        return StructureCounts(code, formulas, int(tags[TAG_NUMBER["table"]]), int(tags[_LISTS].sum()))
+        inline_code = ((blocks.marks & CODE) > 0) & ~np.isin(blocks.tags[blocks.elements], _PREFORMATTED)
+        code = int(tags[_PREFORMATTED].sum()) + int(inline_code.sum())
+        tables = sum(holds_data(blocks.nodes[table]) for table in np.flatnonzero(blocks.tags == TAG_NUMBER["table"]))
+        return StructureCounts(code, formulas, tables, int(tags[_LISTS].sum()))
 
     def take_prepared(self) -> tuple[HtmlElement, StructureCounts]:
         """The tree, prepared for an engine that may change it, and its structures. It can be taken once."""

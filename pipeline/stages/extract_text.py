@@ -49,7 +49,7 @@ class ExtractTextSettings(Settings):
     every page takes a third longer, changes 1 text in 25, and leaves F1 on 700 gold pages at .893.
     """
 
-    engine: EngineName = Field("trafilatura", description="what extracts the text: our learned model or a library")
+    engine: EngineName = Field("learned", description="what extracts the text: our learned model or a library")
     text_format: TextFormat = Field("text", description="plain text or Markdown; the learned engine writes both")
     recall_weight: float = Field(
         1.0,

@@ -1,113 +1,77 @@
-"""Quality of extract_text on real pages with gold text, compared with plain trafilatura.
+"""Quality of extraction on real pages with gold: the learned engine, trafilatura and resiliparse in the same run.
 
-    python -m tests.benchmarks.extraction [--sample N] [--list N]
+    python -m tests.benchmarks.extraction [--sets wcxb own articles] [--sample N] [--folds FOLDER]
 
-Score: precision and recall of the multiset of word 4-grams for each page, averaged over pages, then F1. In scripts
-without spaces each character counts as a word. For pages whose gold data are snippets: the share of wanted snippets in
-the text, and of unwanted ones not in it. Reads GRISTMILL_DATA (default ../shared/data).
+The learned engine is measured out of fold: a page is extracted by a model that was trained without all pages of its
+registered domain (and of a fifth of the domains). The five models are trained into FOLDER first, unless it has them.
+`in html` are the pages of WCXB whose gold text is in their HTML: at least 0.8 of its words in the best choice of
+blocks. Reads GRISTMILL_DATA (default ../shared/data).
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
-import random
-import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
+import numpy as np
 import trafilatura
-from fastwarc.warc import ArchiveIterator, WarcRecordType
+from resiliparse.extract.html2text import extract_plain_text
 
+from classifiers.artifacts import MANIFEST
+from classifiers.extraction.blocks import read_blocks
+from classifiers.extraction.model import ExtractionModel, load_extraction_model
+from classifiers.extraction.parse_html import encode_source, parse_html
+from classifiers.training.block_labels import label_blocks
+from classifiers.training.recipe_extraction import FOLDS, LEAST_GOLD, fold_of, read_training_samples
+from classifiers.training.train_extraction import train_extraction
 from pipeline.documents import Dropped, Page
-from pipeline.extraction.charset import decode
+from pipeline.extraction.engines import ExtractionOptions, build_engine
+from pipeline.extraction.parsed_page import PageRefusedError, parse_page
 from pipeline.stages import extract_text
-from tests.benchmarks import data_folder
-
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]|[^\W_]+")
-
-
-@dataclass(frozen=True)
-class Gold:
-    """A page with the text that should be extracted from it."""
-
-    page: Page
-    source: str
-    text: str  # "" if the gold data are snippets
-    wanted: tuple[str, ...] = ()
-    unwanted: tuple[str, ...] = ()
-
-
-def rows(name: str) -> list[dict[str, Any]]:
-    with gzip.open(data_folder() / name, "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def read_pages(wanted: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Page]]:
-    """Yield the pages of these rows of pages.jsonl.gz, file by file."""
-    files: dict[str, dict[int, dict[str, Any]]] = {}
-    for row in wanted:
-        files.setdefault(row["warc"], {})[row["offset"]] = row
-    for name, at in sorted(files.items()):
-        with (data_folder() / "warc" / name).open("rb") as stream:
-            for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
-                if record.stream_pos in at:
-                    row = at[record.stream_pos]
-                    yield (
-                        row,
-                        Page(
-                            row["url"],
-                            row["date"][:19] + "Z",
-                            name,
-                            row["offset"],
-                            record.reader.read(),
-                            http_charset=record.http_charset,
-                        ),
-                    )
-
-
-def gold_pages(sample: int | None) -> list[Gold]:
-    gold = {row["sha1"]: row for row in rows("gold.jsonl.gz") if row["kind"] in ("full", "snippets")}
-    wanted = [row for row in rows("pages.jsonl.gz") if row["sha1"] in gold]
-    if sample:
-        wanted = random.Random(7).sample(wanted, min(sample, len(wanted)))
-    return [_gold(gold[row["sha1"]], page) for row, page in read_pages(wanted)]
-
-
-def _gold(row: dict[str, Any], page: Page) -> Gold:
-    return Gold(page, row["source"], row.get("text", ""), tuple(row.get("with", ())), tuple(row.get("without", ())))
-
-
-def four_grams(text: str) -> Counter[tuple[str, ...]]:
-    words = _WORD.findall(text.lower())
-    return Counter(zip(*(words[i:] for i in range(4)), strict=False))
-
-
-def precision_recall(text: str, gold: str) -> tuple[float, float]:
-    found, wanted = four_grams(text), four_grams(gold)
-    common = sum((found & wanted).values())
-    if not wanted:
-        return (1.0, 1.0) if not found else (0.0, 1.0)
-    return (common / sum(found.values()) if found else 0.0), common / sum(wanted.values())
-
-
-def f1(precision: float, recall: float) -> float:
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
+from tests.benchmarks import data_folder, extraction_sets
+from tests.benchmarks.extraction_sets import Example
 
 Extract = Callable[[Page], str]
+Score = Callable[[str, Example], tuple[float, float, float]]
+SETS = {
+    "wcxb": (extraction_sets.wcxb, extraction_sets.score_words),
+    "own": (extraction_sets.own, extraction_sets.score_own),
+    "articles": (extraction_sets.articles, extraction_sets.score_grams),
+}
+_MANY = 10**9
 
 
-def extract_plainly(page: Page, **options: Any) -> str:
-    return trafilatura.extract(decode(page.content, page.http_charset)[0], **options) or ""
+def fold_models(folder: Path, data: Path) -> list[ExtractionModel]:
+    """The models of the folds, trained where they are missing."""
+    missing = [fold for fold in range(FOLDS) if not (folder / str(fold) / MANIFEST).is_file()]
+    samples = read_training_samples(data) if missing else []
+    for fold in missing:
+        print(f"training without fold {fold} ...", flush=True)
+        rest = [sample for sample in samples if sample.fold != fold]
+        train_extraction(rest, folder / str(fold), "A model of the benchmark.", "tests.benchmarks.extraction")
+    return [load_extraction_model(folder / str(fold)) for fold in range(FOLDS)]
 
 
-def build_extractor(settings: extract_text.ExtractTextSettings | None = None) -> Extract:
-    stage = extract_text.build(settings or extract_text.ExtractTextSettings())
+def learned_out_of_fold(models: Sequence[ExtractionModel]) -> Extract:
+    engines = [
+        build_engine(ExtractionOptions("learned", "text", 1.0, 800, comments=False, tables=True), model)
+        for model in models
+    ]
+
+    def extract(page: Page) -> str:
+        try:
+            return engines[fold_of(page.registered_domain)](parse_page(page, _MANY, _MANY)).text
+        except PageRefusedError:
+            return ""
+
+    return extract
+
+
+def through_stage(settings: extract_text.ExtractTextSettings) -> Extract:
+    stage = extract_text.build(settings)
 
     def extract(page: Page) -> str:
         answer = stage(page)
@@ -116,76 +80,81 @@ def build_extractor(settings: extract_text.ExtractTextSettings | None = None) ->
     return extract
 
 
-@dataclass(frozen=True)
-class Score:
-    precision: float
-    recall: float
-    wanted: float
-    unwanted_out: float
-    milliseconds: float
-    by_source: dict[str, float]
-
-    @property
-    def f1(self) -> float:
-        return f1(self.precision, self.recall)
+def plain_trafilatura(page: Page) -> str:
+    return trafilatura.extract(page.content.decode()) or ""
 
 
-def score(pages: list[Gold], texts: list[str], seconds: float) -> Score:
-    full = [(gold, *precision_recall(text, gold.text)) for gold, text in zip(pages, texts, strict=True) if gold.text]
-    flat = [(gold, " ".join(text.split())) for gold, text in zip(pages, texts, strict=True) if not gold.text]
-    sources = sorted({gold.source for gold, _, _ in full})
-    return Score(
-        mean([p for _, p, _ in full]),
-        mean([r for _, _, r in full]),
-        mean([" ".join(s.split()) in text for gold, text in flat for s in gold.wanted]),
-        mean([" ".join(s.split()) not in text for gold, text in flat for s in gold.unwanted]),
-        1000 * seconds / len(pages),
-        {
-            s: f1(mean([p for g, p, _ in full if g.source == s]), mean([r for g, _, r in full if g.source == s]))
-            for s in sources
-        },
-    )
+def plain_resiliparse(page: Page) -> str:
+    return extract_plain_text(page.content.decode(), main_content=True)
 
 
-def mean(values: list[float] | list[bool]) -> float:
-    return sum(values) / len(values) if values else 0.0
+def is_in_html(example: Example) -> bool:
+    """Whether the gold text of a page of WCXB is in its HTML."""
+    tree, _ = parse_html(encode_source(example.page.content.decode()))
+    if tree is None or not example.text.strip():
+        return False
+    texts = read_blocks(tree).texts
+    chosen = label_blocks(texts, example.text) >= 0.5
+    best = "\n".join(text for text, keep in zip(texts, chosen, strict=True) if keep)
+    return extraction_sets.score_words(best, example)[2] >= LEAST_GOLD
 
 
-def run(pages: list[Gold], extract: Extract) -> tuple[list[str], Score]:
-    start = time.process_time()
-    texts = [extract(gold.page) for gold in pages]
-    return texts, score(pages, texts, time.process_time() - start)
+def mean_scores(scores: Sequence[tuple[float, float, float]], of_means: bool) -> tuple[float, float, float]:
+    """Mean precision, recall and F1; F1 of the means where pages have none."""
+    precision, recall, f1 = (float(value) for value in np.mean(scores, axis=0))
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9) if of_means else f1
 
 
-def list_worst(pages: list[Gold], own: list[str], plain_texts: list[str], count: int) -> Iterator[str]:
-    """Yield the pages on which plain trafilatura has the largest advantage in F1."""
-    losses = []
-    for gold, a, b in zip(pages, own, plain_texts, strict=True):
-        if gold.text:
-            losses.append((f1(*precision_recall(a, gold.text)) - f1(*precision_recall(b, gold.text)), gold.page.url))
-    for loss, url in sorted(losses)[:count]:
-        yield f"  {loss:+.3f}  {url}"
+def tables(
+    name: str, examples: Sequence[Example], texts: dict[str, list[str]], spent: dict[str, float]
+) -> Iterator[str]:
+    """A row for each engine and group: the whole set, page types or languages, scripts or sources."""
+    score = SETS[name][1]
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number, example in enumerate(examples):
+        groups["all"].append(number)
+        groups[example.kind].append(number)
+        groups[example.group].append(number)
+    if name == "wcxb":
+        groups = {key: places for key, places in groups.items() if key != "wcxb"}
+        groups["in html"] = [number for number, example in enumerate(examples) if is_in_html(example)]
+        for kind in sorted({example.kind for example in examples}):
+            groups[f"in html, {kind}"] = [number for number in groups["in html"] if examples[number].kind == kind]
+    scored = {engine: [score(text, e) for text, e in zip(own, examples, strict=True)] for engine, own in texts.items()}
+    yield f"\n{name}: {len(examples)} pages; F1 (precision / recall)"
+    yield f"{'':28}{'pages':>6}" + "".join(f"{engine:>24}" for engine in texts)
+    for group, places in groups.items():
+        cells = []
+        for values in scored.values():
+            precision, recall, f1 = mean_scores([values[place] for place in places] or [(0, 0, 0)], name == "articles")
+            cells.append(f"{f1:.3f} ({precision:.3f} / {recall:.3f})")
+        yield f"{group:28}{len(places):6}" + "".join(f"{cell:>24}" for cell in cells)
+    yield f"{'CPU ms a page':34}" + "".join(f"{1000 * spent[engine] / len(examples):24.1f}" for engine in texts)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--sample", type=int, help="only this many pages")
-    arguments.add_argument("--list", type=int, default=10, help="how many pages to list where trafilatura is better")
+    arguments.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    arguments.add_argument("--sample", type=int, default=1, help="every Nth page")
+    arguments.add_argument("--folds", type=Path, default=Path("build/extraction-folds"), help="models of the folds")
     options = arguments.parse_args()
-    pages = gold_pages(options.sample)
-    print(f"{sum(bool(g.text) for g in pages)} pages with full text, {sum(not g.text for g in pages)} with snippets")
-    print(f"{'engine':28} {'P':>6} {'R':>6} {'F1':>6} {'wanted':>7} {'left out':>9} {'ms/page':>8}  F1 by source")
-    results = {}
-    for name, extract in (("plain trafilatura", extract_plainly), ("extract_text", build_extractor())):
-        results[name] = run(pages, extract)
-        s = results[name][1]
-        sources = "  ".join(f"{source} {value:.4f}" for source, value in s.by_source.items())
-        print(
-            f"{name:28} {s.precision:6.4f} {s.recall:6.4f} {s.f1:6.4f} {s.wanted:7.4f} {s.unwanted_out:9.4f}"
-            f" {s.milliseconds:8.1f}  {sources}"
-        )
-    print("plain trafilatura is better on:")
-    print("\n".join(list_worst(pages, results["extract_text"][0], results["plain trafilatura"][0], options.list)))
+    data = data_folder()
+    engines: dict[str, Extract] = {
+        "learned, out of fold": learned_out_of_fold(fold_models(options.folds, data)),
+        "extract_text, trafilatura": through_stage(extract_text.ExtractTextSettings(engine="trafilatura")),
+        "trafilatura": plain_trafilatura,
+        "resiliparse": plain_resiliparse,
+    }
+    for name in options.sets:
+        examples = list(SETS[name][0](data))[:: options.sample]
+        texts: dict[str, list[str]] = {engine: [] for engine in engines}
+        spent = dict.fromkeys(engines, 0.0)
+        for example in examples:  # alternating, so that a busy minute falls on all
+            for engine, extract in engines.items():
+                start = time.process_time()
+                texts[engine].append(extract(example.page))
+                spent[engine] += time.process_time() - start
+        print("\n".join(tables(name, examples, texts, spent)), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pipeline.config import Config
 from pipeline.documents import Dropped, Page
 from pipeline.page_process.chain import Chain
-from tests.benchmarks.extraction import read_pages, rows
+from tests.benchmarks.real_pages import read_pages, rows
 
 TARGET_AGREEMENT = 0.995
 
