@@ -14,12 +14,12 @@ from classifiers.artifacts import digest_of
 from classifiers.close_languages import close_to
 from classifiers.errors import UserError
 from classifiers.estimators.fasttext_model import train
-from classifiers.language import pack_language_model
+from classifiers.language import load_language_model, pack_language_model
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped
 from pipeline.publishing.provenance import file_digests
 from pipeline.stages import identify_language
-from pipeline.stages.identify_language import IdentifyLanguageReason, IdentifyLanguageSettings, prose
+from pipeline.stages.identify_language import IdentifyLanguageReason, IdentifyLanguageSettings, cut_sample, prose
 from tests.pipeline.stages.close_texts import CLOSE
 
 TEXTS = {
@@ -177,3 +177,20 @@ def test_a_missing_engine_is_an_error_with_instructions(monkeypatch: pytest.Monk
     monkeypatch.setattr(identify_language, "import_module", missing)
     with pytest.raises(pipeline.errors.UserError, match="pip install py3langid"):
         identify_language.build(IdentifyLanguageSettings(engine="py3langid"))
+
+
+def test_a_long_text_is_identified_by_its_beginning_middle_and_end() -> None:
+    text = "a" * 5_000 + "b" * 5_000 + "c" * 5_000
+    assert cut_sample(text) == " ".join([letter * 1_000 for letter in "abc"])
+    assert cut_sample(text[:3_000]) == text[:3_000]
+
+
+def test_a_text_whose_sample_is_not_certain_is_read_as_a_whole() -> None:
+    """A third of its sample is German, of the text a thirtieth: the whole is certain."""
+    text = (TEXTS["de"] * 10)[:1_000] + "\n" + TEXTS["en"] * 300
+    found = answer(text)
+    assert isinstance(found, Document)
+    whole = load_language_model().identify(text)
+    sampled = load_language_model().identify(cut_sample(text))
+    assert sampled[1] < 0.9 < whole[1]
+    assert (found.language, found.language_score) == whole
