@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
-.PHONY: install demo test test-fast lint types bench bench-trainer models lock clean
+.PHONY: install demo test test-fast lint types bench bench-peers bench-trainer soak models lock clean
 
 help:
 	@echo "make demo    curate the embedded mini-crawl, then train a tiny model on it"
 	@echo "make test    all tests      make lint   ruff      make types   mypy"
 	@echo "make bench   speed, memory and quality, as ratios within one run"
+	@echo "make soak    a full-size file of pages, killed half-way and resumed"
 	@echo "make models  retrain the shipped models and check that their bytes do not change"
 	@echo "make install create .venv with all extras, in the versions of the lock file"
 
@@ -57,6 +58,19 @@ bench: install
 	$(BIN)/python -m tests.benchmarks.extraction
 	$(BIN)/python -m tests.benchmarks.quick_look
 	$(BIN)/python -m tests.benchmarks.classifiers
+
+# The peers (datatrove and a plain loop) have an environment of their own.
+.venv-peers/.installed: tests/benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --requirement tests/benchmarks/peers.txt
+	touch $@
+
+bench-peers: install .venv-peers/.installed
+	$(BIN)/python -m tests.benchmarks.peers
+
+# 35,000 pages, about 1 GB, made of the real pages; takes half an hour.
+soak: install
+	$(BIN)/python -m tests.benchmarks.soak
 
 bench-trainer: install
 	$(BIN)/python -m tests.benchmarks.trainer
