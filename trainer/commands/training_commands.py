@@ -113,6 +113,21 @@ def anneal_command(run: Path, output: Path, config: Path | None, control: bool, 
         click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
 
 
+@train.command("import", short_help="Make a run of a Hugging Face model folder.")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--output", type=FOLDER, required=True, help="Run directory, with the model as its checkpoint of step 0.")
+def import_command(folder: Path, output: Path) -> None:
+    """Read the weights and tokenizer of FOLDER (Llama's or Mixtral's layout, safetensors) as a run.
+
+    To continue it: gristmill train pretrain RUN --start RUN --data DATASET --output NEW.
+    """
+    from trainer.files import check_output
+    from trainer.tasks.import_model import import_hugging_face
+
+    check_output(output, (), ())  # new or empty: a run is never replaced
+    click.echo(import_hugging_face(folder, output))
+
+
 @train.command("export", short_help="Write a Hugging Face model folder.")
 @click.argument("run", type=EXISTING_RUN)
 @click.option("--output", type=FOLDER, required=True, help="Folder for the model, its configuration and tokenizer.")
@@ -122,8 +137,9 @@ def export_command(run: Path, output: Path, overwrite: bool, bfloat16: bool) -> 
     """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models)."""
     from trainer.data.tokenizer import load_tokenizer
     from trainer.errors import UserError
-    from trainer.model.hugging_face import ExportType, export_to_hugging_face
+    from trainer.model.hugging_face import IMPORTED_FILES, ExportType, export_to_hugging_face
     from trainer.tasks.pretrain_settings import read_pretrain_settings
+    from trainer.training.checkpoint import find_checkpoint, read_texts
     from trainer.training.saved_model import read_saved_model
 
     if not overwrite and output.exists() and any(output.iterdir()):
@@ -132,7 +148,10 @@ def export_command(run: Path, output: Path, overwrite: bool, bfloat16: bool) -> 
     tokenizer = load_tokenizer(path)
     saved, dtype = read_saved_model(run), ExportType.BFLOAT16 if bfloat16 else ExportType.FLOAT32
     separator, pad = tokenizer.separator, tokenizer.pad
-    click.echo(export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, pad=pad, dtype=dtype))
+    export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, pad=pad, dtype=dtype)
+    for name, text in read_texts(find_checkpoint(run), IMPORTED_FILES).items():  # of an imported model, as they were
+        (output / name).write_text(text, "utf-8")
+    click.echo(output)
 
 
 @train.command("generate", short_help="Generate text with a model.")

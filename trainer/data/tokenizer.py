@@ -135,11 +135,12 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings, *, progre
 class Tokenizer:
     """A loaded tokenizer.json; `fast` is true where tiktoken does the encoding."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, begin: str | None = None) -> None:
+        """begin: the token that begins a text, for a tokenizer whose post-processor names none."""
         engine.encode_special_tokens = True  # control tokens in text are text
         engine.no_padding()
         engine.no_truncation()
-        self.separator = _find_separator(engine)
+        self.separator = _find_separator(engine, begin or SEPARATOR)
         self.engine = engine
         self.json = engine.to_str()
         self.sha256 = hashlib.sha256(self.json.encode()).hexdigest()
@@ -192,13 +193,12 @@ class Tokenizer:
         path.write_text(self.json, encoding="utf-8")
 
 
-def _find_separator(engine: Engine) -> int:
-    """The token that the post-processor puts before a text; without a post-processor, one is made of SEPARATOR."""
+def _find_separator(engine: Engine, name: str) -> int:
+    """The token that the post-processor puts before a text; if it puts none, it is made to put the named one there."""
     begin = engine.encode("", add_special_tokens=True).ids
-    if not begin and (separator := engine.token_to_id(SEPARATOR)) is not None:
-        single, pair = f"{SEPARATOR} $A", f"{SEPARATOR} $A {SEPARATOR} $B"
+    if len(begin) != 1 and (separator := engine.token_to_id(name)) is not None:
         engine.post_processor = processors.TemplateProcessing(
-            single=single, pair=pair, special_tokens=[(SEPARATOR, separator)]
+            single=f"{name} $A", pair=f"{name} $A {name} $B", special_tokens=[(name, separator)]
         )
         begin = [separator]
     if len(begin) != 1:
@@ -225,8 +225,8 @@ def name_reserved(tokenizer: Tokenizer, names: Sequence[str]) -> Tokenizer:
     return Tokenizer(Engine.from_str(json.dumps(state)))
 
 
-def load_tokenizer(path: Path) -> Tokenizer:
-    """Loads a tokenizer.json that `train_tokenizer` made, or the one in a folder."""
+def load_tokenizer(path: Path, begin: str | None = None) -> Tokenizer:
+    """Loads a tokenizer.json, or the one in a folder; `begin` as in `Tokenizer`."""
     path = path / TOKENIZER_FILE if path.is_dir() else path
     if not path.is_file():
         raise TokenizerError(f"{path}: no such tokenizer; train one with `gristmill train tokenizer`")
@@ -234,7 +234,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         engine = Engine.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise TokenizerError(f"{path}: not a tokenizer.json ({error})") from error
-    return Tokenizer(engine)
+    return Tokenizer(engine, begin)
 
 
 def compare_tokenizers(stored: str, own: Tokenizer) -> str | None:
@@ -268,7 +268,12 @@ def _build_equal_tiktoken(tokenizer: Tokenizer) -> tiktoken.Encoding | None:
     """
     try:
         encoding = _build_tiktoken(tokenizer)
-    except (KeyError, ValueError):
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        IndexError,
+    ):  # another kind of tokenizer: no byte-level BPE after a pattern
         return None
     texts = [PROBE, *(f"a {token} b" for token in tokenizer.control), *_token_texts(tokenizer)]
     allowed = set(tokenizer.placeholders)

@@ -22,6 +22,8 @@ from trainer.errors import UserError
 from trainer.model.model_settings import ModelSettings
 from trainer.model.rotary import RopeScaling, RopeSettings
 
+# What an import keeps beside the tokenizer and an export of the same weights writes again: names of special tokens.
+IMPORTED_FILES = ("tokenizer_config.json", "generation_config.json")
 FILE_BYTES = 4 << 30  # of one safetensors file; more go into numbered files with an index
 
 

@@ -19,7 +19,10 @@ class ModelSettings(Settings):
     vocab_size: int = Field(
         default=8192,
         ge=2,
-        description="number of token ids; the embedding is padded to a multiple of 64 for fast matmuls",
+        description="number of token ids; the embedding is padded to a multiple of vocab_multiple",
+    )
+    vocab_multiple: int = Field(
+        default=64, ge=1, description="rows of the embedding are a multiple of this, for fast matmuls; 1 = no padding"
     )
     hidden_size: int = Field(default=256, ge=2, description="width of the residual stream")
     layers: int = Field(default=6, ge=1, description="number of decoder blocks")
@@ -97,8 +100,8 @@ class ModelSettings(Settings):
 
     @property
     def padded_vocab_size(self) -> int:
-        """V, rows of the embedding: the vocabulary rounded up to a multiple of 64."""
-        return 64 * -(-self.vocab_size // 64)
+        """V, rows of the embedding: the vocabulary rounded up to a multiple of `vocab_multiple`."""
+        return self.vocab_multiple * -(-self.vocab_size // self.vocab_multiple)
 
     def is_sparse(self, block: int) -> bool:
         """Whether a block (from 0) has experts."""

@@ -5,5 +5,6 @@ pretrain_settings pretrain_inputs   all settings of such a run; its tokenizer an
 denoising           objectives that turn a text into inputs and targets
 anneal              the last part of a run: learning rate to 0 on better data
 document_losses     losses by domain and by document
+import_model        a Hugging Face folder as a run at step 0
 launch              run a task as one process or as one rank of several
 """

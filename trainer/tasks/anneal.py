@@ -114,7 +114,7 @@ def build_data_settings(data: DataSettings, settings: AnnealSettings, state: Run
     if settings.seed is not None:
         changes["seed"] = settings.seed
     if settings.control:
-        read = state.data["next_sequence"] * state.data["sequence_length"]
+        read = state.data.get("next_sequence", 0) * state.data.get("sequence_length", length)
         return data.model_copy(update=changes | {"first_sequence": -(-read // length)})
     sources = settings.sources or data.sources
     if settings.min_quality is not None:
