@@ -178,7 +178,9 @@ class PretrainTask:
     def add_gradient(self, prepared: PreparedBatch, replica: Replica) -> StepGradient:
         """Forward and backward of all micro-batches."""
         experts = self.settings.model.experts
-        found = accumulate(replica.module, prepared.inputs, replica.world, replica.bf16, experts)
+        found = accumulate(
+            replica.module, prepared.inputs, replica.world, replica.bf16, experts, replica.defer_gradients
+        )
         losses, counted = losses_by_input_token(found.token_losses, prepared)
         numbers: dict[str, Any] = {
             "domains": domain_losses(losses, counted, prepared.documents, self.source, replica.world)

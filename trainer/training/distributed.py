@@ -22,6 +22,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.model.experts import Router
+from trainer.model.norm import RMSNorm
 
 
 class Parallel(StrEnum):
@@ -67,7 +68,7 @@ def parallelize(model: nn.Module, world: World, parallel: Parallel, bf16: bool) 
     """Allocate a model that was built on the meta device; returns the module to call for a forward pass.
 
     The weights stay those of `model`, not yet initialized; under FSDP each rank holds only its shards of them. bf16:
-    FSDP gathers them in bf16.
+    FSDP gathers the matrices of blocks in bf16, which autocast would round to it anyway.
     """
     if world.size == 1 or parallel is Parallel.DDP:
         model.to_empty(device=world.device)
@@ -80,13 +81,15 @@ def parallelize(model: nn.Module, world: World, parallel: Parallel, bf16: bool) 
 
 def _shard(model: nn.Module, world: World, bf16: bool) -> None:
     mesh = init_device_mesh(world.device.type, (world.size,))
-    policy = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32)
-    for module in model.modules():
-        if isinstance(module, Router):  # fp32 whatever the precision of the rest
-            fully_shard(module, mesh=mesh)
+    # What autocast computes in fp32 under DDP stays fp32 here: the residual stream, norms, routers and the embedding.
+    exact = MixedPrecisionPolicy(None, torch.float32, cast_forward_inputs=False)
+    matrices = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32, cast_forward_inputs=False)
     for block in blocks_of(model):
-        fully_shard(block, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+        for module in block.modules():
+            if isinstance(module, (Router, RMSNorm)):
+                fully_shard(module, mesh=mesh, mp_policy=exact)
+        fully_shard(block, mesh=mesh, mp_policy=matrices)
+    fully_shard(model, mesh=mesh, mp_policy=exact)
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
@@ -96,14 +99,19 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def exchange_gradients(model: nn.Module, last: bool) -> Iterator[None]:
-    """Within this context, ranks exchange gradients only if it is the last micro-batch of a step."""
+def exchange_gradients(model: nn.Module, last: bool, defer: bool = False) -> Iterator[None]:
+    """The context of a micro-batch; `last` for the last one of a step.
+
+    DDP holds all gradients on every rank in any case and sums them after the last micro-batch. FSDP sums and shards
+    them after each, so that a rank never holds more than its shard and one block; with `defer` after the last only, which
+    saves communication and needs memory for whole fp32 gradients.
+    """
     if isinstance(model, DistributedDataParallel) and not last:
         with model.no_sync():
             yield
         return
     if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(last)
+        model.set_requires_gradient_sync(last or not defer)
     yield
 
 

@@ -73,7 +73,7 @@ class Run:
     @property
     def replica(self) -> Replica:
         """The model as the task calls it."""
-        return Replica(self.module, self.world, self.hardware.bf16)
+        return Replica(self.module, self.world, self.hardware.bf16, self.settings.loop.defer_gradients)
 
     @property
     def checkpoints(self) -> Path:

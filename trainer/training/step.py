@@ -26,6 +26,7 @@ class Replica(NamedTuple):
     module: nn.Module  # called for a forward pass: the model or its distributed wrapper
     world: World
     bf16: bool  # matrix products in bf16
+    defer_gradients: bool = False  # exchange them after the last micro-batch of a step only (FSDP)
 
 
 class Accumulated(NamedTuple):
@@ -43,7 +44,12 @@ def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[None]:
 
 
 def accumulate(
-    model: nn.Module, parts: Sequence[Inputs], world: World, bf16: bool = False, experts: ExpertSettings | None = None
+    model: nn.Module,
+    parts: Sequence[Inputs],
+    world: World,
+    bf16: bool = False,
+    experts: ExpertSettings | None = None,
+    defer_gradients: bool = False,
 ) -> Accumulated:
     """Add the gradient of a step, given as this rank's micro-batches, to the weights' `grad`."""
     counts = [float(part["weights"].sum()) for part in parts]
@@ -51,7 +57,7 @@ def accumulate(
     total = torch.zeros((), dtype=torch.float64, device=world.device)
     losses, routings = [], []
     for number, (part, count) in enumerate(zip(parts, counts, strict=True)):
-        with exchange_gradients(model, number == len(parts) - 1):
+        with exchange_gradients(model, number == len(parts) - 1, defer_gradients):
             with autocast(world.device, bf16):
                 output: ModelOutput = model(**{name: tensor.to(world.device) for name, tensor in part.items()})
             if output.loss is None or output.token_losses is None:

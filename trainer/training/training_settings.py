@@ -37,6 +37,11 @@ class LoopSettings(Settings):
         default=Parallel.FSDP,
         description="how several ranks hold the model: fsdp (a shard each) or ddp (a whole copy each)",
     )
+    defer_gradients: bool = Field(
+        default=False,
+        description="fsdp: sum gradients over ranks once a step, not once a micro-batch: less communication, but every "
+        "rank holds the whole gradient in fp32, 4 bytes for each weight",
+    )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of torch; its own choice if unset")
     deterministic: bool = Field(
         default=False, description="refuse nondeterministic CUDA kernels (those of a CPU are deterministic)"
