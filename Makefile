@@ -30,9 +30,9 @@ demo: install
 	$(BIN)/gristmill audit $(DEMO)/curated
 	$(BIN)/gristmill train tokenizer $(DEMO)/curated --output $(DEMO)/tokenizer --vocab-size 2048
 	$(BIN)/gristmill train pretrain tiny --data $(DEMO)/curated --tokenizer $(DEMO)/tokenizer --output $(DEMO)/model \
-		--set loop.steps=80 --set data.batch_size=8
+		--set loop.steps=160 --set schedule.warmup_steps=16 --set data.batch_size=8
 	$(BIN)/gristmill train eval $(DEMO)/model
-	$(BIN)/gristmill train generate $(DEMO)/model "The river"
+	$(BIN)/gristmill train generate $(DEMO)/model "The river" "In the city" "How to" --set temperature=0.6
 
 # Two processes; all tests of a file run in the same one, because they share fixtures.
 test: install

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -191,7 +192,10 @@ class PretrainTask:
         return StepGradient(found.loss, found.tokens, self.workload.tokens_per_step, numbers, worst)
 
     def validate(self, replica: Replica) -> dict[str, Any] | None:
-        """Mean loss of the first validation batches in all, and by domain with its tokens."""
+        """Mean loss of the first validation batches in all, and by domain with its tokens.
+
+        bits_per_byte: by the mean bytes of a token in the validation data.
+        """
         if self.validation is None:
             return None
         sums: dict[str, list[float]] = {}
@@ -205,7 +209,10 @@ class PretrainTask:
                 total[0] += mean * count
                 total[1] += count
         loss = sum(total for total, _ in sums.values()) / sum(count for _, count in sums.values())
-        return {"loss": loss, "domains": {name: [total / count, count] for name, (total, count) in sums.items()}}
+        corpus = self.validation.corpus
+        bits = loss / math.log(2) * corpus.tokens / max(int(corpus.bytes.sum()), 1)
+        domains = {name: [total / count, count] for name, (total, count) in sums.items()}
+        return {"loss": loss, "bits_per_byte": bits, "domains": domains}
 
 
 def causal_inputs(batch: Batch) -> Inputs:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from trainer.errors import UserError
 from trainer.files import flush_to_disk, write_atomically
 from trainer.model.weights import fill_weight
 from trainer.settings import Settings
-from trainer.training.distributed import World, full_tensor, gather_from_ranks, wait_for_all
+from trainer.training.distributed import World, full_tensor, gather_from_ranks, sum_over_ranks, wait_for_all
 from trainer.training.optimizer import MOMENTS, moments
 
 FILE_BYTES = 4 << 30  # of tensors in one file; also the memory needed to save
@@ -209,6 +209,42 @@ def verify_checkpoint(checkpoint: Path, names: Collection[str] | None = None) ->
             raise CheckpointError(
                 f"{path} is missing or not what was written (size or hash differ); use an older checkpoint"
             )
+
+
+def set_aside(checkpoint: Path) -> Path:
+    """Rename a damaged checkpoint so that it is neither found nor counted among those to keep."""
+    aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    return checkpoint.rename(aside)
+
+
+def find_intact_checkpoint(folder: Path, world: World, log: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint whose files are what was written; None where there is none at all.
+
+    Damaged newer ones are set aside, each with one line; if all are damaged, the newest one's error is raised. All
+    ranks decide alike.
+    """
+    errors: list[CheckpointError] = []
+    for path in reversed(list_checkpoints(folder)):
+        error = None
+        try:
+            verify_checkpoint(path)
+        except CheckpointError as found:
+            error = found
+        votes = sum_over_ranks(torch.tensor(float(error is None), device=world.device), world)
+        if float(votes) == world.size:
+            if world.is_main:
+                for damaged in errors:
+                    log(f"{damaged}: it is set aside, {path.name} is the newest one that is whole")
+                for newer in list_checkpoints(folder):
+                    if step_of(newer) > step_of(path):
+                        set_aside(newer)
+            wait_for_all(world)
+            return path
+        errors.append(error or CheckpointError(f"{path} cannot be read on another rank"))
+    if errors:
+        raise errors[0]
+    return None
 
 
 def read_texts(checkpoint: Path, names: Collection[str]) -> dict[str, str]:

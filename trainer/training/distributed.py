@@ -103,8 +103,8 @@ def exchange_gradients(model: nn.Module, last: bool, defer: bool = False) -> Ite
     """The context of a micro-batch; `last` for the last one of a step.
 
     DDP holds all gradients on every rank in any case and sums them after the last micro-batch. FSDP sums and shards
-    them after each, so that a rank never holds more than its shard and one block; with `defer` after the last only, which
-    saves communication and needs memory for whole fp32 gradients.
+    them after each, so that a rank never holds more than its shard and one block; with `defer` after the last only,
+    which saves communication and needs memory for whole fp32 gradients.
     """
     if isinstance(model, DistributedDataParallel) and not last:
         with model.no_sync():

@@ -63,11 +63,12 @@ def train(
 
     allow_changes: resume though settings or data differ from the checkpoint's.
     """
-    run = open_run(task, out, world)
+    latest = checkpoint.find_intact_checkpoint(out / "checkpoints", world, log)
+    run = open_run(task, out, world, latest)
     if start is not None:
         load_initial_weights(run, start)
-    if checkpoint.list_checkpoints(run.checkpoints):
-        resume_run(run, checkpoint.find_checkpoint(run.checkpoints), allow_changes, log)
+    if latest is not None:
+        resume_run(run, latest, allow_changes, log)
     if world.is_main:
         describe_run(run, log)
     with MetricsLog(out, run.step, task.settings.loop.tensorboard) if world.is_main else _no_metrics() as metrics:
@@ -85,6 +86,8 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
     steps = run.settings.loop.steps
     bar = tqdm(total=steps, initial=run.step, unit="step", disable=None if metrics is not None else True)
     data = _prepare_steps(run.task, run.world, range(run.step, steps))
+    row: dict[str, Any] = {}
+    before = run.task.validate(run.replica) if run.step == 0 else None
     with bar, closing(data), _catch_signals() as terminated:
         begin = time.perf_counter()
         for prepared in data:
@@ -102,6 +105,13 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
                     f"stopped by a signal at step {run.step}; the same command resumes from {run.checkpoints}"
                 )
             begin = time.perf_counter()
+        if before is not None and metrics is not None and (after := row.get("validation")):
+            log(f"{_describe_validation(before)} before training, {_describe_validation(after)} after")
+
+
+def _describe_validation(validation: dict[str, Any]) -> str:
+    bits = f" ({validation['bits_per_byte']:.3f} bits per byte)" if "bits_per_byte" in validation else ""
+    return f"validation loss {validation['loss']:.4f}{bits}"
 
 
 def _prepare_steps(task: Task[Any], world: World, steps: range) -> Generator[Any]:
@@ -188,7 +198,7 @@ def _show_progress(run: Run, row: dict[str, Any], bar: Any, log: Callable[[str],
     text = f"loss {loss} rate {row['learning_rate']:.2e} {row['tokens_per_second']:,.0f} tokens/s"
     bar.set_postfix_str(text)
     if validation := row.get("validation"):
-        log(f"step {run.step}: validation loss {validation['loss']:.4f}")
+        log(f"step {run.step}: {_describe_validation(validation)}")
     elif bar.disable and (run.step % run.settings.loop.log_every == 0 or run.step == run.settings.loop.steps):
         log(f"step {run.step:,} of {run.settings.loop.steps:,}: {text}, MFU {row['mfu']:.0%}")
 

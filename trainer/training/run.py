@@ -19,6 +19,7 @@ from trainer.training.checkpoint import CheckpointError, RunState
 from trainer.training.distributed import World, blocks_of, parallelize, sum_over_ranks
 from trainer.training.hardware import Hardware, Precision, measure_hardware
 from trainer.training.optimizer import build_optimizer
+from trainer.training.schedule import learning_rate
 from trainer.training.step import Replica
 from trainer.training.task import Task
 from trainer.training.training_settings import LoopSettings, TrainingSettings
@@ -81,12 +82,12 @@ class Run:
         return self.out / "checkpoints"
 
 
-def open_run(task: Task[Any], out: Path, world: World) -> Run:
-    """A run at step 0, with initial weights."""
+def open_run(task: Task[Any], out: Path, world: World, latest: Path | None = None) -> Run:
+    """A run at step 0, with initial weights, in the precision of the checkpoint `latest` if there is one."""
     loop = task.settings.loop
     out.mkdir(parents=True, exist_ok=True)
     _configure_torch(loop)
-    hardware = _agree_on_hardware(world, out, loop.precision)
+    hardware = _agree_on_hardware(world, latest, loop.precision)
     model = task.build_model()
     module = parallelize(model, world, loop.parallel, hardware.bf16)
     task.initialize(model)
@@ -105,10 +106,10 @@ def _configure_torch(loop: LoopSettings) -> None:
     torch.use_deterministic_algorithms(loop.deterministic)
 
 
-def _agree_on_hardware(world: World, out: Path, requested: Precision) -> Hardware:
+def _agree_on_hardware(world: World, latest: Path | None, requested: Precision) -> Hardware:
     """This rank's measurement, in the precision that the run began with; else in bf16 if every rank would choose it."""
-    if requested is Precision.AUTO and checkpoint.list_checkpoints(out / "checkpoints"):
-        requested = Precision(checkpoint.read_state(checkpoint.find_checkpoint(out)).precision)
+    if requested is Precision.AUTO and latest is not None:
+        requested = Precision(checkpoint.read_state(latest).precision)
     hardware = measure_hardware(world.device, requested)
     votes = sum_over_ranks(torch.tensor(float(hardware.bf16), device=world.device), world)
     agreed = Precision.BFLOAT16 if float(votes) == world.size else Precision.FLOAT32
@@ -127,7 +128,6 @@ def load_initial_weights(run: Run, start: InitialWeights) -> None:
 
 def resume_run(run: Run, path: Path, allow_changes: bool, log: Callable[[str], None]) -> None:
     """Set a run to the state of its checkpoint."""
-    checkpoint.verify_checkpoint(path)
     state = checkpoint.read_state(path)
     if not allow_changes:
         _check_unchanged(run, path, state)
@@ -191,6 +191,13 @@ def describe_run(run: Run, log: Callable[[str], None]) -> None:
     peaks = ", ".join(f"{name} {peak / 1e9:,.0f}" for name, peak in hardware.peaks.items())
     log(f"{workload.parameters / 1e6:.1f}M parameters, {run.world.size} x {hardware.name}; GFLOP/s: {peaks}")
     log(f"{hardware.precision.value}, {workload.tokens_per_step:,} tokens per step, {run.settings.loop.steps:,} steps")
+    steps, schedule = run.settings.loop.steps, run.settings.schedule
+    if schedule.warmup_steps >= steps:
+        log(
+            f"schedule.warmup_steps = {schedule.warmup_steps:,} and loop.steps = {steps:,}: the run ends in its "
+            f"warm-up, at a learning rate of {learning_rate(steps - 1, steps, schedule):.2g} of "
+            f"{schedule.learning_rate:.2g}; a tenth of the steps is usual"
+        )
 
 
 def save_run(run: Run) -> None:

@@ -255,3 +255,51 @@ def test_another_order_of_the_data_is_said_to_lose_the_position(tmp_path):
     runs.run(tmp_path, {"loop": {"steps": 12}}, source=source, allow_changes=True, log=lines.append)
     assert any("continuing at sequence 40 of another order" in line for line in lines)
     assert sequences_read(tmp_path, source, range(10, 12)) == list(range(40, 56))
+
+
+def damage(path: Path, kind: str) -> None:
+    """A disk or a copy damages a checkpoint."""
+    model = path / "model-00001.safetensors"
+    if kind == "cut":
+        model.write_bytes(model.read_bytes()[:-100])
+    elif kind == "missing":
+        model.unlink()
+    elif kind == "state":
+        (path / "state.json").write_text("{")
+    else:
+        data = bytearray((path / "optimizer-00001.safetensors").read_bytes())
+        data[-5] ^= 1
+        (path / "optimizer-00001.safetensors").write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["cut", "missing", "state", "bit"])
+def test_a_damaged_newest_checkpoint_is_passed_over_with_one_line(uninterrupted, tmp_path, kind):
+    runs.run(tmp_path, DROPOUT)
+    checkpoints = tmp_path / "checkpoints"
+    (checkpoints / ".step-00000013.tmp").mkdir()  # left by a kill in the middle of a save
+    damage(checkpoints / "step-00000012", kind)
+    lines: list[str] = []
+    runs.run(tmp_path, DROPOUT, log=lines.append)
+    assert sum("set aside, step-00000008 is the newest one that is whole" in line for line in lines) == 1
+    assert not any("\n" in line for line in lines)
+    assert_equal_runs(tmp_path, uninterrupted)
+    assert (checkpoints / "damaged-step-00000012").is_dir()
+
+
+def test_damaged_checkpoints_do_not_count_among_those_that_are_kept(tmp_path):
+    """Else the intact ones would be deleted in favor of the damaged ones, whose steps are higher."""
+    keep = {"checkpoints": {"every": 4, "keep_last": 2}}
+    runs.run(tmp_path, keep)
+    damage(tmp_path / "checkpoints" / "step-00000012", "cut")
+    runs.run(tmp_path, {**keep, "loop": {"steps": 11}}, allow_changes=True)
+    steps = [checkpoint.step_of(path) for path in checkpoint.list_checkpoints(tmp_path / "checkpoints")]
+    assert steps == [8, 11]
+
+
+def test_if_all_checkpoints_are_damaged_the_run_does_not_begin_anew(tmp_path):
+    runs.run(tmp_path, {"loop": {"steps": 8}})
+    for path in checkpoint.list_checkpoints(tmp_path / "checkpoints"):
+        damage(path, "cut")
+    with pytest.raises(CheckpointError, match=r"step-00000008/model-00001\.safetensors is missing or not what"):
+        runs.run(tmp_path, {"loop": {"steps": 8}})
+    assert len(checkpoint.list_checkpoints(tmp_path / "checkpoints")) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -235,3 +236,28 @@ def test_a_run_in_bf16_learns_and_keeps_its_precision(tmp_path, monkeypatch):
     )  # today bf16 would not be chosen
     runs.run(tmp_path, auto, allow_changes=True)
     assert json.loads((tmp_path / "run.json").read_text())["precision"] == "bfloat16"
+
+
+def test_a_warm_up_longer_than_the_run_is_said(tmp_path):
+    for warmup, said in ((3, False), (5, True), (50, True)):
+        lines: list[str] = []
+        changes = {"loop": {"steps": 5}, "schedule": {"warmup_steps": warmup}}
+        runs.run(tmp_path / str(warmup), changes, log=lines.append)
+        assert (
+            any(f"warmup_steps = {warmup} and loop.steps = 5: the run ends in its warm-up" in x for x in lines) is said
+        )
+
+
+def test_a_run_ends_with_what_was_learned(tmp_path):
+    """Bits per byte of the validation data before and after: a byte is a token in the test's corpus."""
+    lines: list[str] = []
+    changes = {"loop": {"steps": 30, "validate_every": 30, "validate_batches": 2}}
+    runs.run(tmp_path, changes, validation=runs.source(), log=lines.append)
+    (line,) = [line for line in lines if "before training" in line]
+    before, after = re.findall(r"validation loss (\d\.\d+) \((\d\.\d+) bits per byte\)", line)
+    found = read_metrics(tmp_path)[-1]["validation"]
+    assert float(after[0]) == pytest.approx(found["loss"], abs=1e-4)
+    corpus = runs.corpus()
+    assert found["bits_per_byte"] == pytest.approx(found["loss"] / np.log(2) * corpus.tokens / corpus.bytes.sum())
+    assert float(before[0]) == pytest.approx(np.log(64), rel=0.05)
+    assert float(after[1]) < 0.9 * float(before[1])
