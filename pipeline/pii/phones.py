@@ -1,10 +1,17 @@
 """Phone numbers: a pattern finds candidates, the library `phonenumbers` validates them; precision before recall.
 
-A candidate is a phone number if (a) it is international (+49 ..., 0049 ...) and valid, (b) it follows a label such as
-`tel` or `mobile:` and is possible in a region of the page's language, (c) it follows a word such as `call` within a few
-words and is valid in such a region, or (d) it is valid and grouped as usual in such a region. Candidates that look like
-a date, a price or a count, or that follow `ISBN`, `DOI`, `No.` and the like, count only by (b); digits without
-separators only by (a), (b) or (c). The form 212-555-0123 counts in every language.
+A candidate is a phone number if
+
+(a) it is international (+49 ..., 0049 ...) and possible in its country;
+(b) it has a label (`tel`, `mobile:`, `Desk:`, a line with a label above it, `office` or `fax` behind it) and 7 to 15
+    digits: what is labeled as a number is masked even if it is valid nowhere;
+(c) it directly follows the words for calling it (`call me at`, `messages to`) and is written as a number;
+(d) it follows a word such as `call` within a few words and is valid in a region of the page's language;
+(e) it is valid and grouped as usual in such a region, but not as a row of pairs: French (05 17 23 38 44), Danish and
+    Norwegian numbers look like lottery draws and knitting patterns.
+
+Candidates that look like a date, a price or a count, or that follow `ISBN`, `DOI`, `No.` and the like, count only by
+(b); digits without separators not by (c) or (e). The form 212-555-0123 counts in every language.
 """
 
 from __future__ import annotations
@@ -15,7 +22,8 @@ from collections.abc import Iterator
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
 
-from pipeline.pii.spans import PiiKind, Span, text_before, to_ascii_digits
+from pipeline.pii.phone_words import BEHIND, CUE, DIALING, LABEL, OTHER_NUMBER, PLACE, words_before
+from pipeline.pii.spans import PiiKind, Span, to_ascii_digits
 
 # Regions of the phone numbers on pages of a language, most common first; those of "" apply to every language.
 REGIONS: dict[str, tuple[str, ...]] = {
@@ -29,25 +37,10 @@ REGIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 _CANDIDATE = re.compile(
-    r"(?<![\w.,/=#&<$€£¥_@-])(?:\+\s?)?\(?\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,30}+(?![^\Wx]|x\D|[=@%])"
+    r"(?<![\w./=#&<$€£¥_@-])(?<!\d,)(?:\+\s?)?\(?\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,30}+(?![^\Wx]|x\D|[=@%])"
 )  # a number may be followed by its extension: 555-0123x42
 # Between two numbers, or a postcode and a number, side by side.
 _SEAM = re.compile(r"(?<=\d)[ /]{1,3}(?=[(+]|00|1[-.]\d{3}[-.]|\d{3}[-.]\d{3}[-.]\d{4})")
-# Words for phones and faxes with their inflections and compounds: telephone, Telefonnummer, Faxnr, телефоны.
-_NAMES = (
-    r"\b(?:t[eé]l[eéè](?:ph|f)[oóôò]\w*|t[eé]l(?:[eé]f)?|tlf|tfno|tfn|fono|phones?|fax\w*|whatsapp|sms|hotline|kom[oó]rk\w+|móvil"
-    r"|cellulare|τηλ\w*|φαξ|κιν\w*|тел(?:ефон\w*)?|факс\w*|моб(?:ильн\w+)?)\b|电话|電話|手机|传真|☎|📞|✆"
-)
-_OTHERS = r"\b(?:mobil[eo]?|cell|call|calling|handy|fon|ruf|portable)\b"  # words with other meanings, too
-_LABEL = re.compile(
-    rf"(?:(?:{_NAMES})(?:[ ./-]{{0,3}}(?:no|nr|num\w*|nummer|número|№))?|(?:{_OTHERS})(?=[ .#]{{0,3}}:))"
-    r"[^\w\n]{0,8}$"
-)
-_CUE = re.compile(rf"(?:{_NAMES}|{_OTHERS})[^\d\n]{{0,24}}$")
-_NO_PHONE_CUE = re.compile(
-    r"(?:isbn|issn|\bdoi|\border|\bitem|\bmodel|\bart(?:icle|ikel)?\b|\bpart\b|\bsku\b|\bean\b|\bupc\b|\bpatent|\binvoice|\bbestell"
-    r"|\bserial|\bno\.|\bnr\.|\bid\b|#|№|\bpmid|\barxiv|\bversion|\bcas\b|\biban\b|\bust|\bvat\b|\bhrb\b|[$€£¥])[^\n\d]{0,12}$"
-)
 _DATE_OR_YEARS = re.compile(  # also volume (year) pages, and ZIP+4
     r"\(?(?:(?:19|20)\d\d\W{1,3}(?:19|20)\d\d|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d\b.*|(?:19|20)\d\d[./-]\d{1,2}[./-]\d{1,2}\b.*)"
     r"|.*\((?:19|20)\d\d\).*|[1-9]\d{4}[- ]\d{4}"
@@ -56,6 +49,11 @@ _COUNT = re.compile(r"\(?\d{1,3}(?:[ .]\d{3})+|\d+\.\d+|[01\s]+")
 _NANP = re.compile(r"(?:\+?1[ .-])?(?:\(\d{3}\)[ .-]{0,2}\d{3}[ .-]?\d{4}|\d{3}[.-]\d{3}[.-]\d{4})")
 _DIALED = re.compile(r"0\d+|\d{10,}")  # digits without separators that can be dialed
 _LOCAL = re.compile(r"\d{3}[ .-]\d{4}")  # 736-5000, in North America
+_AREA_IN_BRACKETS = re.compile(r"\(\d{3}\)[ .-]{0,2}\d{3}[ .-]?\d{4}")  # North America, though the area may not exist
+_DOI = re.compile(r"10\.\d{4,5}/")
+_PAIRS = re.compile(r"\d\d(?:[ .-]\d\d){3,}")
+_LABELED_DIGITS = range(7, 16)  # digits of a labeled number: local in North America, the most of E.164
+_BEHIND_CHARACTERS = 30
 _MIN_CHARACTERS = 6
 _MAX_GROUPS = 8
 _GROUP = re.compile(r"\d+")
@@ -65,9 +63,10 @@ def find_phones(text: str, language: str = "") -> Iterator[Span]:
     """Phone numbers; `language` (ISO 639) selects the regions of national numbers."""
     for match in _CANDIDATE.finditer(text):
         written = re.sub(r"[\u2010-\u2015]", "-", to_ascii_digits(match[0]).replace("\u00a0", " "))
-        context = text_before(text, match.start(), 40)
+        context = words_before(text, match.start(), 40)
         for start, end in _split_candidate(written):
-            if number := _normalize_phone(written[start:end], context, language):
+            behind = text[match.start() + end : match.start() + end + _BEHIND_CHARACTERS]
+            if number := _normalize_phone(written[start:end], context, language, behind):
                 yield Span(match.start() + start, match.start() + end, PiiKind.PHONE, number)
                 if not _SEAM.search(written) or end - start == len(written):
                     break
@@ -84,29 +83,49 @@ def _split_candidate(written: str) -> list[tuple[int, int]]:
     return [(start, end) for start, end in parts if end - start >= _MIN_CHARACTERS]
 
 
-def _normalize_phone(written: str, context: str, language: str) -> str:
+def _normalize_phone(written: str, context: str, language: str, behind: str) -> str:
     """The number in international form (E.164); "" if the candidate is not a phone number."""
-    if len(_GROUP.findall(written)) > _MAX_GROUPS:
+    groups = _GROUP.findall(written)
+    if len(groups) > _MAX_GROUPS or _DOI.match(written):
         return ""
     international = written.startswith(("+", "00"))
-    named = _LABEL.search(context) is not None
-    near = named or _CUE.search(context) is not None
-    if not named and _NO_PHONE_CUE.search(context):
+    labeled = LABEL.search(context) is not None
+    named = labeled or PLACE.search(context) is not None or BEHIND.match(behind) is not None
+    called = DIALING.search(context) is not None
+    dialed = called and _is_written_as_number(groups, written, behind)
+    near = named or called or CUE.search(context) is not None
+    if not named and OTHER_NUMBER.search(context):
         return ""
-    if (not named or written[0] == "(") and _DATE_OR_YEARS.fullmatch(written):
+    if (not labeled or written[0] == "(") and _DATE_OR_YEARS.fullmatch(written):
         return ""
-    if not (international or named) and _COUNT.fullmatch(written):
+    if not (international or named or dialed) and _COUNT.fullmatch(written):
         return ""
-    if not (international or named or (near and _DIALED.fullmatch(written))) and _GROUP.fullmatch(written):
+    if not (international or named or (near and _DIALED.fullmatch(written))) and len(groups) == 1:
         return ""
     own = REGIONS.get(language, ()) if language else ()
     parsed = [(region, number) for region in dict.fromkeys(own + REGIONS[""]) if (number := _parse(written, region))]
     for region, number in parsed:
-        shaped = (region == "US" and _NANP.fullmatch(written)) or (region in own and _has_usual_groups(number, written))
+        shaped = (region == "US" and _NANP.fullmatch(written)) or (
+            region in own and not _PAIRS.fullmatch(written) and _has_usual_groups(number, written)
+        )
         if (international or near or shaped) and phonenumbers.is_valid_number(number):
             return _key(number)
-    possible = named or (near and _LOCAL.fullmatch(written))
-    return next((_key(number) for _, number in parsed if possible and _is_possible(number)), "")
+    digits = "".join(groups)
+    if len(digits) in _LABELED_DIGITS and (named or dialed):
+        return _key(parsed[0][1]) if parsed else digits
+    likely = (
+        _AREA_IN_BRACKETS.fullmatch(written)
+        or (written[0] == "+" and not _COUNT.fullmatch(written.lstrip("+ ")))
+        or (near and _LOCAL.fullmatch(written))
+    )
+    return next((_key(number) for _, number in parsed if likely and _is_possible(number)), "")
+
+
+def _is_written_as_number(groups: list[str], written: str, behind: str) -> bool:
+    """Whether it has the groups of a phone number, not those of a size, or of a count before what is counted."""
+    if len(groups) == 1 or re.fullmatch(r"\d+[.,]\d+", written):
+        return False
+    return not _COUNT.fullmatch(written) or not re.match(r"\s?\w", behind)
 
 
 def _parse(written: str, region: str) -> PhoneNumber | None:

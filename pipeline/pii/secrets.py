@@ -13,6 +13,7 @@ from math import log2
 
 from pipeline.pii.spans import PiiKind, Span
 
+_IN_URL = re.compile(r"://([^\s/@:?#<>\"']{1,64}:[^\s/@?#<>\"']{1,128})@")
 MIN_ENTROPY = 3.5  # bits per character
 _FORMATS = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
@@ -44,7 +45,10 @@ _VALUE = re.compile(r"[\"']?(?:\s{0,3}[:=]>?\s{0,3}|\s)[\"']?([A-Za-z0-9_+/=.~-]
 
 
 def find_secrets(text: str) -> Iterator[Span]:
-    """Keys, tokens and assigned passwords."""
+    """Keys, tokens, assigned passwords, and user:password in URLs."""
+    if "://" in text:
+        for match in _IN_URL.finditer(text):
+            yield Span(match.start(1), match.end(1), PiiKind.SECRET, match[1])
     if "PRIVATE KEY" in text:
         for match in _PRIVATE_KEY.finditer(text):
             yield Span(match.start(), match.end(), PiiKind.SECRET, match[0])
