@@ -44,6 +44,11 @@ _ACCENTS = re.compile("[\u0300-\u036f]+")
 _OTHER_SCRIPTS = re.compile("[\u0483-\u1dff\u2c00-\U0010ffff]")
 
 EXCERPT_CHARACTERS = 500
+# Spaces, and characters without width: no indentation is wider, and no code has more empty lines in a row.
+_MAX_BLANKS, _MAX_EMPTY_LINES = 120, 10
+_INVISIBLE = "\u00ad\u034f\u200b-\u200f\u2060\ufeff"
+_WIDE_BLANK = re.compile(rf"(?:[^\S\n]|[{_INVISIBLE}]){{{_MAX_BLANKS + 1},}}+")
+_EMPTY_LINES = re.compile(rf"\n(?:[^\S\n]*+\n){{{_MAX_EMPTY_LINES + 1},}}+")
 
 
 def count_words(text: str) -> int:
@@ -105,6 +110,12 @@ def tokenize(text: str) -> list[str]:
 def _mark_removal_table() -> dict[int, None]:
     """A table for `str.translate` that deletes accents, vowel points and vowel signs of every script."""
     return {i: None for i in range(0x20000) if unicodedata.category(chr(i)).startswith("M")}
+
+
+def bound_white_space(text: str) -> str:
+    """The text with at most 120 spaces or invisible characters in a row, and at most ten empty lines."""
+    text = _WIDE_BLANK.sub(lambda run: run[0][:_MAX_BLANKS], text)
+    return _EMPTY_LINES.sub("\n" * (_MAX_EMPTY_LINES + 1), text)
 
 
 def cut_excerpt(text: str) -> str:

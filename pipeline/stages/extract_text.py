@@ -23,6 +23,7 @@ from pipeline.extraction.parsed_page import PageRefusedError, ParsedPage, parse_
 from pipeline.extraction.render_nodes import TextFormat
 from pipeline.extraction.repair_text import read_text
 from pipeline.settings import Settings
+from pipeline.text import bound_white_space
 
 NAME = "extract_text"
 SIGNALS = (
@@ -164,6 +165,7 @@ def _charset_step(decoding: Decoding) -> float:
 def _make_document(
     page: Page, settings: ExtractTextSettings, title: str, text: str, signals: dict[str, float]
 ) -> Document | Dropped:
+    text = bound_white_space(text)
     if not text:
         return Dropped(page, NAME, ExtractTextReason.NO_TEXT, 0, 1)
     if len(text) < settings.min_characters:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.text import (
     CHARACTERS_PER_WORD,
     EXCERPT_CHARACTERS,
+    bound_white_space,
     count_line_words,
     count_most_words,
     count_unspaced_characters,
@@ -64,3 +67,22 @@ def test_an_excerpt_is_cut_between_words():
     assert cut_excerpt(text) == "word " * 98 + "call"
     assert cut_excerpt("x" * 600) == "x" * EXCERPT_CHARACTERS
     assert cut_excerpt("short") == "short"
+
+
+@pytest.mark.timeout(60)
+def test_white_space_is_bounded() -> None:
+    assert bound_white_space("a" + " " * 3_000_000 + "b") == "a" + " " * 120 + "b"
+    assert bound_white_space("a" + "\n \t" * 100_000 + "\nb") == "a" + "\n" * 11 + "b"
+    assert bound_white_space("a" + "\u200b\u00a0" * 100_000 + "b") == "a" + "\u200b\u00a0" * 60 + "b"
+    assert bound_white_space("\n" + " " * 300_000) == "\n" + " " * 120
+    code = "def f():\n        return 1\n\n\n\nx  =   2\n"
+    assert bound_white_space(code) == code
+
+
+@given(st.text(alphabet="a \n\t\u00a0\u200b", max_size=400))
+def test_bounded_white_space_stays_bounded_and_no_letter_is_lost(text: str) -> None:
+    bounded = bound_white_space(text)
+    assert bounded.count("a") == text.count("a")
+    assert bound_white_space(bounded) == bounded
+    assert " " * 121 not in bounded
+    assert "\n" * 12 not in bounded

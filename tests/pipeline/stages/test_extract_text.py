@@ -368,3 +368,14 @@ def test_a_layout_table_with_more_links_than_text_keeps_its_text() -> None:
     assert "The mill stands by the river" in text
     assert "The bridge stands by the river" in text
     assert "Another story" not in text
+
+
+@pytest.mark.timeout(120)
+def test_a_page_of_spaces_has_bounded_spaces() -> None:
+    html = (
+        f"<article>{'<p>' + 'Words of a story about the mill. ' * 12 + '</p>'}<pre>a{' ' * 3_000_000}b</pre></article>"
+    )
+    found = extract_text.build(extract_text.ExtractTextSettings())(page(html))
+    assert isinstance(found, Document)
+    assert " " * 121 not in found.text
+    assert len(found.text) < 2_000
