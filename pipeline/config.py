@@ -33,9 +33,12 @@ from pipeline.publishing.settings import PublishSettings
 from pipeline.reading.units import PrepareSettings
 from pipeline.settings import OFF, Settings, did_you_mean, explain_refusal
 from pipeline.stages.block_urls import BlockUrlsSettings
+from pipeline.stages.custom_rules import CustomRulesSettings, scorer_signals
+from pipeline.stages.decontaminate import DecontaminateSettings
 from pipeline.stages.extract_text import ExtractTextSettings
 from pipeline.stages.filter_heuristics import FilterHeuristicsSettings
 from pipeline.stages.identify_language import IdentifyLanguageSettings
+from pipeline.stages.order import signal_names
 from pipeline.stages.quick_look import QuickLookSettings
 from pipeline.stages.read_documents import ReadDocumentsSettings
 from pipeline.stages.read_warc import ReadWarcSettings
@@ -57,8 +60,10 @@ class Config(Settings):
     identify_language: IdentifyLanguageSettings = IdentifyLanguageSettings()
     scrub_pii: ScrubPiiSettings = ScrubPiiSettings()
     filter_heuristics: FilterHeuristicsSettings = FilterHeuristicsSettings()
+    decontaminate: DecontaminateSettings = DecontaminateSettings()
     score_quality: ScoreQualitySettings = ScoreQualitySettings()
     tag_domain: TagDomainSettings = TagDomainSettings()
+    custom_rules: CustomRulesSettings = CustomRulesSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
     publish: PublishSettings = PublishSettings()
 
@@ -68,6 +73,13 @@ class Config(Settings):
         wanted = self.identify_language.languages
         if wanted and "languages" not in self.quick_look.model_fields_set:
             object.__setattr__(self, "quick_look", self.quick_look.model_copy(update={"languages": wanted}))
+        return self
+
+    @model_validator(mode="after")
+    def _check_signals(self) -> Self:
+        taken = sorted({*scorer_signals(self.custom_rules)} & {*signal_names()})
+        if taken:
+            raise ValueError(f"custom_rules.scorers: {taken[0]} is the name of a signal already; rename the function")
         return self
 
     def __reduce__(self) -> tuple[Callable[[str], Config], tuple[str]]:

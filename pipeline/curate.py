@@ -48,6 +48,7 @@ from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.reports.html_report import write_report
 from pipeline.reports.report_json import make_report
+from pipeline.stages.custom_rules import scorer_signals
 from pipeline.stages.read_documents import check_inputs
 from pipeline.stop import stop_process
 from pipeline.storage.digests import fingerprint
@@ -246,8 +247,17 @@ def publish(run: Run, verdicts: Verdicts, parts: Sequence[Part], counts: WordCou
 def publish_task(run: Run, verdicts: Verdicts, weights: Mapping[Cell, float]) -> WritePart:
     """The task that runs for every part."""
     key = fingerprint(run.identity["config"]["publish"], verdicts.folder.rsplit("/", 1)[-1])
-    jsonl, drop_text = run.config.publish.jsonl, run.config.prepare.drop_text
-    return WritePart(run.layout, verdicts.folder, weights, run.config.scrub_pii, key, jsonl, drop_text)
+    config = run.config
+    return WritePart(
+        run.layout,
+        verdicts.folder,
+        weights,
+        config.scrub_pii,
+        key,
+        jsonl=config.publish.jsonl,
+        drop_text=config.prepare.drop_text,
+        signals=scorer_signals(config.custom_rules),
+    )
 
 
 def write_reports(

@@ -6,7 +6,7 @@
     quick_look              Page -> ParsedPage | Page | Dropped       (ParsedPage: extraction/parsed_page.py)
     extract_text            ParsedPage | Page -> Document | Dropped
     identify_language,      Document -> Document | Dropped
-    scrub_pii, filter_heuristics, score_quality, tag_domain
+    scrub_pii, filter_heuristics, decontaminate, score_quality, tag_domain, custom_rules
 
 A page stage is a plain function of one frozen record; stages/protocol.py describes its module. It does not use Beam, so
 a worker, `gristmill explain`, a notebook and a unit test all run the same code.
@@ -84,7 +84,7 @@ class Dropped:
 
     record: Page | Document  # as it was when the stage dropped it
     stage: str
-    reason: StrEnum
+    reason: str  # a member of the stage's REASONS, or the word of a function of the user's
     value: float | None = None  # the measurement
     threshold: float | None = None  # the limit that it exceeds or falls below
     detail: str = ""  # for the reader of the ledger: the list entry that matched, the offending line, the error

@@ -17,7 +17,7 @@ from pipeline.text import count_words
 
 # Fates of pages on which a stage failed. With unreadable input they are errors, not decisions about a text;
 # prepare.max_error_share limits them.
-FAILURES = frozenset({"page_process:crashed", "extract_text:extraction_error"})
+FAILURES = frozenset({"page_process:crashed", "extract_text:extraction_error", "custom_rules:failed"})
 UNREADABLE = frozenset({"read_warc:unreadable", "read_documents:unreadable"})
 ERRORS = FAILURES | UNREADABLE
 

@@ -6,7 +6,7 @@ marks the unit as finished, so that a resumed run skips it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,8 +21,9 @@ from pipeline.ledger import Tally, document_row, drop_row
 from pipeline.page_process.chain import Outcome
 from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.publishing.provenance import settings_as_json
-from pipeline.publishing.schema import DROP, STAGED
+from pipeline.publishing.schema import DROP, STAGED, add_signals
 from pipeline.reading.units import Unit
+from pipeline.stages.custom_rules import scorer_signals
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.stages.read_input import read_unit
 from pipeline.stages.read_warc import OtherRecord
@@ -91,7 +92,7 @@ def prepare_unit(unit: Unit, config: Config, layout: Layout, worker: KillableWor
         return finished
     with Heartbeat(unit, layout) as heartbeat:
         rows = run_unit(unit, config, worker, heartbeat)
-    write_unit(key, rows, layout)
+    write_unit(key, rows, layout, scorer_signals(config.custom_rules))
     return rows.tally
 
 
@@ -113,11 +114,11 @@ def read_finished_tally(key: str, layout: Layout) -> Tally | None:
     return stored.tally if rows == [stored.tally.kept, stored.tally.dropped.total()] else None
 
 
-def write_unit(key: str, rows: UnitRows, layout: Layout) -> None:
-    """Writes staged documents, drops and, last, the tally."""
+def write_unit(key: str, rows: UnitRows, layout: Layout, signals: Sequence[str] = ()) -> None:
+    """Writes staged documents, drops and, last, the tally. `signals` are those that no stage declares."""
     sizes = {
-        "staged": write_table(layout.unit("staged", key), rows.staged, STAGED),
-        "drops": write_table(layout.unit("drops", key), rows.drops, DROP),
+        "staged": write_table(layout.unit("staged", key), rows.staged, add_signals(STAGED, signals)),
+        "drops": write_table(layout.unit("drops", key), rows.drops, add_signals(DROP, signals)),
     }
     write_json(layout.unit("tally", key), StoredTally(rows.tally, sizes).to_json())
 

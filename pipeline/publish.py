@@ -18,7 +18,7 @@ from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_lines
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
 from pipeline.publishing.jsonl_writer import ENDINGS, Compression, JsonlWriter
 from pipeline.publishing.part_writer import PartWriter
-from pipeline.publishing.schema import DROP, SHARD
+from pipeline.publishing.schema import DROP, SHARD, add_signals
 from pipeline.publishing.statistics import Statistics
 from pipeline.publishing.weights import Cell, cell_of
 from pipeline.stages import scrub_pii
@@ -158,6 +158,7 @@ class WritePart:
     key: str  # fingerprint of what decides the published rows
     jsonl: Compression | None = None
     drop_text: bool = False  # write the text of dropped documents
+    signals: tuple[str, ...] = ()  # those that no stage declares
     counter = "parts_written"
 
     @property
@@ -172,7 +173,8 @@ class WritePart:
     def compute(self, part: Part) -> dict[str, Any]:
         """{"files": manifest entry by kind, "statistics": ...}"""
         statistics = Statistics()
-        kinds = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
+        shard, drop = (add_signals(schema, self.signals) for schema in (SHARD, DROP))
+        kinds = {"shards": shard, "drops": drop, "sketches": PUBLISHED_SKETCH}
         with ExitStack() as stack:
             writers: dict[str, PartWriter | JsonlWriter] = {
                 kind: stack.enter_context(PartWriter(self.layout.part(kind, part.number), schema).open())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 import boto3
+import fasttext
 import pyarrow.dataset as ds
 import pytest
 from moto.server import ThreadedMotoServer
@@ -36,6 +38,7 @@ def reader(tmp_path_factory):
     shutil.copy(warcs[1], folder / "b.warc.gz")
     paths = "".join(f"{CRAWL}/segments/1/warc/{name}.warc.gz\n" for name in "ab")
     (mirror / CRAWL / "warc.paths.gz").write_bytes(gzip.compress(paths.encode(), mtime=0))
+    write_documents(home)
     bucket = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     bucket.start()
     host, port = bucket.get_host_and_port()
@@ -54,6 +57,21 @@ def reader(tmp_path_factory):
     with serve(mirror) as web:
         yield home, environment, web.url
     bucket.stop()
+
+
+def write_documents(home: Path) -> None:
+    """The files that the README names besides crawls: JSONL, a folder of HTML, an evaluation set, a fastText model."""
+    text = "The river rises in the hills and reaches the sea. Its water drives three mills on the way. " * 8
+    record = json.dumps({"text": text, "url": "https://river.example/", "timestamp": "2019-04-25T12:57:54Z"})
+    (home / "c4-train.00000.json.gz").write_bytes(gzip.compress(record.encode()))
+    (home / "site/river.example").mkdir(parents=True)
+    (home / "site/river.example/index.html").write_text(f"<title>River</title><p>{text}</p>")
+    (home / "gsm8k.jsonl").write_text(
+        json.dumps({"question": "How many mills does the river drive on its way?"}) + "\n"
+    )
+    (home / "lines.txt").write_text(f"__label__hq {text}\n__label__cc buy now click here\n")
+    model = fasttext.train_supervised(str(home / "lines.txt"), dim=4, epoch=1, thread=1, verbose=0)
+    model.save_model(str(home / "quality.bin"))
 
 
 def run(command: str, reader) -> str:

@@ -16,6 +16,7 @@ import classifiers
 import pipeline
 from pipeline import effects
 from pipeline.settings import Settings
+from pipeline.stages.custom_rules import source_roots
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.storage.digests import sha256_of_file
 
@@ -58,7 +59,17 @@ def file_digests(config: Config) -> dict[str, str]:
         for stage, module in PAGE_STAGES.items()
         for path in module.files(getattr(config, stage))
     }
-    return dict(sorted(digests.items()))
+    return dict(sorted({**digests, **_rule_digests(config)}.items()))
+
+
+def _rule_digests(config: Config) -> dict[str, str]:
+    """SHA-256 over the sources of the user's own filters and scorers, by "custom_rules:module:function"."""
+    digests = {path: hashlib.sha256() for path, _, _ in source_roots(config.custom_rules)}
+    for path, root, is_folder in source_roots(config.custom_rules):
+        for file in sorted(root.rglob("*.py")) if is_folder else [root]:
+            name = file.relative_to(root).as_posix() if is_folder else file.name
+            digests[path].update(f"{name}\0{sha256_of_file(str(file))}\0".encode())
+    return {f"custom_rules:{path}": digest.hexdigest() for path, digest in digests.items()}
 
 
 def _short_name(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from pipeline.deduplication.sketch import SKETCH_FIELDS
@@ -32,6 +34,15 @@ _TEXT = [
     pa.field("words", pa.int64()),
     pa.field("characters", pa.int64()),
 ]
+
+
+def add_signals(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    """The schema with further fields in the column `signals`."""
+    if not names:
+        return schema
+    signals = pa.struct([*SIGNALS, *(pa.field(name, pa.float64()) for name in names)])
+    return schema.set(schema.names.index("signals"), pa.field("signals", signals))
+
 
 # Documents of one finished unit, before deduplication.
 STAGED = pa.schema([*_IDENTITY, *_TEXT, pa.field("signals", SIGNALS), *SKETCH_FIELDS])

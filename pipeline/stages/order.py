@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from pipeline.stages import (
     block_urls,
+    custom_rules,
+    decontaminate,
     extract_text,
     filter_heuristics,
     identify_language,
@@ -24,8 +26,10 @@ PAGE_STAGES: Mapping[str, StageModule] = {
     "identify_language": identify_language,
     "scrub_pii": scrub_pii,
     "filter_heuristics": filter_heuristics,
+    "decontaminate": decontaminate,
     "score_quality": score_quality,
     "tag_domain": tag_domain,
+    "custom_rules": custom_rules,
 }
 
 # Every stage that a drop can name, in flow order. `page_process` is the process that runs all page stages: it drops the

@@ -11,10 +11,11 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from classifiers.artifacts import default_folder, model_files
-from classifiers.quality import load_quality_model
+from classifiers.estimators.external_scorer import FASTTEXT_ENDINGS
+from classifiers.quality import load_quality_scorer
 from pipeline.documents import Document, Dropped
 from pipeline.settings import Settings
 
@@ -26,7 +27,17 @@ class ScoreQualitySettings(Settings):
     """The model, and the score below which a document is dropped."""
 
     model: Path = Field(
-        default_folder("quality"), description="folder of a model that `gristmill classify train quality` wrote"
+        default_folder("quality"),
+        description="folder of a model that `gristmill classify train quality` wrote, a fastText file (.bin, .ftz), or"
+        " the folder of a Hugging Face sequence classifier (needs transformers and torch)",
+    )
+    label: str | None = Field(
+        None, description="label whose probability is the score, of a fastText or Hugging Face model"
+    )
+    max_tokens: int = Field(512, ge=8, description="tokens of a text that a Hugging Face model reads, from its start")
+    output_range: tuple[float, float] = Field(
+        (0.0, 1.0),
+        description="outputs of a Hugging Face model with one output that are the scores 0 and 1; FineWeb-Edu: [0, 5]",
     )
     min_score: float | None = Field(
         None, ge=0, le=1, description="lowest score that is kept; off keeps all: the weights follow the score"
@@ -34,6 +45,13 @@ class ScoreQualitySettings(Settings):
     low_keep_share: float = Field(
         0.0, ge=0, le=1, description="share of the documents below min_score that are kept anyway"
     )
+
+    @field_validator("output_range")
+    @classmethod
+    def _check_order(cls, output_range: tuple[float, float]) -> tuple[float, float]:
+        if output_range[0] >= output_range[1]:
+            raise ValueError("the first number must be below the second")
+        return output_range
 
 
 class ScoreQualityReason(StrEnum):
@@ -47,12 +65,12 @@ REASONS = ScoreQualityReason
 
 def files(settings: ScoreQualitySettings) -> list[Path]:
     """The model's files."""
-    return model_files(settings.model)
+    return [settings.model] if settings.model.suffix in FASTTEXT_ENDINGS else model_files(settings.model)
 
 
 def build(settings: ScoreQualitySettings) -> Callable[[Document], Document | Dropped]:
-    """Load the model. Raises ArtifactError if its files are not the ones that its manifest names."""
-    model = load_quality_model(settings.model)
+    """Load the model. Raises UserError if it is of no known kind, or its files are not those of its manifest."""
+    model = load_quality_scorer(settings.model, settings.label, settings.max_tokens, settings.output_range)
 
     def score_quality(document: Document) -> Document | Dropped:
         score = round(model.score([document.text])[0], 6)
