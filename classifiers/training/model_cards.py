@@ -72,7 +72,7 @@ expected F1 of the page largest are chosen. A second, small forest names the pag
 documentation, forum, listing, product, service).
 
 It learned from WCXB v1.0, development part (M. Foley 2026, CC BY 4.0: <https://creativecommons.org/licenses/by/4.0/>),
-from pages in some forty languages whose text pieces language-model readers of this project marked by reading
+from pages in 23 languages whose text pieces language-model readers of this project marked by reading
 (`classifiers/data/extraction_gold.jsonl.gz`: ids and numbers of pieces, no text), and from gold texts of the
 newspaper project's tests. Names of elements have integer weights, leaves are integers, ratios are
 one division: every machine chooses the same blocks.
