@@ -23,6 +23,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 # Tokens. On a CPU in bf16, three plain operations are faster than the fused kernel up to about 1,000 tokens; in fp32
 # they are slower. (torch 2.13, forward and backward: 4.5 x at 128 tokens, 2.5 x at 256, 1.8 x at 512, 1.2 x at 1,024.)
 SHORT = 512
+BLOCK = 128  # queries and keys of a block of flex_attention
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,11 @@ def dense_mask(queries: Tensor, keys: Tensor, prefix: Tensor | None = None) -> T
 
 
 def _block_mask(document_ids: Tensor, prefix: Tensor | None) -> BlockMask:
-    """The rule of `dense_mask` for flex_attention, which evaluates it block by block."""
+    """The rule of `dense_mask` for flex_attention, which evaluates it only in the blocks that are partly masked.
+
+    Without a prefix the blocks follow from where documents begin. `create_block_mask` would evaluate the rule for every
+    pair of tokens, uncompiled: 2.6 GB and 13 s for a sequence of 16,384 tokens on a CPU.
+    """
 
     def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = document_ids[batch, query] == document_ids[batch, key]
@@ -82,7 +87,39 @@ def _block_mask(document_ids: Tensor, prefix: Tensor | None) -> BlockMask:
         return same & (before if prefix is None else before | (key < prefix[batch]))
 
     rows, length = document_ids.shape
-    return create_block_mask(visible, rows, None, length, length, device=str(document_ids.device))
+    if prefix is not None:
+        return create_block_mask(visible, rows, None, length, length, device=str(document_ids.device))
+    partly, fully = document_blocks(document_ids)
+    return BlockMask.from_kv_blocks(
+        *_block_lists(partly), *_block_lists(fully), BLOCK_SIZE=BLOCK, mask_mod=visible, seq_lengths=(length, length)
+    )
+
+
+def document_blocks(document_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """int [B, S] -> blocks of queries and keys that are partly and that are fully visible, bool [B, n, n] each.
+
+    A document is a run of equal ids, and no id returns after another one. A query sees the keys from the beginning of
+    its document up to itself.
+    """
+    length = document_ids.shape[1]
+    place = torch.arange(length, device=document_ids.device)
+    begins = torch.ones_like(document_ids, dtype=torch.bool)
+    begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+    first_key = torch.where(begins, place, 0).cummax(dim=1).values  # [B, S], of each query; it never falls
+    low = first_key[:, ::BLOCK]  # [B, n], of a block's first query
+    high = first_key[:, [min(end, length) - 1 for end in range(BLOCK, length + BLOCK, BLOCK)]]  # of its last query
+    block = torch.arange(low.shape[1], device=document_ids.device)
+    query, key = block[:, None], block[None, :]  # [n, 1], [1, n]
+    seen = (key <= query) & (key >= low[..., None] // BLOCK)  # [B, n, n]
+    whole = (query + 1) * BLOCK <= length  # the last block of queries may be short
+    fully = (key < query) & (key * BLOCK >= high[..., None]) & whole
+    return seen & ~fully, fully
+
+
+def _block_lists(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """bool [B, n, n] -> the number of key blocks of each query block, and their indices first: int32 [B, 1, n(, n)]."""
+    order = blocks.to(torch.int8).argsort(dim=-1, descending=True, stable=True)
+    return blocks.sum(dim=-1, dtype=torch.int32)[:, None], order.to(torch.int32)[:, None]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, causal: bool = True) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention.flex_attention import create_block_mask
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainer.model.attention import Spans, _block_mask, attend, attention_mask, dense_mask, span_lengths
 
@@ -98,3 +100,57 @@ def test_short_bf16_spans_are_as_exact_as_the_kernel(length):
     assert error(ours, exact) < 3 * error(kernel, exact) + 1e-6
     for a, b in zip(torch.autograd.grad(ours.square().sum(), inputs), expected, strict=True):
         assert error(a, b) < 0.03 or b.norm() < 1e-6
+
+
+def packed(rows: int, length: int, longest: int, seed: int) -> torch.Tensor:
+    """Document ids of random documents, int32 [rows, length]."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(rows):
+        lengths = torch.randint(1, longest + 1, (length,), generator=generator)
+        found.append(torch.repeat_interleave(torch.arange(length), lengths)[:length])
+    return torch.stack(found).to(torch.int32)
+
+
+@pytest.mark.parametrize(
+    ("length", "longest"), [(1024, 20), (1024, 300), (1024, 5000), (1000, 200), (130, 7), (128, 1)]
+)
+def test_blocks_from_offsets_are_those_of_every_pair(length, longest):
+    """torch's create_block_mask evaluates the rule for all pairs of tokens."""
+    for seed in range(3):
+        ids = packed(2, length, longest, seed)
+
+        def visible(batch, head, query, key, ids=ids):
+            return (ids[batch, query] == ids[batch, key]) & (query >= key)
+
+        expected = create_block_mask(visible, 2, None, length, length, device="cpu")
+        found = _block_mask(ids, None)
+        assert torch.equal(found.to_dense(), expected.to_dense())
+        assert torch.equal(found.kv_num_blocks, expected.kv_num_blocks)
+        assert torch.equal(found.full_kv_num_blocks, expected.full_kv_num_blocks)
+        for row in range(2):
+            for query in range(found.kv_num_blocks.shape[-1]):
+                for name in ("kv", "full_kv"):
+                    count = int(getattr(found, f"{name}_num_blocks")[row, 0, query])
+                    chosen = (getattr(mask, f"{name}_indices")[row, 0, query, :count] for mask in (found, expected))
+                    first, second = (sorted(indices.tolist()) for indices in chosen)
+                    assert first == second
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the most elements of any tensor that an operation made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        result = function(*arguments, **(named or {}))
+        made = result if isinstance(result, tuple | list) else (result,)
+        self.elements = max([self.elements, *(x.numel() for x in made if isinstance(x, torch.Tensor))])
+        return result
+
+
+def test_a_mask_of_a_long_context_holds_no_pairs_of_tokens():
+    ids = packed(1, 1 << 16, 9000, 0)
+    with LargestTensor() as watch:
+        _block_mask(ids, None)
+    assert watch.elements <= 512 * 513  # pairs of blocks, with a column that torch adds; pairs of tokens are 2 ** 32
