@@ -8,6 +8,6 @@ prepare_tree        changes to the tree before an extraction engine runs, made b
                     code_blocks, formulas, layout_tables, link_boxes, loose_text; dom and marks help them
 rendering           trafilatura's result tree -> text
 render_nodes        chosen blocks of a tree (classifiers/extraction/blocks) -> structures -> text or Markdown, with
-                    units, table_grid, structures, write_text, write_markdown
+                    inline_text, node_rules, units, table_grid, structures, write_text, write_markdown
 code_text, latex, mathml, superscripts, final_text help both renderings
 """

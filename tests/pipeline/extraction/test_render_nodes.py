@@ -44,7 +44,13 @@ PARAGRAPHS = {
     "inline quotation marks": ("<p>He said <q>no</q> and <q>“yes”</q>.</p>", "He said “no” and “yes”."),
     "white space collapses": ("<p> a\n\t b&nbsp;c <b> d</b>e<wbr>f</p>", "a b c de f".replace("e f", "ef")),
     "parts of a word stay together": ("<p><b>M</b>ill<i>s</i><span>tone</span></p>", "Millstone"),
-    "neighboring links are apart": ("<p><a href=a>rye</a><a href=b>oats</a></p>", "rye oats"),
+    "parts of a word with a class, too": ("<p><b class=cap>M</b>ill<i class=x>s</i> 1<b class=x>2</b></p>", "Mills 12"),
+    "labels without a space": (
+        "<p><b class=a>Ann</b><i class=b>Miller</i><b class=c>May 2</b></p>",
+        "Ann Miller May 2",
+    ),
+    "scripts without spaces": ("<p><b class=a>水</b><i class=b>車</i></p>", "水車"),
+    "neighboring links are apart": ("<p><a href=a>Rye</a><a href=b>Oats</a></p>", "Rye Oats"),
     "ruby": (
         "<p><ruby>漢字<rp>(</rp><rt>かんじ</rt><rp>)</rp></ruby>を<ruby>読<rt>よ</rt></ruby>む</p>",
         "漢字(かんじ)を読(よ)む",
@@ -54,6 +60,11 @@ PARAGRAPHS = {
     "invisible characters": ("<p>soft&shy;ly &#8203;a&#xfeff;b می‌خواهم</p>", "softly ab می\u200cخواهم"),
     "noscript": ("<noscript><p>a post</p></noscript>", "a post"),
     "a declarative shadow root": ("<x-a><template shadowrootmode=open><p>seen</p></template></x-a>", "seen"),
+    "long posts in items": (
+        f"<ul><li><p>{'Ann says. ' * 30}</p><p>One.</p></li><li><p>{'Bob says. ' * 40}</p><p>Two.</p></li></ul>",
+        f"{'Ann says. ' * 30}\n\nOne.\n\n{'Bob says. ' * 40}\n\nTwo.".replace(" \n", "\n"),
+    ),
+    "labels of code": ("<div>js</div><pre class=language-js>f()</pre>", "```js\nf()\n```"),
     "posts one after the other": (
         "<ol class=posts><li><h4>Ann</h4><p>One.</p></li><li><h4>Bob</h4><p>Two.</p></li></ol>",
         "Ann\n\nOne.\n\nBob\n\nTwo.",

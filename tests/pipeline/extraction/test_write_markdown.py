@@ -83,7 +83,7 @@ def nest(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     lists = st.tuples(st.sampled_from(["ul", "ol"]), st.lists(item, min_size=1, max_size=4)).map(
         lambda parts: [parts[0], *parts[1]]
     )
-    return lists | st.lists(inner, min_size=1, max_size=3).map(lambda parts: ["blockquote", *parts])
+    return lists | st.lists(inner, min_size=1, max_size=3).map(lambda parts: ["blockquote", ["p", "quoted"], *parts])
 
 
 BLOCKS = st.lists(HEADING | st.recursive(PARAGRAPH | BLOCK_OF_CODE | TABLE, nest, max_leaves=8), min_size=1, max_size=6)
