@@ -114,9 +114,11 @@ class _Walk(InlineText):
         """Whether to go into the element."""
         self.flush()
         tag = node.tag
-        style = node.get("style")
-        if style and is_unseen(node, style, holds_most=2 * self._count_taken(number) >= self.before[-1]):
-            return False
+        is_hidden, style = node.get("hidden") is not None, node.get("style", "")
+        if is_hidden or style:
+            holds_most = 2 * self._count_taken(number) >= self.before[-1]
+            if is_unseen(node, style, is_hidden=is_hidden, holds_most=holds_most):
+                return False
         if tag == "button" and self._inside() not in ("heading", "entry") and not is_question(node):
             return False
         if tag in PREFORMATTED or number in self.containers:
