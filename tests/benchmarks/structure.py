@@ -39,7 +39,7 @@ from pipeline.extraction.charset import decode
 from pipeline.extraction.render_nodes import TextFormat, render
 from pipeline.stages.extract_text import ExtractTextSettings
 from tests.benchmarks import data_folder
-from tests.benchmarks.extraction import build_extractor
+from tests.benchmarks.extraction import through_stage
 
 KINDS = ("code", "rows", "items", "formulas")
 _WORDS = re.compile(r"\w+")
@@ -287,7 +287,7 @@ def render_gold(case: Case, gold: Gold, text_format: TextFormat) -> str:
 
 def engines() -> dict[str, Callable[[Case, Gold], str]]:
     def build(engine: Any) -> Callable[[Case, Gold], str]:
-        stage = build_extractor(ExtractTextSettings(engine=engine))
+        stage = through_stage(ExtractTextSettings(engine=engine))
         date = "2026-01-01T00:00:00Z"
         return lambda case, _: stage(Page(case.url or "http://example.org/", date, "a", 0, case.source.encode()))
 
