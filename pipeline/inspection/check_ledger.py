@@ -14,7 +14,7 @@ from pipeline.deduplication.settings import DuplicateReason
 from pipeline.inspection.check import Check, Problems, RepeatedKeys, stride_for
 from pipeline.page_process.killable_process import PageLostReason
 from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
-from pipeline.stages import read_warc
+from pipeline.stages import custom_rules, read_documents, read_warc
 from pipeline.stages.order import PAGE_STAGES
 
 _SURVIVORS = 5_000_000  # survivors whose duplicates are counted, about 1 GB
@@ -71,6 +71,7 @@ class LedgerCheck:
 _REASONS: Mapping[str, set[str]] = {
     **{stage: {str(reason) for reason in module.REASONS} for stage, module in PAGE_STAGES.items()},
     "read_warc": {str(reason) for reason in read_warc.REASONS},
+    "read_documents": {str(reason) for reason in read_documents.REASONS},
     "page_process": {str(reason) for reason in PageLostReason},
     "deduplicate": {str(reason) for reason in DuplicateReason},
 }
@@ -91,7 +92,8 @@ class FateCheck:
 
     def add_dropped(self, row: Mapping[str, Any]) -> None:
         self.add_kept(row)
-        if row["reason"] not in _REASONS.get(row["stage"], ()):
+        is_own = row["stage"] == custom_rules.NAME and custom_rules.is_reason(row["reason"])
+        if row["reason"] not in _REASONS.get(row["stage"], ()) and not is_own:
             self._problems.add(f"{row['id']}: unknown fate {row['stage']}:{row['reason']}")
 
     def result(self) -> Check:

@@ -139,10 +139,15 @@ def _check_score(score: Any) -> float:
     return number
 
 
+def is_reason(reason: Any) -> bool:
+    """Whether a filter may return this as the reason of a drop."""
+    return isinstance(reason, str) and bool(_REASON.fullmatch(reason)) and reason != CustomRulesReason.FAILED
+
+
 def _check_reason(reason: Any) -> str | None:
     if reason is None:
         return None
-    if not isinstance(reason, str) or not _REASON.fullmatch(reason) or reason == CustomRulesReason.FAILED:
+    if not is_reason(reason):
         raise ValueError(
             f"returned {reason!r:.60}; a filter returns None or a reason: at most 60 lower-case letters, digits, _ . -"
         )

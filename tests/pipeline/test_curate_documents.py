@@ -92,6 +92,10 @@ def test_bad_lines_are_drops_with_file_and_line(from_jsonl):
     assert details[2] == "c.json.zst, line 3: no text in text, raw_content, html"
 
 
+def test_the_audit_accepts_documents(from_jsonl, gristmill: Command):
+    assert "FAIL" not in gristmill("audit", from_jsonl).stdout
+
+
 def test_units_and_workers_change_no_row(from_jsonl, jsonl, tmp_path, gristmill):
     gristmill("curate", jsonl, "--output", tmp_path / "out", *SMALL)
     assert manifest(tmp_path / "out")["content_hash"] == manifest(from_jsonl)["content_hash"]
