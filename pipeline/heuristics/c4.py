@@ -20,7 +20,7 @@ from math import ceil
 from pydantic import Field
 
 from pipeline.heuristics import notices
-from pipeline.heuristics.gopher import stop_words
+from pipeline.heuristics.distribution import load_reference
 from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import NO_SENTENCE_MARKS, LineKind, TextParts
 from pipeline.settings import Settings
@@ -132,7 +132,7 @@ def _is_notice(lowered: str, settings: C4Settings) -> bool:
 
 def _is_script(line: str, language: str) -> bool:
     rest = _INLINE_CODE.sub(_keep_if_unbalanced, line)
-    return notices.is_leaked_script(rest, stop_words(language) | stop_words("en"))
+    return notices.is_leaked_script(rest, {**(load_reference(language) or {}), **(load_reference("en") or {})})
 
 
 def measure(page: TextParts) -> dict[str, float]:

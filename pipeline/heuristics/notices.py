@@ -21,12 +21,13 @@ _NEEDED = re.compile(r"\s?\[citation needed\]", re.IGNORECASE)
 _CODE_SPAN = re.compile(r"`[^`\n]*`")
 # Evidence of indices and intervals: x[0], x[], x[i], [1] = 2, f(x)[1], "x"[1], x[1].y, x[1](, [0, 1]
 _INDEX = re.compile(
-    r"\[0\]|\w\[(?:[ij]|\d*:\d*|)\]|\[\d{1,3}\](?:\s?[=+*/^{]|[.]\w|[(\[]\s?[\w)]*\s?[)\]]\s*=|->|\+\+|;\s*$)|[)_]\[\d"
+    r"\[0\]|\w\[(?:[ij]|\d*:\d*|)\]|\[\d{1,3}\](?:\s?[=+*/^{]|[.]\w|[(\[]\s?[\w)]*\s?[)\]]\s*=|->|\+\+|;\s*$)|_\[\d"
 )
-_WORD_BEFORE = re.compile(r"([^\W\d_]{3,}|\d{2,}|[.,;:!?…»”\"')\]%])\s?$")
-_AFTER_MARK = (".", ",", ";", ":", "!", "?", "…", "»", "”", '"', "'", ")", "]")
-_MIN_MARKS = 2  # different marks of a page with footnotes
-_MIN_RISING = 0.8  # share of the marks of a page that are the next number when they first occur
+_WORD_BEFORE = re.compile(r"(\w+)\s?$")  # nothing behind punctuation
+_NAME = re.compile(r"[A-Za-z_]{1,2}|\w*_\w*")  # x[1], a_list[2]
+_MIN_MARKS = 3  # different marks of a page with footnotes
+_MIN_RISING = 0.8  # share of the marks of a page that are higher than all before when they first occur
+_MAX_INDICES = 0.05  # lines with signs of indices per mark: long articles have some beside hundreds of footnotes
 _MIN_DIFFERENT = 0.6  # share of different words before the marks
 
 _SCRIPT_NOTICE = re.compile(
@@ -86,7 +87,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _MIN_FILLER = 0.6  # share of a placeholder's words that are of the usual passages
 
 _SCRIPT = re.compile(r"[;=]|\bfunction\b|=>|\(\)|\):|'\w+'\s*:|\w+\s*:\s*['\"\d{[]")
-_SCRIPT_STOP_WORDS = 2  # words such as "the" from which a line with brackets is prose about code
+_SCRIPT_STOP_WORDS = 3  # common words from which a line with brackets is prose about code
 
 
 def has_footnotes(lines: Sequence[str]) -> bool:
@@ -94,29 +95,27 @@ def has_footnotes(lines: Sequence[str]) -> bool:
 
     Without such evidence `counts[3]` is an index. One mark alone is none, unless it follows the end of a sentence.
     """
-    seen: list[int] = []
+    seen: set[int] = set()
     before: list[str] = []
-    rising = highest = 0
+    rising = highest = indices = 0
     for line in lines:
         if "[" not in line:
             continue
         plain = _CODE_SPAN.sub("`", line)
-        if _INDEX.search(plain):
-            return False
+        indices += _INDEX.search(plain) is not None
         for mark in _MARK.finditer(plain):
             if not plain[: mark.start()].strip():
                 continue  # the label of a reference: [1] Smith 2003
             number = int(mark[1])
-            if number not in seen:
-                rising += not seen or number == highest + 1
-                seen.append(number)
+            rising += number > highest
+            seen.add(number)
             highest = max(highest, number)
             word = _WORD_BEFORE.search(plain, max(0, mark.start() - 40), mark.start())
-            if word is None:
-                return False
-            before.append(word[1] if word[1] not in _AFTER_MARK else f"{len(before)}")
+            indices += word is not None and _NAME.fullmatch(word[1]) is not None
+            before.append(word[1] if word else f"{len(before)}")
     return (
         len(seen) >= _MIN_MARKS
+        and indices <= _MAX_INDICES * len(before)
         and rising >= _MIN_RISING * len(seen)
         and len(set(before)) >= _MIN_DIFFERENT * len(before)
     )
@@ -133,7 +132,7 @@ def remove_citations(line: str, footnotes: bool) -> str:
 
 
 # Not at the start of a line, where a number in brackets is the label of a reference.
-_FOOTNOTE = re.compile(r"(?<=[^\s\[])\s?(?:\[\d{1,3}\])+(?=\W|$)(?!\s?[=({])")
+_FOOTNOTE = re.compile(r"(?<=[^\s\[])\s?(?:\[\d{1,3}(?:[-–,]\s?\d{1,3})*\])+(?=\W|$)(?!\s?[=({])")
 _AFTER_SENTENCE = re.compile(r"(?<=[^\W\d_][^\W\d_][.!?…»”])(?:\[\d{1,3}\])+(?=\s|$)")
 
 
@@ -167,8 +166,8 @@ def find_placeholders(lines: Iterable[str]) -> list[str]:
     return found if len(found) == len(lines) else []
 
 
-def is_leaked_script(line: str, stop_words: Collection[str]) -> bool:
+def is_leaked_script(line: str, common_words: Collection[str]) -> bool:
     """A line of code between paragraphs: brackets and operators, and hardly a function word."""
-    if not ("{" in line and _SCRIPT.search(line)):
+    if "\\" in line or not ("{" in line and _SCRIPT.search(line)):  # a backslash is a formula's
         return False
-    return sum(word in stop_words for word in _LETTERS.findall(line.lower())) < _SCRIPT_STOP_WORDS
+    return sum(word in common_words for word in _LETTERS.findall(line.lower())) < _SCRIPT_STOP_WORDS

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.heuristics import notices
-from pipeline.heuristics.gopher import stop_words
+from pipeline.heuristics.distribution import load_reference
 from pipeline.stages.filter_heuristics import FilterHeuristicsSettings, correct
 from tests.pipeline.heuristics.good_texts import prose
 
@@ -114,11 +114,24 @@ def test_footnote_marks_go(before: str, after: str) -> None:
     assert correct(f"{before}\n\n{prose(6)}", "en", FilterHeuristicsSettings())[0] == f"{after}\n\n{prose(6)}"
 
 
+def test_long_articles_have_footnotes_behind_anything() -> None:
+    words = ["tower", "guild", "mill", "bridge", "market", "school", "church", "harbor"] * 8
+    sentences = [
+        f"In {1700 + n} the {word} (a house)[{n + 5}] was built;[{n + 6}] it cost 5%[{n + 7}] more."
+        for n, word in enumerate(words)
+    ]
+    text = "\n\n".join([*sentences, "The set [0] is empty."])
+    kept, _ = correct(text, "en", FilterHeuristicsSettings())
+    assert "[12]" not in kept
+    assert "(a house) was built; it cost 5% more." in kept
+
+
 def test_labels_of_references_stay_where_marks_go() -> None:
-    text = "The tower[1] is old, the guild[2] is older.\n\n[1] Smith, J. (2003): The towers of the coast, p. 12.\n\n"
+    text = "The tower[1] is old, the guild[2] is older, the mill[3] stands.\n\n"
+    text += "[1] Smith, J. (2003): The towers of the coast, p. 12.\n\n"
     text += "[2] Miller, K. (1999): Guilds and their houses, p. 3."
     found, _ = correct(f"{text}\n\n{prose(6)}", "en", FilterHeuristicsSettings())
-    assert found.startswith("The tower is old, the guild is older.\n\n[1] Smith, J.")
+    assert found.startswith("The tower is old, the guild is older, the mill stands.\n\n[1] Smith, J.")
     assert "\n\n[2] Miller, K." in found
 
 
@@ -144,11 +157,12 @@ def test_placeholders_are_told_from_articles_about_them() -> None:
         (".menu { color: red; }", True),
         ("Write if (x > 0) { return x; } to get the positive part of it.", False),
         ("A set such as {1, 2, 3} has three members.", False),
+        ("Consider a dataset with two classes \\(A, B \\subset \\mathbb{R}^2\\):", False),
         ("Dear {name}, thank you for your letter to the editor of the paper.", False),
     ],
 )
 def test_leaked_scripts(line: str, leaked: bool) -> None:
-    assert notices.is_leaked_script(line, stop_words("en")) is leaked
+    assert notices.is_leaked_script(line, load_reference("en") or {}) is leaked
 
 
 @given(st.text(alphabet="a[]12 .,`ij0:=(){};javscriptobk\n", max_size=60))
