@@ -16,10 +16,12 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 
 from classifiers.artifacts import default_folder, model_files
 from classifiers.close_languages import choose_language, close_to
+from classifiers.extraction.blocks import TAG_NUMBER, PageBlocks
 from classifiers.language import load_language_model
 from pipeline.documents import Dropped, Kind, Page
 from pipeline.extraction.parsed_page import ParsedPage, parse_page
@@ -33,6 +35,8 @@ _EXCERPT_CHARACTERS = 2_000
 _LANGUAGE_CHARACTERS = 10_000
 # Where a sentence may end. It matches more often than sentences end, because an upper bound is needed.
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։።](?![a-z0-9])|[。！？｡]")
+_LISTS = [TAG_NUMBER[tag] for tag in ("ul", "ol", "dl", "menu", "dir")]
+_MENUS = ("nav", "header", "footer", "aside")
 # Share of the words: a page with more characters of unspaced scripts is measured by its characters alone.
 _UNSPACED_SHARE = 0.1
 
@@ -116,9 +120,15 @@ def _check_length(text: str, parsed: ParsedPage, settings: QuickLookSettings) ->
     counts = parsed.count_structures()
     only_prose = counts.code == counts.formulas == counts.tables == 0
     ends = len(_SENTENCE_END.findall(text)) if only_prose else settings.min_sentences
-    if ends < settings.min_sentences:
+    if ends < settings.min_sentences and not _has_list_outside_menus(parsed.blocks):
         return QuickLookReason.WOULD_LACK_SENTENCES, ends, settings.min_sentences, ""
     return None
+
+
+def _has_list_outside_menus(blocks: PageBlocks) -> bool:
+    """Whether the main text may have a list: C4 counts a line of a list as a sentence, whatever ends it."""
+    lists = (blocks.nodes[number] for number in np.flatnonzero(np.isin(blocks.tags, _LISTS)))
+    return any(next(element.iterancestors(*_MENUS), None) is None for element in lists)
 
 
 def _check_language(text: str, settings: QuickLookSettings, identify: Identifier | None) -> Rejection | None:

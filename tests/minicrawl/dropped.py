@@ -96,7 +96,7 @@ def pages_without_text() -> list[Capture]:
         Capture(PLAIN.url("parked"), b"<html><title>Parked</title><body><h1>This domain may be for sale</h1><a href=/>Inquire</a></body></html>", "quick_look:would_be_too_short", "parked domain"),
         Capture(PLAIN.url("login"), b"<html><title>Log in</title><body><form>User <input name=u> Password <input name=p> <button>Go</button></form></body></html>", "quick_look:would_be_too_short", "login form"),
         Capture(PLAIN.url("soon"), b"<html><title>Soon</title><body><h1>Under construction</h1><p>Please come back in March.</p></body></html>", "quick_look:would_be_too_short", "one sentence"),
-        *(Capture(f"https://{host}/", f"<html><title>{host}</title><body><h1>{host}</h1><ul>{links}</ul></body></html>".encode(), "quick_look:would_lack_sentences", "navigation only") for host in ("portal-one.example", "portal-two.example")),
+        *(Capture(f"https://{host}/", f"<html><title>{host}</title><body><h1>{host}</h1><ul>{links}</ul></body></html>".encode(), "filter_heuristics:too_many_bullets", "navigation only") for host in ("portal-one.example", "portal-two.example")),
     ]  # fmt: skip
 
 
