@@ -34,7 +34,7 @@ from pipeline.errors import LockedError, RunFailedError
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
 from pipeline.inspection.progress import Watch
 from pipeline.ledger import Tally
-from pipeline.page_process.chain import open_worker
+from pipeline.page_process.chain import close_started_worker, open_worker, start_worker
 from pipeline.page_process.killable_process import KillableWorker
 from pipeline.prepare import prepare_unit, unit_folder_key
 from pipeline.publish import CountWords, Part, WordCounts, WritePart, plan_parts
@@ -104,9 +104,18 @@ def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) 
     """
     check_formats(run.inputs)
     check_output(run.layout, [*(item.path for item in run.inputs), *run.config.deduplicate.previous_sketches])
-    if not is_complete(run.layout):
-        check_inputs(run.inputs, run.config.read_documents)
-        check_files(run.config)
+    try:
+        if not is_complete(run.layout):
+            check_inputs(run.inputs, run.config.read_documents)
+            check_files(run.config)
+        if not set(LOCAL_OPTIONS) <= set(run.options):
+            close_started_worker()  # pages are processed on other machines
+        return _run_with_lease(run, overwrite=overwrite, keep_work=keep_work)
+    finally:
+        close_started_worker()
+
+
+def _run_with_lease(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any]:
     with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(f"gristmill: {why}", LockedError.exit_code)):
         return _run_jobs(run, overwrite=overwrite, keep_work=keep_work)
 
@@ -131,8 +140,7 @@ def _run_jobs(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any
 
 def check_files(config: Config) -> None:
     """Opens lists, models and previous sketches before anything is written, not after days of extraction."""
-    with open_worker(config) as worker:
-        worker.start()
+    start_worker(config)
     for folder in config.deduplicate.previous_sketches:
         find_sketch_files(folder, config.deduplicate)
 
@@ -163,6 +171,7 @@ def prepare(run: Run) -> FinishedUnits:
         with Watch(finished), open_pipeline(run.options) as pipeline:
             pipeline | "Units" >> beam.Create(pending) | "Prepare" >> ParallelMap(task, open_process, run.workers)
         finished.update()
+    close_started_worker()
     missing = next((key for key in run.units if key not in finished), None)
     if missing:
         raise RunFailedError(f"the engine reported success, but unit {missing} is not finished; run the command again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -93,6 +94,30 @@ def build_chain(config_json: str) -> Chain:
     return Chain(Config.model_validate_json(config_json))
 
 
+_started: list[tuple[Config, KillableWorker]] = []  # at most one
+
+
 def open_worker(config: Config) -> KillableWorker:
-    """The page process, which runs the page stages, with this run's limits."""
+    """The page process, which runs the page stages, with this run's limits: the started one, if it has the settings."""
+    with contextlib.suppress(IndexError):
+        settings, worker = _started.pop()
+        if settings == config:
+            return worker
+        worker.close()
     return KillableWorker(build_chain, (config.model_dump_json(),), config.page_process)
+
+
+def start_worker(config: Config) -> None:
+    """Start a page process, so that a list or model that cannot be used is reported now, and keep it for `open_worker`.
+
+    Imports and models take a second of CPU.
+    """
+    worker = open_worker(config)
+    worker.start()
+    _started.append((config, worker))
+
+
+def close_started_worker() -> None:
+    """End the page process that nobody has opened."""
+    while _started:
+        _started.pop()[1].close()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 
+import psutil
 import pytest
 
 from pipeline.config import Config
 from pipeline.deduplication.sketch import SKETCH_FIELDS
 from pipeline.documents import Document, Dropped, Page
-from pipeline.page_process.chain import Chain, build_chain
+from pipeline.page_process.chain import Chain, build_chain, close_started_worker, open_worker, start_worker
 from pipeline.stages.order import PAGE_STAGES, signal_names
 from pipeline.text import EXCERPT_CHARACTERS
 
@@ -95,3 +96,21 @@ def test_ids_are_of_url_time_and_bytes():
     one = page("x")
     assert one.id == page("x").id
     assert len({one.id, page("y").id, replace(one, url="u").id, replace(one, fetched_at="t").id}) == 4
+
+
+def test_a_started_page_process_is_opened_once_and_only_with_its_settings() -> None:
+    config = Config()
+    other = config.model_copy(update={"page_process": config.page_process.model_copy(update={"wall_seconds": 7.0})})
+    before = {child.pid for child in psutil.Process().children()}
+    start_worker(config)
+    (started,) = (child for child in psutil.Process().children() if child.pid not in before)
+    with open_worker(config) as worker:
+        assert worker.run(page(PARAGRAPH)).cpu_seconds["extract_text"] > 0
+        assert started.is_running()
+        assert {child.pid for child in psutil.Process().children()} == before | {started.pid}
+        start_worker(config)
+        with open_worker(other):  # has other settings: the started process is of no use
+            assert {child.pid for child in psutil.Process().children()} == before | {started.pid}
+    start_worker(config)
+    close_started_worker()
+    assert {child.pid for child in psutil.Process().children()} == before
