@@ -28,6 +28,7 @@
     effects.py       every call of the operating system: files, requests, processes, time
     settings.py errors.py    the bases of all settings classes and of errors that a user can mend
     stop.py                  stop at once on a signal, children included
+    notify.py                tell a web address or a command that a run has ended
 
 Imports point down this list. Models come from the package `classifiers`; nothing here imports `trainer`.
 """

@@ -99,6 +99,9 @@ def _with_input_options(command: Any) -> Any:
 @click.option("--keep-work", is_flag=True, help="Keep OUTPUT/work after publishing.")
 @click.option("--snapshot", metavar="CC-MAIN-YYYY-WW", help="A whole crawl by name (or `newest`), to OUTPUT/NAME.")
 @click.option("--mirror", default="https://data.commoncrawl.org/", show_default=True, help="Source of --snapshot.")
+@click.option("--metrics-file", metavar="FILE", help="Progress in Prometheus' text format, renewed every 30 s.")
+@click.option("--notify-url", metavar="URL", help="Gets a POST of JSON when the run ends or raises an alarm.")
+@click.option("--notify-command", metavar="COMMAND", help="Gets the same JSON on its input; started without a shell.")
 @engine_options
 def curate(
     inputs: tuple[str, ...],
@@ -119,7 +122,7 @@ def curate(
     from pipeline.config import load_config
     from pipeline.engines.beam_pipeline import SubmittedError
     from pipeline.reports.console_summary import funnel
-    from pipeline.storage.layout import Layout, read_manifest
+    from pipeline.storage.layout import Layout
 
     if bool(inputs) == bool(snapshot):
         raise click.UsageError("name either INPUTS or --snapshot")
@@ -133,8 +136,6 @@ def curate(
         click.echo(submitted.message)
     else:
         click.echo(funnel(Layout(output)))
-        if not read_manifest(Layout(output))["kept"]:
-            raise RunFailedError(f"nothing was kept; {Layout(output).report_html} has the reasons")
 
 
 def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **options: Any) -> str:
@@ -162,19 +163,32 @@ def _curate_inputs(
     workers: int,
     overwrite: bool,
     keep_work: bool,
+    metrics_file: str | None,
+    notify_url: str | None,
+    notify_command: str | None,
     **engine_flags: Any,
 ) -> None:
-    from pipeline.curate import plan_run, run_curation
+    from pipeline.curate import describe_command, plan_run, run_curation
     from pipeline.engines.launch import open_engine
     from pipeline.engines.options import EngineOptions
+    from pipeline.inspection.metrics_file import write_metrics
+    from pipeline.notify import Notify, notify_of_end
     from pipeline.reading.inputs import resolve_inputs
+    from pipeline.storage.layout import Layout, read_report
     from pipeline.storage.own_files import check_apart
 
     check_apart(output, inputs)
-    files = resolve_inputs(inputs, prefix=prefix, limit=limit)
-    with open_engine(EngineOptions(**engine_flags), workers) as engine:
-        run = plan_run(files, settings, output, workers=engine.concurrency, options=engine.options)
-        run_curation(run, overwrite=overwrite, keep_work=keep_work)
+    notify, layout = Notify(notify_url, notify_command, output), Layout(output)
+    with notify_of_end(notify), write_metrics(metrics_file, output):
+        files = resolve_inputs(inputs, prefix=prefix, limit=limit)
+        with open_engine(EngineOptions(**engine_flags), workers) as engine:
+            how = {"workers": engine.concurrency, "options": engine.options, "command": describe_command(sys.argv[1:])}
+            manifest = run_curation(plan_run(files, settings, output, **how), overwrite=overwrite, keep_work=keep_work)
+        if not manifest["kept"]:
+            raise RunFailedError(f"nothing was kept; {layout.report_html} has the reasons")
+    warnings = read_report(layout)["warnings"]
+    if warnings:
+        notify.send("alarm", "; ".join(warnings), 0)
 
 
 @gristmill.command()
@@ -309,7 +323,7 @@ def settings(preset: str | None, config: Path | None, overrides: tuple[str, ...]
 
 def main() -> None:
     """Entry point. A user's error ends with one line and an exit code, an internal error with a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs exceptions that are shown in one line below
     try:
         gristmill.main(standalone_mode=False)

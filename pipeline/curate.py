@@ -16,14 +16,17 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any
 
 import apache_beam as beam
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.deduplicate import run_deduplicate
 from pipeline.deduplication.previous_sketches import find_sketch_files
@@ -52,7 +55,7 @@ from pipeline.stages.custom_rules import scorer_signals
 from pipeline.stages.read_documents import check_inputs
 from pipeline.stop import stop_process
 from pipeline.storage.digests import fingerprint
-from pipeline.storage.layout import Layout, read_json, read_manifest, write_json
+from pipeline.storage.layout import Layout, read_json, read_manifest, read_run, write_json
 from pipeline.storage.lease import hold_lease
 from pipeline.storage.own_files import check_output, remove_leftovers, remove_work
 
@@ -68,6 +71,7 @@ class Run:
     layout: Layout
     identity: Mapping[str, Any]  # everything that the output depends on; stored in run.json and in the manifest
     workers: int = 1
+    command: str = ""  # for the report
     options: tuple[str, ...] = LOCAL_OPTIONS  # of Beam; never empty, or Beam would parse the arguments of `gristmill`
 
     @cached_property
@@ -138,6 +142,25 @@ def _run_jobs(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any
     return manifest
 
 
+def _run_facts(run: Run) -> dict[str, Any]:
+    """When the run began (its first process, if it was resumed), when it ended, and by which command."""
+    started, now = float(read_run(run.layout).get("started", effects.now())), effects.now()
+    day = "%Y-%m-%d %H:%M UTC"
+    times = {"started": started, "finished": now}
+    shown = {name: datetime.fromtimestamp(value, UTC).strftime(day) for name, value in times.items()}
+    return {**shown, "seconds": round(now - started, 1), "command": run.command}
+
+
+def describe_command(arguments: Sequence[str]) -> str:
+    """The command line without passwords and tokens in its addresses, because the report is published.
+
+    >>> describe_command(["curate", "https://me:secret@a.example/x?key=1", "--output", "my out"])
+    "gristmill curate https://a.example/x --output 'my out'"
+    """
+    clean = (re.sub(r"(\w+://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", argument) for argument in arguments)
+    return shlex.join(["gristmill", *clean])
+
+
 def check_files(config: Config) -> None:
     """Opens lists, models and previous sketches before anything is written, not after days of extraction."""
     start_worker(config)
@@ -150,6 +173,7 @@ def local_paths(run: Run) -> dict[str, Any]:
     return {
         "paths": {item.name: _absolute(item.path) for item in run.inputs},
         "settings": run.config.model_dump(mode="json"),
+        "started": effects.now(),
     }
 
 
@@ -283,7 +307,7 @@ def write_reports(
     published.check("the published rows")
     manifest = make_manifest(run.identity, files, published, statistics)
     shares = compare_shares(counts.words, counts.documents, run.config.publish.weights)
-    report = make_report(tally, statistics, shares, verdicts.summary, manifest)
+    report = make_report(tally, statistics, shares, verdicts.summary, manifest, _run_facts(run))
     write_json(run.layout.report, report)
     write_card(run.layout, report)
     write_report(run.layout)

@@ -6,6 +6,8 @@ marks the unit as finished, so that a resumed run skips it.
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,6 +32,8 @@ from pipeline.stages.read_warc import OtherRecord
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, write_json
 
+log = logging.getLogger("gristmill")
+SLOW_PAGE_SECONDS = 10.0  # wall time of the page stages from which a page is named in the log
 HEARTBEAT_SECONDS = 2.0  # between two writes of a unit's heartbeat file
 
 
@@ -71,7 +75,11 @@ def run_unit(unit: Unit, config: Config, worker: KillableWorker, heartbeat: Hear
 
 
 def _run_stages(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
+    began = effects.monotonic()
     answer = worker.run(page)
+    seconds = effects.monotonic() - began
+    if seconds > SLOW_PAGE_SECONDS:
+        log.warning("slow page: %.1f s, %r at byte %d of %s", seconds, page.url, page.warc_offset, page.warc_file)
     if isinstance(answer, PageLost):
         rows.drop(answer.as_drop(page))
         return
@@ -90,9 +98,13 @@ def prepare_unit(unit: Unit, config: Config, layout: Layout, worker: KillableWor
     finished = read_finished_tally(key, layout)
     if finished is not None:
         return finished
+    began = effects.monotonic()
     with Heartbeat(unit, layout) as heartbeat:
         rows = run_unit(unit, config, worker, heartbeat)
     write_unit(key, rows, layout, scorer_signals(config.custom_rules))
+    if not sys.stderr.isatty():  # a terminal has the progress bar
+        counts = (rows.tally.pages, rows.tally.kept, rows.tally.errors, effects.monotonic() - began)
+        log.info("unit %s of %s: %d pages, %d kept, %d errors, %.1f s", key, unit.path, *counts)
     return rows.tally
 
 

@@ -1,7 +1,7 @@
 """Commands about a run: `gristmill plan` before it, `status` during it, `explain` and `audit` after it.
 
 plan dataflow_plan                              cost and yield, estimated from a sample of pages
-progress finished_units status                  how far a run is, and if it is alive
+progress finished_units status metrics_file     how far a run is, and if it is alive
 explain replay limits find_pages explain_text   replay of one page through the stages of its run
 audit check check_files check_ledger check_content check_duplicates
                                                 checks of a finished output

@@ -17,11 +17,11 @@ import psutil
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.errors import RunFailedError
-from pipeline.inspection.progress import duration
 from pipeline.page_process.chain import Outcome, open_worker
 from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
+from pipeline.reports.formatting import duration
 from pipeline.stages.read_documents import check_inputs
 from pipeline.stages.read_input import read_unit
 from pipeline.stages.read_warc import OtherRecord

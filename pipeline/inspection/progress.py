@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from pipeline import effects, storage
 from pipeline.inspection.finished_units import FinishedUnits
+from pipeline.reports.formatting import duration
 from pipeline.storage.layout import read_json
 
 log = logging.getLogger("gristmill")
@@ -98,17 +99,6 @@ def describe(now: Progress, start: Progress, seconds: float) -> str:
     if moved > 0 and now.bytes_done < now.bytes:
         parts.append(f"about {duration((now.bytes - now.bytes_done) * seconds / moved)} left")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A rounded duration.
-
-    >>> duration(42), duration(180), duration(8000)
-    ('42 s', '3 min', '2.2 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Watch:

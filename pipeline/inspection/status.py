@@ -9,7 +9,8 @@ from typing import Any
 from pipeline import effects, storage
 from pipeline.errors import UserError
 from pipeline.inspection.finished_units import FinishedUnits, read_unit_sizes
-from pipeline.inspection.progress import Progress, ProgressReader, describe, duration
+from pipeline.inspection.progress import Progress, ProgressReader, describe
+from pipeline.reports.formatting import duration
 from pipeline.storage.layout import Layout, read_manifest, read_run
 from pipeline.storage.lease import read_lease
 
@@ -81,6 +82,17 @@ def read_status(output: str) -> Status:
     effects.sleep(STATUS_SECONDS)
     now = reader.read()
     return _with_owner(layout, "prepare", describe(now, start, effects.monotonic() - began), progress=now)
+
+
+def quick_status(output: str) -> Status:
+    """The progress as of now, without the pace; for metrics, also where the run has not begun."""
+    layout = Layout(output)
+    try:
+        layout = Layout(output, read_run(layout)["work"])
+        reader = ProgressReader(FinishedUnits(layout, read_unit_sizes(layout), max_reads=STATUS_TALLIES))
+        return Status(State.RUNNING, "", "", progress=reader.read())
+    except storage.StorageError:  # not begun, or its work files are removed because it is complete
+        return Status(State.STOPPED, "", "")
 
 
 def _phase_after_prepare(layout: Layout) -> tuple[str, str]:

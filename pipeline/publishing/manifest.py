@@ -28,6 +28,7 @@ def claim(layout: Layout, identity: Mapping[str, Any], local: Mapping[str, Any],
     machine: paths of the input files, and the settings with local paths. Raises UserError, with the first differences,
     when the folder belongs to a run with other settings, code or input.
     """
+    started: dict[str, Any] = {}
     if storage.exists(layout.run):
         previous = read_run(layout)
         differences = list(_differences(previous["identity"], identity))
@@ -39,7 +40,9 @@ def claim(layout: Layout, identity: Mapping[str, Any], local: Mapping[str, Any],
             )
         if differences:
             remove_published(layout)
-    write_json(layout.run, {"identity": identity, "work": layout.key, **local})
+        elif "started" in previous:  # a resumed run began with its first process
+            started = {"started": previous["started"]}
+    write_json(layout.run, {"identity": identity, "work": layout.key, **local, **started})
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterable[str]:

@@ -29,6 +29,7 @@ _WIDTH, _HEIGHT = 1000, 295
 _TOP, _STREAM = 16, 170  # top of the stream, and its height for all pages
 _EDGE = 84  # width of the first and of the last label
 _FALL = 52  # height of a branch below the stream
+_BEND = 12  # radius of a branch's inner edge
 
 
 def stream(steps: Sequence[Step], pages: int) -> Markup:
@@ -54,24 +55,28 @@ def _height_of(count: int, pages: int) -> float:
 def _stage(step: Step, x: float, width: float, pages: int) -> Markup:
     """One stage: its section of the stream, its branch and its label."""
     before, after = _height_of(step.entered, pages), _height_of(step.left, pages)
-    end = x + width
     flow = Markup('<rect class="flow" x="{:.1f}" y="{}" width="{:.1f}" height="{:.1f}"/>').format(
         x, _TOP, width + 1, max(after, 0.8)
     )
     if not step.lost:
         return flow
-    thick = max(before - after, 1.0)
+    thick = max(before - after, 1.5)
     bed = _TOP + _STREAM + _FALL
-    middle, radius = x + width * 0.45, min(width * 0.4, thick + 14)
-    branch = Markup('<path class="loss" d="M{x:.1f} {a:.1f} H{m:.1f} Q{q:.1f} {a:.1f} {q:.1f} {c:.1f} V{bed} H{r:.1f} '
-                    'V{d:.1f} Q{r:.1f} {b:.1f} {m2:.1f} {b:.1f} H{x:.1f} Z"/>')  # fmt: skip
-    span = min(max(width * 0.12 * thick / 20, 2.5), width * 0.45)
+    bend = min(_BEND, width * 0.1)  # radius of the inner edge of the curve
+    column = min(thick, width * 0.45)  # width of the branch below the stream, at most about half of the stage's section
+    start = x + (width - bend - column) * 0.5
+    lower = _TOP + after + thick
+    branch = Markup(
+        '<path class="loss" d="M{x:.1f} {top:.1f} H{start:.1f} A{rx:.1f} {ry:.1f} 0 0 1 {right:.1f} {turn:.1f} '
+        "V{bed:.1f} H{left:.1f} V{turn:.1f} A{bend:.1f} {bend:.1f} 0 0 0 {start:.1f} {lower:.1f} "
+        'H{x:.1f} Z"/>'
+    )
     shape = branch.format(
-        x=x, a=_TOP + after, b=_TOP + before, m=middle, q=middle + radius, c=_TOP + after + radius, bed=bed,
-        r=middle + radius - span, d=min(_TOP + before + radius - span, bed - 1), m2=max(middle - span, x),
+        x=x, top=_TOP + after, start=start, rx=bend + column, ry=bend + thick, right=start + bend + column,
+        turn=lower + bend, bed=bed, left=start + bend, bend=bend, lower=lower,
     )  # fmt: skip
     lines = (f"−{step.lost:,}", *step.stage.split("_"))
-    return flow + shape + _label(min(middle + radius, end) - span / 2, bed + 18, lines, "middle")
+    return flow + shape + _label(start + bend + column / 2, bed + 18, lines, "middle")
 
 
 def _label(x: float, y: float, lines: Sequence[str], anchor: str) -> Markup:

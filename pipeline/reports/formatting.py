@@ -70,3 +70,14 @@ def link(url: str) -> str:
     except ValueError:
         return ""
     return url if is_safe else ""
+
+
+def duration(seconds: float) -> str:
+    """A rounded duration.
+
+    >>> duration(42), duration(180), duration(8000)
+    ('42 s', '3 min', '2.2 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

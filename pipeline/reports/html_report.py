@@ -20,7 +20,10 @@ from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.publishing.provenance import settings_as_json
+from pipeline.publishing.statistics import QUALITY_BINS
 from pipeline.reports import charts, formatting
+from pipeline.reports.advice import advice
+from pipeline.reports.formatting import duration
 from pipeline.reports.run_warnings import WARN_REPETITIONS, run_warnings
 from pipeline.reports.samples import Samples, changed_settings, collect_samples
 from pipeline.stages.order import STAGES
@@ -45,7 +48,7 @@ def rebuild_report(output: str) -> str:
     """Writes OUT/report.html again and returns its path. Raises UserError where there is no finished run."""
     layout = Layout(output)
     if not storage.exists(layout.report) or not storage.exists(layout.manifest):
-        raise UserError(f"{output}: no finished output; give the --output of a finished `gristmill curate`")
+        raise UserError(f"{output}: no report.json; give the --output of a finished `gristmill curate`")
     with hold_lease(layout.lease):
         _check_published_files(layout)
         write_report(layout)
@@ -76,7 +79,8 @@ def render(report: Mapping[str, Any], samples: Samples) -> str:
             report=report,
             samples=samples,
             policy=policy,
-            sites=count_sites(report),
+            facts=run_facts(report),
+            quality=quality_bins(report),
             steps=funnel_steps(report),
             losses=list_losses(report, samples),
             mixture=mixture_table(report),
@@ -109,11 +113,17 @@ def _environment() -> Environment:
         host_of=host_of,
         share=formatting.share,
         measure=formatting.measure,
+        at_least=lambda count, exact: formatting.count(count) + ("" if exact else "+"),
         words=formatting.words,
         link=formatting.link,
     )
     environment.globals.update(
-        bar=charts.bar, gauge=charts.gauge, histogram=charts.histogram, shares=charts.shares, stream=charts.stream
+        advice=advice,
+        bar=charts.bar,
+        gauge=charts.gauge,
+        histogram=charts.histogram,
+        shares=charts.shares,
+        stream=charts.stream,
     )
     return environment
 
@@ -135,10 +145,19 @@ def funnel_steps(report: Mapping[str, Any]) -> list[charts.Step]:
     return found
 
 
-def count_sites(report: Mapping[str, Any]) -> str:
-    """The number of registered domains of kept documents; "100+" if some are only counted as a sum."""
-    named = [line["host"] for line in report["hosts"] if line["host"] != "other"]
-    return formatting.count(len(named)) + ("+" if len(named) < len(report["hosts"]) else "")
+def quality_bins(report: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Kept documents by lower edge of the quality score's bin; empty bins, too."""
+    edges = (f"{number / QUALITY_BINS:.2f}" for number in range(QUALITY_BINS))
+    return [(edge, report["quality"].get(edge, 0)) for edge in edges] if report["quality"] else []
+
+
+def run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of what was run: input, time and command."""
+    run, inputs = report["run"], report["inputs"]
+    facts = [("Input", f"{formatting.number_of(len(inputs), 'file')}, {sum(file['bytes'] for file in inputs):,} bytes")]
+    if run.get("started"):
+        facts.append(("Run", f"{run['started']} to {run['finished']} ({duration(run['seconds'])})"))
+    return [*facts, *([("Command", run["command"])] if run.get("command") else [])]
 
 
 def list_losses(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:

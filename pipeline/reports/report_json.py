@@ -25,8 +25,9 @@ def make_report(
     shares: Sequence[DomainShare],
     duplicates: Mapping[str, Any],
     manifest: Mapping[str, Any],
+    run: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """All numbers, and the warnings computed from them."""
+    """All numbers, and the warnings computed from them; `run` is when, how long and by which command it ran."""
     report = {
         **_pages(tally, statistics),
         **_kept_documents(statistics),
@@ -35,6 +36,7 @@ def make_report(
         "signals": _signals(statistics),
         "cpu_seconds": {name: round(tally.cpu_seconds[name], 3) for name in STAGES if name in tally.cpu_seconds},
         **{name: manifest[name] for name in _FROM_MANIFEST},
+        "run": dict(run or {}),
     }
     return {**report, "warnings": run_warnings(report)}
 
@@ -60,6 +62,11 @@ def _kept_documents(statistics: Statistics) -> dict[str, Any]:
         "words": statistics.kept["words"],
         "characters": statistics.kept["characters"],
         "languages": [{**line, "words": statistics.language_words[line["language"]]} for line in languages],
+        "counts": {
+            "languages": len(statistics.languages.keys() - {"other"}),
+            "sites": len(statistics.hosts.keys() - {"other"}),
+            "sites_are_exact": "other" not in statistics.hosts,  # of a part, only the most frequent are stored
+        },
         "hosts": _rank(statistics.hosts, _HOSTS, "host", "documents"),
         "quality": dict(sorted(statistics.quality.items())),
         "group_sizes": dict(sorted(statistics.group_sizes.items(), key=lambda item: int(item[0]))),

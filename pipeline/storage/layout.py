@@ -127,6 +127,8 @@ def read_report(layout: Layout) -> dict[str, Any]:
         "cpu_seconds",
         "duplicates",
         "config",
+        "counts",
+        "run",
     )
     lists = ("failures", "dropped_hosts", "languages", "hosts", "domains", "inputs", "warnings")
     kinds = ((int, numbers), (dict, tables), (list, lists), (str, ("content_hash",)))

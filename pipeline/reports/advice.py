@@ -1,0 +1,35 @@
+"""What to set where a stage or rule dropped pages that should be kept: shown beside each loss in the report."""
+
+from __future__ import annotations
+
+from pipeline.stages.filter_heuristics import FAMILIES
+
+_BY_STAGE = {
+    "read_warc": "read_warc.statuses and read_warc.keep_truncated choose what counts as a page",
+    "block_urls": "block_urls.allowed_hosts lists hosts that no rule blocks",
+    "quick_look": "quick_look.enabled = false sends every page to the extractor",
+    "extract_text": "extract_text.min_characters is the least text of a page; extract_text.engine chooses the library",
+    "identify_language": "identify_language.languages and identify_language.min_score decide",
+    "scrub_pii": "scrub_pii.max_finds and scrub_pii.max_finds_per_1000_words decide; off keeps such pages",
+    "score_quality": "score_quality.min_score decides",
+    "tag_domain": "tag_domain.drop and tag_domain.max_harm decide",
+    "page_process": "page_process.cpu_seconds and page_process.memory_bytes are the limits of one page",
+    "deduplicate": "the table deduplicate decides; the samples below show pairs",
+}
+_BY_REASON = {
+    ("read_warc", "unreadable"): "the bytes are damaged: fetch the file again",
+    **{
+        ("filter_heuristics", str(rule.reason)): f"filter_heuristics.{family}.{rule.setting} = off keeps such pages"
+        for family, rules in FAMILIES.items()
+        for rule in rules
+    },
+}
+
+
+def advice(stage: str, reason: str = "") -> str:
+    """One line, "" where there is nothing to set.
+
+    >>> advice("score_quality")
+    'score_quality.min_score decides'
+    """
+    return _BY_REASON.get((stage, reason), "" if reason else _BY_STAGE.get(stage, ""))
