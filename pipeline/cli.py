@@ -121,36 +121,34 @@ def curate(
     """
     from pipeline.config import load_config
     from pipeline.engines.beam_pipeline import SubmittedError
-    from pipeline.reports.console_summary import funnel
-    from pipeline.storage.layout import Layout
 
     if bool(inputs) == bool(snapshot):
         raise click.UsageError("name either INPUTS or --snapshot")
     settings = load_config(config, overrides, preset)
     try:
         if snapshot:
-            output = _curate_snapshot(snapshot, mirror, settings, output, **options)
+            _curate_snapshot(snapshot, mirror, settings, output, **options)
         else:
             _curate_inputs(inputs, settings, output, **options)
     except SubmittedError as submitted:
         click.echo(submitted.message)
-    else:
-        click.echo(funnel(Layout(output)))
 
 
-def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **options: Any) -> str:
-    """Curates one crawl unless it is complete, and points latest.json at it; returns its output folder."""
+def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **options: Any) -> None:
+    """Curates one crawl unless it is complete, and points latest.json at it."""
     from pipeline.publishing.snapshot import NEWEST, Snapshot, add_previous_sketches, find_newest_crawl
+    from pipeline.reports.console_summary import funnel
+    from pipeline.storage.layout import Layout
 
     crawl = Snapshot(find_newest_crawl(mirror) if name == NEWEST else name, base, mirror)
     if crawl.is_complete() and not options["overwrite"]:
         crawl.update_latest()
         click.echo(f"{crawl.output} is complete already; --overwrite curates it again")
+        click.echo(funnel(Layout(crawl.output)))
     else:
         settings = add_previous_sketches(crawl, settings)
         _curate_inputs((crawl.listing,), settings, crawl.output, **{**options, "prefix": mirror})
         crawl.update_latest()
-    return crawl.output
 
 
 def _curate_inputs(
@@ -174,6 +172,7 @@ def _curate_inputs(
     from pipeline.inspection.metrics_file import write_metrics
     from pipeline.notify import Notify, notify_of_end
     from pipeline.reading.inputs import resolve_inputs
+    from pipeline.reports.console_summary import funnel
     from pipeline.storage.layout import Layout, read_report
     from pipeline.storage.own_files import check_apart
 
@@ -184,6 +183,7 @@ def _curate_inputs(
         with open_engine(EngineOptions(**engine_flags), workers) as engine:
             how = {"workers": engine.concurrency, "options": engine.options, "command": describe_command(sys.argv[1:])}
             manifest = run_curation(plan_run(files, settings, output, **how), overwrite=overwrite, keep_work=keep_work)
+        click.echo(funnel(layout))
         if not manifest["kept"]:
             raise RunFailedError(f"nothing was kept; {layout.report_html} has the reasons")
     warnings = read_report(layout)["warnings"]

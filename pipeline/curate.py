@@ -132,6 +132,11 @@ def _run_jobs(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any
         return read_manifest(run.layout)
     write_unit_sizes(run.layout, run.sizes)
     finished = prepare(run)
+    if not finished.total.pages:
+        records = ", ".join(f"{n:,} {kind}" for kind, n in finished.total.records.items()) or "none"
+        raise RunFailedError(
+            f"no page was read from {len(run.inputs):,} files (records: {records}); nothing was published"
+        )
     verdicts = deduplicate(run, finished)
     parts = plan_parts(finished.characters, run.config.publish.shard_bytes)
     counts = count_words(run, verdicts, parts)
@@ -200,11 +205,6 @@ def prepare(run: Run) -> FinishedUnits:
     if missing:
         raise RunFailedError(f"the engine reported success, but unit {missing} is not finished; run the command again")
     finished.total.check("the run")
-    if not finished.total.pages:
-        counts = ", ".join(f"{n:,} {kind}" for kind, n in finished.total.records.items()) or "none"
-        raise RunFailedError(
-            f"no page was read from {len(run.inputs):,} files (records: {counts}); nothing was published"
-        )
     finished.total.check_errors(run.config.prepare.max_error_share, run.layout.folder("drops"))
     return finished
 
