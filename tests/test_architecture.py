@@ -67,8 +67,8 @@ def test_no_two_modules_need_each_other(package):
 ROOMS = {
     "pipeline": [
         "cli", "notify", "curate", "prepare", "deduplicate", "publish", "inspection", "reports", "page_process",
-        "publishing", "config", "presets", "deduplication", "engines", "stages", "extraction", "heuristics", "lists", "pii",
-        "reading", "storage", "ledger", "documents", "text", "settings", "stop", "errors", "effects",
+        "publishing", "config", "presets", "deduplication", "engines", "stages", "extraction", "heuristics", "lists",
+        "pii", "reading", "storage", "ledger", "documents", "text", "settings", "stop", "errors", "effects",
     ],
     "classifiers": [
         "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "extraction", "data",
