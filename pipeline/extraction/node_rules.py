@@ -14,21 +14,23 @@ _LONG_ITEM = 300  # characters
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _OFF_SCREEN = re.compile(r"(?:left|top|text-indent)\s*:\s*-\d{4,}px", re.IGNORECASE)
 _BUTTON_ATTRIBUTES = frozenset({"aria-expanded", "aria-controls", "data-toggle", "data-bs-toggle", "data-target"})
+_UNNAMING = frozenset({"style", "hidden", "aria-hidden", "dir", "lang", "align"})
 _OPENER = re.compile(r"accordion|collaps|toggle|expand|faq|question|disclosure", re.IGNORECASE)
 _LONGEST_BUTTON = 200  # characters
 _ANCHOR_SIGNS = frozenset({"¶", "#", "§", "🔗", ""})
 
 
-def is_unseen(element: _Element, style: str, *, is_hidden: bool, holds_most: bool) -> bool:
-    """Whether nobody sees the element: it stands off the screen, or is hidden and has no name by which a script could
-    show it. (What has a name is a tab, a panel or a part that React shows: of the characters hidden by style or
-    attribute that the model chose on 500 pages, 94% were main content.) A page hidden until it is loaded is no such
-    case: the element holds most of the text.
+def is_off_screen(style: str) -> bool:
+    return _OFF_SCREEN.search(style) is not None
+
+
+def is_nameless(hidden: _Element) -> bool:
+    """Whether a hidden element has no attribute by which a script could find and show it.
+
+    What has a name is a tab, a panel or a part that React shows: of the characters hidden by style or attribute that
+    the model chose on 500 pages, 94% were main content.
     """
-    if _OFF_SCREEN.search(style):
-        return True
-    is_hidden = is_hidden or ("none" in style and "display:none" in style.replace(" ", "").lower())
-    return is_hidden and not holds_most and all(element.get(name) is None for name in ("class", "id", "role"))
+    return _UNNAMING.issuperset(hidden.attrib)
 
 
 def is_question(button: _Element) -> bool:

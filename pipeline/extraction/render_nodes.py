@@ -15,14 +15,14 @@ from typing import Any, Literal
 from lxml import etree
 from lxml.etree import _Element
 
-from classifiers.extraction.blocks import PageBlocks
+from classifiers.extraction.blocks import ATTRIBUTE_HIDDEN, STYLE_HIDDEN, PageBlocks
 from pipeline.extraction.code_blocks import find_code_containers
 from pipeline.extraction.code_text import PREFORMATTED
 from pipeline.extraction.final_text import join_paragraphs
 from pipeline.extraction.inline_text import Context, InlineText
 from pipeline.extraction.layout_tables import holds_data
 from pipeline.extraction.marks import LINE, StructureCounts
-from pipeline.extraction.node_rules import are_sections, is_question, is_unseen, number_items
+from pipeline.extraction.node_rules import are_sections, is_nameless, is_off_screen, is_question, number_items
 from pipeline.extraction.structures import (
     Code,
     Definitions,
@@ -44,6 +44,7 @@ TextFormat = Literal["text", "markdown"]
 
 _LISTS = frozenset({"ul", "ol", "menu", "dir"})
 _HEADING_LEVELS = {f"h{level}": level for level in range(1, 7)}
+_HIDDEN_SHARE = 0.4  # of the chosen blocks
 _LONGEST_HEADING = 300  # characters; a longer one is a paragraph in a large font
 
 
@@ -78,6 +79,7 @@ class _Walk(InlineText):
         self.firsts: list[int] = blocks.firsts.tolist()
         self.lasts: list[int] = blocks.lasts.tolist()
         self.empty = [before[a] == before[b] for a, b in zip(self.firsts, self.lasts, strict=True)]
+        self.unseen = self._find_unseen(blocks)
         self.tables = self.lists = 0
 
     def run(self, root: _Element) -> None:
@@ -114,11 +116,9 @@ class _Walk(InlineText):
         """Whether to go into the element."""
         self.flush()
         tag = node.tag
-        is_hidden, style = node.get("hidden") is not None, node.get("style", "")
-        if is_hidden or style:
-            holds_most = 2 * self._count_taken(number) >= self.before[-1]
-            if is_unseen(node, style, is_hidden=is_hidden, holds_most=holds_most):
-                return False
+        style = node.get("style")
+        if number in self.unseen or (style and is_off_screen(style)):
+            return False
         if tag == "button" and self._inside() not in ("heading", "entry") and not is_question(node):
             return False
         if tag in PREFORMATTED or number in self.containers:
@@ -147,6 +147,13 @@ class _Walk(InlineText):
         elif tag in ("td", "th") and self._inside() in ("table", "row"):
             self._enclose(node, "cell", self._close_cell)
         return True
+
+    def _find_unseen(self, blocks: PageBlocks) -> frozenset[int]:
+        """Hidden elements that nothing can show. Where they hold much of the text they are shown some other way."""
+        hidden = (blocks.hidden & (STYLE_HIDDEN | ATTRIBUTE_HIDDEN)).nonzero()[0].tolist()
+        found = [number for number in hidden if not self.empty[number] and is_nameless(blocks.nodes[number])]
+        held = sum(self._count_taken(number) for number in found)
+        return frozenset(found) if held < _HIDDEN_SHARE * self.before[-1] else frozenset()
 
     def _count_taken(self, number: int) -> int:
         return self.before[self.lasts[number]] - self.before[self.firsts[number]]

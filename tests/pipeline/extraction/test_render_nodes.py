@@ -29,6 +29,11 @@ PARAGRAPHS = {
     "a button that was never closed": (f"<button>Menu<p>{'word ' * 50}</p>", f"Menu\n\n{'word ' * 50}".strip()),
     "hidden without a name": ("<div style='display: none'><p>spam</p></div><p>a</p><p>b</p>", "a\n\nb"),
     "hidden until opened": ("<div id=p2 style='display: none'>panel</div><p>a</p><p>b</p>", "panel\n\na\n\nb"),
+    "sections that an app shows": (
+        "<p>a</p><section style='display: none'>b</section><section style='display: none'>c</section>",
+        "a\n\nb\n\nc",
+    ),
+    "hidden with data": ("<div data-tab=2 style='display: none'>panel</div><p>a</p><p>b</p>", "panel\n\na\n\nb"),
     "a page hidden until it is loaded": ("<div style='display: none'><p>a</p><p>b</p></div>", "a\n\nb"),
     "off the screen": ("<p>a</p><div class=x style='position:absolute; left:-9999px'>spam</div>", "a"),
     "details": ("<details><summary>Why?</summary>Because.</details>", "Why?\n\nBecause."),
