@@ -266,7 +266,8 @@ def read_row(line: str) -> str:
 
 
 def _written_formulas(text: str) -> Counter[str]:
-    found = [*re.findall(r"\$\$?([^$]+)\$\$?", text), *(a or b for a, b in _TEXT_FORMULA.findall(text))]
+    text = text.replace("\\$", "")  # a dollar, in Markdown
+    found = [*re.findall(r"\$\$?([^$\n]+)\$\$?", text), *(a or b for a, b in _TEXT_FORMULA.findall(text))]
     return Counter(map(formula_key, found))
 
 
