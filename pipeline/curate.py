@@ -45,6 +45,7 @@ from pipeline.publishing.dataset_card import write_card
 from pipeline.publishing.manifest import claim, is_complete, make_manifest
 from pipeline.publishing.provenance import file_digests, settings_as_json, versions
 from pipeline.publishing.statistics import Statistics
+from pipeline.publishing.token_counts import load_token_counter
 from pipeline.publishing.weights import Cell, compare_shares, weight_table
 from pipeline.reading.formats import check_formats
 from pipeline.reading.inputs import Input
@@ -169,6 +170,8 @@ def describe_command(arguments: Sequence[str]) -> str:
 def check_files(config: Config) -> None:
     """Opens lists, models and previous sketches before anything is written, not after days of extraction."""
     start_worker(config)
+    if config.publish.tokenizer:
+        load_token_counter(config.publish.tokenizer)
     for folder in config.deduplicate.previous_sketches:
         find_sketch_files(folder, config.deduplicate)
 
@@ -290,6 +293,7 @@ def publish_task(run: Run, verdicts: Verdicts, weights: Mapping[Cell, float]) ->
         jsonl=config.publish.jsonl,
         drop_text=config.prepare.drop_text,
         signals=scorer_signals(config.custom_rules),
+        tokenizer=config.publish.tokenizer,
     )
 
 

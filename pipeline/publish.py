@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline import storage
@@ -20,6 +21,7 @@ from pipeline.publishing.jsonl_writer import ENDINGS, Compression, JsonlWriter
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.schema import DROP, SHARD, add_signals
 from pipeline.publishing.statistics import Statistics
+from pipeline.publishing.token_counts import load_token_counter
 from pipeline.publishing.weights import Cell, cell_of
 from pipeline.stages import scrub_pii
 from pipeline.storage.layout import Layout
@@ -127,6 +129,7 @@ def kept_row(row: Mapping[str, Any], verdict: Verdict, weights: Mapping[Cell, fl
         "text": text,
         "words": count_words(text),
         "characters": len(text),
+        "tokens": None,
         "duplicates": verdict.duplicates,
         "weight": weights[cell_of(row["domain"], row["quality_score"])],
     }
@@ -159,6 +162,7 @@ class WritePart:
     jsonl: Compression | None = None
     drop_text: bool = False  # write the text of dropped documents
     signals: tuple[str, ...] = ()  # those that no stage declares
+    tokenizer: Path | None = None
     counter = "parts_written"
 
     @property
@@ -195,6 +199,8 @@ class WritePart:
         for row, verdict in _read_with_verdicts(key, self.layout, self.verdicts):
             if verdict.kept:
                 published = kept_row(row, verdict, self.weights)
+                if self.tokenizer:
+                    published["tokens"] = load_token_counter(self.tokenizer)(published["text"])
                 writers["shards"].write(published)
                 if self.jsonl:
                     writers["jsonl"].write(published)

@@ -29,7 +29,7 @@ tags:
 ---
 # {kept:,} documents from {pages:,} web pages
 
-Curated by Gristmill {version} from {inputs:,} crawl files: {words:,} words, {characters:,} characters.
+Curated by Gristmill {version} from {inputs:,} crawl files: {words:,} words, {characters:,} characters{tokens}.
 Content hash `{content_hash}`.
 
 The pages belong to their publishers; respect their terms. Personal data was replaced by placeholders as far as
@@ -88,6 +88,7 @@ def format_card(report: Mapping[str, Any]) -> str:
         inputs=len(report["inputs"]),
         words=report["words"],
         characters=report["characters"],
+        tokens=f", {report['tokens']:,} tokens" if report.get("tokens") is not None else "",
         content_hash=report["content_hash"],
         drops="\n".join(drops),
         language_rows="\n".join(

@@ -59,6 +59,9 @@ def file_digests(config: Config) -> dict[str, str]:
         for stage, module in PAGE_STAGES.items()
         for path in module.files(getattr(config, stage))
     }
+    tokenizer = config.publish.tokenizer
+    if tokenizer:
+        digests[f"publish:{_short_name(tokenizer)}"] = sha256_of_file(str(tokenizer))
     return dict(sorted({**digests, **_rule_digests(config)}.items()))
 
 

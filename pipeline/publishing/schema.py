@@ -52,6 +52,7 @@ SHARD = pa.schema(
     [
         *_IDENTITY,
         *_TEXT,
+        pa.field("tokens", pa.int64()),  # null unless publish.tokenizer names a tokenizer
         pa.field("duplicates", pa.int64()),  # pages that were dropped as duplicates of this document
         pa.field("weight", pa.float64()),  # repetitions in one pass over the weighted dataset
         pa.field("signals", SIGNALS),

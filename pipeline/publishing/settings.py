@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from pipeline.publishing.jsonl_writer import Compression
@@ -17,6 +19,9 @@ class PublishSettings(Settings):
         None,
         description="also write the rows of the shards as JSONL to jsonl/: plain, gzip or zstd; the trainer reads only"
         " the Parquet shards",
+    )
+    tokenizer: Path | None = Field(
+        None, description="tokenizer.json by which the tokens of every document are counted (column `tokens`)"
     )
     weights: WeightSettings = Field(
         WeightSettings(), description="target share of each domain and how often a document may be repeated"

@@ -21,7 +21,7 @@ HOSTS_PER_PART = 5_000  # less frequent hosts of a part are stored as one sum, w
 class Statistics:
     """Counters over published rows; the statistics of two parts are added counter by counter."""
 
-    kept: Counter[str] = field(default_factory=Counter)  # documents, words, characters, duplicates
+    kept: Counter[str] = field(default_factory=Counter)  # documents, words, characters, tokens, duplicates
     dropped: Counter[str] = field(default_factory=Counter)  # pages by "stage:reason"
     languages: Counter[str] = field(default_factory=Counter)  # documents
     language_words: Counter[str] = field(default_factory=Counter)
@@ -39,6 +39,8 @@ class Statistics:
     def keep(self, row: Mapping[str, Any]) -> None:
         """Counts a row of a shard."""
         self.kept.update(documents=1, words=row["words"], characters=row["characters"], duplicates=row["duplicates"])
+        if row.get("tokens") is not None:
+            self.kept["tokens"] += row["tokens"]
         self.languages[row["language"]] += 1
         self.language_words[row["language"]] += row["words"]
         self.hosts[row["registered_domain"]] += 1

@@ -61,6 +61,7 @@ def _kept_documents(statistics: Statistics) -> dict[str, Any]:
     return {
         "words": statistics.kept["words"],
         "characters": statistics.kept["characters"],
+        "tokens": statistics.kept.get("tokens"),  # null where no tokenizer was named
         "languages": [{**line, "words": statistics.language_words[line["language"]]} for line in languages],
         "counts": {
             "languages": len(statistics.languages.keys() - {"other"}),

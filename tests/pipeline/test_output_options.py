@@ -1,14 +1,17 @@
-"""Optional output of `gristmill curate`: JSONL beside the shards, texts of dropped pages."""
+"""Optional output of `gristmill curate`: JSONL beside the shards, texts of dropped pages, token counts."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
 import datasets
 import pyarrow.dataset as ds
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from pipeline.pii.addresses import find_emails
 from tests.conftest import MINICRAWL, Command
@@ -17,9 +20,26 @@ OPTIONS = ("--set", "publish.jsonl=gzip", "--set", "prepare.drop_text=true", "--
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory, gristmill) -> Path:
+def tokenizer(tmp_path_factory) -> Path:
+    """A byte-level BPE with a separator that its post-processor puts before a text."""
+    engine = Tokenizer(models.BPE())
+    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<s>"]
+    )
+    engine.train_from_iterator(["the river and the sea and the hills"] * 5, trainer)
+    engine.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", engine.token_to_id("<s>"))])
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    engine.save(str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory, tokenizer, gristmill) -> Path:
     folder = tmp_path_factory.mktemp("options") / "out"
-    gristmill("curate", MINICRAWL, "--output", folder, "--workers", 2, *OPTIONS)
+    gristmill(
+        "curate", MINICRAWL, "--output", folder, "--workers", 2, *OPTIONS, "--set", f"publish.tokenizer={tokenizer}"
+    )
     return folder
 
 
@@ -70,3 +90,20 @@ def test_drops_have_the_texts_that_were_extracted(output, curated_minicrawl):
 def test_options_change_no_shard(output, curated_minicrawl):
     ids = [set(ds.dataset(folder / "shards").to_table()["id"].to_pylist()) for folder in (output, curated_minicrawl)]
     assert ids[0] == ids[1]
+
+
+def test_tokens_are_those_of_another_reader_of_the_tokenizer(output, tokenizer):
+    other = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer))
+    rows = ds.dataset(output / "shards").to_table(columns=["text", "tokens"]).to_pylist()
+    assert [row["tokens"] for row in rows] == [len(other.encode(row["text"], add_special_tokens=False)) for row in rows]
+    total = sum(row["tokens"] for row in rows)
+    assert json.loads((output / "report.json").read_text())["tokens"] == total
+    assert f"{total:,} tokens" in (output / "README.md").read_text()
+    manifest = json.loads((output / "manifest.json").read_text())
+    digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
+    assert digest in manifest["files"].values()
+
+
+def test_without_a_tokenizer_there_are_no_tokens(curated_minicrawl):
+    assert set(ds.dataset(curated_minicrawl / "shards").to_table()["tokens"].to_pylist()) == {None}
+    assert json.loads((curated_minicrawl / "report.json").read_text())["tokens"] is None
