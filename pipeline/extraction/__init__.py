@@ -1,6 +1,7 @@
 """From the bytes of a page to its main text; used by quick_look and extract_text. In order of use:
 
-charset             bytes -> text
+charset             bytes -> text, with web_codecs: charsets as browsers read them
+repair_text         C1 controls and doubly encoded UTF-8 in the text
 (classifiers/extraction/parse_html: text -> tree)
 parsed_page         both, with title and counts: what the two stages share
 engines             the three engines: learned (its model is in classifiers/extraction), and library_engines
