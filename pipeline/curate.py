@@ -130,6 +130,8 @@ def _run_jobs(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any
     claim(run.layout, run.identity, local_paths(run), overwrite=overwrite)
     if is_complete(run.layout):
         log.info("%s is complete already", run.layout.root)
+        if not keep_work:  # a run that was killed after its manifest has left it
+            remove_work(run.layout)
         return read_manifest(run.layout)
     write_unit_sizes(run.layout, run.sizes)
     finished = prepare(run)
@@ -276,8 +278,20 @@ def publish(run: Run, verdicts: Verdicts, parts: Sequence[Part], counts: WordCou
     """Writes the parts, with weights computed from the word counts; returns the results of `WritePart`."""
     log.info("publish: %d documents in %d parts", counts.documents.total(), len(parts))
     task = publish_task(run, verdicts, weight_table(counts.words, run.config.publish.weights))
+    forget_missing_parts(task, parts)
     run_task(task, parts, "Publish", run.options, run.workers)
     return read_results(task, parts)
+
+
+def forget_missing_parts(task: WritePart, parts: Sequence[Part]) -> None:
+    """Removes the results of parts whose files are missing or have another size, so that they are written again."""
+    stored = storage.file_sizes(task.folder)
+    written = [part for part in parts if task.name(part) in stored]
+    found = {kind: storage.file_sizes(storage.join(task.layout.root, kind)) for kind in PUBLISHED} if written else {}
+    for part, result in zip(written, read_results(task, written), strict=True):
+        sizes = {kind: found[kind].get(entry["path"].rsplit("/", 1)[-1]) for kind, entry in result["files"].items()}
+        if sizes != {kind: entry["bytes"] for kind, entry in result["files"].items()}:
+            storage.remove(storage.join(task.folder, task.name(part)))
 
 
 def publish_task(run: Run, verdicts: Verdicts, weights: Mapping[Cell, float]) -> WritePart:

@@ -39,7 +39,7 @@ def claim(layout: Layout, identity: Mapping[str, Any], local: Mapping[str, Any],
                 "Choose another --output, or --overwrite to replace it (units that are still valid are kept)"
             )
         if differences:
-            remove_published(layout)
+            remove_published(Layout(layout.root, previous["work"]))
         elif "started" in previous:  # a resumed run began with its first process
             started = {"started": previous["started"]}
     write_json(layout.run, {"identity": identity, "work": layout.key, **local, **started})

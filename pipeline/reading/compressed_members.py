@@ -49,7 +49,11 @@ class FileWindow:
         if len(self._buffer) - self._at < wanted:
             rest = self._buffer[self._at :]
             room = max(0, self._size - self.offset - len(rest))
-            self._buffer = rest + self._file.read(min(max(wanted, _PIECE * 4) - len(rest), room))
+            count = min(max(wanted, _PIECE * 4) - len(rest), room)
+            piece = self._file.read(count)
+            if len(piece) < count:  # not damage: the same file gives other bytes than at the run's begin
+                raise OSError(f"it ends at byte {self.offset + len(rest) + len(piece)} now; has the file changed?")
+            self._buffer = rest + piece
             self._at = 0
         return memoryview(self._buffer)[self._at :]
 

@@ -39,6 +39,7 @@ from pipeline.reading.compressed_members import (
 )
 
 HEADER_BYTES = 1 << 16  # limit for the header of one record; real headers have a few hundred bytes
+WHOLE_FILE = 1 << 62  # as the end of a range: whatever the file's size
 _READ_BYTES = 1 << 16
 _START = b"WARC/"
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -77,16 +78,19 @@ def read_records(
     the range is read from a web server by one request that fetches no byte beyond `end`.
     """
     size = end if record_at_end else storage.size(path)
+    if size < end < WHOLE_FILE and not record_at_start:
+        raise storage.StorageError(f"{path}: has {size} bytes, but had {end} when the run began; has the file changed?")
     if size == 0:
         yield DamagedBytes(0, "the file is empty")
         return
     # After `end` come the rest of the last record and the first bytes of the next: half a megabyte usually suffices.
-    window = FileWindow(storage.open_binary(path, start, end=end + (1 << 19), length=size), start, size)
-    try:
-        reader = _RangeReader(window, end, block_cap)
-        yield from reader.read(record_at_start or record_at_end or start == 0)
-    finally:
-        window.close()
+    with storage.explain_errors(path, "read"):
+        window = FileWindow(storage.open_binary(path, start, end=end + (1 << 19), length=size), start, size)
+        try:
+            reader = _RangeReader(window, end, block_cap)
+            yield from reader.read(record_at_start or record_at_end or start == 0)
+        finally:
+            window.close()
 
 
 class _RangeReader:

@@ -30,7 +30,7 @@ from pipeline.reading.http_message import (
     parse_message,
 )
 from pipeline.reading.units import Unit
-from pipeline.reading.warc import DamagedBytes, RawRecord, read_records
+from pipeline.reading.warc import WHOLE_FILE, DamagedBytes, RawRecord, read_records
 from pipeline.settings import Settings
 
 NAME = "read_warc"
@@ -89,7 +89,7 @@ def read_record(path: str, offset: int, *, name: str = "", settings: ReadWarcSet
     found = next(read_records(path, offset, offset + 1, block_cap=cap, record_at_start=True), None)
     if found is None or isinstance(found, DamagedBytes):
         # In a member with many records, or compressed with a zstd dictionary: it can only be read from the start.
-        everything = read_records(path, 0, 1 << 62, block_cap=cap)
+        everything = read_records(path, 0, WHOLE_FILE, block_cap=cap)
         found = next((record for record in everything if record.offset == offset), None)
     page = _convert(found, name or path, settings) if found else None
     if page is None or isinstance(page, OtherRecord):

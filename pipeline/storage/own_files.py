@@ -72,8 +72,12 @@ def _real_folder(path: str) -> str:  # a listing has a hundred thousand files in
 
 
 def remove_published(layout: Layout) -> None:
-    """Removes the manifest, so that nobody reads old and new files as one dataset, and then the published files."""
+    """Removes the manifest, so that nobody reads old and new files as one dataset, and then the published files.
+
+    Before these goes the list of parts that are written: it would make a later run of the old settings leave them out.
+    """
     storage.remove(layout.manifest)
+    storage.remove_folder(layout.folder("published"))
     for kind in (*PUBLISHED, JSONL):
         folder = storage.join(layout.root, kind)
         names = [name for name in storage.list_names(folder) if _PART.fullmatch(name) or _TEMPORARY.fullmatch(name)]

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
+from pipeline import effects
 from pipeline.documents import Dropped, Kind, Page
 from pipeline.errors import UserError
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.stages.read_warc import OtherRecord, ReadWarcSettings, read_record, read_unit
-from pipeline.storage import retries
+from pipeline.storage import StorageError, retries
 from tests.pipeline.servers import serve
 from tests.pipeline.warcs import DATE, Found, crawl, html, one_gzip_member, outcome, read, record, write, zstd_frames
 
@@ -194,6 +195,29 @@ def test_a_truncated_file_ends_in_one_unreadable_record(tmp_path: Path) -> None:
     for missing in (1, 8, 40, len(parts[1]) - 2):
         found = read(write(tmp_path / "x.warc.gz", [b"".join(parts)[:-missing]]))
         assert [outcome(entry) for entry in found] == ["page", "unreadable"]
+
+
+@pytest.mark.parametrize("ranges", [(), ((0, 500), (600, 700))])
+def test_a_file_that_has_shrunk_since_the_run_began_is_an_error_and_no_damage(tmp_path: Path, ranges: tuple) -> None:
+    path = write(tmp_path / "x.warc.gz", crawl(20))
+    size = Path(path).stat().st_size
+    chosen = tuple((size - end, size - start) for start, end in reversed(ranges))
+    unit = Unit("x.warc.gz", path, 0, size, chosen)
+    Path(path).write_bytes(Path(path).read_bytes()[: size - 100])
+    with pytest.raises(StorageError, match=f"{path}: .*has the file changed?"):
+        list(read_unit(unit, ReadWarcSettings()))
+
+
+def test_a_disk_that_cannot_be_read_is_an_error_and_no_damage(tmp_path: Path) -> None:
+    class Broken:
+        def perform(self, effect, subject, action, torn=None):
+            if effect is effects.Effect.READ:
+                raise OSError(5, "Input/output error")
+            return action()
+
+    path = write(tmp_path / "x.warc.gz", crawl(20))
+    with effects.simulate(Broken()), pytest.raises(StorageError, match=f"{path}: cannot read it"):
+        read(path)
 
 
 def test_junk_between_members_is_one_unreadable_record(tmp_path: Path) -> None:
