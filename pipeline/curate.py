@@ -56,7 +56,7 @@ from pipeline.stages.custom_rules import scorer_signals
 from pipeline.stages.read_documents import check_inputs
 from pipeline.stop import stop_process
 from pipeline.storage.digests import fingerprint
-from pipeline.storage.layout import Layout, read_json, read_manifest, read_run, write_json
+from pipeline.storage.layout import JSONL, PUBLISHED, Layout, read_json, read_manifest, read_run, write_json
 from pipeline.storage.lease import hold_lease
 from pipeline.storage.own_files import check_output, remove_leftovers, remove_work
 
@@ -287,7 +287,11 @@ def forget_missing_parts(task: WritePart, parts: Sequence[Part]) -> None:
     """Removes the results of parts whose files are missing or have another size, so that they are written again."""
     stored = storage.file_sizes(task.folder)
     written = [part for part in parts if task.name(part) in stored]
-    found = {kind: storage.file_sizes(storage.join(task.layout.root, kind)) for kind in PUBLISHED} if written else {}
+    found = (
+        {kind: storage.file_sizes(storage.join(task.layout.root, kind)) for kind in (*PUBLISHED, JSONL)}
+        if written
+        else {}
+    )
     for part, result in zip(written, read_results(task, written), strict=True):
         sizes = {kind: found[kind].get(entry["path"].rsplit("/", 1)[-1]) for kind, entry in result["files"].items()}
         if sizes != {kind: entry["bytes"] for kind, entry in result["files"].items()}:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar, cast
 
 _Result = TypeVar("_Result")
@@ -250,17 +251,18 @@ def free_bytes(folder: str) -> int:
 
 
 def _watch(file: Any, path: str) -> BinaryIO:
-    return cast(BinaryIO, file if _world is None else _WatchedFile(file, path))
+    return cast(BinaryIO, file if _world is None else _WatchedFile(file, path, _world))
 
 
 class _WatchedFile(io.BufferedIOBase):
     """A file whose reads and writes pass through the simulated world."""
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
-        self._file, self._path = file, path
+    def __init__(self, file: BinaryIO, path: str, world: World) -> None:
+        self._file, self._path, self._world = file, path, world
 
     def read(self, size: int | None = -1, /) -> bytes:
-        return perform(Effect.READ, self._path, lambda: self._file.read(-1 if size is None else size))
+        action = partial(self._file.read, -1 if size is None else size)
+        return cast(bytes, self._world.perform(Effect.READ, self._path, action))
 
     def readinto(self, buffer: Any, /) -> int:
         piece = self.read(len(buffer))
@@ -269,7 +271,8 @@ class _WatchedFile(io.BufferedIOBase):
 
     def write(self, data: Any, /) -> int:
         half = memoryview(data).cast("B")[: memoryview(data).nbytes // 2]
-        return perform(Effect.WRITE, self._path, lambda: self._file.write(data), lambda: self._file.write(half))
+        write = self._file.write
+        return cast(int, self._world.perform(Effect.WRITE, self._path, partial(write, data), partial(write, half)))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         return self._file.seek(offset, whence)

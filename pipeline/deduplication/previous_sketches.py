@@ -9,11 +9,9 @@ from __future__ import annotations
 from functools import partial
 from itertools import islice
 
-import pyarrow.parquet as pq
-
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.errors import UserError
-from pipeline.storage import in_threads, list_files, open_parquet
+from pipeline.storage import in_threads, list_files, read_parquet
 
 COLUMNS = ("id", "url_key", "text_key", "bands", "sketch")
 
@@ -31,8 +29,7 @@ def find_sketch_files(folder: str, settings: DeduplicateSettings) -> list[str]:
 
 
 def _check_file(settings: DeduplicateSettings, path: str) -> None:
-    with open_parquet(path) as file:
-        parquet = pq.ParquetFile(file)
+    with read_parquet(path) as parquet:
         missing = [name for name in COLUMNS if name not in parquet.schema_arrow.names]
         if missing:
             raise UserError(

@@ -27,7 +27,7 @@ def check_formats(inputs: Sequence[Input]) -> None:
     for entry in islice((entry for entry in inputs if format_of(entry.name) is Format.WARC), CHECKED):
         if entry.ranges or not entry.size:
             continue
-        with storage.open_binary(entry.path, 0, _BYTES, entry.size) as file:
+        with storage.explain_errors(entry.path, "read"), storage.open_binary(entry.path, 0, _BYTES, entry.size) as file:
             found = describe_other_format(file.read(_BYTES))
         if found:
             raise InputError(f"{entry.path}: is no WARC file, but {found}")

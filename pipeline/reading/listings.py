@@ -31,6 +31,11 @@ class InputError(UserError):
 
 def read_listing(listing: str) -> Iterator[str]:
     """The paths of a listing, one a line, gzip or not; empty lines and comments are left out."""
+    with storage.explain_errors(listing, "read"):
+        yield from _read_paths(listing)
+
+
+def _read_paths(listing: str) -> Iterator[str]:
     read = 0
     try:
         with storage.open_binary(listing) as raw:

@@ -88,7 +88,7 @@ def read_records(
         window = FileWindow(storage.open_binary(path, start, end=end + (1 << 19), length=size), start, size)
         try:
             reader = _RangeReader(window, end, block_cap)
-            yield from reader.read(record_at_start or record_at_end or start == 0)
+            yield from reader.read(record_at_start or record_at_end)
         finally:
             window.close()
 
@@ -105,11 +105,16 @@ class _RangeReader:
 
     def read(self, record_at_start: bool) -> Iterator[RawRecord | DamagedBytes]:
         window = self._window
+        start = window.offset
         self._detect_format()
+        if self._magic == ZSTD_MAGIC and not record_at_start:  # with a name for gzip it was cut, but it cannot be
+            if start:
+                return
+            self._end = WHOLE_FILE
         if self._magic == _START:
             yield from _read_member(_MemberStream(UncompressedFile(window)), window.offset, self._cap)
             return
-        if not record_at_start and not self._seek_next_member(window.offset):
+        if start and not record_at_start and not self._seek_next_member(start):
             return
         while not window.at_end():
             offset = window.offset

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from pipeline.storage.errors import explain_errors
 from pipeline.storage.files import open_binary
 
 _BLOCK = 1 << 20  # bytes read at a time
@@ -13,7 +14,7 @@ _BLOCK = 1 << 20  # bytes read at a time
 def sha256_of_file(path: str) -> str:
     """64 hex digits. Raises StorageError, which names the file, when it cannot be read."""
     digest = hashlib.sha256()
-    with open_binary(path) as file:
+    with explain_errors(path, "read"), open_binary(path) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

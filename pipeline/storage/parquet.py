@@ -38,7 +38,9 @@ def read_parquet(path: str) -> Iterator[pq.ParquetFile]:
         except (pa.ArrowInvalid, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # from the operating system; pyarrow's own have no number
-            raise DamagedFileError(f"{path}: not a readable Parquet file ({str(error)[:60]})") from error
+            raise DamagedFileError(
+                f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:60]})"
+            ) from error
 
 
 def read_rows(path: str) -> Iterator[dict[str, Any]]:

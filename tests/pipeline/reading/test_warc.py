@@ -111,6 +111,15 @@ def test_wet_records_are_text(tmp_path: Path) -> None:
     assert (page.kind, page.content, page.http_charset) == (Kind.TEXT, text, "utf-8")
 
 
+@pytest.mark.parametrize("unit_bytes", [1 << 30, 3_000, 100])
+def test_zstd_in_a_file_that_is_named_gz_is_read_once(tmp_path: Path, unit_bytes: int) -> None:
+    named_right = write(tmp_path / "x.warc.zst", [zstd_frames(crawl(20, compressed=False))])
+    named_wrong = write(tmp_path / "x.warc.gz", [zstd_frames(crawl(20, compressed=False))])
+    assert [outcome(found) for found in read(named_wrong, unit_bytes)] == [
+        outcome(found) for found in read(named_right)
+    ]
+
+
 def test_empty_members_and_blank_lines_between_records_are_skipped(tmp_path: Path) -> None:
     parts = [gzip.compress(b""), record(html("a")), gzip.compress(b"\r\n\r\n"), record(html("b"))]
     assert [outcome(found) for found in read(write(tmp_path / "x.warc.gz", parts))] == ["page", "page"]
