@@ -1,0 +1,94 @@
+"""A crawl of six pages in two files, and commands on it in this process, with one page process for all runs."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from pipeline import curate
+from pipeline.cli import gristmill
+from pipeline.config import Config
+from pipeline.documents import Page
+from pipeline.page_process.chain import open_worker
+from pipeline.page_process.killable_process import KillableWorker
+from tests.minicrawl import kept
+from tests.minicrawl.captures import Warc
+
+_workers: dict[str, _Borrowed] = {}
+
+
+def write_crawl(folder: Path, name: str = "CC-MAIN-2026-43", first: int = 0) -> None:
+    """A mirror with one crawl: two files, six pages; one of them twice, one too short to be kept."""
+    stories = kept.stories()[first : first + 4]
+    short = replace(stories[0], url="https://short.example/", body=b"<html><body><p>Too short.</p></body></html>")
+    twice = replace(stories[1], url="https://copy.example/page")
+    files = {"a.warc.gz": [*stories[:2], short], "b.warc.gz": [twice, *stories[2:4]]}
+    warcs = folder / "crawl-data" / name / "warc"
+    warcs.mkdir(parents=True)
+    for number, (file, captures) in enumerate(files.items()):
+        Warc(file, [replace(each, at=10 * number + at) for at, each in enumerate(captures, 1)]).write(warcs)
+    listing = "".join(f"crawl-data/{name}/warc/{file}\n" for file in files)
+    (warcs.parent / "warc.paths").write_text(listing)
+    import gzip
+
+    (warcs.parent / "warc.paths.gz").write_bytes(gzip.compress(listing.encode(), mtime=0))
+
+
+def run(*arguments: object) -> None:
+    """`gristmill ARGUMENTS` in this process; its errors are raised."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        gristmill.main([str(each) for each in arguments], standalone_mode=False)
+
+
+@contextmanager
+def shared_page_process() -> Iterator[None]:
+    """In the block, `curate` uses one page process for all runs, because its start takes seconds."""
+    logging.getLogger("gristmill").setLevel(logging.CRITICAL)
+    with patch.object(curate, "open_worker", borrow_worker):
+        yield
+
+
+class _Borrowed:
+    """A page process that is not closed, and is asked only once about each page: its answers depend on nothing else."""
+
+    def __init__(self, worker: KillableWorker) -> None:
+        self.worker = worker
+        self.answers: dict[Page, Any] = {}
+
+    def __enter__(self) -> _Borrowed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def start(self) -> None:
+        self.worker.start()
+
+    def close(self) -> None:
+        self.worker.close()
+
+    def run(self, page: Page) -> Any:
+        if page not in self.answers:
+            self.answers[page] = self.worker.run(page)
+        return self.answers[page]
+
+
+def borrow_worker(config: Config) -> _Borrowed:
+    """The page process of this configuration, which stays open."""
+    key = config.model_copy(update={"deduplicate": Config().deduplicate, "publish": Config().publish}).model_dump_json()
+    if key not in _workers:
+        _workers[key] = _Borrowed(open_worker(config))
+    return _workers[key]
+
+
+def close_workers() -> None:
+    """Ends the page processes."""
+    for worker in _workers.values():
+        worker.close()
+    _workers.clear()

@@ -1,0 +1,160 @@
+"""What the simulation runs: commands, the state that they start from, and the content that they must end with."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import effects
+from tests.pipeline.simulation.checks import (
+    BrokenPromiseError,
+    check_complete,
+    check_error,
+    check_reader,
+    content_of,
+    digest_of,
+)
+from tests.pipeline.simulation.crawl import run, write_crawl
+from tests.pipeline.simulation.plain_engine import plain_engine
+from tests.pipeline.simulation.stores import Disk, Store
+from tests.pipeline.simulation.world import Killed, Plan, World
+
+FIRST, SECOND = "CC-MAIN-2026-43", "CC-MAIN-2026-47"
+OTHER = ("--set", "publish.weights.max_repetition=2")
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Commands beside a mirror of two crawls, `in`; those of `before` run before anything goes wrong."""
+
+    name: str
+    before: tuple[Command, ...]
+    command: Command
+    output: str  # the folder that must be complete at the end, "" for a command that only reads
+    final: Command = ()  # the command that ends it, where it is another one
+
+
+def curate(*options: str) -> Command:
+    return ("curate", f"in/crawl-data/{FIRST}/warc", "--output", "out", *options)
+
+
+def snapshot(name: str) -> Command:
+    return ("curate", "--snapshot", name, "--mirror", "in", "--output", "base")
+
+
+_ALL = (
+    Scenario("curate", (), curate(), "out"),
+    Scenario("overwrite", (curate("--keep-work"),), curate("--overwrite", *OTHER), "out"),
+    Scenario(
+        "back", (curate("--keep-work"), curate("--overwrite", "--keep-work", *OTHER)), curate("--overwrite"), "out"
+    ),
+    Scenario("snapshot", (snapshot(FIRST),), snapshot(SECOND), f"base/{SECOND}"),
+    Scenario("report", (curate(),), ("report", "out"), "out", curate()),
+    Scenario("status", (curate(),), ("status", "out"), ""),
+    Scenario("audit", (curate(),), ("audit", "out"), ""),
+)
+SCENARIOS = {scenario.name: scenario for scenario in _ALL}
+
+
+class Stage:
+    """Where scenarios run: inputs on a disk, outputs in a store. The states after first commands are kept."""
+
+    def __init__(self, folder: Path, store: Store | None = None) -> None:
+        self.folder = folder
+        self.store = store or Disk(folder / "outputs")
+        self.days = 0  # between two runs two days pass, in which the lease of a killed one expires
+        write_crawl(folder / "in", FIRST)
+        write_crawl(folder / "in", SECOND, first=2)
+        self._contents: dict[str, str] = {}
+        self._states: dict[tuple[Command, ...], Path] = {}
+
+    def reset(self, commands: tuple[Command, ...]) -> None:
+        """Outputs as they are after these commands without faults."""
+        if commands not in self._states:
+            self.store.load(None)
+            for command in commands:
+                self.call(command, World(self.store.address, no_fault), random.Random(0))
+            state = self.folder / f"state-{len(self._states)}"
+            shutil.copytree(self.store.view(), state)
+            self._states[commands] = state
+        self.store.load(self._states[commands])
+
+    def content(self, scenario: Scenario) -> str:
+        """The content hash of the scenario without faults."""
+        if scenario.name not in self._contents:
+            self.reset(scenario.before)
+            self.call(scenario.final or scenario.command, World(self.store.address, no_fault), random.Random(0))
+            self._contents[scenario.name] = content_of(self.store.view() / scenario.output) if scenario.output else ""
+        return self._contents[scenario.name]
+
+    def call(self, command: Sequence[str], world: World, order: random.Random) -> None:
+        """Runs the command in this world."""
+        places = {"in": str(self.folder), "out": self.store.address, "base": self.store.address}
+        arguments = [f"{places[top]}/{each}" if (top := each.split("/")[0]) in places else each for each in command]
+        self.days += 2
+        world.clock += 86_400.0 * self.days
+        world.inputs = str(self.folder / "in")
+        with plain_engine(order), effects.simulate(world):
+            run(*arguments)
+
+    def digest(self) -> str:
+        """Of the outputs' state."""
+        return digest_of(self.store.view())
+
+    def check_readers(self) -> None:
+        """What somebody who reads the outputs at this moment relies on."""
+        view = self.store.view()
+        for output in ("out", f"base/{FIRST}", f"base/{SECOND}"):
+            check_reader(view / output)
+        latest = view / "base" / "latest.json"
+        if latest.exists():
+            named = json.loads(latest.read_text())
+            if content_of(view / "base" / named["snapshot"]) != named["content_hash"]:
+                raise BrokenPromiseError("latest.json names a content that is not there")
+
+
+def no_fault(*_: object) -> None:
+    """The plan of a world in which nothing goes wrong."""
+
+
+def attempt(stage: Stage, scenario: Scenario, plan: Plan, order: random.Random) -> tuple[str, World]:
+    """Runs the command with faults: "done", "killed", or the class of its error; what it promises is checked."""
+    world = World(stage.store.address, plan, stage.check_readers)
+    try:
+        stage.call(scenario.command, world, order)
+    except Killed:
+        outcome = "killed"
+    except BrokenPromiseError:
+        raise
+    except Exception as error:
+        outcome = "killed" if world.dead else type(error).__name__  # killed: an error in another thread came first
+        if outcome != "killed":
+            check_error(error, stage.store.address, str(stage.folder))
+    else:
+        outcome = "killed" if world.dead else "done"
+    stage.check_readers()
+    if outcome == "done" and scenario.output:
+        found = content_of(stage.store.view() / scenario.output)
+        if found != stage.content(scenario):
+            raise BrokenPromiseError(f"exit code 0 and the content {found}, without faults {stage.content(scenario)}")
+    return outcome, world
+
+
+def finish(stage: Stage, scenario: Scenario, order: random.Random) -> None:
+    """Runs the scenario's last command without faults and checks what it leaves."""
+    stage.call(scenario.final or scenario.command, World(stage.store.address, no_fault), order)
+    view = stage.store.view()
+    if scenario.output:
+        check_complete(view / scenario.output, stage.content(scenario))
+    if scenario.output.startswith("base/"):
+        latest = json.loads((view / "base" / "latest.json").read_text())
+        if latest != {"snapshot": SECOND, "content_hash": stage.content(scenario)}:
+            raise BrokenPromiseError(f"latest.json says {latest}")
+        left = {path.name for path in (view / "base").iterdir()} - {FIRST, SECOND, "latest.json"}
+        if left:
+            raise BrokenPromiseError(f"left behind: {sorted(left)}")

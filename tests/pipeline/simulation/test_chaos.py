@@ -1,0 +1,134 @@
+"""Under every fault: the same content, or one named error, and nothing that looks whole but is not.
+
+`make chaos` runs more of the same; a failure prints the command that repeats it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from pipeline.effects import Effect
+from pipeline.storage import atomic_write
+from tests.pipeline.simulation.chaos import MODULE, Chaos, open_chaos
+from tests.pipeline.simulation.checks import content_of
+from tests.pipeline.simulation.crawl import close_workers
+from tests.pipeline.simulation.scenarios import SCENARIOS, curate, no_fault
+from tests.pipeline.simulation.world import Fault, Killed, World
+
+pytestmark = pytest.mark.timeout(1800)
+
+SEEDS = 60
+EVERY = 29  # one of so many calls; a prime, so that all kinds of calls and faults have their turn
+
+
+@pytest.fixture(scope="module")
+def chaos() -> Iterator[Chaos]:
+    with open_chaos() as opened:
+        yield opened
+    close_workers()
+
+
+def repeat(trial: Callable[[], None], how: str) -> None:
+    try:
+        trial()
+    except (Exception, Killed) as error:
+        pytest.fail(f"{type(error).__name__}: {error}\n    {MODULE} {how}")
+
+
+def test_the_content_is_that_of_the_real_local_engine(chaos, gristmill, tmp_path):
+    stage = chaos.stage
+    stage.reset(())
+    gristmill(*(each if each != "out" else tmp_path / "out" for each in _of_disk(stage.folder, curate())))
+    assert content_of(tmp_path / "out") == stage.content(SCENARIOS["curate"])
+
+
+def _of_disk(folder: Path, command: tuple[str, ...]) -> list[object]:
+    return [folder / each if each.startswith("in/") else each for each in command]
+
+
+def test_seeds(chaos):
+    for seed in range(SEEDS):
+        repeat(lambda seed=seed: chaos.run_seed(seed), f"--seeds 1 --first {seed}")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_one_call_in_many_fails(chaos, name):
+    scenario = SCENARIOS[name]
+    for number, fault in chaos.calls(scenario)[::EVERY]:
+        how = f"--scenario {name} --call {number} --fault '{fault}'"
+        repeat(lambda number=number, fault=fault: chaos.run_call(scenario, number, fault), how)
+
+
+@pytest.mark.parametrize("store", ["gs", pytest.param("s3", marks=pytest.mark.slow)])
+def test_requests_to_a_store_fail(store):
+    with open_chaos(store) as chaos:
+        scenario = SCENARIOS["curate"]
+        for number, fault in chaos.calls(scenario)[:: 4 * EVERY]:
+            how = f"--store {store} --scenario curate --call {number} --fault '{fault}'"
+            repeat(lambda number=number, fault=fault: chaos.run_call(scenario, number, fault), how)
+
+
+# --- the simulation finds what is wrong ---
+
+
+@contextmanager
+def _write_in_place(path: str) -> Iterator[object]:
+    with atomic_write.effects.create_file(path) as file:
+        yield file
+
+
+@contextmanager
+def _rename_unflushed(path: str) -> Iterator[object]:
+    effects = atomic_write.effects
+    folder, name = path.rsplit("/", 1)
+    effects.make_folder(folder)
+    file, temporary = effects.create_temporary(folder, f".{name}.", ".tmp")
+    with file:
+        yield file
+    effects.rename(temporary, path)
+
+
+@pytest.mark.parametrize(
+    ("writer", "fault", "kind"),
+    [(_write_in_place, Fault.KILL_TORN, Effect.WRITE), (_rename_unflushed, Fault.POWER, Effect.RENAME)],
+)
+def test_a_careless_writer_is_found(chaos, writer, fault, kind):
+    chaos.stage.content(SCENARIOS["curate"])
+    numbers = _calls_of(chaos, kind)
+    with patch.object(atomic_write, "_write_local", writer):
+        assert any(_is_broken(chaos, number, fault) for number in numbers[:: max(1, len(numbers) // 20)])
+
+
+def _is_broken(chaos: Chaos, number: int, fault: Fault) -> bool:
+    try:
+        chaos.run_call(SCENARIOS["curate"], number, fault)
+    except Exception:  # a broken promise, or a run that cannot be resumed
+        return True
+    return False
+
+
+def _calls_of(chaos: Chaos, kind: Effect) -> list[int]:
+    seen: list[Effect] = []
+    chaos.stage.reset(())
+    world = World(chaos.stage.store.address, lambda _number, effect, _subject: seen.append(effect))
+    chaos.stage.call(curate(), world, random.Random(0))
+    return [number for number, effect in enumerate(seen, 1) if effect is kind]
+
+
+def test_after_a_power_failure_unflushed_files_are_gone(tmp_path):
+    world = World(str(tmp_path), no_fault)
+    path = str(tmp_path / "file")
+    world.perform(Effect.WRITE, f"{path}.tmp", lambda: Path(f"{path}.tmp").write_bytes(b"new"))
+    world.perform(Effect.RENAME, path, lambda: Path(f"{path}.tmp").rename(path))
+    world.plan = lambda *_: Fault.POWER
+    with pytest.raises(Killed):
+        world.perform(Effect.DELETE, f"{path}.other", lambda: None)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(Killed):
+        world.perform(Effect.LOOK, path, lambda: None)
