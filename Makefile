@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
-.PHONY: install demo test test-fast lint types bench bench-peers bench-trainer soak models lock clean
+.PHONY: install demo test test-fast lint types bench bench-peers bench-trainer soak models lock clean chaos fuzz
 
 help:
 	@echo "make demo    curate the embedded mini-crawl, then train a tiny model on it"
 	@echo "make test    all tests      make lint   ruff      make types   mypy"
+	@echo "make chaos   runs with simulated faults, SEEDS=1000"
+	@echo "make fuzz    readers of untrusted bytes, MINUTES=5"
 	@echo "make bench   speed, memory and quality, as ratios within one run"
 	@echo "make soak    a full-size file of pages, killed half-way and resumed"
 	@echo "make models  retrain the shipped models and check that their bytes do not change"
@@ -40,6 +42,17 @@ test: install
 
 test-fast: install
 	$(BIN)/pytest tests -m "not slow and not java"
+
+# Faults in every call of the operating system, in turn and by chance: seeds 0 to SEEDS-1.
+SEEDS ?= 1000
+chaos: install
+	$(BIN)/python -m tests.pipeline.simulation.chaos --seeds $(SEEDS)
+	$(BIN)/python -m tests.pipeline.simulation.chaos --every-call
+
+# Readers of untrusted bytes under coverage-guided fuzzing; what breaks one is kept below .fuzz.
+MINUTES ?= 5
+fuzz: install
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 lint: install
 	$(BIN)/ruff check --no-cache .

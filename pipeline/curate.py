@@ -288,10 +288,7 @@ def forget_missing_parts(task: WritePart, parts: Sequence[Part]) -> None:
     stored = storage.file_sizes(task.folder)
     written = [part for part in parts if task.name(part) in stored]
     found = (
-        {kind: storage.file_sizes(storage.join(task.layout.root, kind)) for kind in (*PUBLISHED, JSONL)}
-        if written
-        else {}
-    )
+        {kind: storage.file_sizes(storage.join(task.layout.root, kind))     )
     for part, result in zip(written, read_results(task, written), strict=True):
         sizes = {kind: found[kind].get(entry["path"].rsplit("/", 1)[-1]) for kind, entry in result["files"].items()}
         if sizes != {kind: entry["bytes"] for kind, entry in result["files"].items()}:

@@ -1,0 +1,243 @@
+"""One function of bytes for each reader of untrusted input. It returns, or raises what breaks a promise."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+from pipeline import errors
+from pipeline.config import load_config
+from pipeline.documents import Document, Dropped, Page
+from pipeline.extraction.charset import decode
+from pipeline.inspection.audit import audit_output
+from pipeline.inspection.status import read_status
+from pipeline.reading.content_type import is_html
+from pipeline.reading.http_message import BodyDamagedError, BodyTooLargeError, decode_body, parse_message
+from pipeline.reading.inputs import Input, resolve_inputs
+from pipeline.reading.units import cut_units
+from pipeline.stages import extract_text, quick_look
+from pipeline.stages.read_warc import ReadWarcSettings, read_unit
+from tests.pipeline.warcs import html, record
+
+CAP = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and inputs from which fuzzing starts."""
+
+    run: Callable[[bytes], None]
+    seeds: Callable[[], Sequence[bytes]]
+    modules: tuple[str, ...]  # whose branches guide the fuzzing
+
+
+@cache
+def _folder() -> Path:
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory if memory.is_dir() else None))
+
+
+def _write(name: str, content: bytes) -> str:
+    path = _folder() / name
+    path.write_bytes(content)
+    return str(path)
+
+
+# --- WARC, in gzip and zstd members ---
+
+
+def read_warc(data: bytes) -> None:
+    """No bytes raise, and every cut gives the same pages."""
+    path = _write("x.warc.gz", data)
+    found = [list(_read(path, len(data), unit_bytes)) for unit_bytes in (1 << 30, max(1, len(data) // 2))]
+    assert found[0] == found[1]
+
+
+def _read(path: str, size: int, unit_bytes: int) -> list[object]:
+    settings = ReadWarcSettings(max_body_bytes=CAP)
+    units = cut_units([Input("x.warc.gz", path, size)], unit_bytes)
+    return [item for unit in units for item in read_unit(unit, settings)]
+
+
+@cache  # the records have random ids
+def warc_seeds() -> list[bytes]:
+    parts = [record(html("a page"), compressed=False), record(b"", kind="request", compressed=False)]
+    zstd = zstandard.ZstdCompressor(write_checksum=True)
+    return [
+        b"".join(parts),
+        b"".join(gzip.compress(part, mtime=0) for part in parts),
+        gzip.compress(b"".join(parts), mtime=0),
+        b"".join(zstd.compress(part) for part in parts),
+        gzip.compress(parts[0], mtime=0) + b"junk" + gzip.compress(parts[1], mtime=0)[:-9],
+    ]
+
+
+# --- HTTP messages and charsets ---
+
+
+def read_message(data: bytes) -> None:
+    """A body is decoded within its cap, or its error is one of two."""
+    message = parse_message(data)
+    try:
+        body = decode_body(message, CAP)
+    except (BodyTooLargeError, BodyDamagedError):
+        return
+    assert len(body) <= CAP
+    is_html("", message.header("content-type") or "", body) if hasattr(message, "header") else None
+
+
+def message_seeds() -> list[bytes]:
+    def message(headers: bytes, body: bytes) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=latin1\r\n" + headers + b"\r\n" + body
+
+    return [
+        message(b"Content-Encoding: gzip\r\n", gzip.compress(b"hello", mtime=0)),
+        message(b"Transfer-Encoding: chunked\r\n", b"5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n"),
+        message(b"Content-Encoding: zstd, br\r\n", zstandard.compress(b"hello")),
+        message(b"Content-Encoding: deflate\r\nContent-Length: 3\r\n", b"\x78\x9c\xcb\x48\x04\x00"),
+        b"HTTP/1.0 404\n\nno",
+    ]
+
+
+def read_charset(data: bytes) -> None:
+    """Any bytes with any declared charset are text that can be stored."""
+    declared, _, content = data.partition(b"\n")
+    text, _ = decode(content, declared.decode("latin-1") or None)
+    text.encode("utf-8")
+
+
+def charset_seeds() -> list[bytes]:
+    texts = ["grüße", "привет мир", "日本語のページ", "ελληνικά", "שלום"]
+    charsets = ["utf-8", "windows-1251", "euc-jp", "iso-2022-jp", "utf-16", "gb18030", "shift_jis", "x-user-defined"]
+    found = [
+        charset.encode() + b'\n<meta charset="' + charset.encode() + b'">' + text.encode(charset, "ignore")
+        for charset, text in zip(charsets, texts * 2, strict=False)
+        if charset != "x-user-defined"
+    ]
+    return [*found, b"\n" + "Ã¼ber".encode(), b"x-user-defined\n\x80\xff"]
+
+
+# --- HTML ---
+
+
+@cache
+def _stages() -> tuple[Callable[..., object], Callable[..., object]]:
+    look = quick_look.QuickLookSettings()
+    return quick_look.build(look), extract_text.build(extract_text.ExtractTextSettings())
+
+
+def read_html(data: bytes) -> None:
+    """A page is a document or a drop, never an exception, and its text can be stored."""
+    page = Page("https://example.org/", "2026-10-01T12:00:00Z", "x.warc.gz", 0, data)
+    look, extract = _stages()
+    for answer in (extract(page), look(page)):
+        assert answer is not None
+        if isinstance(answer, Document):
+            answer.text.encode("utf-8")
+            assert "\x00" not in answer.text
+        else:
+            assert isinstance(answer, (Dropped, object))
+
+
+def html_seeds() -> list[bytes]:
+    return [
+        html("A heading and a paragraph that is long enough to be read as the main text of this page."),
+        b"<table><tr><td>a<td colspan=3>b</table><pre>  x\n y</pre><ul><li>1<ol><li>2</ol></ul>",
+        b"<math><mfrac><mi>a</mi><mn>2</mn></mfrac></math><p>10<sup>25</sup> H<sub>2</sub>O &nbsp;&#xD800;&amp;lt;",
+        b"<svg><style></svg><p></style><template><p>x</template><frameset><noscript><p>y",
+        b"<script>var a = '</p>'</script><textarea><p></textarea><select><option>1<plaintext>",
+    ]
+
+
+# --- listings, index rows, settings, results ---
+
+
+def _refused(action: Callable[[], object]) -> None:
+    """The action succeeds, or refuses its input in one line that names a file."""
+    message = "accepted"
+    try:
+        action()
+    except errors.UserError as error:
+        message = error.format_message()
+    assert message.strip()
+    assert "\n" not in message
+
+
+def read_listing(data: bytes) -> None:
+    """Names in a listing become inputs, or an error."""
+    _refused(lambda: resolve_inputs([_write("warc.paths", data)], prefix=str(_folder()), limit=3))
+
+
+def listing_seeds() -> list[bytes]:
+    names = b"crawl-data/CC-MAIN-2026-43/a.warc.gz\n../b.warc.gz\n# note\n\nfile:///etc/passwd\n/x\nhttps://h/\n"
+    return [names, gzip.compress(names, mtime=0), gzip.compress(b"", mtime=0), b"\xff\xfe\n\x00"]
+
+
+def read_index(data: bytes) -> None:
+    """Rows of an index become byte ranges, or an error."""
+    _refused(lambda: resolve_inputs([_write("index.parquet", data)], prefix=str(_folder())))
+
+
+def index_seeds() -> list[bytes]:
+    return [
+        _table({"warc_filename": ["a"], "warc_record_offset": [0], "warc_record_length": [9]}),
+        _table({"warc_filename": ["a", None], "warc_record_offset": [-1, 2], "warc_record_length": [0, None]}),
+        _table({"warc_filename": [1], "warc_record_offset": ["x"], "warc_record_length": [2.5]}),
+        _table({"warc_filename": ["a", "a"], "warc_record_offset": [0, 5], "warc_record_length": [9, 1 << 62]}),
+    ]
+
+
+def _table(columns: dict[str, list[object]]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def read_settings(data: bytes) -> None:
+    """A settings file is a configuration, or an error."""
+    _refused(lambda: load_config(Path(_write("settings.toml", data))))
+
+
+def settings_seeds() -> list[bytes]:
+    return [
+        b"[filter_heuristics.gopher]\nmin_words = 80\n",
+        b'[publish.weights.shares]\ngames = 5\n[identify_language]\nlanguages = ["en"]\n',
+        b"[prepare]\nunit_bytes = nan\nmax_error_share = 1e400\n[x]\n",
+        b"block_urls = {hosts = [{path = '~x', sha256 = 1}]}\n",
+    ]
+
+
+def read_results(data: bytes) -> None:
+    """`status` and `audit` of an output whose manifest, run and report are these bytes."""
+    for name in ("manifest.json", "run.json", "report.json"):
+        _write(name, data)
+    for command in (read_status, audit_output):
+        _refused(lambda command=command: command(str(_folder())))
+
+
+def results_seeds() -> list[bytes]:
+    whole = {"pages": 1, "kept": 1, "words": 2, "shards": [], "drops": [], "sketches": [], "config": {}}
+    texts = [whole, {**whole, "shards": [{"path": 3}]}, {"work": 5}, [], {"pages": "x"}]
+    return [json.dumps(each).encode() for each in texts]
+
+
+TARGETS = {
+    "warc": Target(read_warc, warc_seeds, ("pipeline.reading", "warcio")),
+    "message": Target(read_message, message_seeds, ("pipeline.reading",)),
+    "charset": Target(read_charset, charset_seeds, ("pipeline.extraction",)),
+    "html": Target(read_html, html_seeds, ("pipeline.extraction", "pipeline.stages", "trafilatura")),
+    "listing": Target(read_listing, listing_seeds, ("pipeline.reading",)),
+    "index": Target(read_index, index_seeds, ("pipeline.reading",)),
+    "settings": Target(read_settings, settings_seeds, ("pipeline.config", "pipeline.settings")),
+    "results": Target(read_results, results_seeds, ("pipeline.inspection", "pipeline.storage")),
+}
