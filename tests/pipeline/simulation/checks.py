@@ -85,7 +85,7 @@ def digest_of(folder: Path) -> str:
 def _content_digest(path: Path) -> str:
     content = path.read_bytes()
     if path.suffix in {".json", ".html", ".md"} and path.name != "manifest.json":
-        content = re.sub(rb'("(?:cpu_\w+|seconds)": )(\{[^}]*\}|[0-9.e-]+)', rb"\1", content)
+        content = re.sub(rb'("(?:cpu_\w+|seconds|started)": )(\{[^}]*\}|"[^"]*"|[0-9.e-]+)', rb"\1", content)
         if path.name.startswith(("report", "README")):
             content = b"some" if content else b""
     if path.suffix == ".tmp":
