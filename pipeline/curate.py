@@ -287,8 +287,8 @@ def forget_missing_parts(task: WritePart, parts: Sequence[Part]) -> None:
     """Removes the results of parts whose files are missing or have another size, so that they are written again."""
     stored = storage.file_sizes(task.folder)
     written = [part for part in parts if task.name(part) in stored]
-    found = (
-        {kind: storage.file_sizes(storage.join(task.layout.root, kind))     )
+    kinds = (*PUBLISHED, JSONL) if written else ()
+    found = {kind: storage.file_sizes(storage.join(task.layout.root, kind)) for kind in kinds}
     for part, result in zip(written, read_results(task, written), strict=True):
         sizes = {kind: found[kind].get(entry["path"].rsplit("/", 1)[-1]) for kind, entry in result["files"].items()}
         if sizes != {kind: entry["bytes"] for kind, entry in result["files"].items()}:
