@@ -267,7 +267,7 @@ def test_no_permission_is_one_line_that_names_the_file(tmp_path, forbidden):
         list(map(str, command)), capture_output=True, text=True, cwd=ROOT, timeout=300, preexec_fn=drop_root_privileges
     )
     (tmp_path / forbidden).chmod(0o700)
-    assert done.returncode == (2 if forbidden == "list" else 4), done.stderr
+    assert done.returncode == (2 if forbidden == "list" else 7), done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"gristmill: {'list ' * (forbidden == 'list')}{tmp_path / forbidden}/")
     assert "ermission" in line
