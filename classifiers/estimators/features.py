@@ -1,13 +1,16 @@
 """Text features, computed by the same functions in training and in scoring.
 
-A change of any returned value needs a new FEATURE_VERSION: models of another version are refused.
+A change of any returned value needs a new FEATURE_VERSION: models of another version are refused. The models of a page
+share most of their features: `read_text` keeps those of the last text, so that each is computed once a page.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +36,50 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _head(text: str) -> str:
-    return _MARKUP.sub(lambda found: found.group(1) or "", unicodedata.normalize("NFKC", text[:MAX_CHARACTERS]))
+class ReadText:
+    """The beginning of a text as the models read it, without marks of structure."""
+
+    def __init__(self, text: str) -> None:
+        self.beginning = text[:MAX_CHARACTERS]
+
+    @cached_property
+    def head(self) -> str:
+        """The beginning in Unicode's compatibility form, without markup."""
+        return _MARKUP.sub(lambda found: found.group(1) or "", unicodedata.normalize("NFKC", self.beginning))
+
+    @cached_property
+    def lowered(self) -> str:
+        return self.head.lower()
+
+    @cached_property
+    def style(self) -> str:
+        return _DIGIT.sub("0", " ".join(_TOKEN.findall(self.lowered)))
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Lower-case words without digits."""
+        return _WORD.findall(self.lowered)
+
+    @property
+    def lowers_word_by_word(self) -> bool:
+        """Whether each word alone has the same lower case as in the text: two letters depend on their neighbors."""
+        return "Σ" not in self.head and "İ" not in self.head
+
+    @cached_property
+    def topic(self) -> list[str]:
+        """First PREFIX letters of each word that is no function word."""
+        return [word[:PREFIX] for word in self.words if word not in FUNCTION_WORDS]
+
+
+@lru_cache(maxsize=1)
+def read_text(text: str) -> ReadText:
+    """The features of a text; those of the last text are kept."""
+    return ReadText(text)
 
 
 def style_line(text: str) -> str:
     """Lower-case words and punctuation with digits as 0: the input of the quality model."""
-    return " ".join(_DIGIT.sub("0", token) for token in _TOKEN.findall(_head(text).lower()))
+    return read_text(text).style
 
 
 PREFIX = 5  # letters of a word that are kept: a stemmer for every alphabet ("elections" and "electoral" are equal)
@@ -47,14 +87,18 @@ PREFIX = 5  # letters of a word that are kept: a stemmer for every alphabet ("el
 
 def topic_line(title: str, text: str) -> str:
     """First PREFIX letters of each word, the title's words twice; without digits, punctuation and function words."""
-    body = _WORD.findall(_head(text).lower())
-    head = _WORD.findall(unicodedata.normalize("NFKC", title[:300]).lower())
-    return " ".join(word[:PREFIX] for word in (*head, *head, *body) if word not in FUNCTION_WORDS)
+    head = [word[:PREFIX] for word in _words_of_title(title) if word not in FUNCTION_WORDS]
+    return " ".join([*head, *head, *read_text(text).topic])
+
+
+def _words_of_title(title: str) -> list[str]:
+    return _WORD.findall(unicodedata.normalize("NFKC", title[:300]).lower())
 
 
 def kind_line(title: str, text: str) -> str:
     """`style_line` after words for the page's shape (shares of code fences, tables, lists, long and short lines)."""
-    return " ".join([*_shape(text[:MAX_CHARACTERS]), style_line(title[:300]), style_line(text)])
+    page = read_text(text)
+    return " ".join([*_shape(page.beginning), ReadText(title[:300]).style, page.style])
 
 
 def _shape(text: str) -> list[str]:
@@ -89,30 +133,39 @@ STATISTICS = (
 
 def statistics(text: str) -> NDArray[np.float64]:
     """The values of STATISTICS for one text; none grows with the length of the text."""
-    head = _head(text)
-    words = [word.lower() for word in _WORD.findall(head)]
+    page = read_text(text)
+    head, characters = page.head, Counter(page.head)
+    words = page.words if page.lowers_word_by_word else [word.lower() for word in _WORD.findall(head)]
     count = max(len(words), 1)
     lines = [line.strip() for line in head.splitlines() if line.strip()]
-    characters = max(sum(map(len, lines)), 1)
-    letters = max(sum(map(str.isalpha, head)), 1)
-    function = [word for word in words if word in FUNCTION_WORDS]
-    sentences = sum(head.count(mark) for mark in ".!?。！？")
+    length = max(sum(map(len, lines)), 1)
+    letters = max(_count(characters, str.isalpha), 1)
+    sentences = sum(characters[mark] for mark in ".!?。！？")
     return np.array(
         [
-            len(function) / count,
-            len({word for word in words[:100] if word in FUNCTION_WORDS}) / min(count, 100),
-            sum(len(line) for line in lines if line.endswith(_TERMINAL)) / characters,
+            sum(map(FUNCTION_WORDS.__contains__, words)) / count,
+            len(FUNCTION_WORDS.intersection(words[:100])) / min(count, 100),
+            sum(len(line) for line in lines if line.endswith(_TERMINAL)) / length,
             np.log1p(count / max(len(lines), 1)),
             np.log1p(count / max(sentences, 1)) if sentences else np.log1p(min(count, 100)),
-            (head.count(",") + head.count("，") + head.count("、")) / count,
+            sum(characters[mark] for mark in ",，、") / count,
             len(set(words[:200])) / min(count, 200),
-            sum(map(str.isdigit, head)) / characters,
-            sum(map(str.isupper, head)) / letters,
-            sum(1 for c in head if not (c.isalnum() or c.isspace() or c in ".,;:!?'\"()-–—’“”")) / characters,
-            head.count("!") / count,
+            _count(characters, str.isdigit) / length,
+            _count(characters, str.isupper) / letters,
+            _count(characters, _is_mark) / length,
+            characters["!"] / count,
             sum(map(len, words)) / count,
         ]
     )
+
+
+def _count(characters: Counter[str], has_property: Callable[[str], bool]) -> int:
+    """Characters with a property, asked once for each different one."""
+    return sum(count for character, count in characters.items() if has_property(character))
+
+
+def _is_mark(character: str) -> bool:
+    return not (character.isalnum() or character.isspace() or character in ".,;:!?'\"()-–—’“”")
 
 
 def statistics_table(texts: Sequence[str]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +67,12 @@ class LinearModel:
 def tf_idf(line: str, place: dict[str, int], idf: Array) -> tuple[NDArray[np.intp], Array]:
     """(places of the known words, their values): (1 + log count) * idf, scaled to length 1."""
     counts = Counter(line.split())
-    known = sorted((place[word], count) for word, count in counts.items() if word in place)
-    places = np.array([p for p, _ in known], dtype=np.intp)
-    values = np.array([1 + math.log(count) for _, count in known]) * idf[places]
+    every = np.fromiter(map(place.get, counts, repeat(-1)), dtype=np.intp, count=len(counts))
+    order = np.argsort(every)[np.count_nonzero(every < 0) :]  # the unknown words come first
+    places = every[order]
+    different, number = np.unique(np.fromiter(counts.values(), dtype=np.intp)[order], return_inverse=True)
+    # math.log and not NumPy's, whose last digit depends on the processor
+    values = np.array([1 + math.log(count) for count in different.tolist()])[number] * idf[places]
     return places, values / max(math.sqrt(float((values * values).sum())), 1e-12)
 
 
