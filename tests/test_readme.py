@@ -61,7 +61,14 @@ def reader(tmp_path_factory):
 
 def write_documents(home: Path) -> None:
     """The files that the README names besides crawls: JSONL, a folder of HTML, an evaluation set, a fastText model."""
-    text = "The river rises in the hills and reaches the sea. Its water drives three mills on the way. " * 8
+    text = (
+        "The river rises in the hills behind the village and reaches the sea after forty miles. Its water drove three "
+        "mills on the way, and the oldest of them still grinds flour on the first Sunday of each month.\n\n"
+        "Children from the school walk up to the weir in spring to count the eels that climb it. The miller, who is "
+        "eighty, tells them how the wheel was carried off by the flood of 1953 and found in a meadow a week later.\n\n"
+        "In summer the water is low, so the stones are dressed and the leaking sluice is mended. A trust pays for the "
+        "oak, and the visitors who buy bread and honey at the door pay for nearly everything else that is needed."
+    )
     record = json.dumps({"text": text, "url": "https://river.example/", "timestamp": "2019-04-25T12:57:54Z"})
     (home / "c4-train.00000.json.gz").write_bytes(gzip.compress(record.encode()))
     (home / "site/river.example").mkdir(parents=True)
@@ -69,7 +76,7 @@ def write_documents(home: Path) -> None:
     (home / "gsm8k.jsonl").write_text(
         json.dumps({"question": "How many mills does the river drive on its way?"}) + "\n"
     )
-    (home / "lines.txt").write_text(f"__label__hq {text}\n__label__cc buy now click here\n")
+    (home / "lines.txt").write_text(f"__label__hq {' '.join(text.split())}\n__label__cc buy now click here\n")
     model = fasttext.train_supervised(str(home / "lines.txt"), dim=4, epoch=1, thread=1, verbose=0)
     model.save_model(str(home / "quality.bin"))
 

@@ -10,5 +10,5 @@ prepare_tree        changes to the tree before an extraction engine runs, made b
 rendering           trafilatura's result tree -> text
 render_nodes        chosen blocks of a tree (classifiers/extraction/blocks) -> structures -> text or Markdown, with
                     inline_text, node_rules, units, table_grid, structures, write_text, write_markdown
-code_text, latex, mathml, superscripts, final_text help both renderings
+code_text, latex, latex_symbols, mathml, superscripts, final_text help both renderings
 """

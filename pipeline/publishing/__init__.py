@@ -3,6 +3,8 @@
 schema              the columns of shards, drops and sketches
 weights             words by domain and quality -> the weight of each document
 part_writer         one Parquet file, with its hash and its content digest
+jsonl_writer        the same rows as JSONL, by option
+token_counts        the column `tokens`, by option
 content_hash        equal rows give an equal hash, however they are spread over files
 statistics          counts of the published rows, for manifest and report
 provenance          settings, lists, models, code and library versions on which the output depends

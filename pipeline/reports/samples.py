@@ -18,6 +18,7 @@ from pipeline import storage
 from pipeline.deduplication.settings import DuplicateReason
 from pipeline.pii.spans import PLACEHOLDERS
 from pipeline.storage.layout import Layout, read_report
+from pipeline.storage.own_files import is_part
 
 PARTS = 6  # of shards/ and of drops/ that are read
 SAMPLES = 5  # pages of each drop reason
@@ -121,7 +122,7 @@ def _sample_kept(layout: Layout, samples: Samples, wanted: set[str]) -> dict[str
 
 
 def _read_parts(layout: Layout, kind: str, columns: Sequence[str], samples: Samples) -> Iterator[dict[str, Any]]:
-    paths = [path for path in storage.list_files(storage.join(layout.root, kind)) if path.endswith(".parquet")]
+    paths = [path for path in storage.list_files(storage.join(layout.root, kind)) if is_part(path)]
     for path in _choose_evenly(paths, PARTS):  # not all parts: each takes a few requests on an object store
         with storage.read_parquet(path) as parquet:
             samples.rows += parquet.metadata.num_rows

@@ -24,6 +24,11 @@ _LOCK = re.compile(r"run\.lock(\.\w+)?")
 _OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
 
 
+def is_part(path: str) -> bool:
+    """Whether a file has the name of a published part."""
+    return bool(_PART.fullmatch(path.rpartition("/")[2]))
+
+
 def check_output(layout: Layout, inputs: Iterable[str]) -> None:
     """Raise UserError for an output folder that holds files of others, or that overlaps with an input."""
     check_apart(layout.root, inputs)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -21,9 +21,17 @@ MAIN = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 PHASES = ["prepare: ", "deduplicate: ", "count words: ", "publish: "]
 
 
-def start(output: Path, **options: object) -> subprocess.Popen[str]:
+def restore_signals() -> None:
+    """A background job or nohup ignores them, and a new process inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def start(output: Path, prepare: Callable[[], None] = restore_signals) -> subprocess.Popen[str]:
     command = [*MAIN, "curate", str(MINICRAWL), "--output", str(output), "--workers", "2", *SMALL]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(
+        command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=prepare
+    )
 
 
 def wait_for_phase(run: subprocess.Popen[str], phase: str) -> list[psutil.Process]:
@@ -84,8 +92,12 @@ def test_children_end_when_the_run_is_killed(tmp_path: Path) -> None:
     assert psutil.wait_procs(children, timeout=30)[1] == []
 
 
+def ignore_hang_up() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def test_ignored_signals_stay_ignored(tmp_path: Path) -> None:
-    run = start(tmp_path / "out", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    run = start(tmp_path / "out", prepare=ignore_hang_up)
     wait_for_phase(run, PHASES[0])
     run.send_signal(signal.SIGHUP)
     run.send_signal(signal.SIGTERM)

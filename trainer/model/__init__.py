@@ -7,5 +7,5 @@ weights             initial weights; loading weights into shards
 decoder encoder_decoder   the two networks, built from attention, rotary, norm and experts
 loss                cross-entropy without the logits of a whole batch
 key_value_cache     keys and values during generation
-hugging_face        export in Llama's or Mixtral's layout
+hugging_face        export in Llama's or Mixtral's layout; from_hugging_face imports
 """

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from classifiers.artifacts import digest_of
-from classifiers.cli import TRAINABLE, classify
+from classifiers.cli import classify
 from classifiers.data.cited_urls import Match
 from classifiers.data.page_text import TextRow, read_rows
 from classifiers.data.sampling import Split, split_of
@@ -29,6 +29,8 @@ from classifiers.training import train_binary_scorer
 from classifiers.training.recipe_domain import read_labels
 from classifiers.training.recipe_quality import quality_examples
 from tests.classifiers.small_data import write_data
+
+TRAINABLE = ("quality", "domain", "harm")  # extraction has training pages of its own: test_train_extraction.py
 
 
 def run(*arguments: object, code: int = 0) -> str:

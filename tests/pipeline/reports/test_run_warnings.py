@@ -72,9 +72,9 @@ def test_the_console_summary_shows_the_warnings(numbers: dict[str, Any], tmp_pat
 def test_an_internal_error_is_in_the_report_of_a_run(tmp_path: Path, gristmill) -> None:
     """A module of a stage calls an undefined name: every page of a run fails with the same message."""
     code = (
-        "import sys; from pipeline.extraction import rendering\n"
-        "def replace_marks(marked): return no_such_name\n"
-        "rendering.replace_marks = replace_marks\n"
+        "from pipeline.extraction import final_text\n"
+        "def join_paragraphs(paragraphs): return no_such_name\n"
+        "final_text.join_paragraphs = join_paragraphs\n"
     )
     (tmp_path / "sitecustomize.py").write_text(code)
     warc = Path(__file__).parents[2] / "minicrawl" / "warc" / "minicrawl-00002.warc.gz"
