@@ -21,7 +21,6 @@ _IMAGE = XPath("descendant-or-self::img[@alt]")
 _SOURCE_ATTRIBUTES = ("data-latex", "data-tex", "data-katex", "data-formula", "data-equation", "data-expr")
 _STYLE = re.compile(r"\\(?:display|text)style\b")
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
-_DISPLAY_CLASS = re.compile(r"display|block", re.IGNORECASE)
 _LONGEST = 20_000  # characters of MathML in an attribute
 
 
