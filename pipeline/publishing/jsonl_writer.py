@@ -6,7 +6,6 @@ import gzip
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import PurePosixPath
 from typing import IO, Any, Literal, cast
 
 import zstandard
@@ -49,13 +48,7 @@ class JsonlWriter:
 
     def manifest_entry(self) -> dict[str, Any]:
         """Path below the output, rows, bytes and SHA-256 of the finished file."""
-        path = PurePosixPath(self.path)
-        return {
-            "path": f"{path.parent.name}/{path.name}",
-            "rows": self.rows,
-            "bytes": self._file.size,
-            "sha256": self._file.digest.hexdigest(),
-        }
+        return self._file.manifest_entry(self.path, self.rows)
 
 
 @contextmanager

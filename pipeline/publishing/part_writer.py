@@ -55,14 +55,7 @@ class PartWriter:
 
     def manifest_entry(self) -> dict[str, Any]:
         """Path below the output, rows, bytes, SHA-256 and content digest of the finished file."""
-        path = PurePosixPath(self.path)
-        return {
-            "path": f"{path.parent.name}/{path.name}",
-            "rows": self.rows,
-            "bytes": self._file.size,
-            "sha256": self._file.digest.hexdigest(),
-            "content": f"{self.content:064x}",
-        }
+        return {**self._file.manifest_entry(self.path, self.rows), "content": f"{self.content:064x}"}
 
 
 class HashingFile:
@@ -84,3 +77,8 @@ class HashingFile:
 
     def close(self) -> None:
         self.closed = True
+
+    def manifest_entry(self, path: str, rows: int) -> dict[str, Any]:
+        """Path below the output, rows, bytes and SHA-256 of the finished file."""
+        folder, name = PurePosixPath(path).parts[-2:]
+        return {"path": f"{folder}/{name}", "rows": rows, "bytes": self.size, "sha256": self.digest.hexdigest()}
