@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ class Disk:
             os.makedirs(self.address)
 
 
-class Bucket:
+class Bucket(ABC):
     """A bucket of a stand-in; `view` is a copy, brought up to date when objects have changed."""
 
     def __init__(self, address: str, folder: Path) -> None:
@@ -57,11 +58,13 @@ class Bucket:
         self._seen: dict[str, bytes] = {}
         self._change(set(), {})
 
+    @abstractmethod
     def objects(self) -> dict[str, bytes]:
-        raise NotImplementedError
+        """The content of every object by name."""
 
+    @abstractmethod
     def replace(self, objects: dict[str, bytes]) -> None:
-        raise NotImplementedError
+        """Makes these the only objects."""
 
     def view(self) -> Path:
         now = self.objects()
