@@ -136,12 +136,15 @@ def curate(
 
 def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **options: Any) -> None:
     """Curates one crawl unless it is complete, and points latest.json at it."""
+    from pipeline.curate import remove_finished_work
     from pipeline.publishing.snapshot import NEWEST, Snapshot, add_previous_sketches, find_newest_crawl
     from pipeline.reports.console_summary import funnel
     from pipeline.storage.layout import Layout
 
     crawl = Snapshot(find_newest_crawl(mirror) if name == NEWEST else name, base, mirror)
     if crawl.is_complete() and not options["overwrite"]:
+        if not options["keep_work"]:
+            remove_finished_work(Layout(crawl.output))
         crawl.update_latest()
         click.echo(f"{crawl.output} is complete already; --overwrite curates it again")
         click.echo(funnel(Layout(crawl.output)))
@@ -174,10 +177,12 @@ def _curate_inputs(
     from pipeline.reading.inputs import resolve_inputs
     from pipeline.reports.console_summary import funnel
     from pipeline.storage.layout import Layout, read_report
+    from pipeline.storage.lease import check_lease
     from pipeline.storage.own_files import check_apart
 
     check_apart(output, inputs)
     notify, layout = Notify(notify_url, notify_command, output), Layout(output)
+    check_lease(layout.lease)  # reading the listing of a crawl takes minutes
     with notify_of_end(notify), write_metrics(metrics_file, output):
         files = resolve_inputs(inputs, prefix=prefix, limit=limit)
         with open_engine(EngineOptions(**engine_flags), workers) as engine:

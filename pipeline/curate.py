@@ -18,7 +18,7 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -123,6 +123,14 @@ def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) 
 def _run_with_lease(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any]:
     with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(f"gristmill: {why}", LockedError.exit_code)):
         return _run_jobs(run, overwrite=overwrite, keep_work=keep_work)
+
+
+def remove_finished_work(layout: Layout) -> None:
+    """Removes what a run leaves that was killed after it had written its manifest."""
+    if storage.list_names(storage.join(layout.root, "work")):
+        with hold_lease(layout.lease):
+            remove_leftovers(layout)
+            remove_work(layout)
 
 
 def _run_jobs(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any]:
@@ -280,19 +288,32 @@ def publish(run: Run, verdicts: Verdicts, parts: Sequence[Part], counts: WordCou
     task = publish_task(run, verdicts, weight_table(counts.words, run.config.publish.weights))
     forget_missing_parts(task, parts)
     run_task(task, parts, "Publish", run.options, run.workers)
-    return read_results(task, parts)
+    return read_published(task, parts)
 
 
 def forget_missing_parts(task: WritePart, parts: Sequence[Part]) -> None:
-    """Removes the results of parts whose files are missing or have another size, so that they are written again."""
+    """Removes the results of parts with a missing file, so that they are written again."""
     stored = storage.file_sizes(task.folder)
     written = [part for part in parts if task.name(part) in stored]
-    kinds = (*PUBLISHED, JSONL) if written else ()
-    found = {kind: storage.file_sizes(storage.join(task.layout.root, kind)) for kind in kinds}
-    for part, result in zip(written, read_results(task, written), strict=True):
-        sizes = {kind: found[kind].get(entry["path"].rsplit("/", 1)[-1]) for kind, entry in result["files"].items()}
-        if sizes != {kind: entry["bytes"] for kind, entry in result["files"].items()}:
-            storage.remove(storage.join(task.folder, task.name(part)))
+    found = published_sizes(task.layout) if written else {}
+    missing = [part for part in written if not found.keys() >= set(task.paths(part))]
+    storage.remove_files(storage.join(task.folder, task.name(part)) for part in missing)
+
+
+def read_published(task: WritePart, parts: Sequence[Part]) -> Iterator[Mapping[str, Any]]:
+    """The results of the parts; a part is written again if a file has another size: another run has replaced it."""
+    found = published_sizes(task.layout)
+    for part, result in zip(parts, read_results(task, parts), strict=True):
+        if all(found.get(entry["path"]) == entry["bytes"] for entry in result["files"].values()):
+            yield result
+        else:
+            yield task.compute(part)
+
+
+def published_sizes(layout: Layout) -> dict[str, int]:
+    """The sizes of all published files by path below the output, from one listing a folder."""
+    listings = {kind: storage.file_sizes(storage.join(layout.root, kind)) for kind in (*PUBLISHED, JSONL)}
+    return {f"{kind}/{name}": size for kind, sizes in listings.items() for name, size in sizes.items()}
 
 
 def publish_task(run: Run, verdicts: Verdicts, weights: Mapping[Cell, float]) -> WritePart:

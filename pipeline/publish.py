@@ -24,7 +24,7 @@ from pipeline.publishing.statistics import Statistics
 from pipeline.publishing.token_counts import load_token_counter
 from pipeline.publishing.weights import Cell, cell_of
 from pipeline.stages import scrub_pii
-from pipeline.storage.layout import Layout
+from pipeline.storage.layout import JSONL, PUBLISHED, Layout
 from pipeline.text import count_words, cut_excerpt
 
 RESCANNED = 2_000  # published texts of each part that are scanned for PII a second time; `gristmill audit` scans all
@@ -174,6 +174,13 @@ class WritePart:
         """The file of one part's result."""
         return f"{part.number:05d}.json"
 
+    def paths(self, part: Part) -> list[str]:
+        """The files of the part, as paths below the output."""
+        names = {kind: self.layout.part(kind, part.number) for kind in PUBLISHED}
+        if self.jsonl:
+            names[JSONL] = self.layout.part(JSONL, part.number, ENDINGS[self.jsonl])
+        return [f"{kind}/{path.rsplit('/', 1)[-1]}" for kind, path in names.items()]
+
     def compute(self, part: Part) -> dict[str, Any]:
         """{"files": manifest entry by kind, "statistics": ...}"""
         statistics = Statistics()
@@ -185,8 +192,8 @@ class WritePart:
                 for kind, schema in kinds.items()
             }
             if self.jsonl:
-                path = self.layout.part("jsonl", part.number, ENDINGS[self.jsonl])
-                writers["jsonl"] = stack.enter_context(JsonlWriter(path, SHARD.names, self.jsonl).open())
+                path = self.layout.part(JSONL, part.number, ENDINGS[self.jsonl])
+                writers[JSONL] = stack.enter_context(JsonlWriter(path, SHARD.names, self.jsonl).open())
             for unit in part.units:
                 self._write_unit(unit, writers, statistics)
         files = {kind: writer.manifest_entry() for kind, writer in writers.items()}
@@ -203,7 +210,7 @@ class WritePart:
                     published["tokens"] = load_token_counter(self.tokenizer)(published["text"])
                 writers["shards"].write(published)
                 if self.jsonl:
-                    writers["jsonl"].write(published)
+                    writers[JSONL].write(published)
                 writers["sketches"].write({name: row[name] for name in PUBLISHED_SKETCH.names})
                 statistics.keep(published)
                 if statistics.rescanned["documents"] < RESCANNED:

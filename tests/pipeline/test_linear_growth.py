@@ -126,5 +126,4 @@ def test_the_jobs_after_prepare(requests):
         fresh.append(count_requests(requests, jobs))
         repeated.append(count_requests(requests, jobs))
     assert is_linear(*fresh)
-    # Word counts of a part are read once; the result of a part twice: to look for its files, and for the manifest.
-    assert repeated[1] <= 3 * 2 * UNITS + CONSTANT
+    assert repeated[1] <= 2 * 2 * UNITS + CONSTANT  # word counts and result of each part
