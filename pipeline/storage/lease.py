@@ -97,6 +97,21 @@ def hold_lease(
         _release(path, owner)
 
 
+def check_lease(path: str, lease_seconds: float = LEASE_SECONDS) -> None:
+    """Raises LeaseHeldError when another process holds the lease; nothing is written."""
+    lease = read_lease(path, lease_seconds)
+    if lease is not None:
+        _check_free(path, lease)
+
+
+def _check_free(path: str, lease: Lease) -> None:
+    if not lease.is_free:
+        raise LeaseHeldError(
+            f"{path}: held by {lease.owner}; wait until it is done "
+            f"(without a heartbeat the lease expires in {lease.seconds_left:.0f} s)"
+        )
+
+
 def _release(path: str, owner: Mapping[str, Any]) -> None:
     if _is_owner(path, owner):
         storage.remove(path)
@@ -111,11 +126,7 @@ def _acquire(path: str, owner: Mapping[str, Any], lease_seconds: float) -> None:
             continue  # released just now
         if lease.token == owner["token"]:
             return  # created by this process: the store's response was lost and the request was retried
-        if not lease.is_free:
-            raise LeaseHeldError(
-                f"{path}: held by {lease.owner}; wait until it is done "
-                f"(without a heartbeat the lease expires in {lease.seconds_left:.0f} s)"
-            )
+        _check_free(path, lease)
         if _take_over(path, lease.token, owner, lease_seconds):
             return
     raise LeaseHeldError(f"{path}: another process took it over just now; try again")

@@ -26,7 +26,11 @@ def rows(folder, column):
 
 def complete(base, name, content_hash="x"):
     (base / name / "sketches").mkdir(parents=True)
-    (base / name / "manifest.json").write_text(json.dumps({"content_hash": content_hash}))
+    numbers = dict.fromkeys(("format", "pages", "kept", "words", "characters", "dropped"), 0)
+    lists = {key: [] for key in ("shards", "drops", "sketches", "inputs")}
+    tables = {key: {} for key in ("config", "files", "versions")}
+    manifest = {**numbers, **lists, **tables, "content_hash": content_hash}
+    (base / name / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_an_invalid_crawl_name_is_refused(tmp_path):
