@@ -21,6 +21,7 @@ import click
 from pipeline.engines.failures import find_failure
 from pipeline.engines.options import engine_options
 from pipeline.errors import INTERNAL_ERROR, STOPPED, RunFailedError, UserError
+from pipeline.run_commands import COMMANDS
 from pipeline.stop import stop_on_signals
 
 if TYPE_CHECKING:
@@ -324,6 +325,10 @@ def settings(preset: str | None, config: Path | None, overrides: tuple[str, ...]
     if preset:
         click.echo(read_comment(preset))
     click.echo(to_toml(load_config(config, overrides, preset)), nl=False)
+
+
+for _command in COMMANDS:
+    gristmill.add_command(_command)
 
 
 def main() -> None:

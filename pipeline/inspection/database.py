@@ -1,0 +1,124 @@
+"""A finished run as a DuckDB database: views over its Parquet files, nothing copied, nothing written.
+
+    kept         rows of shards/
+    dropped      rows of drops/
+    duplicates   rows of duplicates/ where the run has them, else the dropped pages that name the page they duplicate
+    signals      every measurement of every page, a column each, with `kept`, `stage` and `reason`
+
+Rows of `kept` and `dropped` also have `part` and `row`: the number of their file, and of the row in it. The connection
+reads only the folder of the run: no other file, no network, no extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline import storage
+from pipeline.errors import UserError
+from pipeline.storage.layout import Layout
+from pipeline.storage.own_files import is_part
+from pipeline.storage.paths import local_path
+
+if TYPE_CHECKING:
+    import duckdb
+
+VIEWS = ("kept", "dropped", "duplicates", "signals")
+_FOLDERS = {"kept": "shards", "dropped": "drops"}
+
+
+@contextmanager
+def open_run(output: str, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The database of a finished run on this machine. Raises UserError for another folder, or without DuckDB."""
+    connection = connect(output, threads)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def connect(output: str, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """As `open_run`, for callers that close it themselves."""
+    try:
+        import duckdb
+    except ImportError:
+        raise UserError(
+            "this command needs the package duckdb; install it with: pip install 'gristmill[explore]'"
+        ) from None
+    layout = check_finished(output)
+    connection = duckdb.connect(":memory:", config={"temp_directory": "", "autoinstall_known_extensions": "false"})
+    if threads:
+        connection.execute(f"SET threads={int(threads)}")
+    for statement in _view_statements(layout):
+        connection.execute(statement)
+    folder = local_path(layout.root).rstrip("/") + "/"
+    connection.execute(f"SET allowed_directories=[{_quote(folder)}]")
+    connection.execute("SET enable_external_access=false")
+    connection.execute("SET lock_configuration=true")
+    return connection
+
+
+def check_finished(output: str) -> Layout:
+    """The layout of a finished run. Raises UserError for a folder that is none, or on an object store."""
+    layout = Layout(output)
+    if storage.is_remote(output):
+        raise UserError(
+            f"{output}: copy the run to this machine first; only explain, audit, report and status read it there"
+        )
+    if "*" in output or "?" in output:
+        raise UserError(f"{output}: DuckDB reads * and ? in a path as patterns; rename the folder")
+    if not storage.exists(layout.manifest):
+        raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
+    return layout
+
+
+def _view_statements(layout: Layout) -> Iterator[str]:
+    for view, folder in _FOLDERS.items():
+        yield f"CREATE VIEW {view} AS {_read(_parts(layout, folder))}"
+    parts = _parts(layout, "duplicates")
+    own = _read(parts) if parts else "SELECT * FROM dropped WHERE duplicate_of IS NOT NULL"
+    yield f"CREATE VIEW duplicates AS {own}"
+    yield (
+        "CREATE VIEW signals AS "
+        "SELECT id, url, true AS kept, NULL AS stage, NULL AS reason, unnest(signals) FROM kept UNION ALL BY NAME "
+        "SELECT id, url, false AS kept, stage, reason, unnest(signals) FROM dropped"
+    )
+
+
+def _parts(layout: Layout, folder: str) -> list[str]:
+    folder = storage.join(local_path(layout.root), folder)
+    names = [name for name in storage.list_names(folder) if is_part(name) and name.endswith(".parquet")]
+    return [storage.join(folder, name) for name in sorted(names)]
+
+
+def _read(paths: Sequence[str]) -> str:
+    files = ", ".join(_quote(path) for path in paths)
+    return (
+        "SELECT * EXCLUDE (filename, file_row_number), "  # noqa: S608 - the paths are quoted
+        "CAST(regexp_extract(filename, '(\\d+)\\.parquet$', 1) AS INTEGER) AS part, file_row_number AS row "
+        f"FROM read_parquet([{files}], filename=true, file_row_number=true)"
+    )
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def query(
+    connection: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows. Raises UserError, with DuckDB's message on one line, for a statement that fails."""
+    import duckdb
+
+    try:
+        result = connection.execute(sql, list(values))
+    except duckdb.Error as error:
+        raise UserError(f"sql: {' '.join(str(error).split())[:400]}") from None
+    return ([column[0] for column in result.description], result.fetchall()) if result.description else ([], [])
+
+
+def query_rows(connection: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """The rows as dictionaries."""
+    names, rows = query(connection, sql, values)
+    return [dict(zip(names, row, strict=True)) for row in rows]
