@@ -1,7 +1,7 @@
 """Curation: WARC files in, weighted Parquet shards out, and a ledger in which every page has exactly one fate.
 
     cli.py           gristmill curate | plan | explain | report | audit | status | settings
-    run_commands.py  gristmill sample | sql
+    run_commands.py  gristmill sample | sql | compare
     curate.py        one run: the four Beam jobs below, in order
     ├─ prepare.py        1 prepare      WARC units -> staged documents, drops, tallies        map only
     │   reading/             find the input files, cut them into units, read their records

@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import click
+
+from pipeline.errors import RunFailedError, UserError
 
 
 @click.command()
@@ -44,4 +49,38 @@ def sql(run: str, statement: str, form: str) -> None:
     click.echo(run_sql(run, statement, form), nl=False)
 
 
-COMMANDS = (sample, sql)
+@click.command()
+@click.argument("run1")
+@click.argument("run2")
+@click.option("--budget", metavar="PERCENT", help="Exit with code 3 if more of RUN1's words differ, e.g. 0.5%.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(run1: str, run2: str, budget: str | None, as_json: bool) -> None:
+    """Compare two finished runs.
+
+    Pages that changed their fate, with examples; kept pages and words; shares of domains and languages; content hashes.
+    """
+    from pipeline.inspection.compare import compare_runs, describe_comparison
+
+    limit = _read_percent(budget) if budget else None
+    found = compare_runs(run1, run2)
+    click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else describe_comparison(found))
+    if limit is not None and found.changed > limit:
+        click.echo(f"gristmill: {found.changed:.3%} of the words differ, the budget is {budget}", err=True)
+        sys.exit(RunFailedError.exit_code)
+
+
+def _read_percent(text: str) -> float:
+    """
+    >>> _read_percent("0.5%")
+    0.005
+    """
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= 100:
+        raise UserError(f"--budget {text}: expected per cent of words, such as 0.5%")
+    return percent / 100
+
+
+COMMANDS = (sample, sql, compare)

@@ -3,7 +3,7 @@
 plan dataflow_plan                              cost and yield, estimated from a sample of pages
 progress finished_units status metrics_file     how far a run is, and if it is alive
 explain replay limits find_pages explain_text   replay of one page through the stages of its run
-database sample                                 the rows of a finished run by SQL, for `sample`, `sql` and `explore`
+database sample compare                         the rows of finished runs by SQL
 audit check check_files check_ledger check_content check_duplicates
                                                 checks of a finished output
 """

@@ -29,16 +29,19 @@ _FOLDERS = {"kept": "shards", "dropped": "drops"}
 
 
 @contextmanager
-def open_run(output: str, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The database of a finished run on this machine. Raises UserError for another folder, or without DuckDB."""
-    connection = connect(output, threads)
+def open_run(output: str, other: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The database of a finished run on this machine. Raises UserError for another folder, or without DuckDB.
+
+    The views of an `other` run are in the schema `other`.
+    """
+    connection = connect(output, other)
     try:
         yield connection
     finally:
         connection.close()
 
 
-def connect(output: str, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+def connect(output: str, other: str | None = None) -> duckdb.DuckDBPyConnection:
     """As `open_run`, for callers that close it themselves."""
     try:
         import duckdb
@@ -46,14 +49,14 @@ def connect(output: str, threads: int | None = None) -> duckdb.DuckDBPyConnectio
         raise UserError(
             "this command needs the package duckdb; install it with: pip install 'gristmill[explore]'"
         ) from None
-    layout = check_finished(output)
+    layouts = {"main": check_finished(output), **({"other": check_finished(other)} if other else {})}
     connection = duckdb.connect(":memory:", config={"temp_directory": "", "autoinstall_known_extensions": "false"})
-    if threads:
-        connection.execute(f"SET threads={int(threads)}")
-    for statement in _view_statements(layout):
-        connection.execute(statement)
-    folder = local_path(layout.root).rstrip("/") + "/"
-    connection.execute(f"SET allowed_directories=[{_quote(folder)}]")
+    for schema, layout in layouts.items():
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        for statement in _view_statements(layout, schema):
+            connection.execute(statement)
+    folders = (local_path(layout.root).rstrip("/") + "/" for layout in layouts.values())
+    connection.execute(f"SET allowed_directories=[{', '.join(map(_quote, folders))}]")
     connection.execute("SET enable_external_access=false")
     connection.execute("SET lock_configuration=true")
     return connection
@@ -73,16 +76,17 @@ def check_finished(output: str) -> Layout:
     return layout
 
 
-def _view_statements(layout: Layout) -> Iterator[str]:
+def _view_statements(layout: Layout, schema: str) -> Iterator[str]:
     for view, folder in _FOLDERS.items():
-        yield f"CREATE VIEW {view} AS {_read(_parts(layout, folder))}"
+        yield f"CREATE VIEW {schema}.{view} AS {_read(_parts(layout, folder))}"
     parts = _parts(layout, "duplicates")
-    own = _read(parts) if parts else "SELECT * FROM dropped WHERE duplicate_of IS NOT NULL"
-    yield f"CREATE VIEW duplicates AS {own}"
+    own = _read(parts) if parts else f"SELECT * FROM {schema}.dropped WHERE duplicate_of IS NOT NULL"  # noqa: S608
+    yield f"CREATE VIEW {schema}.duplicates AS {own}"
     yield (
-        "CREATE VIEW signals AS "
-        "SELECT id, url, true AS kept, NULL AS stage, NULL AS reason, unnest(signals) FROM kept UNION ALL BY NAME "
-        "SELECT id, url, false AS kept, stage, reason, unnest(signals) FROM dropped"
+        f"CREATE VIEW {schema}.signals AS "  # noqa: S608 - fixed names
+        f"SELECT id, url, true AS kept, NULL AS stage, NULL AS reason, unnest(signals) FROM {schema}.kept "
+        "UNION ALL BY NAME "
+        f"SELECT id, url, false AS kept, stage, reason, unnest(signals) FROM {schema}.dropped"
     )
 
 
