@@ -36,17 +36,19 @@ class Attention(nn.Module):
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
-        self.heads, self.kv_heads, self.head_dim = settings.heads, settings.num_kv_heads, settings.dim_per_head
-        self.qkv = nn.Linear(settings.hidden_size, (self.heads + 2 * self.kv_heads) * self.head_dim, bias=False)
-        self.out = nn.Linear(self.heads * self.head_dim, settings.hidden_size, bias=False)
+        self.head_dim = settings.dim_per_head
+        queries, keys = settings.heads * self.head_dim, settings.num_kv_heads * self.head_dim
+        self.q = nn.Linear(settings.hidden_size, queries, bias=False)
+        self.k = nn.Linear(settings.hidden_size, keys, bias=False)
+        self.v = nn.Linear(settings.hidden_size, keys, bias=False)
+        self.out = nn.Linear(queries, settings.hidden_size, bias=False)
 
     def forward(
         self, x: Tensor, rotations: tuple[Tensor, Tensor], mask: Mask, cache: tuple[KeyValueCache, int] | None
     ) -> Tensor:
         """x [B, S, W] -> [B, S, W]; `rotations`: cosines and sines [B, 1, S, D]."""
-        mixed = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [B, H + 2G, S, D]
-        rotated, v = torch.split(mixed, [self.heads + self.kv_heads, self.kv_heads], dim=1)
-        q, k = torch.split(rotate(rotated, *rotations), [self.heads, self.kv_heads], dim=1)
+        q, k, v = (part(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in (self.q, self.k, self.v))
+        q, k = rotate(q, *rotations), rotate(k, *rotations)  # [B, H, S, D], [B, G, S, D]
         if cache is not None:
             k, v = cache[0].extend(cache[1], k, v)
         attended = attend(q, k, v, mask)  # [B, H, S, D]
@@ -59,13 +61,13 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, ffn_hidden_size: int) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(hidden_size, 2 * ffn_hidden_size, bias=False)
+        self.gate = nn.Linear(hidden_size, ffn_hidden_size, bias=False)
+        self.up = nn.Linear(hidden_size, ffn_hidden_size, bias=False)
         self.down = nn.Linear(ffn_hidden_size, hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, S, W] -> [B, S, W]."""
-        gate, up = self.gate_up(x).chunk(2, dim=-1)  # [B, S, F] each
-        result: Tensor = self.down(F.silu(gate) * up)
+        result: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))  # within [B, S, F]
         return result
 
 

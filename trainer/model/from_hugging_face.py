@@ -18,6 +18,7 @@ from torch import Tensor
 
 from trainer.errors import UserError
 from trainer.model.build import build_model
+from trainer.model.hugging_face import EXPERT_NAMES
 from trainer.model.model_settings import ModelSettings
 from trainer.settings import explain_refusal
 
@@ -171,18 +172,16 @@ def _join_block_tensors(name: list[str], get: Callable[[str], Tensor], settings:
             return get("input_layernorm.weight")
         case ["feed_forward_norm", "weight"]:
             return get("post_attention_layernorm.weight")
-        case ["attention", "qkv", "weight"]:
-            return torch.cat([get(f"self_attn.{letter}_proj.weight") for letter in "qkv"])
+        case ["attention", ("q" | "k" | "v") as letter, "weight"]:
+            return get(f"self_attn.{letter}_proj.weight")
         case ["attention", "out", "weight"]:
             return get("self_attn.o_proj.weight")
         case ["feed_forward", "router", "weight"]:
             return get("block_sparse_moe.gate.weight")
-        case ["feed_forward", "gate_up", "weight"]:
-            return torch.cat([get("mlp.gate_proj.weight"), get("mlp.up_proj.weight")])
-        case ["feed_forward", "down", "weight"]:
-            return get("mlp.down_proj.weight")
+        case ["feed_forward", ("gate" | "up" | "down") as kind, "weight"]:
+            return get(f"mlp.{kind}_proj.weight")
         case ["feed_forward", ("gate_up" | "down") as kind]:
-            parts = ("w1", "w3") if kind == "gate_up" else ("w2",)
+            parts = EXPERT_NAMES[kind]
             numbers = range(settings.experts.num_experts if settings.experts else 0)
             experts = ([get(f"block_sparse_moe.experts.{n}.{part}.weight") for part in parts] for n in numbers)
             return torch.stack([torch.cat(tensors).T for tensors in experts])

@@ -24,6 +24,7 @@ from trainer.model.rotary import RopeScaling, RopeSettings
 
 # What an import keeps beside the tokenizer and an export of the same weights writes again: names of special tokens.
 IMPORTED_FILES = ("tokenizer_config.json", "generation_config.json")
+EXPERT_NAMES = {"gate": ["w1"], "up": ["w3"], "gate_up": ["w1", "w3"], "down": ["w2"]}  # Mixtral's
 FILE_BYTES = 4 << 30  # of one safetensors file; more go into numbered files with an index
 
 
@@ -160,10 +161,8 @@ def _block_tensors(name: list[str], tensor: Tensor, settings: ModelSettings) -> 
             yield "input_layernorm.weight", tensor
         case ["feed_forward_norm", "weight"]:
             yield "post_attention_layernorm.weight", tensor
-        case ["attention", "qkv", "weight"]:
-            sizes = [settings.heads * settings.dim_per_head, *[settings.num_kv_heads * settings.dim_per_head] * 2]
-            for letter, part in zip("qkv", torch.split(tensor, sizes), strict=True):
-                yield f"self_attn.{letter}_proj.weight", part
+        case ["attention", ("q" | "k" | "v") as letter, "weight"]:
+            yield f"self_attn.{letter}_proj.weight", tensor
         case ["attention", "out", "weight"]:
             yield "self_attn.o_proj.weight", tensor
         case ["feed_forward", "router", "weight"]:
@@ -175,21 +174,15 @@ def _block_tensors(name: list[str], tensor: Tensor, settings: ModelSettings) -> 
 
 
 def _feed_forward_tensors(name: str, tensor: Tensor, settings: ModelSettings) -> Iterator[tuple[str, Tensor]]:
-    """gate_up and down of a dense block [2F, W], [W, F], or of experts [E, W, 2F], [E, F, W]."""
+    """gate, up [F, W] and down [W, F] of a dense block, or gate_up [E, W, 2F] and down [E, F, W] of experts."""
     if settings.experts is None:
-        parts = (
-            zip(("gate_proj", "up_proj"), tensor.chunk(2), strict=True)
-            if name == "gate_up"
-            else [("down_proj", tensor)]
-        )
-        for inner, part in parts:
-            yield f"mlp.{inner}.weight", part
+        yield f"mlp.{name}_proj.weight", tensor
         return
     experts = settings.experts.num_experts
     each = [tensor.clone() for _ in range(experts)] if tensor.ndim == 2 else [matrix.T for matrix in tensor]
     for number, matrix in enumerate(each):
-        parts = zip(("w1", "w3"), matrix.chunk(2), strict=True) if name == "gate_up" else [("w2", matrix)]
-        for inner, part in parts:
+        matrices = matrix.chunk(2) if name == "gate_up" else [matrix]
+        for inner, part in zip(EXPERT_NAMES[name], matrices, strict=True):
             yield f"block_sparse_moe.experts.{number}.{inner}.weight", part
     if tensor.ndim == 2 and name == "down":  # a dense block: identical experts, so the router has no effect
         yield "block_sparse_moe.gate.weight", tensor.new_zeros(experts, settings.hidden_size)

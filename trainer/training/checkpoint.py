@@ -37,7 +37,7 @@ from trainer.training.optimizer import MOMENTS, moments
 
 FILE_BYTES = 4 << 30  # of tensors in one file; also the memory needed to save
 PREFIX = "step-"
-VERSION = 2  # of the format; raised when an older reader would misread it
+VERSION = 3  # of the format; raised when an older reader would misread it
 
 
 class CheckpointError(UserError):

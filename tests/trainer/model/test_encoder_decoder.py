@@ -60,9 +60,12 @@ def theirs(model: EncoderDecoder) -> T5ForConditionalGeneration:
                 parts = {"q": attention.q.weight / 8**0.5, "k": k, "v": v, "o": attention.out.weight}
                 state |= {f"{place}.{layer}.{name}.{key}.weight": value for key, value in parts.items()}
                 state[f"{place}.{layer}.layer_norm.weight"] = norm.weight
-            gate, up = block.feed_forward.gate_up.weight.chunk(2)
             last = f"{place}.{len(attentions)}"
-            parts = {"wi_0": gate, "wi_1": up, "wo": block.feed_forward.down.weight}
+            parts = {
+                "wi_0": block.feed_forward.gate.weight,
+                "wi_1": block.feed_forward.up.weight,
+                "wo": block.feed_forward.down.weight,
+            }
             state |= {f"{last}.DenseReluDense.{key}.weight": value for key, value in parts.items()}
             state[f"{last}.layer_norm.weight"] = block.feed_forward_norm.weight
     t5.load_state_dict({key: value.detach() for key, value in state.items()})

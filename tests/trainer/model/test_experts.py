@@ -44,7 +44,9 @@ def sparse_layer(seed: int = 0, identical: bool = False, **values: object) -> Sp
 def dense_like(layer: SparseFeedForward) -> FeedForward:
     dense = FeedForward(WIDTH, HIDDEN)
     with torch.no_grad():
-        dense.gate_up.weight.copy_(layer.gate_up[0].T)
+        gate, up = layer.gate_up[0].T.chunk(2)
+        dense.gate.weight.copy_(gate)
+        dense.up.weight.copy_(up)
         dense.down.weight.copy_(layer.down[0].T)
     return dense
 

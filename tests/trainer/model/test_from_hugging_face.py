@@ -106,7 +106,7 @@ def change_config(folder: Path, **values: Any) -> None:
         ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "rope_type 'dynamic' is not supported"),
         ({"rope_parameters": {**YARN, "attention_factor": 2.0}}, "attention_factor of rope_type 'yarn'"),
         ({"num_attention_heads": 5}, "not a multiple of model.kv_heads"),
-        ({"intermediate_size": 48}, r"gate_up.weight has the shape \(80, 32\) and config.json asks for \(96, 32\)"),
+        ({"intermediate_size": 48}, r"gate.weight has the shape \(40, 32\) and config.json asks for \(48, 32\)"),
         ({"num_hidden_layers": 3}, r"holds no tensor model\.layers\.2\."),
         ({"num_hidden_layers": 1}, r"holds model\.layers\.1\..*, which has no place"),
     ],

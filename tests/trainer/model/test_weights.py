@@ -17,8 +17,8 @@ def test_initial_weights_depend_on_the_seed_and_the_name_alone():
     for a, b, c in zip(one.parameters(), same.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
         assert a.ndim < 2 or not torch.equal(a, c)
-    assert torch.equal(build_decoder(deep, 3).blocks[0].attention.qkv.weight, one.blocks[0].attention.qkv.weight)
-    assert one.blocks[0].feed_forward.gate_up.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert torch.equal(build_decoder(deep, 3).blocks[0].attention.q.weight, one.blocks[0].attention.q.weight)
+    assert one.blocks[0].feed_forward.gate.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert one.blocks[0].feed_forward.down.weight.std().item() == pytest.approx(
         0.02 / 2, rel=0.05
     )  # sqrt(2 * 2 layers)
