@@ -124,7 +124,12 @@ def build_panels(rows: Sequence[Row], info: Row) -> list[Panel]:
             marks=marks,
         ),
         _panel("Loss by domain", "training batches, nats per token", domains, wide=True) if len(domains) > 1 else None,
-        _panel("Learning rate", "of AdamW", [average_steps("rate", rows, lambda row: row["learning_rate"])], zero=True),
+        _panel(
+            "Learning rate",
+            "of the schedule",
+            [average_steps("rate", rows, lambda row: row["learning_rate"])],
+            zero=True,
+        ),
         _panel(
             "Gradient norm",
             "before clipping, log scale",

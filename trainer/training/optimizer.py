@@ -1,22 +1,43 @@
-"""AdamW with weight decay of matrices only, and gradient clipping."""
+"""AdamW with weight decay of matrices only, Muon for the matrices of blocks beside it, and gradient clipping."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from trainer.model.matrices import find_matrices
 from trainer.settings import Settings
+from trainer.training.muon import Muon
 
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # the state of a weight in torch's AdamW
+MOMENTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")  # the state of a weight in AdamW and in Muon
+
+
+class Algorithm(StrEnum):
+    """What updates the weights."""
+
+    ADAMW = "adamw"
+    MUON = "muon"  # for the matrices of blocks; AdamW for all other weights
 
 
 class OptimizerSettings(Settings):
     """AdamW (Loshchilov and Hutter 2019) with the values of GPT-3 (Brown et al. 2020, appendix B) and Llama."""
 
+    algorithm: Algorithm = Field(
+        default=Algorithm.ADAMW,
+        description="adamw, or muon: Muon for the matrices of blocks and AdamW for all other weights",
+    )
+    momentum: float = Field(
+        default=0.95, ge=0, lt=1, description="muon: decay rate per step of the running mean of a matrix's gradients"
+    )
+    matrix_rate: float = Field(
+        default=1.0, gt=0, description="muon: learning rate of matrices as a multiple of the schedule's"
+    )
     beta1: float = Field(default=0.9, ge=0, lt=1, description="decay rate per step of the running mean of gradients")
     beta2: float = Field(
         default=0.95, ge=0, lt=1, description="decay rate per step of the running mean of squared gradients"
@@ -35,11 +56,43 @@ class OptimizerSettings(Settings):
     )
 
 
-def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
-    """Fused AdamW with two groups: matrices with weight decay, all other weights without."""
+class SideBySide(torch.optim.Optimizer):
+    """Several optimizers as one: each updates weights of its own."""
+
+    def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
+        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
+        self._optimizers = optimizers
+        for optimizer in optimizers:
+            optimizer.state = self.state
+
+    def step(self, closure: Any = None) -> None:
+        """Update all weights."""
+        for optimizer in self._optimizers:
+            optimizer.step()
+
+
+def build_optimizer(
+    model: nn.Module, settings: OptimizerSettings, *, bf16: bool = False, compiled: bool = False
+) -> torch.optim.Optimizer:
+    """Fused AdamW, matrices with weight decay and all other weights without; by the settings with Muon beside it.
+
+    bf16, compiled: how Muon makes matrices orthogonal.
+    """
+    stacks = find_matrices(model) if settings.algorithm is Algorithm.MUON else {}
+    adamw = _build_adamw({name: weight for name, weight in model.named_parameters() if name not in stacks}, settings)
+    if not stacks:
+        return adamw
+    matrices = {model.get_parameter(name): stack for name, stack in stacks.items()}
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    muon = Muon(matrices, settings.momentum, settings.weight_decay, dtype, compiled)
+    muon.param_groups[0]["rate"] = settings.matrix_rate
+    return SideBySide(muon, adamw)
+
+
+def _build_adamw(weights: dict[str, nn.Parameter], settings: OptimizerSettings) -> torch.optim.AdamW:
     decayed: list[Tensor] = []
     plain: list[Tensor] = []
-    for name, weight in model.named_parameters():
+    for name, weight in weights.items():
         is_embedding = name.split(".")[0] == "embedding"
         (decayed if weight.ndim >= 2 and (settings.decay_embedding or not is_embedding) else plain).append(weight)
     groups = [
@@ -51,8 +104,9 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.opti
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the schedule's rate; a group may have a multiple of it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate", 1.0)
 
 
 def clip_gradients(model: nn.Module, limit: float | None) -> float:

@@ -95,7 +95,7 @@ def open_run(task: Task[Any], out: Path, world: World, latest: Path | None = Non
     if loop.compile:
         for block in blocks_of(model):
             block.compile()
-    optimizer = build_optimizer(model, task.settings.optimizer)
+    optimizer = build_optimizer(model, task.settings.optimizer, bf16=hardware.bf16, compiled=loop.compile)
     detector = SpikeDetector(task.settings.anomalies)
     return Run(task, out, world, hardware, model, module, optimizer, detector)
 

@@ -57,7 +57,9 @@ class LoopSettings(Settings):
 class TrainingSettings(Settings):
     """What every task needs."""
 
-    optimizer: OptimizerSettings = Field(default=OptimizerSettings(), description="AdamW and gradient clipping")
+    optimizer: OptimizerSettings = Field(
+        default=OptimizerSettings(), description="AdamW or Muon, and gradient clipping"
+    )
     schedule: ScheduleSettings = Field(default=ScheduleSettings(), description="learning rate of each step")
     loop: LoopSettings = Field(default=LoopSettings(), description="length of the run, and how a step is computed")
     checkpoints: CheckpointSettings = Field(

@@ -31,6 +31,8 @@ SCENARIOS = {
     "fsdp": {"loop": {"steps": 6, "parallel": "fsdp", "micro_batch_size": 2}},
     "deferred": {"loop": {"steps": 6, "parallel": "fsdp", "micro_batch_size": 2, "defer_gradients": True}},
     "sparse": {**SPARSE, "loop": {"steps": 6, "parallel": "fsdp"}},
+    "muon": {"optimizer": {"algorithm": "muon"}, "loop": {"steps": 6, "parallel": "fsdp"}},
+    "sparse_muon": {**SPARSE, "optimizer": {"algorithm": "muon"}, "loop": {"steps": 6, "parallel": "fsdp"}},
     "half": {**SPARSE, "loop": {"steps": 6, "parallel": "fsdp", "precision": "bfloat16"}},
     "half_ddp": {**SPARSE, "loop": {"steps": 6, "parallel": "ddp", "precision": "bfloat16"}},
     "denoise": {**DENOISE, "loop": {"steps": 6, "parallel": "fsdp"}},
