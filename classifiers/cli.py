@@ -59,7 +59,8 @@ def references(dump: Path, output: Path, limit: int | None, workers: int) -> Non
     rows = (asdict(citation) for citation in _citations(dump, limit, workers, seen))
     found = write_jsonl(rows, output)
     speed = seen["bytes"] / max(time.perf_counter() - started, 1e-9)
-    click.echo(f"{seen['articles']} articles, {found} cited URLs -> {output}")
+    left_out = f", {seen['too long']} left out (longer than MediaWiki allows)" if seen["too long"] else ""
+    click.echo(f"{seen['articles']} articles{left_out}, {found} cited URLs -> {output}")
     click.echo(
         f"{speed / 1e6:.2f} MB/s of wikitext with {workers} process(es); all English articles "
         f"({ENGLISH_DUMP / 1e9:.0f} GB) would take {ENGLISH_DUMP / max(speed, 1) / 3600:.1f} hours"
@@ -67,7 +68,7 @@ def references(dump: Path, output: Path, limit: int | None, workers: int) -> Non
 
 
 def _citations(dump: Path, limit: int | None, workers: int, seen: Counter[str]) -> Iterator[Citation]:
-    from classifiers.data.wikipedia_citations import articles, open_dump
+    from classifiers.data.wikipedia_dump import articles, open_dump
 
     def count_articles(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for title, text in pairs:
@@ -78,7 +79,7 @@ def _citations(dump: Path, limit: int | None, workers: int, seen: Counter[str]) 
             yield title, text
 
     with open_dump(dump) as file:
-        pairs = count_articles(articles(file, str(dump)))
+        pairs = count_articles(articles(file, str(dump), lambda _: seen.update(["too long"])))
         if workers == 1:
             for pair in pairs:
                 yield from _parse([pair])

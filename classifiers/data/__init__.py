@@ -1,6 +1,7 @@
 """Read and sample training data.
 
-wikipedia_citations cited_urls      the URLs that Wikipedia cites; wikitext parses its articles
+wikipedia_dump wikipedia_citations  the articles of a dump, and the URLs that they cite
+cited_urls wikitext                 look cited URLs up; the prose and categories of an article
 common_crawl_index                  WARC file and offset of the cited pages
 source_pages page_text              pages of the training folder, as plain text
 extraction_gold                     pages with their main content marked, for the extraction model

@@ -17,7 +17,8 @@ from pipeline.documents import Page
 from pipeline.reading.inputs import resolve_inputs
 from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import ReadWarcSettings, read_unit
-from tests.classifiers.data.test_wikipedia_citations import WIKITEXT, dump_of
+from tests.classifiers.data.test_wikipedia_citations import WIKITEXT
+from tests.classifiers.data.test_wikipedia_dump import dump_of
 from tests.pipeline.warcs import crawl
 
 

@@ -1,12 +1,16 @@
-"""The reader of Wikipedia dumps, on hand-made dumps with every kind of citation."""
+"""The citations of an article: every kind of them, beside mwparserfromhell, and in linear time."""
 
-import bz2
-import tracemalloc
-from pathlib import Path
+from __future__ import annotations
 
+from collections.abc import Iterator
+
+import mwparserfromhell
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mwparserfromhell.nodes import Argument, ExternalLink, Heading, Tag, Template, Wikilink
 
-from classifiers.data.wikipedia_citations import CitationKind, DumpError, articles, citations, clean_url, open_dump
+from classifiers.data.wikipedia_citations import MAX_URL, CitationKind, citations, clean_url
 
 WIKITEXT = """
 Prose.<ref>{{cite web|url=https://example.org/a?utm_source=x|title=A|archive-url=https://web.archive.org/web/2020/https://example.org/a}}</ref>
@@ -25,16 +29,6 @@ Again.<ref name="n1" />
 * [[File:Pic.jpg|thumb|Caption with [https://caption.example link]]]
 <!-- https://comment.example/no -->
 """
-
-
-def dump_of(*pages: tuple[str, str, str]) -> bytes:
-    body = "".join(
-        f"<page><title>{title}</title><ns>{ns}</ns><id>1</id><revision><text>"
-        + text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        + "</text></revision></page>"
-        for title, ns, text in pages
-    )
-    return f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/">{body}</mediawiki>'.encode()
 
 
 def test_every_kind_of_citation_is_found() -> None:
@@ -92,32 +86,99 @@ def test_urls_are_cleaned(raw: str, url: str) -> None:
     assert clean_url(raw) == url
 
 
-def test_only_articles_are_read_from_a_multistream_file(tmp_path: Path) -> None:
-    whole = dump_of(("One", "0", "text one"), ("Talk:One", "1", "talk"), ("Two", "0", "text two"))
-    whole = whole.replace(b"<title>Two", b"<title>R</title><ns>0</ns><redirect/><text>x</text></page><page><title>Two")
-    path = tmp_path / "dump.xml.bz2"
-    middle = len(whole) // 2
-    path.write_bytes(bz2.compress(whole[:middle]) + bz2.compress(whole[middle:]))
-    with open_dump(path) as file:
-        assert list(articles(file)) == [("One", "text one"), ("Two", "text two")]
+def test_an_endless_url_is_no_citation() -> None:
+    text = f"http://a.example/{'x' * MAX_URL} http://b.example/"
+    assert [found.url for found in citations("T", text)] == ["http://b.example/"]
 
 
-def test_a_truncated_dump_is_an_error_with_its_name(tmp_path: Path) -> None:
-    path = tmp_path / "dump.xml"
-    path.write_bytes(dump_of(("One", "0", "text"))[:-20])
-    with open_dump(path) as file, pytest.raises(DumpError, match="my dump"):
-        list(articles(file, "my dump"))
+# --- mwparserfromhell as the oracle, on well-formed wikitext ---
+
+ARCHIVE = ("archive-url", "archiveurl")
+Found = tuple[str, CitationKind, str]
 
 
-def test_memory_does_not_grow_with_the_dump(tmp_path: Path) -> None:
-    def peak(pages: int) -> int:
-        path = tmp_path / f"{pages}.xml"
-        path.write_bytes(dump_of(*((f"A{i}", "0", "word " * 2_000) for i in range(pages))))
-        tracemalloc.start()
-        with open_dump(path) as file:
-            assert sum(1 for _ in articles(file)) == pages
-        top = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return top
+def walk(code: object, kind: CitationKind, template: str) -> Iterator[Found]:
+    for node in code.nodes if code is not None else ():  # type: ignore[attr-defined]
+        if isinstance(node, ExternalLink):
+            yield str(node.url), kind, template
+        elif isinstance(node, Template):
+            yield from walk_template(node, CitationKind.TEMPLATE if kind == CitationKind.EXTERNAL_LINK else kind)
+        elif isinstance(node, Tag):
+            named = any(str(attribute.name).strip() == "name" for attribute in node.attributes)
+            own = CitationKind.NAMED_REF if named else CitationKind.REF
+            is_ref = str(node.tag) == "ref"
+            yield from walk(node.contents, own if is_ref else kind, "" if is_ref else template)
+        elif isinstance(node, (Wikilink, Heading, Argument)):
+            inner = {Wikilink: "text", Heading: "title", Argument: "default"}[type(node)]
+            yield from walk(getattr(node, inner), kind, template)
 
-    assert peak(400) < peak(40) + 500_000  # 400 pages are 4 MB of text
+
+def walk_template(node: Template, kind: CitationKind) -> Iterator[Found]:
+    name = str(node.name).strip().lower()
+    for parameter in node.params:
+        if str(parameter.name).strip() not in ARCHIVE:
+            yield from walk(parameter.value, kind, name)
+
+
+URLS = st.builds(
+    "http{}://{}.example/{}".format, st.sampled_from(["", "s"]), st.sampled_from("abc"), st.sampled_from("xyz")
+)
+WORDS = st.sampled_from(
+    ["word", "zwei Wörter", "1999", "a, b; c", "x = y", "''it''", "&amp;", "<br />", "{x}", "]", "!"]
+)
+LINKS = st.one_of(URLS.map("[{} title]".format), URLS.map(" {} ".format), URLS.map("<nowiki>{}</nowiki>".format),
+                  URLS.map("<!-- {} -->".format))  # fmt: skip
+PARAMETERS = st.sampled_from(["", "url=", " title = ", "archive-url=", "archiveurl = ", "website="])
+
+
+def wrap(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    named = st.sampled_from(["<ref>", '<ref name="n">', "<ref name=n group=g>", "<ref group='g'>"])
+    pairs = st.lists(st.tuples(PARAMETERS, inner), max_size=3)
+    template = st.builds(
+        lambda name, given: "{{" + name + "".join(f"|{key}{value}" for key, value in given) + "}}",
+        st.sampled_from(["cite web", "Infobox", " URL "]),
+        pairs,
+    )
+    return st.one_of(
+        template,
+        st.builds(lambda opener, text: f"{opener}{text}</ref>", named, inner),
+        inner.map("[[Target|{}]]".format),
+        inner.map("<small>{}</small>".format),
+        st.lists(inner, max_size=3).map("\n".join),
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(text=st.recursive(st.one_of(WORDS, LINKS), wrap, max_leaves=12))
+def test_well_formed_wikitext_is_read_as_mwparserfromhell_reads_it(text: str) -> None:
+    parsed = mwparserfromhell.parse(text, skip_style_tags=True)
+    expected = {(clean_url(url), kind, name) for url, kind, name in walk(parsed, CitationKind.EXTERNAL_LINK, "")}
+    found = {(citation.url, citation.kind) for citation in citations("T", text)}
+    assert found == {(url, kind) for url, kind, _ in expected}
+    assert {(c.url, c.kind, c.template) for c in citations("T", text)} <= expected
+
+
+# --- hostile wikitext ---
+
+OPENERS = [
+    "[[a ", "{{a|", "<ref>a ", "{|\n|a", "[http://a.example b ", "{{{a", "[[a {{b|<ref>c ", "{", "{{{{}}", "|a=   ",
+    "<nowiki>", "<nowiki ", "<!--", "</ref   ", "<ref name   ", "//a", "[[a]", "{{a|[[b]]}}", "<ref>{{a}}</ref>",
+    "{{a|x=",
+]  # fmt: skip
+
+
+@pytest.mark.timeout(120)  # in quadratic time each takes many minutes
+@pytest.mark.parametrize("opener", OPENERS)
+def test_unclosed_markup_takes_linear_time(opener: str) -> None:
+    count = 150_000 // len(opener)
+    for end in ("", "}}" * count, "]]}}</ref>" * (count // 2)):
+        text = f"{opener * count}{end}\n* http://z.example/"
+        assert len(list(citations("T", text))) <= 2
+
+
+def test_an_unclosed_opener_takes_nothing_from_what_follows() -> None:
+    text = "{{a [[b <ref> {{{c <ref name=n>{{cite web|url=http://a.example/</ref> [[x|http://b.example/]]"
+    assert [(c.url, c.kind, c.template) for c in citations("T", text)] == [
+        ("http://a.example/", CitationKind.NAMED_REF, ""),
+        ("http://b.example/", CitationKind.EXTERNAL_LINK, ""),
+    ]
