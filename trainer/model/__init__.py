@@ -4,7 +4,6 @@ model_settings      the shape of a model
 size                parameters and FLOP, computed from the shape
 build               the network that settings describe
 weights             initial weights; loading weights into shards
-matrices            which matrices a network's weights hold, for the optimizer
 decoder encoder_decoder   the two networks, built from attention, rotary, norm and experts
 loss                cross-entropy without the logits of a whole batch
 key_value_cache     keys and values during generation

@@ -2,8 +2,8 @@
 
 The update of a matrix is the orthogonal factor of its momentum, so that every direction moves equally far, scaled to an
 RMS of about 0.2 as in Liu et al. 2025 ("Muon is scalable for LLM training"): AdamW's learning rate and weight decay
-then fit it as well. torch.optim.Muon does the same for weights that are one matrix each; here a weight may hold
-several (queries, keys and values; gates and inner layer; all experts), and each is made orthogonal alone.
+then fit it as well. torch.optim.Muon does the same for weights of two dimensions; here a weight may also hold the
+matrices of several experts, each of which is made orthogonal alone.
 
 Sharded weights: matrices are divided along their longer side over the ranks, which share the work; per iteration the
 ranks sum one product of the shorter side. Experts that are divided among ranks need no exchange.
@@ -11,14 +11,12 @@ ranks sum one product of the shorter side. Experts that are divided among ranks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate, Shard
-
-from trainer.model.matrices import Stack
 
 ITERATIONS = 5
 A, B, C = 3.4445, -4.7750, 2.0315  # of Jordan's quintic: singular values end between 0.7 and 1.2, small ones grow fast
@@ -26,21 +24,20 @@ RMS = 0.2  # of an update at learning rate 1; AdamW's is 0.2 to 0.4 (Liu et al. 
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for weights that hold the given stacks of matrices.
+    """Muon for weights that are a matrix each, or one for each expert: [..., rows, columns].
 
     dtype: of the matrix products. compiled: compile the iteration, once for each shape.
     """
 
     def __init__(
         self,
-        stacks: Mapping[Tensor, Stack],
+        weights: Iterable[Tensor],
         momentum: float,
         weight_decay: float,
         dtype: torch.dtype = torch.float32,
         compiled: bool = False,
     ) -> None:
-        super().__init__(list(stacks), {"lr": 0.0, "momentum": momentum, "weight_decay": weight_decay})
-        self._stacks = dict(stacks)
+        super().__init__(list(weights), {"lr": 0.0, "momentum": momentum, "weight_decay": weight_decay})
         self._dtype = dtype
         self._orthogonalize: Callable[[Tensor], Tensor] = torch.compile(orthogonalize) if compiled else orthogonalize
 
@@ -55,24 +52,21 @@ class Muon(torch.optim.Optimizer):
                 if "momentum_buffer" not in state:
                     state["momentum_buffer"] = torch.zeros_like(weight)
                 momentum = state["momentum_buffer"].lerp_(weight.grad, 1 - group["momentum"])
-                update = self._find_update(weight.grad.lerp(momentum, group["momentum"]), self._stacks[weight])
+                update = self._find_update(weight.grad.lerp(momentum, group["momentum"]))
                 weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"])
 
-    def _find_update(self, gradient: Tensor, stack: Stack) -> Tensor:
+    def _find_update(self, gradient: Tensor) -> Tensor:
         """The update of one weight at learning rate 1, of the gradient's shape, type and placement."""
-        parts = gradient.to(self._dtype).split(stack.sizes, stack.dim)
-        whole = torch.cat([self._find_part(part) for part in parts], stack.dim).to(gradient.dtype)
-        if isinstance(gradient, DTensor) and isinstance(whole, DTensor):
-            return whole.redistribute(placements=gradient.placements)
-        return whole
-
-    def _find_part(self, matrix: Tensor) -> Tensor:
-        rows, columns = matrix.shape[-2:]
+        rows, columns = gradient.shape[-2:]
+        matrix = gradient.to(self._dtype)
         wide = matrix.mT if rows > columns else matrix
         if isinstance(wide, DTensor) and wide.ndim == 2:
             wide = wide.redistribute(placements=[Shard(1)] * wide.device_mesh.ndim)
         found = self._orthogonalize(wide) * (RMS * max(rows, columns) ** 0.5)
-        return found.mT if rows > columns else found
+        update = (found.mT if rows > columns else found).to(gradient.dtype)
+        if isinstance(update, DTensor) and isinstance(gradient, DTensor):
+            return update.redistribute(placements=gradient.placements)
+        return update
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:

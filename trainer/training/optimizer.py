@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from trainer.model.matrices import find_matrices
 from trainer.settings import Settings
 from trainer.training.muon import Muon
 
@@ -78,15 +77,20 @@ def build_optimizer(
 
     bf16, compiled: how Muon makes matrices orthogonal.
     """
-    stacks = find_matrices(model) if settings.algorithm is Algorithm.MUON else {}
-    adamw = _build_adamw({name: weight for name, weight in model.named_parameters() if name not in stacks}, settings)
-    if not stacks:
-        return adamw
-    matrices = {model.get_parameter(name): stack for name, stack in stacks.items()}
+    weights = dict(model.named_parameters())
+    matrices = [name for name in weights if _is_matrix(name, weights[name])]
+    if settings.algorithm is Algorithm.ADAMW or not matrices:
+        return _build_adamw(weights, settings)
     dtype = torch.bfloat16 if bf16 else torch.float32
-    muon = Muon(matrices, settings.momentum, settings.weight_decay, dtype, compiled)
+    muon = Muon([weights.pop(name) for name in matrices], settings.momentum, settings.weight_decay, dtype, compiled)
     muon.param_groups[0]["rate"] = settings.matrix_rate
-    return SideBySide(muon, adamw)
+    return SideBySide(muon, _build_adamw(weights, settings))
+
+
+def _is_matrix(name: str, weight: Tensor) -> bool:
+    """Whether a weight lies between hidden states: not embedding, head, router, position biases or norms."""
+    stack, *inside = name.split(".")
+    return stack.endswith("blocks") and weight.ndim >= 2 and "router" not in inside
 
 
 def _build_adamw(weights: dict[str, nn.Parameter], settings: OptimizerSettings) -> torch.optim.AdamW:

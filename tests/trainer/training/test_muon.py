@@ -11,11 +11,10 @@ from tests.trainer import runs
 from tests.trainer.model.small_models import SPARSE, TINY
 from tests.trainer.runs import build_decoder
 from trainer.model.build import build_model
-from trainer.model.matrices import Stack, find_matrices
 from trainer.training import checkpoint
 from trainer.training.metrics import read_metrics
 from trainer.training.muon import RMS, A, B, C, Muon, orthogonalize
-from trainer.training.optimizer import MOMENTS, OptimizerSettings, build_optimizer, moments, set_learning_rate
+from trainer.training.optimizer import OptimizerSettings, build_optimizer, moments, set_learning_rate
 
 MUON = OptimizerSettings.model_validate({"algorithm": "muon"})
 RUN = {"optimizer": {"algorithm": "muon"}}
@@ -36,10 +35,10 @@ def test_the_iteration_changes_singular_values_alone():
     assert ((s > 0.6) & (s < 1.25)).all()  # near an orthogonal matrix
 
 
-def step_of(weight: torch.Tensor, gradients: list[torch.Tensor], stack: Stack) -> torch.Tensor:
+def step_of(weight: torch.Tensor, gradients: list[torch.Tensor]) -> torch.Tensor:
     """The weight after a step for each gradient, at learning rate 0.02 and weight decay 0.1."""
     parameter = torch.nn.Parameter(weight.clone())
-    optimizer = Muon({parameter: stack}, 0.95, 0.1)
+    optimizer = Muon([parameter], 0.95, 0.1)
     set_learning_rate(optimizer, 0.02)
     for gradient in gradients:
         parameter.grad = gradient.clone()
@@ -56,37 +55,26 @@ def test_one_matrix_equals_torchs_muon(shape):
     for gradient in gradients:
         theirs.grad = gradient.clone()
         optimizer.step()
-    found = step_of(weight, gradients, Stack(-2, (shape[0],)))
+    found = step_of(weight, gradients)
     torch.testing.assert_close(found - weight, theirs.detach() - weight, rtol=0.05, atol=3 * 0.02 * RMS * 0.05)
 
 
-def test_matrices_of_one_weight_are_updated_alone():
-    """Rows of a stack, columns of a stack and experts: as if each matrix were a weight."""
-    whole, gradient = random(2, 16, 24), random(2, 16, 24, seed=1)
-    columns = step_of(whole, [gradient], Stack(-1, (12, 12)))
-    rows = step_of(whole, [gradient], Stack(-2, (8, 4, 4)))
-    for expert in range(2):
-        for part in (slice(0, 12), slice(12, 24)):
-            place = (expert, slice(None), part)
-            torch.testing.assert_close(columns[place], step_of(whole[place], [gradient[place]], Stack(-2, (16,))))
-        for part in (slice(0, 8), slice(8, 12), slice(12, 16)):
-            place = (expert, part)
-            torch.testing.assert_close(
-                rows[place], step_of(whole[place], [gradient[place]], Stack(-2, (whole[place].shape[0],)))
-            )
+def test_experts_of_one_weight_are_updated_alone():
+    whole, gradient = random(3, 16, 24), random(3, 16, 24, seed=1)
+    found = step_of(whole, [gradient])
+    for expert in range(3):
+        torch.testing.assert_close(found[expert], step_of(whole[expert], [gradient[expert]]))
 
 
 @pytest.mark.parametrize("settings", [TINY, SPARSE, TINY.model_copy(update={"kv_heads": None, "encoder_layers": 2})])
 def test_matrices_of_blocks_are_muons_and_all_other_weights_adamws(settings):
     model = build_model(settings)
-    stacks = find_matrices(model)
-    others = {name for name, _ in model.named_parameters()} - stacks.keys()
+    muon, *rest = (group["params"] for group in build_optimizer(model, MUON).param_groups)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    others = [names[id(weight)] for group in rest for weight in group]
     assert all(any(part in name for part in ("norm", "router", "bias", "embedding")) for name in others)
-    for name, stack in stacks.items():
-        assert sum(stack.sizes) == model.get_parameter(name).shape[stack.dim]
-    muon, *rest = build_optimizer(model, MUON).param_groups
-    assert len(muon["params"]) == len(stacks)
-    assert len({id(p) for group in (muon, *rest) for p in group["params"]}) == len(list(model.parameters()))
+    assert not any(part in names[id(w)] for part in ("norm", "router", "bias", "embedding") for w in muon)
+    assert len(muon) + len(others) == len(names)
 
 
 def test_a_matrix_may_have_a_rate_of_its_own():
@@ -113,10 +101,14 @@ def test_the_state_has_names_that_checkpoints_know():
     for weight in model.parameters():
         weight.grad = torch.ones_like(weight)
     optimizer.step()
-    names = {name.partition("/") for name, _ in moments(model, optimizer)}
-    kinds = {(name in find_matrices(model), moment) for name, _, moment in names}
-    assert kinds == {(True, "momentum_buffer"), *((False, moment) for moment in MOMENTS if moment != "momentum_buffer")}
-    assert sum(len(state) for state in optimizer.state.values()) == len(names)
+    found = [name for name, _ in moments(model, optimizer)]
+    kinds = {
+        name: {key.partition("/")[2] for key in found if key.startswith(f"{name}/")}
+        for name, _ in model.named_parameters()
+    }
+    assert kinds["blocks.1.feed_forward.down"] == kinds["blocks.0.attention.q.weight"] == {"momentum_buffer"}
+    assert kinds["embedding.weight"] == kinds["norm.weight"] == {"exp_avg", "exp_avg_sq", "step"}
+    assert sum(len(state) for state in optimizer.state.values()) == len(found)
 
 
 @pytest.mark.slow
@@ -126,7 +118,7 @@ def test_compiled_equals_eager():
     for compiled in (False, True):
         parameter = torch.nn.Parameter(weight.clone())
         parameter.grad = gradient.clone()
-        optimizer = Muon({parameter: Stack(-2, (24,))}, 0.95, 0.1, compiled=compiled)
+        optimizer = Muon([parameter], 0.95, 0.1, compiled=compiled)
         set_learning_rate(optimizer, 0.02)
         optimizer.step()
         results.append(parameter.detach())
