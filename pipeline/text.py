@@ -74,6 +74,11 @@ def count_most_words(text: str) -> int:
     return len(_LETTERS_AND_DIGITS.findall(text))
 
 
+def has_unspaced_characters(text: str) -> bool:
+    """Whether `count_unspaced_characters` is above 0."""
+    return not text.isascii() and _UNSPACED_OR_TIBETAN.search(text) is not None
+
+
 def count_unspaced_characters(text: str) -> int:
     """Characters of scripts in which words are not separated by spaces, Tibetan included."""
     return len(_UNSPACED_OR_TIBETAN.findall(text))

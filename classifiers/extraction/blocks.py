@@ -67,6 +67,7 @@ STYLE_HIDDEN, ATTRIBUTE_HIDDEN, ARIA_HIDDEN = 1, 2, 4
 
 # What the walk does with a tag: below _INLINE a number of a block-level tag.
 _INLINE, _LINK, _MARKED, _IMAGE, _UNREAD, _BREAK, _FORMULA, _UNKNOWN = range(1000, 1008)
+_NUMBER_OF_UNKNOWN = TAG_NUMBER["unknown"]
 _MARK_OF = {"b": BOLD, "strong": BOLD, "em": BOLD, "i": BOLD, "code": CODE, "kbd": CODE, "samp": CODE, "time": TIME}
 _ACTIONS = {
     **TAG_NUMBER,
@@ -127,180 +128,195 @@ class PageBlocks:
 
 def read_blocks(tree: _Element) -> PageBlocks:
     """The one pass over a tree of `parse_html`, which it leaves as it is. Linear in the nodes of the tree."""
-    nodes: list[_Element] = []
-    parents: list[int] = []
-    tags: list[int] = []
-    paths: list[int] = []
-    names: list[str] = []
-    hidden: list[int] = []
-    depths: list[int] = []
-    firsts: list[int] = []
-    lasts: list[int] = []
-    texts: list[str] = []
-    numbers: list[tuple[int, int, int, int, int, int]] = []
-    inline_names: list[str] = []
-    first_pieces: list[int] = []
-    piece_nodes: list[_Element] = []
-    piece_kinds = bytearray()
+    return _Walk().run(tree)
 
-    head = Head("", {}, "")
-    structured: list[str] = []
-    path_numbers: dict[tuple[int, int, str], int] = {}
-    seen: dict[str, int] = {}
-    open_elements: list[int] = []
-    # of the block under way
-    words: list[str] = []
-    inline_name = ""
-    linked = links = images = marks = 0
-    first_piece = 0
-    in_link = in_pre = 0
-    after_inline = after_break = False
 
-    def end_block() -> None:
-        nonlocal inline_name, linked, links, images, marks, first_piece, after_break
-        text = " ".join("".join(words).split())
-        words.clear()
-        if text:
-            copies = seen.get(text, 0)
-            seen[text] = copies + 1
-            texts.append(text)
-            numbers.append((open_elements[-1] if open_elements else 0, linked, links, images, marks, copies))
-            inline_names.append(inline_name)
-            first_pieces.append(first_piece)
-            images = 0
-        else:
-            del piece_nodes[first_piece:], piece_kinds[first_piece:]
-        first_piece = len(piece_nodes)
-        inline_name = ""
-        linked = links = marks = 0
-        after_break = False
+class _Walk:
+    """The columns under way, and the state of the walk: the open elements, and the block that is not yet ended."""
 
-    innermost: Any = None  # of the open elements
-    walker = etree.iterwalk(tree, events=("start", "end"))
-    for event, node in walker:
-        if event == "start":
-            tag = node.tag
-            action = _ACTIONS.get(tag, _UNKNOWN)
-            if action == _UNKNOWN:
-                action = _INLINE if words else TAG_NUMBER["unknown"]
-            elif tag == "template" and not any(name in node.attrib for name in _SHADOW_ROOT):
-                action = _UNREAD
-            if action < _INLINE:
-                if words or inline_name or links:
-                    end_block()
-                name, label, why_hidden = _describe(node)
-                parent = open_elements[-1] if open_elements else -1
-                key = (paths[parent] if open_elements else -1, action, name)
-                paths.append(path_numbers.setdefault(key, len(path_numbers)))
-                open_elements.append(len(nodes))
-                nodes.append(node)
-                innermost = node
-                parents.append(parent)
-                tags.append(action)
-                names.append(label)
-                hidden.append(why_hidden)
-                depths.append(len(open_elements))
-                firsts.append(len(texts))
-                lasts.append(0)
-                if tag in _PREFORMATTED:
-                    in_pre += 1
-                after_inline = False
-            elif action <= _IMAGE:
-                of_class = node.get("class", "")
-                if of_class and (of_class.startswith(_FORMULA_CLASSES) or (action == _IMAGE and _is_latex(of_class))):
-                    words.append(_read_formula(node))
-                    piece_nodes.append(node)
-                    piece_kinds.append(FORMULA)
-                    walker.skip_subtree()
-                    continue
-                if action == _LINK:
-                    in_link += 1
-                    links += 1
-                elif action == _IMAGE:
-                    images += 1
-                elif action == _MARKED:
-                    marks |= _MARK_OF[tag]
-                if not words and not inline_name:
-                    inline_name = f"{tag} {of_class}"
-                if after_inline and words and not in_pre:
-                    words.append(" ")
-            elif action == _BREAK:
-                if after_break and words and not in_pre:
-                    end_block()
-                elif words:
-                    words.append("\n")
-                    marks |= BREAK
-                    after_break = True
-                continue
-            else:
-                walker.skip_subtree()
-                if tag == "head":
-                    head = _read_head(node)
-                elif tag == "script" and "ld+json" in node.get("type", "") and node.text:
-                    structured.append(node.text)
-                elif action == _FORMULA or (tag == "script" and node.get("type", "").startswith("math/")):
-                    words.append(_read_formula(node))
-                    piece_nodes.append(node)
-                    piece_kinds.append(FORMULA)
-                continue
-            text, kind = node.text, TEXT
-        else:
-            if node is innermost:
-                if words or inline_name or links:
-                    end_block()
-                lasts[open_elements.pop()] = len(texts)
-                innermost = nodes[open_elements[-1]] if open_elements else None
-                if in_pre and node.tag in _PREFORMATTED:
-                    in_pre -= 1
-                after_inline = False
-            else:
+    def __init__(self) -> None:
+        self.head = Head("", {}, "")
+        self.structured: list[str] = []
+        self.nodes: list[_Element] = []
+        self.names: list[str] = []
+        self.elements: list[tuple[int, int, int, int, int, int]] = []  # parent, tag, path, hidden, depth, first
+        self.lasts: list[int] = []
+        self.texts: list[str] = []
+        self.blocks: list[tuple[int, int, int, int, int, int]] = []  # element, linked, links, images, marks, copies
+        self.inline_names: list[str] = []
+        self.first_pieces: list[int] = []
+        self.piece_nodes: list[_Element] = []
+        self.piece_kinds = bytearray()
+        self.paths: dict[tuple[int, int, str], int] = {}
+        self.copies: dict[str, int] = {}
+        self.open: list[tuple[int, int]] = []  # number and path of each open element
+        # of the block under way
+        self.words: list[str] = []
+        self.inline_name = ""
+        self.linked = self.links = self.images = self.marks = self.first_piece = 0
+        self.after_break = False
+        self.in_pre = 0
+
+    def run(self, tree: _Element) -> PageBlocks:
+        words, add_word = self.words, self.words.append
+        add_node, add_kind = self.piece_nodes.append, self.piece_kinds.append
+        nodes, opened, action_of = self.nodes, self.open, _ACTIONS.get
+        innermost: Any = None  # of the open elements
+        in_link = 0
+        after_inline = False
+        walker = etree.iterwalk(tree, events=("start", "end"))
+        for event, node in walker:
+            if event == "start":
                 tag = node.tag
-                if tag == "a":
-                    in_link -= 1
-                after_inline = after_inline or tag != "br"
-            text, kind = node.tail, TAIL
-        if text and (words or not text.isspace()):
-            words.append(text)
-            piece_nodes.append(node)
-            piece_kinds.append(kind)
-            if in_link:
-                linked += len(text.strip())
-            if after_break and not text.isspace():
-                after_break = False
-            after_inline = False
-    end_block()
+                action = action_of(tag, _UNKNOWN)
+                if action == _UNKNOWN:
+                    action = _INLINE if words else _NUMBER_OF_UNKNOWN
+                elif tag == "template" and not any(name in node.attrib for name in _SHADOW_ROOT):
+                    action = _UNREAD
+                if action < _INLINE:
+                    if words or self.inline_name or self.links:
+                        self.end_block()
+                    self.open_element(node, tag, action)
+                    innermost = node
+                    after_inline = False
+                elif action <= _IMAGE:
+                    of_class = node.get("class", "")
+                    if of_class and _is_formula(of_class, action):
+                        self.take_formula(node)
+                        walker.skip_subtree()
+                        continue
+                    if action == _LINK:
+                        in_link += 1
+                        self.links += 1
+                    elif action == _IMAGE:
+                        self.images += 1
+                    elif action == _MARKED:
+                        self.marks |= _MARK_OF[tag]
+                    if not words and not self.inline_name:
+                        self.inline_name = f"{tag} {of_class}"
+                    if after_inline and words and not self.in_pre:
+                        add_word(" ")
+                elif action == _BREAK:
+                    self.take_break()
+                    continue
+                else:
+                    walker.skip_subtree()
+                    self.take_unread(node, tag, action)
+                    continue
+                text, kind = node.text, TEXT
+            else:
+                if node is innermost:
+                    if words or self.inline_name or self.links:
+                        self.end_block()
+                    self.lasts[opened.pop()[0]] = len(self.texts)
+                    innermost = nodes[opened[-1][0]] if opened else None
+                    if self.in_pre and node.tag in _PREFORMATTED:
+                        self.in_pre -= 1
+                    after_inline = False
+                else:
+                    tag = node.tag
+                    if tag == "a":
+                        in_link -= 1
+                    after_inline = after_inline or tag != "br"
+                text, kind = node.tail, TAIL
+            if text and (words or not text.isspace()):
+                add_word(text)
+                add_node(node)
+                add_kind(kind)
+                if in_link:
+                    self.linked += len(text.strip())
+                if self.after_break and not text.isspace():
+                    self.after_break = False
+                after_inline = False
+        self.end_block()
+        return self.finish()
 
-    if structured:
-        head = Head(head.title, head.metas, "\n".join([head.structured, *structured]))
-    first_pieces.append(len(piece_nodes))
-    elements, *counts = np.array(numbers, dtype=np.int32).reshape(-1, 6).T
-    return PageBlocks(
-        head=head,
-        nodes=nodes,
-        parents=_integers(parents),
-        tags=_integers(tags),
-        paths=_integers(paths),
-        names=names,
-        hidden=_integers(hidden),
-        depths=_integers(depths),
-        firsts=_integers(firsts),
-        lasts=_integers(lasts),
-        texts=texts,
-        elements=elements,
-        linked=counts[0],
-        links=counts[1],
-        images=counts[2],
-        marks=counts[3],
-        copies=counts[4],
-        inline_names=inline_names,
-        first_pieces=_integers(first_pieces),
-        piece_nodes=piece_nodes,
-        piece_kinds=piece_kinds,
-    )
+    def open_element(self, node: _Element, tag: str, number: int) -> None:
+        name, label, why_hidden = _describe(node)
+        parent, path = self.open[-1] if self.open else (-1, -1)
+        path = self.paths.setdefault((path, number, name), len(self.paths))
+        self.open.append((len(self.nodes), path))
+        self.nodes.append(node)
+        self.names.append(label)
+        self.elements.append((parent, number, path, why_hidden, len(self.open), len(self.texts)))
+        self.lasts.append(0)
+        if tag in _PREFORMATTED:
+            self.in_pre += 1
+
+    def end_block(self) -> None:
+        text = " ".join("".join(self.words).split())
+        self.words.clear()
+        if text:
+            copies = self.copies.get(text, 0)
+            self.copies[text] = copies + 1
+            self.texts.append(text)
+            element = self.open[-1][0] if self.open else 0
+            self.blocks.append((element, self.linked, self.links, self.images, self.marks, copies))
+            self.inline_names.append(self.inline_name)
+            self.first_pieces.append(self.first_piece)
+            self.images = 0
+        else:
+            del self.piece_nodes[self.first_piece :], self.piece_kinds[self.first_piece :]
+        self.first_piece = len(self.piece_nodes)
+        self.inline_name = ""
+        self.linked = self.links = self.marks = 0
+        self.after_break = False
+
+    def take_formula(self, node: _Element) -> None:
+        self.words.append(_read_formula(node))
+        self.piece_nodes.append(node)
+        self.piece_kinds.append(FORMULA)
+
+    def take_break(self) -> None:
+        if self.after_break and self.words and not self.in_pre:
+            self.end_block()
+        elif self.words:
+            self.words.append("\n")
+            self.marks |= BREAK
+            self.after_break = True
+
+    def take_unread(self, node: _Element, tag: str, action: int) -> None:
+        """What an element that is not read says about the page, or the formula that it is."""
+        if tag == "head":
+            self.head = _read_head(node)
+        elif tag == "script" and "ld+json" in node.get("type", "") and node.text:
+            self.structured.append(node.text)
+        elif action == _FORMULA or (tag == "script" and node.get("type", "").startswith("math/")):
+            self.take_formula(node)
+
+    def finish(self) -> PageBlocks:
+        head = self.head
+        if self.structured:
+            head = Head(head.title, head.metas, "\n".join([head.structured, *self.structured]))
+        parents, tags, paths, hidden, depths, firsts = _columns(self.elements)
+        elements, linked, links, images, marks, copies = _columns(self.blocks)
+        return PageBlocks(
+            head=head,
+            nodes=self.nodes,
+            parents=parents,
+            tags=tags,
+            paths=paths,
+            names=self.names,
+            hidden=hidden,
+            depths=depths,
+            firsts=firsts,
+            lasts=np.array(self.lasts, dtype=np.int32),
+            texts=self.texts,
+            elements=elements,
+            linked=linked,
+            links=links,
+            images=images,
+            marks=marks,
+            copies=copies,
+            inline_names=self.inline_names,
+            first_pieces=np.array([*self.first_pieces, len(self.piece_nodes)], dtype=np.int32),
+            piece_nodes=self.piece_nodes,
+            piece_kinds=self.piece_kinds,
+        )
 
 
-def _integers(values: list[int]) -> Integers:
-    return np.array(values, dtype=np.int32)
+def _columns(rows: list[tuple[int, int, int, int, int, int]]) -> Integers:
+    return np.ascontiguousarray(np.array(rows, dtype=np.int32).reshape(-1, 6).T)
 
 
 def _describe(node: _Element) -> tuple[str, str, int]:
@@ -327,9 +343,11 @@ def _describe(node: _Element) -> tuple[str, str, int]:
     return name, f"{name}{label}{role}", hidden
 
 
-def _is_latex(of_class: str) -> bool:
-    """Whether an image shows a formula, by its class."""
-    return "mwe-math" in of_class or "latex" in of_class.split()
+def _is_formula(of_class: str, action: int) -> bool:
+    """Whether an inline element is a formula that a script has drawn, or an image of one, by its class."""
+    if of_class.startswith(_FORMULA_CLASSES):
+        return True
+    return action == _IMAGE and ("mwe-math" in of_class or "latex" in of_class.split())
 
 
 def _read_formula(node: _Element) -> str:

@@ -42,10 +42,10 @@ class Forest:
 
     def scores(self, columns: Floats) -> Integers:
         """Outputs x rows; `columns` has a row for each feature."""
-        answers = (columns[self._features] > self._thresholds).view(np.uint8)
-        place = np.zeros((len(self._offsets), columns.shape[1]), dtype=np.uint8)
-        for level, questions in enumerate(self._where):
-            place |= answers[questions] << np.uint8(level)
+        answers = (columns.take(self._features, axis=0) > self._thresholds).view(np.uint8)
+        place = answers.take(self._where[0], axis=0)
+        for level, questions in enumerate(self._where[1:], start=1):
+            place |= np.left_shift(answers.take(questions, axis=0), np.uint8(level))
         leaf = place + self._offsets
-        sums = [table[leaf].sum(axis=0, dtype=np.int32) for table in self._tables]
+        sums = [table.take(leaf).sum(axis=0, dtype=np.int32) for table in self._tables]
         return np.stack(sums) + self.bias[:, None]

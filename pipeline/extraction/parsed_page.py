@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from itertools import chain
 from typing import NoReturn
 
 import numpy as np
@@ -26,7 +27,7 @@ from pipeline.extraction.repair_text import read_text
 _TITLE_CHARACTERS = 300
 # Properties of JSON-LD, and Discourse's forum pages: what trafilatura reads when it finds no text in the HTML.
 _EMBEDDED = (b"articleBody", b"reviewBody", b"recipeInstructions", b"acceptedAnswer", b"data-preloaded")
-_FORMULA_SIGNS = (b"\\(", b"\\[", b"$$")  # what authors write around formulas for MathJax
+_FORMULA_SIGNS = ("\\(", "\\[", "$$")  # what authors write around formulas for MathJax
 _PREFORMATTED = [TAG_NUMBER[tag] for tag in ("pre", "xmp", "listing", "plaintext")]
 _LISTS = [TAG_NUMBER[tag] for tag in ("ul", "ol", "dl")]
 _EMBEDDED_TYPES = (b'"HowTo"', b'"Product"', b'"VideoObject"')
@@ -69,8 +70,9 @@ class ParsedPage:
         blocks = self.blocks
         tags = np.bincount(blocks.tags, minlength=len(BLOCK_TAGS))
         formulas = blocks.piece_kinds.count(FORMULA)
-        if any(sign in self._source for sign in _FORMULA_SIGNS):
-            formulas += count_formulas_in_text(blocks.text)
+        text = blocks.text
+        if any(sign in text for sign in _FORMULA_SIGNS):
+            formulas += count_formulas_in_text(text)
         inline_code = ((blocks.marks & CODE) > 0) & ~np.isin(blocks.tags[blocks.elements], _PREFORMATTED)
         code = int(tags[_PREFORMATTED].sum()) + int(inline_code.sum())
         tables = sum(holds_data(blocks.nodes[table]) for table in np.flatnonzero(blocks.tags == TAG_NUMBER["table"]))
@@ -116,10 +118,10 @@ def _check_cap(value: int, cap: int, reason: RefusedReason) -> None:
 
 
 def _find_title(tree: HtmlElement) -> str:
-    candidates = (
-        *tree.xpath("/html/head/meta[@property='og:title']/@content"),
-        *(plain_text(element) for element in tree.iterfind(".//title")),
-        *(plain_text(element) for element in tree.iterfind(".//h1")),
+    candidates = chain(
+        (meta.get("content", "") for meta in tree.iterfind("head/meta[@property='og:title']")),
+        (plain_text(element) for element in tree.iter("title")),
+        (plain_text(element) for element in tree.iter("h1")),
     )
     titles = (" ".join(CONTROLS.sub(" ", candidate).split()) for candidate in candidates)
     return next((title for title in titles if title), "")[:_TITLE_CHARACTERS]

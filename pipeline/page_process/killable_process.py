@@ -41,6 +41,9 @@ _START_SECONDS = 600.0  # wall time for imports, lists and models on a slow disk
 _GRACE_SECONDS = 10.0  # the parent waits this much longer than the child's own wall timer
 _PAGES_PER_CHILD = 5_000  # lxml and trafilatura keep some memory of every page: a new child starts small
 _PAGES_BETWEEN_MEMORY_CHECKS = 100
+# Objects between two searches for garbage. A page makes tens of thousands that live as long as it: with Python's 700
+# they were searched again and again, 5% of the CPU of a page.
+_GARBAGE_THRESHOLD = 100_000
 _PARENT_SECONDS = 1.0  # between two looks whether the parent still exists
 _OUT_OF_MEMORY = 77  # exit code of a child that could not allocate memory
 # One thread each: the pipeline is parallel by processes, and the CPU budget counts the time of all threads.
@@ -244,6 +247,7 @@ def _serve(descriptor: int, parent: int) -> None:
         # Modules, lists and models stay: searching them for garbage again and again was 2.5% of the CPU of a page.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_GARBAGE_THRESHOLD)
         _limit_memory(memory_bytes)
         pipe.send(None)
         while True:

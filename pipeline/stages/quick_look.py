@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,13 @@ from pipeline.documents import Dropped, Kind, Page
 from pipeline.extraction.parsed_page import ParsedPage, parse_page
 from pipeline.settings import Settings
 from pipeline.stages.identify_language import Identifier, Languages
-from pipeline.text import count_most_words, count_unspaced_characters
+from pipeline.text import count_most_words, count_unspaced_characters, has_unspaced_characters
 
 NAME = "quick_look"
 SIGNALS: tuple[str, ...] = ()
 _EXCERPT_CHARACTERS = 2_000
 _LANGUAGE_CHARACTERS = 10_000
+_BEGINNING_CHARACTERS = 4_000
 # Where a sentence may end. It matches more often than sentences end, because an upper bound is needed.
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։።](?![a-z0-9])|[。！？｡]")
 _LISTS = [TAG_NUMBER[tag] for tag in ("ul", "ol", "dl", "menu", "dir")]
@@ -109,6 +111,8 @@ def _check(parsed: ParsedPage, settings: QuickLookSettings, identify: Identifier
 
 def _check_length(text: str, parsed: ParsedPage, settings: QuickLookSettings) -> Rejection | None:
     """A rejection if the whole text has too few words or sentences: any part of it then has too few as well."""
+    if _begins_with_enough(text, settings):
+        return None
     words = count_most_words(text)
     unspaced = count_unspaced_characters(text)
     if unspaced > _UNSPACED_SHARE * words:
@@ -123,6 +127,15 @@ def _check_length(text: str, parsed: ParsedPage, settings: QuickLookSettings) ->
     if ends < settings.min_sentences and not _has_list_outside_menus(parsed.blocks):
         return QuickLookReason.WOULD_LACK_SENTENCES, ends, settings.min_sentences, ""
     return None
+
+
+def _begins_with_enough(text: str, settings: QuickLookSettings) -> bool:
+    """Whether the beginning alone has enough words and sentences, as most pages: then nothing has to be counted."""
+    if has_unspaced_characters(text):
+        return False
+    beginning = text[:_BEGINNING_CHARACTERS]
+    ends = sum(1 for _ in islice(_SENTENCE_END.finditer(beginning), settings.min_sentences))
+    return ends == settings.min_sentences and count_most_words(beginning) >= settings.min_words
 
 
 def _has_list_outside_menus(blocks: PageBlocks) -> bool:
