@@ -65,15 +65,45 @@ def name_tokens_command(tokenizer: Path, names: tuple[str, ...], output: Path) -
 @click.option("--tokenizer", type=click.Path(path_type=Path), required=True, help="tokenizer.json or its folder.")
 @click.option("--cache", type=FOLDER, help="Folder for the token files; tokens/ in GRISTMILL_CACHE or ~/.cache.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes; 0 is one per core.")
-def tokens_command(dataset: str, tokenizer: Path, cache: Path | None, workers: int) -> None:
-    """Tokenize DATASET once, to memory-mapped files. A run does this itself where it is not yet done."""
+@click.option("--format", "kind", help="Write one pass for another trainer: megatron, olmo, nanotron or mds.")
+@click.option("--output", type=FOLDER, help="New folder for --format.")
+@click.option("--seed", default=0, show_default=True, help="With --format: of the order and of repetitions.")
+@click.option("--sequence-length", type=click.IntRange(1), default=2048, show_default=True, help="Of a sample of mds.")
+def tokens_command(
+    dataset: str,
+    tokenizer: Path,
+    cache: Path | None,
+    workers: int,
+    kind: str | None,
+    output: Path | None,
+    seed: int,
+    sequence_length: int,
+) -> None:
+    """Tokenize DATASET once, to memory-mapped files. A run does this itself where it is not yet done.
+
+    With --format, one pass over the documents in shuffled order, repeated by their weights, is written for another
+    trainer.
+    """
     from trainer.data.curated_dataset import open_dataset
+    from trainer.data.token_exports import export_tokens
     from trainer.data.token_files import read_summary
+    from trainer.data.token_formats import TokenFormat
     from trainer.data.tokenize_dataset import tokenize_dataset
     from trainer.data.tokenizer import load_tokenizer
     from trainer.files import cache_folder
 
+    if kind is not None and kind not in list(TokenFormat):
+        raise click.BadParameter(f"{kind}: write one of {', '.join(TokenFormat)}", param_hint="--format")
+    if (kind is None) != (output is None):
+        raise click.UsageError("--format and --output belong together")
     folder = tokenize_dataset(open_dataset(dataset), load_tokenizer(tokenizer), cache or cache_folder(), workers)
+    if kind is not None and output is not None:
+        found = export_tokens(folder, TokenFormat(kind), output, seed, sequence_length)
+        click.echo(
+            f"{output}: {found['tokens']:,} tokens as {found['type']}; {found['documents']:,} documents, "
+            f"{found['different_documents']:,} different ones"
+        )
+        return
     summary = read_summary(folder)
     click.echo(
         f"{folder}: {summary['documents']:,} documents, {summary['tokens']:,} tokens, "

@@ -4,6 +4,7 @@ curated_dataset    manifest and shards of `gristmill curate`, checked
 tokenizer          byte-level BPE (text_samples draws what it is trained on, tokenizer_report measures it)
 tokenize_dataset   shards to token files, in parallel, once
 token_files        the format of token files: writer and reader
+token_exports      one pass for another trainer; token_formats has the layouts
 mapped_arrays      arrays stored once and mapped by every rank (verified_files: a file is hashed once on each machine)
 corpus             documents as arrays; all modules below read them
 sources            [data] settings: select documents, join sources, hold out documents
