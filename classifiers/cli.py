@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 EXISTING = click.Path(exists=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 TRAINABLE = ("quality", "domain", "harm", "extraction")
-GATED = ("quality", "domain", "harm")
+EVALUATED = ("quality", "domain", "harm")
+GATED = (*EVALUATED, "extraction")
 ENGLISH_DUMP = 100e9  # bytes of XML in a dump of all English articles, late 2025
 BATCH = 50  # articles per task of a worker process
 
@@ -277,13 +278,25 @@ def _measure(model: str, folder: Path, data: Path, work: Path) -> dict[str, Any]
     from classifiers.evaluation.evaluate import evaluate_domain, evaluate_harm, evaluate_quality
     from classifiers.training.recipe_quality import quality_examples
 
-    chosen = {name: folder if name == model else None for name in GATED}
+    if model == "extraction":
+        return _measure_extraction(folder, data)
+    chosen = {name: folder if name == model else None for name in EVALUATED}
     models = _load_models(**chosen)
     if model == "quality":
         return evaluate_quality(models.quality, quality_examples(data, work, Match.HOST), data)
     if model == "domain":
         return evaluate_domain(models.domain, data, work)
     return evaluate_harm(models.harm, data, work)
+
+
+def _measure_extraction(folder: Path, data: Path) -> dict[str, Any]:
+    try:
+        from classifiers.evaluation.evaluate_extraction import evaluate_extraction
+    except ModuleNotFoundError as error:
+        raise UserError(f"measuring extraction needs {error.name}: install gristmill[extraction-training]") from error
+    from classifiers.extraction.model import load_extraction_model
+
+    return evaluate_extraction(load_extraction_model(folder), data)
 
 
 @classify.command()

@@ -1,6 +1,7 @@
 """Evaluation of the models on domains that are not in their training data.
 
-evaluate            compute the metrics
-report              write them as a Markdown page with plots
-gate                refuse a model that is worse than the pinned minimum values
+evaluate              compute the metrics
+evaluate_extraction   those of the extraction model
+report                write them as a Markdown page with plots
+gate                  refuse a model that is worse than the pinned minimum values
 """

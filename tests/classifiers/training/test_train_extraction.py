@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from catboost import CatBoost, Pool
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import precision_recall_fscore_support
 
 from classifiers.artifacts import MANIFEST
-from classifiers.data.extraction_gold import GoldPage
+from classifiers.data.extraction_gold import GoldPage, read_piece_labels
+from classifiers.evaluation.evaluate_extraction import digest_of_labels, score_choice
+from classifiers.evaluation.gate import load_floors
 from classifiers.extraction.choose import ONE, look_up
+from classifiers.extraction.model import load_extraction_model
 from classifiers.training import train_extraction as training
 from classifiers.training.recipe_extraction import Sample, make_sample
 
@@ -87,6 +91,24 @@ def test_the_same_pages_give_the_same_bytes_and_a_model_that_finds_the_article(
     assert unseen is not None
     chosen = model.find_main_content(unseen.blocks, unseen.url).choice.chosen
     assert chosen.tolist() == (unseen.shares >= 0.5).tolist()
+    assert score_choice(model, unseen) == (1, 1, 1)
+
+
+def test_the_score_of_a_choice_is_the_weighted_f1_of_its_blocks(samples: list[Sample]) -> None:
+    """By scikit-learn, on labels that the choice does not fit."""
+    model = load_extraction_model()
+    for sample in samples[:10]:
+        spoiled = replace(sample, shares=np.roll(sample.shares, 2))
+        chosen = model.find_main_content(sample.blocks, sample.url).choice.chosen
+        expected = precision_recall_fscore_support(
+            spoiled.shares >= 0.5, chosen, sample_weight=sample.weights, average="binary"
+        )
+        assert score_choice(model, spoiled) == pytest.approx(expected[:3])
+
+
+def test_the_floors_of_the_gate_are_pinned_on_the_gold_of_this_package() -> None:
+    measured = [row for row in read_piece_labels() if row.split == "measure"]
+    assert load_floors()["extraction"]["test_digest"] == digest_of_labels(measured)
 
 
 def test_features_of_training_do_not_know_their_own_domain(samples: list[Sample]) -> None:

@@ -203,7 +203,7 @@ def test_the_gate_refuses_worse_models_and_other_test_rows() -> None:
 
 def test_the_pinned_floors_are_readable(tmp_path: Path) -> None:
     floors = load_floors()
-    assert set(floors) == {"quality", "domain", "harm"}
+    assert set(floors) == {"quality", "domain", "harm", "extraction"}
     assert all(len(entry["test_digest"]) == 64 and entry["floors"] for entry in floors.values())
     assert value_at({"a": {"b": 0.5}}, "a.b") == 0.5
     (tmp_path / "floors.json").write_text("{")
