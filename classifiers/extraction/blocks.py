@@ -12,7 +12,8 @@ Where a block begins and ends:
 - at the second of two `<br>` with nothing but white space between them, outside `pre`.
 
 What is read: all text but that of `UNREAD_TAGS`. `<template>` is read if it is a declarative shadow root (browsers show
-it), and `<noscript>` always (forums keep their posts there). Hidden elements are read and marked (`hidden`).
+it), and `<noscript>` always (forums keep their posts there) unless it holds escaped markup, which browsers write when
+they save a page. Hidden elements are read and marked (`hidden`).
 
 For rendering, a block knows its pieces: block b has the pieces [first_pieces[b], first_pieces[b + 1]). Piece p is a
 part of the node `piece_nodes[p]`, by `piece_kinds[p]`: TEXT is `node.text`, TAIL is `node.tail`, FORMULA is the whole
@@ -171,7 +172,9 @@ class _Walk:
                 action = action_of(tag, _UNKNOWN)
                 if action == _UNKNOWN:
                     action = _INLINE if words else _NUMBER_OF_UNKNOWN
-                elif tag == "template" and not any(name in node.attrib for name in _SHADOW_ROOT):
+                elif (tag == "template" and not any(name in node.attrib for name in _SHADOW_ROOT)) or (
+                    tag == "noscript" and (node.text or "").lstrip().startswith("<")
+                ):
                     action = _UNREAD
                 if action < _INLINE:
                     if words or self.inline_name or self.links:

@@ -20,6 +20,8 @@ _FORBIDDEN_REFERENCE = re.compile(
 )
 _NONCHARACTERS = re.compile(rb"\xef\xbf[\xbe\xbf]")
 _TAG = re.compile(rb"<[a-zA-Z]")
+# The parser would return what `noframes` holds as one raw text; without frames it is the page.
+_NOFRAMES = re.compile(rb"<(/?)noframes\b", re.IGNORECASE)
 _COUNT_ELEMENTS = XPath("count(//*)")
 # lxml looks the class of every node up in Python; one class for all elements saves an eighth of the extraction.
 _ONE_CLASS = etree.ElementDefaultClassLookup(
@@ -32,6 +34,7 @@ def encode_source(html: str) -> bytes:
     source = html.encode("utf-8", "replace").translate(_NO_CONTROLS)
     source = _FORBIDDEN_REFERENCE.sub(b" ", source) if b"&#" in source else source
     source = _NONCHARACTERS.sub(b" ", source) if b"\xef\xbf" in source else source
+    source = _NOFRAMES.sub(rb"<\1div", source) if b"oframes" in source or b"OFRAMES" in source else source
     return _RESERVED.sub("", source.decode()).encode() if _RESERVED_BEGIN in source else source
 
 

@@ -48,6 +48,7 @@ def read(html: str) -> PageBlocks:
         ("<h2><button>What?</button></h2><dl><dt>Q<dd>A</dl>", ["What?", "Q", "A"]),
         ("<p>shown<script>x()</script><style>b{}</style> on</p>", ["shown on"]),
         ("<noscript><p>post</p></noscript>", ["post"]),
+        ("<p>one<noscript> &lt;img src=x&gt;</noscript><noscript>two</noscript>", ["one", "two"]),
         ("<x-card>one</x-card><x-card>two</x-card>", ["one", "two"]),
         ("<p>two <relative-time>days</relative-time> ago", ["two days ago"]),
         ("<div><template><p>not shown</p></template></div>", []),
