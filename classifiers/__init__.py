@@ -3,6 +3,7 @@
     language.py quality.py domain.py harm.py    the models as they are applied; the shipped files are in models/
     close_languages.py                          which languages share the probability of a text
     artifacts.py                                a model as a folder: files with hashes, manifest, model card
+    outputs.py                                  where commands write: nothing of others is destroyed
     urls.py                                     normal forms of URLs and hosts, shared with the pipeline
     cli.py score_columns.py                     gristmill classify ...; the columns that `score` adds to a file
     errors.py                                   errors that a user can mend

@@ -85,6 +85,15 @@ def model_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
+def written_files(folder: Path, name: str) -> list[str]:
+    """The files of the model of that name in a folder, which a new one of the name replaces; none without a model."""
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError):
+        return []
+    return [*manifest.files, MANIFEST, CARD] if manifest.name == name else []
+
+
 def digest_of(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from classifiers.errors import ModelRefusedError, UserError
+from classifiers.outputs import check_folder, check_new_file, partial_file, partial_folder
 
 if TYPE_CHECKING:
     from classifiers.artifacts import Manifest
@@ -55,6 +56,7 @@ def references(dump: Path, output: Path, limit: int | None, workers: int) -> Non
     """
     from classifiers.data.tables import write_jsonl
 
+    check_new_file(output, [dump])
     seen: Counter[str] = Counter()
     started = time.perf_counter()
     rows = (asdict(citation) for citation in _citations(dump, limit, workers, seen))
@@ -122,9 +124,9 @@ def locate(index: tuple[Path, ...], references: Path, output: Path, by_host: boo
 
     from classifiers.data.cited_urls import Cited
     from classifiers.data.common_crawl_index import SCHEMA, locate_cited_pages
-    from classifiers.data.tables import partial_file
     from classifiers.training.sample_files import cited_urls
 
+    check_new_file(output, [*index, references])
     rows = 0
     with partial_file(output) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
         for batch in locate_cited_pages(index, Cited.of(cited_urls(references)), by_host):
@@ -162,6 +164,7 @@ def sample(
 
     if references is None and not positives:
         raise click.UsageError("give --references, --positives, or both: training needs positives")
+    check_new_file(output, [*staged, *positives, *([references] if references else [])])
     examples = sample_examples(staged, references, positives, Match(match), limit)
     write_jsonl(to_rows(examples), output)
     click.echo(
@@ -184,6 +187,7 @@ def train(model: str, data: Path, work: Path, examples: Path | None, match: str,
 
     It writes the folder of MODEL; the same data gives the same bytes.
     """
+    from classifiers.artifacts import MANIFEST, written_files
     from classifiers.data.cited_urls import Match
     from classifiers.training.sample_files import read_examples
     from classifiers.training.shipped_models import (
@@ -194,20 +198,22 @@ def train(model: str, data: Path, work: Path, examples: Path | None, match: str,
         train_quality_on,
     )
 
+    check_folder(output, lambda folder: written_files(folder, model))
     fitted: Any
-    if examples is not None:
-        if model != "quality":
-            raise click.UsageError("--sample trains the quality model; the others are trained from --data")
-        command = f"gristmill classify train quality --sample {examples.name}"
-        fitted = train_quality_on(read_examples(examples), output, keep, command)
-    elif not data.is_dir():
-        raise UserError(f"{data} does not exist: name the folder of real pages with --data (or GRISTMILL_DATA)")
-    elif model == "quality":
-        fitted = train_quality(data, work, output, Match(match), keep)
-    elif model == "extraction":
-        fitted = train_extraction_model(data, output)
-    else:
-        fitted = (train_domain_model if model == "domain" else train_harm_model)(data, work, output)
+    with partial_folder(output, MANIFEST) as folder:
+        if examples is not None:
+            if model != "quality":
+                raise click.UsageError("--sample trains the quality model; the others are trained from --data")
+            command = f"gristmill classify train quality --sample {examples.name}"
+            fitted = train_quality_on(read_examples(examples), folder, keep, command)
+        elif not data.is_dir():
+            raise UserError(f"{data} does not exist: name the folder of real pages with --data (or GRISTMILL_DATA)")
+        elif model == "quality":
+            fitted = train_quality(data, work, folder, Match(match), keep)
+        elif model == "extraction":
+            fitted = train_extraction_model(data, folder)
+        else:
+            fitted = (train_domain_model if model == "domain" else train_harm_model)(data, work, folder)
     _echo_metrics(model, fitted.artifact.manifest, output)
 
 
@@ -245,10 +251,13 @@ def evaluate(
     It writes tables and plots.
     """
     from classifiers.evaluation.evaluate import evaluate_all
-    from classifiers.evaluation.report import write_report
+    from classifiers.evaluation.report import NUMBERS, PAGE, write_report, written_files
 
-    page = write_report(evaluate_all(_load_models(quality, domain, harm), data, work), output)
-    click.echo(f"report -> {page}")
+    check_folder(output, written_files)
+    numbers = evaluate_all(_load_models(quality, domain, harm), data, work)
+    with partial_folder(output, NUMBERS) as folder:
+        write_report(numbers, folder)
+    click.echo(f"report -> {output / PAGE}")
 
 
 @classify.command()
@@ -312,6 +321,7 @@ def score(model: str, file: Path, folder: Path | None, output: Path) -> None:
     from classifiers.data.tables import add_columns
     from classifiers.score_columns import load_scorer
 
+    check_new_file(output, [file])
     rows = add_columns(file, output, load_scorer(model, folder, file))
     click.echo(f"{rows} rows -> {output}")
 
@@ -329,7 +339,10 @@ def pack(file: Path, license: str, source: str, threshold: float, output: Path) 
 
     FILE becomes a model folder for the setting identify_language.model and for `score language --folder`.
     """
-    from classifiers.language import pack_language_model
+    from classifiers.artifacts import MANIFEST, written_files
+    from classifiers.language import NAME, pack_language_model
 
-    manifest = pack_language_model(file, output, license, source, threshold)
+    check_folder(output, lambda folder: written_files(folder, NAME), [file])
+    with partial_folder(output, MANIFEST) as folder:
+        manifest = pack_language_model(file, folder, license, source, threshold)
     click.echo(f"{len(manifest.labels['language'])} languages -> {output}")

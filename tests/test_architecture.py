@@ -72,7 +72,7 @@ ROOMS = {
     ],
     "classifiers": [
         "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "extraction", "data",
-        "estimators", "artifacts", "close_languages", "urls", "errors",
+        "estimators", "artifacts", "outputs", "close_languages", "urls", "errors",
     ],
     "trainer": [
         "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "training", "model", "data",

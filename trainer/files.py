@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from trainer.errors import UserError
+
+_OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
 
 
 def cache_folder() -> Path:
@@ -16,16 +19,45 @@ def cache_folder() -> Path:
     return Path(os.environ.get("GRISTMILL_CACHE") or default) / "tokens"
 
 
-def check_output(folder: Path, own: Sequence[str], markers: Sequence[str]) -> None:
-    """Refuse an output folder with files of others: it must be new or empty, or have a marker, or only `own` files."""
-    if not folder.exists():
+def check_output(folder: Path, own: Sequence[str] = (), *, is_ours: bool = False) -> None:
+    """Refuse an output folder with files of others: it must be new or empty, or `is_ours`, or have only `own` names."""
+    if is_ours or not folder.exists():
         return
     names = sorted(path.name for path in folder.iterdir())
-    if any(any(folder.glob(marker)) for marker in markers):
-        return
-    foreign = [name for name in names if not any(Path(name).match(pattern) for pattern in own)]
+    foreign = [name for name in names if not any(Path(name).match(pattern) for pattern in (*own, *_OF_SYSTEMS))]
     if foreign:
         raise UserError(f"{folder}: holds files that this command did not write ({foreign[0]}); choose a new folder")
+
+
+def check_output_file(path: Path, inputs: Iterable[Path] = (), *, is_ours: bool = False) -> None:
+    """Refuse an output file that is an input, or that exists and is not `is_ours`."""
+    if any(path.exists() and given.exists() and path.samefile(given) for given in inputs):
+        raise UserError(f"{path}: is the input itself; choose another file")
+    if (path.exists() or path.is_symlink()) and not is_ours:
+        raise UserError(f"{path}: exists already; delete it or choose another file")
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent}: no such folder; create it or choose another file")
+
+
+def holds_keys(path: Path, *keys: str) -> bool:
+    """Whether a file is a JSON object with these keys: what tells our files from others of the same name."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.keys() >= set(keys)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run: it has our run.json or a checkpoint."""
+    if holds_keys(folder / "run.json", "settings", "tokens_per_step", "precision"):
+        return True
+    return any(holds_keys(path, "step", "settings", "files") for path in folder.glob("checkpoints/step-*/state.json"))
+
+
+def find_runs(folder: Path, pattern: str) -> list[str]:
+    """The names of the runs in a folder, of those that match."""
+    return [path.name for path in folder.glob(pattern) if is_run(path)]
 
 
 def sha256_of_file(path: Path) -> str:
@@ -34,11 +66,11 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a small UTF-8 file; a reader sees the old text or the new one, also after a power failure."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a small file, text as UTF-8; a reader sees the old content or the new one, also after a power failure."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     try:
-        temporary.write_text(text, "utf-8")
+        temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
         flush_to_disk(temporary)
         temporary.replace(path)
     finally:

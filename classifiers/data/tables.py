@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from classifiers.errors import UserError
+from classifiers.outputs import partial_file
 
 Row = dict[str, Any]
 BATCH = 512
@@ -88,21 +89,11 @@ def texts_of(batch: Sequence[Row], path: Path) -> list[str]:
     return [row["text"] or "" for row in batch]
 
 
-@contextmanager
-def partial_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends without an error."""
-    partial = path.with_name(f".{path.name}.partial")
-    yield partial
-    partial.replace(path)
-
-
 def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[str, list[Any]]]) -> int:
     """Write `source` to `target` (of either format) with the columns that `score` computes; returns the number of rows.
 
     The target is written under a temporary name and renamed when it is complete.
     """
-    if source.resolve() == target.resolve():
-        raise UserError(f"{target} is the input itself: give another --output")
     rows = 0
     with partial_file(target) as partial, ExitStack() as stack:
         write = _parquet_writer(partial, source, stack) if is_parquet(target) else _json_writer(partial, target, stack)

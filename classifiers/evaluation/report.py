@@ -7,17 +7,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from classifiers.outputs import read_keys
+
+PAGE, NUMBERS = "report.md", "numbers.json"
 PLOTS = ("quality_auc.png", "quality_calibration.png", "domain_topic.png", "domain_kind.png")
+
+
+def written_files(folder: Path) -> list[str]:
+    """The files of a report in a folder, which a new one replaces; none without a report."""
+    is_report = read_keys(folder / NUMBERS) >= {"quality", "domain", "harm"}
+    return [PAGE, NUMBERS, *PLOTS] if is_report else []
 
 
 def write_report(numbers: Mapping[str, Any], folder: Path) -> Path:
     """Write everything into `folder`; returns the path of the Markdown page."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "numbers.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _plot_quality(numbers["quality"], folder)
     for head in ("topic", "kind"):
         _plot_confusion(numbers["domain"][head], folder / f"domain_{head}.png", f"{head}: rows true, columns predicted")
-    page = folder / "report.md"
+    page = folder / PAGE
     parts = [_quality_part(numbers["quality"]), _domain_part(numbers["domain"]), _harm_part(numbers["harm"])]
     page.write_text("# Classifiers, measured\n\n" + "\n".join(parts), encoding="utf-8")
     return page

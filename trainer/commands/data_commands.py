@@ -26,10 +26,10 @@ def tokenizer_command(
     from trainer.data.text_samples import held_out_samples, training_texts
     from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
     from trainer.data.tokenizer_report import count_with, format_report, measure_tokenizers, open_peer
-    from trainer.files import check_output
+    from trainer.files import check_output, holds_keys
 
     settings = read_config(TokenizerSettings, None, [f"vocab_size={vocab_size}", *changes])
-    check_output(output, ("tokenizer.json", "tokenizer_report.json"), ("tokenizer_report.json",))
+    check_output(output, is_ours=holds_keys(output / "tokenizer_report.json", "all", "domain", "language"))
     peers = {name: open_peer(name) for name in compare}
     opened = open_dataset(dataset)
     texts = training_texts(opened, settings.sample_bytes)
@@ -53,7 +53,9 @@ def name_tokens_command(tokenizer: Path, names: tuple[str, ...], output: Path) -
     `pretrain --start` takes a run's weights with the new tokenizer.
     """
     from trainer.data.tokenizer import TOKENIZER_FILE, load_tokenizer, name_reserved
+    from trainer.files import check_output
 
+    check_output(output)
     named = name_reserved(load_tokenizer(tokenizer), names)
     named.save(output / TOKENIZER_FILE)
     ids = ", ".join(f"{name} {named.control[name]}" for name in names)

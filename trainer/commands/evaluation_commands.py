@@ -35,16 +35,19 @@ def eval_command(
     from trainer.config import read_config
     from trainer.data.sources import open_held_out
     from trainer.evaluation.harness import EvaluationSettings, evaluate, format_evaluation
+    from trainer.files import check_output_file, holds_keys, write_atomically
     from trainer.tasks.pretrain_settings import read_pretrain_settings
 
     settings = read_config(EvaluationSettings, None, changes)
+    if output is not None:
+        check_output_file(output, tasks, is_ours=holds_keys(output, "tasks", "held_out"))
     scorer = open_scorer(run)
     changed = [] if cache is None else [f"data.cache={str(cache)!r}"]
     data_settings = read_pretrain_settings(str(run), changed, data).data
     held_out = None if no_held_out else open_held_out(data_settings, scorer.tokenizer)
     report = evaluate(scorer, tasks, held_out, settings)
     if output is not None:
-        output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_atomically(output, json.dumps(report, indent=1) + "\n")
     click.echo(format_evaluation(report))
 
 
@@ -99,6 +102,7 @@ def contamination_command(
         write_hits,
     )
     from trainer.evaluation.ngram_index import ContaminationSettings, build_index
+    from trainer.files import check_output_file
 
     settings = read_config(ContaminationSettings, None, changes)
     is_jsonl = training.removesuffix(".gz").endswith(".jsonl")
@@ -106,6 +110,9 @@ def contamination_command(
         raise click.UsageError(
             "--clean needs a JSONL file; for a dataset, name the file of --output as a source's `exclude`"
         )
+    for path in (output, clean):
+        if path is not None:
+            check_output_file(path, [*sets, Path(training)])
     index = build_index([item for path in sets for item in read_items(path)], settings)
     if is_jsonl:
         texts = read_texts(Path(training))

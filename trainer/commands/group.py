@@ -55,9 +55,9 @@ def run_options(command: Command) -> Command:
 
 def check_run_folder(output: Path) -> None:
     """Refuse a folder with files of others as the output of a run."""
-    from trainer.files import check_output
+    from trainer.files import check_output, is_run
 
-    check_output(output, ("run.json", "tensorboard"), ("checkpoints", "metrics.jsonl"))
+    check_output(output, (".run.json.*.tmp",), is_ours=is_run(output))  # the first that a run writes
 
 
 def is_main() -> bool:

@@ -35,13 +35,13 @@ def ladder_command(
 ) -> None:
     """Train CONFIG at several model sizes, and predict the loss of the largest from the others."""
     from trainer.config import read_config
-    from trainer.files import check_output
-    from trainer.studies.ladder import LadderSettings, describe_points, train_ladder
+    from trainer.files import check_output, find_runs
+    from trainer.studies.ladder import LadderSettings, describe_points, is_table, train_ladder
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_pretrain_settings
 
     settings = read_config(LadderSettings, None, rung_changes)
-    check_output(output, ("hidden-*",), ("points.csv",))
+    check_output(output, find_runs(output, "hidden-*"), is_ours=is_table(output / "points.csv"))
     opened = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     click.echo(describe_points(train_ladder(opened, settings, output, click.echo)))
 
@@ -114,13 +114,14 @@ def ablate_command(
     changes: tuple[str, ...],
 ) -> None:
     """Train the same small model on two datasets with several seeds, and report which is better, with an interval."""
-    from trainer.files import check_output
+    from trainer.files import check_output, find_runs, holds_keys
     from trainer.studies.ablation import ablate, format_ablation
     from trainer.tasks.pretrain_settings import read_pretrain_settings
 
     paths = dict(_parse_named(item) for item in datasets)
     files = {name: Path(path) for name, path in map(_parse_named, texts)}
-    check_output(output, [f"{name}-*" for name in paths], ("ablation.json",))
+    own = [run for name in paths for run in find_runs(output, f"{name}-*")]
+    check_output(output, own, is_ours=holds_keys(output / "ablation.json", "datasets", "settings", "bits_per_byte"))
     run_settings = read_pretrain_settings(config, changes, None, tokenizer)
     differences = ablate(run_settings, paths, output, seeds, files, log=click.echo)
     click.echo(format_ablation(paths, differences))

@@ -94,11 +94,14 @@ def anneal_command(run: Path, output: Path, config: Path | None, control: bool, 
     Validated on the documents held out of RUN's own data, with --control and without, so the two can be compared.
     """
     from trainer.config import read_config
+    from trainer.errors import UserError
     from trainer.tasks.anneal import AnnealSettings, anneal, build_run_settings
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_run_state
 
     check_run_folder(output)
+    if run.resolve().is_relative_to(output.resolve()):
+        raise UserError(f"{output}: is the run to anneal; choose a new folder")
     source = None if config is None else str(config)
     stage = read_config(AnnealSettings, source, [*changes, *(["control=true"] if control else [])])
     state = read_run_state(run)
@@ -124,7 +127,7 @@ def import_command(folder: Path, output: Path) -> None:
     from trainer.files import check_output
     from trainer.tasks.import_model import import_hugging_face
 
-    check_output(output, (), ())  # new or empty: a run is never replaced
+    check_output(output)  # new or empty: a run is never replaced
     click.echo(import_hugging_face(folder, output))
 
 
@@ -137,13 +140,16 @@ def export_command(run: Path, output: Path, overwrite: bool, bfloat16: bool) -> 
     """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models)."""
     from trainer.data.tokenizer import load_tokenizer
     from trainer.errors import UserError
+    from trainer.files import check_output, holds_keys
     from trainer.model.hugging_face import IMPORTED_FILES, ExportType, export_to_hugging_face
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.checkpoint import find_checkpoint, read_texts
     from trainer.training.saved_model import read_saved_model
 
-    if not overwrite and output.exists() and any(output.iterdir()):
-        raise UserError(f"{output}: is not empty; choose a new folder, or --overwrite to replace the model in it")
+    is_model = holds_keys(output / "config.json", "model_type", "architectures")
+    if is_model and not overwrite:
+        raise UserError(f"{output}: holds a model; choose a new folder, or --overwrite to replace it")
+    check_output(output, is_ours=is_model)
     path = read_pretrain_settings(str(run)).tokenizer
     tokenizer = load_tokenizer(path)
     saved, dtype = read_saved_model(run), ExportType.BFLOAT16 if bfloat16 else ExportType.FLOAT32

@@ -31,6 +31,7 @@ from trainer.evaluation.ngram_index import (
     find_paragraphs,
 )
 from trainer.evaluation.questions import QuestionError, read_questions
+from trainer.files import write_atomically
 
 
 class Hit(NamedTuple):
@@ -186,14 +187,14 @@ def read_texts(path: Path) -> list[tuple[str, str]]:
 def write_hits(path: Path, hits: Iterable[Hit]) -> None:
     """The hits as JSONL, which a data source's `exclude` reads."""
     rows = (json.dumps(hit._asdict(), ensure_ascii=False) + "\n" for hit in hits)
-    path.write_text("".join(rows), encoding="utf-8")
+    write_atomically(path, "".join(rows))
 
 
 def write_clean(path: Path, hits: Iterable[Hit], clean: Path) -> None:
     """The rows of a JSONL file in which nothing was found, unchanged."""
     found = {hit.document for hit in hits}
     data = "".join(f"{line}\n" for place, line in _read_lines(path) if place not in found).encode()
-    clean.write_bytes(gzip.compress(data, mtime=0) if clean.suffix == ".gz" else data)
+    write_atomically(clean, gzip.compress(data, mtime=0) if clean.suffix == ".gz" else data)
 
 
 def _read_lines(path: Path) -> list[tuple[str, str]]:

@@ -35,6 +35,8 @@ from trainer.tasks.pretrain_inputs import PretrainInputs
 from trainer.tasks.pretrain_settings import PretrainSettings
 from trainer.training.metrics import read_metrics
 
+_COLUMNS = ("name", "parameters", "tokens", "loss")  # of points.csv
+
 
 class LadderSettings(Settings):
     """Sizes and lengths of the runs of a ladder. Source of tokens_per_parameter: Hoffmann et al. 2022."""
@@ -153,8 +155,17 @@ def write_points(path: Path, points: Sequence[Point]) -> None:
     """The runs as CSV, which `gristmill train scaling fit` reads."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "parameters", "tokens", "loss"])
+        writer.writerow(_COLUMNS)
         writer.writerows([point.name, point.parameters, point.tokens, point.loss] for point in points)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file was written by `write_points`."""
+    try:
+        with path.open("rb") as file:
+            return file.readline(100).split() == [",".join(_COLUMNS).encode()]
+    except OSError:
+        return False
 
 
 def predict_largest(points: Sequence[Point]) -> tuple[Point, Prediction]:

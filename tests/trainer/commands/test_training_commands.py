@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,29 +27,6 @@ def test_no_token_file_appears_in_the_working_directory(
     run("pretrain", "tiny", "--data", demo / "set", "--tokenizer", demo / "tokenizer", *SET, "--output", "model")
     assert [path.name for path in Path().iterdir()] == ["model"]
     assert list((tmp_path / "cache/tokens").iterdir())
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        lambda demo, out: ("pretrain", "tiny", *run_options(demo), "--output", out),
-        lambda demo, out: ("anneal", demo / "run", "--set", "learning_rate=1e-3", "--set", "steps=2", "--output", out),
-        lambda demo, out: ("export", demo / "run", "--output", out),
-        lambda demo, out: ("tokenizer", demo / "set", "--output", out),
-        lambda demo, out: ("scaling", "ladder", "tiny", *run_options(demo), "--output", out),
-        lambda demo, out: ("ablate", "tiny", "--dataset", "a=x", "--dataset", "b=y", "--output", out),
-    ],
-    ids=["pretrain", "anneal", "export", "tokenizer", "ladder", "ablate"],
-)
-def test_a_folder_with_files_of_others_is_refused(
-    command: Callable[[Path, Path], tuple[object, ...]], demo: Path, tmp_path: Path
-) -> None:
-    files = {"notes.txt": "mine", "run.json": "{}", "report.html": "mine", "model.safetensors": "mine"}
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=r"choose a new folder"):
-        run(*command(demo, tmp_path))
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
 
 
 def test_only_rank_0_prints(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
