@@ -43,11 +43,15 @@ def key_option(examples: str) -> Callable[[Command], Command]:
 
 def run_options(command: Command) -> Command:
     """CONFIG, and the options that change it: --data, --tokenizer, --set."""
+    return click.argument("config")(data_options(command))
+
+
+def data_options(command: Command) -> Command:
+    """--data, --tokenizer, --set."""
     for decorate in (
         table_option,
         click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json or its folder."),
         click.option("--data", metavar="DATASET", help="Curated dataset to train on (becomes data source `web`)."),
-        click.argument("config"),
     ):
         command = decorate(command)
     return command

@@ -15,6 +15,8 @@ CLASSES = {  # command: module and class of its settings
     "tokenizer": ("trainer.data.tokenizer", "TokenizerSettings"),
     "eval": ("trainer.evaluation.harness", "EvaluationSettings"),
     "contamination": ("trainer.evaluation.ngram_index", "ContaminationSettings"),
+    "depth": ("trainer.tasks.depth", "DepthSettings"),
+    "dial": ("trainer.studies.dial", "DialSettings"),
     "ladder": ("trainer.studies.ladder", "LadderSettings"),
     "cost": ("trainer.studies.cost", "CostSettings"),
 }

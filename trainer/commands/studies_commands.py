@@ -46,6 +46,37 @@ def ladder_command(
     click.echo(describe_points(train_ladder(opened, settings, output, click.echo)))
 
 
+@scaling_group.command("dial", short_help="Fit the rules of pretrain --depth.")
+@run_options
+@click.option("--output", type=FOLDER, required=True, help="Folder of the runs, points.csv and sweep.csv.")
+@click.option("--rule", "rules", multiple=True, metavar="KEY=VALUE", help="Rule to begin with; may be repeated.")
+@click.option(
+    "--dial", "dial_changes", multiple=True, metavar="KEY=VALUE", help="depths=[2, 3, 4, 5], fitted=[2, 3], ..."
+)
+def dial_command(
+    config: str,
+    data: str | None,
+    tokenizer: Path | None,
+    changes: tuple[str, ...],
+    output: Path,
+    rules: tuple[str, ...],
+    dial_changes: tuple[str, ...],
+) -> None:
+    """Fit the constants by which a depth sets rate and batch, and predict the loss of a deeper run."""
+    from trainer.config import read_config
+    from trainer.files import check_output
+    from trainer.studies.dial import DialSettings, describe_dial, turn_dial
+    from trainer.tasks.depth import DepthSettings
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+
+    begin, settings = read_config(DepthSettings, None, rules), read_config(DialSettings, None, dial_changes)
+    check_output(output, ("depth-*",), ("points.csv", "sweep.csv"))
+    opened = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
+    _, points = turn_dial(opened, begin, settings, output, click.echo)
+    click.echo(describe_dial(points))
+
+
 @scaling_group.command("fit", short_help="Fit scaling laws to finished runs.")
 @click.argument("points", type=EXISTING_FILE)
 @click.option("--drop-highest", type=click.IntRange(0), default=0, help="Leave out the N runs of highest loss.")

@@ -13,42 +13,52 @@ from trainer.commands.group import (
     EXISTING_RUN,
     FOLDER,
     check_run_folder,
+    data_options,
     is_main,
     key_option,
     pick_device,
-    run_options,
     train,
 )
 
 if TYPE_CHECKING:
     from trainer.data.batches import BatchSource
+    from trainer.tasks.pretrain_settings import PretrainSettings
 
 
 @train.command("pretrain", short_help="Train a model.")
-@run_options
+@click.argument("config", required=False)
+@data_options
+@click.option("--depth", type=click.IntRange(1), help="Let the depth decide shape, rate, batch and steps.")
+@click.option(
+    "--rule", "rules", multiple=True, metavar="KEY=VALUE", help="Rule of --depth: tokens_per_parameter=20, ..."
+)
 @click.option("--output", type=FOLDER, required=True, help="Run directory; resumes if it holds a checkpoint.")
 @click.option("--start", type=EXISTING_RUN, help="Run or checkpoint to take the first weights from.")
 @click.option("--allow-changes", is_flag=True, help="Resume though settings or data differ from the checkpoint's.")
 def pretrain_command(
-    config: str,
+    config: str | None,
     data: str | None,
     tokenizer: Path | None,
     changes: tuple[str, ...],
+    depth: int | None,
+    rules: tuple[str, ...],
     output: Path,
     start: Path | None,
     allow_changes: bool,
 ) -> None:
     """Train a model. CONFIG is a TOML file, a preset's name, or the folder of another run.
 
+    --depth 12 needs no CONFIG: width, heads, rate, batch, steps and data follow from it and from the size of the
+    vocabulary (`gristmill train settings --of depth`). A CONFIG then gives all other settings; --set changes any.
+
     Run the same command again after a crash: it resumes from the last checkpoint. On several devices:
     torchrun --nproc-per-node N $(which gristmill) train pretrain ...
     """
     from trainer.tasks.pretrain import pretrain
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
-    from trainer.tasks.pretrain_settings import read_pretrain_settings
 
     check_run_folder(output)
-    run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
+    run = open_pretrain_inputs(_read_settings(config, changes, data, tokenizer, depth, rules))
     _echo_mixture(run.source, run.settings.loop.steps)
     result = pretrain(
         run.settings,
@@ -61,6 +71,28 @@ def pretrain_command(
     )
     if is_main():
         click.echo(f"{result.checkpoint}: step {result.steps:,}, {result.tokens:,} tokens, loss {result.loss:.4f}")
+
+
+def _read_settings(
+    config: str | None,
+    changes: tuple[str, ...],
+    data: str | None,
+    tokenizer: Path | None,
+    depth: int | None,
+    rules: tuple[str, ...],
+) -> PretrainSettings:
+    from trainer.config import read_config
+    from trainer.data.tokenizer import load_tokenizer
+    from trainer.tasks.depth import DepthSettings
+    from trainer.tasks.pretrain_settings import apply_depth, change_settings, read_pretrain_settings
+
+    if depth is None:
+        if config is None or rules:
+            raise click.UsageError("name a CONFIG, or give --depth; --rule belongs to --depth")
+        return read_pretrain_settings(config, changes, data, tokenizer)
+    before = read_pretrain_settings(config, (), data, tokenizer)
+    vocab_size = load_tokenizer(before.tokenizer).vocab_size
+    return change_settings(apply_depth(before, depth, vocab_size, read_config(DepthSettings, None, rules)), changes)
 
 
 def _echo_mixture(source: BatchSource, steps: int) -> None:

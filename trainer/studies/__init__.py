@@ -1,6 +1,7 @@
 """Questions that take several runs, or none.
 
 ladder              one run at several model sizes
+dial                the rules of one dial, fitted and tested on another depth
 scaling_laws        loss against parameters, data and compute, fitted to runs
 ablation            which of two datasets makes the better model
 cost                FLOP, device hours, money and carbon of a run before it is made

@@ -2,6 +2,7 @@
 
 pretrain            next-token prediction or denoising on batches of a mixture
 pretrain_settings pretrain_inputs   all settings of such a run; its tokenizer and data opened
+depth               shape, rate, batch and length of a run from its depth
 denoising           objectives that turn a text into inputs and targets
 anneal              the last part of a run: learning rate to 0 on better data
 document_losses     losses by domain and by document

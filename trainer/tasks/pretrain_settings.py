@@ -13,6 +13,7 @@ from trainer.data.sources import DataSettings
 from trainer.data.tokenizer import TOKENIZER_FILE
 from trainer.model.model_settings import ModelSettings
 from trainer.tasks.denoising import ObjectiveSettings
+from trainer.tasks.depth import DepthSettings, plan_depth
 from trainer.training import checkpoint
 from trainer.training.checkpoint import RunState
 from trainer.training.training_settings import TrainingSettings
@@ -43,15 +44,15 @@ Kind = TypeVar("Kind", bound=PretrainSettings)
 
 
 def read_pretrain_settings(
-    source: str, changes: Sequence[str] = (), data: str | None = None, tokenizer: Path | None = None
+    source: str | None, changes: Sequence[str] = (), data: str | None = None, tokenizer: Path | None = None
 ) -> PretrainSettings:
-    """Settings of a TOML file, a preset or the folder of a run, with `section.key=value` changes.
+    """Settings of a TOML file, a preset, the folder of a run or the defaults, with `section.key=value` changes.
 
     data: a curated dataset, used as the only source, `web`.
     """
     more = [] if tokenizer is None else [f"tokenizer={str(tokenizer)!r}"]
     more += [] if data is None else [f"data.sources={{web = {{path = {data!r}}}}}"]
-    if not Path(source).is_dir():
+    if source is None or not Path(source).is_dir():
         return read_config(PretrainSettings, source, [*more, *changes])
     stored = read_run_state(Path(source)).settings
     known = {name: value for name, value in stored.items() if name in PretrainSettings.model_fields}
@@ -71,3 +72,11 @@ def read_run_state(path: Path) -> RunState:
 def change_settings(settings: Kind, changes: Sequence[str], source: str = "the run") -> Kind:
     """The same settings with `section.key=value` changes."""
     return validate_settings(type(settings), apply_changes(settings.model_dump(mode="json"), changes), source)
+
+
+def apply_depth(settings: Kind, depth: int, vocab_size: int, rules: DepthSettings) -> Kind:
+    """The settings with what the depth decides in place of their own."""
+    values = settings.model_dump(mode="json")
+    for table, decided in plan_depth(depth, vocab_size, rules).items():
+        values[table] |= decided
+    return validate_settings(type(settings), values, f"of depth {depth}")

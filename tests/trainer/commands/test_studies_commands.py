@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -54,3 +55,17 @@ def test_two_datasets_are_compared(demo: Path) -> None:
     assert report["bits_per_byte"]["held out of bad"]["difference"] < -0.1
     assert "fresh" in printed
     assert "good is better" in printed
+
+
+def test_a_dial_is_turned(demo: Path, tmp_path: Path) -> None:
+    options = [*run_options(demo)[:4], "--set", f"data.cache={demo}/cache", "--set", "data.held_out=0.1"]
+    options += ["--set", "loop.threads=1", "--set", "loop.validate_batches=1", "--set", "data.batch_size=4"]
+    rules = ["aspect_ratio=8", "head_dim=8", "sequence_length=32", "tokens_per_parameter=0.1"]
+    rules = [word for rule in rules for word in ("--rule", rule)]
+    dial = ["--dial", "depths=[1, 2, 3, 4]", "--dial", "fitted=[1]"]
+    printed = run("scaling", "dial", "tiny", *options, *rules, *dial, "--output", tmp_path / "dial")
+    assert "predicted from the others" in printed
+    with (tmp_path / "dial" / "sweep.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 6
+    runs = [path.name for path in (tmp_path / "dial").iterdir() if path.is_dir()]
+    assert len(runs) == 5 + 4  # one of the sweep's counts twice, the fitted rules make four

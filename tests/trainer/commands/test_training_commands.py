@@ -4,12 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.trainer.commands.invoke import SET, run, run_options
 from tests.trainer.curated import pages, write_dataset
 from trainer.data.tokenizer import load_tokenizer
 from trainer.errors import UserError
+from trainer.tasks.pretrain_settings import read_pretrain_settings
 from trainer.training.checkpoint import find_checkpoint
 from trainer.training.metrics import read_metrics
 
@@ -156,3 +158,32 @@ def test_a_reserved_token_is_named_and_the_weights_are_kept(demo: Path, tmp_path
     options = ["--tokenizer", tmp_path / "named", "--data", demo / "set", *run_options(demo)[4:]]
     run("pretrain", "tiny", *options, "--start", demo / "run", "--output", tmp_path / "run")
     assert load_tokenizer(find_checkpoint(tmp_path / "run")).json == named.json
+
+
+def test_a_run_needs_nothing_but_its_depth(demo: Path, tmp_path: Path) -> None:
+    options = run_options(demo)[:4]  # data and tokenizer
+    rules = ["aspect_ratio=16", "head_dim=16", "sequence_length=64", "tokens_per_parameter=0.5"]
+    words = [word for rule in rules for word in ("--rule", rule)]
+    changes = ["--set", f"data.cache={demo}/cache", "--set", "data.held_out=0.1", "--set", "loop.threads=1"]
+    printed = run("pretrain", *options, "--depth", 2, *words, *changes, "--output", tmp_path / "run")
+    made = read_pretrain_settings(str(tmp_path / "run"))
+    assert (made.model.layers, made.model.hidden_size, made.model.heads) == (2, 32, 2)
+    assert made.model.vocab_size == load_tokenizer(demo / "tokenizer").vocab_size
+    assert f"step {made.loop.steps}," in printed
+    assert len(read_metrics(tmp_path / "run")) == made.loop.steps
+
+
+def test_what_is_set_stays_and_a_configuration_gives_the_rest(demo: Path, tmp_path: Path) -> None:
+    options = [*run_options(demo)[:4], "--depth", 1, "--rule", "aspect_ratio=16", "--rule", "head_dim=16"]
+    options += ["--rule", "sequence_length=32", "--set", f"data.cache={demo}/cache", "--set", "loop.steps=3"]
+    run("pretrain", "tiny", *options, "--set", "loop.threads=1", "--output", tmp_path / "run")
+    made = read_pretrain_settings(str(tmp_path / "run"))
+    assert made.loop.steps == 3  # set
+    assert made.data.sequence_length == 32  # by the rules
+    assert made.data.max_repetitions == 40  # of the preset
+    assert made.model.kv_heads is None
+
+
+def test_a_run_without_depth_needs_a_configuration(tmp_path: Path) -> None:
+    with pytest.raises(click.UsageError, match="name a CONFIG, or give --depth"):
+        run("pretrain", "--output", tmp_path / "run")

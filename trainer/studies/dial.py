@@ -1,0 +1,125 @@
+"""Fit the constants of the rules that turn a depth into a run, and test them on a depth that was not fitted.
+
+At some depths the rate and the batch that the rules give are multiplied and divided by a factor. A parabola of loss
+over the logarithm of the multiple has its vertex at the better multiple, and the constant is moved by the geometric
+mean of the vertices. Then every depth is trained by the fitted rules, and the loss of the deepest is predicted from
+the others'.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from trainer.data.batches import BatchSource
+from trainer.settings import Settings
+from trainer.studies.ladder import count_matmul_parameters, write_points
+from trainer.studies.scaling_laws import Point, ScalingError, predict_by_compute
+from trainer.tasks.depth import DepthSettings
+from trainer.tasks.pretrain import pretrain
+from trainer.tasks.pretrain_inputs import PretrainInputs
+from trainer.tasks.pretrain_settings import apply_depth, change_settings
+from trainer.training.metrics import read_metrics
+
+
+class DialSettings(Settings):
+    """Which depths are trained, and how far constants are varied."""
+
+    depths: tuple[int, ...] = Field(
+        default=(2, 3, 4, 5), min_length=4, description="depths to train; the deepest is predicted from the others"
+    )
+    fitted: tuple[int, ...] = Field(default=(2, 3), description="depths at which rate and batch are varied; off = none")
+    factor: float = Field(default=2.0, gt=1, description="rate and batch are multiplied and divided by this")
+
+
+def find_vertex(multiples: Sequence[float], losses: Sequence[float]) -> float:
+    """The multiple of the lowest loss by a parabola over its logarithm, inside the range of the multiples."""
+    x = np.log(multiples)
+    quadratic, linear, _ = np.polyfit(x, losses, 2)
+    vertex = -linear / (2 * quadratic) if quadratic > 0 else x[int(np.argmin(losses))]
+    return float(np.exp(np.clip(vertex, x.min(), x.max())))
+
+
+def fit_rules(rules: DepthSettings, losses: Mapping[tuple[str, int, float], float]) -> DepthSettings:
+    """The rules with rate and batch moved to where losses are lowest. losses: by (constant, depth, multiple)."""
+    changes = {}
+    for name in ("rate", "batch"):
+        depths = sorted({depth for constant, depth, _ in losses if constant == name})
+        vertices = []
+        for depth in depths:
+            found = sorted((m, loss) for (constant, d, m), loss in losses.items() if (constant, d) == (name, depth))
+            vertices.append(find_vertex(*zip(*found, strict=True)))
+        if vertices:
+            changes[name] = getattr(rules, name) * math.exp(float(np.mean(np.log(vertices))))
+    return rules.model_copy(update=changes)
+
+
+class Dial:
+    """Trains runs by rules; finished ones are kept in `out`."""
+
+    def __init__(self, opened: PretrainInputs, out: Path, log: Callable[[str], None]) -> None:
+        if opened.validation is None:
+            raise ScalingError("no document is held out to evaluate on: raise data.held_out")
+        self._opened, self._held_out, self._out, self._log = opened, opened.validation, out, log
+        self.train = cache(self._train)
+
+    def _train(self, depth: int, rules: DepthSettings) -> Point:
+        """A run of this depth, with its held-out loss."""
+        opened, name = self._opened, f"depth-{depth}-rate-{rules.rate:.3g}-batch-{rules.batch:.3g}"
+        planned = apply_depth(opened.settings, depth, opened.tokenizer.vocab_size, rules)
+        steps = planned.loop.steps
+        settings = change_settings(planned, [f"loop.validate_every={steps}", f"checkpoints.every={steps}"])
+        source = BatchSource(opened.source.corpus, settings.data, opened.shares)
+        source.shares(steps)  # raises where the data is too small
+        length = {"sequence_length": settings.data.sequence_length}
+        held_out = BatchSource(self._held_out.corpus, self._held_out.settings.model_copy(update=length))
+        out = self._out / name
+        pretrain(settings, source, out, tokenizer=opened.tokenizer, validation=held_out, log=lambda _: None)
+        last = read_metrics(out)[-1]
+        point = Point(count_matmul_parameters(settings.model), last["tokens"], last["validation"]["loss"], name)
+        self._log(f"{name}: {point.parameters:,} weights, {point.tokens:,} tokens, held-out loss {point.loss:.4f}")
+        return point
+
+
+def turn_dial(
+    opened: PretrainInputs, rules: DepthSettings, settings: DialSettings, out: Path, log: Callable[[str], None] = print
+) -> tuple[DepthSettings, list[Point]]:
+    """Fit the rules at some depths, then train all depths by them; writes points.csv and sweep.csv."""
+    dial = Dial(opened, out, log)
+    losses: dict[tuple[str, int, float], float] = {}
+    for depth in settings.fitted:
+        for multiple in (1 / settings.factor, 1.0, settings.factor):
+            for name in ("rate", "batch"):
+                changed = rules.model_copy(update={name: getattr(rules, name) * multiple})
+                losses[name, depth, multiple] = dial.train(depth, changed).loss
+    _write_sweep(out / "sweep.csv", losses)
+    fitted = fit_rules(rules, losses)
+    log(f"rate {rules.rate:.4g} -> {fitted.rate:.4g}, batch {rules.batch:.4g} -> {fitted.batch:.4g}")
+    points = [dial.train(depth, fitted) for depth in sorted(settings.depths)]
+    write_points(out / "points.csv", points)
+    return fitted, points
+
+
+def _write_sweep(path: Path, losses: Mapping[tuple[str, int, float], float]) -> None:
+    rows: Iterable[tuple[Any, ...]] = ((*key, loss) for key, loss in losses.items())
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("constant", "depth", "multiple", "loss"), *rows])
+
+
+def describe_dial(points: Sequence[Point]) -> str:
+    """How well the loss of the deepest run is predicted by a power law of compute through the others."""
+    *smaller, deepest = points
+    found = predict_by_compute(smaller, deepest.flop)
+    inside = "inside" if found.low <= deepest.loss <= found.high else "outside"
+    return (
+        f"{deepest.name}, predicted from the others: {found.loss:.4f} ({found.low:.4f} to {found.high:.4f}, "
+        f"{found.confidence:.0%}); measured: {deepest.loss:.4f}, {found.loss / deepest.loss - 1:+.2%} off, {inside} "
+        f"the interval"
+    )
