@@ -18,6 +18,7 @@ CLASSES = {  # command: module and class of its settings
     "depth": ("trainer.tasks.depth", "DepthSettings"),
     "dial": ("trainer.studies.dial", "DialSettings"),
     "ladder": ("trainer.studies.ladder", "LadderSettings"),
+    "mixture-search": ("trainer.studies.mixture_search", "MixtureSearchSettings"),
     "cost": ("trainer.studies.cost", "CostSettings"),
 }
 

@@ -1,4 +1,4 @@
-"""Commands about studies: scaling ladder, fit and compare; cost; ablate."""
+"""Commands about studies: scaling ladder, fit and compare; cost; ablate; mixture-search."""
 
 from __future__ import annotations
 
@@ -64,14 +64,15 @@ def dial_command(
 ) -> None:
     """Fit the constants by which a depth sets rate and batch, and predict the loss of a deeper run."""
     from trainer.config import read_config
-    from trainer.files import check_output
+    from trainer.files import check_output, find_runs
     from trainer.studies.dial import DialSettings, describe_dial, turn_dial
+    from trainer.studies.ladder import is_table
     from trainer.tasks.depth import DepthSettings
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_pretrain_settings
 
     begin, settings = read_config(DepthSettings, None, rules), read_config(DialSettings, None, dial_changes)
-    check_output(output, ("depth-*",), ("points.csv", "sweep.csv"))
+    check_output(output, [*find_runs(output, "depth-*"), "sweep.csv"], is_ours=is_table(output / "points.csv"))
     opened = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     _, points = turn_dial(opened, begin, settings, output, click.echo)
     click.echo(describe_dial(points))
@@ -127,9 +128,10 @@ def cost_command(parameters: float, tokens: float, changes: tuple[str, ...], as_
     click.echo(json.dumps(asdict(cost), indent=1) if as_json else format_cost(settings, cost))
 
 
-@train.command("ablate", short_help="Compare two datasets by small models.")
+@train.command("ablate", short_help="Compare datasets by small models.")
 @click.argument("config")
-@click.option("--dataset", "datasets", multiple=True, required=True, metavar="NAME=PATH", help="Give two.")
+@click.option("--dataset", "datasets", multiple=True, required=True, metavar="NAME=PATH", help="Give two or more.")
+@click.option("--unweighted", multiple=True, metavar="NAME", help="Read this dataset's documents equally often.")
 @click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json or its folder, for both.")
 @click.option("--texts", multiple=True, metavar="NAME=FILE", help='JSONL of {"text": ...} to evaluate on.')
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Models to train on each dataset.")
@@ -138,13 +140,17 @@ def cost_command(parameters: float, tokens: float, changes: tuple[str, ...], as_
 def ablate_command(
     config: str,
     datasets: tuple[str, ...],
+    unweighted: tuple[str, ...],
     tokenizer: Path | None,
     texts: tuple[str, ...],
     seeds: int,
     output: Path,
     changes: tuple[str, ...],
 ) -> None:
-    """Train the same small model on two datasets with several seeds, and report which is better, with an interval."""
+    """Train the same small model on each dataset with several seeds, and compare the others with the first.
+
+    Do the weights help? --dataset weighted=PATH --dataset plain=PATH --unweighted plain
+    """
     from trainer.files import check_output, find_runs, holds_keys
     from trainer.studies.ablation import ablate, format_ablation
     from trainer.tasks.pretrain_settings import read_pretrain_settings
@@ -154,8 +160,42 @@ def ablate_command(
     own = [run for name in paths for run in find_runs(output, f"{name}-*")]
     check_output(output, own, is_ours=holds_keys(output / "ablation.json", "datasets", "settings", "bits_per_byte"))
     run_settings = read_pretrain_settings(config, changes, None, tokenizer)
-    differences = ablate(run_settings, paths, output, seeds, files, log=click.echo)
+    differences = ablate(run_settings, paths, output, seeds, files, unweighted=unweighted, log=click.echo)
     click.echo(format_ablation(paths, differences))
+
+
+@train.command("mixture-search", short_help="Search the shares of domains.")
+@run_options
+@click.option(
+    "--texts", multiple=True, required=True, metavar="NAME=FILE", help='JSONL of {"text": ...} to do well on.'
+)
+@click.option("--output", type=FOLDER, required=True, help="Folder of the runs, mixture.json and shares.toml.")
+@click.option("--search", "search_changes", multiple=True, metavar="KEY=VALUE", help="proxies=24, proxy_steps=100, ...")
+def mixture_search_command(
+    config: str,
+    data: str | None,
+    tokenizer: Path | None,
+    changes: tuple[str, ...],
+    texts: tuple[str, ...],
+    output: Path,
+    search_changes: tuple[str, ...],
+) -> None:
+    """Propose shares of domains by small models on sampled mixtures, and compare them with the data's own.
+
+    shares.toml is read by `gristmill curate --config`.
+    """
+    from trainer.config import read_config
+    from trainer.files import check_output, find_runs, holds_keys
+    from trainer.studies.mixture_search import MixtureSearchSettings, format_search, search_mixture
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+
+    settings = read_config(MixtureSearchSettings, None, search_changes)
+    files = {name: Path(path) for name, path in map(_parse_named, texts)}
+    own = [run for name in ("proxy", "natural", "weights", "proposal") for run in find_runs(output, f"{name}-*")]
+    check_output(output, own, is_ours=holds_keys(output / "mixture.json", "domains", "proposal", "proxies"))
+    opened = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
+    click.echo(format_search(search_mixture(opened, settings, files, output, click.echo)))
 
 
 def _parse_named(item: str) -> tuple[str, str]:

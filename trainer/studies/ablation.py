@@ -1,15 +1,15 @@
-"""Compare two datasets by training the same small model on each, with equal tokens and several seeds.
+"""Compare datasets by training the same small model on each, with equal tokens and several seeds.
 
-Both runs of a seed begin with the same weights; the order of the data differs with the seed. Models are evaluated in
-bits per byte on texts that neither has been trained on. Seeds alone make as much difference as many filters do, so the
-result is the mean difference over seeds with its 90% interval.
+All runs of a seed begin with the same weights; the order of the data differs with the seed. Models are evaluated in
+bits per byte on texts that none has been trained on. Seeds alone make as much difference as many filters do, so the
+result is the mean difference over seeds with its 90% interval, of each dataset to the first one.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
+from trainer.data.batches import BatchSource
 from trainer.data.corpus import Corpus
 from trainer.data.curated_dataset import DatasetError
 from trainer.data.tokenizer import Tokenizer
@@ -34,7 +35,7 @@ Documents = Sequence[tuple[str, Sequence[int], int]]  # (group, tokens, bytes)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Bits per byte on one set of texts, second minus first: below 0 the second dataset is better."""
+    """Bits per byte on one set of texts, second minus first: below 0 the second model or dataset is better."""
 
     texts: str
     first: tuple[float, ...]  # by seed
@@ -62,47 +63,67 @@ def ablate(
     seeds: int = 3,
     texts: Mapping[str, Path] | None = None,
     documents: int | None = 500,
+    unweighted: Collection[str] = (),
     log: Callable[[str], None] = print,
-) -> list[Difference]:
-    """Train 2 * seeds models and compare them.
+) -> dict[str, list[Difference]]:
+    """Train a model on each dataset with each seed; returns each other dataset's differences to the first one.
 
-    datasets: name -> path, two of them. texts: name -> JSONL file with `text` to evaluate on, besides the held-out
-    documents of both datasets (held out by id, so a page held out of one is held out of the other). documents: at most
-    this number of each set of texts.
+    datasets: name -> path, two or more; one path may have several names. texts: name -> JSONL file with `text` to
+    evaluate on, besides the held-out documents of the datasets (held out by id, so a page held out of one is held out
+    of the others). documents: at most this number of each set of texts. unweighted: names of datasets whose documents
+    are read equally often.
     """
-    if len(datasets) != 2:
-        raise UserError(f"an ablation compares two datasets, not {len(datasets)}")
-    opened = {name: open_pretrain_inputs(_set_data(run_settings, path)) for name, path in datasets.items()}
+    if len(datasets) < 2:
+        raise UserError("an ablation compares two datasets or more; give another --dataset")
+    if unknown := sorted(set(unweighted) - set(datasets)):
+        raise UserError(f"{unknown[0]} is not the name of a dataset; there are {', '.join(datasets)}")
+    opened = {
+        name: open_pretrain_inputs(_set_data(run_settings, path, name not in unweighted))
+        for name, path in datasets.items()
+    }
     tokenizer = next(iter(opened.values())).tokenizer
-    evaluated = _collect_texts(opened, texts or {}, tokenizer, documents)
+    evaluated = _collect_texts(opened, datasets, texts or {}, tokenizer, documents)
     scores: dict[str, dict[str, list[float]]] = {name: {text: [] for text in evaluated} for name in datasets}
     for seed in range(seeds):
         for name, run in opened.items():
-            for text, value in _train_and_evaluate(run, seed, out / f"{name}-{seed}", evaluated).items():
+            settings = change_settings(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
+            source = BatchSource(run.source.corpus, settings.data, run.shares)
+            found = train_and_evaluate(settings, source, run.tokenizer, out / f"{name}-{seed}", evaluated)
+            for text, value in found.items():
                 scores[name][text].append(value)
-            latest = ", ".join(f"{text} {values[-1]:.4f}" for text, values in scores[name].items())
+            latest = ", ".join(f"{text} {value:.4f}" for text, value in found.items())
             log(f"{name}, seed {seed}: {latest} bits per byte")
-    first, second = datasets
-    found = [Difference(text, tuple(scores[first][text]), tuple(scores[second][text])) for text in evaluated]
-    (out / "ablation.json").write_text(
-        json.dumps(_build_report(datasets, run_settings, found), indent=1) + "\n", "utf-8"
+    first, *others = datasets
+    differences = {
+        name: [Difference(text, tuple(scores[first][text]), tuple(scores[name][text])) for text in evaluated]
+        for name in others
+    }
+    report = _build_report(datasets, unweighted, run_settings, differences)
+    (out / "ablation.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    return differences
+
+
+def _set_data(run_settings: PretrainSettings, path: str, weighted: bool) -> PretrainSettings:
+    return change_settings(
+        run_settings, [f"data.sources={{data = {{path = {path!r}, weighted = {str(weighted).lower()}}}}}"]
     )
-    return found
-
-
-def _set_data(run_settings: PretrainSettings, path: str) -> PretrainSettings:
-    return change_settings(run_settings, [f"data.sources={{data = {{path = {path!r}}}}}"])
 
 
 def _collect_texts(
-    opened: Mapping[str, PretrainInputs], texts: Mapping[str, Path], tokenizer: Tokenizer, limit: int | None
+    opened: Mapping[str, PretrainInputs],
+    datasets: Mapping[str, str],
+    texts: Mapping[str, Path],
+    tokenizer: Tokenizer,
+    limit: int | None,
 ) -> dict[str, Documents]:
+    """The documents held out of each path, under its first name, and the texts."""
+    name_of = {path: name for name, path in reversed(datasets.items())}
     found = {
         f"held out of {name}": _all_documents(run.validation.corpus, limit)
         for name, run in opened.items()
-        if run.validation is not None
+        if run.validation is not None and name_of[datasets[name]] == name
     }
-    found |= {name: list(_read_texts(path, tokenizer))[:limit] for name, path in texts.items()}
+    found |= {name: list(read_texts(path, tokenizer))[:limit] for name, path in texts.items()}
     if not found:
         raise DatasetError("there is no text to evaluate on: raise data.held_out or give --texts")
     return found
@@ -112,7 +133,8 @@ def _all_documents(corpus: Corpus, limit: int | None) -> Documents:
     return [("all", tokens, size) for _, tokens, size in held_out_documents(corpus, limit)]
 
 
-def _read_texts(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, Sequence[int], int]]:
+def read_texts(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, Sequence[int], int]]:
+    """Group, tokens and bytes of each text of a JSONL file."""
     try:
         texts = [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -121,47 +143,54 @@ def _read_texts(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, Sequenc
         yield "all", tokens, len(text.encode())
 
 
-def _train_and_evaluate(
-    run: PretrainInputs, seed: int, out: Path, evaluated: Mapping[str, Documents]
+def train_and_evaluate(
+    settings: PretrainSettings,
+    source: BatchSource,
+    tokenizer: Tokenizer,
+    out: Path,
+    evaluated: Mapping[str, Documents],
 ) -> dict[str, float]:
-    """Bits per byte of each set of texts under a model trained with this seed."""
-    run_settings = change_settings(run.settings, [f"loop.seed={seed}", f"data.seed={seed}"])
-    source = type(run.source)(run.source.corpus, run_settings.data, run.shares)
-    pretrain(run_settings, source, out, tokenizer=run.tokenizer, log=lambda _: None)
+    """Bits per byte of each set of texts under a model trained on the batches; a finished run is kept."""
+    pretrain(settings, source, out, tokenizer=tokenizer, log=lambda _: None)
     model = load_decoder(out)
-    scorer = Scorer(lambda tokens: model(tokens).logits, run.tokenizer, run_settings.data.sequence_length)
+    scorer = Scorer(lambda tokens: model(tokens).logits, tokenizer, settings.data.sequence_length)
     with torch.inference_mode():
         return {name: measure_loss(scorer, documents)[""].bits_per_byte for name, documents in evaluated.items()}
 
 
 def _build_report(
-    datasets: Mapping[str, str], run_settings: PretrainSettings, found: Sequence[Difference]
+    datasets: Mapping[str, str],
+    unweighted: Collection[str],
+    run_settings: PretrainSettings,
+    differences: Mapping[str, Sequence[Difference]],
 ) -> dict[str, Any]:
     """The content of ablation.json."""
     return {
         "datasets": dict(datasets),
+        "unweighted": sorted(unweighted),
         "settings": run_settings.model_dump(mode="json"),
         "bits_per_byte": {
-            item.texts: {
-                "first": item.first,
-                "second": item.second,
-                "difference": item.mean,
-                "interval": [value if math.isfinite(value) else None for value in item.interval],
-            }
-            for item in found
+            name: {item.texts: _describe_difference(item) for item in found} for name, found in differences.items()
         },
     }
 
 
-def format_ablation(datasets: Mapping[str, str], found: Sequence[Difference]) -> str:
-    """The report for a terminal."""
-    first, second = datasets
-    lines = [f"{'bits per byte':<28}{first[:14]:>15}{second[:14]:>15}{'difference':>13}   90% interval"]
-    for item in found:
-        low, high = item.interval
-        verdict = f"{second} is better" if high < 0 else f"{first} is better" if low > 0 else "no difference shown"
-        lines.append(
-            f"{item.texts[:27]:<28}{np.mean(item.first):>15.4f}{np.mean(item.second):>15.4f}{item.mean:>+13.4f}"
-            f"   {low:+.4f} to {high:+.4f}: {verdict}"
-        )
+def _describe_difference(item: Difference) -> dict[str, Any]:
+    interval = [value if math.isfinite(value) else None for value in item.interval]
+    return {"first": item.first, "second": item.second, "difference": item.mean, "interval": interval}
+
+
+def format_ablation(datasets: Mapping[str, str], differences: Mapping[str, Sequence[Difference]]) -> str:
+    """The report for a terminal: a table for each dataset beside the first."""
+    first = next(iter(datasets))
+    lines = []
+    for second, found in differences.items():
+        lines.append(f"{'bits per byte':<28}{first[:14]:>15}{second[:14]:>15}{'difference':>13}   90% interval")
+        for item in found:
+            low, high = item.interval
+            verdict = f"{second} is better" if high < 0 else f"{first} is better" if low > 0 else "no difference shown"
+            lines.append(
+                f"{item.texts[:27]:<28}{np.mean(item.first):>15.4f}{np.mean(item.second):>15.4f}{item.mean:>+13.4f}"
+                f"   {low:+.4f} to {high:+.4f}: {verdict}"
+            )
     return "\n".join(lines)

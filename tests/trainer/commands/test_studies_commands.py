@@ -4,8 +4,11 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.trainer.commands.invoke import SET, run, run_options
 from tests.trainer.curated import pages, write_dataset
+from trainer.errors import UserError
 
 
 def test_a_ladder_is_trained_fitted_and_its_largest_run_predicted(demo: Path) -> None:
@@ -51,8 +54,8 @@ def test_two_datasets_are_compared(demo: Path) -> None:
     ]
     printed = run("ablate", "tiny", *named, *options, "--seeds", 2, "--output", demo / "ablation")
     report = json.loads((demo / "ablation" / "ablation.json").read_text())
-    assert report["bits_per_byte"]["fresh"]["difference"] > 0.1
-    assert report["bits_per_byte"]["held out of bad"]["difference"] < -0.1
+    assert report["bits_per_byte"]["bad"]["fresh"]["difference"] > 0.1
+    assert report["bits_per_byte"]["bad"]["held out of bad"]["difference"] < -0.1
     assert "fresh" in printed
     assert "good is better" in printed
 
@@ -69,3 +72,34 @@ def test_a_dial_is_turned(demo: Path, tmp_path: Path) -> None:
         assert len(list(csv.DictReader(file))) == 6
     runs = [path.name for path in (tmp_path / "dial").iterdir() if path.is_dir()]
     assert len(runs) == 5 + 4  # one of the sweep's counts twice, the fitted rules make four
+
+
+def test_the_weights_of_a_dataset_are_an_arm(demo: Path, tmp_path: Path) -> None:
+    named = ["--dataset", f"weighted={demo}/set", "--dataset", f"plain={demo}/set", "--unweighted", "plain"]
+    options = ["--tokenizer", demo / "tokenizer", "--set", f"data.cache={demo}/cache", *SET, "--seeds", 1]
+    printed = run("ablate", "tiny", *named, *options, "--output", tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert list(report["bits_per_byte"]) == ["plain"]
+    assert list(report["bits_per_byte"]["plain"]) == ["held out of weighted"]  # once for a path
+    assert "no difference shown" in printed  # of one seed
+    with pytest.raises(UserError, match="other is not the name of a dataset"):
+        run("ablate", "tiny", *named, *options, "--unweighted", "other", "--output", tmp_path / "b")
+    with pytest.raises(UserError, match="two datasets or more"):
+        run("ablate", "tiny", *named[:2], *options, "--output", tmp_path / "c")
+
+
+def test_a_search_finds_the_domain_of_the_texts(demo: Path, tmp_path: Path) -> None:
+    rows = [row["text"] for row in pages(60, seed=2) if row["domain"] == "travel"]
+    texts = tmp_path / "travel.jsonl"
+    texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
+    search = ["proxies=8", "proxy_steps=12", "domains=2", "seeds=2"]
+    words = [word for change in search for word in ("--search", change)]
+    options = [*run_options(demo), "--texts", f"travel={texts}", *words, "--output", tmp_path / "out"]
+    printed = run("mixture-search", "tiny", *options)
+    report = json.loads((tmp_path / "out" / "mixture.json").read_text())
+    where = report["domains"].index("travel") if "travel" in report["domains"] else report["domains"].index("others")
+    assert report["proposal"][where] > report["natural"][where]
+    assert report["rank_correlation"] > 0
+    assert "proposal minus natural, travel" in printed
+    assert "travel" in (tmp_path / "out" / "shares.toml").read_text()
+    assert len([path for path in (tmp_path / "out").iterdir() if path.is_dir()]) == 8 + 3 * 2
