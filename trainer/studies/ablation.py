@@ -117,7 +117,7 @@ def _collect_texts(
     limit: int | None,
 ) -> dict[str, Documents]:
     """The documents held out of each path, under its first name, and the texts."""
-    name_of = {path: name for name, path in reversed(datasets.items())}
+    name_of = {path: name for name, path in reversed(list(datasets.items()))}
     found = {
         f"held out of {name}": _all_documents(run.validation.corpus, limit)
         for name, run in opened.items()

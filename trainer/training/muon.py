@@ -42,7 +42,7 @@ class Muon(torch.optim.Optimizer):
         self._orthogonalize: Callable[[Tensor], Tensor] = torch.compile(orthogonalize) if compiled else orthogonalize
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Update every weight that has a gradient, with Nesterov's momentum and decoupled weight decay."""
         for group in self.param_groups:
             for weight in group["params"]:
@@ -63,9 +63,9 @@ class Muon(torch.optim.Optimizer):
         if isinstance(wide, DTensor) and wide.ndim == 2:
             wide = wide.redistribute(placements=[Shard(1)] * wide.device_mesh.ndim)
         found = self._orthogonalize(wide) * (RMS * max(rows, columns) ** 0.5)
-        update = (found.mT if rows > columns else found).to(gradient.dtype)
+        update: Tensor = (found.mT if rows > columns else found).to(gradient.dtype)
         if isinstance(update, DTensor) and isinstance(gradient, DTensor):
-            return update.redistribute(placements=gradient.placements)
+            update = update.redistribute(placements=gradient.placements)
         return update
 
 
@@ -74,7 +74,7 @@ def orthogonalize(matrix: Tensor) -> Tensor:
 
     Newton-Schulz iterations of an odd polynomial: they act on the singular values alone.
     """
-    x = matrix / matrix.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)  # no singular value above 1
+    x: Tensor = matrix / matrix.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)  # no singular value above 1
     for _ in range(ITERATIONS):
         gram = _sum_parts(x @ x.mT)
         x = A * x + (B * gram + C * (gram @ gram)) @ x
@@ -84,5 +84,6 @@ def orthogonalize(matrix: Tensor) -> Tensor:
 def _sum_parts(gram: Tensor) -> Tensor:
     """The product of a matrix whose columns are divided over ranks: the sum of the ranks' products."""
     if isinstance(gram, DTensor) and any(placement.is_partial() for placement in gram.placements):
-        return gram.redistribute(placements=[Replicate()] * gram.device_mesh.ndim)
+        whole: Tensor = gram.redistribute(placements=[Replicate()] * gram.device_mesh.ndim)
+        return whole
     return gram

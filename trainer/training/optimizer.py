@@ -64,7 +64,7 @@ class SideBySide(torch.optim.Optimizer):
         for optimizer in optimizers:
             optimizer.state = self.state
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Update all weights."""
         for optimizer in self._optimizers:
             optimizer.step()
