@@ -106,10 +106,9 @@ class _RangeReader:
     def read(self, record_at_start: bool) -> Iterator[RawRecord | DamagedBytes]:
         window = self._window
         start = window.offset
-        self._detect_format()
-        if self._magic == ZSTD_MAGIC and not record_at_start:  # with a name for gzip it was cut, but it cannot be
-            if start:
-                return
+        if record_at_start or not start:  # else gzip: a file of another format cannot be cut, its first range reads all
+            self._detect_format()
+        if self._magic == ZSTD_MAGIC and not record_at_start:
             self._end = WHOLE_FILE
         if self._magic == _START:
             yield from _read_member(_MemberStream(UncompressedFile(window)), window.offset, self._cap)
