@@ -69,8 +69,8 @@ def _check_published_files(layout: Layout) -> None:
 def render(report: Mapping[str, Any], samples: Samples) -> str:
     """The whole page."""
     policy = (
-        f"default-src 'none'; style-src {_digest('report.css')}; script-src {_digest('report.js')}; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src {_digest('page.css')} {_digest('report.css')}; "
+        f"script-src {_digest('report.js')}; base-uri 'none'; form-action 'none'"
     )
     return (
         _environment()

@@ -1,1 +1,6 @@
-"""report.html of a training run: run_report writes it, charts draws its curves."""
+"""report.html of a training run.
+
+run_report  writes it
+advice      what the numbers say, and what to set
+charts      its curves
+"""

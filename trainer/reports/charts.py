@@ -13,6 +13,7 @@ from html import escape
 
 NARROW, WIDE = (520, 220), (1060, 290)  # pixels as on the page, so that all text has one size
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 10, 26  # margins for the axes
+TREND = 3  # fewest points that are joined to a line: one or two batches are no trend
 COLORS = 8  # classes c0 .. c7 of the style sheet; the most lines of a chart
 
 
@@ -81,17 +82,19 @@ def line_chart(
     zero: bool = False,
     percent: bool = False,
     marks: Sequence[float] = (),
+    warmup: float = 0,
 ) -> str:
     """An SVG with axes and lines, and the points as JSON for the page's script; empty where there are no points.
 
-    marks: steps that get a warning mark on the axis.
+    marks: steps that get a warning mark on the axis. warmup: the last step of the warm-up, up to which it is shaded.
     """
     drawn = [line for line in lines if len(line.x)][:COLORS]
     if not drawn:
         return ""
     width, height = WIDE if wide else NARROW
     x, y = _fit_scales(drawn, width, height, log, zero)
-    shapes = [_draw_warning(x.at(step), height) for step in marks]
+    shapes = [_draw_warmup(x, min(warmup, x.high), height)] if warmup > x.low else []
+    shapes += [_draw_warning(x.at(step), height) for step in marks]
     shapes += [part for number, line in enumerate(drawn) for part in _draw_line(line, number, x, y)]
     points = [
         {
@@ -139,6 +142,13 @@ def _draw_axes(x: Scale, y: Scale, height: int, percent: bool) -> str:
     return "".join(parts)
 
 
+def _draw_warmup(x: Scale, end: float, height: int) -> str:
+    """A shaded area, named where there is room."""
+    width = round(x.at(end) - x.first, 1)
+    label = f'<text class="tick" x="{x.first + 6}" y="{TOP + 13}">warm-up</text>' if width > 60 else ""
+    return f'<rect class="warmup" x="{x.first}" y="{TOP}" width="{width}" height="{height - BOTTOM - TOP}"/>{label}'
+
+
 def _draw_warning(at: float, height: int) -> str:
     """A vertical line with a triangle on the axis: this step is in the table of anomalies."""
     foot = height - BOTTOM
@@ -153,8 +163,9 @@ def _draw_line(line: Line, number: int, x: Scale, y: Scale) -> list[str]:
         lower = [f"{x.at(a)},{y.at(b)}" for a, b in zip(line.x, line.low, strict=True)][::-1]
         parts.append(f'<polygon class="band c{number}" points="{" ".join(upper + lower)}"/>')
     points = [(x.at(a), y.at(b)) for a, b in zip(line.x, line.y, strict=True)]
-    parts.append(f'<polyline class="line c{number}" points="{" ".join(f"{a},{b}" for a, b in points)}"/>')
-    if line.dots or len(points) == 1:
+    if len(points) >= TREND:
+        parts.append(f'<polyline class="line c{number}" points="{" ".join(f"{a},{b}" for a, b in points)}"/>')
+    if line.dots or len(points) < TREND:
         parts += [f'<circle class="dot c{number}" cx="{a}" cy="{b}" r="3.2"/>' for a, b in points]
     return parts
 
@@ -180,9 +191,9 @@ def heat_map(rows: Sequence[Sequence[float]], names: Sequence[str], even: float)
             left = label + column * cell
             parts.append(
                 f'<rect class="cell" x="{left}" y="{at}" width="{cell - 3}" height="{height}" rx="4" '
-                f'style="fill-opacity:{0.08 + 0.8 * strength:.2f}"/>'
+                f'fill-opacity="{0.08 + 0.8 * strength:.2f}"/>'
                 f'<text class="value{" strong" if strength > 0.62 else ""}" x="{left + cell / 2 - 1.5}" y="{at + 17}" '
                 f'text-anchor="middle">{value:.0%}</text>'
             )
-    box = f'viewBox="0 0 {width} {len(rows) * (height + 3)}" style="max-width:{width}px"'
+    box = f'viewBox="0 0 {width} {len(rows) * (height + 3)}" width="{width}"'
     return f'<svg class="heat" {box}>{"".join(parts)}</svg>'

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +189,8 @@ def describe_run(run: Run, log: Callable[[str], None]) -> None:
         "precision": hardware.precision.value,
         "data": run.task.fingerprint,
         "torch": torch.__version__,
+        "started": _read_start(run) or time.time(),
+        "command": shlex.join(["gristmill", *sys.argv[1:]]) if Path(sys.argv[0]).name == "gristmill" else "",
     }
     write_atomically(run.out / "run.json", json.dumps(description, indent=1) + "\n")
     peaks = ", ".join(f"{name} {peak / 1e9:,.0f}" for name, peak in hardware.peaks.items())
@@ -198,6 +203,14 @@ def describe_run(run: Run, log: Callable[[str], None]) -> None:
             f"warm-up, at a learning rate of {learning_rate(steps - 1, steps, schedule):.2g} of "
             f"{schedule.learning_rate:.2g}; a tenth of the steps is usual"
         )
+
+
+def _read_start(run: Run) -> float | None:
+    """When the first process of a resumed run began, in seconds since 1970."""
+    try:
+        return float(json.loads((run.out / "run.json").read_text("utf-8"))["started"]) if run.step else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def save_run(run: Run) -> None:
