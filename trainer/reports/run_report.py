@@ -196,7 +196,7 @@ def build_panels(rows: Sequence[Row], info: Row) -> list[Panel]:
     )
     loss = [line for line in (average_steps("training", rows, lambda row: row["loss"]), held_out) if line.x]
     domains, warmup = build_domain_lines(rows), info["settings"]["schedule"]["warmup_steps"]
-    found = [
+    return [
         _panel(
             "Loss",
             "nats per token; warm-up in gray; the band is the range of the steps that a point averages",
@@ -230,7 +230,6 @@ def build_panels(rows: Sequence[Row], info: Row) -> list[Panel]:
         ),
         *build_expert_panels([row for row in rows if "experts" in row], info),
     ]
-    return found
 
 
 def _panel(title: str, note: str, lines: Sequence[Line], wide: bool = False, **options: Any) -> Panel:
