@@ -1,0 +1,63 @@
+"""Every format of preferences is read, and what cannot be used is counted by reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.trainer.chat.test_read_conversations import ask_again, reply, write
+from trainer.chat.conversation import Message, prompt_key
+from trainer.chat.read_conversations import ReadReport
+from trainer.chat.read_preferences import read_preferences
+
+HH = "\n\nHuman: one?\n\nAssistant: two.\n\nHuman: three?\n\nAssistant:"
+
+
+def test_dialogues_pairs_judgements_and_trees(tmp_path):
+    tree = ask_again("q", reply("best", rank=0), reply("worse", rank=1), reply("worst", rank=2), reply("unranked"))
+    user = [{"role": "user", "content": "q"}]
+    items = [
+        {"chosen": f"{HH} good", "rejected": f"{HH} bad"},
+        {"prompt": "q", "chosen": "a", "rejected": "b", "margin": 0.5},
+        {"prompt": user, "chosen": [{"role": "assistant", "content": "a"}], "rejected": "b", "tie": True},
+        {"instruction": "q", "output_1": "a", "output_2": "b", "preference": 2},
+        {"instruction": "q", "output_1": "a", "output_2": "b", "preference": 1.5},
+        {"prompt": tree},
+    ]
+    found = read_preferences([write(tmp_path / "p.jsonl", items)])
+    assert [(pair.chosen, pair.rejected, pair.margin, pair.tie) for pair in found] == [
+        ("good", "bad", 0, False),
+        ("a", "b", 0.5, False),
+        ("a", "b", 0, True),
+        ("b", "a", 0, False),
+        ("b", "a", 0, True),
+        ("best", "worse", 0, False),
+        ("best", "worst", 0, False),
+    ]
+    assert found[0].prompt == (Message("user", "one?"), Message("assistant", "two."), Message("user", "three?"))
+    assert {pair.prompt for pair in found[1:]} == {(Message("user", "q"),)}
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ({"chosen": f"{HH} good", "rejected": "\n\nHuman: other\n\nAssistant: bad"}, "the prompts differ"),
+        ({"chosen": f"{HH} good", "rejected": f"{HH} good"}, "equal answers"),
+        ({"chosen": f"{HH} ", "rejected": f"{HH} bad"}, "empty message"),
+        ({"chosen": "no dialogue", "rejected": "no dialogue"}, "not a dialogue"),
+        ({"instruction": "q", "output_1": "a", "output_2": "b", "preference": None}, "no preference"),
+        ({"prompt": [], "chosen": "a", "rejected": "b"}, "no prompt"),
+        ({"prompt": "q", "chosen": "a"}, "empty message"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b", "margin": "much"}, "margin is no number"),
+        ({"text": "x"}, "unknown format"),
+    ],
+)
+def test_what_cannot_be_used_is_counted_by_its_reason(tmp_path, item, reason):
+    good = {"prompt": "q", "chosen": "a", "rejected": "b"}
+    report = ReadReport()
+    assert len(read_preferences([write(tmp_path / "p.jsonl", [good, item])], report)) == 1
+    assert report.skipped == {reason: 1}
+
+
+def test_prompts_are_equal_whatever_their_case_and_spaces():
+    assert prompt_key([Message("user", " How\nare  YOU")]) == prompt_key([Message("user", "how are you")])
+    assert prompt_key([Message("user", "a")]) != prompt_key([Message("system", "a")])

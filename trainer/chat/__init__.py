@@ -1,0 +1,9 @@
+"""What post-training reads: conversations and preferences, written as tokens by one chat template.
+
+conversation        Message, Conversation, Preference: the schema that every format is read into
+read_conversations  files of conversations: messages, ShareGPT, Alpaca, Open-Assistant trees, task tables
+read_preferences    files of preferences: HH-RLHF, chosen and rejected, judged pairs
+task_templates      several ways to ask the same question, for tables of questions and answers
+chat_template       a conversation as token ids, and which of them are learned; the same as a Jinja template
+chat_batches        encoded conversations packed into the rows of a batch
+"""
