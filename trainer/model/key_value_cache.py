@@ -28,6 +28,11 @@ class KeyValueCache:
         self.values[layer, :, :, self.length : end] = v
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rows but these, int [R]; a row may be taken several times."""
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        self.document_ids = self.document_ids[rows]
+
     def mask(self, document_ids: Tensor | None, new: int, prefix: Tensor | None = None) -> Mask:
         """The mask of `new` more tokens. document_ids: int [B, new], stored beside the keys. prefix: int [B]."""
         end = self.length + new

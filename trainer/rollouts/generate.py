@@ -1,8 +1,17 @@
-"""Generate text for a batch of prompts; a decoder's keys and values are cached."""
+"""Generate text for a batch of prompts; a decoder's keys and values are cached.
+
+A prompt is read once for all its samples. Rows that are finished leave the batch, so that the last answer does not pay
+for the others. Each row draws from a sequence of its own, made of the seed and the number of the row: a sample does not
+depend on its neighbors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import torch
 from pydantic import Field
@@ -32,6 +41,33 @@ class GenerateSettings(Settings):
     seed: int = Field(default=0, description="seed of the random draws")
 
 
+@dataclass(slots=True)
+class Sample:
+    """What was generated for a prompt."""
+
+    tokens: list[int] = field(default_factory=list)  # the stop token included, if there is one
+    log_probs: list[float] = field(default_factory=list)  # of the tokens, at the temperature, before top_k and top_p
+    stopped: bool = False  # by a stop token, not by the limit
+
+    @property
+    def answer(self) -> list[int]:
+        """The tokens without the stop token."""
+        return self.tokens[:-1] if self.stopped else self.tokens
+
+
+class _Reader(Protocol):
+    """A model that has read the prompts and reads further tokens, for rows that leave one by one."""
+
+    def start(self) -> Tensor:
+        """The logits [R, V] of the first token of every row."""
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """The logits [R, V] after another token [R] in every row."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rows but these, int [R]."""
+
+
 @torch.no_grad()
 def generate(
     model: Decoder,
@@ -42,38 +78,43 @@ def generate(
     prefix: bool = False,
     log: Callable[[str], None] | None = None,
 ) -> list[list[int]]:
-    """The tokens that follow each prompt, up to a stop token (excluded) or the limit.
+    """The tokens that follow each prompt, up to a stop token (excluded) or the limit; see `sample_answers`."""
+    rows = sample_answers(model, prompts, settings, stop, prefix=prefix, log=log)
+    return [samples[0].answer for samples in rows]
+
+
+@torch.no_grad()
+def sample_answers(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    settings: GenerateSettings,
+    stop: Collection[int] = (),
+    samples: int = 1,
+    *,
+    prefix: bool = False,
+    log: Callable[[str], None] | None = None,
+    on_token: Callable[[int, int], None] | None = None,
+) -> list[list[Sample]]:
+    """`samples` answers to each prompt.
 
     Where prompt and new tokens exceed the context, fewer are generated, and of a prompt that fills it alone the end is
-    kept; `log` gets one line that says so.
-
-    Prompts of different lengths are padded on the left; padding is masked, so with temperature 0 the result for a
-    prompt does not depend on the others (sampled tokens do: all prompts share one random generator). prefix: attention
-    within a prompt goes in both directions, as in the inputs of denoising.
+    kept; `log` gets one line that says so. Prompts of different lengths are padded on the left, and padding is masked.
+    prefix: attention within a prompt goes in both directions, as in the inputs of denoising. on_token: called with row
+    and token as they are drawn.
     """
     _check_prompts(prompts)
-    kept, new = fit_context(max(map(len, prompts)), settings.max_new_tokens, model.settings.context_length)
-    if log is not None and (kept < max(map(len, prompts)) or new < settings.max_new_tokens):
+    longest = max(map(len, prompts))
+    kept, new = fit_context(longest, settings.max_new_tokens, model.settings.context_length)
+    if log is not None and (kept < longest or new < settings.max_new_tokens):
         log(
             f"the context holds {model.settings.context_length} tokens: the last {kept:,} of a prompt are read "
             f"and at most {new:,} generated, not {settings.max_new_tokens:,}"
         )
-    prompts = [prompt[-kept:] for prompt in prompts]
     settings = settings.model_copy(update={"max_new_tokens": new})
-    longest = max(map(len, prompts))
-    weight = model.embedding.weight
-    tokens, padding = _pad_left(prompts, weight.device)  # [B, S] both
-    positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
-    ids = -padding.to(torch.int32) if bool(padding.any()) else None  # below 0 on padding
-    seen = torch.full((len(prompts),), longest, device=weight.device) if prefix else None
-    cache = KeyValueCache(model.settings, len(prompts), longest + settings.max_new_tokens, weight)
-
-    def states_after(written: Sequence[Tensor]) -> Tensor:
-        if not written:
-            return model.hidden_states(tokens, positions=positions, document_ids=ids, prefix=seen, cache=cache)[0]
-        return model.hidden_states(written[-1][:, None], positions=positions[:, -1:] + len(written), cache=cache)[0]
-
-    return _generate(model, states_after, len(prompts), settings, stop)
+    reader = _DecoderReader(model, [prompt[-kept:] for prompt in prompts], new, samples, prefix)
+    with _evaluation_mode(model):
+        found = _sample_rows(reader, len(prompts) * samples, model.settings.vocab_size, settings, stop, on_token)
+    return [found[row : row + samples] for row in range(0, len(found), samples)]
 
 
 @torch.no_grad()
@@ -89,16 +130,10 @@ def generate_from_source(
     There is no cache: each new token recomputes all tokens before it.
     """
     _check_prompts(sources)
-    source, padding = _pad_left(sources, model.embedding.weight.device)  # [B, S] both
-    first = torch.full((len(sources),), start, device=source.device)
-    encoded: list[Tensor] = []
-
-    def states_after(written: Sequence[Tensor]) -> Tensor:
-        if not encoded:
-            encoded.append(model.encode(source, ~padding)[0])
-        return model.decode(torch.stack([first, *written], dim=1), encoded[0], ~padding)[0]
-
-    return _generate(model, states_after, len(sources), settings, stop)
+    reader = _EncoderDecoderReader(model, sources, start)
+    with _evaluation_mode(model):
+        rows = _sample_rows(reader, len(sources), model.settings.vocab_size, settings, stop)
+    return [row.answer for row in rows]
 
 
 def generate_text(
@@ -140,29 +175,132 @@ def _check_prompts(prompts: Sequence[Sequence[int]]) -> None:
         raise ValueError("generate needs at least one prompt, and at least one token in each; begin with the separator")
 
 
-def _generate(
-    model: Decoder | EncoderDecoder,
-    states_after: Callable[[Sequence[Tensor]], Tensor],
-    rows: int,
-    settings: GenerateSettings,
-    stop: Collection[int],
-) -> list[list[int]]:
-    """Sample token after token. states_after: the hidden states [B, S, W] after the tokens [B] generated so far."""
-    generator = torch.Generator(model.embedding.weight.device).manual_seed(settings.seed)
-    answers: list[list[int]] = [[] for _ in range(rows)]
-    running = [True] * rows
-    written: list[Tensor] = []
+@contextmanager
+def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
     training = model.training
     model.eval()
-    while len(written) < settings.max_new_tokens and any(running):
-        logits = states_after(written)[:, -1] @ model.head_weight.T  # [B, V]
-        written.append(sample(logits[:, : model.settings.vocab_size].float(), settings, generator))
-        for row, token in enumerate(written[-1].tolist()):
-            running[row] = running[row] and token not in stop
-            if running[row]:
-                answers[row].append(token)
-    model.train(training)
-    return answers
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _sample_rows(
+    reader: _Reader,
+    rows: int,
+    vocab_size: int,
+    settings: GenerateSettings,
+    stop: Collection[int],
+    on_token: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """Draw token after token in every row until it stops or the limit is reached."""
+    found = [Sample() for _ in range(rows)]
+    draws = _draw_uniform(settings.seed, rows, settings.max_new_tokens)  # [rows, tokens]
+    running = list(range(rows))
+    logits = reader.start()
+    for step in range(settings.max_new_tokens):
+        logits = logits[:, :vocab_size].float()
+        tokens, log_probs = sample(logits, settings, draws[running, step].to(logits.device))
+        for row, token, log_prob in zip(running, tokens.tolist(), log_probs.tolist(), strict=True):
+            found[row].tokens.append(token)
+            found[row].log_probs.append(log_prob)
+            found[row].stopped = token in stop
+            if on_token is not None:
+                on_token(row, token)
+        left = [place for place, row in enumerate(running) if not found[row].stopped]
+        if not left or step + 1 == settings.max_new_tokens:
+            break
+        if len(left) < len(running):
+            running = [running[place] for place in left]
+            places = torch.tensor(left, device=tokens.device)
+            reader.keep(places)
+            tokens = tokens[places]
+        logits = reader.read(tokens)
+    return found
+
+
+def _draw_uniform(seed: int, rows: int, count: int) -> Tensor:
+    """Numbers in [0, 1), fp64 [rows, count], each row a function of the seed and its number."""
+    generator = torch.Generator()
+    return torch.stack(
+        [
+            torch.rand(count, generator=generator.manual_seed(hash_seed(seed, row)), dtype=torch.float64)
+            for row in range(rows)
+        ]
+    )
+
+
+def hash_seed(*numbers: int) -> int:
+    """One seed of several numbers."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "big")
+
+
+class _DecoderReader:
+    """A decoder with the cache of its rows; each prompt is read once and its row repeated for every sample."""
+
+    def __init__(self, model: Decoder, prompts: Sequence[Sequence[int]], new: int, samples: int, prefix: bool) -> None:
+        self.model, self.samples = model, samples
+        weight = model.embedding.weight
+        self.tokens, padding = _pad_left(prompts, weight.device)  # [P, S] both
+        self.positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
+        self.ids = -padding.to(torch.int32) if bool(padding.any()) else None  # below 0 on padding
+        longest = self.tokens.shape[1]
+        self.seen = torch.full((len(prompts),), longest, device=weight.device) if prefix else None
+        self.cache = KeyValueCache(model.settings, len(prompts), longest + new, weight)
+
+    def start(self) -> Tensor:
+        """Read the prompts."""
+        states, _ = self.model.hidden_states(
+            self.tokens, positions=self.positions, document_ids=self.ids, prefix=self.seen, cache=self.cache
+        )
+        logits = states[:, -1] @ self.model.head_weight.T
+        self.place = self.positions[:, -1]
+        if self.samples > 1:
+            rows = torch.arange(len(logits), device=logits.device).repeat_interleave(self.samples)
+            self.keep(rows)
+            logits = logits[rows]
+        return logits
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Read one more token in every row."""
+        self.place = self.place + 1
+        states, _ = self.model.hidden_states(tokens[:, None], positions=self.place[:, None], cache=self.cache)
+        return states[:, -1] @ self.model.head_weight.T
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rows but these; a row may be taken several times."""
+        self.cache.keep(rows)
+        self.place = self.place[rows]
+
+
+class _EncoderDecoderReader:
+    """An encoder-decoder that has encoded its sources and decodes all tokens anew for each further one."""
+
+    def __init__(self, model: EncoderDecoder, sources: Sequence[Sequence[int]], start: int) -> None:
+        self.model = model
+        self.source, padding = _pad_left(sources, model.embedding.weight.device)  # [B, S] both
+        self.real = ~padding
+        self.written = torch.full((len(sources), 1), start, device=self.source.device)
+
+    def start(self) -> Tensor:
+        """Encode the sources."""
+        self.encoded = self.model.encode(self.source, self.real)[0]
+        return self._logits()
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Decode with one more token in every row."""
+        self.written = torch.cat([self.written, tokens[:, None]], dim=1)
+        return self._logits()
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rows but these."""
+        self.encoded, self.real, self.written = self.encoded[rows], self.real[rows], self.written[rows]
+
+    def _logits(self) -> Tensor:
+        states = self.model.decode(self.written, self.encoded, self.real)[0]
+        logits: Tensor = states[:, -1] @ self.model.head_weight.T
+        return logits
 
 
 def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -176,17 +314,32 @@ def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[T
     return tokens.to(device), padding.to(device)
 
 
-def sample(logits: Tensor, settings: GenerateSettings, generator: torch.Generator) -> Tensor:
-    """One token for each sequence: logits [B, V] -> int64 [B]."""
+class Drawn(NamedTuple):
+    """One token for each row."""
+
+    tokens: Tensor  # int64 [B]
+    log_probs: Tensor  # fp32 [B]: at the temperature, of all tokens; at temperature 0 as at 1
+
+
+def sample(logits: Tensor, settings: GenerateSettings, draws: Tensor) -> Drawn:
+    """One token for each row: the one in whose share of the probability the draw falls.
+
+    logits [B, V]; draws [B], uniform in [0, 1).
+    """
     if settings.temperature == 0:
-        return logits.argmax(dim=-1)
+        tokens = logits.argmax(dim=-1)
+        return Drawn(tokens, logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0])
     logits = logits / settings.temperature
+    whole = logits.logsumexp(dim=-1)
+    allowed = logits
     if settings.top_k is not None and settings.top_k < logits.shape[1]:
         least = logits.topk(settings.top_k, dim=-1).values[:, -1:]  # [B, 1]
-        logits = logits.masked_fill(logits < least, -torch.inf)
+        allowed = allowed.masked_fill(logits < least, -torch.inf)
     if settings.top_p is not None and settings.top_p < 1:
-        logits = _nucleus(logits, settings.top_p)
-    return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)[:, 0]
+        allowed = _nucleus(allowed, settings.top_p)
+    mass = allowed.double().softmax(dim=-1).cumsum(dim=-1)  # fp64: fp32 sums lose the tail of a large vocabulary
+    tokens = torch.searchsorted(mass, draws[:, None] * mass[:, -1:], right=True)[:, 0]
+    return Drawn(tokens, logits.gather(1, tokens[:, None])[:, 0] - whole)
 
 
 def _nucleus(logits: Tensor, mass: float) -> Tensor:

@@ -10,7 +10,7 @@ from tests.trainer.runs import build_decoder
 from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
 from trainer.model.model_settings import ModelSettings
-from trainer.rollouts.generate import GenerateSettings, generate, sample
+from trainer.rollouts.generate import GenerateSettings, generate, sample, sample_answers
 
 SHAPE = ModelSettings(vocab_size=90, hidden_size=32, layers=2, heads=4, kv_heads=2, context_length=48, init_std=0.3)
 GREEDY = GenerateSettings(max_new_tokens=16, temperature=0)
@@ -76,7 +76,8 @@ def test_ids_beyond_the_vocabulary_are_never_drawn():
 
 def frequencies(logits: list[float], **values: object) -> list[float]:
     settings = GenerateSettings(**{"temperature": 1.0, "top_p": None, **values})
-    drawn = sample(torch.tensor(logits).log().expand(20_000, -1), settings, torch.Generator().manual_seed(0))
+    draws = torch.rand(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = sample(torch.tensor(logits).log().expand(20_000, -1), settings, draws).tokens
     return (drawn.bincount(minlength=len(logits)) / 20_000).tolist()
 
 
@@ -108,6 +109,47 @@ def test_impossible_settings_are_refused():
     for values in ({"temperature": -1}, {"top_p": 0}, {"top_k": 0}, {"max_new_tokens": 0}):
         with pytest.raises(ValidationError):
             GenerateSettings(**values)
+
+
+SAMPLED = GenerateSettings(max_new_tokens=20, temperature=1.0, top_p=None)
+
+
+def test_a_sample_does_not_depend_on_the_others(monkeypatch):
+    net = model().eval()
+    prompts = [[0, 5, 9], [0], [0, 1, 2, 3]]
+    together = sample_answers(net, prompts, SAMPLED, stop={7, 11, 30}, samples=4)
+    assert [len(samples) for samples in together] == [4, 4, 4]
+    lengths = {len(item.tokens) for samples in together for item in samples}
+    assert len(lengths) > 3  # rows left the batch at different times
+    first = sample_answers(net, prompts[:1], SAMPLED, stop={7, 11, 30}, samples=4)[0]
+    assert [item.tokens for item in first] == [item.tokens for item in together[0]]
+    longer = sample_answers(net, prompts, SAMPLED, samples=4)
+    for samples, wholes in zip(together, longer, strict=True):
+        for item, whole in zip(samples, wholes, strict=True):
+            assert item.tokens == whole.tokens[: len(item.tokens)]
+            assert item.stopped == (item.tokens[-1] in {7, 11, 30})
+            assert item.answer == (item.tokens[:-1] if item.stopped else item.tokens)
+
+
+def test_log_probabilities_are_those_of_the_model():
+    net = model().eval()
+    settings = GenerateSettings(max_new_tokens=12, temperature=0.7, top_k=20, top_p=0.9)
+    for prompt, samples in zip(
+        ([0, 5, 9], [0]), sample_answers(net, [[0, 5, 9], [0]], settings, samples=2), strict=True
+    ):
+        for item in samples:
+            row = torch.tensor([[*prompt, *item.tokens]])
+            logs = (net(row).logits[0, len(prompt) - 1 : -1, :90] / 0.7).log_softmax(-1)
+            expected = logs.gather(1, torch.tensor(item.tokens)[:, None])[:, 0].tolist()
+            assert item.log_probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_tokens_are_shown_as_they_are_drawn():
+    seen: list[tuple[int, int]] = []
+    (samples,) = sample_answers(
+        model(), [[0, 5]], SAMPLED, samples=2, on_token=lambda row, token: seen.append((row, token))
+    )
+    assert [[token for row, token in seen if row == number] for number in (0, 1)] == [item.tokens for item in samples]
 
 
 def test_the_model_is_left_in_the_mode_it_was_in():
