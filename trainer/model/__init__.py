@@ -5,7 +5,8 @@ size                parameters and FLOP, computed from the shape
 build               the network that settings describe
 weights             initial weights; loading weights into shards
 decoder encoder_decoder   the two networks, built from attention, rotary, norm and experts
-loss                cross-entropy without the logits of a whole batch
+loss token_log_probs  cross-entropy, and log-probabilities with entropies, without the logits of a whole batch
+lora                thin trained matrices beside frozen ones
 key_value_cache     keys and values during generation
 hugging_face        export in Llama's or Mixtral's layout; from_hugging_face imports
 """

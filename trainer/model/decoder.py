@@ -20,6 +20,7 @@ from trainer.model.loss import linear_cross_entropy
 from trainer.model.model_settings import ModelSettings
 from trainer.model.norm import RMSNorm
 from trainer.model.rotary import rotate, rotation
+from trainer.model.token_log_probs import TokenLogProbs, token_log_probs
 
 
 class ModelOutput(NamedTuple):
@@ -29,6 +30,8 @@ class ModelOutput(NamedTuple):
     loss: Tensor | None  # []: weighted sum over the tokens, in nats
     token_losses: Tensor | None  # fp32 [B, S], without a gradient
     routing: Routing | None  # of all sparse blocks
+    chosen: TokenLogProbs | None = None  # of the targets [B, S] each, with a gradient
+    values: Tensor | None = None  # fp32 [B, S]: the output of a scalar head
 
 
 class Attention(nn.Module):
@@ -120,9 +123,9 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(settings.padded_vocab_size, settings.hidden_size)
         self.blocks = nn.ModuleList(Block(settings, index) for index in range(settings.layers))
         self.norm = RMSNorm(settings.hidden_size, settings.norm_eps)
-        self.head = (
-            None if settings.tie_embeddings else nn.Linear(settings.hidden_size, settings.padded_vocab_size, bias=False)
-        )
+        outputs = 1 if settings.scalar_head else settings.padded_vocab_size
+        tied = settings.tie_embeddings and not settings.scalar_head
+        self.head = None if tied else nn.Linear(settings.hidden_size, outputs, bias=False)
 
     def forward(
         self,
@@ -134,8 +137,11 @@ class Decoder(nn.Module):
         document_ids: Tensor | None = None,
         prefix: Tensor | None = None,
         cache: KeyValueCache | None = None,
+        log_probs: bool = False,
     ) -> ModelOutput:
-        """Logits of every token, or with `targets` the weighted sum of the losses.
+        """Logits of every token, or with `targets` the weighted sum of the losses; a scalar head gives values instead.
+
+        log_probs: with targets, their log-probabilities and the entropies with a gradient, instead of the sum.
 
         tokens, targets, positions int [B, S]; weights [B, S] (None: all 1); document_ids and prefix as in
         `attention_mask`, ids below 0 on padding, which meets no expert.
@@ -143,6 +149,13 @@ class Decoder(nn.Module):
         states, routing = self.hidden_states(
             tokens, positions=positions, document_ids=document_ids, prefix=prefix, cache=cache
         )
+        if self.settings.scalar_head:
+            values = F.linear(states, self.head_weight)[..., 0].float()
+            return ModelOutput(None, None, None, routing, values=values)
+        if targets is not None and log_probs:
+            found = token_log_probs(states.flatten(0, 1), self.head_weight, targets.flatten())
+            chosen = TokenLogProbs(*(part.view(targets.shape) for part in found))
+            return ModelOutput(None, None, None, routing, chosen)
         if targets is None:
             return ModelOutput(F.linear(states, self.head_weight), None, None, routing)
         counted = torch.ones_like(targets) if weights is None else weights
@@ -186,5 +199,5 @@ class Decoder(nn.Module):
 
     @property
     def head_weight(self) -> Tensor:
-        """[V, W]."""
+        """[V, W], or [1, W] of a scalar head."""
         return self.embedding.weight if self.head is None else self.head.weight

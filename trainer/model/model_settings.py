@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from trainer.model.experts import ExpertSettings
+from trainer.model.lora import LoraSettings
 from trainer.model.rotary import RopeSettings
 from trainer.settings import Settings
 
@@ -61,6 +62,12 @@ class ModelSettings(Settings):
         default=0.0, ge=0, description="weight in the loss of the head's squared log-partition; PaLM uses 1e-4"
     )
     rope: RopeSettings = Field(default=RopeSettings(), description="rotary positions")
+    scalar_head: bool = Field(
+        default=False, description="one number a token instead of logits: the head of reward and value models"
+    )
+    lora: LoraSettings | None = Field(
+        default=None, description="adapters beside frozen matrices (LoRA); all weights are trained if unset"
+    )
     experts: ExpertSettings | None = Field(
         default=None, description="sparse feed-forward (mixture of experts); dense if unset"
     )
@@ -77,6 +84,8 @@ class ModelSettings(Settings):
             raise ValueError(
                 "model.kv_heads and model.rope cannot be set for an encoder-decoder (model.encoder_layers above 0)"
             )
+        if self.encoder_layers and (self.scalar_head or self.lora):
+            raise ValueError("model.scalar_head and model.lora need a decoder (model.encoder_layers = 0)")
         if self.experts and self.experts.top_k > self.experts.num_experts:
             raise ValueError("model.experts.top_k is larger than model.experts.num_experts")
         if self.experts and self.experts.every > self.layers:

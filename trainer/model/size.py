@@ -11,11 +11,24 @@ def count_parameters(model: ModelSettings, active: bool = False) -> int:
     attention = model.hidden_size * model.dim_per_head * (2 * model.heads + 2 * model.num_kv_heads)
     block = attention + 2 * model.hidden_size
     total = (1 if model.tie_embeddings else 2) * model.padded_vocab_size * model.hidden_size + model.hidden_size
+    if model.scalar_head:
+        total = (model.padded_vocab_size + 2) * model.hidden_size
     total += _feed_forward_parameters(model, model.layers, active) + model.layers * block
     if model.encoder_layers:  # the encoder with its last norm, cross-attention in the decoder, and position biases
         total += _feed_forward_parameters(model, model.encoder_layers, active) + model.encoder_layers * block
         total += model.hidden_size + model.layers * (attention + model.hidden_size) + 2 * BUCKETS * model.heads
-    return total
+    return total + _count_adapters(model)
+
+
+def _count_adapters(model: ModelSettings) -> int:
+    if model.lora is None:
+        return 0
+    width, queries = model.hidden_size, model.heads * model.dim_per_head
+    keys, inner = model.num_kv_heads * model.dim_per_head, model.intermediate_size
+    sides = {"q": width + queries, "k": width + keys, "v": width + keys, "out": width + queries}
+    dense = dict.fromkeys(("gate", "up", "down"), width + inner)
+    blocks = [sides if model.is_sparse(block) else sides | dense for block in range(model.layers)]
+    return sum(model.lora.rank * block[name] for block in blocks for name in model.lora.targets if name in block)
 
 
 def _feed_forward_parameters(model: ModelSettings, blocks: int, active: bool) -> int:
@@ -35,7 +48,7 @@ def count_flops_per_token(model: ModelSettings, sequence_length: int) -> float:
     again for the weighted sum (Chowdhery et al. 2022, appendix B, without the half that the causal mask saves). In an
     encoder-decoder a token passes through one stack: half the weights (Raffel et al. 2020, section 3.2.2).
     """
-    looked_up = 0 if model.tie_embeddings else model.padded_vocab_size * model.hidden_size
+    looked_up = 0 if model.tie_embeddings and not model.scalar_head else model.padded_vocab_size * model.hidden_size
     if model.encoder_layers:
         return 3.0 * (count_parameters(model, active=True) - looked_up)
     attention = 6 * model.layers * model.heads * model.dim_per_head * (sequence_length + 1)

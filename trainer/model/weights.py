@@ -15,15 +15,21 @@ def initialize_weights(model: nn.Module, seed: int, init_std: float = 0.02, laye
 
     Matrices are drawn from a normal distribution of standard deviation `init_std`; those that write to the residual
     stream (`out`, `down`) from init_std / sqrt(2 layers), which keeps the stream's variance through depth (GPT-2,
-    Radford et al. 2019). Norms start at 1.
+    Radford et al. 2019). Norms start at 1. An adapter starts with variance 1 / (3 inputs) in its first matrix, as in
+    PEFT, and with 0 in its second.
     """
     for name, weight in model.named_parameters():
         if weight.ndim < 2:
             fill_weight(weight, torch.ones(weight.shape))
             continue
+        if name.endswith("lora_b"):  # adapters change nothing at first
+            fill_weight(weight, torch.zeros(weight.shape))
+            continue
         number = int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=7).digest(), "big")
         into_residual = any(part in ("out", "down") for part in name.split("."))
         scale = init_std / (2 * layers) ** 0.5 if into_residual else init_std
+        if name.endswith("lora_a"):
+            scale = (3 * weight.shape[1]) ** -0.5
         values = torch.empty(weight.shape).normal_(0, scale, generator=torch.Generator().manual_seed(number))
         fill_weight(weight, values)
 

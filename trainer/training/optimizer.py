@@ -77,7 +77,7 @@ def build_optimizer(
 
     bf16, compiled: how Muon makes matrices orthogonal.
     """
-    weights = dict(model.named_parameters())
+    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     matrices = [name for name in weights if _is_matrix(name, weights[name])]
     if settings.algorithm is Algorithm.ADAMW or not matrices:
         return _build_adamw(weights, settings)

@@ -12,6 +12,7 @@ from torch import Tensor
 from trainer.model.build import build_model
 from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
+from trainer.model.lora import merge_adapters
 from trainer.model.model_settings import ModelSettings
 from trainer.training import checkpoint
 from trainer.training.checkpoint import CheckpointError
@@ -25,10 +26,13 @@ class SavedModel(NamedTuple):
 
 
 def read_saved_model(path: Path) -> SavedModel:
-    """The model of a run or a checkpoint, after comparing the hashes of its files."""
+    """The model of a run or a checkpoint, after comparing the hashes of its files; adapters are merged."""
     found = checkpoint.find_checkpoint(path)
     checkpoint.verify_checkpoint(found)
-    return SavedModel(_model_settings(found), checkpoint.read_tensors(found, "model"))
+    settings, weights = _model_settings(found), checkpoint.read_tensors(found, "model")
+    if settings.lora is None:
+        return SavedModel(settings, weights)
+    return SavedModel(settings.model_copy(update={"lora": None}), merge_adapters(weights, settings.lora))
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> Decoder | EncoderDecoder:
