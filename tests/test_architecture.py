@@ -76,7 +76,7 @@ ROOMS = {
         "estimators", "artifacts", "outputs", "close_languages", "urls", "errors",
     ],
     "trainer": [
-        "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "training", "model", "data",
+        "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "training", "chat", "model", "losses", "data",
         "config", "files", "settings", "errors",
     ],
 }  # fmt: skip

@@ -1,10 +1,12 @@
 """Training: curated shards in, language models out. The document weights of the shards decide how often text is read.
 
     cli.py           gristmill train ...; the commands are in commands/
-    tasks/           what is trained: pretraining, annealing, denoising objectives
+    tasks/           what is trained: pretraining, annealing, denoising objectives, conversations
     ├─ data/             shards -> tokenizer -> token files -> mixture -> batch(step)
     ├─ model/            decoder, encoder-decoder, attention, rotary positions, experts, loss, Hugging Face export
     └─ training/         the loop, one step, optimizer, schedule, anomalies, checkpoints, distributed, metrics
+    chat/            conversations and preferences: formats, chat template, batches of answers
+    losses/          losses of post-training as pure functions
     rollouts/        text from a model: sampling and generation
     evaluation/      bits per byte, benchmark questions, contamination, order test
     studies/         size ladders, scaling laws, dataset ablations, cost of a run

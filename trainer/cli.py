@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from trainer.commands import data_commands, evaluation_commands, settings_commands, studies_commands, training_commands
+from trainer.commands import (
+    assistant_commands,
+    data_commands,
+    evaluation_commands,
+    settings_commands,
+    studies_commands,
+    training_commands,
+)
 from trainer.commands.group import train
 
 __all__ = [
+    "assistant_commands",
     "data_commands",
     "evaluation_commands",
     "settings_commands",

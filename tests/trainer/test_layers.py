@@ -10,10 +10,13 @@ from tests.conftest import ROOT
 from tests.test_architecture import modules_of
 
 # Folder -> folders that it must not import.
+ABOVE = ("tasks", "rollouts", "evaluation", "studies", "reports", "commands")
 FORBIDDEN = {
-    "model": ("data", "training", "tasks", "rollouts", "evaluation", "studies", "reports", "commands"),
-    "data": ("model", "training", "tasks", "rollouts", "evaluation", "studies", "reports", "commands"),
-    "training": ("data", "tasks", "rollouts", "evaluation", "studies", "reports", "commands"),
+    "losses": ("chat", "model", "data", "training", *ABOVE),
+    "model": ("chat", "losses", "data", "training", *ABOVE),
+    "data": ("chat", "losses", "model", "training", *ABOVE),
+    "chat": ("losses", "model", "training", *ABOVE),
+    "training": ("chat", "losses", "data", *ABOVE),
     "rollouts": ("tasks", "evaluation", "studies", "reports", "commands"),
     "reports": ("tasks", "evaluation", "studies", "commands"),
     "tasks": ("evaluation", "studies", "commands"),

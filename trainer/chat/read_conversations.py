@@ -153,7 +153,8 @@ def _item_conversations(item: Any, source: str) -> Iterator[Conversation]:
 def _table_conversation(columns: list[Any], source: str) -> Conversation:
     if not 2 <= len(columns) <= 3 or not all(isinstance(column, str) for column in columns):
         raise ConversationError("not 2 or 3 columns")
-    return ask(*columns, source=source)
+    question, answer, reason = (*columns, "")[:3]
+    return ask(question, answer, reason, source)
 
 
 def read_messages(items: list[Any]) -> list[Message]:

@@ -11,6 +11,7 @@ from trainer.commands.group import table_option, train
 CLASSES = {  # command: module and class of its settings
     "pretrain": ("trainer.tasks.pretrain_settings", "PretrainSettings"),
     "anneal": ("trainer.tasks.anneal", "AnnealSettings"),
+    "sft": ("trainer.tasks.sft", "SftSettings"),
     "generate": ("trainer.rollouts.generate", "GenerateSettings"),
     "tokenizer": ("trainer.data.tokenizer", "TokenizerSettings"),
     "eval": ("trainer.evaluation.harness", "EvaluationSettings"),

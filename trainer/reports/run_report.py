@@ -260,7 +260,7 @@ def build_domain_lines(rows: Sequence[Row]) -> list[Line]:
     read: dict[str, float] = {}
     steps: dict[str, int] = {}
     for row in rows:
-        for name, (_, count) in row["domains"].items():
+        for name, (_, count) in row.get("domains", {}).items():
             read[name] = read.get(name, 0.0) + count
             steps[name] = steps.get(name, 0) + 1
     often = [name for name in read if steps[name] >= DOMAIN_STEPS]

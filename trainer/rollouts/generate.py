@@ -42,7 +42,7 @@ class GenerateSettings(Settings):
 
 
 @dataclass(slots=True)
-class Sample:
+class SampledAnswer:
     """What was generated for a prompt."""
 
     tokens: list[int] = field(default_factory=list)  # the stop token included, if there is one
@@ -94,7 +94,7 @@ def sample_answers(
     prefix: bool = False,
     log: Callable[[str], None] | None = None,
     on_token: Callable[[int, int], None] | None = None,
-) -> list[list[Sample]]:
+) -> list[list[SampledAnswer]]:
     """`samples` answers to each prompt.
 
     Where prompt and new tokens exceed the context, fewer are generated, and of a prompt that fills it alone the end is
@@ -192,9 +192,9 @@ def _sample_rows(
     settings: GenerateSettings,
     stop: Collection[int],
     on_token: Callable[[int, int], None] | None = None,
-) -> list[Sample]:
+) -> list[SampledAnswer]:
     """Draw token after token in every row until it stops or the limit is reached."""
-    found = [Sample() for _ in range(rows)]
+    found = [SampledAnswer() for _ in range(rows)]
     draws = _draw_uniform(settings.seed, rows, settings.max_new_tokens)  # [rows, tokens]
     running = list(range(rows))
     logits = reader.start()

@@ -7,5 +7,7 @@ denoising           objectives that turn a text into inputs and targets
 anneal              the last part of a run: learning rate to 0 on better data
 document_losses     losses by domain and by document
 import_model        a Hugging Face folder as a run at step 0
+sft                 the answers of conversations
+start_model         what post-training starts from
 launch              run a task as one process or as one rank of several
 """

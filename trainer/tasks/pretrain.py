@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from trainer.config import ConfigError
 from trainer.data.batches import Batch, BatchSource, Segment
-from trainer.data.tokenizer import TOKENIZER_FILE, Tokenizer, compare_tokenizers
+from trainer.data.tokenizer import Tokenizer
 from trainer.model.build import build_model
 from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.model.weights import initialize_weights
@@ -24,6 +24,7 @@ from trainer.tasks.denoising import denoising_inputs
 from trainer.tasks.document_losses import domain_losses, worst_documents
 from trainer.tasks.launch import launch
 from trainer.tasks.pretrain_settings import PretrainSettings
+from trainer.tasks.start_model import compare_stored_tokenizer, tokenizer_texts
 from trainer.training.distributed import World
 from trainer.training.loop import TrainingResult
 from trainer.training.run import InitialWeights
@@ -118,15 +119,11 @@ class PretrainTask:
     @property
     def texts(self) -> Mapping[str, str]:
         """The tokenizer."""
-        return {} if self.tokenizer is None else {TOKENIZER_FILE: self.tokenizer.json}
+        return tokenizer_texts(self.tokenizer)
 
     def compare_texts(self, stored: Mapping[str, str]) -> str | None:
         """Weights fit the tokenizer that they were trained with, whatever the path of its file."""
-        if self.tokenizer is None:
-            return None
-        if TOKENIZER_FILE not in stored:
-            return "no tokenizer to compare with this run's"
-        return compare_tokenizers(stored[TOKENIZER_FILE], self.tokenizer)
+        return compare_stored_tokenizer(stored, self.tokenizer)
 
     @cached_property
     def workload(self) -> Workload:

@@ -1,0 +1,76 @@
+"""The model that post-training starts from: its settings, tokenizer and weights, which a new head or adapters join."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
+
+from trainer.data.tokenizer import TOKENIZER_FILE, Tokenizer, compare_tokenizers, load_tokenizer
+from trainer.errors import UserError
+from trainer.model.lora import LoraSettings, is_adapter, merge_adapters
+from trainer.model.model_settings import ModelSettings
+from trainer.model.weights import fill_weight
+from trainer.tasks.pretrain_settings import read_run_state
+from trainer.training import checkpoint
+
+
+class StartModel(NamedTuple):
+    """A checkpoint to start from."""
+
+    path: Path  # of the checkpoint
+    settings: ModelSettings
+    tokenizer: Tokenizer
+    digest: str  # of its weights: a run does not resume from another start
+
+    def fill(self, model: nn.Module) -> None:
+        """Copy the weights into a model of the same shape, whose adapters or scalar head may be new.
+
+        Adapters of the start are merged into its matrices; a new scalar head keeps its own weights.
+        """
+        weights, keeps_head = dict(model.named_parameters()), self.settings.scalar_head
+        tensors = checkpoint.read_tensors(self.path, "model")
+        if self.settings.lora is not None:
+            tensors = merge_adapters(tensors, self.settings.lora)
+        filled = set()
+        for name, value in tensors:
+            if name in weights and (keeps_head or weights[name].shape == value.shape):
+                fill_weight(weights[name], value)
+                filled.add(name)
+        missing = [name for name in weights if name not in filled and not is_adapter(name) and name != "head.weight"]
+        if missing:
+            raise UserError(f"{self.path} lacks the weights of {missing[0]}; it is a checkpoint of another model")
+
+
+def open_start(run: Path) -> StartModel:
+    """The newest checkpoint of a run, or a checkpoint. Raises UserError for a model that is no decoder."""
+    found = checkpoint.find_checkpoint(run)
+    checkpoint.verify_checkpoint(found)
+    state = read_run_state(found)
+    settings = ModelSettings.model_validate(state.settings["model"])
+    if settings.encoder_layers:
+        raise UserError(f"{run}: an encoder-decoder; post-training needs a decoder")
+    weights = sorted(value for name, value in state.files.items() if name.startswith("model"))
+    digest = "-".join(digest for _, digest in weights)
+    return StartModel(found, settings, load_tokenizer(Path(str(state.settings["tokenizer"]))), digest)
+
+
+def adapted(settings: ModelSettings, lora: LoraSettings | None, *, scalar_head: bool = False) -> ModelSettings:
+    """The settings of the model that is trained: without the start's adapters, which are merged, and with new ones."""
+    return settings.model_copy(update={"lora": lora, "scalar_head": scalar_head})
+
+
+def tokenizer_texts(tokenizer: Tokenizer | None) -> Mapping[str, str]:
+    """What every checkpoint stores of the tokenizer."""
+    return {} if tokenizer is None else {TOKENIZER_FILE: tokenizer.json}
+
+
+def compare_stored_tokenizer(stored: Mapping[str, str], tokenizer: Tokenizer | None) -> str | None:
+    """Why weights stored with these texts do not fit the tokenizer; None if they do, whatever the file's path."""
+    if tokenizer is None:
+        return None
+    if TOKENIZER_FILE not in stored:
+        return "no tokenizer to compare with this run's"
+    return compare_tokenizers(stored[TOKENIZER_FILE], tokenizer)
