@@ -121,7 +121,7 @@ def curate(
     command again after a crash: finished units are not repeated.
     """
     from pipeline.config import load_config
-    from pipeline.engines.beam_pipeline import SubmittedError
+    from pipeline.engines.options import SubmittedError
 
     if bool(inputs) == bool(snapshot):
         raise click.UsageError("name either INPUTS or --snapshot")
@@ -186,7 +186,7 @@ def _curate_inputs(
     check_lease(layout.lease)  # reading the listing of a crawl takes minutes
     with notify_of_end(notify), write_metrics(metrics_file, output):
         files = resolve_inputs(inputs, prefix=prefix, limit=limit)
-        with open_engine(EngineOptions(**engine_flags), workers) as engine:
+        with open_engine(EngineOptions(**engine_flags), workers, sum(file.size for file in files)) as engine:
             how = {"workers": engine.concurrency, "options": engine.options, "command": describe_command(sys.argv[1:])}
             manifest = run_curation(plan_run(files, settings, output, **how), overwrite=overwrite, keep_work=keep_work)
         click.echo(funnel(layout))

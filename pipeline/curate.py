@@ -24,14 +24,12 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any
 
-import apache_beam as beam
-
 from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.deduplicate import run_deduplicate
 from pipeline.deduplication.previous_sketches import find_sketch_files
-from pipeline.engines.beam_pipeline import LOCAL_OPTIONS, open_pipeline
-from pipeline.engines.parallel_map import Counts, ParallelMap
+from pipeline.engines.map_items import Counts, map_items
+from pipeline.engines.options import LOCAL_OPTIONS, is_on_this_machine
 from pipeline.engines.resumable import read_results, run_task
 from pipeline.errors import LockedError, RunFailedError
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
@@ -113,7 +111,7 @@ def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) 
         if not is_complete(run.layout):
             check_inputs(run.inputs, run.config.read_documents)
             check_files(run.config)
-        if not set(LOCAL_OPTIONS) <= set(run.options):
+        if not is_on_this_machine(run.options):
             close_started_worker()  # pages are processed on other machines
         return _run_with_lease(run, overwrite=overwrite, keep_work=keep_work)
     finally:
@@ -210,8 +208,8 @@ def prepare(run: Run) -> FinishedUnits:
     log.info("prepare: %d units of input, %d finished earlier", len(run.units), len(finished))
     if pending:
         task, open_process = PrepareUnit(run.config, run.layout), partial(open_worker, run.config)
-        with Watch(finished), open_pipeline(run.options) as pipeline:
-            pipeline | "Units" >> beam.Create(pending) | "Prepare" >> ParallelMap(task, open_process, run.workers)
+        with Watch(finished):
+            map_items("Prepare", task, pending, open_process, run.options, run.workers)
         finished.update()
     close_started_worker()
     missing = next((key for key in run.units if key not in finished), None)

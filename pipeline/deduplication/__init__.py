@@ -1,8 +1,10 @@
-"""The steps of deduplication, as plain functions over numpy records; `pipeline/deduplicate.py` joins them with Beam.
+"""The steps of deduplication, as plain functions over numpy records; `pipeline/deduplicate.py` runs them.
 
 settings.py, sketch.py, minhash.py   what the page process stores of each document: keys and sketches
 records.py, messages.py              the records that are shuffled, and the messages that carry them
-exchange.py, spill.py                the two Beam transforms of every step; files for shuffled messages
+graph.py                             the steps in their order
+exchange.py, spill.py                the graph on Beam; files for shuffled messages
+direct.py                            the graph in this process, for few documents
 exact.py, near.py                    duplicates by URL and text; near duplicates by MinHash
 previous_sketches.py                 documents that previous runs have published
 survivors.py                         from links between duplicates to the kept document of each

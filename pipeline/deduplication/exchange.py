@@ -1,4 +1,4 @@
-"""The two Beam transforms that every step of deduplication is made of: AtUnits and Exchange.
+"""Deduplication as a Beam pipeline: the two transforms that every step is made of, AtUnits and Exchange.
 
 A step at a unit is a function `(job, inbox) -> messages or parcels`, a step at a partition `(job, parcels) -> messages`
 (types in messages.py). Both are plain generators; nothing else in this folder imports Beam's transforms.
@@ -6,16 +6,18 @@ A step at a unit is a function `(job, inbox) -> messages or parcels`, a step at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
 
+from pipeline.deduplication.duplicate_counts import write_counts
+from pipeline.deduplication.graph import PartitionStep, UnitStep, deduplicate
 from pipeline.deduplication.messages import Inbox, Job, Message
+from pipeline.deduplication.records import StagedUnit
 from pipeline.deduplication.spill import read_spilled, spill_messages
-
-UnitStep = Callable[[Job, Inbox], Iterator[Any]]
-PartitionStep = Callable[[Job, Sequence[Any]], Iterator[Message]]
+from pipeline.engines.beam_pipeline import open_pipeline
 
 
 class CallUnitStep(beam.DoFn):
@@ -66,4 +68,50 @@ class Exchange(beam.PTransform):
             | "Units" >> AtUnits(self.job, self.at_unit)
             | beam.GroupByKey()
             | "Partitions" >> beam.ParDo(CallPartitionStep(self.job, self.at_partition))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BeamSteps:
+    """The operations of graph.py on PCollections."""
+
+    job: Job
+
+    def at_units(self, label: str, step: UnitStep, *messages: Any) -> Any:
+        return _one_or_all(messages) | label >> AtUnits(self.job, step)
+
+    def exchange(self, label: str, at_unit: UnitStep, at_partition: PartitionStep, *messages: Any) -> Any:
+        return _one_or_all(messages) | label >> Exchange(self.job, at_unit, at_partition)
+
+    def merge(self, label: str, *messages: Any) -> Any:
+        return messages | label >> beam.Flatten()
+
+    def finish(self, label: str, step: UnitStep, messages: Any) -> Any:
+        # Without a spill folder: the results are small, and they are not messages to a unit.
+        return messages | label >> AtUnits(replace(self.job, spill=None), step)
+
+
+def _one_or_all(messages: tuple[Any, ...]) -> Any:
+    return messages[0] if len(messages) == 1 else messages
+
+
+@dataclass(eq=False)
+class Deduplicate(beam.PTransform):
+    """Messages (unit number, ("unit", StagedUnit)) -> counts of each unit; the verdict files are written on the way."""
+
+    job: Job
+
+    def expand(self, units: beam.PCollection[Message]) -> beam.PCollection[Any]:
+        return deduplicate(BeamSteps(self.job), units)
+
+
+def run_on_beam(job: Job, units: Sequence[StagedUnit], pipeline_options: Sequence[str]) -> None:
+    """The pipeline: units in, verdict files and the file of their counts out."""
+    with open_pipeline(pipeline_options) as pipeline:
+        (
+            pipeline
+            | "Units" >> beam.Create([(unit.index, ("unit", unit)) for unit in units])
+            | "Deduplicate" >> Deduplicate(job)
+            | "To one place" >> beam.GroupBy(lambda _: 0)
+            | "Write counts" >> beam.MapTuple(lambda _, counts: write_counts(job.folder, counts))
         )

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-
-from apache_beam.coders import FastPrimitivesCoder
 
 from pipeline import effects
 from pipeline.deduplication.records import StagedUnit
-from pipeline.engines.beam_pipeline import LOCAL_OPTIONS
+from pipeline.engines.options import is_on_this_machine
 from pipeline.storage import explain_errors, is_remote, join, make_folder, read_bytes, remove_folder
 
-_CODER = FastPrimitivesCoder()  # with which Beam itself encodes such values
+if TYPE_CHECKING:
+    from apache_beam.coders import FastPrimitivesCoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def open_spill_folder(output: str, pipeline_options: Sequence[str]) -> Iterator[
 
     None for engines that store their shuffles themselves.
     """
-    if not set(LOCAL_OPTIONS) <= set(pipeline_options):
+    if not is_on_this_machine(pipeline_options):
         yield None
         return
     make_folder(output)
@@ -71,7 +71,7 @@ def spill_messages(messages: Iterable[tuple[int, Any]], folder: str | None) -> I
     with explain_errors(path, "write"), effects.create_file(path) as file:
         for target, payload in messages:
             start = file.tell()
-            length = file.write(_CODER.encode(payload))
+            length = file.write(_coder().encode(payload))
             yield target, Spilled(path, start, length)
 
 
@@ -83,4 +83,12 @@ def read_spilled(payloads: Iterable[Any]) -> Iterator[Any]:
             continue
         with explain_errors(payload.path, "read"), effects.open_file(payload.path) as file:
             file.seek(payload.start)
-            yield _CODER.decode(file.read(payload.length))
+            yield _coder().decode(file.read(payload.length))
+
+
+@cache
+def _coder() -> FastPrimitivesCoder:
+    """With which Beam itself encodes such values. Imported late: small inputs are deduplicated without Beam."""
+    from apache_beam.coders import FastPrimitivesCoder
+
+    return FastPrimitivesCoder()

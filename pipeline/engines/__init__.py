@@ -1,9 +1,10 @@
-"""How Beam runs: on this machine, on Spark, Flink or Dataflow.
+"""How jobs run: on this machine, on Spark, Flink or Dataflow; by Beam, or without it for small inputs.
 
 options             the engine options of `gristmill curate`, and which engines are accepted
 launch              start an engine; environments, job_server, dataflow, beam_options, sdk_worker are parts of it
 beam_pipeline       build and run one pipeline
-parallel_map        apply a plain function to every item of a list of work
+map_items           apply a plain function to every item of a list of work
+parallel_map        the same as a Beam transform
 resumable           the same for items whose results are stored: only missing ones are computed
 failures            the message and exit code behind an engine's exception
 """

@@ -8,16 +8,7 @@ from contextlib import contextmanager
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipeline.errors import UserError
-
-# The class name of Beam's in-process runner: "DirectRunner" would first try to download another runner.
-LOCAL_OPTIONS = ("--runner=FnApiRunner",)
-
-
-class SubmittedError(UserError):
-    """Not a failure: a job graph was handed to a launcher, and the rest of the run must wait until it is done."""
-
-    exit_code = 0
+from pipeline.engines.options import SubmittedError
 
 
 @contextmanager

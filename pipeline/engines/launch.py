@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from pipeline.engines import job_server
 from pipeline.engines.beam_options import check_beam_options, read_job_server_options
 from pipeline.engines.environments import environment_options
-from pipeline.engines.options import DATAFLOW, FLINK, LOCAL, SPARK, EngineError, EngineOptions, check_options
+from pipeline.engines.options import (
+    BEAM,
+    DATAFLOW,
+    DIRECT_OPTIONS,
+    FLINK,
+    LOCAL,
+    SMALL_INPUT,
+    SPARK,
+    EngineError,
+    EngineOptions,
+    check_options,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +36,11 @@ class Engine:
 
 
 @contextmanager
-def open_engine(options: EngineOptions, workers: int) -> Iterator[Engine]:
-    """The engine while the block runs. Raises EngineError before anything is written."""
+def open_engine(options: EngineOptions, workers: int, input_bytes: int = 0) -> Iterator[Engine]:
+    """The engine while the block runs. Raises EngineError before anything is written.
+
+    `input_bytes` (compressed) decides if the local engine needs Beam.
+    """
     check_options(options)
     extra = tuple(f"--{each.lstrip('-')}" for each in options.beam)
     if options.engine == SPARK:
@@ -39,8 +53,10 @@ def open_engine(options: EngineOptions, workers: int) -> Iterator[Engine]:
         from pipeline.engines.dataflow import dataflow_options
 
         yield Engine(dataflow_options(check_beam_options(extra)), 1)
+    elif options.engine == LOCAL and not extra and input_bytes <= SMALL_INPUT:
+        yield Engine(DIRECT_OPTIONS, workers)
     else:
-        is_local = options.engine == LOCAL
+        is_local = options.engine in (LOCAL, BEAM)
         runner = "FnApiRunner" if is_local else options.engine
         yield Engine((f"--runner={runner}", *check_beam_options(extra)), workers if is_local else 1)
 

@@ -1,6 +1,7 @@
 """The engine options of `gristmill curate`, and which engines are accepted.
 
-    local      Beam's in-process runner on this machine                       needs nothing else
+    local      this machine: small inputs without Beam, others as `beam`      needs nothing else
+    beam       Beam's in-process runner on this machine                       needs nothing else
     spark      a standalone, YARN or Kubernetes cluster, or local[N]          Java and a job server (job_server.py)
     flink      a cluster, or [local] inside the job server                    Java and a job server
     dataflow   Google's service                                               see dataflow.py
@@ -11,6 +12,7 @@ An engine is accepted if a test has shown that it writes the same manifest as th
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +22,18 @@ from pipeline.errors import UserError
 
 log = logging.getLogger("gristmill")
 
-LOCAL, SPARK, FLINK, DATAFLOW = "local", "spark", "flink", "dataflow"
-PROVEN = (LOCAL, SPARK, FLINK, DATAFLOW)
+LOCAL, BEAM, SPARK, FLINK, DATAFLOW = "local", "beam", "spark", "flink", "dataflow"
+PROVEN = (LOCAL, BEAM, SPARK, FLINK, DATAFLOW)
+# Beam's options of the engines on this machine. The class name of Beam's in-process runner: "DirectRunner" would first
+# try to download another runner.
+LOCAL_OPTIONS = ("--runner=FnApiRunner",)
+# Without Beam. To import it and to run its four graphs takes 3 s of CPU: the time of some hundred pages.
+DIRECT_OPTIONS = ("--runner=none",)
+SMALL_INPUT = 256_000_000  # bytes of compressed input up to which the local engine goes without Beam
 _WHY_REFUSED = {
     "dask": "Beam's Dask runner loses rows without an error (output of finish_bundle is dropped)",
-    "direct": "Beam's runner for one machine is `--engine local`",
-    "prism": "Beam's runner for one machine is `--engine local`; Prism is another one",
+    "direct": "Beam's runner for one machine is `--engine beam`",
+    "prism": "Beam's runner for one machine is `--engine beam`; Prism is another one",
 }
 _CLICK_OPTIONS = (
     click.option(
@@ -33,7 +41,7 @@ _CLICK_OPTIONS = (
         default=LOCAL,
         show_default=True,
         metavar="NAME",
-        help="Where jobs run: local, spark, flink or dataflow.",
+        help="Where jobs run: local, beam (local, Beam for any input), spark, flink or dataflow.",
     ),
     click.option("--spark-master", metavar="URL", help="With --engine spark: spark://HOST:PORT, yarn, local[2] ..."),
     click.option("--spark-conf", multiple=True, metavar="NAME=VALUE", help="As for spark-submit; may be repeated."),
@@ -53,6 +61,21 @@ _CLICK_OPTIONS = (
 
 class EngineError(UserError):
     """An engine or its options cannot be used: why, and what to do."""
+
+
+class SubmittedError(UserError):
+    """Not a failure: a job graph was handed to a launcher, and the rest of the run must wait until it is done."""
+
+    exit_code = 0
+
+
+def is_direct(options: Sequence[str]) -> bool:
+    """Whether jobs run in this process, without Beam."""
+    return tuple(options) == DIRECT_OPTIONS
+
+
+def is_on_this_machine(options: Sequence[str]) -> bool:
+    return is_direct(options) or set(LOCAL_OPTIONS) <= set(options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import apache_beam as beam
-
 from pipeline import storage
-from pipeline.engines.beam_pipeline import open_pipeline
-from pipeline.engines.parallel_map import Counts, ParallelMap
+from pipeline.engines.map_items import Counts, map_items
 from pipeline.storage.layout import read_json, write_json
 
 
@@ -38,8 +35,7 @@ def run_task(task: Task, items: Sequence[Any], label: str, options: Sequence[str
     stored = storage.file_sizes(task.folder)
     pending = [item for item in items if task.name(item) not in stored]
     if pending:
-        with open_pipeline(options) as pipeline:
-            pipeline | "Items" >> beam.Create(pending) | label >> ParallelMap(StoreResult(task), nullcontext, workers)
+        map_items(label, StoreResult(task), pending, nullcontext, options, workers)
 
 
 def read_results(task: Task, items: Sequence[Any]) -> Iterator[dict[str, Any]]:

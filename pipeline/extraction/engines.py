@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Literal
 
 from lxml.html import document_fromstring
 
 from classifiers.extraction.model import PAGE_TYPES, ExtractionModel, load_extraction_model
-from pipeline.extraction.library_engines import LibraryEngine, build_resiliparse, build_trafilatura
 from pipeline.extraction.marks import StructureCounts
 from pipeline.extraction.parsed_page import ParsedPage
 from pipeline.extraction.render_nodes import TextFormat, render
@@ -44,19 +44,23 @@ class ExtractionOptions:
 
 
 def build_engine(options: ExtractionOptions, model: ExtractionModel | None = None) -> Engine:
-    """Load the engine, with the shipped model unless another is given.
+    """Load the engine, with the shipped model unless another is given."""
+    if options.name == "learned":
+        return _build_learned(options, model or load_extraction_model())
+    return _load_library(options.name, options)
 
-    Libraries run once, because trafilatura loads its word lists on the first page.
+
+def _load_library(name: EngineName, options: ExtractionOptions) -> Engine:
+    """Imported here: trafilatura takes 0.3 s, and the learned engine seldom needs it.
+
+    It runs once, because trafilatura loads its word lists on the first page.
     """
-    if options.name == "resiliparse":
-        return _from_library(build_resiliparse(options.comments))
-    trafilatura = _from_library(build_trafilatura(options.comments, options.tables, options.fallback_below))
-    if options.name == "trafilatura":
-        return trafilatura
-    return _build_learned(options, model or load_extraction_model(), trafilatura)
+    from pipeline.extraction.library_engines import build_resiliparse, build_trafilatura
 
-
-def _from_library(library: LibraryEngine) -> Engine:
+    if name == "resiliparse":
+        library = build_resiliparse(options.comments)
+    else:
+        library = build_trafilatura(options.comments, options.tables, options.fallback_below)
     library(document_fromstring("<p>warm</p>"))
 
     def extract(parsed: ParsedPage) -> Extracted:
@@ -67,8 +71,10 @@ def _from_library(library: LibraryEngine) -> Engine:
     return extract
 
 
-def _build_learned(options: ExtractionOptions, model: ExtractionModel, trafilatura: Engine) -> Engine:
+def _build_learned(options: ExtractionOptions, model: ExtractionModel) -> Engine:
     """The learned engine. trafilatura reads JSON in pages whose HTML has little text, and its longer text is taken."""
+
+    load_trafilatura = cache(partial(_load_library, "trafilatura", options))
 
     def extract(parsed: ParsedPage) -> Extracted:
         blocks = parsed.blocks
@@ -81,7 +87,7 @@ def _build_learned(options: ExtractionOptions, model: ExtractionModel, trafilatu
         }
         found = Extracted(text, parsed.count_structures(), counts, signals)
         if parsed.has_embedded_text and len(text) < options.fallback_below:
-            embedded = trafilatura(parsed)
+            embedded = load_trafilatura()(parsed)
             if len(embedded.text) > len(text):
                 return embedded
         return found

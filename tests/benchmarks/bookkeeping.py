@@ -50,7 +50,8 @@ from pipeline.curate import (
 )
 from pipeline.deduplication.duplicate_counts import DuplicateCounts, summarize
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH
-from pipeline.engines.beam_pipeline import LOCAL_OPTIONS, open_pipeline
+from pipeline.engines.beam_pipeline import open_pipeline
+from pipeline.engines.options import LOCAL_OPTIONS
 from pipeline.engines.parallel_map import ParallelMap
 from pipeline.inspection import status as run_status
 from pipeline.inspection.finished_units import FinishedUnits, StoredTally, write_unit_sizes

@@ -41,12 +41,13 @@ from warcio.warcwriter import WARCWriter
 
 from pipeline.config import Config
 from pipeline.curate import count_words, deduplicate, plan_run, prepare, publish, write_reports
-from pipeline.deduplicate import Deduplicate, run_deduplicate
+from pipeline.deduplicate import run_deduplicate
 from pipeline.deduplication import exchange
+from pipeline.deduplication.exchange import Deduplicate
 from pipeline.deduplication.messages import Job
 from pipeline.deduplication.records import StagedUnit
 from pipeline.documents import Page
-from pipeline.engines.beam_pipeline import LOCAL_OPTIONS
+from pipeline.engines.options import LOCAL_OPTIONS
 from pipeline.publish import plan_parts
 from pipeline.reading.inputs import resolve_inputs
 from pipeline.reading.units import cut_units

@@ -11,7 +11,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import storage
-from pipeline.deduplicate import Deduplicate
+from pipeline.deduplication.direct import run_here
+from pipeline.deduplication.exchange import Deduplicate
 from pipeline.deduplication.messages import Job
 from pipeline.deduplication.records import KEYED, StagedUnit
 from pipeline.deduplication.settings import DeduplicateSettings
@@ -54,7 +55,7 @@ def test_only_the_local_runner_has_a_folder_and_it_is_deleted_with_the_block(tmp
         assert Path(folder).is_dir()
 
 
-def test_verdicts_are_equal_with_and_without_spill_files(tmp_path: Path) -> None:
+def test_verdicts_are_equal_with_and_without_spill_files_and_without_beam(tmp_path: Path) -> None:
     settings = DeduplicateSettings(partition_bytes=20_000, paragraph_words=8, min_words_left=0)
     texts = [
         f"one two three four five six seven eight nine {n % 7}\nshared line of words {n % 3} in it" for n in range(60)
@@ -64,6 +65,9 @@ def test_verdicts_are_equal_with_and_without_spill_files(tmp_path: Path) -> None
     ]
     paths = write(tmp_path / "staged", units)
     verdicts = []
+    job = Job(settings, 3, str(tmp_path / "direct"))
+    run_here(job, [StagedUnit(n, path) for n, path in enumerate(paths)])
+    direct = {path.name: path.read_bytes() for path in (tmp_path / "direct").iterdir() if path.suffix == ".parquet"}
     for spill in (None, tmp_path / "spill"):
         folder = tmp_path / f"verdicts-{spill is None}"
         if spill:
@@ -73,7 +77,7 @@ def test_verdicts_are_equal_with_and_without_spill_files(tmp_path: Path) -> None
             created = pipeline | beam.Create([(n, ("unit", StagedUnit(n, path))) for n, path in enumerate(paths)])
             created | Deduplicate(job)
         verdicts.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
-    assert verdicts[0] == verdicts[1]
+    assert verdicts[0] == verdicts[1] == direct
     assert len(verdicts[0]) == 3
     assert len(list((tmp_path / "spill").iterdir())) > 20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.engines.launch import open_engine
-from pipeline.engines.options import EngineError, EngineOptions
+from pipeline.engines.options import DIRECT_OPTIONS, LOCAL_OPTIONS, SMALL_INPUT, EngineError, EngineOptions
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,13 @@ def test_beams_own_options_pass_through():
     with open_engine(EngineOptions(beam=("direct_num_workers=1",)), workers=3) as engine:
         assert engine.options == ("--runner=FnApiRunner", "--direct_num_workers=1")
         assert engine.concurrency == 3
+
+
+def test_a_small_input_on_this_machine_needs_no_beam():
+    for engine, size, expected in (
+        ("local", SMALL_INPUT, DIRECT_OPTIONS),
+        ("local", SMALL_INPUT + 1, LOCAL_OPTIONS),
+        ("beam", 1, LOCAL_OPTIONS),
+    ):
+        with open_engine(EngineOptions(engine=engine), workers=3, input_bytes=size) as started:
+            assert (started.options, started.concurrency) == (expected, 3)

@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import Config
 from pipeline.curate import PrepareUnit, plan_run
-from pipeline.engines.beam_pipeline import LOCAL_OPTIONS
+from pipeline.engines.options import LOCAL_OPTIONS
 from pipeline.engines.parallel_map import COUNTERS, ParallelMap
 from pipeline.inspection.finished_units import FinishedUnits
 from pipeline.inspection.progress import Progress, ProgressReader

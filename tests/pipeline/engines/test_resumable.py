@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.engines.beam_pipeline import LOCAL_OPTIONS
+from pipeline.engines.options import LOCAL_OPTIONS
 from pipeline.engines.resumable import StoreResult, read_results, run_task
 
 
