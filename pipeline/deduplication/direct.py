@@ -45,4 +45,5 @@ def _group(pairs: Iterable[tuple[int, Any]]) -> list[tuple[int, list[Any]]]:
 def run_here(job: Job, units: Sequence[StagedUnit]) -> None:
     """Writes the verdict files of the units, and the file of their counts."""
     messages: list[Any] = [(unit.index, ("unit", unit)) for unit in units]
-    write_counts(job.folder, deduplicate(DirectSteps(job), messages))
+    counts = deduplicate(DirectSteps(job), messages)
+    write_counts(job.folder, counts)
