@@ -335,6 +335,10 @@ def main() -> None:
     """Entry point. A user's error ends with one line and an exit code, an internal error with a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs exceptions that are shown in one line below
+    if sys.argv[1:2] == ["curate"]:
+        from pipeline.storage.parquet import WithoutPandas
+
+        sys.meta_path.insert(0, WithoutPandas())
     try:
         gristmill.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

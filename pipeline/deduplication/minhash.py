@@ -6,6 +6,9 @@ The hash family is datasketch 2's `affine32`: one MurmurHash3 finalizer over the
 `a*h + b mod 2**32` with odd `a`. It is a bijection, so two shingles never collide in a row; the older
 `(a*h + b) mod (2**61 - 1)` on 32-bit values lost four points of precision and of recall in a trial.
 
+Compiled by numba a signature takes half the time, 0.05 ms less; but to load numba and the compiled function takes 0.6 s
+of CPU and 130 MB in each page process, which is replaced after 5,000 pages.
+
 A signature is used twice. Cut into `bands` of `rows`, each hashed to one 64-bit key, it finds candidates; its lowest
 byte per row, the *sketch*, then estimates the Jaccard similarity of each candidate pair:
 
@@ -82,14 +85,14 @@ def signature(hashes: U32, rows: int, seed: int = 1) -> U32:
     """The smallest permuted hash per row; all ones for no hashes (as datasketch's empty MinHash)."""
     a, b = permutations(rows, seed)
     smallest = np.full(rows, 0xFFFFFFFF, np.uint32)
-    mixed = _finalize(hashes)
-    block = np.empty((rows, min(_BLOCK, len(mixed))), np.uint32)
+    mixed = _finalize(hashes)[:, None]
+    block = np.empty((min(_BLOCK, len(mixed)), rows), np.uint32)
     for start in range(0, len(mixed), _BLOCK):
         part = mixed[start : start + _BLOCK]
-        permuted = block[:, : len(part)]
-        np.multiply(a[:, None], part, out=permuted)
-        np.add(permuted, b[:, None], out=permuted)
-        np.minimum(smallest, permuted.min(axis=1), out=smallest)
+        permuted = block[: len(part)]
+        np.multiply(part, a, out=permuted)
+        np.add(permuted, b, out=permuted)
+        np.minimum(smallest, permuted.min(axis=0), out=smallest)
     return smallest
 
 
