@@ -97,10 +97,12 @@ def _read_settings(
 
 def _echo_mixture(source: BatchSource, steps: int) -> None:
     from trainer.data.mixture import format_shares
+    from trainer.data.packing import format_waste
 
     table = format_shares(source.shares(steps))  # on every rank: it refuses more steps than there is data for
     if is_main():
         click.echo(table, err=True)
+        click.echo(format_waste(source.settings.packing, source.waste()), err=True)
 
 
 @train.command("report", short_help="Write the HTML report of a run.")

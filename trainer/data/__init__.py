@@ -9,6 +9,7 @@ mapped_arrays      arrays stored once and mapped by every rank (verified_files: 
 corpus             documents as arrays; all modules below read them
 sources            [data] settings: select documents, join sources, hold out documents
 mixture            which documents each pass reads, and in which order
+packing            how documents become sequences: cut, or packed whole by best fit
 batches            the sequences of a step
 trace              from a step back to the pages
 """

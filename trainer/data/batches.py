@@ -1,10 +1,10 @@
 """batch(step): the sequences of one optimizer step, as a pure function of (seed, step, configuration).
 
-The mixture's passes form one endless stream of tokens, which is cut into sequences of `sequence_length` tokens
-without gaps or padding; the sequences of a pass are shuffled, so that the pieces of a long document fall into different
-batches. Step s takes sequences [s * batch_size, (s + 1) * batch_size) and each rank an equal part of them. No state is
-carried from batch to batch, so a run resumes at any step, on any number of ranks, and reads the same tokens. A run
-whose batch size changes on the way has a segment for each size, and the next one begins where the last one ended.
+The mixture's passes become sequences of `sequence_length` tokens (packing.py); the sequences of a pass are shuffled, so
+that the pieces of a long document fall into different batches. Step s takes sequences [s * batch_size, (s + 1) *
+batch_size) and each rank an equal part of them. No state is carried from batch to batch, so a run resumes at any step,
+on any number of ranks, and reads the same tokens. A run whose batch size changes has a segment for each size, and
+the next one begins where the last one ended.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from torch import Tensor
 
 from trainer.data.corpus import Corpus, DocumentRef
 from trainer.data.mixture import Mixture, SourceShare
+from trainer.data.packing import Packing, Piece, Waste, build_layout, measure_waste
 from trainer.errors import UserError
 from trainer.settings import Settings
+
+PADDING = -1  # document of positions without a token
 
 
 class BatchSettings(Settings):
@@ -34,6 +37,11 @@ class BatchSettings(Settings):
     batch_size: int = Field(default=32, ge=1, description="sequences in one step, over all ranks")
     sequence_length: int = Field(default=512, ge=1, description="tokens in one sequence")
     seed: int = Field(default=0, description="seed of the order of documents and sequences")
+    packing: Packing = Field(
+        default=Packing.CUT,
+        description="how documents become sequences: cut (one stream, cut where a sequence ends) or best_fit "
+        "(documents from their start, packed with little padding)",
+    )
     document_mask: bool = Field(
         default=True, description="restrict attention to one document, and restart positions with each"
     )
@@ -53,7 +61,7 @@ class Batch:
 
     inputs: Tensor  # int64
     targets: Tensor  # int64: the token after each input
-    document_ids: Tensor  # int32: 0, 1, ... in order of appearance in the sequence; all 0 without a document mask
+    document_ids: Tensor  # int32: 0, 1, ... in order of appearance, all 0 without a document mask; -1 on padding
     positions: Tensor  # int64: distance from the document's first token in the sequence; without a mask from its start
     loss_mask: Tensor  # bool: targets that count
 
@@ -75,14 +83,6 @@ class Segment(NamedTuple):
     batch_size: int
 
 
-class Piece(NamedTuple):
-    """A part of a document in a sequence."""
-
-    document: int
-    offset: int  # first token in the document
-    tokens: int
-
-
 class BatchSource:
     """Batches of a corpus; holds no position. Caches only what can be computed again."""
 
@@ -98,7 +98,7 @@ class BatchSource:
         self.segments = tuple(segments) or (Segment(0, settings.first_sequence, settings.batch_size),)
         self._source_shares = shares
         self.mixture = Mixture(corpus, shares, settings.seed, settings.max_repetitions)
-        self._sequence_order = lru_cache(maxsize=2)(self._permute_sequences)
+        self.layout = build_layout(settings.packing, self.mixture, settings.sequence_length, settings.seed)
         self._step_pieces = lru_cache(maxsize=2)(self._find_step_pieces)
 
     @cached_property
@@ -131,66 +131,44 @@ class BatchSource:
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The sequences of a step that a rank of `world` ranks reads."""
         pieces = self._step_pieces(step, rank, world)
-        length = self.settings.sequence_length
-        # Capped data has no token after its last one: a separator is put there, as if a document followed.
-        tokens = np.full((len(pieces), length + 1), self.corpus.separator, dtype=np.int64)
-        ids = np.zeros((len(pieces), length), dtype=np.int32)
-        positions = np.tile(np.arange(length), (len(pieces), 1))
+        shape = len(pieces), self.settings.sequence_length
+        inputs, targets = (np.full(shape, self.corpus.separator, dtype=np.int64) for _ in range(2))
+        ids, positions = np.zeros(shape, dtype=np.int32), np.tile(np.arange(shape[1]), (len(pieces), 1))
+        real = np.zeros(shape, dtype=np.bool_)
         for row, parts in enumerate(pieces):
-            self._fill(parts, tokens[row], ids[row], positions[row])
-        return Batch(
-            inputs=torch.from_numpy(tokens[:, :-1].copy()),
-            targets=torch.from_numpy(tokens[:, 1:].copy()),
-            document_ids=torch.from_numpy(ids),
-            positions=torch.from_numpy(positions),
-            loss_mask=torch.ones(ids.shape, dtype=torch.bool),
-        )
+            end = self._fill(parts, inputs[row], targets[row], ids[row], positions[row])
+            ids[row, end:], real[row, :end] = PADDING, True
+        arrays = inputs, targets, ids, positions, real
+        return Batch(*(torch.from_numpy(array) for array in arrays))
 
     def documents(self, step: int, rank: int = 0, world: int = 1) -> list[DocumentRef]:
         """The documents whose tokens are inputs of a step, in the order of the sequences, each once."""
-        indices = dict.fromkeys(self.token_documents(step, rank, world).ravel().tolist())
+        owners = self.token_documents(step, rank, world)
+        indices = dict.fromkeys(owners[owners != PADDING].tolist())
         found = {index: self.corpus.describe(index) for index in sorted(indices)}  # sorted: neighbors share a row group
         return [found[index] for index in indices]
 
     def token_documents(self, step: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
-        """The corpus's document of every input token, int64 [sequences, sequence_length]."""
-        rows = []
-        for pieces in self._step_pieces(step, rank, world):
-            owners = np.repeat([piece.document for piece in pieces], [piece.tokens for piece in pieces])
-            rows.append(owners[: self.settings.sequence_length])
-        return np.stack(rows)
+        """The document of every input token, PADDING where there is none: int64 [sequences, sequence_length]."""
+        found = self._step_pieces(step, rank, world)
+        owners = np.full((len(found), self.settings.sequence_length), PADDING, dtype=np.int64)
+        for row, pieces in zip(owners, found, strict=True):
+            inside = np.repeat([piece.document for piece in pieces], [piece.tokens for piece in pieces])
+            row[: len(inside)] = inside
+        return owners
 
     def shares(self, steps: int) -> list[SourceShare]:
         """Target and realized shares after a number of steps. Refuses more steps than there is data for."""
         last = self.sequences(steps).start
-        read = self._count_tokens_read(last) - self._count_tokens_read(self.settings.first_sequence)
+        read = self.layout.count_tokens_read(last) - self.layout.count_tokens_read(self.settings.first_sequence)
         return self.mixture.source_shares(read)
 
-    def _count_tokens_read(self, sequences: int) -> NDArray[np.float64]:
-        """Tokens of each document among the first sequences read (exact but for the sequence where two passes meet)."""
-        if sequences == 0:
-            return np.zeros(len(self.corpus))
-        length = self.settings.sequence_length
-        number = self.mixture.find_pass(sequences * length - 1)
-        reading = self.mixture.read_pass(number)
-        first, order = self._sequence_order(number)
-        chosen = np.zeros(len(order) + 1)
-        chosen[order[: sequences - first]] = 1
-        before = np.concatenate([[0], np.cumsum(chosen)]) * length  # tokens read before each sequence of the pass
-
-        def count_before(offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-            row, rest = np.divmod(offsets + (reading.first - first * length), length)
-            counts: NDArray[np.float64] = before[row] + rest * chosen[row]
-            return counts
-
-        lengths = self.corpus.length[reading.order]
-        in_pass = count_before(reading.ends) - count_before(reading.ends - lengths)
-        earlier = (self.mixture.count_reads(number) * self.corpus.length).astype(np.float64)
-        read: NDArray[np.float64] = earlier + np.bincount(reading.order, weights=in_pass, minlength=len(self.corpus))
-        return read
+    def waste(self) -> Waste:
+        """What the packing of the first pass wastes."""
+        return measure_waste(self.layout, self.corpus.length, self.settings.sequence_length)
 
     def _find_step_pieces(self, step: int, rank: int, world: int) -> list[list[Piece]]:
-        """For each sequence of one rank's part of a step the pieces of its tokens and of the token after."""
+        """The pieces of each sequence of one rank's part of a step."""
         sequences = self.sequences(step)
         if len(sequences) % world:
             raise UserError(
@@ -198,47 +176,28 @@ class BatchSource:
             )
         share = len(sequences) // world
         first = sequences.start + rank * share
-        return [self._find_pieces(self._permute(number)) for number in range(first, first + share)]
-
-    def _permute(self, sequence: int) -> int:
-        """The place in the stream of the sequence that is read as number `sequence`."""
-        number = self.mixture.find_pass((sequence + 1) * self.settings.sequence_length - 1)
-        first, order = self._sequence_order(number)
-        return int(first + order[sequence - first])
-
-    def _permute_sequences(self, number: int) -> tuple[int, NDArray[np.int64]]:
-        """The sequences that end in a pass: the first of them, and a permutation of their offsets from it."""
-        length = self.settings.sequence_length
-        first = self.mixture.first_token(number) // length
-        after = self.mixture.first_token(number + 1) // length
-        generator = np.random.Generator(np.random.PCG64([self.settings.seed, number, 1]))
-        return first, generator.permutation(after - first)
-
-    def _find_pieces(self, sequence: int) -> list[Piece]:
-        """The pieces of `sequence_length` + 1 tokens of the stream from a sequence's start."""
-        count, position = self.settings.sequence_length + 1, sequence * self.settings.sequence_length
-        pieces = []
-        while count and position < self.mixture.available:
-            reading = self.mixture.read_pass(self.mixture.find_pass(position))
-            offset = position - reading.first
-            place = int(np.searchsorted(reading.ends, offset, side="right"))
-            while count and place < len(reading.order):
-                document = int(reading.order[place])
-                left = int(reading.ends[place]) - offset  # tokens from the offset to the document's end
-                tokens = min(count, left)
-                pieces.append(Piece(document, int(self.corpus.length[document]) - left, tokens))
-                count, offset, position, place = count - tokens, offset + tokens, position + tokens, place + 1
-        return pieces
+        return [self.layout.pieces(number) for number in range(first, first + share)]
 
     def _fill(
-        self, pieces: list[Piece], tokens: NDArray[np.int64], ids: NDArray[np.int32], positions: NDArray[np.int64]
-    ) -> None:
-        """Write one sequence: its tokens and the one after, and where documents begin in it."""
+        self,
+        pieces: list[Piece],
+        inputs: NDArray[np.int64],
+        targets: NDArray[np.int64],
+        ids: NDArray[np.int32],
+        positions: NDArray[np.int64],
+    ) -> int:
+        """Write one sequence, and where documents begin in it; returns its number of tokens.
+
+        The target of a document's last token is the separator, whatever follows it in the sequence.
+        """
         start = 0
         for number, (document, offset, count) in enumerate(pieces):
             end = start + count
-            tokens[start:end] = self.corpus.document(document)[offset : offset + count]
+            tokens = self.corpus.document(document)[offset : offset + count + 1]
+            inputs[start:end] = tokens[:count]
+            targets[start : start + len(tokens) - 1] = tokens[1:]
             if self.settings.document_mask:
                 ids[start:end] = number
-                positions[start:end] = np.arange(len(positions[start:end]))
+                positions[start:end] = np.arange(count)
             start = end
+        return start

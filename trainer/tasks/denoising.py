@@ -24,13 +24,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from trainer.data.batches import Batch
+from trainer.data.batches import PADDING, Batch
 from trainer.settings import Settings
 
 TokenIds = NDArray[np.int64]
 HiddenPositions = NDArray[np.bool_]
-
-PADDING = -1  # document id of positions without a token
 
 
 class Noise(StrEnum):

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.data.batches import BatchSource
-from trainer.training.distributed import World, sum_over_ranks
+from trainer.data.batches import PADDING, BatchSource
+from trainer.training.distributed import World, sum_over_readers
 
 
 def domain_losses(
@@ -24,7 +24,7 @@ def domain_losses(
     weights = counted.flatten().double()
     sums[0].index_add_(0, codes, losses.flatten().double() * weights)
     sums[1].index_add_(0, codes, weights)
-    sums = sum_over_ranks(sums.to(world.device), world).cpu()
+    sums = sum_over_readers(sums.to(world.device), world).cpu()
     return {
         name or "none": [float(total / count), float(count)]
         for name, total, count in zip(names, *sums, strict=True)
@@ -36,8 +36,9 @@ def worst_documents(
     losses: Tensor, documents: NDArray[np.int64], source: BatchSource, world: World, limit: int = 20
 ) -> list[dict[str, Any]]:
     """The documents of a step with the highest mean loss on this rank, each with its origin."""
-    unique, places = np.unique(documents.ravel(), return_inverse=True)
-    values = losses.flatten().double().numpy()
+    real = documents != PADDING
+    unique, places = np.unique(documents[real], return_inverse=True)
+    values = losses.double().numpy()[real]
     sums = np.bincount(places, weights=np.nan_to_num(values, nan=np.inf, posinf=np.inf))
     means = sums / np.bincount(places)
     rows = []
