@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.checkpoint import checkpoint
 
 from trainer.model.attention import Mask, attend, attention_mask
@@ -19,6 +20,7 @@ from trainer.model.key_value_cache import KeyValueCache
 from trainer.model.loss import linear_cross_entropy
 from trainer.model.model_settings import ModelSettings
 from trainer.model.norm import RMSNorm
+from trainer.model.parts import gather_sequence, local_weight, take_part
 from trainer.model.rotary import rotate, rotation
 from trainer.model.token_log_probs import TokenLogProbs, token_log_probs
 
@@ -32,6 +34,12 @@ class ModelOutput(NamedTuple):
     routing: Routing | None  # of all sparse blocks
     chosen: TokenLogProbs | None = None  # of the targets [B, S] each, with a gradient
     values: Tensor | None = None  # fp32 [B, S]: the output of a scalar head
+
+
+def for_products(x: Tensor) -> Tensor:
+    """x in the type of matrix products: rounded and stored once for all matrices that read it."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 class Attention(nn.Module):
@@ -85,7 +93,7 @@ def run_feed_forward(
     module: FeedForward | SparseFeedForward, x: Tensor, real: Tensor | None
 ) -> tuple[Tensor, Routing | None]:
     """The result of a feed-forward, and the routing of a sparse one."""
-    y = module(x, real) if isinstance(module, SparseFeedForward) else module(x)
+    y = module(x, real) if isinstance(module, SparseFeedForward) else module(for_products(x))
     return y if isinstance(y, tuple) else (y, None)
 
 
@@ -108,7 +116,7 @@ class Block(nn.Module):
         cache: tuple[KeyValueCache, int] | None = None,
     ) -> tuple[Tensor, Routing | None]:
         """x [B, S, W] -> the same shape, and the routing statistics of a sparse block; `real` as in experts.py."""
-        x = x + self.attention(self.attention_norm(x), rotations, mask, cache)
+        x = x + self.attention(for_products(self.attention_norm(x)), rotations, mask, cache)
         change, routing = run_feed_forward(self.feed_forward, self.feed_forward_norm(x), real)
         return x + change, routing
 
@@ -120,6 +128,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.settings = settings
         self.activation_checkpointing = False  # recompute activations in the backward pass instead of keeping them
+        self.tensor_mesh: DeviceMesh | None = None  # ranks that divide every matrix; each has a part of the sequences
         self.embedding = nn.Embedding(settings.padded_vocab_size, settings.hidden_size)
         self.blocks = nn.ModuleList(Block(settings, index) for index in range(settings.layers))
         self.norm = RMSNorm(settings.hidden_size, settings.norm_eps)
@@ -157,7 +166,7 @@ class Decoder(nn.Module):
             chosen = TokenLogProbs(*(part.view(targets.shape) for part in found))
             return ModelOutput(None, None, None, routing, chosen)
         if targets is None:
-            return ModelOutput(F.linear(states, self.head_weight), None, None, routing)
+            return ModelOutput(F.linear(states, local_weight(self.head_weight)), None, None, routing)
         counted = torch.ones_like(targets) if weights is None else weights
         loss, losses = linear_cross_entropy(
             states.flatten(0, 1), self.head_weight, targets.flatten(), counted.flatten(), self.settings.z_loss
@@ -181,8 +190,9 @@ class Decoder(nn.Module):
         rotations = rotation(positions, self.settings.rope, self.settings.dim_per_head)
         mask = cache.mask(document_ids, length, prefix) if cache else attention_mask(document_ids, prefix)
         sparse = self.settings.experts is not None and document_ids is not None
-        real = find_real_tokens(document_ids >= 0) if sparse and document_ids is not None else None
-        x = self.embedding(tokens)  # [B, S, W]
+        part = take_part(document_ids, self.tensor_mesh) if sparse and document_ids is not None else None
+        real = None if part is None else find_real_tokens(part >= 0)
+        x = self.embedding(tokens)  # [B, S, W]; within a tensor group a rank's part of S, up to the head
         routings = []
         for index, block in enumerate(self.blocks):
             x, routing = self._run_block(block, x, rotations, mask, real, (cache, index) if cache else None)
@@ -190,7 +200,8 @@ class Decoder(nn.Module):
                 routings.append(routing)
         if cache:
             cache.length += length
-        return self.norm(x), stack_routing(routings) if routings else None
+        states = gather_sequence(self.norm(x), self.tensor_mesh)
+        return states, stack_routing(routings) if routings else None
 
     def _run_block(self, block: nn.Module, *inputs: Any) -> Any:
         if self.activation_checkpointing and torch.is_grad_enabled():

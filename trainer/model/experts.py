@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from trainer.model.parts import exchange_counts, exchange_rows, local_weight
 from trainer.settings import Settings
 
 
@@ -92,7 +94,7 @@ class Router(nn.Module):
     def forward(self, x: Tensor) -> Choice:
         """x [N, W] -> choices [N, k]."""
         with torch.autocast(x.device.type, enabled=False):
-            return choose_experts(x.float() @ self.weight.float().T, self.settings)
+            return choose_experts(x.float() @ local_weight(self.weight).float().T, self.settings)
 
 
 def choose_experts(logits: Tensor, settings: ExpertSettings) -> Choice:
@@ -142,6 +144,7 @@ class SparseFeedForward(nn.Module):
     def __init__(self, hidden_size: int, ffn_hidden_size: int, settings: ExpertSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.group: dist.ProcessGroup | None = None  # ranks that divide the experts; None if all are held here
         self.router = Router(hidden_size, settings)
         self.gate_up = nn.Parameter(torch.empty(settings.num_experts, hidden_size, 2 * ffn_hidden_size))
         self.down = nn.Parameter(torch.empty(settings.num_experts, ffn_hidden_size, hidden_size))
@@ -175,11 +178,26 @@ class SparseFeedForward(nn.Module):
         return mixed, choice.routing._replace(dropped=choice.routing.dropped + dropped)
 
     def _experts(self, x: Tensor, counts: Tensor) -> Tensor:
-        """x [A, W] in expert order -> [A, W]."""
+        """x [A, W] in expert order, counts int64 [E] -> [A, W]."""
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-        gate, up = grouped_matmul(x.to(dtype), self.gate_up.to(dtype), counts).chunk(2, dim=-1)  # [A, F] each
+        x = x.to(dtype)
+        if self.group is None:
+            return self._run_experts(x, counts)
+        # Rows travel to the ranks of their experts, grouped by sender there, and back.
+        incoming = exchange_counts(counts, self.group)  # [ranks, E / ranks]
+        sent, received = counts.view(incoming.shape).sum(dim=1).tolist(), incoming.sum(dim=1).tolist()
+        rows = exchange_rows(x, received, sent, self.group)
+        expert = torch.arange(incoming.shape[1], device=x.device).repeat(len(incoming))
+        order = torch.repeat_interleave(expert, incoming.flatten()).argsort(stable=True)
+        found = self._run_experts(rows[order], incoming.sum(dim=0))
+        return exchange_rows(found.new_zeros(rows.shape).index_copy(0, order, found), sent, received, self.group)
+
+    def _run_experts(self, x: Tensor, counts: Tensor) -> Tensor:
+        """x [A, W] in the order of the experts held here -> [A, W]."""
+        gate_up, down = (local_weight(weight).to(x.dtype) for weight in (self.gate_up, self.down))
+        gate, up = grouped_matmul(x, gate_up, counts).chunk(2, dim=-1)  # [A, F] each
         inner = F.dropout(F.silu(gate) * up, self.settings.dropout, self.training)
-        return grouped_matmul(inner, self.down.to(dtype), counts)
+        return grouped_matmul(inner, down, counts)
 
 
 def grouped_matmul(x: Tensor, weights: Tensor, counts: Tensor) -> Tensor:

@@ -8,11 +8,15 @@ the sum; training also needs the loss of every token (by domain, by document), t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.distributed.tensor import DTensor
+
+from trainer.model.parts import local_weight
 
 BLOCK_BYTES = 16 << 20  # of fp32 logits on a CPU: about half of a server's last-level cache
 CUDA_BLOCK_BYTES = 256 << 20  # enough rows to fill the matrix units
@@ -24,14 +28,44 @@ def linear_cross_entropy(
     """Weighted sum of the losses [], and every token's loss [N] in nats, without a gradient.
 
     hidden [N, W], head [V, W], targets int [N], weights [N] (0 excludes a token).
+    head may be a DTensor, divided by rows among ranks that have equal hidden states and targets; each rank's gradient
+    of the hidden states is then that of its part of the vocabulary, and all ranks' sum is the whole.
     z_loss: weight of the squared log-partition, which is added to the sum and keeps logits near 0 (PaLM, Chowdhery et
     al. 2022, section 5, uses 1e-4); the losses of the tokens do not include it.
     """
     # ctx.needs_input_grad stays true under no_grad (torch 2.13), and gradients that nobody asks for cost 0.7 of a
     # forward pass: what is needed is decided here.
     learns = tuple(torch.is_grad_enabled() and tensor.requires_grad for tensor in (hidden, head))
-    total, losses = _LinearCrossEntropy.apply(hidden, head, targets, weights, z_loss, learns)  # type: ignore[no-untyped-call]
+    part = VocabularyPart.of(head)
+    arguments = hidden, local_weight(head), targets, weights, z_loss, learns, part
+    total, losses = _LinearCrossEntropy.apply(*arguments)  # type: ignore[no-untyped-call]
     return total, losses
+
+
+class VocabularyPart(NamedTuple):
+    """The part of the vocabulary that this rank has logits of."""
+
+    first: int = 0
+    group: dist.ProcessGroup | None = None  # ranks with the other parts
+
+    @classmethod
+    def of(cls, head: Tensor) -> VocabularyPart:
+        """The rows of a head that are held here."""
+        if not isinstance(head, DTensor):
+            return cls()
+        return cls(head.device_mesh.get_local_rank() * head.to_local().shape[0], head.device_mesh.get_group())
+
+    def find(self, targets: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+        """int [N] -> the targets' places among this rank's rows, and whether they are among them: [N, 1] each."""
+        place = targets[:, None] - self.first
+        held = (place >= 0) & (place < rows)
+        return place.clamp(0, rows - 1), held
+
+    def reduce(self, values: Tensor, kind: dist.ReduceOp.RedOpType) -> Tensor:
+        """Over all parts."""
+        if self.group is not None:
+            dist.all_reduce(values, kind, self.group)
+        return values
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -44,6 +78,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weights: Tensor,
         z_loss: float,
         learns: tuple[bool, bool],
+        vocabulary: VocabularyPart,
     ) -> tuple[Tensor, Tensor]:
         """learns: whether the hidden states and the head need a gradient."""
         device = hidden.device.type
@@ -56,12 +91,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
         with torch.autocast(device, enabled=False):
             for block in range(0, len(h), rows_in_block(len(w), h.is_cuda)):
                 part = slice(block, block + rows_in_block(len(w), h.is_cuda))
-                probabilities, losses[part], lse = _block_loss(h[part] @ w.T, targets[part])
+                probabilities, losses[part], lse = _block_loss(h[part] @ w.T, targets[part], vocabulary)
                 weight = weights[part].float()
                 total += (losses[part] * weight).sum() + z_loss * (lse.square() * weight).sum()
                 if not any(learns):
                     continue
-                d = _logit_gradient(probabilities, targets[part], weight, lse, z_loss).to(dtype)  # [block, V]
+                d = _logit_gradient(probabilities, targets[part], weight, lse, z_loss, vocabulary)
+                d = d.to(dtype)  # [block, V]
                 if gradient is not None:
                     torch.mm(d, w, out=gradient[part])
                 if head_gradient is not None:
@@ -78,7 +114,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             None if gradient is None else (gradient * d_total).to(dtype)
             for gradient, dtype in zip(ctx.gradients, ctx.dtypes, strict=True)
         )
-        return *found, None, None, None, None
+        return *found, None, None, None, None, None
 
 
 def rows_in_block(vocab_size: int, cuda: bool) -> int:
@@ -86,20 +122,25 @@ def rows_in_block(vocab_size: int, cuda: bool) -> int:
     return max(16, (CUDA_BLOCK_BYTES if cuda else BLOCK_BYTES) // (4 * vocab_size))
 
 
-def _block_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _block_loss(logits: Tensor, targets: Tensor, vocabulary: VocabularyPart) -> tuple[Tensor, Tensor, Tensor]:
     """logits [N, V], targets [N] -> probabilities [N, V] in fp32, losses [N], log-partitions [N]."""
     logits = logits.float()
-    peak = logits.amax(dim=1, keepdim=True)  # [N, 1]
-    chosen = logits.gather(1, targets[:, None]) - peak  # [N, 1]
+    peak = vocabulary.reduce(logits.amax(dim=1, keepdim=True), dist.ReduceOp.MAX)  # [N, 1]
+    place, held = vocabulary.find(targets, logits.shape[1])
+    chosen = logits.gather(1, place).sub_(peak).mul_(held)  # [N, 1]
     probabilities = logits.sub_(peak).exp_()
-    mass = probabilities.sum(dim=1, keepdim=True)  # [N, 1]
+    sums = torch.stack([probabilities.sum(dim=1, keepdim=True), chosen])
+    mass, chosen = vocabulary.reduce(sums, dist.ReduceOp.SUM)  # [N, 1] each
     log_mass = mass.log()
     return probabilities.div_(mass), (log_mass - chosen)[:, 0], (log_mass + peak)[:, 0]
 
 
-def _logit_gradient(probabilities: Tensor, targets: Tensor, weights: Tensor, lse: Tensor, z_loss: float) -> Tensor:
+def _logit_gradient(
+    probabilities: Tensor, targets: Tensor, weights: Tensor, lse: Tensor, z_loss: float, vocabulary: VocabularyPart
+) -> Tensor:
     """d(total) / d(logits) [N, V]; overwrites the probabilities."""
     scale = weights if z_loss == 0 else weights * (1 + 2 * z_loss * lse)
     gradient = probabilities.mul_(scale[:, None])
-    gradient.scatter_add_(1, targets[:, None], -weights[:, None])
+    place, held = vocabulary.find(targets, gradient.shape[1])
+    gradient.scatter_add_(1, place, -weights[:, None] * held)
     return gradient

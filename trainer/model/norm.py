@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from trainer.model.parts import local_weight
+
 
 class RMSNorm(nn.Module):
     """Normalizes the last dimension."""
@@ -25,9 +27,10 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., W] -> the same shape."""
+        weight = local_weight(self.weight)
         if x.is_cuda:
-            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-        normed: Tensor = _RMSNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
+            return F.rms_norm(x, weight.shape, weight, self.eps)
+        normed: Tensor = _RMSNorm.apply(x, weight, self.eps)  # type: ignore[no-untyped-call]
         return normed
 
 

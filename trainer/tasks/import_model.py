@@ -12,8 +12,8 @@ from trainer.model.from_hugging_face import ImportModelError, read_json, read_se
 from trainer.model.hugging_face import IMPORTED_FILES
 from trainer.model.weights import fill_weight
 from trainer.tasks.pretrain_settings import PretrainSettings
-from trainer.training import checkpoint
 from trainer.training.checkpoint import RunState
+from trainer.training.checkpoint_writer import CheckpointWriter
 from trainer.training.distributed import World
 from trainer.training.optimizer import build_optimizer
 
@@ -45,7 +45,8 @@ def import_hugging_face(folder: Path, out: Path) -> Path:
     texts[TOKENIZER_FILE] = tokenizer.json
     optimizer = build_optimizer(model, settings.optimizer)  # without moments: an optimizer that has not stepped
     alone = World(0, 1, torch.device("cpu"))
-    return checkpoint.save_checkpoint(out / "checkpoints", state, model, optimizer, alone, texts)
+    with CheckpointWriter(out / "checkpoints", settings.checkpoints, alone) as writer:
+        return writer.save(state, model, optimizer, texts)
 
 
 def _open_tokenizer(folder: Path) -> Tokenizer:

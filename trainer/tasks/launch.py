@@ -24,7 +24,7 @@ def launch(
     log: Callable[[str], None] = tqdm.write,
 ) -> TrainingResult:
     """Train to the last step, then write OUT/report.html; the arguments are those of `train`."""
-    with join_world() as world:
+    with join_world(task.settings.parallel) as world:
         result = train(task, out, world, start=start, allow_changes=allow_changes, log=log)
         if world.is_main:
             log(f"report: {write_run_report(out)}")

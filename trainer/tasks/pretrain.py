@@ -152,11 +152,11 @@ class PretrainTask:
         return self._read(self.source, step, world)
 
     def _read(self, source: BatchSource, step: int, world: World) -> PreparedBatch:
-        batch = source.batch(step, world.rank, world.size)
-        documents = source.token_documents(step, world.rank, world.size)
-        return PreparedBatch(batch, documents, self._model_inputs(batch, step, world.rank))
+        batch = source.batch(step, world.reader, world.shape.readers)
+        documents = source.token_documents(step, world.reader, world.shape.readers)
+        return PreparedBatch(batch, documents, self._model_inputs(batch, step, world.reader))
 
-    def _model_inputs(self, batch: Batch, step: int, rank: int) -> list[Inputs]:
+    def _model_inputs(self, batch: Batch, step: int, reader: int) -> list[Inputs]:
         """The micro-batches, each as keyword arguments of the model."""
         objective, model = self.settings.objective, self.settings.model
         rows = len(batch.inputs)
@@ -165,7 +165,7 @@ class PretrainTask:
         if not objective.denoisers:
             return [causal_inputs(part) for part in parts]
         seed = (self.settings.loop.seed, step)
-        first = rank * rows
+        first = reader * rows
         return [
             denoising_inputs(
                 part, objective, model.vocab_size, model.encoder_layers > 0, seed, first + number * micro_batch_size

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import Field, model_validator
 
 from trainer.config import apply_changes, read_config, validate_settings
+from trainer.data.packing import Packing
 from trainer.data.sources import DataSettings
 from trainer.data.tokenizer import TOKENIZER_FILE
 from trainer.model.model_settings import ModelSettings
@@ -16,6 +17,7 @@ from trainer.tasks.denoising import ObjectiveSettings
 from trainer.tasks.depth import DepthSettings, plan_depth
 from trainer.training import checkpoint
 from trainer.training.checkpoint import RunState
+from trainer.training.mesh import find_misfit
 from trainer.training.training_settings import TrainingSettings
 
 
@@ -37,6 +39,16 @@ class PretrainSettings(TrainingSettings):
     def _check_objective(self) -> PretrainSettings:
         if self.model.encoder_layers and not self.objective.denoisers:
             raise ValueError("an encoder-decoder learns by denoising; give objective.denoisers (span corruption: [{}])")
+        if self.objective.denoisers and self.data.packing is not Packing.CUT:
+            raise ValueError("a denoised sequence is one text without padding; leave data.packing = cut")
+        return self
+
+    @model_validator(mode="after")
+    def _check_parallel(self) -> PretrainSettings:
+        if self.parallel.tensor > 1 and self.objective.denoisers:
+            raise ValueError("parallel.tensor divides sequences of equal length, and denoising changes it; set it to 1")
+        if misfit := find_misfit(self.parallel, self.model, self.data.sequence_length):
+            raise ValueError(misfit)
         return self
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -25,8 +25,9 @@ from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.model.weights import initialize_weights
 from trainer.tasks.launch import launch
 from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
-from trainer.training.distributed import World, sum_over_ranks
+from trainer.training.distributed import World, sum_over_readers
 from trainer.training.loop import TrainingResult
+from trainer.training.mesh import find_misfit
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
 from trainer.training.step import Inputs, Replica, accumulate, evaluate_loss
 from trainer.training.task import StepGradient, Workload
@@ -57,6 +58,12 @@ class SftSettings(TrainingSettings):
         default=LoopSettings(validate_every=50),
         description="length of the run, and how a step is computed",
     )
+
+    @model_validator(mode="after")
+    def _check_parallel(self) -> SftSettings:
+        if misfit := find_misfit(self.parallel, self.model, self.chat.sequence_length):
+            raise ValueError(misfit)
+        return self
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,8 @@ class SftTask:
 
     def prepare(self, step: int, world: World) -> list[Inputs]:
         """This rank's rows of a step as micro-batches."""
-        return split_inputs(self.batches.batch(step, world.rank, world.size), self.settings.loop.micro_batch_size)
+        batch = self.batches.batch(step, world.reader, world.shape.readers)
+        return split_inputs(batch, self.settings.loop.micro_batch_size)
 
     def add_gradient(self, prepared: list[Inputs], replica: Replica) -> StepGradient:
         """Forward and backward of all micro-batches."""
@@ -170,7 +178,7 @@ class SftTask:
         if found.routing is not None:
             numbers["experts"] = {name: value.tolist() for name, value in found.routing._asdict().items()}
         worst = partial(self._worst_rows, found.token_losses, prepared)
-        total = sum_over_ranks(torch.tensor(read, dtype=torch.float64, device=replica.world.device), replica.world)
+        total = sum_over_readers(torch.tensor(read, dtype=torch.float64, device=replica.world.device), replica.world)
         return StepGradient(found.loss, found.tokens, int(total), numbers, worst)
 
     def _worst_rows(self, losses: Sequence[Tensor], parts: Sequence[Inputs]) -> list[dict[str, Any]]:

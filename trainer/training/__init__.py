@@ -6,6 +6,9 @@ run                 a run in memory: open, resume, describe, save it
 loop step           all steps of a run; the gradient of one step
 optimizer muon      AdamW, and Muon for matrices beside it
 schedule anomalies  learning rate of a step; loss spikes and NaN
-checkpoint saved_model          all that a run needs to resume bitwise; the model of a checkpoint
-distributed hardware metrics    ranks; speed and precision of this machine; metrics.jsonl
+checkpoint checkpoint_writer    all that a run needs to resume bitwise: read, and written gathered or in shards
+saved_model         the model of a checkpoint
+mesh                how ranks divide copies, shards, matrices and experts
+distributed parallelize         ranks and sums over them; a model on the ranks of a mesh
+hardware metrics    speed and precision of this machine; metrics.jsonl
 """

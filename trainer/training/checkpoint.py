@@ -8,35 +8,37 @@
         rng.safetensors                     the generators of every rank
         tokenizer.json                      and other texts that the task stores: a checkpoint is whole by itself
 
-A checkpoint is written into a temporary folder, flushed to disk file by file, and renamed: after a kill or on a full
-disk a checkpoint is complete or absent. FSDP's shards are gathered one tensor at a time, so the files do not depend on
-the number of ranks, and saving needs no more memory than one file.
+`checkpoint_writer.py` writes them. The tensors of a file are whole, or parts with their offsets in its header; a rank
+reads what its own shards need, whatever the number of ranks that wrote them and their mesh.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
+import torch.distributed.checkpoint as dcp
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
+from torch.distributed.checkpoint import HuggingFaceStorageReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from trainer.errors import UserError
-from trainer.files import flush_to_disk, write_atomically
-from trainer.model.weights import fill_weight
 from trainer.settings import Settings
-from trainer.training.distributed import World, full_tensor, gather_from_ranks, sum_over_ranks, wait_for_all
-from trainer.training.optimizer import MOMENTS, moments
+from trainer.training.distributed import World, count_ranks, wait_for_all
+from trainer.training.optimizer import MOMENTS
 
-FILE_BYTES = 4 << 30  # of tensors in one file; also the memory needed to save
+READ_BYTES = 1 << 30  # of tensors read at a time
 PREFIX = "step-"
+# Every rank reads alone what it needs, which is intended; so does a single process that writes.
+warnings.filterwarnings("ignore", "torch.distributed is disabled")
 VERSION = 3  # of the format; raised when an older reader would misread it
 
 
@@ -52,6 +54,21 @@ class CheckpointSettings(Settings):
     keep_every: int | None = Field(
         default=None, ge=1, description="checkpoints at multiples of this step are never deleted; none if unset"
     )
+    sharded: bool = Field(
+        default=False,
+        description="every rank writes its own shards, into a folder that all ranks see; the main rank writes gathered "
+        "tensors otherwise. Both can be read by any number of ranks",
+    )
+    asynchronous: bool = Field(
+        default=False,
+        description="write shards in the background while the next steps compute; needs memory for a copy of them",
+    )
+
+    @model_validator(mode="after")
+    def _check_sharded(self) -> CheckpointSettings:
+        if self.asynchronous and not self.sharded:
+            raise ValueError("checkpoints.asynchronous writes shards; set checkpoints.sharded = true too")
+        return self
 
 
 class RunState(BaseModel):
@@ -73,76 +90,8 @@ class RunState(BaseModel):
     files: dict[str, tuple[int, str]] = {}  # name -> bytes, xxh3 128
 
 
-def save_checkpoint(
-    folder: Path,
-    state: RunState,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    world: World,
-    texts: Mapping[str, str] | None = None,
-) -> Path:
-    """Write `folder`/step-N atomically. Called on every rank; rank 0 writes. texts: further files, by name."""
-    final = folder / f"{PREFIX}{state.step:08d}"
-    temporary = folder / f".{final.name}.tmp"
-    if world.is_main:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-    _write_tensors(temporary, "model", model.named_parameters(), world)
-    _write_tensors(temporary, "optimizer", moments(model, optimizer), world)
-    generators = list(_generators(world))
-    if world.is_main:
-        safetensors.torch.save_file(dict(generators), temporary / "rng.safetensors")
-        for name, text in (texts or {}).items():
-            (temporary / name).write_text(text, "utf-8")
-        _finish(temporary, final, state)
-    wait_for_all(world)
-    return final
-
-
-def _write_tensors(folder: Path, stem: str, tensors: Iterable[tuple[str, Tensor]], world: World) -> None:
-    """Gather shards tensor by tensor, and write a file when FILE_BYTES are reached."""
-    held: dict[str, Tensor] = {}
-    files = size = 0
-    for name, tensor in tensors:
-        value = full_tensor(tensor)
-        if not world.is_main:
-            continue
-        if held and size + value.nbytes > FILE_BYTES:
-            files += 1
-            safetensors.torch.save_file(held, folder / f"{stem}-{files:05d}.safetensors")
-            held, size = {}, 0
-        held[name] = value.cpu().contiguous()
-        size += value.nbytes
-    if held:
-        safetensors.torch.save_file(held, folder / f"{stem}-{files + 1:05d}.safetensors")
-
-
-def _generators(world: World) -> Iterator[tuple[str, Tensor]]:
-    """The state of torch's generators on every rank."""
-    states = {"cpu": torch.get_rng_state()}
-    if world.device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state()
-    for kind, state in states.items():
-        for rank, value in enumerate(gather_from_ranks(state.to(world.device), world)):
-            yield f"{kind}.{rank}", value.cpu().clone()
-
-
-def _finish(temporary: Path, final: Path, state: RunState) -> None:
-    """Hash and flush the files, write state.json, and rename."""
-    files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(temporary.iterdir())}
-    complete = state.model_copy(update={"files": files})
-    (temporary / "state.json").write_text(complete.model_dump_json(indent=1), "utf-8")
-    for path in temporary.iterdir():
-        flush_to_disk(path)
-    flush_to_disk(temporary)
-    if final.exists():  # this step was saved before, then the run resumed from an older checkpoint
-        final.rename(temporary.with_suffix(".old.tmp"))
-    temporary.rename(final)
-    flush_to_disk(final.parent)
-    write_atomically(final.parent / "latest", final.name + "\n")
-
-
-def _digest(path: Path) -> str:
+def digest_file(path: Path) -> str:
+    """xxh3 128 of a file's bytes, hexadecimal."""
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -205,7 +154,7 @@ def verify_checkpoint(checkpoint: Path, names: Collection[str] | None = None) ->
         path = checkpoint / name
         if names is not None and name not in names:
             continue
-        if not path.is_file() or path.stat().st_size != size or _digest(path) != digest:
+        if not path.is_file() or path.stat().st_size != size or digest_file(path) != digest:
             raise CheckpointError(
                 f"{path} is missing or not what was written (size or hash differ); use an older checkpoint"
             )
@@ -231,8 +180,7 @@ def find_intact_checkpoint(folder: Path, world: World, log: Callable[[str], None
             verify_checkpoint(path)
         except CheckpointError as found:
             error = found
-        votes = sum_over_ranks(torch.tensor(float(error is None), device=world.device), world)
-        if float(votes) == world.size:
+        if count_ranks(error is None, world) == world.size:
             if world.is_main:
                 for damaged in errors:
                     log(f"{damaged}: it is set aside, {path.name} is the newest one that is whole")
@@ -254,51 +202,84 @@ def read_texts(checkpoint: Path, names: Collection[str]) -> dict[str, str]:
     return {name: (checkpoint / name).read_text("utf-8") for name in present}
 
 
+class StoredTensors:
+    """The tensors of `model`, `optimizer` or `rng` in a checkpoint, whole or in parts over several files."""
+
+    def __init__(self, checkpoint: Path, stem: str) -> None:
+        self._path = checkpoint
+        metadata = HuggingFaceStorageReader(str(checkpoint)).read_metadata()
+        places = {index.fqn: Path(place.relative_path).name for index, place in (metadata.storage_data or {}).items()}
+        found = metadata.state_dict_metadata.items()
+        self.entries = {
+            name: entry
+            for name, entry in found
+            if isinstance(entry, TensorStorageMetadata) and places[name].startswith(f"{stem}-")
+        }
+
+    def check_shape(self, name: str, tensor: Tensor) -> None:
+        """Raises CheckpointError where a tensor of another shape is stored."""
+        if tuple(stored := self.entries[name].size) != tuple(tensor.shape):
+            raise CheckpointError(
+                f"{self._path}: {name}: a tensor of shape {tuple(stored)} does not fit a weight of shape "
+                f"{tuple(tensor.shape)}"
+            )
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Fill tensors, or this rank's parts of them: only what is needed is read."""
+        for name, tensor in tensors.items():
+            self.check_shape(name, tensor)
+        values: dict[str, Any] = {name: tensor.detach() for name, tensor in tensors.items()}
+        if values:
+            dcp.load(values, storage_reader=HuggingFaceStorageReader(str(self._path)), no_dist=True)
+
+
 def read_tensors(checkpoint: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
-    """All tensors of `model`, `optimizer` or `rng`, one in memory at a time."""
-    for path in sorted(checkpoint.glob(f"{stem}*.safetensors")):
-        with safetensors.safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - no mapping: it has nothing but keys()
-                yield name, file.get_tensor(name)
+    """All tensors of `model`, `optimizer` or `rng`, READ_BYTES in memory at a time."""
+    stored = StoredTensors(checkpoint, stem)
+    held: dict[str, Tensor] = {}
+    for name, entry in stored.entries.items():
+        held[name] = torch.empty(entry.size, dtype=entry.properties.dtype)
+        if sum(tensor.nbytes for tensor in held.values()) > READ_BYTES:
+            stored.load(held)
+            yield from held.items()
+            held = {}
+    stored.load(held)
+    yield from held.items()
 
 
 def load_weights(checkpoint: Path, model: nn.Module) -> None:
     """Load a checkpoint's weights into a model, sharded or not."""
-    weights = dict(model.named_parameters())
-    missing = set(weights)
-    for name, value in read_tensors(checkpoint, "model"):
-        if name not in weights:
-            raise CheckpointError(
-                f"{checkpoint} holds {name}, which is not in the model; do its settings model.* differ?"
-            )
-        try:
-            fill_weight(weights[name], value)
-        except ValueError as error:
-            raise CheckpointError(f"{checkpoint}: {name}: {error}") from error
-        missing.discard(name)
-    if missing:
-        raise CheckpointError(f"{checkpoint} lacks {', '.join(sorted(missing)[:3])}; do its settings model.* differ?")
+    weights, stored = dict(model.named_parameters()), StoredTensors(checkpoint, "model")
+    if surplus := sorted(stored.entries.keys() - weights.keys()):
+        raise CheckpointError(
+            f"{checkpoint} holds {surplus[0]}, which is not in the model; do its settings model.* differ?"
+        )
+    if missing := sorted(weights.keys() - stored.entries.keys()):
+        raise CheckpointError(f"{checkpoint} lacks {', '.join(missing[:3])}; do its settings model.* differ?")
+    stored.load(weights)
 
 
 def load_optimizer(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Load the optimizer's moments; weights that never had a gradient have none."""
-    weights = dict(model.named_parameters())
-    for key, value in read_tensors(checkpoint, "optimizer"):
+    weights, stored = dict(model.named_parameters()), StoredTensors(checkpoint, "optimizer")
+    targets = {}
+    for key in stored.entries:
         name, _, moment = key.partition("/")
         if name not in weights or moment not in MOMENTS:
             raise CheckpointError(
                 f"{checkpoint} holds {key}, which the optimizer lacks; do its settings optimizer.* or model.* differ?"
             )
         weight = weights[name]
-        empty = torch.zeros((), device=weight.device) if moment == "step" else torch.zeros_like(weight)
-        fill_weight(optimizer.state[weight].setdefault(moment, empty), value)
+        empty = torch.zeros((), device=weight.device) if moment == "step" else torch.zeros_like(weight).detach()
+        targets[key] = optimizer.state[weight].setdefault(moment, empty)
+    stored.load(targets)
 
 
 def load_generators(checkpoint: Path, world: World) -> bool:
     """Set this rank's random generators; False, and nothing set, if another number of ranks wrote the checkpoint."""
     if read_state(checkpoint).world != world.size:
         return False
-    states = dict(read_tensors(checkpoint, "rng"))
+    states = safetensors.torch.load_file(checkpoint / "rng.safetensors")
     torch.set_rng_state(states[f"cpu.{world.rank}"])
     if world.device.type == "cuda" and f"cuda.{world.rank}" in states:
         torch.cuda.set_rng_state(states[f"cuda.{world.rank}"])

@@ -1,8 +1,8 @@
-"""Several processes (ranks): the process group, the model on several ranks (DDP or FSDP2), sums over all ranks.
+"""Several processes (ranks): the process group, the mesh, and sums over ranks.
 
 `torchrun --nproc-per-node N ... gristmill train pretrain ...` sets the environment that `join_world` reads. One process
-runs the same code with a world of one. Both wrappers average gradients over ranks; `step.py` multiplies its loss by the
-number of ranks, so that gradients are summed, and divides by the global token count.
+runs the same code with a world of one. Ranks of a tensor group compute the same sequences together; all others read
+different ones (`World.reader`).
 """
 
 from __future__ import annotations
@@ -10,26 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
-from torch.nn.parallel import DistributedDataParallel
 
-from trainer.model.experts import Router
-from trainer.model.norm import RMSNorm
-
-
-class Parallel(StrEnum):
-    """How several ranks hold the model."""
-
-    DDP = "ddp"  # the whole model on every rank; gradients are summed
-    FSDP = "fsdp"  # weights, gradients and optimizer in equal shards, gathered block by block (ZeRO-3, FSDP2)
+from trainer.training.mesh import AXES, MeshShape, ParallelSettings, fit_mesh
 
 
 class World(NamedTuple):
@@ -38,88 +27,69 @@ class World(NamedTuple):
     rank: int
     size: int
     device: torch.device
+    shape: MeshShape = MeshShape()
+    mesh: DeviceMesh | None = None  # with the dimensions AXES, and `readers`; None for one process
 
     @property
     def is_main(self) -> bool:
         """Whether this rank writes files and logs."""
         return self.rank == 0
 
+    @property
+    def reader(self) -> int:
+        """Which part of a batch this rank reads, of `shape.readers` parts."""
+        return self.rank // self.shape.tensor
+
 
 @contextmanager
-def join_world() -> Iterator[World]:
+def join_world(parallel: ParallelSettings | None = None) -> Iterator[World]:
     """Join the process group that torchrun describes, if any, and leave it at the end."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
+    rank = int(os.environ.get("RANK", "0")) if size > 1 else 0
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
-    if size == 1 or dist.is_initialized():
-        yield World(rank if size > 1 else 0, size, device)
+    shape = fit_mesh(parallel or ParallelSettings(), size)
+    if size == 1:
+        yield World(rank, size, device, shape)
         return
-    dist.init_process_group("nccl" if cuda else "gloo")
+    begun = dist.is_initialized()
+    if not begun:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
     try:
-        yield World(rank, size, device)
+        yield build_world(rank, device, shape)
     finally:
-        dist.destroy_process_group()
+        if not begun:
+            dist.destroy_process_group()
 
 
-def parallelize(model: nn.Module, world: World, parallel: Parallel, bf16: bool) -> nn.Module:
-    """Allocate a model that was built on the meta device; returns the module to call for a forward pass.
-
-    The weights stay those of `model`, not yet initialized; under FSDP each rank holds only its shards of them. bf16:
-    FSDP gathers the matrices of blocks in bf16, which autocast would round to it anyway.
-    """
-    if world.size == 1 or parallel is Parallel.DDP:
-        model.to_empty(device=world.device)
-        if world.size == 1:
-            return model
-        return DistributedDataParallel(model, device_ids=[world.device.index] if world.device.type == "cuda" else None)
-    _shard(model, world, bf16)
-    return model.to_empty(device=world.device)
+def build_world(rank: int, device: torch.device, shape: MeshShape) -> World:
+    """The world of this rank in a process group that was joined."""
+    mesh = init_device_mesh(device.type, tuple(shape._asdict()[name] for name in AXES), mesh_dim_names=AXES)
+    return World(rank, shape.ranks, device, shape, mesh)
 
 
-def _shard(model: nn.Module, world: World, bf16: bool) -> None:
-    mesh = init_device_mesh(world.device.type, (world.size,))
-    # What autocast computes in fp32 under DDP stays fp32 here: the residual stream, norms, routers and the embedding.
-    exact = MixedPrecisionPolicy(None, torch.float32, cast_forward_inputs=False)
-    matrices = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32, cast_forward_inputs=False)
-    for block in blocks_of(model):
-        for module in block.modules():
-            if isinstance(module, (Router, RMSNorm)):
-                fully_shard(module, mesh=mesh, mp_policy=exact)
-        fully_shard(block, mesh=mesh, mp_policy=matrices)
-    fully_shard(model, mesh=mesh, mp_policy=exact)
-
-
-def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The blocks of a model's stacks (`blocks`, `encoder_blocks`), which are sharded and compiled one by one."""
-    stacks = (stack for name, stack in model.named_children() if name.endswith("blocks"))
-    return [block for stack in stacks for block in stack.children()]
-
-
-@contextmanager
-def exchange_gradients(model: nn.Module, last: bool, defer: bool = False) -> Iterator[None]:
-    """The context of a micro-batch; `last` for the last one of a step.
-
-    DDP holds all gradients on every rank in any case and sums them after the last micro-batch. FSDP sums and shards
-    them after each, so that a rank never holds more than its shard and one block; with `defer` after the last only,
-    which saves communication and needs memory for whole fp32 gradients.
-    """
-    if isinstance(model, DistributedDataParallel) and not last:
-        with model.no_sync():
-            yield
-        return
-    if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(last or not defer)
-    yield
+def sum_over_readers(values: Tensor, world: World) -> Tensor:
+    """Elementwise sum over the parts of a batch; every rank gets the same bits."""
+    if world.mesh is not None and world.shape.tensor > 1:
+        if world.shape.readers > 1:
+            dist.all_reduce(values, group=world.mesh["data", "shard", "expert"]._flatten("readers").get_group())
+    else:
+        sum_over_ranks(values, world)
+    return values
 
 
 def sum_over_ranks(values: Tensor, world: World) -> Tensor:
-    """Elementwise sum; every rank gets the same bits."""
+    """Elementwise sum over all ranks; every rank gets the same bits."""
     if world.size > 1:
         dist.all_reduce(values)
     return values
+
+
+def count_ranks(flag: bool, world: World) -> int:
+    """On how many ranks the flag is set."""
+    return int(sum_over_ranks(torch.tensor(float(flag), device=world.device), world))
 
 
 def gather_from_ranks(values: Tensor, world: World) -> list[Tensor]:

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from tqdm import tqdm
 
 from trainer.training import checkpoint
 from trainer.training.anomalies import Anomaly, AnomalyAction, TrainingStoppedError
-from trainer.training.distributed import World, sum_over_ranks
+from trainer.training.distributed import World, count_ranks
 from trainer.training.metrics import MetricsLog
 from trainer.training.optimizer import clip_gradients, set_learning_rate
 from trainer.training.run import InitialWeights, Run, describe_run, load_initial_weights, open_run, resume_run, save_run
@@ -71,7 +70,8 @@ def train(
         resume_run(run, latest, allow_changes, log)
     if world.is_main:
         describe_run(run, log)
-    with MetricsLog(out, run.step, task.settings.loop.tensorboard) if world.is_main else _no_metrics() as metrics:
+    log_file = MetricsLog(out, run.step, task.settings.loop.tensorboard) if world.is_main else _no_metrics()
+    with log_file as metrics, run.writer:
         _run_steps(run, metrics, log)
     return TrainingResult(run.step, run.tokens, run.loss, checkpoint.find_checkpoint(run.checkpoints))
 
@@ -93,7 +93,7 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
         for prepared in data:
             result = _take_step(run, prepared)
             row = _metrics_row(run, result, time.perf_counter() - begin)
-            stop = _any_rank(terminated.is_set(), run.world)
+            stop = count_ranks(terminated.is_set(), run.world) > 0
             row |= _validate_if_due(run)
             if metrics is not None:
                 metrics.write(row)
@@ -209,11 +209,6 @@ def _validate_if_due(run: Run) -> dict[str, Any]:
         return {}
     validation = run.task.validate(run.replica)
     return {} if validation is None else {"validation": validation}
-
-
-def _any_rank(flag: bool, world: World) -> bool:
-    """Whether the flag is set on any rank."""
-    return flag if world.size == 1 else bool(sum_over_ranks(torch.tensor(float(flag), device=world.device), world))
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
 from trainer.settings import Settings
@@ -100,11 +101,20 @@ def _build_adamw(weights: dict[str, nn.Parameter], settings: OptimizerSettings) 
         is_embedding = name.split(".")[0] == "embedding"
         (decayed if weight.ndim >= 2 and (settings.decay_embedding or not is_embedding) else plain).append(weight)
     groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": weights, "weight_decay": decay}
+        for kind, decay in ((decayed, settings.weight_decay), (plain, 0.0))
+        for weights in split_by_mesh(kind)
     ]
     betas = (settings.beta1, settings.beta2)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, eps=settings.eps, fused=True)
+    return torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=settings.eps, fused=True)
+
+
+def split_by_mesh(weights: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Groups of equal device meshes: an operation on a list of DTensors needs them on one mesh."""
+    groups: dict[DeviceMesh | None, list[Tensor]] = {}
+    for weight in weights:
+        groups.setdefault(weight.device_mesh if isinstance(weight, DTensor) else None, []).append(weight)
+    return list(groups.values())
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -115,11 +125,13 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def clip_gradients(model: nn.Module, limit: float | None) -> float:
     """Scale the gradients so that their global norm is at most `limit`; returns the norm before clipping."""
-    weights = list(model.parameters())
-    norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-    whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
-    if limit is not None:
-        torch.nn.utils.clip_grads_with_norm_(weights, limit, whole)
+    groups = split_by_mesh(weight for weight in model.parameters() if weight.grad is not None)
+    norms = [
+        torch.nn.utils.get_total_norm([weight.grad for weight in group if weight.grad is not None]) for group in groups
+    ]
+    whole = torch.stack([norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]).norm()
+    for group in groups if limit is not None else ():
+        torch.nn.utils.clip_grads_with_norm_(group, limit or 0.0, whole)
     return float(whole)
 
 

@@ -19,9 +19,11 @@ from trainer.files import write_atomically
 from trainer.training import checkpoint
 from trainer.training.anomalies import SpikeDetector
 from trainer.training.checkpoint import CheckpointError, RunState
-from trainer.training.distributed import World, blocks_of, parallelize, sum_over_ranks
+from trainer.training.checkpoint_writer import CheckpointWriter
+from trainer.training.distributed import World, count_ranks
 from trainer.training.hardware import Hardware, Precision, measure_hardware
 from trainer.training.optimizer import build_optimizer
+from trainer.training.parallelize import blocks_of, parallelize
 from trainer.training.schedule import learning_rate
 from trainer.training.step import Replica
 from trainer.training.task import Task
@@ -34,6 +36,7 @@ MAY_CHANGE = (
     "tokenizer",
     "checkpoints",
     "anomalies",
+    "parallel",
     "loop.validate_every",
     "loop.validate_batches",
     "loop.log_every",
@@ -60,6 +63,7 @@ class Run:
     module: nn.Module  # called for a forward pass: the model, or its distributed wrapper
     optimizer: torch.optim.Optimizer
     detector: SpikeDetector
+    writer: CheckpointWriter
     step: int = 0
     tokens: int = 0
     learning_rate: float = 0.0
@@ -77,7 +81,7 @@ class Run:
     @property
     def replica(self) -> Replica:
         """The model as the task calls it."""
-        return Replica(self.module, self.world, self.hardware.bf16, self.settings.loop.defer_gradients)
+        return Replica(self.module, self.world, self.hardware.bf16, self.settings.parallel.defer_gradients)
 
     @property
     def checkpoints(self) -> Path:
@@ -92,7 +96,7 @@ def open_run(task: Task[Any], out: Path, world: World, latest: Path | None = Non
     _configure_torch(loop)
     hardware = _agree_on_hardware(world, latest, loop.precision)
     model = task.build_model()
-    module = parallelize(model, world, loop.parallel, hardware.bf16)
+    module = parallelize(model, world, hardware.bf16)
     task.initialize(model)
     torch.manual_seed(loop.seed * 1_000_003 + world.rank)
     if loop.compile:
@@ -100,7 +104,8 @@ def open_run(task: Task[Any], out: Path, world: World, latest: Path | None = Non
             block.compile()
     optimizer = build_optimizer(model, task.settings.optimizer, bf16=hardware.bf16, compiled=loop.compile)
     detector = SpikeDetector(task.settings.anomalies)
-    return Run(task, out, world, hardware, model, module, optimizer, detector)
+    writer = CheckpointWriter(out / "checkpoints", task.settings.checkpoints, world)
+    return Run(task, out, world, hardware, model, module, optimizer, detector, writer)
 
 
 def _configure_torch(loop: LoopSettings) -> None:
@@ -114,8 +119,7 @@ def _agree_on_hardware(world: World, latest: Path | None, requested: Precision) 
     if requested is Precision.AUTO and latest is not None:
         requested = Precision(checkpoint.read_state(latest).precision)
     hardware = measure_hardware(world.device, requested)
-    votes = sum_over_ranks(torch.tensor(float(hardware.bf16), device=world.device), world)
-    agreed = Precision.BFLOAT16 if float(votes) == world.size else Precision.FLOAT32
+    agreed = Precision.BFLOAT16 if count_ranks(hardware.bf16, world) == world.size else Precision.FLOAT32
     return hardware._replace(precision=agreed)
 
 
@@ -183,6 +187,7 @@ def describe_run(run: Run, log: Callable[[str], None]) -> None:
         "settings": run.configuration,
         **workload._asdict(),
         "ranks": run.world.size,
+        "mesh": run.world.shape._asdict(),
         "hardware": hardware.name,
         "threads": hardware.threads,
         "peaks": hardware.peaks,
@@ -227,6 +232,4 @@ def save_run(run: Run) -> None:
         losses=tuple(run.detector.losses),
         gradient_norms=tuple(run.detector.norms),
     )
-    checkpoint.save_checkpoint(run.checkpoints, state, run.model, run.optimizer, run.world, run.task.texts)
-    if run.world.is_main:
-        checkpoint.prune_checkpoints(run.checkpoints, run.settings.checkpoints)
+    run.writer.save(state, run.model, run.optimizer, run.task.texts)

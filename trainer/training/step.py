@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from trainer.model.decoder import ModelOutput
 from trainer.model.experts import ExpertSettings, Routing
-from trainer.training.distributed import World, exchange_gradients, sum_over_ranks
+from trainer.training.distributed import World, sum_over_ranks, sum_over_readers
+from trainer.training.parallelize import exchange_gradients
 
 Inputs = dict[str, Tensor]  # keyword arguments of a model's forward pass; `weights` marks the targets that count
 
@@ -26,7 +27,7 @@ class Replica(NamedTuple):
     module: nn.Module  # called for a forward pass: the model or its distributed wrapper
     world: World
     bf16: bool  # matrix products in bf16
-    defer_gradients: bool = False  # exchange them after the last micro-batch of a step only (FSDP)
+    defer_gradients: bool = False  # exchange them after the last micro-batch of a step only
 
 
 class Accumulated(NamedTuple):
@@ -53,7 +54,7 @@ def accumulate(
 ) -> Accumulated:
     """Add the gradient of a step, given as this rank's micro-batches, to the weights' `grad`."""
     counts = [float(part["weights"].sum()) for part in parts]
-    tokens = float(sum_over_ranks(torch.tensor(sum(counts), dtype=torch.float64, device=world.device), world))
+    tokens = float(sum_over_readers(torch.tensor(sum(counts), dtype=torch.float64, device=world.device), world))
     total = torch.zeros((), dtype=torch.float64, device=world.device)
     losses, routings = [], []
     for number, (part, count) in enumerate(zip(parts, counts, strict=True)):
@@ -64,12 +65,13 @@ def accumulate(
                 raise ValueError("the micro-batch has no targets")
             loss = output.loss / max(tokens, 1)
             if experts is not None and output.routing is not None:  # not a sum over tokens: weighted by the part's
-                loss = loss + output.routing.loss(experts) * (count / max(tokens, 1))
+                # Within a tensor group each rank routes its part of the sequences.
+                loss = loss + output.routing.loss(experts) * (count / max(tokens, 1) / world.shape.tensor)
                 routings.append(Routing(*(field.detach() * count for field in output.routing)))
-            torch.autograd.backward(loss * world.size)
+            torch.autograd.backward(loss * world.shape.readers)
         total += (output.token_losses * part["weights"].to(world.device)).sum()  # without the z-loss
         losses.append(output.token_losses)
-    total = sum_over_ranks(total, world)
+    total = sum_over_readers(total, world)
     routing = _mean_routing(routings, tokens, world) if routings else None
     return Accumulated(float(total) / max(tokens, 1), int(tokens), [part.cpu() for part in losses], routing)
 
@@ -77,7 +79,8 @@ def accumulate(
 def _mean_routing(parts: list[Routing], tokens: float, world: World) -> Routing:
     """Mean over the global batch of values weighted by tokens."""
     sums = (torch.stack(field).sum(dim=0) for field in zip(*parts, strict=True))
-    return Routing(*(sum_over_ranks(field, world).cpu() / max(tokens, 1) for field in sums))
+    shared = max(tokens, 1) * world.shape.tensor
+    return Routing(*(sum_over_ranks(field, world).cpu() / shared for field in sums))
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ from pydantic import Field
 from trainer.settings import Settings
 from trainer.training.anomalies import AnomalySettings
 from trainer.training.checkpoint import CheckpointSettings
-from trainer.training.distributed import Parallel
 from trainer.training.hardware import Precision
+from trainer.training.mesh import ParallelSettings
 from trainer.training.optimizer import OptimizerSettings
 from trainer.training.schedule import ScheduleSettings
 
@@ -33,15 +33,6 @@ class LoopSettings(Settings):
     activation_checkpointing: bool = Field(
         default=False, description="recompute activations in the backward pass: a third more compute, far less memory"
     )
-    parallel: Parallel = Field(
-        default=Parallel.FSDP,
-        description="how several ranks hold the model: fsdp (a shard each) or ddp (a whole copy each)",
-    )
-    defer_gradients: bool = Field(
-        default=False,
-        description="fsdp: sum gradients over ranks once a step, not once a micro-batch: less communication, but every "
-        "rank holds the whole gradient in fp32, 4 bytes for each weight",
-    )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of torch; its own choice if unset")
     deterministic: bool = Field(
         default=False, description="refuse nondeterministic CUDA kernels (those of a CPU are deterministic)"
@@ -62,6 +53,9 @@ class TrainingSettings(Settings):
     )
     schedule: ScheduleSettings = Field(default=ScheduleSettings(), description="learning rate of each step")
     loop: LoopSettings = Field(default=LoopSettings(), description="length of the run, and how a step is computed")
+    parallel: ParallelSettings = Field(
+        default=ParallelSettings(), description="how the ranks of torchrun divide copies, shards, matrices and experts"
+    )
     checkpoints: CheckpointSettings = Field(
         default=CheckpointSettings(), description="when checkpoints are written, and which are kept"
     )

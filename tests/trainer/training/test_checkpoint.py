@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from tests.trainer import runs
 from trainer.data.batches import BatchSource, Segment
-from trainer.training import checkpoint
+from trainer.training import checkpoint, checkpoint_writer
 from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.checkpoint import CheckpointError, CheckpointSettings
 from trainer.training.metrics import read_metrics
@@ -116,7 +116,7 @@ def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "flush_to_disk", full)
+    monkeypatch.setattr(checkpoint_writer, "flush_to_disk", full)
     with pytest.raises(OSError, match="No space left"):
         runs.run(tmp_path, {"loop": {"steps": 8}}, allow_changes=True)
     monkeypatch.undo()
@@ -149,7 +149,7 @@ def test_files_are_plain_json_and_safetensors(uninterrupted):
 
 
 def test_several_files_hold_all_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "FILE_BYTES", 20_000)
+    monkeypatch.setattr(checkpoint_writer, "FILE_BYTES", 20_000)
     runs.run(tmp_path, {"loop": {"steps": 4}})
     found = checkpoint.find_checkpoint(tmp_path)
     assert len(list(found.glob("model-*.safetensors"))) > 3

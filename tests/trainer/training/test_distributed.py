@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,28 +12,32 @@ import torch.distributed as dist
 from torch.distributed.fsdp import FSDPModule
 
 from tests.trainer import runs
+from tests.trainer.ranks import run_ranks
 from trainer.model.build import build_model
 from trainer.model.model_settings import ModelSettings
 from trainer.model.size import count_parameters
 from trainer.model.weights import initialize_weights
 from trainer.training import checkpoint
 from trainer.training.checkpoint import read_tensors
-from trainer.training.distributed import Parallel, World, exchange_gradients, parallelize
+from trainer.training.distributed import build_world
+from trainer.training.mesh import MeshShape
 from trainer.training.metrics import read_metrics
+from trainer.training.parallelize import exchange_gradients, parallelize
 
 SPARSE = {"model": {"experts": {"num_experts": 4, "every": 2, "capacity_factor": None, "router_aux_loss_coef": 0.0}}}
 DENOISE = {"model": {"tie_embeddings": False}, "objective": {"denoisers": [{}], "first_sentinel": 50, "sentinels": 10}}
-SCENARIOS = {
-    "ddp": {"loop": {"steps": 6, "parallel": "ddp", "micro_batch_size": 2}},
-    "fsdp": {"loop": {"steps": 6, "parallel": "fsdp", "micro_batch_size": 2}},
-    "deferred": {"loop": {"steps": 6, "parallel": "fsdp", "micro_batch_size": 2, "defer_gradients": True}},
-    "sparse": {**SPARSE, "loop": {"steps": 6, "parallel": "fsdp"}},
-    "muon": {"optimizer": {"algorithm": "muon"}, "loop": {"steps": 6, "parallel": "fsdp"}},
-    "sparse_muon": {**SPARSE, "optimizer": {"algorithm": "muon"}, "loop": {"steps": 6, "parallel": "fsdp"}},
-    "half": {**SPARSE, "loop": {"steps": 6, "parallel": "fsdp", "precision": "bfloat16"}},
-    "half_ddp": {**SPARSE, "loop": {"steps": 6, "parallel": "ddp", "precision": "bfloat16"}},
-    "denoise": {**DENOISE, "loop": {"steps": 6, "parallel": "fsdp"}},
-    "begun_by_one": {"loop": {"steps": 6, "parallel": "fsdp"}},
+DDP, BF16 = {"parallel": {"shard": 1}}, {"precision": "bfloat16"}
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "ddp": {**DDP, "loop": {"steps": 6, "micro_batch_size": 2}},
+    "fsdp": {"loop": {"steps": 6, "micro_batch_size": 2}},
+    "deferred": {"loop": {"steps": 6, "micro_batch_size": 2}, "parallel": {"defer_gradients": True}},
+    "sparse": {**SPARSE, "loop": {"steps": 6}},
+    "half": {**SPARSE, "loop": {"steps": 6, **BF16}},
+    "half_ddp": {**SPARSE, **DDP, "loop": {"steps": 6, **BF16}},
+    "denoise": {**DENOISE, "loop": {"steps": 6}},
+    "muon": {"optimizer": {"algorithm": "muon"}, "loop": {"steps": 6}},
+    "sparse_muon": {**SPARSE, "optimizer": {"algorithm": "muon"}, "loop": {"steps": 6}},
+    "begun_by_one": {"loop": {"steps": 6}},
 }
 SCRIPT = """
 import sys
@@ -61,10 +62,10 @@ def measure_gradients(defer: bool) -> float:
     FSDP's own attributes say what it holds: sharded gradients are those of the parameters, whole ones are kept beside
     them until they are reduced.
     """
-    world = World(dist.get_rank(), 2, torch.device("cpu"))
+    world = build_world(dist.get_rank(), torch.device("cpu"), MeshShape(shard=2))
     shape = ModelSettings(vocab_size=512, hidden_size=64, layers=4, heads=4, context_length=32)
     model = build_model(shape)
-    module = parallelize(model, world, Parallel.FSDP, False)
+    module = parallelize(model, world, bf16=False)
     initialize_weights(model, 0)
     tokens = torch.randint(0, 512, (2, 32))
     with exchange_gradients(module, False, defer):
@@ -81,7 +82,7 @@ def measure_gradients(defer: bool) -> float:
 
 def begin_alone(folder: Path) -> None:
     """Four steps of six, as a run that was stopped leaves them."""
-    runs.run(folder, {"loop": {"steps": 6, "parallel": "fsdp"}})
+    runs.run(folder, {"loop": {"steps": 6}})
     shutil.rmtree(folder / "checkpoints" / "step-00000006")
 
 
@@ -90,22 +91,7 @@ def two_ranks(tmp_path_factory) -> Path:
     """The folder with a run of each scenario by two ranks."""
     out = tmp_path_factory.mktemp("two")
     begin_alone(out / "begun_by_one")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(out)],
-            cwd=Path(__file__).parents[3],
-            env={**os.environ, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    run_ranks(2, SCRIPT, out)
     return out
 
 

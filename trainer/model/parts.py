@@ -1,0 +1,51 @@
+"""What a network on several ranks needs beyond plain tensors: parts of weights and sequences, rows on the way.
+
+Weights that are divided or copied over ranks are DTensors; the networks compute on plain tensors and say here what each
+rank adds. Without ranks every function returns what it was given.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed._functional_collectives import all_to_all_single_autograd
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
+
+
+def local_weight(weight: Tensor) -> Tensor:
+    """This rank's part of a weight, as a plain tensor.
+
+    Ranks that hold the same part meet different tokens, so their gradients are added.
+    """
+    if not isinstance(weight, DTensor):
+        return weight
+    summed = [Partial() if isinstance(placement, Replicate) else placement for placement in weight.placements]
+    return weight.to_local(grad_placements=summed)
+
+
+def gather_sequence(states: Tensor, mesh: DeviceMesh | None) -> Tensor:
+    """[B, S / ranks, W], each rank's part of the sequences -> [B, S, W]; gradients of all ranks are added."""
+    if mesh is None:
+        return states
+    parts = DTensor.from_local(states, mesh, [Shard(1)], run_check=False)
+    return parts.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
+
+
+def take_part(values: Tensor, mesh: DeviceMesh | None) -> Tensor:
+    """[B, S, ...] -> this rank's part of the sequences, [B, S / ranks, ...]."""
+    return values if mesh is None else values.chunk(mesh.size(), dim=1)[mesh.get_local_rank()]
+
+
+def exchange_rows(x: Tensor, received: list[int], sent: list[int], group: dist.ProcessGroup) -> Tensor:
+    """x [sum(sent), W], in rank order -> the rows that other ranks send to this one, [sum(received), W]."""
+    exchanged: Tensor = all_to_all_single_autograd(x.contiguous(), received, sent, group)
+    return exchanged
+
+
+def exchange_counts(counts: Tensor, group: dist.ProcessGroup) -> Tensor:
+    """int64 [E] rows for each expert -> [ranks, E / ranks]: rows that each rank sends for each expert held here."""
+    found = torch.empty_like(counts)
+    dist.all_to_all_single(found, counts, group=group)
+    return found.view(dist.get_world_size(group), -1)
