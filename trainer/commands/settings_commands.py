@@ -21,6 +21,7 @@ CLASSES = {  # command: module and class of its settings
     "ladder": ("trainer.studies.ladder", "LadderSettings"),
     "mixture-search": ("trainer.studies.mixture_search", "MixtureSearchSettings"),
     "cost": ("trainer.studies.cost", "CostSettings"),
+    "cluster": ("trainer.studies.mesh_cost", "ClusterSettings"),
 }
 
 

@@ -109,23 +109,51 @@ def compare_command(first: Path, second: Path) -> None:
 
 
 @train.command("cost", short_help="Estimate what a run will cost.")
-@click.option("--parameters", type=float, required=True, help="Weights; 405e9 reads as 405 billion.")
-@click.option("--tokens", type=float, required=True, help="Training tokens; 15.6e12 reads as 15.6 trillion.")
-@key_option("device=h100, mfu=0.4, devices=1024, ...")
+@click.option("--parameters", type=float, help="Weights; 405e9 reads as 405 billion.")
+@click.option("--tokens", type=float, help="Training tokens; 15.6e12 reads as 15.6 trillion.")
+@click.option("--mesh", "config", metavar="CONFIG", help="Propose a mesh for this preset, TOML file or run instead.")
+@click.option("--cluster", multiple=True, metavar="KEY=VALUE", help="With --mesh: gpus=64, memory=80, ...")
+@key_option("device=h100, mfu=0.4, devices=1024, ...; with --mesh of the run: model.layers=40, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def cost_command(parameters: float, tokens: float, changes: tuple[str, ...], as_json: bool) -> None:
+def cost_command(
+    parameters: float | None,
+    tokens: float | None,
+    config: str | None,
+    cluster: tuple[str, ...],
+    changes: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Estimate a run: FLOP, device hours, dollars, carbon, and the compute-optimal size.
 
-    `gristmill train settings --of cost` lists the keys of --set.
+    With --mesh: the memory of a rank, the bytes that it sends for each axis, and the best mesh of a number of GPUs.
+    `gristmill train settings --of cost` lists the keys of --set, `--of cluster` those of --cluster.
     """
     from dataclasses import asdict
 
     from trainer.config import read_config
     from trainer.studies.cost import CostSettings, estimate_cost, format_cost
 
+    if config is not None:
+        click.echo(_propose_mesh(config, changes, cluster, as_json))
+        return
+    if parameters is None or tokens is None:
+        raise click.UsageError("give --parameters and --tokens, or --mesh CONFIG")
     settings = read_config(CostSettings, None, [f"parameters={parameters}", f"tokens={tokens}", *changes])
     cost = estimate_cost(settings)
     click.echo(json.dumps(asdict(cost), indent=1) if as_json else format_cost(settings, cost))
+
+
+def _propose_mesh(config: str, changes: tuple[str, ...], cluster: tuple[str, ...], as_json: bool) -> str:
+    from dataclasses import asdict
+
+    from trainer.config import read_config
+    from trainer.studies.mesh_cost import ClusterSettings, PlannedStep, format_meshes, rank_meshes
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+
+    gpus = read_config(ClusterSettings, None, cluster)
+    work = PlannedStep.of(read_pretrain_settings(config, changes))
+    ranked = rank_meshes(work, gpus)
+    return json.dumps([asdict(cost) for cost in ranked], indent=1) if as_json else format_meshes(work, gpus, ranked)
 
 
 @train.command("ablate", short_help="Compare datasets by small models.")
