@@ -45,6 +45,9 @@ _EXPLAINED = (
     "double-encod", "encoding issue", "encoding problem", "encoding error",
 )  # fmt: skip
 _FTFY = TextFixerConfig(unescape_html=False, remove_terminal_escapes=False)
+_LONGEST_PIECE = (
+    20_000  # characters; longer ones are data in scripts, for which ftfy took 63 and 84 ms on two of 367 pages
+)
 _MAX_ROUNDS = 3  # text that was encoded three times has been seen, four times not
 
 
@@ -68,7 +71,12 @@ def repair(text: str) -> str:
     lowered = text.lower()
     if any(words in lowered for words in _EXPLAINED):
         return text
-    return "".join(_repair_piece(piece, in_references) for piece in _BETWEEN_TAGS.split(text))
+    return "".join(
+        piece
+        if len(piece) > _LONGEST_PIECE or (piece.isascii() and not in_references)
+        else _repair_piece(piece, in_references)
+        for piece in _BETWEEN_TAGS.split(text)
+    )
 
 
 def _from_windows_1252(found: re.Match[str]) -> str:

@@ -15,8 +15,10 @@ languages without a table.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -202,8 +204,8 @@ def ngram_shares(units: Sequence[str], scale: int = 1) -> dict[str, float]:
     shares = dict.fromkeys(names, 0.0)
     if len(units) < 2:
         return shares
-    numbers: dict[str, int] = {}
-    ids = np.array([numbers.setdefault(unit, len(numbers)) for unit in units], dtype=np.int64)
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)  # of each unit, by its first place
+    ids = np.fromiter(map(numbers.__getitem__, units), dtype=np.int64, count=len(units))
     lengths = np.fromiter(map(len, units), dtype=np.int64, count=len(units))
     total = int(lengths.sum())
     positions, codes = np.arange(len(ids)), ids

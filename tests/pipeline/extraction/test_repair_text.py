@@ -120,3 +120,9 @@ def test_any_text_is_repaired_once(text: str, more: str) -> None:
     assert len(once) <= len(more + text)
     if (more + text).isascii() and "&" not in more + text:
         assert once == more + text
+
+
+def test_data_of_a_script_is_left_as_it_is():
+    damaged = "cafÃ© and naÃ¯ve "
+    assert repair(damaged) != damaged
+    assert repair(f"<script>{damaged * 2_000}</script>") == f"<script>{damaged * 2_000}</script>"
