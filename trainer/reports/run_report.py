@@ -158,7 +158,7 @@ def domain_table(rows: Sequence[Row], info: Row) -> list[tuple[str, str, str, st
     for row in good:
         for name, (mean, count) in row.get("domains", {}).items():
             cells.setdefault(name, []).append((mean, count))
-    held_out = next((row["validation"].get("domains", {}) for row in reversed(rows) if "validation" in row), {})
+    held_out: Row = next((row["validation"].get("domains", {}) for row in reversed(rows) if "validation" in row), {})
     tokens = {name: sum(count for _, count in found) for name, found in cells.items()}
     total = sum(tokens.values()) or 1
     table = []

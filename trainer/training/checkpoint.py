@@ -23,12 +23,12 @@ from typing import Any
 
 import safetensors.torch
 import torch
-import torch.distributed.checkpoint as dcp
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
-from torch.distributed.checkpoint import HuggingFaceStorageReader
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
 
 from trainer.errors import UserError
 from trainer.settings import Settings
@@ -230,7 +230,7 @@ class StoredTensors:
             self.check_shape(name, tensor)
         values: dict[str, Any] = {name: tensor.detach() for name, tensor in tensors.items()}
         if values:
-            dcp.load(values, storage_reader=HuggingFaceStorageReader(str(self._path)), no_dist=True)
+            load(values, storage_reader=HuggingFaceStorageReader(str(self._path)), no_dist=True)
 
 
 def read_tensors(checkpoint: Path, stem: str) -> Iterator[tuple[str, Tensor]]:

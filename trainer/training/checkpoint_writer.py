@@ -12,15 +12,15 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.checkpoint import HuggingFaceStorageWriter
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+from torch.distributed.checkpoint.state_dict_saver import async_save, save
 
 from trainer.files import flush_to_disk, write_atomically
 from trainer.training.checkpoint import (
@@ -119,11 +119,10 @@ class CheckpointWriter:
         writer = HuggingFaceStorageWriter(str(temporary), numbers, save_distributed=True)
         ranks: dict[str, Any] = {"process_group": self._group, "no_dist": self._group is None}
         if not self._settings.asynchronous:
-            dcp.save(tensors, storage_writer=writer, **ranks)
+            save(tensors, storage_writer=writer, **ranks)
             return None
         stager = DefaultStager(StagingOptions(False, False, False, False))
-        written: Any = dcp.async_save(tensors, storage_writer=writer, async_stager=stager, **ranks)
-        return written
+        return cast("Future[Any]", async_save(tensors, storage_writer=writer, async_stager=stager, **ranks))
 
     def _finish_shards(self, written: Future[Any] | None, temporary: Path, final: Path, state: RunState) -> None:
         """Wait for this rank's files and hash them; the main rank ends the checkpoint if all ranks succeeded."""
