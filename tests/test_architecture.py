@@ -76,8 +76,8 @@ ROOMS = {
         "estimators", "artifacts", "outputs", "close_languages", "urls", "errors",
     ],
     "trainer": [
-        "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "training", "chat", "model", "losses", "data",
-        "config", "files", "settings", "errors",
+        "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "training", "chat", "model",
+        "losses", "data", "config", "files", "settings", "errors",
     ],
 }  # fmt: skip
 # A page stage is a function of one record: it knows neither who calls it nor where files are.

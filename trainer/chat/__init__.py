@@ -5,5 +5,5 @@ read_conversations  files of conversations: messages, ShareGPT, Alpaca, Open-Ass
 read_preferences    files of preferences: HH-RLHF, chosen and rejected, judged pairs
 task_templates      several ways to ask the same question, for tables of questions and answers
 chat_template       a conversation as token ids, and which of them are learned; the same as a Jinja template
-chat_batches        encoded conversations packed into the rows of a batch
+chat_batches pair_batches   encoded conversations, and pairs of answers, as the rows of a batch
 """

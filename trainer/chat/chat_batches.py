@@ -85,7 +85,8 @@ class ChatBatches:
         """Changes when any batch might."""
         digest = hashlib.sha256()
         for item in self.items:
-            digest.update(item.tokens.tobytes() + item.learned.tobytes() + b"/")
+            for part in self.parts(item):
+                digest.update(part.tokens.tobytes() + part.learned.tobytes() + b"/")
         shape = self.settings.model_dump(mode="json", include={"sequence_length", "packing", "seed"})
         return hashlib.sha256(f"{digest.hexdigest()} {json.dumps(shape)}".encode()).hexdigest()
 
@@ -98,12 +99,10 @@ class ChatBatches:
         while len(self._epochs) <= number:
             generator = np.random.Generator(np.random.PCG64([self.settings.seed, len(self._epochs)]))
             order = generator.permutation(len(self.items))
-            lengths = [len(self.items[item].tokens) - 1 for item in order]
-            packed = (
-                pack_rows(lengths, self.settings.sequence_length)
-                if self.settings.packing
-                else [[place] for place in range(len(order))]
-            )
+            packed = [[place] for place in range(len(order))]
+            if self.settings.packing:
+                lengths = [len(self.items[item].tokens) - 1 for item in order]
+                packed = pack_rows(lengths, self.settings.sequence_length)
             rows = [[int(order[place]) for place in row] for row in packed]
             self._epochs.append([rows[place] for place in generator.permutation(len(rows))])
         return self._epochs[number]
@@ -141,16 +140,20 @@ class ChatBatches:
         if len(rows) % world:
             raise UserError(f"chat.batch_size = {len(rows)} cannot be divided among {world} ranks; change one of them")
         share = len(rows) // world
-        mine = rows[rank * share : (rank + 1) * share]
-        return fill_rows([[self.items[item] for item in row] for row in mine])
+        return self.fill(rows[rank * share : (rank + 1) * share])
 
     def all_batches(self) -> list[dict[str, torch.Tensor]]:
         """Every conversation once, for validation; the last batch may be smaller."""
         rows, size = self.epoch(0), self.settings.batch_size
-        return [
-            fill_rows([[self.items[item] for item in row] for row in rows[begin : begin + size]])
-            for begin in range(0, len(rows), size)
-        ]
+        return [self.fill(rows[begin : begin + size]) for begin in range(0, len(rows), size)]
+
+    def fill(self, rows: Rows) -> dict[str, torch.Tensor]:
+        """The rows as the model's arguments."""
+        return fill_rows([[self.items[item] for item in row] for row in rows])
+
+    def parts(self, item: Encoded) -> Sequence[Encoded]:
+        """The texts of an item."""
+        return [item]
 
 
 def fill_rows(rows: Sequence[Sequence[Encoded]]) -> dict[str, torch.Tensor]:

@@ -8,6 +8,8 @@ anneal              the last part of a run: learning rate to 0 on better data
 document_losses     losses by domain and by document
 import_model        a Hugging Face folder as a run at step 0
 sft                 the answers of conversations
+reward preference   scores from pairs of answers; DPO and KTO
+post_training summed_losses   what these tasks share
 start_model         what post-training starts from
 launch              run a task as one process or as one rank of several
 """

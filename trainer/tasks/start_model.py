@@ -58,8 +58,12 @@ def open_start(run: Path) -> StartModel:
 
 
 def adapted(settings: ModelSettings, lora: LoraSettings | None, *, scalar_head: bool = False) -> ModelSettings:
-    """The settings of the model that is trained: without the start's adapters, which are merged, and with new ones."""
-    return settings.model_copy(update={"lora": lora, "scalar_head": scalar_head})
+    """The settings of the model that is trained: without the start's adapters, which are merged, and with new ones.
+
+    A sparse model drops no tokens: the probability of an answer must not depend on the rest of its batch.
+    """
+    experts = settings.experts and settings.experts.model_copy(update={"capacity_factor": None})
+    return settings.model_copy(update={"lora": lora, "scalar_head": scalar_head, "experts": experts})
 
 
 def tokenizer_texts(tokenizer: Tokenizer | None) -> Mapping[str, str]:

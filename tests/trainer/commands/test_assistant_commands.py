@@ -83,3 +83,56 @@ def test_wrong_starts_and_files_are_refused_in_one_line(demo, sums, tuned, tmp_p
     with pytest.raises(UserError, match="other settings"):
         run("sft", tuned, sums, "--output", tuned, *CHANGES, "--set", "loop.steps=20")  # another start
     assert not (tmp_path / "a").exists()
+
+
+PAIRS = [change.replace("chat.", "pairs.") for change in SET]
+PAIR_CHANGES = [word for change in PAIRS for word in ("--set", change)]
+
+
+@pytest.fixture(scope="module")
+def choices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Right sums are preferred to wrong ones."""
+    path = tmp_path_factory.mktemp("pairs") / "choices.jsonl"
+    rows = []
+    for n in range(120):
+        a, b = n % 10, n * 7 // 10 % 10
+        rows.append({"prompt": f"{a}+{b}=", "chosen": str(a + b), "rejected": f"no {a + b + 1}"})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def rows_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("command", "changes"),
+    [
+        ("dpo", []),
+        ("dpo", ["--set", "preference.reference_free=true", "--set", "preference.label_smoothing=0.1"]),
+        ("dpo", ["--lora"]),
+        ("kto", []),
+    ],
+)
+def test_preferences_raise_the_margin_and_resume_bitwise(tuned, choices, tmp_path, command, changes):
+    arguments = (command, tuned, choices, *PAIR_CHANGES, "--set", "loop.steps=16", *changes)
+    run(*arguments, "--output", tmp_path / "whole")
+    found = rows_of(tmp_path / "whole")
+    assert found[-1]["loss"] < found[0]["loss"]
+    assert found[0]["margin"] == pytest.approx(0, abs=1e-5)  # the policy begins as the reference
+    if "preference.reference_free=true" not in changes:
+        assert found[-1]["margin"] > 0.05
+        assert found[-1]["validation"]["accuracy"] > 0.9
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    shutil.rmtree(list_checkpoints(tmp_path / "cut" / "checkpoints")[-1])
+    run(*arguments, "--output", tmp_path / "cut")
+    assert [row["loss"] for row in rows_of(tmp_path / "cut")] == [row["loss"] for row in found]
+
+
+def test_a_reward_model_ranks_answers_and_is_measured_beside_their_length(tuned, choices, tmp_path):
+    run("reward", tuned, choices, *PAIR_CHANGES, "--set", "loop.steps=16", "--output", tmp_path / "reward")
+    validation = rows_of(tmp_path / "reward")[-1]["validation"]
+    assert validation["accuracy"] > 0.9
+    assert validation["length_accuracy"] > 0.9  # the wrong ones are longer, in this file
+    assert 0 <= validation["calibration_error"] <= 0.5
+    assert weights(tmp_path / "reward")["head.weight"].shape == (1, 32)

@@ -1,0 +1,62 @@
+"""Pairs of answers as rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.trainer.curated import pages
+from trainer.chat.chat_template import ChatTemplate
+from trainer.chat.pair_batches import PairBatches, PairSettings, split_pairs
+from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def template() -> ChatTemplate:
+    return ChatTemplate(train_tokenizer([row["text"] for row in pages(50)], TokenizerSettings(vocab_size=768)))
+
+
+def write_pairs(path: Path, count: int) -> Path:
+    rows = [{"prompt": f"question {n}", "chosen": f"good {n}", "rejected": "bad" * (n % 3 + 1)} for n in range(count)]
+    path.write_text("".join(json.dumps({**row, "margin": 0.5 * (n % 2)}) + "\n" for n, row in enumerate(rows)))
+    return path
+
+
+def texts(template: ChatTemplate, batch: dict[str, torch.Tensor]) -> list[tuple[str, str]]:
+    """Prompt and learned part of each row."""
+    rows = zip(batch["tokens"], batch["targets"], batch["weights"], batch["document_ids"], strict=True)
+    return [
+        (template.tokenizer.decode(a[(d >= 0) & ~w].tolist()), template.tokenizer.decode(b[w].tolist()))
+        for a, b, w, d in rows
+    ]
+
+
+def test_both_answers_follow_one_another_and_a_mismatched_row_their_prompt(template, tmp_path):
+    settings = PairSettings(files=(write_pairs(tmp_path / "p.jsonl", 30),), held_out=0.2, batch_size=4)
+    split = split_pairs(settings, template)
+    assert len(split.training) + len(split.held_out) == 30
+    assert 1 <= len(split.held_out) <= 14
+    batch = PairBatches(split.training, settings, mismatched=True).batch(0)
+    found = texts(template, batch)
+    assert len(found) == 12
+    for pair in range(4):
+        (prompt, chosen), (second, rejected), (third, other) = found[3 * pair : 3 * pair + 3]
+        number = prompt.split("question ")[1].split("<")[0]
+        assert prompt.startswith(second[:20])
+        assert chosen == f"good {number}<|end|>"
+        assert rejected.startswith("bad")
+        assert third.split("<|end|>")[0] == prompt.split("<|end|>")[0]
+        assert other == found[3 * ((pair + 1) % 4)][1]
+        assert batch["margins"][3 * pair].item() == 0.5 * (int(number) % 2)
+    assert torch.equal(batch["margins"][::3], batch["margins"][1::3])
+
+
+def test_a_score_is_read_at_the_end_of_the_answer(template, tmp_path):
+    settings = PairSettings(files=(write_pairs(tmp_path / "p.jsonl", 5),), held_out=0, batch_size=5)
+    batch = PairBatches(split_pairs(settings, template).training, settings, whole=True).batch(0)
+    last = (batch["document_ids"] >= 0).sum(1) - 1
+    assert batch["tokens"].gather(1, last[:, None])[:, 0].tolist() == [template.end] * 10
+    assert len(batch["tokens"]) == 10

@@ -1,0 +1,113 @@
+"""Pairs of answers as the rows of batches: each pair in rows of its own that follow one another.
+
+    preferred, rejected[, mismatched], preferred, rejected, ...
+
+A mismatched row is the prompt of a pair with the preferred answer to the next prompt of the batch, for KTO's estimate
+of the policy's drift. Row r belongs to pair r // rows_per_pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from trainer.chat.chat_batches import ChatBatches, ChatSettings, Rows, cut_long, fill_rows, is_held_out
+from trainer.chat.chat_template import ChatTemplate, Encoded, EncodedPair
+from trainer.chat.conversation import prompt_key
+from trainer.chat.read_conversations import ReadReport
+from trainer.chat.read_preferences import read_preferences
+
+
+class PairSettings(ChatSettings):
+    """Which preferences are read."""
+
+    files: tuple[Path, ...] = Field(default=(), description="files of preferences, .jsonl or .json, plain or with .gz")
+    sequence_length: int = Field(
+        default=512, ge=2, description="tokens of a prompt with an answer; a longer one is cut there"
+    )
+    batch_size: int = Field(default=16, ge=1, description="pairs in one step, over all ranks")
+    packing: bool = Field(default=False, description="not used: each answer has a row of its own")
+
+
+@dataclass(frozen=True)
+class PairBatches(ChatBatches):
+    """The batches of a list of pairs, epoch after epoch without an end."""
+
+    items: tuple[EncodedPair, ...]  # type: ignore[assignment]
+    mismatched: bool = False  # with a third row for each pair
+    whole: bool = False  # with the last token of each answer among the inputs: where a score is read
+
+    @property
+    def rows_per_pair(self) -> int:
+        return 3 if self.mismatched else 2
+
+    def fill(self, rows: Rows) -> dict[str, torch.Tensor]:
+        """The model's arguments; margins and ties [rows] as well, equal in the rows of a pair."""
+        pairs = [self.items[number] for row in rows for number in row]
+        texts: list[Encoded] = []
+        for place, pair in enumerate(pairs):
+            texts += [pair.chosen, pair.rejected]
+            if self.mismatched:
+                texts.append(_mismatch(pair.chosen, pairs[(place + 1) % len(pairs)].chosen))
+        inputs = fill_rows([[_with_room(text) if self.whole else text] for text in texts])
+        repeated = [pair for pair in pairs for _ in range(self.rows_per_pair)]
+        inputs["margins"] = torch.tensor([pair.margin for pair in repeated], dtype=torch.float32)
+        inputs["ties"] = torch.tensor([pair.tie for pair in repeated])
+        return inputs
+
+    def parts(self, item: Any) -> Sequence[Encoded]:
+        """Both answers."""
+        return [item.chosen, item.rejected]
+
+
+def _with_room(text: Encoded) -> Encoded:
+    """The text with one more token, which no row shows, so that its last one is an input."""
+    return Encoded(np.append(text.tokens, text.tokens[-1:]), np.append(text.learned, False))
+
+
+def _mismatch(text: Encoded, other: Encoded) -> Encoded:
+    """The prompt of one text with the answer of another."""
+    begin, begin_other = int(text.learned.argmax()), int(other.learned.argmax())
+    tokens = np.concatenate([text.tokens[:begin], other.tokens[begin_other:]])
+    learned = np.concatenate([text.learned[:begin], other.learned[begin_other:]])
+    return Encoded(tokens, learned)
+
+
+@dataclass(frozen=True)
+class SplitPairs:
+    """Pairs to train on and pairs that are held out, by prompt."""
+
+    training: tuple[EncodedPair, ...]
+    held_out: tuple[EncodedPair, ...]
+    report: ReadReport
+
+    def describe(self) -> str:
+        """Two lines."""
+        longer = np.mean([len(pair.chosen.tokens) > len(pair.rejected.tokens) for pair in self.training])
+        return (
+            f"{self.report.describe()}\n{len(self.training):,} pairs to train on, {len(self.held_out):,} held out; "
+            f"the preferred answer is the longer one in {longer:.0%}"
+        )
+
+
+def split_pairs(settings: PairSettings, template: ChatTemplate) -> SplitPairs:
+    """Reads, encodes, cuts and splits the preferences."""
+    report = ReadReport()
+    sides: dict[bool, list[EncodedPair]] = {False: [], True: []}
+    for preference in read_preferences(settings.files, report):
+        pair = template.encode_pair(preference)
+        chosen, rejected = (cut_long(side, settings.sequence_length) for side in (pair.chosen, pair.rejected))
+        if chosen is None or rejected is None:
+            report.skipped["prompt over pairs.sequence_length"] += 1
+        elif np.array_equal(chosen.tokens, rejected.tokens):
+            report.skipped["equal answers after cutting"] += 1
+        else:
+            cut = EncodedPair(chosen, rejected, pair.margin, pair.tie)
+            sides[is_held_out(prompt_key(preference.prompt), settings.held_out)].append(cut)
+    return SplitPairs(tuple(sides[False]), tuple(sides[True]), report)

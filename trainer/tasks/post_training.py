@@ -1,0 +1,141 @@
+"""What the tasks of post-training share: a start, batches of conversations or pairs, and the position in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import Field
+from torch import nn
+
+from trainer.chat.chat_batches import ChatBatches
+from trainer.config import ConfigError
+from trainer.model.build import build_model
+from trainer.model.model_settings import ModelSettings
+from trainer.model.size import count_flops_per_token, count_parameters
+from trainer.model.weights import initialize_weights
+from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
+from trainer.training.distributed import World
+from trainer.training.step import Inputs
+from trainer.training.task import Workload
+from trainer.training.training_settings import LoopSettings, TrainingSettings
+
+
+class PostTrainingSettings(TrainingSettings):
+    """What all of post-training needs beside its data and its loss."""
+
+    tokenizer: Path = Field(default=Path("tokenizer.json"), description="taken from the model that is trained on")
+    model: ModelSettings = Field(default=ModelSettings(), description="taken from the model that is trained on")
+    loop: LoopSettings = Field(
+        default=LoopSettings(validate_every=50), description="length of the run, and how a step is computed"
+    )
+
+
+Kind = TypeVar("Kind", bound=PostTrainingSettings)
+
+
+def set_steps(settings: Kind, steps: int) -> Kind:
+    """The settings with these steps, unless loop.steps was given."""
+    if "steps" in settings.loop.model_fields_set:
+        return settings
+    return settings.model_copy(update={"loop": settings.loop.model_copy(update={"steps": steps})})
+
+
+def check_length(table: str, length: int, model: ModelSettings) -> None:
+    """Raises ConfigError for sequences that are longer than the model's context."""
+    if length > model.context_length:
+        raise ConfigError(
+            f"{table}.sequence_length = {length} is longer than the model's context of {model.context_length} tokens; "
+            "lower it"
+        )
+
+
+def check_mesh(settings: PostTrainingSettings) -> None:
+    """Raises ConfigError for a mesh whose ranks hold columns or experts: losses over answers need whole logits."""
+    if settings.parallel.tensor > 1 or settings.parallel.expert > 1:
+        raise ConfigError("parallel.tensor and parallel.expert must be 1 here; use parallel.data and parallel.shard")
+
+
+@dataclass(frozen=True)
+class PostTrainingTask:
+    """The part of a task that does not depend on its loss (see `trainer.training.task`)."""
+
+    settings: Any
+    start: StartModel
+    batches: ChatBatches
+    prefetches: bool = True
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the data and of the weights that the run starts from."""
+        return f"{self.batches.fingerprint} {self.start.digest}"
+
+    def position(self, step: int) -> dict[str, Any]:
+        """The next row of the data."""
+        return {"next_row": self.batches.next_row(step)}
+
+    def resume_at(self, step: int, position: dict[str, Any]) -> tuple[Self, str | None]:
+        """Continue at the next row, also with another batch size."""
+        batches = self.batches.resume_at(step, position["next_row"])
+        change = None if batches.first_row == self.batches.first_row else f"continuing at row {position['next_row']:,}"
+        return replace(self, batches=batches), change
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The tokenizer."""
+        return tokenizer_texts(self.start.tokenizer)
+
+    def compare_texts(self, stored: Mapping[str, str]) -> str | None:
+        """Weights fit the tokenizer that they were trained with."""
+        return compare_stored_tokenizer(stored, self.start.tokenizer)
+
+    @property
+    def rows_per_item(self) -> int:
+        """Rows that belong together, and that micro-batches do not divide."""
+        return 1
+
+    @cached_property
+    def workload(self) -> Workload:
+        """Size of the model, and tokens of a full batch."""
+        model, data = self.settings.model, self.batches.settings
+        return Workload(
+            parameters=count_parameters(model),
+            active_parameters=count_parameters(model, active=True),
+            flops_per_token=count_flops_per_token(model, data.sequence_length),
+            tokens_per_step=self.rows_per_item * data.batch_size * data.sequence_length,
+            domains=[],
+        )
+
+    def build_model(self) -> nn.Module:
+        """A decoder on the meta device, with adapters and a scalar head if the settings say so."""
+        model = build_model(self.settings.model)
+        model.activation_checkpointing = self.settings.loop.activation_checkpointing
+        return model
+
+    def initialize(self, model: nn.Module) -> None:
+        """The weights of the start; those that it lacks from the seed."""
+        initialize_weights(model, self.settings.loop.seed, self.settings.model.init_std, self.settings.model.layers)
+        self.start.fill(model)
+
+    def prepare(self, step: int, world: World) -> list[Inputs]:
+        """This rank's rows of a step as micro-batches; loop.micro_batch_size counts items."""
+        inputs = self.batches.batch(step, world.reader, world.shape.readers)
+        rows, size = len(inputs["tokens"]), self.settings.loop.micro_batch_size
+        share = rows if size is None else size * self.rows_per_item
+        return [{name: tensor[at : at + share] for name, tensor in inputs.items()} for at in range(0, rows, share)]
+
+
+def count_tokens_read(parts: list[Inputs]) -> int:
+    """Tokens of this rank's rows, without padding."""
+    return sum(int((part["document_ids"] >= 0).sum()) for part in parts)
+
+
+def frozen_copy(start: StartModel, settings: ModelSettings) -> nn.Module:
+    """The model of the start, for inference only."""
+    model = build_model(settings).to_empty(device="cpu")
+    initialize_weights(model, 0)  # what the start lacks
+    start.fill(model)
+    return model.eval().requires_grad_(False)

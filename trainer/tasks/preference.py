@@ -1,0 +1,169 @@
+"""DPO and KTO: a policy learns from pairs of answers, held near the model that it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from trainer.chat.chat_template import ChatTemplate
+from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, split_pairs
+from trainer.config import ConfigError
+from trainer.losses.preferences import PairLogProbs, dpo_loss, kto_loss, mismatched_divergence, preference_margins
+from trainer.model.lora import adapters_off
+from trainer.model.model_settings import ModelSettings
+from trainer.settings import Settings
+from trainer.tasks.launch import launch
+from trainer.tasks.post_training import (
+    PostTrainingSettings,
+    PostTrainingTask,
+    check_length,
+    check_mesh,
+    count_tokens_read,
+    frozen_copy,
+    set_steps,
+)
+from trainer.tasks.start_model import StartModel
+from trainer.tasks.summed_losses import accumulate_sums, answer_log_probs, mean_sums
+from trainer.training.loop import TrainingResult
+from trainer.training.schedule import ScheduleSettings, ScheduleShape
+from trainer.training.step import Inputs, Replica
+from trainer.training.task import StepGradient
+
+
+class PreferenceLoss(StrEnum):
+    """What the pairs teach."""
+
+    DPO = "dpo"  # the preferred answer to be more likely than the other one
+    KTO = "kto"  # each answer by itself to be likely or not
+
+
+class PreferenceLossSettings(Settings):
+    """The loss. Sources: beta of 0.1 is that of both papers; KTO's weights are 1 where both kinds are as many."""
+
+    kind: PreferenceLoss = Field(default=PreferenceLoss.DPO, description="dpo or kto")
+    beta: float = Field(default=0.1, gt=0, description="how near the policy stays to its start; larger is nearer")
+    reference_free: bool = Field(
+        default=False, description="dpo: compare with no reference, all answers equally likely"
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5, description="dpo: share of labels that may be wrong")
+    desirable_weight: float = Field(default=1.0, gt=0, description="kto: weight of desirable answers")
+    undesirable_weight: float = Field(default=1.0, gt=0, description="kto: weight of undesirable answers")
+
+
+class PreferenceSettings(PostTrainingSettings):
+    """Learning from preferences without a reward model. Source of the rate: 5e-7 (Rafailov et al. 2023, Tulu 3)."""
+
+    pairs: PairSettings = Field(default=PairSettings(), description="preferences, and how they are read")
+    preference: PreferenceLossSettings = Field(default=PreferenceLossSettings(), description="the loss")
+    epochs: float = Field(default=1.0, gt=0, description="times that every pair is read; loop.steps follows from it")
+    schedule: ScheduleSettings = Field(
+        default=ScheduleSettings(learning_rate=5e-7, warmup_steps=10, shape=ScheduleShape.LINEAR, min_ratio=0.0),
+        description="learning rate of each step",
+    )
+
+
+@dataclass(frozen=True)
+class PreferenceTask(PostTrainingTask):
+    """The task of preferring the right answer (see `trainer.training.task`)."""
+
+    batches: PairBatches
+    held_out: PairBatches | None = None
+
+    @property
+    def rows_per_item(self) -> int:
+        """Those of a pair."""
+        return self.batches.rows_per_pair
+
+    def add_gradient(self, prepared: list[Inputs], replica: Replica) -> StepGradient:
+        """Forward and backward of all micro-batches."""
+        pairs = sum(len(part["tokens"]) for part in prepared) // self.rows_per_item
+        numbers = accumulate_sums(prepared, pairs, self.summed_loss, replica)
+        learned = sum(int(part["weights"].sum()) for part in prepared) * replica.world.shape.readers
+        read = count_tokens_read(prepared) * replica.world.shape.readers
+        return StepGradient(numbers.pop("loss"), learned, read, numbers, list)
+
+    def validate(self, replica: Replica) -> dict[str, Any] | None:
+        """The loss of the held-out pairs, and how often the preferred answer is the more likely one."""
+        if self.held_out is None:
+            return None
+        return mean_sums(self.held_out.all_batches(), len(self.held_out.items), self.summed_loss, replica)
+
+    def summed_loss(self, model: nn.Module, part: Inputs) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The losses of a micro-batch's pairs."""
+        settings, count = self.settings.preference, self.rows_per_item
+        policy = answer_log_probs(model, part).view(-1, count).unbind(1)
+        with torch.no_grad(), self._reference_model(model) as reference_model:
+            reference = answer_log_probs(reference_model, part).view(-1, count).unbind(1)
+        pair, fixed = PairLogProbs(*policy[:2]), PairLogProbs(*reference[:2])
+        if settings.kind is PreferenceLoss.KTO:
+            drift = mismatched_divergence(policy[2], reference[2])
+            desirable = torch.tensor([True, False], device=pair.chosen.device).repeat_interleave(len(pair.chosen))
+            values = torch.cat(pair), torch.cat(fixed)
+            weights = settings.desirable_weight, settings.undesirable_weight
+            losses = kto_loss(*values, desirable, drift, settings.beta, *weights) / 2
+        else:
+            given = None if settings.reference_free else fixed
+            losses = dpo_loss(pair, given, settings.beta, settings.label_smoothing)
+        margins = settings.beta * preference_margins(pair, fixed)
+        return losses.sum(), {
+            "accuracy": (margins > 0).sum(),
+            "margin": margins.sum(),
+            "reward_chosen": settings.beta * (pair.chosen - fixed.chosen).sum(),
+            "reward_rejected": settings.beta * (pair.rejected - fixed.rejected).sum(),
+        }
+
+    @contextmanager
+    def _reference_model(self, model: nn.Module) -> Iterator[nn.Module]:
+        """The model of the start: without its adapters, or a frozen copy on every rank."""
+        if self.settings.model.lora is not None:
+            with adapters_off(model):
+                yield model
+        else:
+            yield self._frozen.to(next(model.parameters()).device)
+
+    @cached_property
+    def _frozen(self) -> nn.Module:
+        return frozen_copy(self.start, self.settings.model)
+
+
+def open_pairs(settings: PreferenceSettings, start: StartModel) -> tuple[PreferenceSettings, SplitPairs]:
+    """The pairs, and the settings with the number of steps."""
+    check_mesh(settings)
+    check_pairs(settings.pairs, settings.model)
+    split = split_pairs(settings.pairs, ChatTemplate(start.tokenizer))
+    settings = set_steps(settings, PairBatches(split.training, settings.pairs).steps(settings.epochs))
+    return settings, split
+
+
+def check_pairs(pairs: PairSettings, model: ModelSettings) -> None:
+    """Raises ConfigError for settings that fit no model or no file."""
+    if not pairs.files:
+        raise ConfigError("pairs.files: name at least one file of preferences")
+    check_length("pairs", pairs.sequence_length, model)
+
+
+def learn_preferences(
+    settings: PreferenceSettings,
+    split: SplitPairs,
+    start: StartModel,
+    out: Path,
+    *,
+    allow_changes: bool = False,
+    log: Callable[[str], None] = tqdm.write,
+) -> TrainingResult:
+    """Trains, resuming from the latest checkpoint in `out` if there is one."""
+    kto = settings.preference.kind is PreferenceLoss.KTO
+    training = PairBatches(split.training, settings.pairs, mismatched=kto)
+    held_out = PairBatches(split.held_out, settings.pairs, mismatched=kto) if split.held_out else None
+    task = PreferenceTask(settings, start, training, held_out=held_out)
+    return launch(task, out, allow_changes=allow_changes, log=log)
