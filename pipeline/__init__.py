@@ -8,6 +8,7 @@
     │   page_process/        the stages in a row, in a child process with limits on time and memory
     │   stages/              one module a page stage, in the order of stages/order.py
     │   extraction/          charset, parsing, and the text of an HTML page      (used by extract_text)
+    │   rights/              opt-outs and licenses of a page                     (used by extract_text, check_rights)
     │   heuristics/          one module a family of filter rules                 (used by filter_heuristics)
     │   pii/                 one module a family of personal data                (used by scrub_pii)
     │   lists/               block lists and word lists                          (used by block_urls, heuristics)
@@ -18,6 +19,7 @@
     │   publishing/          schema, weights, manifest, dataset card, snapshots
     └─ reports/          report.json, report.html, and what the terminal shows
 
+    release/         what happens to a finished output: remove pages
     inspection/      commands about a run: explain, audit, plan, status
     engines/         how Beam runs: on this machine, on Spark, Flink or Dataflow
     storage/         files on local disks, https, s3 and gs; where each file of an output lies

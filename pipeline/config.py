@@ -33,6 +33,7 @@ from pipeline.publishing.settings import PublishSettings
 from pipeline.reading.units import PrepareSettings
 from pipeline.settings import OFF, Settings, did_you_mean, explain_refusal
 from pipeline.stages.block_urls import BlockUrlsSettings
+from pipeline.stages.check_rights import CheckRightsSettings
 from pipeline.stages.custom_rules import CustomRulesSettings, scorer_signals
 from pipeline.stages.decontaminate import DecontaminateSettings
 from pipeline.stages.extract_text import ExtractTextSettings
@@ -44,6 +45,7 @@ from pipeline.stages.read_documents import ReadDocumentsSettings
 from pipeline.stages.read_warc import ReadWarcSettings
 from pipeline.stages.score_quality import ScoreQualitySettings
 from pipeline.stages.scrub_pii import ScrubPiiSettings
+from pipeline.stages.suppress import SuppressSettings
 from pipeline.stages.tag_domain import TagDomainSettings
 
 
@@ -54,9 +56,11 @@ class Config(Settings):
     read_warc: ReadWarcSettings = ReadWarcSettings()
     read_documents: ReadDocumentsSettings = ReadDocumentsSettings()
     page_process: PageProcessSettings = PageProcessSettings()
+    suppress: SuppressSettings = SuppressSettings()
     block_urls: BlockUrlsSettings = BlockUrlsSettings()
     quick_look: QuickLookSettings = QuickLookSettings()
     extract_text: ExtractTextSettings = ExtractTextSettings()
+    check_rights: CheckRightsSettings = CheckRightsSettings()
     identify_language: IdentifyLanguageSettings = IdentifyLanguageSettings()
     scrub_pii: ScrubPiiSettings = ScrubPiiSettings()
     filter_heuristics: FilterHeuristicsSettings = FilterHeuristicsSettings()
@@ -73,6 +77,14 @@ class Config(Settings):
         wanted = self.identify_language.languages
         if wanted and "languages" not in self.quick_look.model_fields_set:
             object.__setattr__(self, "quick_look", self.quick_look.model_copy(update={"languages": wanted}))
+        return self
+
+    @model_validator(mode="after")
+    def _copy_licenses_to_check_rights(self) -> Self:
+        """Which licenses are published is decided before deduplication, so that no licensed copy is lost."""
+        wanted = self.publish.licenses
+        if wanted and "licenses" not in self.check_rights.model_fields_set:
+            object.__setattr__(self, "check_rights", self.check_rights.model_copy(update={"licenses": wanted}))
         return self
 
     @model_validator(mode="after")

@@ -336,7 +336,7 @@ def write_reports(
 ) -> dict[str, Any]:
     """Checks the ledger against the published rows, writes the report and, last, the manifest."""
     statistics = Statistics()
-    files: dict[str, list[Any]] = {"shards": [], "drops": [], "sketches": []}
+    files: dict[str, list[Any]] = {kind: [] for kind in PUBLISHED}
     for part in written:
         statistics.add(Statistics.from_json(part["statistics"]))
         for kind, entry in part["files"].items():

@@ -2,9 +2,11 @@
 
     read_warc               bytes of a WARC file -> Page | Dropped
     read_documents          a line, row or HTML file -> Page | Dropped
+    suppress                Page -> Page | Dropped
     block_urls              Page -> Page | Dropped
     quick_look              Page -> ParsedPage | Page | Dropped       (ParsedPage: extraction/parsed_page.py)
     extract_text            ParsedPage | Page -> Document | Dropped
+    check_rights            Document -> Document | Dropped
     identify_language,      Document -> Document | Dropped
     scrub_pii, filter_heuristics, decontaminate, score_quality, tag_domain, custom_rules
 
@@ -40,6 +42,8 @@ class Page:
     http_charset: str | None = None  # charset parameter of the Content-Type header, if any
     host: str = ""  # lower-case host name of `url`
     registered_domain: str = ""  # public suffix plus one label; the host where there is none (an IP address)
+    warc_length: int | None = None  # bytes from `warc_offset` to the record's end; None: it cannot be fetched alone
+    rights_headers: tuple[tuple[str, str], ...] = ()  # HTTP headers that say who may use the page (rights/headers.py)
 
     @property
     def id(self) -> str:
@@ -49,6 +53,16 @@ class Page:
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
         return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a page says about its use: opt-outs and license, each with the place where it was found."""
+
+    opt_outs: tuple[str, ...] = ()  # "place:signal", sorted: header:noindex, meta:noai, robots.txt:GPTBot
+    license: str = ""  # SPDX's name of a Creative Commons license or public-domain mark: CC-BY-SA-4.0, CC0-1.0
+    license_place: str = ""  # header, link, meta, json_ld, anchor or footer
+    license_disagrees: bool = False  # another place of the page names another license
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,8 @@ class Document:
     kind: str = ""  # of source: news, recipe, forum, ...
     kind_score: float = 0.0
     signals: Mapping[str, float] = field(default_factory=dict)  # every measurement, by its declared name
+    warc_length: int | None = None  # as in `Page`
+    rights: Rights = Rights()
 
     def with_signals(self, **signals: float) -> Document:
         """The same document with these measurements added."""

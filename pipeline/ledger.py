@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.documents import Document, Dropped
+from pipeline.documents import Document, Dropped, Rights
 from pipeline.errors import RunFailedError
 from pipeline.text import count_words
 
@@ -20,6 +20,9 @@ from pipeline.text import count_words
 FAILURES = frozenset({"page_process:crashed", "extract_text:extraction_error", "custom_rules:failed"})
 UNREADABLE = frozenset({"read_warc:unreadable", "read_documents:unreadable"})
 ERRORS = FAILURES | UNREADABLE
+REMOVED = "suppress:removed"  # the fate of pages that somebody asked to take out
+_PLACE = ("id", "fetched_at", "warc_file", "warc_offset", "warc_length")
+_RIGHTS = ("opt_outs", "license", "license_place", "license_disagrees")
 
 
 class LedgerError(RunFailedError):
@@ -106,20 +109,49 @@ def by_stage(dropped: Mapping[str, int], order: Iterable[str]) -> dict[str, dict
 def document_row(document: Document) -> dict[str, Any]:
     """The columns that a document fills in the staged files and the shards."""
     names = (
-        "id", "url", "host", "registered_domain", "fetched_at", "warc_file", "warc_offset", "title", "text",
-        "language", "language_score", "quality_score", "domain", "domain_score", "kind", "kind_score",
+        "id", "url", "host", "registered_domain", "fetched_at", "warc_file", "warc_offset", "warc_length", "title",
+        "text", "language", "language_score", "quality_score", "domain", "domain_score", "kind", "kind_score",
     )  # fmt: skip
     row = {name: getattr(document, name) for name in names}
     return {
         **row,
+        **rights_columns(document.rights),
         "words": count_words(document.text),
         "characters": len(document.text),
         "signals": dict(document.signals),
     }
 
 
+def rights_columns(rights: Rights) -> dict[str, Any]:
+    """The columns that say what a page allows; a page that names no license has nulls."""
+    return {
+        "opt_outs": list(rights.opt_outs),
+        "license": rights.license or None,
+        "license_place": rights.license_place or None,
+        "license_disagrees": rights.license_disagrees if rights.license else None,
+    }
+
+
+def removed_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row in drops/ of a page that was removed: its place in the crawl, and nothing that it said.
+
+    A duplicate goes on naming its survivor, by which the survivor's column `duplicates` is checked.
+    """
+    stage, reason = REMOVED.split(":")
+    return {
+        **{name: row.get(name) for name in _PLACE},
+        **dict.fromkeys(("url", "host", "registered_domain", "detail", "excerpt"), ""),
+        **dict.fromkeys((*_RIGHTS, "value", "threshold", "language", "text", "signals")),
+        "stage": stage,
+        "reason": reason,
+        "duplicate_of": row.get("duplicate_of") if row.get("reason") != "already_published" else None,
+    }
+
+
 def drop_row(dropped: Dropped) -> dict[str, Any]:
     """The row of a dropped page in drops/."""
+    if f"{dropped.stage}:{dropped.reason}" == REMOVED:
+        return removed_row({name: getattr(dropped.record, name) for name in _PLACE})
     record = dropped.record
     document = record if isinstance(record, Document) else None
     return {
@@ -130,6 +162,8 @@ def drop_row(dropped: Dropped) -> dict[str, Any]:
         "fetched_at": record.fetched_at,
         "warc_file": record.warc_file,
         "warc_offset": record.warc_offset,
+        "warc_length": record.warc_length,
+        **(rights_columns(document.rights) if document else dict.fromkeys(_RIGHTS)),
         "stage": dropped.stage,
         "reason": str(dropped.reason),
         "value": dropped.value,

@@ -25,6 +25,7 @@ from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.publishing.provenance import settings_as_json
 from pipeline.publishing.schema import DROP, STAGED, add_signals
 from pipeline.reading.units import Unit
+from pipeline.stages import suppress
 from pipeline.stages.custom_rules import scorer_signals
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.stages.read_input import read_unit
@@ -57,15 +58,16 @@ class UnitRows:
 
 def run_unit(unit: Unit, config: Config, worker: KillableWorker, heartbeat: Heartbeat | None = None) -> UnitRows:
     """Runs every page of the unit through the page stages. Raises LedgerError if the counts do not add up."""
-    rows = UnitRows()
+    rows, suppressed = UnitRows(), suppress.build(config.suppress)
     for position, item in read_unit(unit, config.read_warc, config.read_documents):
         if isinstance(item, OtherRecord):
             rows.tally.records[item.kind] += 1
             continue
         rows.tally.pages += 1
         rows.tally.records["page"] += 1
-        if isinstance(item, Dropped):
-            rows.drop(item)
+        if isinstance(item, Dropped):  # a page that could not be read may be one that was removed
+            answer = suppressed(item.record) if isinstance(item.record, Page) else item
+            rows.drop(answer if isinstance(answer, Dropped) else item)
         else:
             _run_stages(item, worker, rows)
         if heartbeat:

@@ -2,7 +2,7 @@
 
 A part is a few consecutive units, about `shard_bytes` of text. Both jobs run once per part. CountWords reads staged
 documents and verdicts; the weights are computed from the counts of all parts. WritePart reads the documents again, adds
-the weights and writes a shard, a drops file, a sketches file and, if wanted, the shard as JSONL.
+the weights and writes a shard, a file each of drops, sketches and duplicates and, if wanted, the shard as JSONL.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import storage
+from pipeline.deduplication.settings import DuplicateReason
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_lines
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
 from pipeline.publishing.jsonl_writer import ENDINGS, Compression, JsonlWriter
 from pipeline.publishing.part_writer import PartWriter
-from pipeline.publishing.schema import DROP, SHARD, add_signals
+from pipeline.publishing.schema import DROP, DUPLICATE, SHARD, add_signals
 from pipeline.publishing.statistics import Statistics
 from pipeline.publishing.token_counts import load_token_counter
 from pipeline.publishing.weights import Cell, cell_of
@@ -131,6 +132,7 @@ def kept_row(row: Mapping[str, Any], verdict: Verdict, weights: Mapping[Cell, fl
         "characters": len(text),
         "tokens": None,
         "duplicates": verdict.duplicates,
+        "removed_lines": list(verdict.remove),
         "weight": weights[cell_of(row["domain"], row["quality_score"])],
     }
 
@@ -150,9 +152,35 @@ def duplicate_row(row: Mapping[str, Any], verdict: Verdict, *, with_text: bool) 
     }
 
 
+def member_rows(row: Mapping[str, Any], verdict: Verdict) -> Iterator[dict[str, Any]]:
+    """The rows of duplicates/ for a staged row: none for a document that is alone.
+
+    A document of an earlier output has its row beside each of its duplicates, so it may have several.
+    """
+    member = {"survivor": row["id"], "id": row["id"], "url": row["url"], "kept": verdict.kept}
+    unknown = dict.fromkeys(("reason", "similarity", "snapshot"))
+    if verdict.kept:
+        if verdict.duplicates:
+            yield {**member, **unknown}
+    elif verdict.reason in _OF_GROUPS:
+        similarity = 1.0 if verdict.reason == DuplicateReason.SAME_TEXT else _similarity(verdict)
+        found = {"survivor": verdict.survivor, "reason": verdict.reason, "similarity": similarity}
+        yield {**member, **unknown, **found}
+        if verdict.snapshot:
+            earlier = {"survivor": verdict.survivor, "id": verdict.survivor, "url": None, "kept": True}
+            yield {**unknown, **earlier, "snapshot": verdict.snapshot}
+
+
+_OF_GROUPS = frozenset(map(str, DuplicateReason)) - {DuplicateReason.TOO_LITTLE_LEFT}
+
+
+def _similarity(verdict: Verdict) -> float | None:
+    return None if verdict.reason == DuplicateReason.HAS_DUPLICATES else verdict.value
+
+
 @dataclass(frozen=True)
 class WritePart:
-    """Writes the three files of one part; its result names them and holds the statistics of their rows."""
+    """Writes the files of one part; its result names them and holds the statistics of their rows."""
 
     layout: Layout
     verdicts: str  # folder of the verdict files
@@ -185,7 +213,7 @@ class WritePart:
         """{"files": manifest entry by kind, "statistics": ...}"""
         statistics = Statistics()
         shard, drop = (add_signals(schema, self.signals) for schema in (SHARD, DROP))
-        kinds = {"shards": shard, "drops": drop, "sketches": PUBLISHED_SKETCH}
+        kinds = {"shards": shard, "drops": drop, "sketches": PUBLISHED_SKETCH, "duplicates": DUPLICATE}
         with ExitStack() as stack:
             writers: dict[str, PartWriter | JsonlWriter] = {
                 kind: stack.enter_context(PartWriter(self.layout.part(kind, part.number), schema).open())
@@ -204,6 +232,8 @@ class WritePart:
             writers["drops"].write(row)
             statistics.drop(row)
         for row, verdict in _read_with_verdicts(key, self.layout, self.verdicts):
+            for member in member_rows(row, verdict):
+                writers["duplicates"].write(member)
             if verdict.kept:
                 published = kept_row(row, verdict, self.weights)
                 if self.tokenizer:

@@ -30,7 +30,9 @@ def reader(tmp_path_factory):
     """A folder as a reader has it: a WARC file, our commands on the path, Common Crawl within reach."""
     home = tmp_path_factory.mktemp("reader")
     warcs = sorted(MINICRAWL.glob("*.warc.gz"), key=lambda path: path.stat().st_size)
-    shutil.copy(warcs[-1], home / "crawl.warc.gz")
+    with_licenses = (MINICRAWL / "minicrawl-00006.warc.gz").read_bytes()
+    (home / "crawl.warc.gz").write_bytes(warcs[-1].read_bytes() + with_licenses)
+    (home / "requests.txt").write_text("# asked for in May\nprefix  https://example.net/people/\n")
     mirror = home / "mirror"
     folder = mirror / CRAWL / "segments/1/warc"
     folder.mkdir(parents=True)

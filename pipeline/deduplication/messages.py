@@ -17,7 +17,7 @@ is a record or two, and a pickled numpy array would take ten times that. The tag
     full_bucket    LINK          documents of the unit that met a bucket at `bucket_limit`
     own_links      LINK          one link per dropped document of the unit
     links_here     LINK          links to documents of the unit
-    dropped        DROPPED       dropped documents of the unit, each with the id of its survivor
+    dropped        DROPPED       dropped documents of the unit, each with its survivor's id and earlier output
     represents     REPRESENTS    survivors of the unit, each with the number of duplicates it represents
     kept_elsewhere LINED         lines of the unit that are kept on a better page
 """

@@ -15,7 +15,9 @@ from pipeline.deduplication.messages import Inbox, Job, Message, send_to_units
 from pipeline.deduplication.records import Array, rows_of
 from pipeline.deduplication.settings import DuplicateReason, Keep
 
-DROPPED = np.dtype([("document", "<u8"), ("reason", "u1"), ("agreeing", "<u2"), ("survivor", "S64")])
+DROPPED = np.dtype(
+    [("document", "<u8"), ("reason", "u1"), ("agreeing", "<u2"), ("survivor", "S64"), ("snapshot", "S64")]
+)
 REPRESENTS = np.dtype([("row", "<i8"), ("duplicates", "<i8")])
 _PUBLISHED = list(DuplicateReason).index(DuplicateReason.ALREADY_PUBLISHED)
 
@@ -61,14 +63,25 @@ def name_survivors(job: Job, inbox: Inbox) -> Iterator[Message]:
     dropped = np.empty(len(links), DROPPED)
     for field in ("document", "reason", "agreeing"):
         dropped[field] = links[field]
+    dropped["snapshot"] = b""
     if inbox.unit.previous:
         dropped["reason"] = _PUBLISHED
+        dropped["snapshot"] = name_of_output(inbox.unit.path).encode("ascii", "replace")[:64]
     dropped["survivor"] = _survivor_ids(job, inbox, rows)
     yield from send_to_units("dropped", dropped, dropped["document"])
     survivors, counts = np.unique(rows, return_counts=True)
     represents = np.empty(len(survivors), REPRESENTS)
     represents["row"], represents["duplicates"] = survivors, counts
     yield inbox.index, ("represents", represents.tobytes())
+
+
+def name_of_output(path: str) -> str:
+    """The output folder that a file of stored sketches belongs to.
+
+    >>> name_of_output("s3://crawls/CC-MAIN-2026-43/sketches/part-00000.parquet")
+    'CC-MAIN-2026-43'
+    """
+    return path.rsplit("/", 3)[-3] if path.count("/") >= 2 else ""
 
 
 def _survivor_ids(job: Job, inbox: Inbox, rows: Array) -> Array | bytes:

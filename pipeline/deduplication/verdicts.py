@@ -15,6 +15,7 @@ VERDICT_SCHEMA = pa.schema(
     [
         pa.field("reason", pa.string()),  # null: kept
         pa.field("survivor", pa.string()),  # id of the kept document that represents this one
+        pa.field("snapshot", pa.string()),  # name of the earlier output that published it; null: this run
         pa.field("value", pa.float64()),  # similarity, or the number of words left
         pa.field("threshold", pa.float64()),
         pa.field("duplicates", pa.int64(), nullable=False),  # number of dropped documents that this one represents
@@ -29,6 +30,7 @@ class Verdict:
 
     reason: str | None = None
     survivor: str | None = None
+    snapshot: str | None = None
     value: float | None = None
     threshold: float | None = None
     duplicates: int = 0

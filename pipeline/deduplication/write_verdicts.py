@@ -50,6 +50,7 @@ def _decide_documents(settings: DeduplicateSettings, documents: UnitSurvivors) -
     verdicts: Columns = {
         "reason": [None] * rows,
         "survivor": [None] * rows,
+        "snapshot": [None] * rows,
         "value": [None] * rows,
         "threshold": [None] * rows,
         "duplicates": documents.represents.tolist(),
@@ -60,6 +61,7 @@ def _decide_documents(settings: DeduplicateSettings, documents: UnitSurvivors) -
     for row, duplicate, value in zip(rows_of(dropped["document"]).tolist(), dropped, similar.tolist(), strict=True):
         verdicts["reason"][row] = str(_REASONS[duplicate["reason"]])
         verdicts["survivor"][row] = duplicate["survivor"].decode() or None
+        verdicts["snapshot"][row] = duplicate["snapshot"].decode() or None
         if duplicate["agreeing"]:
             verdicts["value"][row], verdicts["threshold"][row] = round(value, 4), settings.threshold
     for row in np.flatnonzero(~documents.surviving & (documents.represents > 0)).tolist():  # with `keep = "none"`

@@ -16,13 +16,14 @@ from lxml.html import HtmlElement
 
 from classifiers.extraction.blocks import BLOCK_TAGS, CODE, FORMULA, TAG_NUMBER, PageBlocks, read_blocks
 from classifiers.extraction.parse_html import PARSER_DEPTH, count_elements, count_tags, encode_source, parse_html
-from pipeline.documents import Page
+from pipeline.documents import Page, Rights
 from pipeline.extraction.charset import Decoding
 from pipeline.extraction.formulas import count_formulas_in_text
 from pipeline.extraction.layout_tables import holds_data
 from pipeline.extraction.marks import CONTROLS, StructureCounts, plain_text
 from pipeline.extraction.prepare_tree import prepare_tree
 from pipeline.extraction.repair_text import read_text
+from pipeline.rights.read import read_rights
 
 _TITLE_CHARACTERS = 300
 # Properties of JSON-LD, and Discourse's forum pages: what trafilatura reads when it finds no text in the HTML.
@@ -64,6 +65,10 @@ class ParsedPage:
     def blocks(self) -> PageBlocks:
         """The text blocks of the page, before its tree is taken."""
         return read_blocks(self._parsed_tree())
+
+    def read_rights(self) -> Rights:
+        """What the page says about its use, before its tree is taken."""
+        return read_rights(self.page.rights_headers, self._parsed_tree(), self._source)
 
     def count_structures(self) -> StructureCounts:
         """The structures of the page by its blocks: `pre` and blocks with inline code, formulas, data tables, lists."""

@@ -4,6 +4,6 @@ plan dataflow_plan                              cost and yield, estimated from a
 progress finished_units status metrics_file     how far a run is, and if it is alive
 explain replay limits find_pages explain_text   replay of one page through the stages of its run
 database sample compare                         the rows of finished runs by SQL
-audit check check_files check_ledger check_content check_duplicates
+audit check check_files check_ledger check_content check_copies check_duplicates check_removal
                                                 checks of a finished output
 """

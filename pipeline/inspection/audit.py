@@ -13,11 +13,14 @@ from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.errors import UserError
 from pipeline.inspection.check import Check, RowCheck
 from pipeline.inspection.check_content import CountCheck, PersonalDataCheck, WeightCheck
+from pipeline.inspection.check_copies import CopiesCheck
 from pipeline.inspection.check_duplicates import NearDuplicateCheck, check_sketches
 from pipeline.inspection.check_files import SCHEMAS, Paths, check_files, check_schema
 from pipeline.inspection.check_ledger import ContentHashCheck, FateCheck, LedgerCheck, SurvivorCheck
+from pipeline.inspection.check_removal import RemovalCheck, find_lists
 from pipeline.inspection.find_pages import parquet_files
-from pipeline.publishing.weights import WeightSettings
+from pipeline.lists.suppressions import SuppressionList, read_suppressions
+from pipeline.publishing.weights import WeightSettings, removed_words
 from pipeline.stages.scrub_pii import ScrubPiiSettings
 from pipeline.storage.layout import Layout, read_manifest, read_report
 
@@ -34,23 +37,28 @@ def audit_output(output: str) -> list[Check]:
     file_results = [check_files(paths, manifest), check_schema(paths)]
     if not all(check.ok for check in file_results):
         return [*file_results, Check("rows", False, "not checked, because the files are not as expected")]
-    row_checks = _make_row_checks(manifest, read_report(layout))
+    removed = read_suppressions(find_lists(layout))
+    row_checks = _make_row_checks(manifest, read_report(layout), paths, removed)
     _read_rows(paths, row_checks)
     deduplicate = DeduplicateSettings.model_validate(manifest["config"]["deduplicate"])
     sketch_result = check_sketches(paths["sketches"], manifest["kept"], deduplicate)
     return [*file_results, *(check.result() for check in row_checks), sketch_result]
 
 
-def _make_row_checks(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> list[RowCheck]:
+def _make_row_checks(
+    manifest: Mapping[str, Any], report: Mapping[str, Any], paths: Paths, removed: SuppressionList
+) -> list[RowCheck]:
     config = manifest["config"]
     return [
         ContentHashCheck(manifest["content_hash"]),
         LedgerCheck(manifest, report),
         FateCheck(manifest["pages"]),
         SurvivorCheck(manifest["pages"]),
+        CopiesCheck(paths["duplicates"]),
+        *([RemovalCheck(removed)] if removed.entries else []),
         CountCheck(),
         PersonalDataCheck(ScrubPiiSettings.model_validate(config["scrub_pii"])),
-        WeightCheck(WeightSettings.model_validate(config["publish"]["weights"])),
+        WeightCheck(WeightSettings.model_validate(config["publish"]["weights"]), removed_words(manifest)),
         NearDuplicateCheck(DeduplicateSettings.model_validate(config["deduplicate"])),
     ]
 

@@ -69,9 +69,9 @@ class PersonalDataCheck:
 class WeightCheck:
     """Every weight is between 0 and the cap, and is the one computed for its domain and quality score."""
 
-    def __init__(self, settings: WeightSettings) -> None:
+    def __init__(self, settings: WeightSettings, removed: Mapping[Cell, int]) -> None:
         self._settings = settings
-        self._words: Counter[Cell] = Counter()
+        self._words: Counter[Cell] = Counter(removed)  # with these words, too, the weights were computed
         self._weights: dict[Cell, list[float]] = defaultdict(list)
 
     def add_kept(self, row: Mapping[str, Any]) -> None:

@@ -10,12 +10,17 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH
 from pipeline.inspection.check import Check, Problems
-from pipeline.publishing.schema import DROP, SHARD
+from pipeline.publishing.schema import DROP, DUPLICATE, SHARD
 from pipeline.storage.digests import sha256_of_file
 from pipeline.storage.layout import JSONL, PUBLISHED
 
-SCHEMAS: Mapping[str, pa.Schema] = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
-Paths = Mapping[str, Sequence[str]]  # the files of shards, drops, sketches and, if the run wrote it, jsonl
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "shards": SHARD,
+    "drops": DROP,
+    "sketches": PUBLISHED_SKETCH,
+    "duplicates": DUPLICATE,
+}
+Paths = Mapping[str, Sequence[str]]  # the files by kind; jsonl only if the run wrote it
 
 
 def check_files(paths: Paths, manifest: Mapping[str, Any]) -> Check:

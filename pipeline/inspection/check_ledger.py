@@ -110,6 +110,7 @@ class SurvivorCheck:
         self._stride = stride_for(pages, _SURVIVORS)
         self._counted: dict[str, int] = {}  # the survivors' column `duplicates`, where it is not 0
         self._named: Counter[str] = Counter()
+        self._removed: set[str] = set()
 
     def add_kept(self, row: Mapping[str, Any]) -> None:
         if row["duplicates"] and self._is_sampled(row["id"]):
@@ -117,6 +118,8 @@ class SurvivorCheck:
 
     def add_dropped(self, row: Mapping[str, Any]) -> None:
         survivor = row["duplicate_of"]
+        if row["stage"] == "suppress" and self._is_sampled(row["id"]):
+            self._removed.add(row["id"])
         if survivor and row["reason"] != DuplicateReason.ALREADY_PUBLISHED and self._is_sampled(survivor):
             self._named[survivor] += 1
 
@@ -127,7 +130,7 @@ class SurvivorCheck:
         problems = Problems(
             f"{survivor}: {named} dropped pages name it, but no kept document of this id counts them"
             for survivor, named in self._named.items()
-            if survivor not in self._counted
+            if survivor not in self._counted and survivor not in self._removed
         )
         for survivor, counted in self._counted.items():
             if counted != self._named[survivor]:

@@ -16,7 +16,7 @@ from pipeline import storage
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.inspection.check_duplicates import shingles_of
-from pipeline.inspection.find_pages import find_by_id, find_duplicates, find_pages, place_of, suggest_urls
+from pipeline.inspection.find_pages import find_by_id, find_members, find_pages, place_of, suggest_urls
 from pipeline.inspection.replay import StageResult, replay
 from pipeline.page_process.chain import Chain
 from pipeline.publishing.provenance import file_digests, versions
@@ -26,7 +26,7 @@ from pipeline.storage.layout import Layout, read_run
 from pipeline.text import tokenize
 
 _KEPT_COLUMNS = ("language", "quality_score", "domain", "words", "duplicates", "weight")
-_DUPLICATE_COLUMNS = ("id", "url", "fetched_at", "quality_score", "words", "reason", "value")
+_SURVIVOR_COLUMNS = ("id", "url", "fetched_at", "quality_score", "words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Explanation:
     replayed: str
     agrees: bool
     survivor: Mapping[str, Any] | None  # the kept document that this page is a duplicate of
-    duplicates: tuple[Mapping[str, Any], ...]  # pages that were dropped as duplicates of this one
+    duplicates: tuple[Mapping[str, Any], ...]  # the other members of the page's group of duplicates
     kept: Mapping[str, Any] | None  # columns of the shards
     warnings: tuple[str, ...] = ()
 
@@ -95,7 +95,7 @@ def _explain(
         replayed=replayed,
         agrees=replayed == ledger,
         survivor=_find_survivor(row, layout, stages),
-        duplicates=tuple(map(_summarize, find_duplicates(layout, row["id"]))) if row["kept"] else (),
+        duplicates=_find_copies(row, layout),
         kept={name: row[name] for name in _KEPT_COLUMNS} if row["kept"] else None,
         warnings=warnings,
     )
@@ -121,8 +121,15 @@ def _find_survivor(row: Mapping[str, Any], layout: Layout, stages: Sequence[Stag
     return {**_summarize(found), **similarity, "text": found["text"]}
 
 
+def _find_copies(row: Mapping[str, Any], layout: Layout) -> tuple[Mapping[str, Any], ...]:
+    """The other members of the group, as duplicates/ lists them: kept or dropped, of this output or an earlier one."""
+    survivor = row["id"] if row["kept"] and row["duplicates"] else row.get("duplicate_of")
+    members = find_members(layout, survivor) if survivor else []
+    return tuple(member for member in members if (member["id"], member["url"]) != (row["id"], row["url"]))
+
+
 def _summarize(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in _DUPLICATE_COLUMNS if row.get(name) is not None}
+    return {name: row[name] for name in _SURVIVOR_COLUMNS if row.get(name) is not None}
 
 
 def jaccard(left: str, right: str) -> float:

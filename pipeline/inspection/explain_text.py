@@ -131,10 +131,16 @@ def _conclusion(found: Explanation) -> Iterator[str]:
         yield from _survivor(found.survivor)
     if found.duplicates:
         number = found.kept["duplicates"] if found.kept else len(found.duplicates)
-        yield f"duplicates dropped   {number:,}" + (", among them" if number > len(found.duplicates) else "")
-        for duplicate in found.duplicates:
-            similarity = f", similarity {duplicate['value']:.3f}" if duplicate.get("value") is not None else ""
-            yield f"                     {printable(duplicate['url'])} ({duplicate['reason']}{similarity})"
+        yield f"copies               {number:,}" + (", among them" if number > len(found.duplicates) else "")
+        yield from (f"                     {_copy(member)}" for member in found.duplicates)
+
+
+def _copy(member: Mapping[str, Any]) -> str:
+    """URL, reason, similarity and earlier output of a member of a group of duplicates."""
+    facts = ["kept" if member["kept"] else member["reason"]]
+    facts += [f"similarity {member['similarity']:.3f}"] if member["similarity"] is not None else []
+    facts += [f"published by {printable(member['snapshot'])}"] if member["snapshot"] else []
+    return f"{printable(member['url'] or member['id'])} ({', '.join(facts)})"
 
 
 def _survivor(survivor: Mapping[str, Any]) -> Iterator[str]:

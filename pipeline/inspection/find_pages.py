@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -41,10 +40,14 @@ def find_by_id(layout: Layout, wanted: str) -> dict[str, Any] | None:
     return next(_find_rows(layout, lambda table: pc.equal(table["id"], wanted), kinds=("shards",)), None)
 
 
-def find_duplicates(layout: Layout, survivor: str, limit: int = 10) -> list[dict[str, Any]]:
-    """Pages that were dropped as duplicates of this document, at most `limit`."""
-    found = _find_rows(layout, lambda table: pc.equal(table["duplicate_of"], survivor), kinds=("drops",))
-    return list(islice(found, limit))
+def find_members(layout: Layout, survivor: str, limit: int = 20) -> list[dict[str, Any]]:
+    """The rows of duplicates/ of one group, the kept document first, then by similarity; at most `limit`."""
+    rows = {}
+    for path in parquet_files(layout, "duplicates"):
+        for row in _matching_rows(path, ["survivor"], lambda table: pc.equal(table["survivor"], survivor)):
+            rows[row["id"], row["url"], row["kept"]] = row
+    found = sorted(rows.values(), key=lambda row: (not row["kept"], -(row["similarity"] or 0), row["url"] or ""))
+    return found[:limit]
 
 
 def _find_rows(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import Config
-from pipeline.documents import Document, Dropped, Kind, Page
+from pipeline.documents import Document, Dropped, Kind, Page, Rights
 from pipeline.extraction.charset import Decoding
 from pipeline.inspection.limits import Measurement, list_measurements
 from pipeline.page_process.chain import Chain, open_worker
@@ -76,6 +76,8 @@ def _text_of(record: Record | None) -> str | None:
 
 def _describe(name: str, document: Document) -> str:
     """What the stage found, besides its signals."""
+    if name == "check_rights":
+        return _describe_rights(document.rights)
     if name == "identify_language":
         return f"{document.language} with a score of {document.language_score:.3f}"
     if name == "score_quality":
@@ -86,6 +88,12 @@ def _describe(name: str, document: Document) -> str:
         charset = list(Decoding)[int(document.signals["charset_step"])].value.replace("_", " ")
         return f"{len(document.text.split()):,} words, charset by {charset}, title: {document.title[:60]}"
     return ""
+
+
+def _describe_rights(rights: Rights) -> str:
+    opt_outs = ", ".join(rights.opt_outs) or "no opt-out"
+    license = f"{rights.license} by {rights.license_place.replace('_', '-')}" if rights.license else "no license named"
+    return f"{opt_outs}; {license}" + (", which another place of the page contradicts" * rights.license_disagrees)
 
 
 def _new_measurements(name: str, before: Record | None, after: Record, config: Config) -> tuple[Measurement, ...]:

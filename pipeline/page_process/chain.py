@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.deduplication.minhash import shingle_hashes
 from pipeline.deduplication.sketch import sketch_columns
 from pipeline.documents import Document, Dropped, Page
+from pipeline.lists.suppressions import read_suppressions
 from pipeline.page_process.killable_process import KillableWorker
+from pipeline.stages import suppress
 from pipeline.stages.order import PAGE_STAGES
 from pipeline.stages.protocol import Record, Stage
 from pipeline.stages.scrub_pii import scrub
-from pipeline.text import EXCERPT_CHARACTERS, cut_excerpt
+from pipeline.text import EXCERPT_CHARACTERS, cut_excerpt, tokenize
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Chain:
         self.stages: dict[str, Stage] = {
             name: module.build(getattr(config, name)) for name, module in PAGE_STAGES.items()
         }
+        self.removed = read_suppressions(config.suppress.lists)
 
     def steps(self, page: Page) -> Iterator[tuple[str, Record | Dropped, float]]:
         """(stage, its result, CPU seconds) for each stage, up to the one that drops the page or the last."""
@@ -46,12 +50,15 @@ class Chain:
             if isinstance(answer, Dropped):
                 return
             record = answer
+        if self.removed.texts and isinstance(record, Document):
+            start = time.process_time()
+            yield suppress.NAME, self._suppress_copy(record), time.process_time() - start
 
     def __call__(self, page: Page) -> Outcome:
         answer: Record | Dropped = page
-        seconds = {}
+        seconds: dict[str, float] = {}
         for name, answer, spent in self.steps(page):  # noqa: B007  the last answer is the result
-            seconds[name] = spent
+            seconds[name] = seconds.get(name, 0.0) + spent
         if isinstance(answer, Dropped):
             return Outcome(self.prepare_for_ledger(answer), cpu_seconds=seconds)
         if not isinstance(answer, Document):
@@ -60,6 +67,11 @@ class Chain:
         sketch = sketch_columns(answer, self.config.deduplicate)
         seconds["deduplicate"] = time.process_time() - start
         return Outcome(answer, sketch, seconds)
+
+    def _suppress_copy(self, document: Document) -> Document | Dropped:
+        """A document whose text is a copy of one that was removed is dropped like one that is named by its URL."""
+        is_copy = self.removed.texts and self.removed.find_text(shingle_hashes(tokenize(document.text)))
+        return suppress.drop_removed(document) if is_copy else document
 
     def prepare_for_ledger(self, dropped: Dropped) -> Dropped:
         """The drop as it goes into the ledger: with a short excerpt and without personal data."""

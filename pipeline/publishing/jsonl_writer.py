@@ -32,7 +32,7 @@ class JsonlWriter:
         with storage.write_atomically(self.path) as file:
             self._file = HashingFile(file)
             with ExitStack() as stack:
-                self._stream = stack.enter_context(_compress(self._file, self.compression))
+                self._stream = stack.enter_context(compress(self._file, self.compression))
                 try:
                     yield self
                 except BaseException:
@@ -52,7 +52,8 @@ class JsonlWriter:
 
 
 @contextmanager
-def _compress(file: HashingFile, compression: Compression) -> Iterator[IO[bytes]]:
+def compress(file: HashingFile, compression: Compression) -> Iterator[IO[bytes]]:
+    """The file, compressing what is written to it."""
     target = cast(IO[bytes], file)
     if compression == "gzip":  # no name and no time in the header
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, target, mtime=0) as stream:

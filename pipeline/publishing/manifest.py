@@ -12,13 +12,15 @@ from typing import Any
 from pipeline import storage
 from pipeline.errors import UserError
 from pipeline.ledger import Tally
-from pipeline.publishing.content_hash import content_hash
+from pipeline.publishing.content_hash import column_sums, content_hash, content_sums
 from pipeline.publishing.statistics import Statistics
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_run, write_json
 from pipeline.storage.own_files import remove_published
 
-FORMAT = 1  # of manifest.json; increased when programs that read it have to change
+WITH_COLUMN_SUMS = ("shards", "drops", "duplicates")
+_OF_FILES = ("path", "rows", "bytes", "sha256")
+FORMAT = 2  # of the output, described in FORMAT.md; increased when programs that read it have to change
 
 
 def claim(layout: Layout, identity: Mapping[str, Any], local: Mapping[str, Any], *, overwrite: bool) -> None:
@@ -66,12 +68,14 @@ def make_manifest(
     return {
         "format": FORMAT,
         "content_hash": content_hash(files),
+        "content_sums": {kind: f"{value:064x}" for kind, value in content_sums(files).items()},
+        "column_sums": {kind: column_sums(files[kind]) for kind in WITH_COLUMN_SUMS},
         "fingerprint": fingerprint(identity),
         "pages": ledger.pages,
         "kept": ledger.kept,
         "words": statistics.kept["words"],
         "characters": statistics.kept["characters"],
         "dropped": ledger.dropped.total(),
-        **{kind: [{k: v for k, v in file.items() if k != "content"} for file in files[kind]] for kind in files},
+        **{kind: [{name: file[name] for name in _OF_FILES} for file in files[kind]] for kind in files},
         **identity,
     }

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.publishing.content_hash import MODULUS, row_digest
+from pipeline.publishing.content_hash import MODULUS, add_columns, row_digest, write_columns
 
 ROW_GROUP_ROWS = 1024
 
@@ -24,6 +24,7 @@ class PartWriter:
         self.path, self.schema = path, schema
         self.rows = 0
         self.content = 0  # sum of the row digests
+        self.columns: dict[str, int] = {}  # sums of the columns
         self._row_group: list[dict[str, Any]] = []
 
     @contextmanager
@@ -42,8 +43,9 @@ class PartWriter:
                 self._writer.close()
 
     def write(self, row: dict[str, Any]) -> None:
-        """Adds a row to the file and to `content`."""
+        """Adds a row to the file, to `content` and to `columns`."""
         self.content = (self.content + row_digest(row)) % MODULUS
+        add_columns(self.columns, row)
         self.rows += 1
         self._row_group.append(row)
         if len(self._row_group) >= ROW_GROUP_ROWS:
@@ -54,8 +56,9 @@ class PartWriter:
         self._row_group.clear()
 
     def manifest_entry(self) -> dict[str, Any]:
-        """Path below the output, rows, bytes, SHA-256 and content digest of the finished file."""
-        return {**self._file.manifest_entry(self.path, self.rows), "content": f"{self.content:064x}"}
+        """Path below the output, rows, bytes, SHA-256, content digest and sums of the columns of the finished file."""
+        sums = {"content": f"{self.content:064x}", "columns": write_columns(self.columns)}
+        return {**self._file.manifest_entry(self.path, self.rows), **sums}
 
 
 class HashingFile:

@@ -28,7 +28,7 @@ _PACKAGES = {package.__name__: Path(str(package.__file__)).parent for package in
 # Libraries whose version can change a byte of the output.
 _LIBRARIES = (
     "brotli", "charset-normalizer", "fasttext-community", "fastwarc", "idna", "lxml", "numpy", "phonenumbers",
-    "pyarrow", "python-stdnum", "resiliparse", "tldextract", "trafilatura", "warcio", "xxhash",
+    "protego", "pyarrow", "python-stdnum", "resiliparse", "tldextract", "trafilatura", "warcio", "xxhash",
     "zstandard",
 )  # fmt: skip
 
@@ -48,20 +48,20 @@ def _as_json(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_as_json(item) for item in value]
     if isinstance(value, Path):
-        return _short_name(value)
+        return short_name(value)
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def file_digests(config: Config) -> dict[str, str]:
     """SHA-256 of every list and model that the page stages read, by "stage:name". A missing file is a StorageError."""
     digests = {
-        f"{stage}:{_short_name(path)}": sha256_of_file(str(path))
+        f"{stage}:{short_name(path)}": sha256_of_file(str(path))
         for stage, module in PAGE_STAGES.items()
         for path in module.files(getattr(config, stage))
     }
     tokenizer = config.publish.tokenizer
     if tokenizer:
-        digests[f"publish:{_short_name(tokenizer)}"] = sha256_of_file(str(tokenizer))
+        digests[f"publish:{short_name(tokenizer)}"] = sha256_of_file(str(tokenizer))
     return dict(sorted({**digests, **_rule_digests(config)}.items()))
 
 
@@ -75,7 +75,7 @@ def _rule_digests(config: Config) -> dict[str, str]:
     return {f"custom_rules:{path}": digest.hexdigest() for path, digest in digests.items()}
 
 
-def _short_name(path: Path) -> str:
+def short_name(path: Path | str) -> str:
     """The path below this project's packages; elsewhere the last folder and the name."""
     for name, root in _PACKAGES.items():
         if Path(path).is_relative_to(root):

@@ -19,6 +19,14 @@ _IDENTITY = [
     pa.field("fetched_at", pa.string()),
     pa.field("warc_file", pa.string()),
     pa.field("warc_offset", pa.int64()),
+    pa.field("warc_length", pa.int64()),  # null: no WARC record, or one that shares a compressed member with others
+]
+# What the page says about its use; of a page that was dropped before its text was extracted, null.
+_RIGHTS = [
+    pa.field("opt_outs", pa.list_(pa.string())),  # place:signal, such as meta:noai
+    pa.field("license", pa.string()),  # SPDX's name; null: the page names none
+    pa.field("license_place", pa.string()),
+    pa.field("license_disagrees", pa.bool_()),
 ]
 
 _TEXT = [
@@ -45,17 +53,32 @@ def add_signals(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 
 
 # Documents of one finished unit, before deduplication.
-STAGED = pa.schema([*_IDENTITY, *_TEXT, pa.field("signals", SIGNALS), *SKETCH_FIELDS])
+STAGED = pa.schema([*_IDENTITY, *_TEXT, *_RIGHTS, pa.field("signals", SIGNALS), *SKETCH_FIELDS])
 
 # Rows of shards/.
 SHARD = pa.schema(
     [
         *_IDENTITY,
         *_TEXT,
+        *_RIGHTS,
         pa.field("tokens", pa.int64()),  # null unless publish.tokenizer names a tokenizer
         pa.field("duplicates", pa.int64()),  # pages that were dropped as duplicates of this document
+        pa.field("removed_lines", pa.list_(pa.int32())),  # numbers of the extracted text's lines that are not in `text`
         pa.field("weight", pa.float64()),  # repetitions in one pass over the weighted dataset
         pa.field("signals", SIGNALS),
+    ]
+)
+
+# Rows of duplicates/: the members of every group of duplicates, the kept one included.
+DUPLICATE = pa.schema(
+    [
+        pa.field("survivor", pa.string()),  # id of the kept document; null with deduplicate.keep = "none"
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("url", pa.string()),  # null for a document of an earlier output
+        pa.field("kept", pa.bool_(), nullable=False),
+        pa.field("reason", pa.string()),  # as in drops/; null for the kept document
+        pa.field("similarity", pa.float64()),  # to the survivor: estimated Jaccard index; 1 for equal texts
+        pa.field("snapshot", pa.string()),  # name of the earlier output that published the document; null: this one
     ]
 )
 
@@ -63,6 +86,7 @@ SHARD = pa.schema(
 DROP = pa.schema(
     [
         *_IDENTITY,
+        *_RIGHTS,
         pa.field("stage", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("value", pa.float64()),  # the measurement ...

@@ -23,6 +23,11 @@ class PublishSettings(Settings):
     tokenizer: Path | None = Field(
         None, description="tokenizer.json by which the tokens of every document are counted (column `tokens`)"
     )
+    licenses: tuple[str, ...] = Field(
+        (),
+        description="publish only pages under these licenses, such as CC0, CC-BY, CC-BY-SA (any version) or CC-BY-4.0;"
+        " empty: all pages",
+    )
     weights: WeightSettings = Field(
         WeightSettings(), description="target share of each domain and how often a document may be repeated"
     )

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.errors import UserError
+from pipeline.lists.suppressions import list_path
+from pipeline.publishing.provenance import short_name
+from pipeline.stages.suppress import SuppressSettings
 from pipeline.storage.layout import Layout, read_json, read_manifest, write_json
 
 NAME = re.compile(r"CC-MAIN-(\d{4})-(\d{2})")
@@ -92,6 +95,15 @@ def add_previous_sketches(snapshot: Snapshot, config: Config) -> Config:
     previous = (*config.deduplicate.previous_sketches, *snapshot.previous_sketches())
     changed = config.deduplicate.model_copy(update={"previous_sketches": previous})
     return config.model_copy(update={"deduplicate": changed})
+
+
+def honor_suppressions(config: Config, root: str) -> Config:
+    """The settings with the suppression list of this output or folder of snapshots, if it has one."""
+    path = list_path(root)
+    if not storage.exists(path):
+        return config
+    lists = tuple(sorted({*config.suppress.lists, path}, key=short_name))
+    return config.model_copy(update={"suppress": SuppressSettings(lists=lists)})
 
 
 def latest_path(base: str) -> str:

@@ -29,6 +29,14 @@ class Statistics:
     dropped_hosts: Counter[str] = field(default_factory=Counter)  # pages by registered domain
     quality: Counter[str] = field(default_factory=Counter)  # documents by lower edge of the bin
     group_sizes: Counter[str] = field(default_factory=Counter)  # documents by size of their duplicate group (1: unique)
+    opt_outs: Counter[str] = field(default_factory=Counter)  # pages by opt-out, kept and dropped ones
+    opt_outs_kept: Counter[str] = field(default_factory=Counter)  # documents by opt-out that was only recorded
+    opt_out_words: Counter[str] = field(default_factory=Counter)  # words of the pages that it dropped, by reason
+    opt_out_hosts: Counter[str] = field(default_factory=Counter)  # pages dropped for an opt-out, by registered domain
+    opt_out_host_words: Counter[str] = field(default_factory=Counter)  # and their words
+    licenses: Counter[str] = field(default_factory=Counter)  # documents
+    license_words: Counter[str] = field(default_factory=Counter)
+    license_places: Counter[str] = field(default_factory=Counter)  # documents
     signals: Counter[str] = field(default_factory=Counter)  # sums over kept documents
     signal_documents: Counter[str] = field(default_factory=Counter)  # kept documents in which the signal is not zero
     dropped_signals: Counter[str] = field(default_factory=Counter)  # sums over dropped pages that were measured
@@ -47,6 +55,9 @@ class Statistics:
         edge = min(int(row["quality_score"] * QUALITY_BINS), QUALITY_BINS - 1) / QUALITY_BINS
         self.quality[f"{edge:.2f}"] += 1
         self.group_sizes[str(row["duplicates"] + 1)] += 1
+        self.opt_outs.update(row.get("opt_outs") or ())
+        self.opt_outs_kept.update(row.get("opt_outs") or ())
+        self._count_license(row)
         for name, value in _nonzero_signals(row):
             self.signals[name] += value  # type: ignore[assignment]  # a Counter adds floats as well
             self.signal_documents[name] += 1
@@ -64,9 +75,26 @@ class Statistics:
         if fate in FAILURES:
             self.failures[row["detail"][:MESSAGE_CHARACTERS]] += 1
         self.dropped_hosts[row["registered_domain"] or ""] += 1
+        self._count_opt_outs(row)
         for name, value in _nonzero_signals(row):
             self.dropped_signals[name] += value  # type: ignore[assignment]
         self._count_charset(row)
+
+    def _count_opt_outs(self, row: Mapping[str, Any]) -> None:
+        self.opt_outs.update(row.get("opt_outs") or ())
+        if row["stage"] == "check_rights" and row["reason"] != "license":
+            words, host = int(row["value"]), row["registered_domain"] or ""
+            self.opt_out_words[row["reason"]] += words
+            self.opt_out_hosts[host] += 1
+            self.opt_out_host_words[host] += words
+
+    def _count_license(self, row: Mapping[str, Any]) -> None:
+        license = row.get("license") or ""
+        self.licenses[license] += 1
+        self.license_words[license] += row["words"]
+        if license:
+            self.license_places[row["license_place"]] += 1
+            self.license_places["disagree"] += row["license_disagrees"]
 
     def _count_charset(self, row: Mapping[str, Any]) -> None:
         step = (row["signals"] or {}).get("charset_step")
@@ -83,6 +111,10 @@ class Statistics:
         values = {item.name: dict(sorted(getattr(self, item.name).items())) for item in fields(self)}
         for name in ("hosts", "dropped_hosts"):
             values[name] = dict(most_common(getattr(self, name), HOSTS_PER_PART))
+        costs = dict(most_common(self.opt_out_host_words, HOSTS_PER_PART))
+        pages = {host: self.opt_out_hosts[host] for host in costs if host != "other"}
+        rest = self.opt_out_hosts.total() - sum(pages.values())
+        values["opt_out_host_words"], values["opt_out_hosts"] = costs, {**pages, **({"other": rest} if rest else {})}
         values["failures"] = dict(most_common(self.failures, MESSAGES_PER_PART))
         return values
 

@@ -76,6 +76,16 @@ class WeightSettings(Settings):
 Cell = tuple[str, int]  # domain, quality score in hundredths
 
 
+def cells_to_json(cells: Mapping[Cell, int]) -> list[list[Any]]:
+    """[domain, quality, words] of every cell, sorted."""
+    return [[domain, quality, words] for (domain, quality), words in sorted(cells.items())]
+
+
+def removed_words(manifest: Mapping[str, Any]) -> dict[Cell, int]:
+    """Words of documents that were removed after the weights had been computed with them."""
+    return {(str(domain), int(quality)): int(words) for domain, quality, words in manifest.get("removed_words", ())}
+
+
 @dataclass(frozen=True, slots=True)
 class DomainShare:
     """One domain in the report's table of the mixture. Shares are of words, between 0 and 1."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import brotli  # type: ignore[import-untyped]
@@ -18,6 +19,7 @@ from warcio.recordloader import ArcWarcRecordLoader
 from warcio.statusandheaders import StatusAndHeaders, StatusAndHeadersParser
 
 HEADER_BYTES = 1 << 16  # limit for all headers; browsers and servers have limits of 8 to 256 KiB
+_SELECTED_HEADERS, _VALUE_CHARACTERS = 20, 1000  # of those that are kept beside a page
 _MAX_CODINGS = 4  # nested encodings; more are an attack
 _MAX_MEMBERS = 100  # members of one gzip body; each costs a copy of the bytes after it
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -45,6 +47,12 @@ class Message:
     def header(self, name: str) -> str:
         """The value of a header, "" if it is missing."""
         return (self.headers.get_header(name) or "").strip() if self.headers else ""
+
+    def select_headers(self, names: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """(lower-case name, value) of the headers with these names, in their order, cut to a bearable size."""
+        pairs = ((name.lower(), value) for name, value in (self.headers.headers if self.headers else ()))
+        chosen = [(name, value.strip()[:_VALUE_CHARACTERS]) for name, value in pairs if name in names]
+        return tuple(chosen[:_SELECTED_HEADERS])
 
     @property
     def media_type(self) -> str:

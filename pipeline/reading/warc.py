@@ -18,7 +18,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import zstandard
 from warcio.recordloader import ArcWarcRecordLoader
@@ -59,6 +59,7 @@ class RawRecord:
     headers: StatusAndHeaders  # names ignore case: get_header(name) is the value or None
     block: bytes  # at most `block_cap` bytes
     length: int  # bytes of the whole block
+    stored: int | None = None  # bytes of the record in the file; None if its member holds other records as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class _RangeReader:
         if self._magic == ZSTD_MAGIC and not record_at_start:
             self._end = WHOLE_FILE
         if self._magic == _START:
-            yield from _read_member(_MemberStream(UncompressedFile(window)), window.offset, self._cap)
+            yield from _read_member(_MemberStream(UncompressedFile(window)), window.offset, self._cap, None)
             return
         if start and not record_at_start and not self._seek_next_member(start):
             return
@@ -125,7 +126,7 @@ class _RangeReader:
             else:
                 if offset >= self._end:
                     return
-                whole = yield from _read_member(stream, offset, self._cap)
+                whole = yield from _read_member(stream, offset, self._cap, window)
             if not whole and not self._seek_next_member(offset + 1):
                 return
 
@@ -235,20 +236,30 @@ class _MemberStream:
         self._at = found.start() + 1
 
 
-def _read_member(stream: _MemberStream, base: int, cap: int) -> Generator[RawRecord | DamagedBytes, None, bool]:
-    """Yield the records of one member; returns whether the member could be read to its end."""
-    offset = base
+def _read_member(
+    stream: _MemberStream, base: int, cap: int, window: FileWindow | None
+) -> Generator[RawRecord | DamagedBytes, None, bool]:
+    """Yield the records of one member; returns whether the member could be read to its end.
+
+    `window` is that of a compressed member, None for an uncompressed file.
+    """
+    offset, is_first = base, True
     try:
         while stream.skip_blank_lines():
             offset = base + stream.position
             try:
                 record = _read_record(stream, offset, cap)
-                stream.skip_blank_lines()  # verify the checksum before yielding the record
+                more = stream.skip_blank_lines()  # verify the checksum before yielding the record
             except RecordError as error:
                 yield DamagedBytes(offset, str(error))
                 stream.seek_record_start()
             else:
+                if window is None:
+                    record = replace(record, stored=base + stream.position - offset)
+                elif is_first and not more:
+                    record = replace(record, stored=window.offset - base)
                 yield record
+            is_first = False
     except CompressionError as error:
         yield DamagedBytes(offset, str(error))
         return False

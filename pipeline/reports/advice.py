@@ -6,9 +6,11 @@ from pipeline.stages.filter_heuristics import FAMILIES
 
 _BY_STAGE = {
     "read_warc": "read_warc.statuses and read_warc.keep_truncated choose what counts as a page",
+    "suppress": "pages that were removed on request; suppress.lists names the lists",
     "block_urls": "block_urls.allowed_hosts lists hosts that no rule blocks",
     "quick_look": "quick_look.enabled = false sends every page to the extractor",
     "extract_text": "extract_text.min_characters is the least text of a page; extract_text.engine chooses the library",
+    "check_rights": "check_rights.drop lists the opt-outs that drop a page; the others are only recorded",
     "identify_language": "identify_language.languages and identify_language.min_score decide",
     "scrub_pii": "scrub_pii.max_finds and scrub_pii.max_finds_per_1000_words decide; off keeps such pages",
     "score_quality": "score_quality.min_score decides",
@@ -17,6 +19,7 @@ _BY_STAGE = {
     "deduplicate": "the table deduplicate decides; the samples below show pairs",
 }
 _BY_REASON = {
+    ("check_rights", "license"): "publish.licenses lists the licenses that are published",
     ("read_warc", "unreadable"): "the bytes are damaged: fetch the file again",
     **{
         ("filter_heuristics", str(rule.reason)): f"filter_heuristics.{family}.{rule.setting} = off keeps such pages"

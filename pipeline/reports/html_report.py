@@ -39,7 +39,8 @@ _STRUCTURE = {"code": "Code blocks", "tables": "Tables", "formulas": "Formulas",
 
 def write_report(layout: Layout) -> None:
     """Writes OUT/report.html from OUT/report.json and the published rows."""
-    html = render(read_report(layout), collect_samples(layout))
+    report = read_report(layout)
+    html = render(report, collect_samples(layout, report["pages"]))
     with storage.write_atomically(layout.report_html) as file:
         file.write(html.encode("utf-8", "replace"))
 
@@ -88,6 +89,7 @@ def render(report: Mapping[str, Any], samples: Samples) -> str:
             languages=rank_lines(report["languages"], "language", "documents", _LANGUAGES),
             hosts=rank_lines(report["hosts"], "host", "documents", _HOSTS),
             dropped_hosts=rank_lines(report["dropped_hosts"], "host", "pages", _HOSTS),
+            rights=sum_opt_outs(report),
             personal=list_personal_data(report, samples),
             structure=list_structure(report),
             costs=list_costs(report),
@@ -198,6 +200,12 @@ def mixture_table(report: Mapping[str, Any]) -> dict[str, Any]:
         "lines": lines,
         "largest": largest,
     }
+
+
+def sum_opt_outs(report: Mapping[str, Any]) -> dict[str, int]:
+    """Pages that were dropped for an opt-out, and their words."""
+    lines = report["rights"]["hosts"]
+    return {name: sum(line[name] for line in lines) for name in ("pages", "words")}
 
 
 def list_personal_data(report: Mapping[str, Any], samples: Samples) -> list[dict[str, Any]]:

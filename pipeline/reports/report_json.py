@@ -16,6 +16,8 @@ from pipeline.stages.order import STAGES
 _MESSAGES = 10
 _LANGUAGES = 200
 _HOSTS = 100
+_OPT_OUTS = 100
+_LICENSES = 1_000  # more than there are
 _FROM_MANIFEST = ("content_hash", "config", "files", "versions", "inputs")
 
 
@@ -31,6 +33,7 @@ def make_report(
     report = {
         **_pages(tally, statistics),
         **_kept_documents(statistics),
+        "rights": _rights(statistics),
         "domains": [asdict(share) for share in shares],
         "duplicates": duplicates,
         "signals": _signals(statistics),
@@ -75,6 +78,27 @@ def _kept_documents(statistics: Statistics) -> dict[str, Any]:
             "documents": statistics.rescanned["documents"],
             "finds": {kind: n for kind, n in sorted(statistics.rescanned.items()) if kind != "documents"},
         },
+    }
+
+
+def _rights(statistics: Statistics) -> dict[str, Any]:
+    """Opt-outs, with what respecting them costs, and licenses."""
+    costs = most_common(statistics.opt_out_host_words, _HOSTS)
+    listed = {host for host, _ in costs}
+    pages = {host: count for host, count in statistics.opt_out_hosts.items() if host in listed - {"other"}}
+    rest = statistics.opt_out_hosts.total() - sum(pages.values())
+    licenses = most_common(statistics.licenses, _LICENSES)
+    return {
+        "opt_outs": [
+            {"opt_out": name, "pages": count, "kept": statistics.opt_outs_kept[name]}
+            for name, count in most_common(statistics.opt_outs, _OPT_OUTS)
+        ],
+        "dropped_words": dict(sorted(statistics.opt_out_words.items())),
+        "hosts": [{"host": host, "pages": pages.get(host, rest), "words": words} for host, words in costs],
+        "licenses": [
+            {"license": name, "documents": count, "words": statistics.license_words[name]} for name, count in licenses
+        ],
+        "license_places": dict(sorted((name, n) for name, n in statistics.license_places.items() if n)),
     }
 
 

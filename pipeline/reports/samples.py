@@ -17,7 +17,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.deduplication.settings import DuplicateReason
 from pipeline.pii.spans import PLACEHOLDERS
-from pipeline.storage.layout import Layout, read_report
+from pipeline.storage.layout import Layout
 from pipeline.storage.own_files import is_part
 
 PARTS = 6  # of shards/ and of drops/ that are read
@@ -77,9 +77,9 @@ class _Reversed:
         return bool(self.key > other.key)
 
 
-def collect_samples(layout: Layout) -> Samples:
-    """Samples of a finished output. Drops are read first, then the kept documents (survivors) that they name."""
-    samples = Samples(total=read_report(layout)["pages"])
+def collect_samples(layout: Layout, pages: int) -> Samples:
+    """Samples of a finished output of `pages` pages: of drops first, then of the survivors that these name."""
+    samples = Samples(total=pages)
     duplicates = _sample_drops(layout, samples)
     survivors = _sample_kept(layout, samples, {row["duplicate_of"] for row in duplicates})
     for row in duplicates:

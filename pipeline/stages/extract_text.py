@@ -15,13 +15,14 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from classifiers.artifacts import default_folder, model_files
-from pipeline.documents import Document, Dropped, Kind, Page
+from pipeline.documents import Document, Dropped, Kind, Page, Rights
 from pipeline.extraction import marks
 from pipeline.extraction.charset import Decoding
 from pipeline.extraction.engines import LEARNED_SIGNALS, Engine, EngineName, ExtractionOptions, build_engine
 from pipeline.extraction.parsed_page import PageRefusedError, ParsedPage, parse_page
 from pipeline.extraction.render_nodes import TextFormat
 from pipeline.extraction.repair_text import read_text
+from pipeline.rights.read import read_rights
 from pipeline.settings import Settings
 from pipeline.text import bound_white_space
 
@@ -138,6 +139,7 @@ def _extract(
         parsed = record
     else:
         parsed = parse_page(page, settings.max_bytes, settings.max_nodes)
+    rights = parsed.read_rights()
     found = engine(parsed)
     signals = {
         **_name_counts("dom", found.page_counts),
@@ -146,7 +148,7 @@ def _extract(
         "dom_nodes": parsed.elements,
         "charset_step": _charset_step(parsed.decoding),
     }
-    return _make_document(page, settings, parsed.title, found.text, signals)
+    return _make_document(page, settings, parsed.title, found.text, signals, rights)
 
 
 def _pass_text(page: Page, settings: ExtractTextSettings) -> Document | Dropped:
@@ -154,7 +156,8 @@ def _pass_text(page: Page, settings: ExtractTextSettings) -> Document | Dropped:
         return Dropped(page, NAME, ExtractTextReason.TOO_LARGE, len(page.content), settings.max_bytes)
     text, decoding = read_text(page.content, page.http_charset)
     lines = (line.rstrip() for line in marks.CONTROLS.sub("", text).splitlines())
-    return _make_document(page, settings, "", "\n".join(lines).strip(), {"charset_step": _charset_step(decoding)})
+    signals = {"charset_step": _charset_step(decoding)}
+    return _make_document(page, settings, "", "\n".join(lines).strip(), signals, read_rights(page.rights_headers))
 
 
 def _charset_step(decoding: Decoding) -> float:
@@ -163,7 +166,12 @@ def _charset_step(decoding: Decoding) -> float:
 
 
 def _make_document(
-    page: Page, settings: ExtractTextSettings, title: str, text: str, signals: dict[str, float]
+    page: Page,
+    settings: ExtractTextSettings,
+    title: str,
+    text: str,
+    signals: dict[str, float],
+    rights: Rights,
 ) -> Document | Dropped:
     text = bound_white_space(text)
     if not text:
@@ -186,6 +194,8 @@ def _make_document(
             "html_bytes": len(page.content),
             "text_characters": len(text),
         },
+        warc_length=page.warc_length,
+        rights=rights,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.stages import (
     block_urls,
+    check_rights,
     custom_rules,
     decontaminate,
     extract_text,
@@ -14,15 +15,18 @@ from pipeline.stages import (
     quick_look,
     score_quality,
     scrub_pii,
+    suppress,
     tag_domain,
 )
 from pipeline.stages.protocol import StageModule
 
 # In flow order: cheap stages before costly ones.
 PAGE_STAGES: Mapping[str, StageModule] = {
+    "suppress": suppress,
     "block_urls": block_urls,
     "quick_look": quick_look,
     "extract_text": extract_text,
+    "check_rights": check_rights,
     "identify_language": identify_language,
     "scrub_pii": scrub_pii,
     "filter_heuristics": filter_heuristics,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,7 +32,7 @@ class StageModule(Protocol):
     def SIGNALS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
         """Every measurement that it adds to `Document.signals`."""
 
-    def files(self, settings: Any, /) -> list[Path]:
+    def files(self, settings: Any, /) -> Sequence[Path | str]:
         """The lists and models that it reads with these settings; their digests are published with the dataset."""
 
     def build(self, settings: Any, /) -> Stage:

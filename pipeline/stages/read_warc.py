@@ -31,6 +31,7 @@ from pipeline.reading.http_message import (
 )
 from pipeline.reading.units import Unit
 from pipeline.reading.warc import WHOLE_FILE, DamagedBytes, RawRecord, read_records
+from pipeline.rights.headers import RIGHTS_HEADERS
 from pipeline.settings import Settings
 
 NAME = "read_warc"
@@ -116,7 +117,8 @@ def _convert(found: RawRecord | DamagedBytes, name: str, settings: ReadWarcSetti
 def _read_response(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:
     message = parse_message(record.block)
     page = _make_page(record, name, message.header("Date"))
-    page = replace(page, content=message.body, http_charset=message.charset)
+    rights = message.select_headers(RIGHTS_HEADERS)
+    page = replace(page, content=message.body, http_charset=message.charset, rights_headers=rights)
     if not page.host:
         return Dropped(page, NAME, ReadWarcReason.NO_URL, detail=page.url[:200])
     if message.status is not None and message.status not in settings.statuses:
@@ -178,6 +180,7 @@ def _make_page(record: RawRecord, name: str, http_date: str) -> Page:
         fetched_at=parse_date(date) or _parse_http_date(http_date),
         warc_file=name,
         warc_offset=record.offset,
+        warc_length=record.stored,
         content=b"",
         host=host,
         registered_domain=registered_domain_of(host),

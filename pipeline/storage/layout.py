@@ -10,7 +10,9 @@ from typing import Any
 from pipeline.storage import DamagedFileError, join, read_bytes, write_atomically
 
 JSONL = "jsonl"  # written by option
-PUBLISHED = ("shards", "drops", "sketches")
+REMOVALS = "removals"  # records of `gristmill remove`
+PUBLISHED = ("shards", "drops", "sketches", "duplicates")
+_OF_FORMAT_1 = ("shards", "drops", "sketches")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Layout:
         return join(self.root, "run.lock")
 
     def part(self, kind: str, number: int, ending: str = ".parquet") -> str:
-        """A published file: kind is shards, drops, sketches or jsonl."""
+        """A published file: kind is shards, drops, sketches, duplicates or jsonl."""
         return join(self.root, kind, f"part-{number:05d}{ending}")
 
     @property
@@ -109,9 +111,12 @@ def read_run(layout: Layout) -> dict[str, Any]:
 def read_manifest(layout: Layout) -> dict[str, Any]:
     """manifest.json, with the types of its values checked."""
     numbers = dict.fromkeys(("format", "pages", "kept", "words", "characters", "dropped"), int)
-    lists = dict.fromkeys((*PUBLISHED, "inputs"), list)
+    lists = dict.fromkeys((*_OF_FORMAT_1, "inputs"), list)
     tables = dict.fromkeys(("config", "files", "versions"), dict)
-    return read_json(layout.manifest, {**numbers, **lists, **tables, "content_hash": str})
+    manifest = read_json(layout.manifest, {**numbers, **lists, **tables, "content_hash": str})
+    for kind in PUBLISHED:
+        manifest.setdefault(kind, [])
+    return manifest
 
 
 def read_report(layout: Layout) -> dict[str, Any]:

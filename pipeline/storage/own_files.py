@@ -12,13 +12,13 @@ from functools import cache
 
 from pipeline import storage
 from pipeline.errors import UserError
-from pipeline.storage.layout import JSONL, PUBLISHED, Layout, read_json
+from pipeline.storage.layout import JSONL, PUBLISHED, REMOVALS, Layout, read_json
 
 _PART = re.compile(r"part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)")
 _WORK = re.compile(r"[0-9a-f]{16}")  # a fingerprint: Layout.key
 # What `write_atomically` leaves when its process is killed.
 _TEMPORARY = re.compile(
-    r"\.(part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)|manifest\.json|run\.json|report\.(json|html)|README\.md|run\.lock\S*)\.\w{8}\.tmp"
+    r"\.(part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)|manifest\.json|run\.json|report\.(json|html)|README\.md|run\.lock\S*|suppressions\.json|[0-9a-f]{16}\.json)\.\w{8}\.tmp"
 )
 _LOCK = re.compile(r"run\.lock(\.\w+)?")
 _OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
@@ -101,7 +101,7 @@ def remove_work(layout: Layout) -> None:
 
 def remove_leftovers(layout: Layout) -> None:
     """Removes what killed processes were writing. Only the owner of the lease calls this."""
-    for folder in (layout.root, *(storage.join(layout.root, kind) for kind in (*PUBLISHED, JSONL))):
+    for folder in (layout.root, *(storage.join(layout.root, kind) for kind in (*PUBLISHED, JSONL, REMOVALS))):
         if not storage.is_remote(folder):
             names = [name for name in storage.list_names(folder) if _TEMPORARY.fullmatch(name)]
             storage.remove_files(storage.join(folder, name) for name in names)

@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from tests.minicrawl import dropped, duplicates, kept, low_quality
+from tests.minicrawl import dropped, duplicates, kept, low_quality, rights
 from tests.minicrawl.captures import Capture, Warc
 
 HERE = Path(__file__).parent
@@ -30,6 +30,7 @@ def make_crawl() -> list[Warc]:
         "minicrawl-00003.warc": plain,
         "minicrawl-00004.warc.zst": zstd,
         "minicrawl-00005.warc.wet.gz": low_quality.wet_records(),
+        "minicrawl-00006.warc.gz": rights.rights_pages(),
     }
     minute = 0
     warcs = []

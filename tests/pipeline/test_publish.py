@@ -69,7 +69,15 @@ def test_the_second_scan_finds_remaining_personal_data(tmp_path):
     layout, verdicts = Layout(str(tmp_path), "key"), str(tmp_path / "verdicts")
     write_table(layout.unit("staged", "unit"), rows, STAGED_SCHEMA)
     write_table(layout.unit("drops", "unit"), [], DROP)
-    nothing = {"reason": None, "survivor": None, "value": None, "threshold": None, "duplicates": 0, "remove": []}
+    nothing = {
+        "reason": None,
+        "survivor": None,
+        "snapshot": None,
+        "value": None,
+        "threshold": None,
+        "duplicates": 0,
+        "remove": [],
+    }
     write_verdicts(f"{verdicts}/unit.parquet", {name: [value] * 3 for name, value in nothing.items()})
     task = WritePart(layout, verdicts, {("Health", 50): 1.0}, scrub_pii.ScrubPiiSettings(), "key")
     statistics = task.compute(Part(0, ("unit",)))["statistics"]

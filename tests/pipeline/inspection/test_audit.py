@@ -21,11 +21,11 @@ from pipeline.documents import Document
 from pipeline.errors import UserError
 from pipeline.inspection.audit import audit_output
 from pipeline.publishing.content_hash import MODULUS, content_hash, row_digest
-from pipeline.publishing.schema import DROP, SHARD
+from pipeline.publishing.schema import DROP, DUPLICATE, SHARD
 from pipeline.storage import digests, parquet
 from tests.conftest import Command
 
-SCHEMAS = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH}
+SCHEMAS = {"shards": SHARD, "drops": DROP, "sketches": PUBLISHED_SKETCH, "duplicates": DUPLICATE}
 Rows = list[dict[str, Any]]
 
 
@@ -47,7 +47,7 @@ def rewrite(output: Path, change: Callable[[dict[str, Rows]], None]) -> None:
         pq.write_table(pa.Table.from_pylist(rows[kind], schema=schema), path)
         data = path.read_bytes()
         manifest[kind][0].update(rows=len(rows[kind]), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        total = sum(map(row_digest, pq.read_table(path).to_pylist())) % MODULUS if kind != "sketches" else 0
+        total = sum(map(row_digest, pq.read_table(path).to_pylist())) % MODULUS if kind in ("shards", "drops") else 0
         sums[kind] = [{"content": f"{total:064x}"}]
     manifest["content_hash"] = content_hash(sums)
     (output / "manifest.json").write_text(json.dumps(manifest))
@@ -61,8 +61,8 @@ def test_an_unchanged_output_passes_every_check(curated_minicrawl: Path) -> None
     checks = audit_output(str(curated_minicrawl))
     assert [check.name for check in checks if not check.ok] == []
     assert [check.name for check in checks] == [
-        "files", "schema", "content hash", "ledger", "fates", "survivors", "counts", "personal data", "weights",
-        "near-duplicates", "buckets",
+        "files", "schema", "content hash", "ledger", "fates", "survivors", "copies", "counts", "personal data",
+        "weights", "near-duplicates", "buckets",
     ]  # fmt: skip
     assert all(check.detail for check in checks)
 
@@ -74,7 +74,7 @@ def test_rewriting_without_a_change_passes(output: Path) -> None:
 
 def test_the_command_prints_one_line_per_check(output: Path, gristmill: Command) -> None:
     good = gristmill("audit", output)
-    assert len(good.stdout.splitlines()) == 11
+    assert len(good.stdout.splitlines()) == 12
     next((output / "shards").glob("*.parquet")).unlink()
     bad = gristmill("audit", output, check=False)
     assert bad.returncode == 3

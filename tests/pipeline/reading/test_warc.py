@@ -28,7 +28,8 @@ from tests.pipeline.warcs import DATE, Found, crawl, html, one_gzip_member, outc
 
 def test_a_page_has_all_fields_of_its_record(tmp_path: Path) -> None:
     before = record(b"", kind="request")
-    path = write(tmp_path / "x.warc.gz", [before, record(html("Hello"), "https://News.Example.co.uk/a?b")])
+    response = record(html("Hello"), "https://News.Example.co.uk/a?b")
+    path = write(tmp_path / "x.warc.gz", [before, response])
     other, page = read(path)
     assert other == OtherRecord("request")
     assert page == Page(
@@ -41,6 +42,7 @@ def test_a_page_has_all_fields_of_its_record(tmp_path: Path) -> None:
         http_charset="utf-8",
         host="news.example.co.uk",
         registered_domain="example.co.uk",
+        warc_length=len(response),
     )
 
 
