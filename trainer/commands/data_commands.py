@@ -135,8 +135,13 @@ def mixture_command(
     "steps",
     type=click.IntRange(0),
     multiple=True,
-    required=True,
     help="Step, counted from 0; may be repeated.",
+)
+@click.option(
+    "--documents",
+    multiple=True,
+    metavar="ID|FILE",
+    help="The other way round: steps and checkpoints that saw these ids, or those of a receipt of `gristmill remove`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def trace_command(
@@ -145,9 +150,13 @@ def trace_command(
     tokenizer: Path | None,
     changes: tuple[str, ...],
     steps: tuple[int, ...],
+    documents: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """List the documents in the batch of a step, with URL and WARC offset. CONFIG may be a run's folder.
+
+    With --documents: the steps of the run that read these documents, and its checkpoints that saw them; CONFIG is a
+    run's folder or a folder of such. The token store that the run was trained on must still be there.
 
     Steps count from 0: the batch of step N makes the row of step N + 1 in metrics.jsonl.
     """
@@ -157,6 +166,12 @@ def trace_command(
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.checkpoint import find_checkpoint, read_state
 
+    if bool(steps) == bool(documents):
+        raise click.UsageError("name either --step or --documents")
+    if documents:
+        for line in _trace_documents(Path(config), changes, documents, as_json):
+            click.echo(line)
+        return
     run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     source = run.source
     if Path(config).is_dir() and not (changes or data or tokenizer):
@@ -165,3 +180,34 @@ def trace_command(
         source = source.with_segments([Segment(*values) for values in position["segments"]])
     for line in format_trace(trace_steps(source, steps), as_json=as_json):
         click.echo(line)
+
+
+def _trace_documents(folder: Path, changes: tuple[str, ...], documents: tuple[str, ...], as_json: bool) -> list[str]:
+    from trainer.data.batches import Segment
+    from trainer.data.sightings import find_steps, format_sightings, open_trained_data, read_ids
+    from trainer.data.sources import pin_snapshots
+    from trainer.data.tokenizer import load_tokenizer
+    from trainer.errors import UserError
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+    from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state, step_of
+
+    ids, lines = read_ids(documents), list[str]()
+    runs = (
+        [folder] if (folder / "checkpoints").is_dir() else sorted(path.parent for path in folder.glob("*/checkpoints"))
+    )
+    if not runs:
+        raise UserError(f"{folder}: neither a run's folder nor a folder of runs")
+    for run in runs:
+        state = read_state(find_checkpoint(run))
+        settings = read_pretrain_settings(str(run), changes, None, None)
+        data, tokenizer = pin_snapshots(settings.data), load_tokenizer(settings.tokenizer)
+        source = open_trained_data(data, tokenizer, state.data["fingerprint"], str(run))
+        source = source.with_segments([Segment(*values) for values in state.data["segments"]])
+        found = format_sightings(
+            str(run),
+            find_steps(source, ids, state.step),
+            [step_of(path) for path in list_checkpoints(run / "checkpoints")],
+            as_json=as_json,
+        )
+        lines += found if not lines or as_json else found[1:]
+    return lines

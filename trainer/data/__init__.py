@@ -12,4 +12,6 @@ mixture            which documents each pass reads, and in which order
 packing            how documents become sequences: cut, or packed whole by best fit
 batches            the sequences of a step
 trace              from a step back to the pages
+sightings          from a document to the steps and checkpoints that saw it
+removal            take documents out of token files
 """

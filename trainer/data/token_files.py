@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -46,6 +46,7 @@ NUMBERS: dict[str, tuple[str, Any]] = {  # column of index/ -> column of the par
 }
 NAMES = {"domain": "domains", "language": "languages"}  # columns of names, stored as codes and the sorted names
 PROVENANCE = ("id", "url", "warc_file", "warc_offset", "domain", "language", "tokens")  # read for single documents
+TRAINED, BLANKED = "trained_fingerprint", "blanked_parts"  # in the summary of a store that lost documents since
 ROW_GROUP = 8192  # rows of the index that are read to describe one document
 
 
@@ -207,6 +208,17 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
+def fingerprint_of(parts: Iterable[Part]) -> str:
+    """The fingerprint of the corpus of these parts."""
+    hashes = "".join(part.tokens_sha256 + part.index_sha256 for part in parts)
+    return hashlib.sha256(hashes.encode()).hexdigest()
+
+
+def blanked(summary: dict[str, Any]) -> set[int]:
+    """The parts of a store from which documents were removed."""
+    return set(summary.get(BLANKED, ()))
+
+
 def open_tokens(folder: Path, name: str, *, verify: bool = True) -> TokenizedDataset:
     """Maps the token files of a folder.
 
@@ -224,8 +236,7 @@ def open_tokens(folder: Path, name: str, *, verify: bool = True) -> TokenizedDat
         _map_tokens(part_files(folder, number).tokens, part, summary["type"]) for number, part in enumerate(parts)
     )
     documents = np.array([part.documents for part in parts], dtype=np.int64)
-    hashes = "".join(part.tokens_sha256 + part.index_sha256 for part in parts)
-    fingerprint = hashlib.sha256(hashes.encode()).hexdigest()
+    fingerprint = summary.get(TRAINED) or fingerprint_of(parts)  # what runs were trained on, if it was blanked since
     index = map_arrays(folder / "index", fingerprint, partial(_read_index, folder, documents), verify=verify)
     corpus = Corpus(
         files=files,
@@ -281,7 +292,7 @@ def _describe_document(
     path = part_files(folder, number).index
     starts = _row_group_starts(path)
     group = int(np.searchsorted(starts, row, side="right")) - 1
-    values = _read_provenance(path, group).slice(row - int(starts[group]), 1).to_pylist()[0]
+    values = read_provenance(path, group).slice(row - int(starts[group]), 1).to_pylist()[0]
     known = {key: value for key, value in values.items() if value is not None}
     return DocumentRef(**known, source=name, shard=parts[number].shard, row=row)
 
@@ -296,6 +307,6 @@ def _row_group_starts(path: Path) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=16)
-def _read_provenance(path: Path, group: int) -> pa.Table:
+def read_provenance(path: Path, group: int) -> pa.Table:
     with pq.ParquetFile(path) as file:
         return file.read_row_group(group, columns=list(PROVENANCE))

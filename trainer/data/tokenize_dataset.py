@@ -7,10 +7,13 @@ the same tokens at the same time, one writes them and the others wait.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,9 +21,21 @@ from tqdm import tqdm
 
 from trainer.data.curated_dataset import Dataset, DatasetError, Shard
 from trainer.data.mapped_arrays import take_lock
-from trainer.data.token_files import FORMAT, Part, is_finished, token_type, write_part, write_summary
+from trainer.data.token_files import (
+    FORMAT,
+    Part,
+    blanked,
+    is_finished,
+    part_files,
+    read_record,
+    read_summary,
+    token_type,
+    write_part,
+    write_summary,
+)
 from trainer.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer
 from trainer.data.verified_files import VerifiedFiles
+from trainer.files import write_atomically
 
 
 def token_folder(dataset: Dataset, tokenizer: Tokenizer, cache: Path) -> Path:
@@ -43,6 +58,11 @@ def tokenize_dataset(
     """
     folder, itemsize = token_folder(dataset, tokenizer, cache), token_type(tokenizer.vocab_size).itemsize
     if (folder / "tokens.json").exists():
+        if blanked(read_summary(folder)):
+            raise DatasetError(
+                f"{folder}: documents of {dataset.root} were removed from this store; train on the dataset without"
+                " them (`gristmill remove`), or delete the store"
+            )
         with take_lock(
             folder / "lock"
         ):  # the ranks of a run start together: one hashes the files, the others find that
@@ -57,6 +77,7 @@ def tokenize_dataset(
         if not writable:
             raise DatasetError(f"{folder}: cannot be written; name another folder by data.cache")
         tokenizer.save(folder / TOKENIZER_FILE)
+        _link_parts(folder, dataset, tokenizer, itemsize)
         _write_parts(
             folder,
             dataset,
@@ -76,6 +97,27 @@ def _find_missing(folder: Path, dataset: Dataset, itemsize: int, verify: bool) -
     if verified is not None:
         verified.save()
     return missing
+
+
+def _link_parts(folder: Path, dataset: Dataset, tokenizer: Tokenizer, itemsize: int) -> None:
+    """Links parts of equal shards from the stores of other datasets: `gristmill remove` changes few shards of many."""
+    found: dict[str, tuple[Path, int]] = {}
+    for store in sorted(folder.parent.glob(f"*-{tokenizer.sha256[:16]}-{FORMAT}")):
+        if store != folder and (store / "tokens.json").exists():
+            summary = read_summary(store)
+            intact = set(range(len(summary["parts"]))) - blanked(summary)
+            found |= {summary["parts"][number].shard_sha256: (store, number) for number in intact}
+    for number, shard in enumerate(dataset.shards):
+        if shard.sha256 in found and not is_finished(folder, number, shard, itemsize, None):
+            store, other = found[shard.sha256]
+            source, target = part_files(store, other), part_files(folder, number)
+            record = replace(read_record(store, other), shard=shard.name)
+            for old, new in ((source.tokens, target.tokens), (source.index, target.index)):
+                new.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # another disk: the part is tokenized
+                    new.hardlink_to(old)
+            if target.tokens.exists() and target.index.exists():
+                write_atomically(target.record, json.dumps(asdict(record), indent=1) + "\n")
 
 
 def _write_parts(folder: Path, dataset: Dataset, numbers: list[int], workers: int, progress: bool) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.trainer.commands.invoke import run, run_options
 from tests.trainer.curated import pages, write_dataset
+from trainer.data.removal import remove_documents
 from trainer.errors import UserError
 
 
@@ -23,6 +24,30 @@ def test_a_step_is_traced_to_its_pages(demo: Path) -> None:
         assert line["url"] == known[line["id"]]["url"]
         assert line["warc_offset"] == known[line["id"]]["warc_offset"]
     assert run("trace", demo / "run", "--step", 3).startswith("step\tid\tsource")
+
+
+def test_documents_are_traced_to_steps_and_checkpoints_before_and_after_their_removal(
+    demo: Path, tmp_path: Path
+) -> None:
+    """The receipt's ids, by the steps that `trace --step` lists; the same when the store has lost their texts."""
+    shutil.copytree(demo / "set", tmp_path / "set")
+    shutil.copytree(demo / "tokenizer", tmp_path / "tokenizer")
+    changes = ("--set", "loop.steps=3", "--set", "schedule.warmup_steps=0", "--set", "checkpoints.every=2")
+    run("pretrain", "tiny", *run_options(tmp_path), *changes, "--output", tmp_path / "runs" / "a")
+    wanted = json.loads(run("trace", tmp_path / "runs/a", "--step", 1, "--json").splitlines()[0])["id"]
+    every = run("trace", tmp_path / "runs/a", "--step", 0, "--step", 1, "--step", 2, "--json")
+    listed = [json.loads(line) for line in every.splitlines()]
+    steps = sorted({line["step"] for line in listed if line["id"] == wanted})
+    (tmp_path / "receipt.json").write_text(json.dumps({"documents": [wanted]}))
+    before = run("trace", tmp_path / "runs", "--documents", tmp_path / "receipt.json", "--json")
+    found = json.loads(before)
+    assert (found["document"], found["steps"]) == (wanted, steps)
+    assert found["checkpoints"] == [step for step in (2, 3) if step > steps[0]]
+    remove_documents(tmp_path / "cache", [wanted])
+    manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
+    (tmp_path / "set" / "manifest.json").write_text(json.dumps({**manifest, "content_hash": "e" * 64}))
+    assert run("trace", tmp_path / "runs", "--documents", wanted, "--json") == before
+    assert run("trace", tmp_path / "runs", "--documents", wanted).splitlines()[1].split("\t")[1] == wanted
 
 
 def test_a_run_keeps_the_snapshot_that_it_began_with(demo: Path, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_describing_a_document_reads_one_row_group(
     folder = tokenize_dataset(dataset, tokenizer, tmp_path / "small_groups", 1, progress=False)
     corpus = open_tokens(folder, "web").corpus
     sizes = []
-    read = token_files._read_provenance
-    monkeypatch.setattr(token_files, "_read_provenance", lambda *place: sizes.append(len(read(*place))) or read(*place))
+    read = token_files.read_provenance
+    monkeypatch.setattr(token_files, "read_provenance", lambda *place: sizes.append(len(read(*place))) or read(*place))
     assert [corpus.describe(index).id for index in range(len(ROWS))] == [values["id"] for values in ROWS]
     assert max(sizes) == 4
