@@ -138,7 +138,13 @@ def curate(
 def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **options: Any) -> None:
     """Curates one crawl unless it is complete, and points latest.json at it."""
     from pipeline.curate import remove_finished_work
-    from pipeline.publishing.snapshot import NEWEST, Snapshot, add_previous_sketches, find_newest_crawl
+    from pipeline.publishing.snapshot import (
+        NEWEST,
+        Snapshot,
+        add_previous_sketches,
+        find_newest_crawl,
+        honor_suppressions,
+    )
     from pipeline.reports.console_summary import funnel
     from pipeline.storage.layout import Layout
 
@@ -150,7 +156,7 @@ def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **opti
         click.echo(f"{crawl.output} is complete already; --overwrite curates it again")
         click.echo(funnel(Layout(crawl.output)))
     else:
-        settings = add_previous_sketches(crawl, settings)
+        settings = honor_suppressions(add_previous_sketches(crawl, settings), base)
         _curate_inputs((crawl.listing,), settings, crawl.output, **{**options, "prefix": mirror})
         crawl.update_latest()
 
@@ -175,12 +181,14 @@ def _curate_inputs(
     from pipeline.engines.options import EngineOptions
     from pipeline.inspection.metrics_file import write_metrics
     from pipeline.notify import Notify, notify_of_end
+    from pipeline.publishing.snapshot import honor_suppressions
     from pipeline.reading.inputs import resolve_inputs
     from pipeline.reports.console_summary import funnel
     from pipeline.storage.layout import Layout, read_report
     from pipeline.storage.lease import check_lease
     from pipeline.storage.own_files import check_apart
 
+    settings = honor_suppressions(settings, output)
     check_apart(output, inputs)
     notify, layout = Notify(notify_url, notify_command, output), Layout(output)
     check_lease(layout.lease)  # reading the listing of a crawl takes minutes
@@ -293,6 +301,53 @@ def audit(output: str) -> None:
         click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
     if not all(check.ok for check in checks):
         sys.exit(RunFailedError.exit_code)
+
+
+@gristmill.command()
+@click.argument("output")
+@click.option("--url", "url", multiple=True, help="A page, however its address is spelled; may be repeated.")
+@click.option("--prefix", multiple=True, help="All pages whose address begins so, with http or https.")
+@click.option("--host", multiple=True, help="All pages of a host and of the hosts below it.")
+@click.option("--domain", multiple=True, help="All pages of a registered domain.")
+@click.option("--id", "id", multiple=True, help="A document id.")
+@click.option("--text", multiple=True, help="All pages with this text, or nearly: at least 12 words.")
+@click.option("--list", "lists", multiple=True, metavar="FILE", help="One of these a line: `domain example.org`.")
+@click.option("--copies", is_flag=True, help="Also kept pages of others of which a removed page was a duplicate.")
+@click.option("--receipt", metavar="FILE", help="JSON: what was asked, what was found where, hashes before and after.")
+@click.option("--tokens", metavar="FOLDER", help="Token store of the trainer  [default: the trainer's own]")
+def remove(
+    output: str, lists: tuple[str, ...], copies: bool, receipt: str | None, tokens: str | None, **kinds: tuple[str, ...]
+) -> None:
+    """Take pages out of a finished output, or of all snapshots of a folder, and keep them out.
+
+    Shards, drops, sketches, duplicates, reports and token stores lose the pages; only the files concerned are written
+    again. Later runs into OUTPUT read its suppression list. Run the same command again after a crash.
+    """
+    from pipeline.release.receipt import make_receipt
+    from pipeline.release.remove import describe, remove
+    from pipeline.release.selectors import make_request
+    from pipeline.storage.layout import write_json
+
+    request = make_request(kinds, lists)
+    found = remove(output, request, copies=copies)
+    stores = _remove_from_token_stores(tokens, found)
+    click.echo(describe(found))
+    for store in stores:
+        click.echo(f"{store['folder']}: {store['documents']:,} documents blanked")
+    if receipt:
+        write_json(receipt, make_receipt(request, found, stores))
+
+
+def _remove_from_token_stores(folder: str | None, found: Any) -> list[dict[str, Any]]:
+    """The token stores of the trainer, if it is installed here, lose the same documents."""
+    try:
+        removal = importlib.import_module("trainer.data.removal")
+    except ModuleNotFoundError:
+        if folder:
+            raise UserError("--tokens needs the trainer: pip install 'gristmill[trainer]'") from None
+        return []
+    ids = {document for removed in found.values() for document in removed.documents}
+    return removal.remove_documents(Path(folder) if folder else None, ids)  # type: ignore[no-any-return]
 
 
 @gristmill.command()

@@ -1,0 +1,8 @@
+"""What happens to a finished output: pages are taken out of it, it is released without text, and published.
+
+remove       `gristmill remove`: every page that fits a request, from all files of an output and of its snapshots
+selectors    what a request names, and which rows it fits
+rewrite      the files of one part without the removed rows
+refresh      manifest, report and card of an output whose rows have changed
+receipt      what was asked and done, without anything that was removed
+"""
