@@ -68,9 +68,8 @@ ROOMS = {
     "pipeline": [
         "cli", "run_commands", "notify", "curate", "prepare", "deduplicate", "publish", "release", "inspection",
         "reports", "page_process", "publishing", "config", "presets", "deduplication", "engines", "stages",
-        "extraction", "rights",
-        "heuristics", "lists", "pii", "reading", "storage", "ledger", "documents", "text", "settings", "stop", "errors",
-        "effects",
+        "extraction", "rights", "heuristics", "lists", "pii", "reading", "storage", "ledger", "documents", "text",
+        "settings", "stop", "errors", "effects",
     ],
     "classifiers": [
         "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "extraction", "data",
