@@ -89,6 +89,9 @@ bench-trainer: install
 	$(BIN)/python -m tests.benchmarks.trainer
 	$(BIN)/python -m tests.benchmarks.loading
 	$(BIN)/python -m tests.benchmarks.ablation
+	$(BIN)/python -m tests.benchmarks.optimizers
+	$(BIN)/python -m tests.benchmarks.one_dial
+	$(BIN)/python -m tests.benchmarks.mixtures
 
 # Retrains the shipped models on the folder of real pages (GRISTMILL_DATA); fails if any byte changes.
 models: install

@@ -10,11 +10,13 @@ finished dataset is kept, so the benchmarks can share a folder.
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import pyarrow.parquet as pq
 import zstandard
 from resiliparse.extract.html2text import extract_plain_text
 
+from classifiers.data.wikitext import plain_text
 from pipeline.config import Config
 from pipeline.documents import Page
 from pipeline.extraction.charset import decode
@@ -63,6 +66,23 @@ def texts_of(dataset: Path) -> list[str]:
     """Every document's text."""
     tables = [pq.read_table(shard.path, columns=["text"]) for shard in open_dataset(str(dataset)).shards]
     return [text for rows in tables for text in rows.column("text").to_pylist()]
+
+
+def evaluation_texts(folder: Path, count: int) -> dict[str, Path]:
+    """Text that no dataset has: English articles of Wikipedia, without their markup, and passages of novels."""
+    articles = (plain_text(row["text"]) for row in _lines("wiki/articles.jsonl.gz") if row["lang"] == "en")
+    novels = (f"{row['context']} {row['continuation']}" for row in _lines("trainer/eval/lambada_openai.jsonl.gz"))
+    found = {}
+    for name, texts in (("Wikipedia", articles), ("novels", novels)):
+        rows = [json.dumps({"text": text[:2000]}) + "\n" for text in islice(texts, count)]
+        found[name] = folder / f"{name}.jsonl"
+        found[name].write_text("".join(rows), "utf-8")
+    return found
+
+
+def _lines(name: str) -> Iterator[dict[str, Any]]:
+    with gzip.open(data_folder() / name, "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
 
 
 def _inputs() -> list[str]:

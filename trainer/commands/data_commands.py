@@ -87,24 +87,23 @@ def tokens_command(
     trainer.
     """
     from trainer.data.curated_dataset import open_dataset
-    from trainer.data.token_exports import export_tokens
+    from trainer.data.token_exports import describe_export, export_tokens
     from trainer.data.token_files import read_summary
     from trainer.data.token_formats import TokenFormat
     from trainer.data.tokenize_dataset import tokenize_dataset
     from trainer.data.tokenizer import load_tokenizer
-    from trainer.files import cache_folder
+    from trainer.files import cache_folder, check_output
 
     if kind is not None and kind not in list(TokenFormat):
         raise click.BadParameter(f"{kind}: write one of {', '.join(TokenFormat)}", param_hint="--format")
     if (kind is None) != (output is None):
         raise click.UsageError("--format and --output belong together")
+    if output is not None:
+        check_output(output)
     folder = tokenize_dataset(open_dataset(dataset), load_tokenizer(tokenizer), cache or cache_folder(), workers)
     if kind is not None and output is not None:
         found = export_tokens(folder, TokenFormat(kind), output, seed, sequence_length)
-        click.echo(
-            f"{output}: {found['tokens']:,} tokens as {found['type']}; {found['documents']:,} documents, "
-            f"{found['different_documents']:,} different ones"
-        )
+        click.echo(describe_export(output, found))
         return
     summary = read_summary(folder)
     click.echo(

@@ -24,6 +24,13 @@ from trainer.data.tokenizer import TOKENIZER_FILE, load_tokenizer
 from trainer.errors import UserError
 from trainer.files import flush_to_disk, write_atomically
 
+READERS = {  # what tells the trainer of a format where the tokens are
+    TokenFormat.MEGATRON: "--data-path {0}/tokens",
+    TokenFormat.OLMO: "paths {0}/part-*.npy, {type}, end of document {separator}",
+    TokenFormat.NANOTRON: "dataset_folder {0}, {type}",
+    TokenFormat.MDS: "StreamingDataset(local='{0}'), column tokens",
+}
+
 
 def export_tokens(
     tokens: Path, kind: TokenFormat, output: Path, seed: int = 0, sequence_length: int = 2048
@@ -67,3 +74,12 @@ def export_tokens(
         output.rmdir()
     temporary.rename(output)
     return described
+
+
+def describe_export(output: Path, described: dict[str, Any]) -> str:
+    """What was written, and how the other trainer finds it, for a terminal."""
+    return (
+        f"{output}: {described['tokens']:,} tokens as {described['type']}; {described['documents']:,} documents, "
+        f"{described['different_documents']:,} different ones\n"
+        f"read by: {READERS[TokenFormat(described['format'])].format(output, **described)}"
+    )

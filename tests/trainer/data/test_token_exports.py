@@ -168,7 +168,8 @@ def test_the_command_writes_a_new_folder_only(tokens, tmp_path):
     words = ["tokens", dataset, "--tokenizer", tokenizer, "--cache", tokens.parent, "--workers", 1]
     printed = run(*words, "--format", "megatron", "--output", tmp_path / "out")
     assert "tokens as uint16" in printed
+    assert f"--data-path {tmp_path}/out/tokens" in printed
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     assert (tmp_path / "out" / "tokenizer.json").read_bytes() == tokenizer.read_bytes()
-    with pytest.raises(UserError, match="not empty"):
+    with pytest.raises(UserError, match="holds files that this command did not write"):
         run(*words, "--format", "olmo", "--output", tmp_path / "out")
