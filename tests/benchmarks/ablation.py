@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="*", default=["fineweb-like", "raw"], choices=["fineweb-like", "raw"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--documents", type=int, default=100, help="of each set of texts")
     parser.add_argument("--set", dest="changes", action="append", default=[], help="setting of the model or the run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -36,8 +37,8 @@ def main() -> None:
         changes = [f"loop.steps={options.steps}", f"data.cache={folder}/tokens", "loop.validate_every=100000"]
         changes += ["loop.threads=1", "loop.precision=float32", *options.changes]
         run_settings = read_pretrain_settings("tiny", changes, tokenizer=folder / TOKENIZER_FILE)
-        texts = evaluation_texts(folder, 100)
-        found = ablate(run_settings, named, folder / "ablation", options.seeds, texts, 100, unweighted=["unweighted"])
+        texts, count = evaluation_texts(folder, options.documents), options.documents
+        found = ablate(run_settings, named, folder / "ablation", options.seeds, texts, count, unweighted=["unweighted"])
         print(format_ablation(named, found))
 
 

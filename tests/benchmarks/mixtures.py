@@ -1,6 +1,6 @@
 """Search the shares of domains on curated real pages, and compare the proposal with natural and default shares.
 
-    python -m tests.benchmarks.mixtures [--data FOLDER] [--proxies 16] [--proxy-steps 60] [--steps 120] [--seeds 3]
+    python -m tests.benchmarks.mixtures [--data FOLDER] [--proxies 12] [--proxy-steps 60] [--steps 80] [--seeds 3]
 
 The target is text that the data does not hold: Wikipedia articles and novels, one half for the search, the other for
 the comparison. The weights of the dataset are those of the default shares.
@@ -25,9 +25,9 @@ BATCH = ("data.sequence_length=128", "data.batch_size=16", "schedule.learning_ra
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of training_data.py; also keeps the runs")
-    parser.add_argument("--proxies", type=int, default=16)
+    parser.add_argument("--proxies", type=int, default=12)
     parser.add_argument("--proxy-steps", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--domains", type=int, default=4)
     options = parser.parse_args()

@@ -1,9 +1,9 @@
 """Fit the rules of `pretrain --depth` on curated real pages, and predict the loss of a deeper run.
 
-    python -m tests.benchmarks.one_dial [--data FOLDER] [--aspect-ratio 16] [--tokens-per-parameter 5]
+    python -m tests.benchmarks.one_dial [--data FOLDER] [--aspect-ratio 16] [--tokens-per-parameter 2.5]
 
 Sizes that a laptop can train: a narrow aspect ratio, short sequences, few tokens for each weight. Rates and batches are
-varied at two depths by a factor of two; the deepest run is predicted from the others.
+varied at the two smallest depths by a factor of two; the deepest run is predicted from the others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of training_data.py; also keeps the runs")
     parser.add_argument("--aspect-ratio", type=int, default=16)
-    parser.add_argument("--tokens-per-parameter", type=float, default=5.0)
+    parser.add_argument("--tokens-per-parameter", type=float, default=2.5)
     parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3, 4])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -38,8 +38,10 @@ def main() -> None:
             head_dim=16,
             sequence_length=128,
             tokens_per_parameter=options.tokens_per_parameter,
+            rate=0.3118,  # DeepSeek LLM's constants, to begin with
+            batch=0.2920,
         )
-        dial = DialSettings(depths=tuple(options.depths), fitted=(2, 3))
+        dial = DialSettings(depths=tuple(options.depths), fitted=(1, 2))
         _, points = turn_dial(opened, rules, dial, folder / "dial", lambda line: print(line, flush=True))
         print(describe_dial(points))
 

@@ -4,9 +4,11 @@
     tokens = tokens_per_parameter * weights     Hoffmann et al. 2022: about 20
     learning rate = rate * C^-0.125             C: FLOP of the whole run
     tokens of a batch = batch * C^0.327         to the nearest power of two of sequences
+    optimizer: Muon for the matrices of blocks, AdamW for all other weights
 
-The last two are DeepSeek LLM's (Bi et al. 2024, section 3.1), fitted from 1e17 to 2e19 FLOP. `gristmill train scaling
-dial` fits both constants to one's own data and machine (see `trainer.studies.dial`).
+The forms and exponents of rate and batch are DeepSeek LLM's (Bi et al. 2024, section 3.1), fitted from 1e17 to 2e19 FLOP
+with AdamW; their constants are 0.3118 and 0.292. The defaults here were fitted with Muon at 7e9 and 7e10 FLOP by
+`python -m tests.benchmarks.one_dial`; `gristmill train scaling dial` fits them to other data and sizes.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ class DepthSettings(Settings):
     tokens_per_parameter: float = Field(
         default=20.0, gt=0, description="training tokens for each weight, embedding included"
     )
-    rate: float = Field(default=0.3118, gt=0, description="learning rate of a run of 1 FLOP: falls as FLOP^-0.125")
-    batch: float = Field(default=0.2920, gt=0, description="tokens in a batch of a run of 1 FLOP: grows as FLOP^0.327")
+    rate: float = Field(default=0.577, gt=0, description="learning rate of a run of 1 FLOP: falls as FLOP^-0.125")
+    batch: float = Field(default=0.150, gt=0, description="tokens in a batch of a run of 1 FLOP: grows as FLOP^0.327")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
 
 
@@ -71,5 +73,6 @@ def plan_depth(depth: int, vocab_size: int, rules: DepthSettings) -> dict[str, d
             "shape": "wsd",
             "min_ratio": 0.0,
         },
+        "optimizer": {"algorithm": "muon", "matrix_rate": 1.0},
         "loop": {"steps": steps},
     }
