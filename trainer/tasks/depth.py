@@ -6,8 +6,8 @@
     tokens of a batch = batch * C^0.327         to the nearest power of two of sequences
     optimizer: Muon for the matrices of blocks, AdamW for all other weights
 
-The forms and exponents of rate and batch are DeepSeek LLM's (Bi et al. 2024, section 3.1), fitted from 1e17 to 2e19 FLOP
-with AdamW; their constants are 0.3118 and 0.292. The defaults here were fitted with Muon at 7e9 and 7e10 FLOP by
+The forms and exponents of rate and batch are DeepSeek LLM's (Bi et al. 2024, section 3.1), fitted from 1e17 to 2e19
+FLOP with AdamW; their constants are 0.3118 and 0.292. The defaults here were fitted with Muon at 7e9 and 7e10 FLOP by
 `python -m tests.benchmarks.one_dial`; `gristmill train scaling dial` fits them to other data and sizes.
 """
 
