@@ -36,6 +36,7 @@ from tests.benchmarks import data_folder
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.corpus import Corpus, DocumentRef
 from trainer.data.curated_dataset import open_dataset
+from trainer.data.packing import Packing
 from trainer.data.token_files import open_tokens
 from trainer.data.tokenize_dataset import tokenize_dataset
 from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
@@ -134,10 +135,10 @@ def synthetic_corpus(documents: int) -> Corpus:
     )
 
 
-def print_cost_by_size(steps: int = 20) -> None:
+def print_cost_by_size(packing: Packing, steps: int = 20) -> None:
     """CPU time of what the loop calls in a step, on corpora of very different sizes."""
     torch.set_num_threads(1)
-    settings = BatchSettings(batch_size=64, sequence_length=1024)
+    settings = BatchSettings(batch_size=64, sequence_length=1024, packing=packing)
     for documents in SYNTHETIC:
         begin = time.process_time()
         source = BatchSource(synthetic_corpus(documents), settings)
@@ -151,7 +152,7 @@ def print_cost_by_size(steps: int = 20) -> None:
             source.token_documents(step)
             times.append(time.process_time() - start)
         print(
-            f"  {documents:>12,} documents: {1e3 * np.median(times):6.2f} CPU-ms per {64 * 1024:,} tokens; "
+            f"  {packing}, {documents:>12,} documents: {1e3 * np.median(times):6.2f} CPU-ms per {64 * 1024:,} tokens; "
             f"opened in {opened - begin:.2f} s, a pass begins in {first - opened:.2f} s"
         )
 
@@ -178,7 +179,8 @@ def main() -> None:
     parser.add_argument("--synthetic", action="store_true", help="batches of synthetic corpora of very different sizes")
     options = parser.parse_args()
     if options.synthetic:
-        print_cost_by_size()
+        for packing in Packing:
+            print_cost_by_size(packing)
         return
     texts = real_texts(options.pages)
     with tempfile.TemporaryDirectory() as name:
