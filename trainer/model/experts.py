@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from trainer.model.parts import exchange_counts, exchange_rows, local_weight
 from trainer.settings import Settings
@@ -144,7 +144,7 @@ class SparseFeedForward(nn.Module):
     def __init__(self, hidden_size: int, ffn_hidden_size: int, settings: ExpertSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.group: dist.ProcessGroup | None = None  # ranks that divide the experts; None if all are held here
+        self.group: ProcessGroup | None = None  # ranks that divide the experts; None if all are held here
         self.router = Router(hidden_size, settings)
         self.gate_up = nn.Parameter(torch.empty(settings.num_experts, hidden_size, 2 * ffn_hidden_size))
         self.down = nn.Parameter(torch.empty(settings.num_experts, ffn_hidden_size, hidden_size))

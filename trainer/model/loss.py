@@ -8,15 +8,13 @@ the sum; training also needs the loss of every token (by domain, by document), t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.distributed.tensor import DTensor
 
-from trainer.model.parts import local_weight
+from trainer.model.parts import VocabularyPart, local_weight
 
 BLOCK_BYTES = 16 << 20  # of fp32 logits on a CPU: about half of a server's last-level cache
 CUDA_BLOCK_BYTES = 256 << 20  # enough rows to fill the matrix units
@@ -40,32 +38,6 @@ def linear_cross_entropy(
     arguments = hidden, local_weight(head), targets, weights, z_loss, learns, part
     total, losses = _LinearCrossEntropy.apply(*arguments)  # type: ignore[no-untyped-call]
     return total, losses
-
-
-class VocabularyPart(NamedTuple):
-    """The part of the vocabulary that this rank has logits of."""
-
-    first: int = 0
-    group: dist.ProcessGroup | None = None  # ranks with the other parts
-
-    @classmethod
-    def of(cls, head: Tensor) -> VocabularyPart:
-        """The rows of a head that are held here."""
-        if not isinstance(head, DTensor):
-            return cls()
-        return cls(head.device_mesh.get_local_rank() * head.to_local().shape[0], head.device_mesh.get_group())
-
-    def find(self, targets: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        """int [N] -> the targets' places among this rank's rows, and whether they are among them: [N, 1] each."""
-        place = targets[:, None] - self.first
-        held = (place >= 0) & (place < rows)
-        return place.clamp(0, rows - 1), held
-
-    def reduce(self, values: Tensor, kind: dist.ReduceOp.RedOpType) -> Tensor:
-        """Over all parts."""
-        if self.group is not None:
-            dist.all_reduce(values, kind, self.group)
-        return values
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -125,12 +97,12 @@ def rows_in_block(vocab_size: int, cuda: bool) -> int:
 def _block_loss(logits: Tensor, targets: Tensor, vocabulary: VocabularyPart) -> tuple[Tensor, Tensor, Tensor]:
     """logits [N, V], targets [N] -> probabilities [N, V] in fp32, losses [N], log-partitions [N]."""
     logits = logits.float()
-    peak = vocabulary.reduce(logits.amax(dim=1, keepdim=True), dist.ReduceOp.MAX)  # [N, 1]
+    peak = vocabulary.reduce(logits.amax(dim=1, keepdim=True), maximum=True)  # [N, 1]
     place, held = vocabulary.find(targets, logits.shape[1])
     chosen = logits.gather(1, place).sub_(peak).mul_(held)  # [N, 1]
     probabilities = logits.sub_(peak).exp_()
     sums = torch.stack([probabilities.sum(dim=1, keepdim=True), chosen])
-    mass, chosen = vocabulary.reduce(sums, dist.ReduceOp.SUM)  # [N, 1] each
+    mass, chosen = vocabulary.reduce(sums)  # [N, 1] each
     log_mass = mass.log()
     return probabilities.div_(mass), (log_mass - chosen)[:, 0], (log_mass + peak)[:, 0]
 

@@ -6,9 +6,12 @@ rank adds. Without ranks every function returns what it was given.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import ProcessGroup
 from torch.distributed._functional_collectives import all_to_all_single_autograd
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
@@ -38,13 +41,39 @@ def take_part(values: Tensor, mesh: DeviceMesh | None) -> Tensor:
     return values if mesh is None else values.chunk(mesh.size(), dim=1)[mesh.get_local_rank()]
 
 
-def exchange_rows(x: Tensor, received: list[int], sent: list[int], group: dist.ProcessGroup) -> Tensor:
+class VocabularyPart(NamedTuple):
+    """The part of the vocabulary that this rank has logits of."""
+
+    first: int = 0
+    group: ProcessGroup | None = None  # ranks with the other parts
+
+    @classmethod
+    def of(cls, head: Tensor) -> VocabularyPart:
+        """The rows of a head that are held here."""
+        if not isinstance(head, DTensor):
+            return cls()
+        return cls(head.device_mesh.get_local_rank() * head.to_local().shape[0], head.device_mesh.get_group())
+
+    def find(self, targets: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+        """int [N] -> the targets' places among this rank's rows, and whether they are among them: [N, 1] each."""
+        place = targets[:, None] - self.first
+        held = (place >= 0) & (place < rows)
+        return place.clamp(0, rows - 1), held
+
+    def reduce(self, values: Tensor, maximum: bool = False) -> Tensor:
+        """The sum or the maximum over all parts."""
+        if self.group is not None:
+            dist.all_reduce(values, dist.ReduceOp.MAX if maximum else dist.ReduceOp.SUM, self.group)
+        return values
+
+
+def exchange_rows(x: Tensor, received: list[int], sent: list[int], group: ProcessGroup) -> Tensor:
     """x [sum(sent), W], in rank order -> the rows that other ranks send to this one, [sum(received), W]."""
     exchanged: Tensor = all_to_all_single_autograd(x.contiguous(), received, sent, group)
     return exchanged
 
 
-def exchange_counts(counts: Tensor, group: dist.ProcessGroup) -> Tensor:
+def exchange_counts(counts: Tensor, group: ProcessGroup) -> Tensor:
     """int64 [E] rows for each expert -> [ranks, E / ranks]: rows that each rank sends for each expert held here."""
     found = torch.empty_like(counts)
     dist.all_to_all_single(found, counts, group=group)
