@@ -25,6 +25,7 @@ import safetensors.torch
 import torch
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
@@ -207,7 +208,12 @@ class StoredTensors:
 
     def __init__(self, checkpoint: Path, stem: str) -> None:
         self._path = checkpoint
-        metadata = HuggingFaceStorageReader(str(checkpoint)).read_metadata()
+        if missing := [name for name in read_state(checkpoint).files if not (checkpoint / name).is_file()]:
+            raise CheckpointError(f"{checkpoint / missing[0]} is missing; use an older checkpoint")
+        try:
+            metadata = HuggingFaceStorageReader(str(checkpoint)).read_metadata()
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{checkpoint} cannot be read ({error}); use an older checkpoint") from error
         places = {index.fqn: Path(place.relative_path).name for index, place in (metadata.storage_data or {}).items()}
         found = metadata.state_dict_metadata.items()
         self.entries = {

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ from trainer.training.checkpoint import CheckpointError, CheckpointSettings
 from trainer.training.metrics import read_metrics
 from trainer.training.saved_model import load_decoder
 
+# How a checkpoint is written: gathered, as shards, and as shards while the next steps compute.
+WRITTEN = {"gathered": {}, "sharded": {"sharded": True}, "asynchronous": {"sharded": True, "asynchronous": True}}
 DROPOUT = {"model": {"experts": {"num_experts": 4, "every": 2, "dropout": 0.3}}}  # makes the generators matter
 
 
@@ -68,13 +71,18 @@ import sys
 from pathlib import Path
 from tests.trainer import runs
 from tests.trainer.training import test_checkpoint
-runs.run(Path(sys.argv[1]), test_checkpoint.DROPOUT)
+runs.run(Path(sys.argv[1]), {**test_checkpoint.DROPOUT, **test_checkpoint.written(sys.argv[2])})
 """
 
 
-def start(out: Path) -> subprocess.Popen:
+def written(way: str) -> dict[str, dict[str, Any]]:
+    """The settings of a way to write checkpoints."""
+    return {"checkpoints": {"every": 4, "keep_last": 10, **WRITTEN[way]}}
+
+
+def start(out: Path, way: str) -> subprocess.Popen:
     root = Path(__file__).parents[3]
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(out)], cwd=root, stderr=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(out), way], cwd=root, stderr=subprocess.DEVNULL)
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -83,13 +91,14 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.001)
 
 
-def test_resuming_after_kill_9_equals_an_uninterrupted_run_bitwise(uninterrupted, tmp_path):
-    process = start(tmp_path)
+@pytest.mark.parametrize("way", ["gathered", "asynchronous"])
+def test_resuming_after_kill_9_equals_an_uninterrupted_run_bitwise(uninterrupted, tmp_path, way):
+    process = start(tmp_path, way)
     wait_for(tmp_path / "checkpoints" / "step-00000004", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert checkpoint.read_state(checkpoint.find_checkpoint(tmp_path)).step < 12
-    runs.run(tmp_path, DROPOUT)
+    runs.run(tmp_path, {**DROPOUT, **written(way)})
     assert_equal_runs(tmp_path, uninterrupted)
 
 
@@ -109,8 +118,9 @@ def test_a_terminated_run_saves_and_can_be_resumed(uninterrupted, tmp_path):
     assert_equal_runs(tmp_path, uninterrupted)
 
 
-def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    runs.run(tmp_path, {"loop": {"steps": 4}})
+@pytest.mark.parametrize("way", WRITTEN)
+def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch, way):
+    runs.run(tmp_path, {"loop": {"steps": 4}, **written(way)})
     before = tensors(tmp_path)
 
     def full(*_: object) -> None:
@@ -118,11 +128,11 @@ def test_a_failure_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch
 
     monkeypatch.setattr(checkpoint_writer, "flush_to_disk", full)
     with pytest.raises(OSError, match="No space left"):
-        runs.run(tmp_path, {"loop": {"steps": 8}}, allow_changes=True)
+        runs.run(tmp_path, {"loop": {"steps": 8}, **written(way)}, allow_changes=True)
     monkeypatch.undo()
     assert [path.name for path in checkpoint.list_checkpoints(tmp_path / "checkpoints")] == ["step-00000004"]
     assert tensors(tmp_path).keys() == before.keys()
-    runs.run(tmp_path, {"loop": {"steps": 8}}, allow_changes=True)
+    runs.run(tmp_path, {"loop": {"steps": 8}, **written(way)}, allow_changes=True)
     assert not list((tmp_path / "checkpoints").glob(".*"))  # temporary folders are deleted
 
 
@@ -132,6 +142,18 @@ def test_the_last_checkpoints_and_the_multiples_are_kept(tmp_path):
     names = [checkpoint.step_of(path) for path in checkpoint.list_checkpoints(tmp_path / "checkpoints")]
     assert names == [5, 10, 11, 12]
     assert (tmp_path / "checkpoints" / "latest").read_text() == "step-00000012\n"
+
+
+@pytest.mark.parametrize("way", ["sharded", "asynchronous"])
+def test_shards_hold_the_weights_of_their_step(uninterrupted, tmp_path, way):
+    """Also those of steps that later ones overwrote in memory while they were written."""
+    runs.run(tmp_path, {**DROPOUT, **written(way)})
+    for path in checkpoint.list_checkpoints(uninterrupted / "checkpoints"):
+        for stem in ("model", "optimizer"):
+            expected = dict(checkpoint.read_tensors(path, stem))
+            found = dict(checkpoint.read_tensors(tmp_path / "checkpoints" / path.name, stem))
+            assert found.keys() == expected.keys()
+            assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_files_are_plain_json_and_safetensors(uninterrupted):
