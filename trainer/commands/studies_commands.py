@@ -144,8 +144,6 @@ def cost_command(
 
 
 def _propose_mesh(config: str, changes: tuple[str, ...], cluster: tuple[str, ...], as_json: bool) -> str:
-    from dataclasses import asdict
-
     from trainer.config import read_config
     from trainer.studies.mesh_cost import ClusterSettings, PlannedStep, format_meshes, rank_meshes
     from trainer.tasks.pretrain_settings import read_pretrain_settings
@@ -153,7 +151,7 @@ def _propose_mesh(config: str, changes: tuple[str, ...], cluster: tuple[str, ...
     gpus = read_config(ClusterSettings, None, cluster)
     work = PlannedStep.of(read_pretrain_settings(config, changes))
     ranked = rank_meshes(work, gpus)
-    return json.dumps([asdict(cost) for cost in ranked], indent=1) if as_json else format_meshes(work, gpus, ranked)
+    return json.dumps([cost.as_json() for cost in ranked], indent=1) if as_json else format_meshes(work, gpus, ranked)
 
 
 @train.command("ablate", short_help="Compare datasets by small models.")

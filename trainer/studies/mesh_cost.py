@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -99,6 +99,16 @@ class MeshCost:
     traffic: Traffic
     seconds: float  # of a step; sums and gathers of weights are hidden behind the computation as far as it lasts
     waiting: float  # seconds of it that are not hidden
+
+    def as_json(self) -> dict[str, Any]:
+        """Every number by its name, in ranks, bytes and seconds."""
+        return {
+            "mesh": self.shape._asdict(),
+            "memory": self.memory._asdict(),
+            "sent": self.traffic._asdict(),
+            "seconds": self.seconds,
+            "waiting": self.waiting,
+        }
 
 
 def block_parameters(model: ModelSettings) -> tuple[float, float]:

@@ -25,6 +25,7 @@ from trainer.tasks.pretrain import PretrainTask
 from trainer.tasks.pretrain_settings import PretrainSettings
 from trainer.training.checkpoint import RunState
 from trainer.training.loop import TrainingResult
+from trainer.training.mesh import ParallelSettings
 from trainer.training.run import InitialWeights
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
 
@@ -66,6 +67,9 @@ class AnnealSettings(Settings):
     theta: float | None = Field(
         default=None, gt=0, description="base of the rotary frequencies, to extend the context; unchanged if unset"
     )
+    parallel: ParallelSettings = Field(
+        default=ParallelSettings(), description="how ranks divide the model in the stage, whatever the run had"
+    )
     seed: int | None = Field(
         default=None, description="seed of the order of documents and sequences; the run's own if unset"
     )
@@ -95,6 +99,7 @@ def build_run_settings(settings: AnnealSettings, state: RunState) -> AnnealRunSe
             learning_rate=rate, warmup_steps=0, shape=settings.shape, min_ratio=settings.min_ratio
         ),
         "loop": before.loop.model_copy(update={"steps": settings.steps}),
+        "parallel": settings.parallel,
         "model": _extend_context(before.model, settings),
         "data": build_data_settings(before.data, settings, state),
     }

@@ -200,6 +200,9 @@ def describe_run(run: Run, log: Callable[[str], None]) -> None:
     write_atomically(run.out / "run.json", json.dumps(description, indent=1) + "\n")
     peaks = ", ".join(f"{name} {peak / 1e9:,.0f}" for name, peak in hardware.peaks.items())
     log(f"{workload.parameters / 1e6:.1f}M parameters, {run.world.size} x {hardware.name}; GFLOP/s: {peaks}")
+    if run.world.size > 1:
+        axes = ", ".join(f"{axis} {ranks}" for axis, ranks in run.world.shape._asdict().items())
+        log(f"mesh: {axes}")
     log(f"{hardware.precision.value}, {workload.tokens_per_step:,} tokens per step, {run.settings.loop.steps:,} steps")
     steps, schedule = run.settings.loop.steps, run.settings.schedule
     if schedule.warmup_steps >= steps:

@@ -36,6 +36,14 @@ def test_the_cost_of_a_run_is_estimated() -> None:
     assert json.loads(run("cost", "--parameters", "1e9", "--tokens", "2e10", "--json"))["flop"] == 1.2e20
 
 
+def test_a_mesh_is_proposed_for_a_number_of_gpus() -> None:
+    proposed = run("cost", "--mesh", "7b", "--cluster", "gpus=16", "--set", "model.vocab_size=32768")
+    assert "proposed     parallel.data = 2, parallel.shard = 8, parallel.expert = 1, parallel.tensor = 1" in proposed
+    found = json.loads(run("cost", "--mesh", "sparse", "--cluster", "memory=24", "--json"))
+    assert all(sum(cost["memory"].values()) < 24e9 for cost in found)
+    assert any(cost["mesh"]["expert"] > 1 for cost in found)  # experts among ranks
+
+
 def test_two_datasets_are_compared(demo: Path) -> None:
     """The second dataset has its words in another order: models trained on it are worse."""
     worse = [{**row, "text": row["text"][::-1]} for row in pages(200)]
