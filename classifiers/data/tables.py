@@ -53,7 +53,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as parquet:
             yield parquet
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # names of columns need not be UTF-8
         raise UserError(f"{path} is not a readable Parquet file: {error}") from error
 
 

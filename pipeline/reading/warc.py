@@ -84,6 +84,8 @@ def read_records(
     if size == 0:
         yield DamagedBytes(0, "the file is empty")
         return
+    if start and not record_at_start and not _can_be_cut(path, size):
+        return  # its first range reads all
     # After `end` come the rest of the last record and the first bytes of the next: half a megabyte usually suffices.
     with storage.explain_errors(path, "read"):
         window = FileWindow(storage.open_binary(path, start, end=end + (1 << 19), length=size), start, size)
@@ -92,6 +94,19 @@ def read_records(
             yield from reader.read(record_at_start or record_at_end)
         finally:
             window.close()
+
+
+def _can_be_cut(path: str, size: int) -> bool:
+    """Whether the file is gzip, by its first bytes; pages of a file of another format may hold gzip members."""
+    with storage.explain_errors(path, "read"), storage.open_binary(path, 0, end=5, length=size) as file:
+        return _magic_of(file.read(5)) == GZIP_MAGIC
+
+
+def _magic_of(head: bytes) -> bytes:
+    """How the members of a file begin; a file that begins with something else is damaged gzip."""
+    if head.startswith(ZSTD_MAGIC) or is_skippable(head):
+        return ZSTD_MAGIC
+    return _START if head == _START else GZIP_MAGIC
 
 
 class _RangeReader:
@@ -107,7 +122,7 @@ class _RangeReader:
     def read(self, record_at_start: bool) -> Iterator[RawRecord | DamagedBytes]:
         window = self._window
         start = window.offset
-        if record_at_start or not start:  # else gzip: a file of another format cannot be cut, its first range reads all
+        if record_at_start or not start:  # else gzip, see _can_be_cut
             self._detect_format()
         if self._magic == ZSTD_MAGIC and not record_at_start:
             self._end = WHOLE_FILE
@@ -131,11 +146,7 @@ class _RangeReader:
                 return
 
     def _detect_format(self) -> None:
-        head = bytes(self._window.peek(5)[:5])
-        if head.startswith(ZSTD_MAGIC) or is_skippable(head):
-            self._magic = ZSTD_MAGIC
-        elif head == _START:
-            self._magic = _START
+        self._magic = _magic_of(bytes(self._window.peek(5)[:5]))
 
     def _open_member(self) -> _MemberStream:
         """Open the member at the window's position. Raises CompressionError if it does not hold WARC records."""

@@ -49,7 +49,7 @@ def read_parquet(path: str) -> Iterator[pq.ParquetFile]:
     with explain_errors(path, "read"), open_parquet(path) as file:
         try:
             yield pq.ParquetFile(file)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:  # names of columns need not be UTF-8
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # from the operating system; pyarrow's own have no number
             raise DamagedFileError(

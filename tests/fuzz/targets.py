@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -10,14 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from pipeline import errors
+from pipeline import effects, errors
 from pipeline.config import load_config
 from pipeline.documents import Document, Dropped, Page
+from pipeline.effects import Effect
 from pipeline.extraction.charset import decode
 from pipeline.inspection.audit import audit_output
 from pipeline.inspection.status import read_status
@@ -162,11 +165,21 @@ def html_seeds() -> list[bytes]:
 # --- listings, index rows, settings, results ---
 
 
+class _Offline:
+    """A world without a network and without waiting: fuzzed addresses reach nobody."""
+
+    def perform(self, effect: Effect, subject: str, action: Callable[[], Any], torn: object = None) -> Any:
+        if effect is Effect.REQUEST:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        return None if effect is Effect.SLEEP else action()
+
+
 def _refused(action: Callable[[], object]) -> None:
     """The action succeeds, or refuses its input in one line that names a file."""
     message = "accepted"
     try:
-        action()
+        with effects.simulate(_Offline()):
+            action()
     except errors.UserError as error:
         message = error.format_message()
     assert message.strip()
