@@ -48,6 +48,7 @@ SEEDS ?= 1000
 chaos: install
 	$(BIN)/python -m tests.pipeline.simulation.chaos --seeds $(SEEDS)
 	$(BIN)/python -m tests.pipeline.simulation.chaos --every-call
+	$(BIN)/python -m tests.trainer.faults
 
 # Readers of untrusted bytes under coverage-guided fuzzing; what breaks one is kept below .fuzz.
 MINUTES ?= 5

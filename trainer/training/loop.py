@@ -95,10 +95,13 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
             row = _metrics_row(run, result, time.perf_counter() - begin)
             stop = count_ranks(terminated.is_set(), run.world) > 0
             row |= _validate_if_due(run)
+            save = run.step % run.settings.checkpoints.every == 0 or run.step == steps or stop
             if metrics is not None:
                 metrics.write(row)
+                if save:
+                    metrics.sync()
                 _show_progress(run, row, bar, log)
-            if run.step % run.settings.checkpoints.every == 0 or run.step == steps or stop:
+            if save:
                 save_run(run)
             if stop and run.step < steps:
                 raise TrainingStoppedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +28,10 @@ class MetricsLog:
         if self.board is not None:
             for name, value in _flatten(row):
                 self.board.add_scalar(name, value, row["step"])
+
+    def sync(self) -> None:
+        """Wait until all rows are on the disk: after a power failure none is missing before the newest checkpoint."""
+        os.fsync(self.file.fileno())
 
     def __enter__(self) -> MetricsLog:
         return self

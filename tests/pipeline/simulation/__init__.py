@@ -6,5 +6,5 @@
     checks.py        what must hold after every run, and for a reader at every moment
     chaos.py         `make chaos`: random seeds, and every call in turn
 
-The page process is a real one, shared by all runs; real kills of whole commands are in test_processes.py.
+The page process is a real one, shared by all runs; real processes are in test_processes.py, real kills in test_stop.py.
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from pipeline import curate
+from pipeline import cli, curate
 from pipeline.cli import gristmill
 from pipeline.config import Config
 from pipeline.documents import Page
@@ -48,9 +48,16 @@ def run(*arguments: object) -> None:
 
 @contextmanager
 def shared_page_process() -> Iterator[None]:
-    """In the block, `curate` uses one page process for all runs, because its start takes seconds."""
+    """In the block, `curate` uses one page process for all runs, because its start takes seconds.
+
+    Nor does a run start one to try its settings, or a thread that waits for signals.
+    """
     logging.getLogger("gristmill").setLevel(logging.CRITICAL)
-    with patch.object(curate, "open_worker", borrow_worker):
+    with (
+        patch.object(curate, "open_worker", borrow_worker),
+        patch.object(curate, "start_worker", borrow_worker),
+        patch.object(cli, "stop_on_signals", lambda *_: None),
+    ):
         yield
 
 

@@ -93,7 +93,7 @@ class World:
     dead: bool = False
     clock: float = field(default_factory=time.time)  # seconds; each look at it takes one
     _busy: bool = False
-    _answers: dict[tuple[Effect, str], Any] = field(default_factory=dict)
+    _answers: dict[tuple[str, str], Any] = field(default_factory=dict)
     _unflushed: dict[str, list[tuple[str, bytes | None]]] = field(default_factory=dict)  # renames, by folder
     _unwritten: set[str] = field(default_factory=set)  # files whose bytes are not flushed
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -134,8 +134,8 @@ class World:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         if fault is Fault.JUMP:
             self.clock += 86_400.0
-        if fault is Fault.STALE and (effect, subject) in self._answers:
-            return self._answers[effect, subject]
+        if fault is Fault.STALE and (question := _question(action, subject)) in self._answers:
+            return self._answers[question]
         answer = self._do(effect, subject, action)
         if fault is Fault.LOST:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
@@ -157,7 +157,7 @@ class World:
             return self.clock
         answer = action()
         if effect in (Effect.LOOK, Effect.LIST):
-            self._answers[effect, subject] = answer
+            self._answers[_question(action, subject)] = answer
         if effect in (Effect.RENAME, Effect.DELETE, Effect.REQUEST):
             self.after_change()
         return answer
@@ -186,6 +186,11 @@ class World:
                     Path(path).unlink(missing_ok=True)
                 else:
                     Path(path).write_bytes(before)
+
+
+def _question(action: Any, subject: str) -> tuple[str, str]:
+    """What is asked about the subject: its size is no answer to whether it exists."""
+    return getattr(action, "__qualname__", ""), subject
 
 
 def at_call(number: int, fault: Fault) -> Plan:
