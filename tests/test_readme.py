@@ -25,6 +25,14 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), flag
 COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
 
 
+def test_the_tests_that_hold_the_promises_exist():
+    table = (ROOT / "README.md").read_text().partition("## Promises")[2].partition("\n## ")[0]
+    named = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", table)
+    assert len(named) > 15
+    for path, name in named:
+        assert f"def {name or 'test_'}" in (ROOT / path).read_text(), path
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     """A folder as a reader has it: a WARC file, our commands on the path, Common Crawl within reach."""
