@@ -18,6 +18,7 @@ from pipeline import storage
 from pipeline.deduplication.settings import DuplicateReason
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH, remove_lines
 from pipeline.deduplication.verdicts import Verdict, read_verdicts
+from pipeline.publishing.candidates import CANDIDATE, candidate_row
 from pipeline.publishing.jsonl_writer import ENDINGS, Compression, JsonlWriter
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.schema import DROP, DUPLICATE, SHARD, add_signals
@@ -213,7 +214,13 @@ class WritePart:
         """{"files": manifest entry by kind, "statistics": ...}"""
         statistics = Statistics()
         shard, drop = (add_signals(schema, self.signals) for schema in (SHARD, DROP))
-        kinds = {"shards": shard, "drops": drop, "sketches": PUBLISHED_SKETCH, "duplicates": DUPLICATE}
+        kinds = {
+            "shards": shard,
+            "drops": drop,
+            "sketches": PUBLISHED_SKETCH,
+            "duplicates": DUPLICATE,
+            "candidates": CANDIDATE,
+        }
         with ExitStack() as stack:
             writers: dict[str, PartWriter | JsonlWriter] = {
                 kind: stack.enter_context(PartWriter(self.layout.part(kind, part.number), schema).open())
@@ -234,21 +241,28 @@ class WritePart:
         for row, verdict in _read_with_verdicts(key, self.layout, self.verdicts):
             for member in member_rows(row, verdict):
                 writers["duplicates"].write(member)
+            writers["candidates"].write(candidate_row(row, kept=verdict.kept))
             if verdict.kept:
                 published = kept_row(row, verdict, self.weights)
                 if self.tokenizer:
                     published["tokens"] = load_token_counter(self.tokenizer)(published["text"])
-                writers["shards"].write(published)
-                if self.jsonl:
-                    writers[JSONL].write(published)
+                self.write_kept(published, writers, statistics)
                 writers["sketches"].write({name: row[name] for name in PUBLISHED_SKETCH.names})
-                statistics.keep(published)
-                if statistics.rescanned["documents"] < RESCANNED:
-                    statistics.rescan(_find_pii(published, self.pii))
             else:
                 dropped = duplicate_row(row, verdict, with_text=self.drop_text)
                 writers["drops"].write(dropped)
                 statistics.drop(dropped)
+
+    def write_kept(
+        self, row: dict[str, Any], writers: Mapping[str, PartWriter | JsonlWriter], statistics: Statistics
+    ) -> None:
+        """Writes and counts a row of a shard."""
+        writers["shards"].write(row)
+        if self.jsonl:
+            writers[JSONL].write(row)
+        statistics.keep(row)
+        if statistics.rescanned["documents"] < RESCANNED:
+            statistics.rescan(_find_pii(row, self.pii))
 
 
 def _find_pii(row: Mapping[str, Any], settings: scrub_pii.ScrubPiiSettings) -> Iterator[str]:

@@ -65,6 +65,27 @@ def count_words(text: str) -> int:
     return sum(any(map(str.isalnum, word)) for word in spaced.split()) + -(-characters // 2)
 
 
+def word_count_parts(line: str) -> tuple[int, int, int]:
+    """Three numbers of a line, whose sums over the lines of a text give its `count_words` (see `sum_word_counts`).
+
+    Runs between white space; those with a letter or digit, outside unspaced scripts; characters of unspaced scripts.
+
+    >>> word_count_parts("两个字的词 and - more")
+    (4, 2, 5)
+    """
+    spaced, characters = _UNSPACED_CHARACTER.subn(" ", line)
+    return len(line.split()), sum(any(map(str.isalnum, word)) for word in spaced.split()), characters
+
+
+def sum_word_counts(runs: int, words: int, characters: int) -> int:
+    """`count_words` of a text from the sums of its lines' parts.
+
+    >>> sum_word_counts(*word_count_parts("两个字的词 and - more")), count_words("两个字的词 and - more")
+    (5, 5)
+    """
+    return words + -(-characters // 2) if characters else runs
+
+
 def count_most_words(text: str) -> int:
     """Runs of letters and digits: an upper bound for words with a letter or digit, in scripts with spaces.
 

@@ -10,5 +10,6 @@ previous_sketches.py                 documents that previous runs have published
 survivors.py                         from links between duplicates to the kept document of each
 repeated_lines.py                    long paragraphs and boilerplate repeated across pages
 write_verdicts.py, verdicts.py       one verdict per document, in one file per unit
+in_memory.py                         the graph over one table, for `gristmill whatif`
 duplicate_counts.py                  the numbers reported, and the limits they are checked against
 """

@@ -42,13 +42,16 @@ class Steps(Protocol[Messages]):
         """`at_units` with results that are no messages."""
 
 
-def deduplicate(steps: Steps[Messages], units: Messages) -> Messages:
-    """Messages (unit number, ("unit", StagedUnit)) -> counts of each unit; the verdict files are written on the way."""
+def deduplicate(steps: Steps[Messages], units: Messages, last: UnitStep = write_unit_verdicts) -> Messages:
+    """Messages (unit number, ("unit", StagedUnit)) -> counts of each unit; the verdict files are written on the way.
+
+    Another `last` step gives its own results, and does something else with the verdicts.
+    """
     messages = drop_exact_duplicates(steps, units)
     messages = drop_near_duplicates(steps, messages)
     messages = name_survivors(steps, messages)
     messages = find_repeated_lines(steps, messages)
-    return steps.finish("Write verdicts", write_unit_verdicts, messages)
+    return steps.finish("Write verdicts", last, messages)
 
 
 def drop_exact_duplicates(steps: Steps[Messages], messages: Messages) -> Messages:

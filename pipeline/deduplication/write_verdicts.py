@@ -25,15 +25,20 @@ Columns = dict[str, list[Any]]  # of VERDICT_SCHEMA
 
 def write_unit_verdicts(job: Job, inbox: Inbox) -> Iterator[DuplicateCounts]:
     """Writes the verdicts under the name of the staged file; returns their counts."""
-    unit = inbox.unit
-    if unit.previous:
+    if inbox.unit.previous:
         return
-    ids = unit.columns(["id"])["id"].to_pylist()
+    verdicts, counts = decide_unit(job, inbox)
+    write_verdicts(join(job.folder, PurePosixPath(inbox.unit.path).name), verdicts)
+    yield counts
+
+
+def decide_unit(job: Job, inbox: Inbox) -> tuple[Columns, DuplicateCounts]:
+    """The verdicts of a unit, and their counts."""
+    ids = inbox.unit.columns(["id"])["id"].to_pylist()
     verdicts = _decide_documents(job.settings, UnitSurvivors.from_inbox(job, inbox, len(ids)))
     lines, removed = find_removals(job, inbox)
     removed = _remove_lines(job.settings, verdicts, lines, removed)
-    write_verdicts(join(job.folder, PurePosixPath(unit.path).name), verdicts)
-    yield DuplicateCounts(
+    counts = DuplicateCounts(
         documents=len(ids),
         kept=sum(reason is None for reason in verdicts["reason"]),
         dropped=dict(Counter(reason for reason in verdicts["reason"] if reason)),
@@ -42,6 +47,7 @@ def write_unit_verdicts(job: Job, inbox: Inbox) -> Iterator[DuplicateCounts]:
         full_buckets=len(np.unique(inbox.links("full_bucket")["document"])),
         groups=largest_groups([(n, i) for n, i in zip(verdicts["duplicates"], ids, strict=True) if n]),
     )
+    return verdicts, counts
 
 
 def _decide_documents(settings: DeduplicateSettings, documents: UnitSurvivors) -> Columns:

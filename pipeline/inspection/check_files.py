@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.deduplication.sketch import PUBLISHED_SKETCH
 from pipeline.inspection.check import Check, Problems
+from pipeline.publishing.candidates import CANDIDATE
 from pipeline.publishing.schema import DROP, DUPLICATE, SHARD
 from pipeline.storage.digests import sha256_of_file
 from pipeline.storage.layout import JSONL, PUBLISHED
@@ -19,6 +20,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "drops": DROP,
     "sketches": PUBLISHED_SKETCH,
     "duplicates": DUPLICATE,
+    "candidates": CANDIDATE,
 }
 Paths = Mapping[str, Sequence[str]]  # the files by kind; jsonl only if the run wrote it
 

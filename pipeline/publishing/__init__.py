@@ -1,6 +1,7 @@
 """The published dataset: schemas, weights, Parquet parts, manifest and dataset card.
 
 schema              the columns of shards, drops and sketches
+candidates          keys and lines of what reached deduplication, to repeat it without texts
 weights             words by domain and quality -> the weight of each document
 part_writer         one Parquet file, with its hash and its content digest
 jsonl_writer        the same rows as JSONL, by option

@@ -11,7 +11,7 @@ from pipeline.storage import DamagedFileError, join, read_bytes, write_atomicall
 
 JSONL = "jsonl"  # written by option
 REMOVALS = "removals"  # records of `gristmill remove`
-PUBLISHED = ("shards", "drops", "sketches", "duplicates")
+PUBLISHED = ("shards", "drops", "sketches", "duplicates", "candidates")
 _OF_FORMAT_1 = ("shards", "drops", "sketches")
 
 
@@ -53,7 +53,7 @@ class Layout:
         return join(self.root, "run.lock")
 
     def part(self, kind: str, number: int, ending: str = ".parquet") -> str:
-        """A published file: kind is shards, drops, sketches, duplicates or jsonl."""
+        """A published file: kind is shards, drops, sketches, duplicates, candidates or jsonl."""
         return join(self.root, kind, f"part-{number:05d}{ending}")
 
     @property
@@ -67,11 +67,11 @@ class Layout:
         return join(self.work, "units.parquet")
 
     def folder(self, kind: str) -> str:
-        """A folder of work files: staged, drops, tally and running by unit, published by part."""
+        """A folder of work files: staged, drops, extracted, tally and running by unit, published by part."""
         return join(self.work, kind)
 
     def unit(self, kind: str, key: str) -> str:
-        """A work file of one unit: kind is staged, drops, tally or running."""
+        """A work file of one unit: kind is staged, drops, extracted, tally or running."""
         return join(self.folder(kind), key + (".json" if kind in {"tally", "running"} else ".parquet"))
 
 

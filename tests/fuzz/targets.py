@@ -239,7 +239,16 @@ def read_results(data: bytes) -> None:
 
 
 def results_seeds() -> list[bytes]:
-    whole = {"pages": 1, "kept": 1, "words": 2, "shards": [], "drops": [], "sketches": [], "config": {}}
+    whole = {
+        "pages": 1,
+        "kept": 1,
+        "words": 2,
+        "shards": [],
+        "drops": [],
+        "sketches": [],
+        "candidates": [],
+        "config": {},
+    }
     texts = [whole, {**whole, "shards": [{"path": 3}]}, {"work": 5}, [], {"pages": "x"}]
     return [json.dumps(each).encode() for each in texts]
 

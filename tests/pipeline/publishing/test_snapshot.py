@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.publishing.snapshot import Snapshot, find_newest_crawl, latest_path
+from pipeline.storage.layout import PUBLISHED
 from pipeline.storage.lease import hold_lease
 from tests.conftest import MINICRAWL
 
@@ -27,7 +28,7 @@ def rows(folder, column):
 def complete(base, name, content_hash="x"):
     (base / name / "sketches").mkdir(parents=True)
     numbers = dict.fromkeys(("format", "pages", "kept", "words", "characters", "dropped"), 0)
-    lists = {key: [] for key in ("shards", "drops", "sketches", "inputs")}
+    lists = {key: [] for key in (*PUBLISHED, "inputs")}
     tables = {key: {} for key in ("config", "files", "versions")}
     manifest = {**numbers, **lists, **tables, "content_hash": content_hash}
     (base / name / "manifest.json").write_text(json.dumps(manifest))
