@@ -196,7 +196,8 @@ def _curate_inputs(
         files = resolve_inputs(inputs, prefix=prefix, limit=limit)
         with open_engine(EngineOptions(**engine_flags), workers, sum(file.size for file in files)) as engine:
             how = {"workers": engine.concurrency, "options": engine.options, "command": describe_command(sys.argv[1:])}
-            manifest = run_curation(plan_run(files, settings, output, **how), overwrite=overwrite, keep_work=keep_work)
+            run = plan_run(files, settings, output, keep_work=keep_work, **how)
+            manifest = run_curation(run, overwrite=overwrite)
         click.echo(funnel(layout))
         if not manifest["kept"]:
             raise RunFailedError(f"nothing was kept; {layout.report_html} has the reasons")

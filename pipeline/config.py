@@ -116,12 +116,19 @@ def _folder(package: ModuleType) -> Path:
     return Path(str(package.__file__)).parent
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = (), preset: str | None = None) -> Config:
+def load_config(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    preset: str | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> Config:
     """The preset's settings, then the file's, then `table.key=value` overrides, all checked; defaults for the rest.
+
+    `base` are the settings of an earlier run, as run.json has them, in place of a preset.
 
     Raises UserError with one line that names the file or override, the key and what is wrong with it.
     """
-    values: dict[str, Any] = tomllib.loads(read_preset(preset)) if preset else {}
+    values: dict[str, Any] = tomllib.loads(read_preset(preset)) if preset else _settings_given(base or {})
     if path is not None:
         try:
             _merge(values, tomllib.loads(effects.read_file(str(path)).decode()))
@@ -138,6 +145,31 @@ def load_config(path: Path | None, overrides: Sequence[str] = (), preset: str | 
     if unknown:
         raise UserError(f"{where}: {unknown}")
     return config
+
+
+def _settings_given(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run that are not the defaults, as if they were given again.
+
+    Defaults are left out: a whole number as the default of a real one would become another value (50, 50.0). The
+    languages that quick_look has taken over from identify_language are left out, too.
+    """
+    given = _without_defaults(stored, Config().model_dump(mode="json"))
+    look, wanted = stored.get("quick_look", {}).get("languages"), stored.get("identify_language", {}).get("languages")
+    given.setdefault("quick_look", {}).pop("languages", None)
+    if look != wanted:
+        given["quick_look"]["languages"] = look
+    return given
+
+
+def _without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        default = defaults.get(name)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            found |= {name: inner} if (inner := _without_defaults(value, default)) else {}
+        elif name not in defaults or value != default:
+            found[name] = value
+    return found
 
 
 def _unknown_names(config: Config) -> Iterator[str]:

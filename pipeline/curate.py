@@ -19,6 +19,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -50,6 +51,7 @@ from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.reports.html_report import write_report
 from pipeline.reports.report_json import make_report
+from pipeline.reuse import Level, Reuse, copy_units, rerun_unit
 from pipeline.stages.custom_rules import scorer_signals
 from pipeline.stages.read_documents import check_inputs
 from pipeline.stop import stop_process
@@ -72,6 +74,8 @@ class Run:
     workers: int = 1
     command: str = ""  # for the report
     options: tuple[str, ...] = LOCAL_OPTIONS  # of Beam; never empty, or Beam would parse the arguments of `gristmill`
+    reuse: Reuse | None = None  # an earlier run whose stage outputs are taken over
+    keep_work: bool = False  # keep OUT/work, with what a rerun takes over
 
     @cached_property
     def units(self) -> dict[str, Unit]:
@@ -98,29 +102,42 @@ def plan_run(inputs: Sequence[Input], config: Config, output: str, **how: Any) -
     return Run(tuple(inputs), config, Layout(output, key), identity, **how)
 
 
-def run_curation(run: Run, *, overwrite: bool = False, keep_work: bool = False) -> Mapping[str, Any]:
+def run_curation(run: Run, *, overwrite: bool = False) -> Mapping[str, Any]:
     """Runs the jobs that are not done yet and returns the manifest.
 
     Raises UserError when the folder belongs to another configuration or input or holds files of others, LeaseHeldError
     when another process works on it, and LedgerError, without writing a
     manifest, when the counts of pages do not add up or too much of the input is unreadable.
     """
-    check_formats(run.inputs)
+    reads_input = not all(run.reuse and run.reuse.can_run(unit) for unit in run.units.values())
+    if reads_input:
+        check_formats(run.inputs)
     check_output(run.layout, [*(item.path for item in run.inputs), *run.config.deduplicate.previous_sketches])
     try:
         if not is_complete(run.layout):
-            check_inputs(run.inputs, run.config.read_documents)
-            check_files(run.config)
+            if reads_input:
+                check_inputs(run.inputs, run.config.read_documents)
+            check_files(run)
         if not is_on_this_machine(run.options):
             close_started_worker()  # pages are processed on other machines
-        return _run_with_lease(run, overwrite=overwrite, keep_work=keep_work)
+        return _run_with_lease(run, overwrite=overwrite)
     finally:
         close_started_worker()
 
 
-def _run_with_lease(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any]:
+def _run_with_lease(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
     with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(f"gristmill: {why}", LockedError.exit_code)):
-        return _run_jobs(run, overwrite=overwrite, keep_work=keep_work)
+        return _run_jobs(run, overwrite=overwrite)
+
+
+@contextmanager
+def claim_output(run: Run) -> Iterator[bool]:
+    """Holds the lease of the output while the block runs; True where the run is complete already."""
+    check_output(run.layout, [])
+    with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(f"gristmill: {why}", LockedError.exit_code)):
+        remove_leftovers(run.layout)
+        claim(run.layout, run.identity, local_paths(run), overwrite=False)
+        yield is_complete(run.layout)
 
 
 def remove_finished_work(layout: Layout) -> None:
@@ -131,12 +148,12 @@ def remove_finished_work(layout: Layout) -> None:
             remove_work(layout)
 
 
-def _run_jobs(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any]:
+def _run_jobs(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
     remove_leftovers(run.layout)
     claim(run.layout, run.identity, local_paths(run), overwrite=overwrite)
     if is_complete(run.layout):
         log.info("%s is complete already", run.layout.root)
-        if not keep_work:  # a run that was killed after its manifest has left it
+        if not run.keep_work:  # a run that was killed after its manifest has left it
             remove_work(run.layout)
         return read_manifest(run.layout)
     write_unit_sizes(run.layout, run.sizes)
@@ -151,7 +168,7 @@ def _run_jobs(run: Run, *, overwrite: bool, keep_work: bool) -> Mapping[str, Any
     counts = count_words(run, verdicts, parts)
     written = publish(run, verdicts, parts, counts)
     manifest = write_reports(run, finished.total, verdicts, counts, written)
-    if not keep_work:
+    if not run.keep_work:
         remove_work(run.layout)
     return manifest
 
@@ -175,9 +192,10 @@ def describe_command(arguments: Sequence[str]) -> str:
     return shlex.join(["gristmill", *clean])
 
 
-def check_files(config: Config) -> None:
+def check_files(run: Run) -> None:
     """Opens lists, models and previous sketches before anything is written, not after days of extraction."""
-    start_worker(config)
+    config = run.config
+    start_worker(config, keep_extracted=run.keep_work)
     if config.publish.tokenizer:
         load_token_counter(config.publish.tokenizer)
     for folder in config.deduplicate.previous_sketches:
@@ -188,6 +206,7 @@ def local_paths(run: Run) -> dict[str, Any]:
     """The paths of the input, and the settings with paths as they are on this machine, for `gristmill explain`."""
     return {
         "paths": {item.name: _absolute(item.path) for item in run.inputs},
+        "ranges": {item.name: item.ranges for item in run.inputs if item.ranges},
         "settings": run.config.model_dump(mode="json"),
         "started": effects.now(),
     }
@@ -202,12 +221,15 @@ def _absolute(path: str) -> str:
 
 def prepare(run: Run) -> FinishedUnits:
     """Runs every unit that is not finished; returns all of them, with their counts checked."""
+    if run.reuse and run.reuse.level is Level.STAGED:
+        copy_units(run.units, run.reuse, run.layout)
     finished = FinishedUnits(run.layout, run.sizes)
     finished.update(check_files=True)
     pending = [unit for key, unit in run.units.items() if key not in finished]
     log.info("prepare: %d units of input, %d finished earlier", len(run.units), len(finished))
     if pending:
-        task, open_process = PrepareUnit(run.config, run.layout), partial(open_worker, run.config)
+        task = PrepareUnit(run.config, run.layout, run.reuse, run.keep_work)
+        open_process = partial(open_worker, run.config, **({"keep_extracted": True} if run.keep_work else {}))
         with Watch(finished):
             map_items("Prepare", task, pending, open_process, run.options, run.workers)
         finished.update()
@@ -226,9 +248,14 @@ class PrepareUnit:
 
     config: Config
     layout: Layout
+    reuse: Reuse | None = None
+    keep: bool = False
 
     def __call__(self, unit: Unit, worker: KillableWorker) -> Counts:
-        tally = prepare_unit(unit, self.config, self.layout, worker)
+        how: dict[str, Any] = {"keep": True} if self.keep else {}
+        if self.reuse and self.reuse.can_run(unit):
+            how["run"] = partial(rerun_unit, reuse=self.reuse)
+        tally = prepare_unit(unit, self.config, self.layout, worker, **how)
         return {"units_done": 1, "bytes_done": unit.size, "pages": tally.pages, "errors": tally.errors}
 
 
@@ -345,7 +372,7 @@ def write_reports(
     published.check("the published rows")
     manifest = make_manifest(run.identity, files, published, statistics)
     shares = compare_shares(counts.words, counts.documents, run.config.publish.weights)
-    report = make_report(tally, statistics, shares, verdicts.summary, manifest, _run_facts(run))
+    report = make_report(tally, statistics, shares, verdicts.summary, manifest, _run_facts(run), run.layout)
     write_json(run.layout.report, report)
     write_card(run.layout, report)
     write_report(run.layout)

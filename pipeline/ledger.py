@@ -175,3 +175,23 @@ def drop_row(dropped: Dropped) -> dict[str, Any]:
         "text": document.text or None if document else None,
         "signals": dict(document.signals) if document else None,
     }
+
+
+def extracted_row(document: Document) -> dict[str, Any]:
+    """The row of a document as extract_text left it (schema EXTRACTED)."""
+    names = (*_PLACE, "url", "host", "registered_domain", "title", "text")
+    row = {name: getattr(document, name) for name in names}
+    return {**row, **rights_columns(document.rights), "signals": dict(document.signals)}
+
+
+def read_extracted(row: Mapping[str, Any]) -> Document:
+    """The inverse of `extracted_row`."""
+    rights = Rights(
+        opt_outs=tuple(row["opt_outs"] or ()),
+        license=row["license"] or "",
+        license_place=row["license_place"] or "",
+        license_disagrees=bool(row["license_disagrees"]),
+    )
+    names = (*_PLACE, "url", "host", "registered_domain", "title", "text")
+    signals = {name: value for name, value in row["signals"].items() if value is not None}
+    return Document(**{name: row[name] for name in names}, signals=signals, rights=rights)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,11 +19,11 @@ from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.inspection.finished_units import StoredTally, parse_tally
-from pipeline.ledger import Tally, document_row, drop_row
+from pipeline.ledger import Tally, document_row, drop_row, extracted_row
 from pipeline.page_process.chain import Outcome
 from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.publishing.provenance import settings_as_json
-from pipeline.publishing.schema import DROP, STAGED, add_signals
+from pipeline.publishing.schema import DROP, EXTRACTED, STAGED, add_signals
 from pipeline.reading.units import Unit
 from pipeline.stages import suppress
 from pipeline.stages.custom_rules import scorer_signals
@@ -45,6 +45,7 @@ class UnitRows:
     staged: list[dict[str, Any]] = field(default_factory=list)
     drops: list[dict[str, Any]] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    extracted: list[dict[str, Any]] | None = None  # a list: every page as extract_text left it is kept, for reruns
 
     def keep(self, outcome: Outcome, document: Document) -> None:
         self.staged.append({**document_row(document), **outcome.sketch})
@@ -55,10 +56,20 @@ class UnitRows:
         self.drops.append(drop_row(dropped))
         self.tally.dropped[f"{dropped.stage}:{dropped.reason}"] += 1
 
+    def add_extracted(self, document: Document | None) -> None:
+        """Adds the page that was just kept or dropped, as extract_text left it."""
+        if self.extracted is not None:
+            self.extracted.append(extracted_row(document) if document else {"drop": len(self.drops) - 1})
 
-def run_unit(unit: Unit, config: Config, worker: KillableWorker, heartbeat: Heartbeat | None = None) -> UnitRows:
-    """Runs every page of the unit through the page stages. Raises LedgerError if the counts do not add up."""
-    rows, suppressed = UnitRows(), suppress.build(config.suppress)
+
+def run_unit(
+    unit: Unit, config: Config, worker: KillableWorker, heartbeat: Heartbeat | None = None, *, keep: bool = False
+) -> UnitRows:
+    """Runs every page of the unit through the page stages. Raises LedgerError if the counts do not add up.
+
+    With `keep` the rows hold every page as extract_text left it, too.
+    """
+    rows, suppressed = UnitRows(extracted=[] if keep else None), suppress.build(config.suppress)
     for position, item in read_unit(unit, config.read_warc, config.read_documents):
         if isinstance(item, OtherRecord):
             rows.tally.records[item.kind] += 1
@@ -68,15 +79,17 @@ def run_unit(unit: Unit, config: Config, worker: KillableWorker, heartbeat: Hear
         if isinstance(item, Dropped):  # a page that could not be read may be one that was removed
             answer = suppressed(item.record) if isinstance(item.record, Page) else item
             rows.drop(answer if isinstance(answer, Dropped) else item)
+            rows.add_extracted(None)
         else:
-            _run_stages(item, worker, rows)
+            run_stages(item, worker, rows)
         if heartbeat:
             heartbeat.update(rows.tally, position)
     rows.tally.check(f"unit {unit.key}")
     return rows
 
 
-def _run_stages(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
+def run_stages(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
+    """Runs one page through the page stages and adds what becomes of it to `rows`."""
     began = effects.monotonic()
     answer = worker.run(page)
     seconds = effects.monotonic() - began
@@ -84,25 +97,44 @@ def _run_stages(page: Page, worker: KillableWorker, rows: UnitRows) -> None:
         log.warning("slow page: %.1f s, %r at byte %d of %s", seconds, page.url, page.warc_offset, page.warc_file)
     if isinstance(answer, PageLost):
         rows.drop(answer.as_drop(page))
+        rows.add_extracted(None)
         return
+    if isinstance(answer.result, Dropped) and isinstance(answer.result.record, Page):
+        # The page process does not send the page's bytes back, and the drop's id is computed from them.
+        answer = replace(answer, result=replace(answer.result, record=page))
+    add_answer(answer, rows)
+
+
+def add_answer(answer: Outcome, rows: UnitRows) -> None:
+    """Adds the page process's answer for one page to `rows`."""
     rows.tally.cpu_seconds.update(answer.cpu_seconds)
     if isinstance(answer.result, Document):
         rows.keep(answer, answer.result)
     else:
-        # The page process does not send the page's bytes back, and the drop's id is computed from them.
-        record = page if isinstance(answer.result.record, Page) else answer.result.record
-        rows.drop(replace(answer.result, record=record))
+        rows.drop(answer.result)
+    rows.add_extracted(answer.extracted)
 
 
-def prepare_unit(unit: Unit, config: Config, layout: Layout, worker: KillableWorker) -> Tally:
-    """Runs the unit and writes its three files, the tally last; does nothing for a finished unit."""
+def prepare_unit(
+    unit: Unit,
+    config: Config,
+    layout: Layout,
+    worker: KillableWorker,
+    *,
+    keep: bool = False,
+    run: Callable[..., UnitRows] = run_unit,
+) -> Tally:
+    """Runs the unit and writes its files, the tally last; does nothing for a finished unit.
+
+    With `keep` the extracted documents are written as well. `run` computes the rows.
+    """
     key = unit.key
     finished = read_finished_tally(key, layout)
     if finished is not None:
         return finished
     began = effects.monotonic()
     with Heartbeat(unit, layout) as heartbeat:
-        rows = run_unit(unit, config, worker, heartbeat)
+        rows = run(unit, config, worker, heartbeat, **({"keep": True} if keep else {}))
     write_unit(key, rows, layout, scorer_signals(config.custom_rules))
     if not sys.stderr.isatty():  # a terminal has the progress bar
         counts = (rows.tally.pages, rows.tally.kept, rows.tally.errors, effects.monotonic() - began)
@@ -129,11 +161,16 @@ def read_finished_tally(key: str, layout: Layout) -> Tally | None:
 
 
 def write_unit(key: str, rows: UnitRows, layout: Layout, signals: Sequence[str] = ()) -> None:
-    """Writes staged documents, drops and, last, the tally. `signals` are those that no stage declares."""
+    """Writes staged documents, drops, extracted documents and, last, the tally.
+
+    `signals` are those that no stage declares.
+    """
     sizes = {
         "staged": write_table(layout.unit("staged", key), rows.staged, add_signals(STAGED, signals)),
         "drops": write_table(layout.unit("drops", key), rows.drops, add_signals(DROP, signals)),
     }
+    if rows.extracted is not None:
+        write_table(layout.unit("extracted", key), rows.extracted, EXTRACTED)
     write_json(layout.unit("tally", key), StoredTally(rows.tally, sizes).to_json())
 
 

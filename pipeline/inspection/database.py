@@ -3,10 +3,11 @@
     kept         rows of shards/
     dropped      rows of drops/
     duplicates   rows of duplicates/ where the run has them, else the dropped pages that name the page they duplicate
+    candidates   rows of candidates/
     signals      every measurement of every page, a column each, with `kept`, `stage` and `reason`
 
-Rows of `kept` and `dropped` also have `part` and `row`: the number of their file, and of the row in it. The connection
-reads only the folder of the run: no other file, no network, no extension.
+Rows of `kept`, `dropped` and `candidates` also have `part` and `row`: the number of their file, and of the row in it.
+The connection reads only the folder of the run: no other file, no network, no extension.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import duckdb
 
 VIEWS = ("kept", "dropped", "duplicates", "signals")
-_FOLDERS = {"kept": "shards", "dropped": "drops"}
+_FOLDERS = {"kept": "shards", "dropped": "drops", "candidates": "candidates"}
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def connect(output: str, other: str | None = None) -> duckdb.DuckDBPyConnection:
     for schema, layout in layouts.items():
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         for statement in _view_statements(layout, schema):
-            connection.execute(statement)
+            query(connection, statement)
     folders = (local_path(layout.root).rstrip("/") + "/" for layout in layouts.values())
     connection.execute(f"SET allowed_directories=[{', '.join(map(_quote, folders))}]")
     connection.execute("SET enable_external_access=false")
@@ -78,7 +79,9 @@ def check_finished(output: str) -> Layout:
 
 def _view_statements(layout: Layout, schema: str) -> Iterator[str]:
     for view, folder in _FOLDERS.items():
-        yield f"CREATE VIEW {schema}.{view} AS {_read(_parts(layout, folder))}"
+        if not (parts := _parts(layout, folder)):
+            raise UserError(f"{layout.root}: no files in {folder}/; it is damaged, or of another version of gristmill")
+        yield f"CREATE VIEW {schema}.{view} AS {_read(parts)}"
     parts = _parts(layout, "duplicates")
     own = _read(parts) if parts else f"SELECT * FROM {schema}.dropped WHERE duplicate_of IS NOT NULL"  # noqa: S608
     yield f"CREATE VIEW {schema}.duplicates AS {own}"

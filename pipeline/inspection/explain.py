@@ -10,19 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.inspection.check_duplicates import shingles_of
 from pipeline.inspection.find_pages import find_by_id, find_members, find_pages, place_of, suggest_urls
 from pipeline.inspection.replay import StageResult, replay
+from pipeline.inspection.stored_run import read_stored_run
 from pipeline.page_process.chain import Chain
-from pipeline.publishing.provenance import file_digests, versions
-from pipeline.settings import explain_refusal
 from pipeline.stages.read_input import read_record
-from pipeline.storage.layout import Layout, read_run
+from pipeline.storage.layout import Layout
 from pipeline.text import tokenize
 
 _KEPT_COLUMNS = ("language", "quality_score", "domain", "words", "duplicates", "weight")
@@ -49,33 +46,17 @@ class Explanation:
 
 def explain_page(wanted: str, output: str) -> list[Explanation]:
     """Every capture of the URL or id. Raises UserError, with similar URLs, for a page that the run did not read."""
-    layout = Layout(output)
-    if not storage.exists(layout.manifest):
-        raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
+    run = read_stored_run(output)
+    layout = run.layout
     rows = find_pages(layout, wanted)
     if not rows:
         similar = suggest_urls(layout, wanted)
         hint = f"; did you mean {' or '.join(similar)}" if similar else ""
         raise UserError(f"{wanted}: no page of this URL or id in {output}{hint}")
-    run = read_run(layout)
-    try:
-        config = Config.model_validate(run["settings"])
-    except ValidationError as error:
-        raise UserError(f"{layout.run}: of another version of gristmill ({explain_refusal(Config, error)})") from None
-    warnings = _changes_since(run["identity"], config)
-    chain = Chain(config)
-    return [_explain(row, layout, run["paths"], chain, warnings) for row in rows]
-
-
-def _changes_since(identity: Mapping[str, Any], config: Config) -> tuple[str, ...]:
-    """Versions, lists and models that differ from those of the run."""
-    current: dict[str, Mapping[str, str]] = {"versions": versions(), "files": file_digests(config)}
-    warnings = []
-    for kind, values in current.items():
-        different = sorted(key for key in {*values, *identity[kind]} if values.get(key) != identity[kind].get(key))
-        if different:
-            warnings.append(f"changed since the run: {', '.join(different[:6])}; the replay may differ")
-    return tuple(warnings)
+    warnings = run.changes()
+    paths = {item.name: item.path for item in run.inputs}
+    chain = Chain(run.config)
+    return [_explain(row, layout, paths, chain, warnings) for row in rows]
 
 
 def _explain(

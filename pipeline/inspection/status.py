@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from pipeline.inspection.finished_units import FinishedUnits, read_unit_sizes
 from pipeline.inspection.progress import Progress, ProgressReader, describe
 from pipeline.reports.formatting import duration
-from pipeline.storage.layout import Layout, read_manifest, read_run
+from pipeline.storage.layout import Layout, read_manifest, read_report, read_run
 from pipeline.storage.lease import read_lease
 
 STATUS_SECONDS = 5.0  # between the two readings from which the pace is computed
@@ -40,6 +40,7 @@ class Status:
     owner_beat_seconds: float | None = None  # since the owner's last heartbeat
     unit_beat_seconds: float | None = None  # since the last heartbeat of any unit
     progress: Progress | None = None
+    warnings: tuple[str, ...] = ()  # of a complete run, alarms over snapshots included
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `state` and `phase` are the ones to watch."""
@@ -49,7 +50,7 @@ class Status:
         """Two lines for the terminal."""
         line = f"{self.phase}: {self.detail}"
         if self.state is State.COMPLETE:
-            return line
+            return "\n".join([line, *(f"warning: {text}" for text in self.warnings)])
         beats = [
             f"{what} {duration(seconds)} ago"
             for what, seconds in (
@@ -69,7 +70,8 @@ def read_status(output: str) -> Status:
     if storage.exists(layout.manifest):
         manifest = read_manifest(layout)
         counts = f"{manifest['pages']:,} pages read, {manifest['kept']:,} kept, {manifest['words']:,} words"
-        return Status(State.COMPLETE, "complete", counts)
+        warnings = read_report(layout)["warnings"] if storage.exists(layout.report) else ()
+        return Status(State.COMPLETE, "complete", counts, warnings=tuple(warnings))
     if not storage.exists(layout.run):
         raise UserError(f"{output}: no run.json; `gristmill curate ... --output {output}` starts a run")
     layout = Layout(output, read_run(layout)["work"])

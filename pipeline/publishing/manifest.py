@@ -27,14 +27,18 @@ def claim(layout: Layout, identity: Mapping[str, Any], local: Mapping[str, Any],
     """Claims the output folder for this run; a folder that this run claimed before is resumed.
 
     `identity` is everything that the rows depend on. `local` is stored beside it for `gristmill explain` on this
-    machine: paths of the input files, and the settings with local paths. Raises UserError, with the first differences,
-    when the folder belongs to a run with other settings, code or input.
+    machine: paths of the input files, and the settings with local paths. A run whose only difference is further input
+    goes on in the folder: its units are kept. Raises UserError, with the first differences, when the folder belongs to
+    a run with other settings, code or input.
     """
     started: dict[str, Any] = {}
     if storage.exists(layout.run):
         previous = read_run(layout)
         differences = list(_differences(previous["identity"], identity))
-        if differences and not overwrite:
+        added = count_added_inputs(previous["identity"], identity)
+        if added and not overwrite:
+            _check_work(Layout(layout.root, previous["work"]), added)
+        elif differences and not overwrite:
             shown = "; ".join(differences[:4]) + (f"; {len(differences) - 4} more" if len(differences) > 4 else "")
             raise UserError(
                 f"{layout.root} belongs to another run ({shown}). "
@@ -45,6 +49,21 @@ def claim(layout: Layout, identity: Mapping[str, Any], local: Mapping[str, Any],
         elif "started" in previous:  # a resumed run began with its first process
             started = {"started": previous["started"]}
     write_json(layout.run, {"identity": identity, "work": layout.key, **local, **started})
+
+
+def count_added_inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> int:
+    """How many input files `new` has besides those of `old`; 0 unless that is the only difference."""
+    if {**old, "inputs": None} != {**new, "inputs": None}:
+        return 0
+    return len(new["inputs"]) - len(old["inputs"]) if all(item in new["inputs"] for item in old["inputs"]) else 0
+
+
+def _check_work(layout: Layout, added: int) -> None:
+    if not storage.list_names(layout.folder("tally")):
+        raise UserError(
+            f"{layout.root}: its work files are removed, so its own input would be read again with the {added:,} files "
+            "to add; do that by --overwrite, and with --keep-work further files can be added without it"
+        )
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Parquet schemas of the staged files (work/), of shards/ and of drops/."""
+"""Parquet schemas of the work files of a unit (staged, extracted), of shards/ and of drops/."""
 
 from __future__ import annotations
 
@@ -54,6 +54,19 @@ def add_signals(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 
 # Documents of one finished unit, before deduplication.
 STAGED = pa.schema([*_IDENTITY, *_TEXT, *_RIGHTS, pa.field("signals", SIGNALS), *SKETCH_FIELDS])
+
+# Every page of one unit in the order of reading, as extract_text left it, with its personal data: by `--keep-work`, for
+# reruns with other filters or models. A page without a document has its row in the drops file, of number `drop`, instead.
+EXTRACTED = pa.schema(
+    [
+        pa.field("drop", pa.int64()),
+        *(pa.field(field.name, field.type) for field in _IDENTITY),
+        *_RIGHTS,
+        pa.field("title", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("signals", SIGNALS),
+    ]
+)
 
 # Rows of shards/.
 SHARD = pa.schema(

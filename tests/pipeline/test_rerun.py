@@ -1,0 +1,136 @@
+"""`gristmill rerun` and further input: what is reused is said, and the result is that of a fresh run, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+
+from pipeline.config import load_config
+from pipeline.curate import plan_run, run_curation
+from pipeline.errors import UserError
+from pipeline.reading.inputs import resolve_inputs
+from pipeline.rerun import plan_rerun, run_again
+from pipeline.storage.layout import PUBLISHED
+from tests.conftest import MINICRAWL
+
+UNITS = "prepare.unit_bytes=20000"  # two or more units a file
+
+
+def curate(output: Path, *overrides: str, files: int = 4, keep_work: bool = False, overwrite: bool = False) -> Path:
+    inputs = resolve_inputs(sorted(map(str, MINICRAWL.glob("*")))[2:])[:files]  # without the large ones
+    run = plan_run(inputs, load_config(None, (UNITS, *overrides)), str(output), keep_work=keep_work)
+    run_curation(run, overwrite=overwrite)
+    return output
+
+
+def rerun(source: Path, output: Path, *overrides: str) -> tuple[str, Path]:
+    plan = plan_rerun(str(source), str(output), None, overrides)
+    run_again(plan)
+    return plan.describe(), output
+
+
+def check_equal(output: Path, fresh: Path) -> None:
+    """Equal manifests, with the hash of every file, and equal rows."""
+    assert json.loads((output / "manifest.json").read_text()) == json.loads((fresh / "manifest.json").read_text())
+    for kind in PUBLISHED:
+        assert ds.dataset(output / kind).to_table() == ds.dataset(fresh / kind).to_table()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return curate(tmp_path_factory.mktemp("rerun") / "kept", keep_work=True)
+
+
+@pytest.fixture(scope="module")
+def bare(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run as `gristmill curate` leaves it without --keep-work."""
+    output = tmp_path_factory.mktemp("rerun") / "bare"
+    shutil.copytree(kept, output)
+    shutil.rmtree(output / "work")
+    return output
+
+
+FILTERS = ("filter_heuristics.gopher.min_words=140", "identify_language.min_score=0.9", "scrub_pii.phones=false",
+           "prepare.drop_text=true", "tag_domain.max_harm=0.5", "publish.weights.max_repetition=2.5")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return curate(tmp_path_factory.mktemp("rerun") / "fresh", *FILTERS)
+
+
+def test_other_filters_take_the_extracted_texts(kept: Path, fresh: Path, tmp_path: Path) -> None:
+    said, output = rerun(kept, tmp_path / "out", *FILTERS)
+    assert "reused: the extracted texts of" in said
+    assert "read again" not in said
+    check_equal(output, fresh)
+    assert not (output / "work").exists()
+
+
+def test_without_work_files_other_filters_read_the_input(bare: Path, fresh: Path, tmp_path: Path) -> None:
+    said, output = rerun(bare, tmp_path / "out", *FILTERS)
+    assert "without --keep-work" in said
+    check_equal(output, fresh)
+
+
+def test_a_unit_whose_texts_are_gone_is_read_again(kept: Path, fresh: Path, tmp_path: Path) -> None:
+    shutil.copytree(kept, tmp_path / "source")
+    texts = sorted((tmp_path / "source").glob("work/*/extracted/*.parquet"))
+    texts[0].unlink()
+    said, output = rerun(tmp_path / "source", tmp_path / "out", *FILTERS)
+    assert f"read again from the input: 1 of {len(texts)} units" in said
+    check_equal(output, fresh)
+
+
+@pytest.mark.parametrize("changes", [("publish.weights.shares={games = 50}", "publish.jsonl=plain")])
+def test_other_weights_take_the_published_rows(kept: Path, bare: Path, tmp_path: Path, changes) -> None:
+    said, output = rerun(bare, tmp_path / "out", *changes)
+    assert "reused: all published rows; no page is read" in said
+    said, other = rerun(kept, tmp_path / "other", *changes)
+    assert "reused: the results of all page stages" in said
+    expected = curate(tmp_path / "fresh", *changes)
+    check_equal(output, expected)
+    check_equal(other, expected)
+    lines = [sorted(path.read_bytes() for path in (each / "jsonl").iterdir()) for each in (output, expected)]
+    assert lines[0] == lines[1]
+
+
+def test_other_deduplication_takes_the_page_stages(kept: Path, tmp_path: Path) -> None:
+    changes = ("deduplicate.threshold=0.5", "deduplicate.boilerplate=false")
+    said, output = rerun(kept, tmp_path / "out", *changes)
+    assert "reused: the results of all page stages" in said
+    check_equal(output, curate(tmp_path / "fresh", *changes))
+
+
+def test_reading_and_extraction_start_from_the_input(kept: Path, tmp_path: Path) -> None:
+    plan = plan_rerun(str(kept), str(tmp_path / "out"), None, ("extract_text.min_characters=100",))
+    assert "a setting of reading or extraction" in plan.describe()
+    plan = plan_rerun(str(kept), str(tmp_path / "out"), None, ("identify_language.languages=en",))
+    assert "quick_look.languages" in plan.describe(), "as in a fresh run, quick_look looks for them, too"
+
+
+def test_a_rerun_needs_a_finished_run_and_a_folder_of_its_own(kept: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no manifest\.json"):
+        plan_rerun(str(tmp_path), str(tmp_path / "out"), None, ())
+    with pytest.raises(UserError, match="holds the input"):
+        plan_rerun(str(kept), str(kept), None, ())
+
+
+def test_further_input_adds_its_units_only(tmp_path: Path) -> None:
+    output = curate(tmp_path / "out", files=2, keep_work=True)
+    tallies = {path: path.stat().st_mtime_ns for path in output.glob("work/*/tally/*")}
+    curate(output, keep_work=True)
+    now = {path: path.stat().st_mtime_ns for path in output.glob("work/*/tally/*")}
+    assert tallies.items() < now.items(), "no unit was done again"
+    check_equal(output, curate(tmp_path / "fresh"))
+
+
+def test_further_input_without_work_files_is_refused_in_one_line(bare: Path, tmp_path: Path) -> None:
+    output = curate(tmp_path / "out", files=2)
+    with pytest.raises(UserError, match=r"2 files to add; do that by --overwrite, and with --keep-work"):
+        curate(output)
+    check_equal(curate(output, overwrite=True), bare)
