@@ -124,6 +124,25 @@ def histogram(bins: Sequence[tuple[str, float]], label: str, ticks: int = 5) -> 
     )
 
 
+def series(values: Sequence[float | None], label: str) -> Markup:
+    """A small line over snapshots, oldest first, from the lowest to the highest value; gaps where there is none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return Markup("")
+    low, high = min(known), max(known)
+    step = 180 / max(len(values) - 1, 1)
+    points = [
+        (10 + number * step, 34 - 28 * (value - low) / (high - low) if high > low else 20.0)
+        for number, value in enumerate(values)
+        if value is not None
+    ]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return Markup(
+        '<svg class="series" viewBox="0 0 200 40" role="img" aria-label="{}"><polyline class="trend" points="{}"/>'
+        '<circle class="weighted" cx="{:.1f}" cy="{:.1f}" r="3.5"/></svg>'
+    ).format(label, path, *points[-1])
+
+
 def shares(target: float, actual: float, weighted: float, largest: float) -> Markup:
     """A domain's three shares on one axis. Hollow dot: actual; vertical line: target; filled dot: weighted."""
 

@@ -95,6 +95,7 @@ def render(report: Mapping[str, Any], samples: Samples) -> str:
             costs=list_costs(report),
             changed=list(changed_settings(report["config"], settings_as_json(Config()))),
             max_repetitions=WARN_REPETITIONS,
+            trends=list_trends(report),
         )
     )
 
@@ -124,6 +125,7 @@ def _environment() -> Environment:
         bar=charts.bar,
         gauge=charts.gauge,
         histogram=charts.histogram,
+        series=charts.series,
         shares=charts.shares,
         stream=charts.stream,
     )
@@ -144,6 +146,18 @@ def funnel_steps(report: Mapping[str, Any]) -> list[charts.Step]:
         if lost:
             found.append(charts.Step(stage, entered, lost))
             entered -= lost
+    return found
+
+
+def list_trends(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Numbers over snapshots: name, all values, the last two; those that were never above zero are left out."""
+    found = []
+    for name, values in report.get("trends", {}).get("series", {}).items():
+        if any(values):
+            is_share = not name.startswith(("words of", "mean", "personal"))
+            show = formatting.share if is_share else formatting.measure
+            last = [show(value or 0.0) for value in values[-2:]]
+            found.append({"name": name, "values": values, "before": last[0], "now": last[-1]})
     return found
 
 

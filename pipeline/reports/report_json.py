@@ -11,7 +11,9 @@ from pipeline.ledger import UNREADABLE, Tally, by_stage
 from pipeline.publishing.statistics import Statistics, most_common
 from pipeline.publishing.weights import DomainShare
 from pipeline.reports.run_warnings import run_warnings
+from pipeline.reports.trends import compare_with_former
 from pipeline.stages.order import STAGES
+from pipeline.storage.layout import Layout
 
 _MESSAGES = 10
 _LANGUAGES = 200
@@ -28,8 +30,12 @@ def make_report(
     duplicates: Mapping[str, Any],
     manifest: Mapping[str, Any],
     run: Mapping[str, Any] | None = None,
+    layout: Layout | None = None,
 ) -> dict[str, Any]:
-    """All numbers, and the warnings computed from them; `run` is when, how long and by which command it ran."""
+    """All numbers, and the warnings computed from them; `run` is when, how long and by which command it ran.
+
+    `layout` of a snapshot leads to the snapshots before it, with which the numbers are compared.
+    """
     report = {
         **_pages(tally, statistics),
         **_kept_documents(statistics),
@@ -41,6 +47,7 @@ def make_report(
         **{name: manifest[name] for name in _FROM_MANIFEST},
         "run": dict(run or {}),
     }
+    report["trends"] = compare_with_former(report, layout) if layout else {}
     return {**report, "warnings": run_warnings(report)}
 
 

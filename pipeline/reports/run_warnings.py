@@ -21,7 +21,8 @@ WARN_SAME_FAILURE = 10  # pages with the same error message; pages that break an
 def run_warnings(report: Mapping[str, Any]) -> list[str]:
     """The warnings, one line each, from the numbers of report.json."""
     duplicates = report["duplicates"].get("warnings", ())
-    return [*_nothing_kept(report), *_failures(report), *_personal_data(report), *duplicates, *_repetitions(report)]
+    found = [*_nothing_kept(report), *_failures(report), *_personal_data(report), *duplicates, *_repetitions(report)]
+    return [*found, *report.get("trends", {}).get("alarms", ())]
 
 
 def _nothing_kept(report: Mapping[str, Any]) -> Iterator[str]:
