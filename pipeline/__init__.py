@@ -1,7 +1,7 @@
 """Curation: WARC files in, weighted Parquet shards out, and a ledger in which every page has exactly one fate.
 
     cli.py           gristmill curate | plan | explain | report | audit | status | settings
-    run_commands.py  gristmill sample | sql | compare
+    run_commands.py  gristmill sample | sql | compare | whatif | rerun | explore
     curate.py        one run: the four Beam jobs below, in order
     ├─ prepare.py        1 prepare      WARC units -> staged documents, drops, tallies        map only
     │   reading/             find the input files, cut them into units, read their records
@@ -20,7 +20,10 @@
     └─ reports/          report.json, report.html, and what the terminal shows
 
     release/         what happens to a finished output: remove pages
-    inspection/      commands about a run: explain, audit, plan, status
+    inspection/      commands about a run: explain, audit, plan, status, sample, sql, compare
+    whatif/          what other settings would change in a finished run
+    rerun.py         a finished run again with other settings;  reuse.py: what of it is taken over, unit by unit
+    explore/         a finished run as a web page on this machine
     engines/         how Beam runs: on this machine, on Spark, Flink or Dataflow
     storage/         files on local disks, https, s3 and gs; where each file of an output lies
     config.py        every setting of a run; each is declared beside the code that it controls

@@ -151,13 +151,17 @@ def _settings_given(stored: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run that are not the defaults, as if they were given again.
 
     Defaults are left out: a whole number as the default of a real one would become another value (50, 50.0). The
-    languages that quick_look has taken over from identify_language are left out, too.
+    lists that one stage has taken over from another table are left out, too.
     """
     given = _without_defaults(stored, Config().model_dump(mode="json"))
-    look, wanted = stored.get("quick_look", {}).get("languages"), stored.get("identify_language", {}).get("languages")
-    given.setdefault("quick_look", {}).pop("languages", None)
-    if look != wanted:
-        given["quick_look"]["languages"] = look
+    for stage, name, source in (
+        ("quick_look", "languages", "identify_language"),
+        ("check_rights", "licenses", "publish"),
+    ):
+        own, wanted = (stored.get(table, {}).get(name) for table in (stage, source))
+        given.setdefault(stage, {}).pop(name, None)
+        if own != wanted:
+            given[stage][name] = own
     return given
 
 

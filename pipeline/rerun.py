@@ -38,7 +38,7 @@ from pipeline.publishing.weights import cell_of, weight_table
 from pipeline.reports.samples import changed_settings
 from pipeline.reuse import Level, Reuse, changes_scrubbing, find_level
 from pipeline.storage.digests import fingerprint
-from pipeline.storage.layout import PUBLISHED, Layout, read_manifest, read_report
+from pipeline.storage.layout import PUBLISHED, Layout, part_numbers, read_manifest, read_report
 from pipeline.storage.own_files import check_apart, remove_work
 
 _SHOWN = 6  # changed settings named in the description
@@ -93,6 +93,8 @@ def plan_rerun(source: str, output: str, path: Path | None, overrides: Sequence[
 def _needs_published_only(level: Level, changed: Sequence[str], run: Run) -> bool:
     """Whether nothing but weights, tokens and JSONL changes; unless the work files do it in the usual way."""
     only_publish = all(name.startswith("publish.") and name != "publish.shard_bytes" for name in changed)
+    if run.reuse and read_manifest(run.reuse.layout).get("removed"):  # its weights count words that are gone
+        return False
     return level is Level.STAGED and only_publish and not all(map(run.reuse.can_run, run.units.values()))  # type: ignore[union-attr]
 
 
@@ -107,7 +109,8 @@ def _publish_again(plan: Rerun) -> Mapping[str, Any]:
         if finished:
             return read_manifest(run.layout)
         counts = _count_published(source)
-        parts = [Part(number, (f"{number:05d}",)) for number, _ in enumerate(read_manifest(source)["shards"])]
+        numbers = part_numbers(read_manifest(source), "shards")
+        parts = [Part(number, (f"{old:05d}",)) for number, old in enumerate(numbers)]
         report = read_report(source)
         verdicts = Verdicts(fingerprint(report["content_hash"]), report["duplicates"])
         plain = publish_task(run, verdicts, weight_table(counts.words, run.config.publish.weights))
@@ -129,7 +132,7 @@ def _count_published(source: Layout) -> WordCounts:
 
 
 def _published_rows(source: Layout, kind: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for number, _ in enumerate(read_manifest(source)[kind]):
+    for number in part_numbers(read_manifest(source), kind):
         with storage.read_parquet(source.part(kind, number)) as parquet:
             for batch in parquet.iter_batches(columns=list(columns)):
                 yield from batch.to_pylist()

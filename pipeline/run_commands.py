@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -83,4 +85,97 @@ def _read_percent(text: str) -> float:
     return percent / 100
 
 
-COMMANDS = (sample, sql, compare)
+@click.command()
+@click.argument("run")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with the settings that change.")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="One setting; may be repeated.")
+@click.option(
+    "--versus", "others", multiple=True, metavar="TABLE.KEY=VALUE", help="A second configuration to compare with."
+)
+@click.option("--versus-config", type=click.Path(path_type=Path), help="The same as a TOML file.")
+@click.option(
+    "--replay",
+    default="300",
+    show_default=True,
+    metavar="N",
+    help="Pages replayed from the input at most, of those that stored measurements do not decide; or all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def whatif(
+    run: str,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    others: tuple[str, ...],
+    versus_config: Path | None,
+    replay: str,
+    as_json: bool,
+) -> None:
+    """Say what other settings would change in a finished run.
+
+    Pages and words lost and won, by rule, domain, language and site; the mixture and the weights; pages of each side.
+    Tighter limits are exact, duplicates of pages that leave included. Pages that a looser limit lets through are
+    replayed from the input, a sample of them if they are many; then an interval is given.
+    """
+    from pipeline.config import load_config
+    from pipeline.inspection.stored_run import read_stored_run
+    from pipeline.whatif.ask import what_if
+    from pipeline.whatif.describe import describe_answer
+
+    if replay != "all" and not replay.isdecimal():
+        raise UserError(f"--replay {replay}: expected a number of pages, or all")
+    count = None if replay == "all" else int(replay)
+    stored = read_stored_run(run)
+    questions = [(config, overrides), *([(versus_config, others)] if others or versus_config else [])]
+    answers = [what_if(run, load_config(path, given, base=stored.settings), count) for path, given in questions]
+    if as_json:
+        first, *second = (answer.to_json() for answer in answers)
+        click.echo(json.dumps({**first, **({"versus": second[0]} if second else {})}, indent=1, ensure_ascii=False))
+    else:
+        click.echo("\n\n══ versus ══\n\n".join(map(describe_answer, answers)))
+
+
+@click.command()
+@click.argument("run")
+@click.option("--output", required=True, help="A new folder for the result.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with the settings that change.")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="One setting; may be repeated.")
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one per core")
+@click.option("--keep-work", is_flag=True, help="Keep OUTPUT/work, from which further reruns start.")
+def rerun(
+    run: str, output: str, config: Path | None, overrides: tuple[str, ...], workers: int, keep_work: bool
+) -> None:
+    """Curate again with other settings.
+
+    What RUN has stored is reused down to the first stage that the change concerns, and said beforehand: published rows
+    for other weights, and with --keep-work in RUN all page stages, or the extracted texts. The result equals a fresh
+    run.
+    """
+    from pipeline.curate import describe_command
+    from pipeline.reports.console_summary import funnel
+    from pipeline.rerun import plan_rerun, run_again
+
+    command = describe_command(sys.argv[1:])
+    plan = plan_rerun(run, output, config, overrides, workers=workers, keep_work=keep_work, command=command)
+    click.echo(plan.describe(), err=True)
+    run_again(plan)
+    click.echo(funnel(plan.run.layout))
+
+
+@click.command()
+@click.argument("run")
+@click.argument("run2", required=False)
+@click.option("--port", type=click.IntRange(0, 65535), default=8321, show_default=True, help="On this machine; 0: any.")
+def explore(run: str, run2: str | None, port: int) -> None:
+    """Look at a finished run in a browser.
+
+    The page is served on this machine only: the funnel and its pages, search, limits to drag, the mixture, duplicates,
+    personal data, a queue of pages to judge, and RUN beside RUN2. Nothing is written but votes, to RUN/votes.sqlite.
+    """
+    from pipeline.explore.server import make_server
+
+    server, address = make_server(run, run2, port)
+    click.echo(f"{run} is at {address} (Ctrl-C ends it)")
+    server.run()
+
+
+COMMANDS = (sample, sql, compare, whatif, rerun, explore)

@@ -31,7 +31,8 @@ def audit_output(output: str) -> list[Check]:
     if not storage.exists(layout.manifest):
         raise UserError(f"{output}: no manifest.json, so this is no finished output; run `gristmill curate` again")
     manifest = read_manifest(layout)
-    paths = {kind: parquet_files(layout, kind) for kind in SCHEMAS}
+    # An output of another version may lack a kind of files.
+    paths = {kind: parquet_files(layout, kind) if manifest[kind] else [] for kind in SCHEMAS}
     if "jsonl" in manifest:
         paths["jsonl"] = storage.list_files(storage.join(layout.root, "jsonl"))
     file_results = [check_files(paths, manifest), check_schema(paths)]

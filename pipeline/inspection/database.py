@@ -12,14 +12,13 @@ The connection reads only the folder of the run: no other file, no network, no e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline import storage
 from pipeline.errors import UserError
-from pipeline.storage.layout import Layout
-from pipeline.storage.own_files import is_part
+from pipeline.storage.layout import Layout, read_manifest
 from pipeline.storage.paths import local_path
 
 if TYPE_CHECKING:
@@ -78,11 +77,11 @@ def check_finished(output: str) -> Layout:
 
 
 def _view_statements(layout: Layout, schema: str) -> Iterator[str]:
+    manifest = read_manifest(layout)
     for view, folder in _FOLDERS.items():
-        if not (parts := _parts(layout, folder)):
-            raise UserError(f"{layout.root}: no files in {folder}/; it is damaged, or of another version of gristmill")
-        yield f"CREATE VIEW {schema}.{view} AS {_read(parts)}"
-    parts = _parts(layout, "duplicates")
+        if parts := _parts(layout, manifest, folder):
+            yield f"CREATE VIEW {schema}.{view} AS {_read(parts)}"
+    parts = _parts(layout, manifest, "duplicates")
     own = _read(parts) if parts else f"SELECT * FROM {schema}.dropped WHERE duplicate_of IS NOT NULL"  # noqa: S608
     yield f"CREATE VIEW {schema}.duplicates AS {own}"
     yield (
@@ -93,10 +92,8 @@ def _view_statements(layout: Layout, schema: str) -> Iterator[str]:
     )
 
 
-def _parts(layout: Layout, folder: str) -> list[str]:
-    folder = storage.join(local_path(layout.root), folder)
-    names = [name for name in storage.list_names(folder) if is_part(name) and name.endswith(".parquet")]
-    return [storage.join(folder, name) for name in sorted(names)]
+def _parts(layout: Layout, manifest: Mapping[str, Any], folder: str) -> list[str]:
+    return [storage.join(local_path(layout.root), entry["path"]) for entry in manifest[folder]]
 
 
 def _read(paths: Sequence[str]) -> str:

@@ -55,8 +55,8 @@ def add_signals(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 # Documents of one finished unit, before deduplication.
 STAGED = pa.schema([*_IDENTITY, *_TEXT, *_RIGHTS, pa.field("signals", SIGNALS), *SKETCH_FIELDS])
 
-# Every page of one unit in the order of reading, as extract_text left it, with its personal data: by `--keep-work`, for
-# reruns with other filters or models. A page without a document has its row in the drops file, of number `drop`, instead.
+# Every page of one unit in the order of reading, as extract_text left it, with its personal data: by `--keep-work`,
+# for reruns with other filters or models. Of a page without a document only `drop`: the number of its row in the drops.
 EXTRACTED = pa.schema(
     [
         pa.field("drop", pa.int64()),

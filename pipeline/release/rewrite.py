@@ -72,7 +72,7 @@ def rewrite_part(
     In drops/ the removed pages keep an empty row each: the ledger goes on counting every page.
     """
     change, removed, entries = Change(), [], {}
-    for kind in ("shards", "sketches", "duplicates"):
+    for kind in ("shards", "sketches", "duplicates", "candidates"):
         if kind in files:
             entries[kind] = _write_parquet(layout, files[kind], kind, number, ids, [])
     for row in _rows_of(layout, files["shards"], ids):

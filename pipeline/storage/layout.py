@@ -119,6 +119,11 @@ def read_manifest(layout: Layout) -> dict[str, Any]:
     return manifest
 
 
+def part_numbers(manifest: Mapping[str, Any], kind: str) -> list[int]:
+    """The numbers of the files of a kind, in the order of the manifest; after a removal some are missing."""
+    return [int(entry["path"].rpartition("part-")[2].partition(".")[0]) for entry in manifest[kind]]
+
+
 def read_report(layout: Layout) -> dict[str, Any]:
     """report.json, with the types of its values checked."""
     numbers = ("pages", "kept", "words", "characters", "unreadable")

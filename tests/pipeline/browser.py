@@ -20,8 +20,8 @@ def require_browser() -> None:
 
 
 @contextmanager
-def open_page(page: Path, folder: Path, *, width: int = 1280, dark: bool = False) -> Iterator[webdriver.Chrome]:
-    """Opens the file in Chromium, with a new profile in `folder`, while the block runs."""
+def open_page(page: Path | str, folder: Path, *, width: int = 1280, dark: bool = False) -> Iterator[webdriver.Chrome]:
+    """Opens the file or address in Chromium, with a new profile in `folder`, while the block runs."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
@@ -36,7 +36,7 @@ def open_page(page: Path, folder: Path, *, width: int = 1280, dark: bool = False
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        driver.get(page.as_uri())
+        driver.get(page if isinstance(page, str) else page.as_uri())
         yield driver
     finally:
         driver.quit()

@@ -27,7 +27,7 @@ def test_the_views_hold_the_rows_of_the_files(curated_minicrawl: Path) -> None:
         assert [{name: row[name] for name in kept[0]} for row in found] == kept
         reasons = dict(query(connection, "SELECT stage || ':' || reason, count(*) FROM dropped GROUP BY 1")[1])
         assert reasons == Counter(f"{row['stage']}:{row['reason']}" for row in dropped)
-        pairs = set(query(connection, "SELECT id, duplicate_of FROM duplicates")[1])
+        pairs = set(query(connection, "SELECT id, survivor FROM duplicates")[1])
         assert pairs >= {(row["id"], row["duplicate_of"]) for row in dropped if row["duplicate_of"]}
         signals = query_rows(connection, "SELECT * FROM signals")
     assert set(signals[0]) == {"id", "url", "kept", "stage", "reason", *signal_names()}
@@ -39,13 +39,11 @@ def test_the_views_hold_the_rows_of_the_files(curated_minicrawl: Path) -> None:
 
 
 def test_a_run_without_the_folder_of_duplicates_and_one_with_it(curated_minicrawl: Path, tmp_path: Path) -> None:
-    bare, rich = tmp_path / "bare [1]'", tmp_path / "rich"
-    for output in (bare, rich):
-        shutil.copytree(curated_minicrawl, output)
-        shutil.rmtree(output / "duplicates", ignore_errors=True)
-    (rich / "duplicates").mkdir()
-    shutil.copy(rich / "sketches" / "part-00000.parquet", rich / "duplicates")
-    for output, column in ((bare, "duplicate_of"), (rich, "sketch")):
+    bare = tmp_path / "bare [1]'"
+    shutil.copytree(curated_minicrawl, bare, ignore=shutil.ignore_patterns("duplicates"))
+    manifest = json.loads((bare / "manifest.json").read_text())
+    (bare / "manifest.json").write_text(json.dumps({**manifest, "duplicates": []}))
+    for output, column in ((bare, "duplicate_of"), (curated_minicrawl, "survivor")):
         assert f'"{column}"' in run_sql(str(output), "SELECT * FROM duplicates LIMIT 1", "json")
 
 

@@ -1,0 +1,241 @@
+"""From changed settings to what they change: limits, replayed pages, deduplication again, words and weights.
+
+    fates        every page under the new settings, by SQL over stored measurements            exact
+    replays      pages that leave what is stored, from their place in the input                all, or a sample
+    candidates   documents that still reach deduplication, and replayed ones that now do
+    verdicts     deduplication of them, from stored keys and sketches                          exact without a sample
+
+With a sample, pages that the run had dropped are drawn apart from candidates. A candidate that was not drawn keeps its
+old keys in deduplication; what the drawn newcomers displace is scaled to all newcomers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.config import Config
+from pipeline.deduplication.in_memory import deduplicate_table
+from pipeline.errors import UserError
+from pipeline.inspection.database import open_run
+from pipeline.inspection.stored_run import StoredRun, read_stored_run
+from pipeline.publishing.candidates import count_words_left
+from pipeline.publishing.provenance import settings_as_json
+from pipeline.reports.samples import changed_settings
+from pipeline.storage.layout import read_manifest
+from pipeline.whatif.answer import Answer, PageChange, make_answer
+from pipeline.whatif.estimates import Estimate, estimate_sum, known
+from pipeline.whatif.limits import UNKNOWN, build_cases, fate_expression
+from pipeline.whatif.replay_pages import ReplayedPage, is_readable, replay_pages
+from pipeline.whatif.run_tables import CANDIDATE_COLUMNS, PlaceOrder, add_pages, make_table, read_candidates, read_fates
+
+Array = np.typing.NDArray[Any]
+REPLAYED = 300  # pages by default: about ten seconds
+_SMALLEST_DRAW = 30  # of a group
+
+
+@dataclass(slots=True)
+class Documents:
+    """Candidates, old and new, in the order of deduplication, with what becomes of them."""
+
+    table: pa.Table
+    before: Array  # kept by the run
+    after: Array  # kept under the new settings
+    words: Array  # under the new settings, 0 where not kept
+    fates: list[str]  # under the new settings
+    newcomer: Array  # dropped before deduplication by the run
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The pages that nothing stored decides, and those of them that were replayed."""
+
+    candidates: list[dict[str, Any]]  # all of them that had reached deduplication
+    others: list[dict[str, Any]]
+    replayed: list[ReplayedPage]
+
+    @property
+    def complete(self) -> bool:
+        return len(self.replayed) == len(self.candidates) + len(self.others)
+
+
+def what_if(output: str, config: Config, replay: int | None = REPLAYED) -> Answer:
+    """What `config` would change in a finished run. `replay`: pages replayed at most; None: all that are needed.
+
+    Raises UserError for a folder that is no finished run, and for settings whose effect needs one.
+    """
+    run = read_stored_run(output)
+    if not read_manifest(run.layout)["candidates"]:
+        raise UserError(f"{output}: has no candidates/, which this version of gristmill writes; curate it again")
+    changed = [name for name, _, _ in changed_settings(settings_as_json(config), settings_as_json(run.config))]
+    expression = fate_expression(build_cases(run.config, config, changed))
+    with open_run(output) as connection:
+        add_pages(connection)
+        fates = read_fates(connection, expression, "place IS NOT NULL OR fate != after")
+    draw = _draw(run, config, fates, replay)
+    documents = _decide(run, config, fates, draw)
+    settings = [name for name in changed if not name.startswith(("prepare.",))]
+    return make_answer(run, config, settings, _changes(documents, fates, draw), **_totals(documents, fates, draw))
+
+
+def _draw(run: StoredRun, config: Config, fates: Sequence[dict[str, Any]], replay: int | None) -> Draw:
+    unknown = [row for row in fates if row["after"] == UNKNOWN]
+    groups = [[row for row in unknown if (row["place"] is None) is new] for new in (False, True)]
+    if replay is not None and len(unknown) > replay:
+        counts = _share_out(len(groups[0]), len(groups[1]), replay)
+        chosen = [_choose(group, count) for group, count in zip(groups, counts, strict=True)]
+    else:
+        chosen = groups
+    readable = [row for group in chosen for row in group if is_readable(run, row)]
+    return Draw(groups[0], groups[1], list(replay_pages(run, config, readable)))
+
+
+def _share_out(candidates: int, others: int, replay: int) -> tuple[int, int]:
+    """How many of each group are replayed: in proportion, but at least a few of the smaller one.
+
+    >>> _share_out(1000, 9000, 300), _share_out(0, 50, 20)
+    ((30, 270), (0, 20))
+    """
+    few = min(_SMALLEST_DRAW, replay // 2)
+    share = round(replay * candidates / (candidates + others))
+    count = min(max(share, min(few, candidates)), max(replay - min(few, others), 0), candidates)
+    return count, min(replay - count, others)
+
+
+def _choose(group: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """A random choice. Pages that begin alike are drawn together, as they may be duplicates."""
+    return sorted(group, key=lambda row: (row["shape"], row["id"]))[:count]
+
+
+def _decide(run: StoredRun, config: Config, fates: Sequence[dict[str, Any]], draw: Draw) -> Documents:
+    old = read_candidates(run)
+    rows = {(row["part"], row["place"]): row for row in fates if row["place"] is not None}
+    places = zip(old["part"].to_pylist(), old["place"].to_pylist(), strict=True)
+    fate = [rows[place]["after"] for place in places]
+    replayed = {
+        (page.page["part"], page.page["place"]): page for page in draw.replayed if page.page["place"] is not None
+    }
+    new = [page.document for page in draw.replayed if page.page["place"] is None and page.document]
+    reaches = np.array([after in ("kept", UNKNOWN) or after.startswith("deduplicate:") for after in fate], bool)
+    before = old["kept"].to_numpy(zero_copy_only=False)
+    if draw.complete and replayed:
+        old, reaches, fate = _replace_replayed(old, reaches, fate, replayed)
+    table = pa.concat_tables([old, make_table(new, old)]).combine_chunks()
+    documents = Documents(
+        table,
+        before=np.concatenate([before, np.zeros(len(new), bool)]),
+        after=np.concatenate([reaches, np.ones(len(new), bool)]),
+        words=np.zeros(table.num_rows, np.int64),
+        fates=[*fate, *["kept"] * len(new)],
+        newcomer=np.concatenate([np.zeros(len(fate), bool), np.ones(len(new), bool)]),
+    )
+    if new:
+        documents = _sort(documents, PlaceOrder(run).sort(table))
+    return deduplicate(documents, config)
+
+
+def _replace_replayed(
+    old: pa.Table, reaches: Array, fate: list[str], replayed: Mapping[tuple[int, int], ReplayedPage]
+) -> tuple[pa.Table, Array, list[str]]:
+    """Candidates with other texts: their new keys, or their drop."""
+    rows = old.to_pylist()
+    for number, row in enumerate(rows):
+        page = replayed.get((row["part"], row["place"]))
+        if page is not None:
+            fate[number] = "kept" if page.document else page.fate
+            reaches[number] = page.document is not None
+            if page.document:
+                row.update({name: page.document[name] for name in CANDIDATE_COLUMNS})
+    return pa.Table.from_pylist(rows, old.schema), reaches, fate
+
+
+def _sort(documents: Documents, order: Array) -> Documents:
+    return Documents(
+        documents.table.take(order),
+        **{name: getattr(documents, name)[order] for name in ("before", "after", "words", "newcomer")},
+        fates=[documents.fates[number] for number in order.tolist()],
+    )
+
+
+def deduplicate(documents: Documents, config: Config) -> Documents:
+    """Deduplication of the documents in `after`; those that it drops are taken out."""
+    chosen = np.flatnonzero(documents.after)
+    after, words, fates = documents.after.copy(), np.zeros(len(documents.after), np.int64), list(documents.fates)
+    if len(chosen):
+        table = documents.table.take(chosen)
+        verdicts, _ = deduplicate_table(table, config.deduplicate)
+        whole, line_words = table["words"].to_pylist(), table["line_words"].to_pylist()
+        for number, place in enumerate(chosen.tolist()):
+            reason, removed = verdicts["reason"][number], verdicts["remove"][number]
+            after[place] = reason is None
+            fates[place] = f"deduplicate:{reason}" if reason else "kept"
+            if reason is None:
+                words[place] = count_words_left(line_words[number], removed) if removed else whole[number]
+    return replace(documents, after=after, words=words, fates=fates)
+
+
+def _totals(documents: Documents, fates: Sequence[Mapping[str, Any]], draw: Draw) -> dict[str, Any]:
+    """Pages and words before and after."""
+    before = documents.table["kept_words"].fill_null(0).to_numpy()
+    kept, words = known(float(documents.after.sum())), known(float(documents.words.sum()))
+    usual = float(before[documents.before].mean()) if documents.before.any() else 300.0
+    if not draw.complete:
+        kept, words = _estimate(documents, draw, usual)
+    return {
+        "kept_before": int(documents.before.sum()),
+        "words_before": int(before.sum()),
+        "kept": kept,
+        "words": words,
+        "unknown": len(draw.candidates) + len(draw.others),
+        "replayed": len(draw.replayed),
+        "exact": draw.complete,
+        "cells": documents,
+    }
+
+
+def _estimate(documents: Documents, draw: Draw, usual: float) -> tuple[Estimate, Estimate]:
+    """Kept pages and words, from the drawn pages."""
+    undecided = {(row["part"], row["place"]) for row in draw.candidates}
+    places = list(zip(documents.table["part"].to_pylist(), documents.table["place"].to_pylist(), strict=True))
+    is_known = np.array([place not in undecided for place in places], bool) & ~documents.newcomer
+    kept, words = known(float(documents.after[is_known].sum())), known(float(documents.words[is_known].sum()))
+    by_place = {place: number for number, place in enumerate(places)}
+    drawn = [page for page in draw.replayed if page.page["place"] is not None]
+    counts, sums = [], []
+    for page in drawn:
+        number = by_place[page.page["part"], page.page["place"]]
+        stays = page.document is not None and bool(documents.after[number])
+        counts.append(float(stays))
+        sums.append(float(page.document["words"]) if stays and page.document else 0.0)
+    kept = kept.plus(estimate_sum(counts, len(draw.candidates), 1.0)) if draw.candidates else kept
+    words = words.plus(estimate_sum(sums, len(draw.candidates), usual)) if draw.candidates else words
+    if draw.others:
+        lost = [page for page in draw.replayed if page.page["place"] is None]
+        fresh = documents.newcomer & documents.after
+        nothing = [0.0] * (len(lost) - int(fresh.sum()))
+        kept = kept.plus(estimate_sum([*[1.0] * int(fresh.sum()), *nothing], len(draw.others), 1.0))
+        words = words.plus(estimate_sum([*documents.words[fresh].tolist(), *nothing], len(draw.others), usual))
+    return kept, words
+
+
+def _changes(documents: Documents, fates: Sequence[Mapping[str, Any]], draw: Draw) -> Iterable[PageChange]:
+    """Pages that are lost or won: of a sample, those in it."""
+    rows = documents.table.select(
+        ["id", "url", "host", "registered_domain", "domain", "language", "part", "place", "kept_words"]
+    )
+    before = {(row["part"], row["place"]): row for row in fates if row["place"] is not None}
+    others = {page.page["id"]: page for page in draw.replayed}
+    for number in np.flatnonzero(documents.before != documents.after).tolist():
+        row = {name: rows[name][number].as_py() for name in rows.schema.names}
+        known_row = before.get((row["part"], row["place"]))
+        old = known_row["before"] if known_row else others[row["id"]].page["before"]
+        words = int(documents.words[number]) or row["kept_words"] or 0
+        yield PageChange(
+            id=row["id"], url=row["url"], host=row["registered_domain"] or row["host"], domain=row["domain"] or "",
+            language=row["language"] or "", words=words, before=old, after=documents.fates[number],
+            won=bool(documents.after[number]),
+        )  # fmt: skip
