@@ -29,7 +29,7 @@ from pipeline.stages import scrub_pii
 from pipeline.storage.layout import JSONL, PUBLISHED, Layout
 from pipeline.text import count_words, cut_excerpt
 
-RESCANNED = 2_000  # published texts of each part that are scanned for PII a second time; `gristmill audit` scans all
+RESCANNED = 300  # published texts of each part that are scanned for PII a second time; `gristmill audit` scans all
 
 
 @dataclass(frozen=True, slots=True)
