@@ -1,6 +1,6 @@
 """Quality of extraction on real pages with gold: the learned engine, trafilatura and resiliparse in the same run.
 
-    python -m tests.benchmarks.extraction [--sets wcxb own articles] [--sample N] [--folds FOLDER]
+    python -m tests.benchmarks.extraction [--sets wcxb own articles] [--engines NAME...] [--sample N] [--folds FOLDER]
 
 The learned engine is measured out of fold: a page is extracted by a model that was trained without all pages of its
 registered domain (and of a fifth of the domains). The five models are trained into FOLDER first, unless it has them.
@@ -41,6 +41,7 @@ SETS = {
     "own": (extraction_sets.own, extraction_sets.score_own),
     "articles": (extraction_sets.articles, extraction_sets.score_grams),
 }
+_ENGINES = ("learned", "preparation", "trafilatura", "resiliparse")
 _MANY = 10**9
 
 
@@ -132,19 +133,25 @@ def tables(
     yield f"{'CPU ms a page':34}" + "".join(f"{1000 * spent[engine] / len(examples):24.1f}" for engine in texts)
 
 
+def build_extract(name: str, folds: Path, data: Path) -> tuple[str, Extract]:
+    """One of `_ENGINES`, with its name in the tables."""
+    if name == "learned":
+        return "learned, out of fold", learned_out_of_fold(fold_models(folds, data))
+    if name == "preparation":
+        stage = through_stage(extract_text.ExtractTextSettings(engine="trafilatura"))
+        return "extract_text, trafilatura", stage
+    return name, plain_trafilatura if name == "trafilatura" else plain_resiliparse
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    arguments.add_argument("--engines", nargs="+", choices=_ENGINES, default=_ENGINES)
     arguments.add_argument("--sample", type=int, default=1, help="every Nth page")
     arguments.add_argument("--folds", type=Path, default=Path("build/extraction-folds"), help="models of the folds")
     options = arguments.parse_args()
     data = data_folder()
-    engines: dict[str, Extract] = {
-        "learned, out of fold": learned_out_of_fold(fold_models(options.folds, data)),
-        "extract_text, trafilatura": through_stage(extract_text.ExtractTextSettings(engine="trafilatura")),
-        "trafilatura": plain_trafilatura,
-        "resiliparse": plain_resiliparse,
-    }
+    engines = dict(build_extract(name, options.folds, data) for name in options.engines)
     for name in options.sets:
         examples = list(SETS[name][0](data))[:: options.sample]
         texts: dict[str, list[str]] = {engine: [] for engine in engines}
