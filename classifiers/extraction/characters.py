@@ -34,6 +34,7 @@ class CharacterCounts:
     commas: Integers
     capitals: Integers
     symbols: Integers
+    digits: Integers
     last: NDArray[np.uint8]  # kind of the last character
 
 
@@ -56,6 +57,7 @@ def count_characters(texts: Sequence[str]) -> CharacterCounts:
         commas=counts[COMMA],
         capitals=counts[CAPITAL],
         symbols=counts[SYMBOL],
+        digits=counts[DIGIT],
         last=kinds[np.maximum(ends - 1, 0)],
     )
 

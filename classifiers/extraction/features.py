@@ -14,11 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.extraction.blocks import TAG_NUMBER, PageBlocks
-from classifiers.extraction.characters import STOP, WORD
+from classifiers.extraction.characters import STOP
+from classifiers.extraction.containers import (
+    LIMB_FEATURES,
+    LIST_FEATURES,
+    add_limb_features,
+    add_list_features,
+    find_best_container,
+)
 from classifiers.extraction.names import GROUPS, NameWeights
 from classifiers.extraction.page_hints import page_hints
 from classifiers.extraction.page_sums import (
     BLOCKS,
+    DIGITS,
     HEADINGS,
     IMAGES,
     IS_HEADING,
@@ -35,27 +43,43 @@ from classifiers.extraction.page_sums import (
 )
 from classifiers.extraction.repetition import Units, find_units
 
-FEATURE_VERSION = 1  # to be raised when a feature changes its meaning
+FEATURE_VERSION = 2  # to be raised when a feature changes its meaning
 
 _ANCESTORS = 6  # levels above a block whose sums are features
 _NOWHERE = -1_000_000  # a distance to what the page does not have
-_TAGS = ("main", "article", "aside", "nav", "header", "footer", "ul", "figure", "section", "button", "p")
+_TAGS = (
+    "main", "article", "aside", "nav", "header", "footer", "ul", "ol", "dl", "table", "form", "figure", "section",
+    "button", "p",
+)  # fmt: skip
 _HEADING_BITS = sum(1 << TAG_NUMBER[f"h{level}"] for level in range(1, 7))
-_NEAR_GROUPS = ("comment", "navigation", "footer", "consent", "review")
-_ABOVE_GROUPS = ("folded", "consent", "contents", "post")
+_NEAR_GROUPS = (
+    "comment", "navigation", "footer", "consent", "review", "related", "meta", "author", "form", "card", "price",
+)  # fmt: skip
+_ABOVE_GROUPS = (
+    "folded", "consent", "contents", "post", "comment", "related", "author", "form", "sidebar", "card", "review",
+    "content", "thread", "search",
+)  # fmt: skip
 _PAGE_GROUPS = (
     "thread", "details", "label", "author", "meta", "slides", "card", "price", "navigation", "comment", "review",
     "folded", "post", "advertisement", "footer", "share", "form", "search",
 )  # fmt: skip
 _COUNTED_TAGS = ("article", "pre", "table", "form", "button", "li")
 _GROUP_BIT = {name: number for number, name in enumerate(GROUPS)}
+_NEAR_NAMES = [f"near_{name}" for name in _NEAR_GROUPS]
+_NEAR_BITS = np.array([_GROUP_BIT[name] for name in _NEAR_GROUPS])[:, None]
+_BELOW_NAMES = [f"below_{name}" for name in _ABOVE_GROUPS]
+_ABOVE_BITS = np.array([_GROUP_BIT[name] for name in _ABOVE_GROUPS])[:, None]
+_TAG_NAMES = [f"in_{tag}" for tag in _TAGS]
+_TAG_BITS = np.array([TAG_NUMBER[tag] for tag in _TAGS])[:, None]
 _TITLE_PARTS = re.compile(r"\s[|\-–—:»·]\s")
 _TITLE_CHARACTERS = 300  # of a block that is compared with the title
 # Blocks before and after whose values are features of a block.
 _NEIGHBORS = {
     "path_score": (-2, -1, 1, 2),
     "tag": (-2, -1, 1, 2),
-    "link_share": (1,),
+    "link_share": (-1, 1),
+    "size": (-1, 1),
+    "path": (-1, 1),
     "copies": (-1,),
     "depth": (-2, -1, 1, 2),
 }
@@ -90,7 +114,10 @@ def compute_features(blocks: PageBlocks, url: str, names: NameWeights) -> tuple[
     _position_features(page, rows)
     _ancestor_features(page, rows)
     units.add_features(page, rows)
-    best_share = _container_features(page, rows)
+    best = find_best_container(page)
+    best_share = _container_features(page, best, rows)
+    add_list_features(page, rows)
+    add_limb_features(page, best, rows)
     _heading_features(page, path_score, likeness, rows)
     _neighbor_features(page, rows)
     return rows, _page_features(page, url, units, above_tags, above_groups, best_share)
@@ -108,6 +135,7 @@ def _text_features(page: PageSums, rows: Rows) -> Array:
     rows["commas_a_word"] = share(counts.commas, counts.size)
     rows["capitals_a_word"] = share(counts.capitals, counts.size)
     rows["symbol_share"] = share(counts.symbols, counts.length)
+    rows["digit_share"] = share(counts.digits, counts.length)
     rows["ends_sentence"] = counts.last == STOP
     return likeness
 
@@ -155,10 +183,8 @@ def _name_features(page: PageSums, names: NameWeights, rows: Rows) -> tuple[Arra
     near = groups | groups[parents]
     near_block = (near | near[parents[parents]])[own] | inline_groups
     above = page.fold(groups, np.bitwise_or)[own]
-    for name in _NEAR_GROUPS:
-        rows[f"near_{name}"] = near_block >> _GROUP_BIT[name] & 1
-    for name in _ABOVE_GROUPS:
-        rows[f"below_{name}"] = above >> _GROUP_BIT[name] & 1
+    rows.update(zip(_NEAR_NAMES, near_block >> _NEAR_BITS & 1, strict=True))
+    rows.update(zip(_BELOW_NAMES, above >> _ABOVE_BITS & 1, strict=True))
     return path_score, above
 
 
@@ -168,8 +194,7 @@ def _tag_features(page: PageSums, rows: Rows) -> Array:
     bits = np.left_shift(np.int64(1), tags.astype(np.int64))
     bits[-1] = 0
     above = page.fold(bits, np.bitwise_or)[own]
-    for tag in _TAGS:
-        rows[f"in_{tag}"] = above >> TAG_NUMBER[tag] & 1
+    rows.update(zip(_TAG_NAMES, above >> _TAG_BITS & 1, strict=True))
     rows["in_heading"] = (above & _HEADING_BITS) > 0
     rows["tag"] = tags[own]
     rows["parent_tag"] = tags[parents[own]]
@@ -190,31 +215,22 @@ def _ancestor_features(page: PageSums, rows: Rows) -> None:
         rows[f"up{level}_images"] = inside[:, IMAGES]
         rows[f"up{level}_headings"] = inside[:, HEADINGS]
         above = page.parents[above]
+    inside = page.inside[page.parents[page.own]]
+    rows["up1_digits"] = share(inside[:, DIGITS], inside[:, SIZE])
 
 
-def _container_features(page: PageSums, rows: Rows) -> float:
-    """The container with most prose in its children, as readability would choose it; its share of the page."""
-    own, parents, blocks = page.own, page.parents, page.blocks
-    worth = page.prose * (20 * (1 + page.counts.commas) + np.minimum(page.counts.size // WORD, 60))
-    points = np.zeros(len(parents), dtype=np.int64)
-    np.add.at(points, parents[own], 2 * worth)
-    np.add.at(points, parents[parents[own]], worth)
-    points[-1] = 0
-    inside = page.inside
-    best = int(share(points * (inside[:, SIZE] - inside[:, LINKED]), inside[:, SIZE]).argmax())
-    first, last = _range_of(blocks, best)
-    rows["in_best"] = (page.numbers >= first) & (page.numbers < last)
+def _container_features(page: PageSums, best: int, rows: Rows) -> float:
+    """Where a block is to the best container; the container's share of the page."""
+    parents = page.parents
+    first, last = page.range_of(best)
+    rows["in_best"] = inside = (page.numbers >= first) & (page.numbers < last)
+    prose = np.flatnonzero(page.prose & inside)
+    rows["from_last_prose"] = page.before - (page.before[prose[-1]] if len(prose) else 0)
     rows["from_best"] = np.maximum(page.sums[first, SIZE] - page.before, page.before - page.sums[last, SIZE]).clip(0)
     best_share = float(page.sums[last, SIZE] - page.sums[first, SIZE]) / page.size
-    first, last = _range_of(blocks, int(parents[parents[best]]))
+    first, last = page.range_of(int(parents[parents[best]]))
     rows["in_best_grandparent"] = (page.numbers >= first) & (page.numbers < last)
     return best_share
-
-
-def _range_of(blocks: PageBlocks, element: int) -> tuple[int, int]:
-    if element == len(blocks.parents):
-        return 0, len(blocks.texts)
-    return int(blocks.firsts[element]), int(blocks.lasts[element])
 
 
 def _heading_features(page: PageSums, path_score: Array, likeness: Array, rows: Rows) -> None:
@@ -246,11 +262,13 @@ def _heading_features(page: PageSums, path_score: Array, likeness: Array, rows: 
 
 def _neighbor_features(page: PageSums, rows: Rows) -> None:
     count, numbers = len(page.own), page.numbers
+    path = rows["path"] = page.blocks.paths[page.own]
     for name, shifts in _NEIGHBORS.items():
         padded = np.full(count + 4, -1, dtype=rows[name].dtype)
         padded[2:-2] = rows[name]
         for shift in shifts:
             rows[f"{name}{shift:+d}"] = padded[2 + shift : 2 + shift + count]
+    rows["same_path-1"], rows["same_path+1"] = rows["path-1"] == path, rows["path+1"] == path
     for width in (4, 12):
         around = page.sums[np.minimum(numbers + width + 1, count)] - page.sums[np.maximum(numbers - width, 0)]
         rows[f"window{width}_words"] = around[:, SIZE]
@@ -288,38 +306,43 @@ def _page_features(
 
 # In the order of the model's columns.
 FEATURES = (
+    *LIST_FEATURES, *LIMB_FEATURES,
     "path_score", "path_lowest", "path_highest", "name_score", "parent_score", "grandparent_score", "inline_score",
-    "near_comment", "near_navigation", "near_footer", "near_consent", "near_review", "below_folded",
-    "below_consent", "below_contents", "below_post", "length", "size", "characters_a_word", "link_share", "copies",
-    "sentences", "commas_a_word", "capitals_a_word", "symbol_share", "ends_sentence", "in_main", "in_article",
-    "in_aside", "in_nav", "in_header", "in_footer", "in_ul", "in_figure", "in_section", "in_button", "in_p",
-    "in_heading", "tag", "parent_tag", "grandparent_tag", "hidden", "position", "words_before", "words_after",
-    "block_number", "blocks_after", "share_of_page", "prose_before", "depth", "up0_words", "up0_link_share",
-    "up0_prose_share", "up0_links", "up0_images", "up0_headings", "up1_words", "up1_link_share", "up1_prose_share",
+    "near_comment", "near_navigation", "near_footer", "near_consent", "near_review", "near_related", "near_meta",
+    "near_author", "near_form", "near_card", "near_price", "below_comment", "below_related", "below_author",
+    "below_form", "below_sidebar", "below_card", "below_review", "below_content", "below_thread", "below_search",
+    "below_folded", "below_consent", "below_contents", "below_post", "length", "size", "characters_a_word",
+    "link_share", "copies", "sentences", "commas_a_word", "capitals_a_word", "symbol_share", "digit_share",
+    "ends_sentence", "in_main", "in_article", "in_aside", "in_nav", "in_header", "in_footer", "in_ul", "in_ol",
+    "in_dl", "in_table", "in_form", "in_figure", "in_section", "in_button", "in_p", "in_heading", "tag",
+    "parent_tag", "grandparent_tag", "hidden", "position", "words_before", "words_after", "block_number",
+    "blocks_after", "share_of_page", "prose_before", "depth", "up0_words", "up0_link_share", "up0_prose_share",
+    "up0_links", "up0_images", "up0_headings", "up1_words", "up1_digits", "up1_link_share", "up1_prose_share",
     "up1_links", "up1_images", "up1_headings", "up2_words", "up2_link_share", "up2_prose_share", "up2_links",
     "up2_images", "up2_headings", "up3_words", "up3_link_share", "up3_prose_share", "up3_links", "up3_images",
     "up3_headings", "up4_words", "up4_link_share", "up4_prose_share", "up4_links", "up4_images", "up4_headings",
     "up5_words", "up5_link_share", "up5_prose_share", "up5_links", "up5_images", "up5_headings", "path_count",
     "path_words", "path_page_share", "path_link_share", "path_prose_share", "parent_path_count",
-    "parent_path_words", "near_count", "near_words", "near_blocks", "near_images", "near_sentences",
-    "near_link_share", "near_prose_share", "near_page_share", "near_place", "near_own_words", "near_own_link_share",
-    "outer_count", "outer_words", "outer_blocks", "outer_images", "outer_sentences", "outer_link_share",
-    "outer_prose_share", "outer_page_share", "outer_place", "outer_own_words", "outer_own_link_share", "in_best",
-    "from_best", "in_best_grandparent", "heading_level", "heading_distance", "heading_blocks", "heading_path_score",
-    "heading_link_share", "section_words", "section_blocks", "section_link_share", "section_prose_share",
-    "after_h1", "from_h1", "from_title", "path_score-2", "path_score-1", "path_score+1", "path_score+2", "tag-2",
-    "tag-1", "tag+1", "tag+2", "link_share+1", "copies-1", "depth-2", "depth-1", "depth+1", "depth+2",
-    "window4_link_share", "window4_prose_share", "window12_words", "window12_link_share", "page_words",
-    "page_blocks", "page_sentences", "page_images", "page_headings", "page_link_share", "page_prose_share",
-    "page_main_share", "page_best_share", "page_longest", "page_median", "page_group_page_share",
-    "page_group_count", "page_group_link_share", "page_group_prose_share", "page_group_images", "page_article_tags",
-    "page_pre_tags", "page_form_tags", "page_button_tags", "page_li_tags", "page_thread_share",
-    "page_details_share", "page_label_share", "page_author_share", "page_meta_share", "page_slides_share",
-    "page_card_share", "page_price_share", "page_navigation_share", "page_comment_share", "page_review_share",
-    "page_folded_share", "page_post_share", "page_advertisement_share", "page_footer_share", "page_form_share",
-    "page_search_share", "page_address_forum", "page_address_article", "page_address_depth", "page_address_hyphens",
-    "page_address_digits", "page_schema_product", "page_schema_article", "page_schema_forum",
-    "page_schema_collection", "page_has_structured",
+    "parent_path_words", "near_count", "near_times", "near_digits", "outer_times", "outer_digits", "near_words",
+    "near_blocks", "near_images", "near_sentences", "near_link_share", "near_prose_share", "near_page_share",
+    "near_place", "near_own_words", "near_own_link_share", "outer_count", "outer_words", "outer_blocks",
+    "outer_images", "outer_sentences", "outer_link_share", "outer_prose_share", "outer_page_share", "outer_place",
+    "outer_own_words", "outer_own_link_share", "in_best", "from_best", "from_last_prose", "in_best_grandparent",
+    "heading_level", "heading_distance", "heading_blocks", "heading_path_score", "heading_link_share",
+    "section_words", "section_blocks", "section_link_share", "section_prose_share", "after_h1", "from_h1",
+    "from_title", "path_score-2", "path_score-1", "path_score+1", "path_score+2", "tag-2", "tag-1", "tag+1",
+    "tag+2", "link_share-1", "link_share+1", "size-1", "size+1", "same_path-1", "same_path+1", "copies-1",
+    "depth-2", "depth-1", "depth+1", "depth+2", "window4_link_share", "window4_prose_share", "window12_words",
+    "window12_link_share", "page_words", "page_blocks", "page_sentences", "page_images", "page_headings",
+    "page_link_share", "page_prose_share", "page_main_share", "page_best_share", "page_longest", "page_median",
+    "page_group_page_share", "page_group_count", "page_group_link_share", "page_group_prose_share",
+    "page_group_images", "page_article_tags", "page_pre_tags", "page_form_tags", "page_button_tags", "page_li_tags",
+    "page_thread_share", "page_details_share", "page_label_share", "page_author_share", "page_meta_share",
+    "page_slides_share", "page_card_share", "page_price_share", "page_navigation_share", "page_comment_share",
+    "page_review_share", "page_folded_share", "page_post_share", "page_advertisement_share", "page_footer_share",
+    "page_form_share", "page_search_share", "page_address_forum", "page_address_article", "page_address_depth",
+    "page_address_hyphens", "page_address_digits", "page_schema_product", "page_schema_article",
+    "page_schema_forum", "page_schema_collection", "page_has_structured",
 )  # fmt: skip
 PAGE_FEATURES = (
     "page_words", "page_blocks", "page_sentences", "page_images", "page_times", "page_headings", "page_link_share",

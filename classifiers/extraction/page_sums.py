@@ -16,8 +16,8 @@ from classifiers.extraction.characters import STOP, WORD, CharacterCounts, count
 Array = NDArray[Any]
 
 # Columns of the sums.
-SIZE, LINKED, PROSE, BLOCKS, SENTENCES, LINKS, IMAGES, TIMES, HEADINGS = range(9)
-_COLUMNS = 9
+SIZE, LINKED, PROSE, BLOCKS, SENTENCES, LINKS, IMAGES, TIMES, HEADINGS, DIGITS = range(10)
+_COLUMNS = 10
 _PROSE_SIZE = 10 * WORD  # of a block that reads like prose
 IS_HEADING = np.isin(np.arange(len(BLOCK_TAGS)), [TAG_NUMBER[f"h{level}"] for level in range(1, 7)])
 
@@ -65,6 +65,12 @@ class PageSums:
             strides.append(strides[-1][strides[-1]])
         return strides
 
+    def range_of(self, element: int) -> tuple[int, int]:
+        """First block of an element and the first after it; "no element" has all."""
+        if element == len(self.blocks.parents):
+            return 0, len(self.own)
+        return int(self.blocks.firsts[element]), int(self.blocks.lasts[element])
+
     def fold(self, values: Array, operation: Callable[[Array, Array], Array]) -> Array:
         """`operation` over each element and its ancestors, by doubling the distance."""
         for above in self._strides:
@@ -92,6 +98,7 @@ def sum_page(blocks: PageBlocks) -> PageSums:
     columns[:, LINKS] = blocks.links
     columns[:, IMAGES] = blocks.images
     columns[:, TIMES] = (blocks.marks & TIME) > 0
+    columns[:, DIGITS] = counts.digits
     columns[:, HEADINGS] = IS_HEADING[tags[own]]
     sums = np.zeros((len(own) + 1, _COLUMNS), dtype=np.int64)
     np.cumsum(columns, axis=0, out=sums[1:])

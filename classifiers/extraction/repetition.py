@@ -9,11 +9,13 @@ import numpy as np
 
 from classifiers.extraction.page_sums import (
     BLOCKS,
+    DIGITS,
     IMAGES,
     LINKED,
     PROSE,
     SENTENCES,
     SIZE,
+    TIMES,
     Array,
     PageSums,
     share,
@@ -51,6 +53,8 @@ class Units:
         rows[f"{name}_blocks"] = share(sums[:, BLOCKS], count)
         rows[f"{name}_images"] = share(sums[:, IMAGES], count)
         rows[f"{name}_sentences"] = share(sums[:, SENTENCES], count)
+        rows[f"{name}_times"] = share(sums[:, TIMES], count)
+        rows[f"{name}_digits"] = share(sums[:, DIGITS], size)
         rows[f"{name}_link_share"] = share(sums[:, LINKED], size)
         rows[f"{name}_prose_share"] = share(sums[:, PROSE], size)
         rows[f"{name}_page_share"] = share(size, page.size)

@@ -1,12 +1,14 @@
 """Put markup that is rare in the training pages into some of them: boxes that are no main content, headings in buttons.
 
-Teasers under a heading without a telling class, a list of links or buttons between paragraphs, a paragraph that nobody
-sees: real pages have them, too few of the training pages do. Their texts come from other pages. Headings as buttons,
-with the answers folded below, are main content. Which page gets what depends on its id only.
+Teasers under a heading without a telling class, readers' comments, a list of links or buttons between paragraphs, a
+paragraph that nobody sees: real pages have them, too few of the training pages do. Their texts come from other pages.
+Headings as buttons, with the answers folded below, and a paragraph written as a list, with or without links, are main
+content. Which page gets what depends on its id only.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
@@ -17,13 +19,14 @@ from lxml.etree import _Element
 
 from classifiers.extraction.blocks import PageBlocks
 
-SHARE = 0.5  # of the pages that are changed
+SHARE = 0.6  # of the pages that are changed
 _TEXTS = 200  # of other pages that are kept for boxes
 _FEWEST_TEXTS = 20
 _BOX_CLASSES = ("", "", "grid-4", "row", "cards", "list", "boxes", "more")
 _CELL_CLASSES = ("", "", "cell", "col-md-4", "card", "item", "box", "entry")
 _SENTENCE = (6, 25)  # words of a teaser
 _LABEL = (1, 4)  # words of a button
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 
 
 class RareMarkup:
@@ -45,8 +48,9 @@ class RareMarkup:
 
     def _change(self, place: _Element, random: Random) -> None:
         changes: list[Callable[[_Element, Random], None]] = [
-            self._add_teasers, self._add_teasers, self._add_teasers, self._add_buttons, self._add_buttons,
-            self._hide_paragraph, self._add_links, _fold_headings,
+            self._add_teasers, self._add_teasers, self._add_teasers, self._add_teasers, self._add_comments,
+            self._add_comments, self._add_buttons, self._add_buttons, self._hide_paragraph, self._add_links,
+            _fold_headings, _write_list, _write_list, _write_list,
         ]  # fmt: skip
         random.choice(changes)(place, random)
 
@@ -69,6 +73,20 @@ class RareMarkup:
             link.text = " ".join(random.choice(self._sentences).split()[:8])
             if random.random() < 0.8:
                 etree.SubElement(cell, random.choice(["p", "p", "div", "span"])).text = random.choice(self._sentences)
+
+    def _add_comments(self, place: _Element, random: Random) -> None:
+        """What readers say, below the text: a name, sometimes a date, a few sentences each."""
+        heading = etree.SubElement(place, random.choice(["h2", "h3", "h4", "p"]))
+        heading.text = f"{random.randint(2, 99)} {random.choice(self._labels)}"
+        box = _element(place, random.choice(["div", "section", "ol", "ul"]), random.choice(_BOX_CLASSES))
+        for number in range(random.randint(2, 9)):
+            cell = _element(box, "li" if box.tag in ("ol", "ul") else "div", random.choice(_CELL_CLASSES))
+            name = etree.SubElement(cell, random.choice(["b", "span", "div", "h4"]))
+            name.text = random.choice(self._labels)
+            if number or random.random() < 0.7:
+                etree.SubElement(cell, random.choice(["span", "time", "div"])).text = _date(random)
+            for _ in range(random.randint(1, 3)):
+                etree.SubElement(cell, "p").text = " ".join(random.choices(self._sentences, k=random.randint(1, 3)))
 
     def _add_links(self, place: _Element, random: Random) -> None:
         box = _element(place, random.choice(["ul", "ul", "div", "p"]), random.choice(_BOX_CLASSES))
@@ -105,6 +123,37 @@ def _fold_headings(place: _Element, random: Random) -> None:
             heading.append(button)
         else:
             heading.tag = "button"
+
+
+def _write_list(place: _Element, random: Random) -> None:
+    """Write a paragraph of the main content as a list: its first sentence before it, the others as items."""
+    paragraphs = [child for child in place if child.tag == "p" and not len(child)]
+    random.shuffle(paragraphs)
+    for paragraph in paragraphs:
+        sentences = [part for part in _SENTENCE_END.split((paragraph.text or "").strip()) if part]
+        if len(sentences) >= 3:
+            break
+    else:
+        return
+    paragraph.text = sentences[0].rstrip(".") + random.choice([":", ":", "."])
+    items = _element(place, random.choice(["ul", "ul", "ol"]), random.choice(_BOX_CLASSES))
+    place.insert(place.index(paragraph) + 1, items)
+    has_links = random.random() < 0.6
+    for sentence in sentences[1:]:
+        item = etree.SubElement(items, "li")
+        words = sentence.split()
+        if has_links:
+            linked = len(words) if random.random() < 0.4 else random.randint(1, len(words))
+            link = etree.SubElement(item, "a", href="/")
+            link.text, link.tail = " ".join(words[:linked]), " " + " ".join(words[linked:])
+        else:
+            item.text = sentence
+
+
+def _date(random: Random) -> str:
+    day, month, year = random.randint(1, 28), random.randint(1, 12), random.randint(1999, 2026)
+    forms = [f"{day}.{month:02}.{year}", f"{year}-{month:02}-{day:02} 12:{day:02}", f"{month}/{day}/{year}"]
+    return random.choice(forms)
 
 
 def _main_container(blocks: PageBlocks, shares: Sequence[float]) -> _Element | None:

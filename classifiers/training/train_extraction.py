@@ -57,10 +57,11 @@ Matrix = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NameTable:
-    """Which known names stand around each block of each sample."""
+    """Which known names stand around each block of each sample; blocks with the same names share a row."""
 
-    matrix: csr_matrix  # blocks x names
+    matrix: csr_matrix  # rows x names
     names: tuple[str, ...]
+    row: NDArray[np.int64]  # of each block
     page: NDArray[np.int64]  # sample of each block
 
 
@@ -128,15 +129,17 @@ def find_names(samples: Sequence[Sample]) -> NameTable:
             domains[name].add(sample.registered_domain)
     names = sorted(name for name, found in domains.items() if len(found) >= NAME_DOMAINS)
     place = {name: number for number, name in enumerate(names)}
-    rows, columns, row = [], [], 0
-    for blocks in around:
-        for found in blocks:
-            known = [place[name] for name in found if name in place]
-            rows += [row] * len(known)
-            columns += known
-            row += 1
-    matrix = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(row, len(names)))
-    return NameTable(matrix, tuple(names), np.repeat(np.arange(len(samples)), [len(s.shares) for s in samples]))
+    rows: dict[tuple[int, ...], int] = {}
+    row = [
+        rows.setdefault(tuple(sorted(place[name] for name in found if name in place)), len(rows))
+        for blocks in around
+        for found in blocks
+    ]
+    columns = np.array([column for known in rows for column in known], dtype=np.int64)
+    of_row = np.repeat(np.arange(len(rows)), list(map(len, rows)))
+    matrix = csr_matrix((np.ones(len(columns)), (of_row, columns)), shape=(len(rows), len(names)))
+    page = np.repeat(np.arange(len(samples)), [len(sample.shares) for sample in samples])
+    return NameTable(matrix, tuple(names), np.array(row), page)
 
 
 def _names_around(blocks: PageBlocks) -> list[list[str]]:
@@ -151,16 +154,21 @@ def _names_around(blocks: PageBlocks) -> list[list[str]]:
 def fit_names(samples: Sequence[Sample], table: NameTable, use: NDArray[np.bool_]) -> dict[str, int]:
     """The weight of each name in a penalized logistic regression on the blocks of the samples in `use`."""
     weights = np.concatenate([sample.weights for sample in samples]).astype(np.float64)
-    rows = np.flatnonzero(use[table.page] & (weights > 0))
-    weights = weights[rows] * len(rows) / weights[rows].sum()
-    target = np.where(np.concatenate([sample.shares for sample in samples])[rows] >= 0.5, 1.0, -1.0)
-    matrix = table.matrix[rows]
+    used = use[table.page] & (weights > 0)
+    weights = weights * used * used.sum() / weights[used].sum()
+    is_main = np.concatenate([sample.shares for sample in samples]) >= 0.5
+    size = table.matrix.shape[0]
+    main, other = (np.bincount(table.row, weights * part, minlength=size) for part in (is_main, ~is_main))
+    rows = np.flatnonzero(main + other)
+    main, other, matrix = main[rows], other[rows], table.matrix[rows]
     transposed = matrix.T.tocsr()
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        margin = target * (matrix @ parameters[:-1] + parameters[-1])
-        slope = -target * weights / (1 + np.exp(np.clip(margin, -500, 500)))
-        value = (weights * np.logaddexp(0, -margin)).sum() + NAME_PENALTY / 2 * (parameters[:-1] ** 2).sum()
+        margin = matrix @ parameters[:-1] + parameters[-1]
+        likely = 1 / (1 + np.exp(-np.clip(margin, -500, 500)))
+        slope = other * likely - main * (1 - likely)
+        losses = main * np.logaddexp(0, -margin) + other * np.logaddexp(0, margin)
+        value = losses.sum() + NAME_PENALTY / 2 * (parameters[:-1] ** 2).sum()
         return float(value), np.append(transposed @ slope + NAME_PENALTY * parameters[:-1], slope.sum())
 
     start = np.zeros(len(table.names) + 1)

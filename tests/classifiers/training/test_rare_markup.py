@@ -7,7 +7,7 @@ from random import Random
 from classifiers.extraction.blocks import BLOCK_TAGS, read_blocks
 from classifiers.extraction.parse_html import parse_html
 from classifiers.training.block_labels import label_blocks
-from classifiers.training.rare_markup import RareMarkup
+from classifiers.training.rare_markup import RareMarkup, _write_list
 
 _RANDOM = Random(1)
 SENTENCES = [" ".join("".join(_RANDOM.choices("abcdefghij", k=6)) for _ in range(12)) + "." for _ in range(60)]
@@ -55,3 +55,17 @@ def test_pages_are_changed_by_their_id_and_what_is_added_is_no_main_content() ->
     assert (False, False, False, False) in kinds
     assert {(True, True, False, False), (True, True, True, False), (True, True, False, True)} <= kinds
     assert (True, False, True, False) in kinds  # headings in buttons
+
+
+def test_a_paragraph_written_as_a_list_stays_main_content() -> None:
+    gold = "\n".join([*SENTENCES[:3], " ".join(SENTENCES[3:8]), *SENTENCES[8:10]])
+    html = "<main>" + "".join(f"<p>{line}</p>" for line in gold.split("\n")) + "</main>"
+    linked = 0
+    for number in range(20):
+        tree = tree_of(f"<html><body><nav><a href=/>Home page</a></nav>{html}</body></html>")
+        _write_list(tree.find(".//main"), Random(number))
+        blocks = read_blocks(tree)
+        assert [BLOCK_TAGS[tag] for tag in blocks.tags[blocks.elements]].count("li") == 4
+        assert label_blocks(blocks.texts, gold).tolist() == [0, *[1] * 10]
+        linked += bool(blocks.linked[1:].any())
+    assert 5 < linked < 20

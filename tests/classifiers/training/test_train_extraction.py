@@ -69,7 +69,9 @@ def test_weights_of_names_are_those_of_logistic_regression(samples: list[Sample]
     target = np.concatenate([sample.shares for sample in samples]) >= 0.5
     rows = weights > 0
     model = LogisticRegression(C=1 / training.NAME_PENALTY, tol=1e-8, max_iter=1000)
-    model.fit(table.matrix[rows], target[rows], sample_weight=weights[rows] * rows.sum() / weights[rows].sum())
+    model.fit(
+        table.matrix[table.row][rows], target[rows], sample_weight=weights[rows] * rows.sum() / weights[rows].sum()
+    )
     expected = dict(zip(table.names, model.coef_[0], strict=True))
     assert set(found) <= set(expected)
     for name, value in expected.items():
