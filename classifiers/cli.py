@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +17,15 @@ from classifiers.outputs import check_folder, check_new_file, partial_file, part
 
 if TYPE_CHECKING:
     from classifiers.artifacts import Manifest
+    from classifiers.data.page_text import PageExtractor
+    from classifiers.data.source_pages import Sources
     from classifiers.data.wikipedia_citations import Citation
 
+LoadExtractor = Callable[[], "PageExtractor"]
 EXISTING = click.Path(exists=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
-TRAINABLE = ("quality", "domain", "harm", "extraction")
-EVALUATED = ("quality", "domain", "harm")
+TRAINABLE = ("quality", "education", "domain", "harm", "extraction")
+EVALUATED = ("quality", "education", "domain", "harm")
 GATED = (*EVALUATED, "extraction")
 ENGLISH_DUMP = 100e9  # bytes of XML in a dump of all English articles, late 2025
 BATCH = 50  # articles per task of a worker process
@@ -42,6 +45,22 @@ work_option = click.option(
 @click.group()
 def classify() -> None:
     """Train, measure and apply page classifiers."""
+
+
+def _sources(load_extractor: LoadExtractor | None, data: Path, work: Path) -> Sources:
+    """The folder of real pages. `gristmill` hands over the extraction of its pipeline as click's object."""
+    from classifiers.data.source_pages import Sources
+
+    _check_data(data)
+    if load_extractor is None:
+        raise UserError("pages cannot be extracted here: call `gristmill classify`")
+    return Sources(data, work, load_extractor())
+
+
+def _check_data(data: Path) -> Path:
+    if not data.is_dir():
+        raise UserError(f"{data} does not exist: name the folder of real pages with --data (or GRISTMILL_DATA)")
+    return data
 
 
 @classify.command()
@@ -182,7 +201,11 @@ def sample(
 @click.option("--keep", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5, show_default=True,
               help="quality only: share of validation rows above the threshold.")  # fmt: skip
 @click.option("--output", type=ANY_PATH, required=True, help="Model folder to write.")
-def train(model: str, data: Path, work: Path, examples: Path | None, match: str, keep: float, output: Path) -> None:
+@click.pass_obj
+def train(
+    load_extractor: LoadExtractor | None, model: str, data: Path, work: Path, examples: Path | None, match: str,
+    keep: float, output: Path,
+) -> None:  # fmt: skip
     """Train a model.
 
     It writes the folder of MODEL; the same data gives the same bytes.
@@ -192,6 +215,7 @@ def train(model: str, data: Path, work: Path, examples: Path | None, match: str,
     from classifiers.training.sample_files import read_examples
     from classifiers.training.shipped_models import (
         train_domain_model,
+        train_education_model,
         train_extraction_model,
         train_harm_model,
         train_quality,
@@ -206,14 +230,15 @@ def train(model: str, data: Path, work: Path, examples: Path | None, match: str,
                 raise click.UsageError("--sample trains the quality model; the others are trained from --data")
             command = f"gristmill classify train quality --sample {examples.name}"
             fitted = train_quality_on(read_examples(examples), folder, keep, command)
-        elif not data.is_dir():
-            raise UserError(f"{data} does not exist: name the folder of real pages with --data (or GRISTMILL_DATA)")
-        elif model == "quality":
-            fitted = train_quality(data, work, folder, Match(match), keep)
         elif model == "extraction":
-            fitted = train_extraction_model(data, folder)
+            fitted = train_extraction_model(_check_data(data), folder)
         else:
-            fitted = (train_domain_model if model == "domain" else train_harm_model)(data, work, folder)
+            sources = _sources(load_extractor, data, work)
+            by_name = {"education": train_education_model, "domain": train_domain_model, "harm": train_harm_model}
+            if model == "quality":
+                fitted = train_quality(sources, folder, Match(match), keep)
+            else:
+                fitted = by_name[model](sources, folder)
     _echo_metrics(model, fitted.artifact.manifest, output)
 
 
@@ -221,30 +246,37 @@ def _echo_metrics(model: str, manifest: Manifest, output: Path) -> None:
     click.echo(f"{model} {manifest.version} -> {output}")
     for name, value in manifest.metrics.items():
         click.echo(f"  {name} {value:g}")
-    if model == "quality":
-        click.echo("share of cited rows by score (validation rows, half of them cited):")
-        for row in manifest.calibration["validation"]:
-            click.echo(f"  {row['score']:.2f}: {row['truth']:.0%} cited ({row['rows']} rows)")
+    if model in ("quality", "education"):
+        click.echo("mean label by score, of domains unseen in training, both from 0 to 1:")
+        for row in manifest.calibration["test"]:
+            click.echo(f"  {row['score']:.2f}: {row['truth']:.2f} ({row['rows']} rows)")
 
 
-def _load_models(quality: Path | None, domain: Path | None, harm: Path | None) -> Any:
+def _load_models(
+    quality: Path | None = None, education: Path | None = None, domain: Path | None = None, harm: Path | None = None
+) -> Any:
     from classifiers.domain import load_domain_model
+    from classifiers.education import load_education_model
     from classifiers.evaluation.evaluate import Models
     from classifiers.harm import load_harm_model
     from classifiers.quality import load_quality_model
 
-    return Models(load_quality_model(quality), load_domain_model(domain), load_harm_model(harm))
+    return Models(
+        load_quality_model(quality), load_education_model(education), load_domain_model(domain), load_harm_model(harm)
+    )
 
 
 @classify.command()
 @data_option
 @work_option
 @click.option("--quality", type=EXISTING, help="Model folder; default: the shipped one.")
+@click.option("--education", type=EXISTING, help="Model folder; default: the shipped one.")
 @click.option("--domain", type=EXISTING, help="Model folder; default: the shipped one.")
 @click.option("--harm", type=EXISTING, help="Model folder; default: the shipped one.")
 @click.option("--output", type=ANY_PATH, required=True, help="Folder for report.md, numbers.json and plots.")
+@click.pass_obj
 def evaluate(
-    data: Path, work: Path, quality: Path | None, domain: Path | None, harm: Path | None, output: Path
+    load_extractor: LoadExtractor | None, /, data: Path, work: Path, output: Path, **models: Path | None
 ) -> None:
     """Measure the models on unseen domains.
 
@@ -254,7 +286,7 @@ def evaluate(
     from classifiers.evaluation.report import NUMBERS, PAGE, write_report, written_files
 
     check_folder(output, written_files)
-    numbers = evaluate_all(_load_models(quality, domain, harm), data, work)
+    numbers = evaluate_all(_load_models(**models), _sources(load_extractor, data, work))
     with partial_folder(output, NUMBERS) as folder:
         write_report(numbers, folder)
     click.echo(f"report -> {output / PAGE}")
@@ -267,14 +299,22 @@ def evaluate(
 @work_option
 @click.option("--floors", type=EXISTING, help="JSON file of floors; default: the pinned one.")
 @click.option("--accept-worse", metavar="WHY", help="Accept a model below its floors, for this reason.")
-def gate(model: str, folder: Path, data: Path, work: Path, floors: Path | None, accept_worse: str | None) -> None:
+@click.pass_obj
+def gate(
+    load_extractor: LoadExtractor | None, model: str, folder: Path, data: Path, work: Path, floors: Path | None,
+    accept_worse: str | None,
+) -> None:  # fmt: skip
     """Refuse a model that is below its floors.
 
     The MODEL in FOLDER is measured on the pinned test rows; exit code 3 when a metric is below its pinned minimum.
     """
     from classifiers.evaluation.gate import FLOORS, find_failures, load_floors
 
-    found = find_failures(model, _measure(model, folder, data, work), load_floors(floors or FLOORS))
+    if model == "extraction":
+        numbers = _measure_extraction(folder, data)
+    else:
+        numbers = _measure(model, folder, _sources(load_extractor, data, work))
+    found = find_failures(model, numbers, load_floors(floors or FLOORS))
     for line in found:
         click.echo(line, err=True)
     if found and not (accept_worse or "").strip():
@@ -282,20 +322,12 @@ def gate(model: str, folder: Path, data: Path, work: Path, floors: Path | None, 
     click.echo(f"{folder} passes" + (f", although worse: {accept_worse}" if found else ""))
 
 
-def _measure(model: str, folder: Path, data: Path, work: Path) -> dict[str, Any]:
-    from classifiers.data.cited_urls import Match
-    from classifiers.evaluation.evaluate import evaluate_domain, evaluate_harm, evaluate_quality
-    from classifiers.training.recipe_quality import quality_examples
+def _measure(model: str, folder: Path, sources: Sources) -> dict[str, Any]:
+    from classifiers.evaluation import evaluate
 
-    if model == "extraction":
-        return _measure_extraction(folder, data)
-    chosen = {name: folder if name == model else None for name in EVALUATED}
-    models = _load_models(**chosen)
-    if model == "quality":
-        return evaluate_quality(models.quality, quality_examples(data, work, Match.HOST), data)
-    if model == "domain":
-        return evaluate_domain(models.domain, data, work)
-    return evaluate_harm(models.harm, data, work)
+    models = _load_models(**{model: folder})
+    measure: Callable[[Any, Sources], dict[str, Any]] = getattr(evaluate, f"evaluate_{model}")
+    return measure(getattr(models, model), sources)
 
 
 def _measure_extraction(folder: Path, data: Path) -> dict[str, Any]:
@@ -309,7 +341,7 @@ def _measure_extraction(folder: Path, data: Path) -> dict[str, Any]:
 
 
 @classify.command()
-@click.argument("model", type=click.Choice(["quality", "domain", "language", "harm"]))
+@click.argument("model", type=click.Choice(["quality", "education", "domain", "language", "harm"]))
 @click.argument("file", type=EXISTING)
 @click.option("--folder", type=EXISTING, help="Model folder; default: the shipped one.")
 @click.option("--output", type=ANY_PATH, required=True, help=".jsonl, .jsonl.gz or .parquet.")

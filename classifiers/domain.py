@@ -1,38 +1,42 @@
 """The domain model: what a page is about (24 topics) and what kind of source it is (14 kinds).
 
-The input is title and text only: hosts and URLs were used to label the training pages, so a model that reads them would
-learn the labeling rules. A prediction below the threshold becomes `unknown`, which the mixture weights treat as a
-domain of its own.
+The input is title and text, and for the kind the URL and what the extraction says of the page, where it is known. A
+prediction below the threshold becomes `unknown`, which the mixture weights treat as a domain of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from classifiers.artifacts import Artifact, default_folder, load_artifact
-from classifiers.estimators.features import FEATURE_VERSION, kind_line, topic_line
+from classifiers.domain_labels import UNKNOWN
+from classifiers.estimators.features import FEATURE_VERSION, Counts, kind_counts, topic_counts
 from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import Array, with_temperature
 
 NAME = "domain"
-UNKNOWN = "unknown"
-HEADS = {"topic": topic_line, "kind": kind_line}
+HEADS = ("topic", "kind")
 
-# After WebOrganizer's 24 topics (Wettig et al. 2025), as identifiers.
-TOPICS = (
-    "adult", "art_and_design", "crime_and_law", "education_and_jobs", "electronics_and_hardware", "entertainment",
-    "fashion_and_beauty", "finance_and_business", "food_and_dining", "games", "health", "history_and_geography",
-    "home_and_hobbies", "industrial", "literature", "politics", "religion", "science_and_math", "social_life",
-    "software", "software_development", "sports_and_fitness", "transportation", "travel_and_tourism",
-)  # fmt: skip
-KINDS = (
-    "academic", "blog", "books_and_literature", "code_and_documentation", "encyclopedia", "forum", "guide", "legal",
-    "listing", "news", "organisation", "personal", "recipe", "shop",
-)  # fmt: skip
+_NOTHING: Mapping[str, float] = {}
 
-Item = tuple[str, str, str]  # url, title, text
+
+class Item(NamedTuple):
+    """A page as the model reads it."""
+
+    url: str
+    title: str
+    text: str
+    signals: Mapping[str, float] = _NOTHING  # of the extraction, where they are known
+
+
+def counts_for(head: str, item: Item) -> Counts:
+    """The words that one head reads."""
+    if head == "topic":
+        return topic_counts(item.title, item.text)
+    return kind_counts(item.title, item.text, item.url, item.signals)
 
 
 class DomainModel:
@@ -53,17 +57,17 @@ class DomainModel:
         }
 
     def tag(self, items: Sequence[Item]) -> list[tuple[str, float]]:
-        """Topic of each (url, title, text)."""
+        """Topic of each page."""
         return self._best("topic", items)
 
     def kind(self, items: Sequence[Item]) -> list[tuple[str, float]]:
-        """Kind of source of each (url, title, text)."""
+        """Kind of source of each page."""
         return self._best("kind", items)
 
     def probabilities(self, head: str, items: Sequence[Item]) -> Array:
         """Calibrated probabilities of one head, (items, labels)."""
-        lines = [HEADS[head](title, text) for _, title, text in items]
-        return with_temperature(self._models[head].probabilities(lines), self._exponent[head])
+        counts = [counts_for(head, item) for item in items]
+        return with_temperature(self._models[head].probabilities(counts), self._exponent[head])
 
     def _best(self, head: str, items: Sequence[Item]) -> list[tuple[str, float]]:
         labels, threshold = self._models[head].labels, self._threshold[head]

@@ -1,7 +1,8 @@
 """The language model: identifies the language of a text, with fastText's lid.176 or another fastText model.
 
-Any fastText model whose labels are language codes (OpenLID, GlotLID, your own) can be used: `gristmill classify pack`
-writes it as a model folder, and the setting identify_language.model names that folder.
+Any fastText model whose labels are language codes (OpenLID, GlotLID, your own) can be used: the setting
+identify_language.model names its file, or the folder that `gristmill classify pack` makes of it. Its labels are mapped
+to lid.176's codes (`language_codes.py`), so that the languages of a dataset are called the same.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from classifiers.artifacts import (
     save_manifest,
 )
 from classifiers.close_languages import choose_language
-from classifiers.estimators.fasttext_model import FastTextModel, labels_of
+from classifiers.estimators.fasttext_model import FASTTEXT_ENDINGS, FastTextModel, labels_of
 from classifiers.estimators.features import one_line
+from classifiers.language_codes import code_of, have_scripts
 
 NAME = "language"
 FEATURE_VERSION = 1  # of `one_line`; the language model reads raw text, not the features of the others
@@ -37,17 +39,23 @@ _COUNTED_CHARACTERS = 2_000
 class LanguageModel:
     """Predicts the fastText model's label (an ISO 639 code for lid.176) and its probability (`identify`)."""
 
-    def __init__(self, artifact: Artifact) -> None:
-        self.artifact = artifact
-        self.labels = artifact.manifest.labels["language"]
-        self._model = FastTextModel(artifact.path(FILE), self.labels)
+    def __init__(self, file: Path, labels: Sequence[str], artifact: Artifact | None = None) -> None:
+        self.artifact = artifact  # None for a file of the user's
+        self._model = FastTextModel(file, labels)
+        scripts = have_scripts(list(labels))
+        self._code = {label: code_of(label, scripts) for label in labels}
+        self.labels = tuple(sorted(set(self._code.values())))
 
     def probabilities(self, text: str) -> dict[str, float]:
         """The most probable labels, best first; none for a text without letters. Reads the whole text, on one line."""
         line = one_line(text)
         if not any(map(str.isalpha, line)):
             return {}
-        return self._model.most_probable(lower_capitals(line), _LABELS)
+        found: dict[str, float] = {}
+        for label, probability in self._model.most_probable(lower_capitals(line), _LABELS).items():
+            code = self._code[label]
+            found[code] = found.get(code, 0.0) + probability  # one language in two scripts
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def identify(self, text: str) -> tuple[str, float]:
         """("en", 0.98); ("", 0.0) for a text without letters. Close languages share the probability."""
@@ -69,13 +77,21 @@ def lower_capitals(text: str) -> str:
 
 
 @cache
-def _load(folder: Path) -> LanguageModel:
-    return LanguageModel(load_artifact(folder, NAME, FEATURE_VERSION))
+def _load(path: Path) -> LanguageModel:
+    if is_fasttext_file(path):
+        return LanguageModel(path, labels_of(path))
+    artifact = load_artifact(path, NAME, FEATURE_VERSION)
+    return LanguageModel(artifact.path(FILE), artifact.manifest.labels[NAME], artifact)
 
 
-def load_language_model(folder: Path | None = None) -> LanguageModel:
-    """The shipped lid.176, or the fastText language model packed in `folder`; loaded once per process."""
-    return _load(folder or default_folder(NAME))
+def is_fasttext_file(path: Path) -> bool:
+    """Whether the path names a fastText file and no model folder."""
+    return path.suffix in FASTTEXT_ENDINGS and path.is_file()
+
+
+def load_language_model(path: Path | None = None) -> LanguageModel:
+    """The shipped lid.176, a fastText file, or the model packed in a folder; loaded once per process."""
+    return _load(path or default_folder(NAME))
 
 
 def pack_language_model(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from classifiers.data.tables import Row, texts_of
-from classifiers.domain import load_domain_model
+from classifiers.domain import Item, load_domain_model
+from classifiers.education import load_education_model
 from classifiers.harm import load_harm_model
 from classifiers.language import load_language_model
 from classifiers.quality import load_quality_model
@@ -26,6 +27,16 @@ def _load_quality(folder: Path | None, file: Path) -> Scorer:
     return lambda rows: {"quality_score": model.score(texts_of(rows, file))}
 
 
+def _load_education(folder: Path | None, file: Path) -> Scorer:
+    model = load_education_model(folder)
+    return lambda rows: {"education_score": model.score(texts_of(rows, file))}
+
+
+def _signals_of(rows: list[Row]) -> list[Row]:
+    """What the extraction measured, in files that a run wrote."""
+    return [{name: value or 0.0 for name, value in (row.get("signals") or {}).items()} for row in rows]
+
+
 def _load_harm(folder: Path | None, file: Path) -> Scorer:
     model = load_harm_model(folder)
     return lambda rows: {"harm_score": model.score(texts_of(rows, file))}
@@ -41,7 +52,8 @@ def _load_domain(folder: Path | None, file: Path) -> Scorer:
 
     def score(rows: list[Row]) -> Columns:
         heads = [(str(row.get("url") or ""), str(row.get("title") or "")) for row in rows]
-        items = [(*head, text) for head, text in zip(heads, texts_of(rows, file), strict=True)]
+        texts = zip(heads, texts_of(rows, file), _signals_of(rows), strict=True)
+        items = [Item(*head, text, signals) for head, text, signals in texts]
         return _pair("domain", model.tag(items)) | _pair("kind", model.kind(items))
 
     return score
@@ -54,6 +66,7 @@ def _pair(name: str, answers: list[tuple[str, float]]) -> Columns:
 
 _LOADERS: dict[str, Callable[[Path | None, Path], Scorer]] = {
     "quality": _load_quality,
+    "education": _load_education,
     "domain": _load_domain,
     "language": _load_language,
     "harm": _load_harm,

@@ -25,6 +25,7 @@ from pipeline.run_commands import COMMANDS
 from pipeline.stop import stop_on_signals
 
 if TYPE_CHECKING:
+    from classifiers.data.page_text import PageExtractor
     from pipeline.config import Config
 
 
@@ -63,8 +64,15 @@ class _LazyGroup(click.Group):
 @click.pass_context
 def gristmill(context: click.Context) -> None:
     """Turn web pages into training shards, with one ledger row for every page, and train language models on them."""
+    context.obj = _load_extractor  # `classify` trains on the text that a run extracts
     if context.invoked_subcommand != "train":  # the trainer writes a checkpoint before it stops
         stop_on_signals("; resume with the same command" if context.invoked_subcommand == "curate" else "")
+
+
+def _load_extractor() -> PageExtractor:
+    from pipeline.extraction.training_pages import TrainingPageExtractor
+
+    return TrainingPageExtractor()
 
 
 _input_options = [

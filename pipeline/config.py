@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 import classifiers
 import pipeline
 from classifiers.artifacts import MANIFEST
-from classifiers.domain import UNKNOWN
+from classifiers.domain_labels import UNKNOWN
 from pipeline import effects
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.errors import UserError

@@ -80,7 +80,8 @@ class Document:
     text: str  # paragraphs separated by a blank line, lines by \n; ``` fences around code, | tables |, - lists
     language: str = ""  # ISO 639 code of lid.176, "" before identify_language
     language_score: float = 0.0
-    quality_score: float = 0.0
+    quality_score: float = 0.0  # 0 to 1
+    education_score: float = 0.0  # 0 to 5
     domain: str = ""
     domain_score: float = 0.0
     kind: str = ""  # of source: news, recipe, forum, ...

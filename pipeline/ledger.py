@@ -110,7 +110,8 @@ def document_row(document: Document) -> dict[str, Any]:
     """The columns that a document fills in the staged files and the shards."""
     names = (
         "id", "url", "host", "registered_domain", "fetched_at", "warc_file", "warc_offset", "warc_length", "title",
-        "text", "language", "language_score", "quality_score", "domain", "domain_score", "kind", "kind_score",
+        "text", "language", "language_score", "quality_score", "education_score", "domain", "domain_score", "kind",
+        "kind_score",
     )  # fmt: skip
     row = {name: getattr(document, name) for name in names}
     return {

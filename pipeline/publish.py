@@ -62,7 +62,7 @@ def plan_parts(characters: Mapping[str, int], shard_bytes: int) -> list[Part]:
 
 @dataclass(frozen=True, slots=True)
 class WordCounts:
-    """Words by (domain, quality) and documents by domain of what deduplication kept."""
+    """Words by (domain, quality, education value) and documents by domain of what deduplication kept."""
 
     words: Counter[Cell]
     documents: Counter[str]
@@ -73,19 +73,19 @@ class WordCounts:
         words: Counter[Cell] = Counter()
         documents: Counter[str] = Counter()
         for part in parts:
-            words.update({(domain, quality): n for domain, quality, n in part["words"]})
+            words.update({(domain, quality, education): n for domain, quality, education, n in part["words"]})
             documents.update(part["documents"])
         return cls(words, documents)
 
     def to_json(self) -> dict[str, Any]:
-        """{"words": [[domain, quality, words], ...], "documents": {domain: n}}"""
+        """{"words": [[domain, quality, education, words], ...], "documents": {domain: n}}"""
         words = [[*cell, n] for cell, n in sorted(self.words.items())]
         return {"words": words, "documents": dict(sorted(self.documents.items()))}
 
 
 @dataclass(frozen=True)
 class CountWords:
-    """Counts the words of one part by domain and quality."""
+    """Counts the words of one part by domain, quality and education value."""
 
     layout: Layout
     verdicts: str  # folder of the verdict files
@@ -113,7 +113,7 @@ def _count_unit(key: str, layout: Layout, verdicts: str, counts: WordCounts) -> 
     for row, verdict in _read_with_verdicts(key, layout, verdicts):
         if verdict.kept:
             count = count_words(remove_lines(row["text"], verdict.remove)) if verdict.remove else row["words"]
-            counts.words[cell_of(row["domain"], row["quality_score"])] += count
+            counts.words[cell_of(row)] += count
             counts.documents[row["domain"]] += 1
 
 
@@ -134,7 +134,7 @@ def kept_row(row: Mapping[str, Any], verdict: Verdict, weights: Mapping[Cell, fl
         "tokens": None,
         "duplicates": verdict.duplicates,
         "removed_lines": list(verdict.remove),
-        "weight": weights[cell_of(row["domain"], row["quality_score"])],
+        "weight": weights[cell_of(row)],
     }
 
 

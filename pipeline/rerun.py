@@ -125,8 +125,8 @@ def _publish_again(plan: Rerun) -> Mapping[str, Any]:
 
 def _count_published(source: Layout) -> WordCounts:
     counts = WordCounts(Counter(), Counter())
-    for row in _published_rows(source, "shards", columns=["domain", "quality_score", "words"]):
-        counts.words[cell_of(row["domain"], row["quality_score"])] += row["words"]
+    for row in _published_rows(source, "shards", columns=["domain", "quality_score", "education_score", "words"]):
+        counts.words[cell_of(row)] += row["words"]
         counts.documents[row["domain"]] += 1
     return counts
 
@@ -150,7 +150,7 @@ class RewritePart(WritePart):
             writers["drops"].write(row)
             statistics.drop(row)
         for row in storage.read_rows(self.source.part("shards", number)):
-            row["weight"] = self.weights[cell_of(row["domain"], row["quality_score"])]
+            row["weight"] = self.weights[cell_of(row)]
             row["tokens"] = load_token_counter(self.tokenizer)(row["text"]) if self.tokenizer else None
             self.write_kept(row, writers, statistics)
         for kind in (kind for kind in writers if kind in PUBLISHED and kind not in ("shards", "drops")):

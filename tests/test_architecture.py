@@ -72,8 +72,9 @@ ROOMS = {
         "storage", "ledger", "documents", "text", "settings", "stop", "errors", "effects",
     ],
     "classifiers": [
-        "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "extraction", "data",
-        "estimators", "artifacts", "outputs", "close_languages", "urls", "errors",
+        "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "education",
+        "extraction", "data", "estimators", "artifacts", "outputs", "close_languages", "language_codes",
+        "domain_labels", "urls", "errors",
     ],
     "trainer": [
         "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "training", "chat", "model",

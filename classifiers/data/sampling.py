@@ -23,7 +23,7 @@ class Split(StrEnum):
 
 
 VALIDATION_SHARE = 0.15
-TEST_SHARE = 0.20
+TEST_SHARE = 1 / 3  # measures only
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 features function_words             the features of a text
 fasttext_model linear logistic      the estimators
-binary_scorer                       fastText followed by a logistic layer: the form of the quality model
+page_scorer                         views of a page and a logistic layer: the form of quality and education
 external_scorer                     models trained elsewhere: fastText files, Hugging Face classifiers
-metrics                             AUC, calibration, F1
+metrics                             AUC, rank correlation, calibration, F1
 """

@@ -15,16 +15,16 @@ import numpy as np
 
 from classifiers.errors import UserError
 from classifiers.estimators.fasttext_model import PREFIX
+from classifiers.estimators.page_scorer import Signals
 
-FASTTEXT_ENDINGS = (".bin", ".ftz")
 HUGGING_FACE_CONFIG = "config.json"
 
 
 class TextScorer(Protocol):
     """A model that gives each text a score from 0 to 1."""
 
-    def score(self, texts: Sequence[str]) -> list[float]:
-        """One score per text."""
+    def score(self, texts: Sequence[str], signals: Sequence[Signals] = ()) -> list[float]:
+        """One score per text; models of others do not read the signals of the page."""
 
 
 class FastTextScorer:
@@ -38,7 +38,7 @@ class FastTextScorer:
             raise UserError(f"{path} is no fastText classifier ({error})") from None
         self._label = PREFIX + _choose_label(path, label, labels)
 
-    def score(self, texts: Sequence[str]) -> list[float]:
+    def score(self, texts: Sequence[str], signals: Sequence[Signals] = ()) -> list[float]:
         """The label's probability; 0 for a text without words."""
         return [self._score_line(" ".join(text.split())) for text in texts]
 
@@ -71,7 +71,7 @@ class HuggingFaceScorer:
         positions = getattr(self._model.config, "max_position_embeddings", max_tokens)
         self._max_tokens = min(max_tokens, positions, self._tokenizer.model_max_length)
 
-    def score(self, texts: Sequence[str]) -> list[float]:
+    def score(self, texts: Sequence[str], signals: Sequence[Signals] = ()) -> list[float]:
         """One score per text, of its first `max_tokens` tokens."""
         return [self._score_text(text) for text in texts]
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from classifiers.errors import UserError
 
 PREFIX = "__label__"
+FASTTEXT_ENDINGS = (".bin", ".ftz")
 
 
 class FastTextModel:

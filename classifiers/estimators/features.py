@@ -6,10 +6,11 @@ share most of their features: `read_text` keeps those of the last text, so that 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from classifiers.estimators.function_words import FUNCTION_WORDS
 
-FEATURE_VERSION = 1
-MAX_CHARACTERS = 20_000  # read at the start of a text; enough to classify a page
+FEATURE_VERSION = 2
+MAX_CHARACTERS = 10_000  # read at the start of a text; enough to classify a page
 
 _MARKUP = re.compile(
     r"!?\[([^\]\n]*)\]\([^)\s]*\)|^[ \t]*(?:#{1,6}|[-*+•>]|\|)[ \t]*|[`*|~]+|^[ \t|:-]+$", re.MULTILINE
@@ -34,6 +35,9 @@ _TERMINAL = tuple(".!?…。！？\"”»'’)")
 def one_line(text: str) -> str:
     """The text on one line, as fastText needs it."""
     return " ".join(text.split())
+
+
+Counts = Mapping[str, int]
 
 
 class ReadText:
@@ -52,23 +56,33 @@ class ReadText:
         return self.head.lower()
 
     @cached_property
-    def style(self) -> str:
-        return _DIGIT.sub("0", " ".join(_TOKEN.findall(self.lowered)))
+    def style(self) -> Counts:
+        """Lower-case words and punctuation with digits as 0."""
+        counts: Counter[str] = Counter()
+        for token, count in Counter(_TOKEN.findall(self.lowered)).items():
+            counts[_DIGIT.sub("0", token) if not token.isalpha() else token] += count
+        return counts
 
     @cached_property
-    def words(self) -> list[str]:
+    def words(self) -> Counts:
         """Lower-case words without digits."""
-        return _WORD.findall(self.lowered)
-
-    @property
-    def lowers_word_by_word(self) -> bool:
-        """Whether each word alone has the same lower case as in the text: two letters depend on their neighbors."""
-        return "Σ" not in self.head and "İ" not in self.head
+        counts: Counter[str] = Counter()
+        for token, count in self.style.items():
+            if token.isalpha():
+                counts[token] += count
+            else:
+                for word in _WORD.findall(token):
+                    counts[word] += count
+        return counts
 
     @cached_property
-    def topic(self) -> list[str]:
+    def topic(self) -> Counts:
         """First PREFIX letters of each word that is no function word."""
-        return [word[:PREFIX] for word in self.words if word not in FUNCTION_WORDS]
+        counts: Counter[str] = Counter()
+        for word, count in self.words.items():
+            if word not in FUNCTION_WORDS:
+                counts[word[:PREFIX]] += count
+        return counts
 
 
 @lru_cache(maxsize=1)
@@ -77,28 +91,62 @@ def read_text(text: str) -> ReadText:
     return ReadText(text)
 
 
-def style_line(text: str) -> str:
-    """Lower-case words and punctuation with digits as 0: the input of the quality model."""
-    return read_text(text).style
-
-
 PREFIX = 5  # letters of a word that are kept: a stemmer for every alphabet ("elections" and "electoral" are equal)
 
 
-def topic_line(title: str, text: str) -> str:
-    """First PREFIX letters of each word, the title's words twice; without digits, punctuation and function words."""
-    head = [word[:PREFIX] for word in _words_of_title(title) if word not in FUNCTION_WORDS]
-    return " ".join([*head, *head, *read_text(text).topic])
+def style_counts(text: str) -> Counts:
+    """Lower-case words and punctuation with digits as 0: the words of the quality and education models."""
+    return read_text(text).style
 
 
-def _words_of_title(title: str) -> list[str]:
-    return _WORD.findall(unicodedata.normalize("NFKC", title[:300]).lower())
+def topic_counts(title: str, text: str) -> Counts:
+    """First PREFIX letters of each word that is no function word, the title's words twice.
+
+    The words of the URL are left out: accuracy on unseen domains with and without them was .671 and .667.
+    """
+    if not title:
+        return read_text(text).topic
+    counts = Counter(read_text(text).topic)
+    for word in _WORD.findall(unicodedata.normalize("NFKC", title[:300]).lower()):
+        if word not in FUNCTION_WORDS:
+            counts[word[:PREFIX]] += 2
+    return counts
 
 
-def kind_line(title: str, text: str) -> str:
-    """`style_line` after words for the page's shape (shares of code fences, tables, lists, long and short lines)."""
+def kind_counts(title: str, text: str, url: str = "", signals: Mapping[str, float] | None = None) -> Counts:
+    """The words of a text and its title, words for the page's shape (shares of code fences, tables, lists, long and
+    short lines), for the URL, and for what the extraction says of the page.
+
+    URL and extraction raise the accuracy on unseen domains from .685 to .706.
+    """
     page = read_text(text)
-    return " ".join([*_shape(page.beginning), ReadText(title[:300]).style, page.style])
+    counts = Counter(page.style)
+    counts.update(ReadText(title[:300]).style)
+    counts.update(_shape(page.beginning))
+    counts.update(_url_words(url))
+    counts.update(_page_words(signals or {}))
+    return counts
+
+
+_URL_WORD = re.compile(r"[^\W\d_]{2,}")
+_URL_CHARACTERS = 200
+_NGRAM = 4  # letters: "tennismagazin" has no space
+
+
+def _url_words(url: str) -> list[str]:
+    """Marked beginnings of the words of a URL, and runs of letters of its host, which writes words together."""
+    host, _, path = url[:_URL_CHARACTERS].lower().partition("://")[2].partition("/")
+    words = [f"url:{word[:PREFIX]}" for word in _URL_WORD.findall(path)]
+    for label in host.removeprefix("www.").split("."):
+        words += [f"host:{label[i : i + _NGRAM]}" for i in range(max(len(label) - _NGRAM, 0) + 1)]
+    return words if host else []
+
+
+def _page_words(signals: Mapping[str, float]) -> list[str]:
+    """The page's type and the certainty of its extraction as words; none where only text is known."""
+    if not signals.get("page_type"):
+        return []
+    return [f"shapepage{int(signals['page_type'])}", f"shapecertain{int(5 * signals.get('expected_f1', 0))}"] * 2
 
 
 def _shape(text: str) -> list[str]:
@@ -134,32 +182,42 @@ STATISTICS = (
 def statistics(text: str) -> NDArray[np.float64]:
     """The values of STATISTICS for one text; none grows with the length of the text."""
     page = read_text(text)
-    head, characters = page.head, Counter(page.head)
-    words = page.words if page.lowers_word_by_word else [word.lower() for word in _WORD.findall(head)]
-    count = max(len(words), 1)
-    lines = [line.strip() for line in head.splitlines() if line.strip()]
+    characters = _count_characters(page.head)
+    count = max(sum(page.words.values()), 1)
+    first = _WORD.findall(page.lowered[:_FIRST_CHARACTERS])[:200]
+    lines = [line.strip() for line in page.head.splitlines() if line.strip()]
     length = max(sum(map(len, lines)), 1)
     letters = max(_count(characters, str.isalpha), 1)
-    sentences = sum(characters[mark] for mark in ".!?。！？")
+    sentences = sum(characters.get(mark, 0) for mark in ".!?。！？")
     return np.array(
         [
-            sum(map(FUNCTION_WORDS.__contains__, words)) / count,
-            len(FUNCTION_WORDS.intersection(words[:100])) / min(count, 100),
+            sum(number for word, number in page.words.items() if word in FUNCTION_WORDS) / count,
+            len(FUNCTION_WORDS.intersection(first[:100])) / max(len(first[:100]), 1),
             sum(len(line) for line in lines if line.endswith(_TERMINAL)) / length,
-            np.log1p(count / max(len(lines), 1)),
-            np.log1p(count / max(sentences, 1)) if sentences else np.log1p(min(count, 100)),
-            sum(characters[mark] for mark in ",，、") / count,
-            len(set(words[:200])) / min(count, 200),
+            math.log1p(count / max(len(lines), 1)),
+            math.log1p(count / max(sentences, 1)) if sentences else math.log1p(min(count, 100)),
+            sum(characters.get(mark, 0) for mark in ",，、") / count,
+            len(set(first)) / max(len(first), 1),
             _count(characters, str.isdigit) / length,
             _count(characters, str.isupper) / letters,
             _count(characters, _is_mark) / length,
-            characters["!"] / count,
-            sum(map(len, words)) / count,
+            characters.get("!", 0) / count,
+            sum(number * len(word) for word, number in page.words.items()) / count,
         ]
     )
 
 
-def _count(characters: Counter[str], has_property: Callable[[str], bool]) -> int:
+_FIRST_CHARACTERS = 2_500  # in which the first 200 words are looked for
+
+
+def _count_characters(text: str) -> dict[str, int]:
+    """Occurrences of each character; ten times as fast as a Counter."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    counts = np.bincount(codes, minlength=1)
+    return {chr(code): int(counts[code]) for code in np.flatnonzero(counts).tolist()}
+
+
+def _count(characters: Mapping[str, int], has_property: Callable[[str], bool]) -> int:
     """Characters with a property, asked once for each different one."""
     return sum(count for character, count in characters.items() if has_property(character))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.estimators.features import Counts
 from classifiers.estimators.logistic import Array
 
 VOCABULARY = 30_000
@@ -28,17 +29,18 @@ class Row:
     """One training row."""
 
     label: str
-    line: str
+    counts: Counts
     weight: float = 1.0
 
 
 class LinearModel:
-    """Computes the probability of each label for lines of words."""
+    """Computes the probability of each label for texts, given as counts of words."""
 
     def __init__(self, words: Sequence[str], table: NDArray[np.float64], labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
         self._place = {word: number for number, word in enumerate(words)}
         self._words = tuple(words)
+        self.table = table
         self._idf, self._weights, self._bias = table[:-1, 0], table[:-1, 1:], table[-1, 1:]
 
     @classmethod
@@ -52,21 +54,24 @@ class LinearModel:
         words.write_text("".join(f"{word}\n" for word in self._words), encoding="utf-8")
         np.save(table, stored, allow_pickle=False)
 
-    def probabilities(self, lines: Sequence[str]) -> Array:
-        """Array of shape (lines, labels)."""
-        logits = np.array([self._logits(line) for line in lines]).reshape(len(lines), len(self.labels))
+    def probabilities(self, texts: Sequence[Counts]) -> Array:
+        """Array of shape (texts, labels)."""
+        logits = self.logits(texts)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
 
-    def _logits(self, line: str) -> Array:
-        places, values = tf_idf(line, self._place, self._idf)
+    def logits(self, texts: Sequence[Counts]) -> Array:
+        """Array of shape (texts, labels)."""
+        return np.array([self._logits(counts) for counts in texts]).reshape(len(texts), len(self.labels))
+
+    def _logits(self, counts: Counts) -> Array:
+        places, values = tf_idf(counts, self._place, self._idf)
         # A sum in a fixed order, not a matrix product: the same last digit on every machine.
         return np.asarray(self._bias + (self._weights[places] * values[:, None]).sum(axis=0), dtype=np.float64)
 
 
-def tf_idf(line: str, place: dict[str, int], idf: Array) -> tuple[NDArray[np.intp], Array]:
+def tf_idf(counts: Counts, place: dict[str, int], idf: Array) -> tuple[NDArray[np.intp], Array]:
     """(places of the known words, their values): (1 + log count) * idf, scaled to length 1."""
-    counts = Counter(line.split())
     every = np.fromiter(map(place.get, counts, repeat(-1)), dtype=np.intp, count=len(counts))
     order = np.argsort(every)[np.count_nonzero(every < 0) :]  # the unknown words come first
     places = every[order]
@@ -76,20 +81,42 @@ def tf_idf(line: str, place: dict[str, int], idf: Array) -> tuple[NDArray[np.int
     return places, values / max(math.sqrt(float((values * values).sum())), 1e-12)
 
 
-def train_linear(rows: Sequence[Row], labels: Sequence[str]) -> LinearModel:
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words of a model and their inverse document frequencies, rounded as they are stored."""
+
+    words: Sequence[str]
+    idf: Array
+
+
+def choose_vocabulary(rows: Sequence[Row], size: int = VOCABULARY) -> Vocabulary:
+    """The words that are in the most rows."""
+    frequency = Counter(word for row in rows for word in row.counts)
+    common = sorted((word for word, count in frequency.items() if count >= MIN_ROWS), key=lambda w: (-frequency[w], w))
+    words = sorted(common[:size])
+    # Rounded as stored, so that training and scoring use the same numbers.
+    idf = np.array([math.log((1 + len(rows)) / (1 + frequency[word])) + 1 for word in words])
+    return Vocabulary(words, idf.astype(np.float16).astype(np.float64))
+
+
+def train_views(views: Mapping[str, Sequence[Row]], size: int = VOCABULARY) -> LinearModel:
+    """One column for each view: the log-odds of label 1 against label 0 of its rows. The views share their words."""
+    vocabulary = choose_vocabulary([row for rows in views.values() for row in rows], size)
+    tables = [train_linear(rows, ("0", "1"), vocabulary).table for rows in views.values()]
+    columns = [table[:, 2] - table[:, 1] for table in tables]
+    table = np.column_stack([tables[0][:, 0], *columns]).astype(np.float16).astype(np.float64)
+    return LinearModel(vocabulary.words, table, tuple(views))
+
+
+def train_linear(rows: Sequence[Row], labels: Sequence[str], vocabulary: Vocabulary | None = None) -> LinearModel:
     """Fit with balanced classes; deterministic, to half-float precision."""
     from scipy.optimize import minimize
     from scipy.sparse import csr_matrix
     from threadpoolctl import threadpool_limits
 
-    frequency = Counter(word for row in rows for word in set(row.line.split()))
-    common = sorted((word for word, count in frequency.items() if count >= MIN_ROWS), key=lambda w: (-frequency[w], w))
-    words = sorted(common[:VOCABULARY])
+    words, idf = (found := vocabulary or choose_vocabulary(rows)).words, found.idf
     place = {word: number for number, word in enumerate(words)}
-    # Rounded as stored, so that training and scoring use the same numbers.
-    idf = np.array([math.log((1 + len(rows)) / (1 + frequency[word])) + 1 for word in words])
-    idf = idf.astype(np.float16).astype(np.float64)
-    pairs = [tf_idf(row.line, place, idf) for row in rows]
+    pairs = [tf_idf(row.counts, place, idf) for row in rows]
     starts = np.cumsum([0, *(len(places) for places, _ in pairs)])
     features = csr_matrix(
         (np.concatenate([v for _, v in pairs]), np.concatenate([p for p, _ in pairs]), starts), (len(rows), len(words))
@@ -115,7 +142,7 @@ def train_linear(rows: Sequence[Row], labels: Sequence[str]) -> LinearModel:
 
     start = np.zeros((len(words) + 1) * len(labels))
     with threadpool_limits(1):  # more threads add in another order: two weights in 86,000 differed
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8}).x
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 80, "ftol": 1e-7}).x
     weights = found.reshape(len(words) + 1, len(labels))
     weights[-1, mass == 0] = -30.0  # a label without training rows is never predicted
     return LinearModel(

@@ -46,14 +46,18 @@ def log_odds_of(probabilities: Array, floor: float = 1e-4) -> Array:
     return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float64)
 
 
-def fit_logistic(table: Array, truth: Array, ridge: float = 1.0, signs: Sequence[int] = ()) -> Logistic:
-    """Balanced, ridge-penalized logistic regression by Newton's method; rounded: the same in text and memory.
+def fit_logistic(
+    table: Array, truth: Array, ridge: float = 1.0, signs: Sequence[int] = (), *, balanced: bool = True
+) -> Logistic:
+    """Ridge-penalized logistic regression by Newton's method; rounded: the same in text and memory.
+
+    `truth` is 0, 1 or between: with `balanced` off, the model estimates its mean.
 
     `signs` forbids a weight to be negative (1) or positive (-1), or leaves it free (0): a column whose fitted weight
     contradicts its sign is left out. With little data such a weight is an artifact of the collection.
     """
     mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
-    balance = _balance(truth)
+    balance = _balance(truth) if balanced else np.ones(len(truth))
     allowed = np.ones(table.shape[1], dtype=bool)
     while True:
         weights, bias = _newton((table - mean) / scale * allowed, truth, balance, ridge)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,18 +22,36 @@ def auc(truth: ArrayLike, scores: ArrayLike) -> float:
     return float((ranks[inverse][yes].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def auc_interval(truth: ArrayLike, scores: ArrayLike, rounds: int = 500) -> tuple[float, float]:
+def spearman(truth: ArrayLike, scores: ArrayLike) -> float:
+    """Correlation of the ranks, ties with their mean rank."""
+    ranks = np.array([_mean_ranks(truth), _mean_ranks(scores)])
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _mean_ranks(values: ArrayLike) -> NDArray[np.float64]:
+    _, inverse, counts = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return ranks
+
+
+def auc_interval(truth: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
     """95% bootstrap interval of the AUC, from a fixed seed."""
+    return bootstrap_interval(auc, truth, scores)
+
+
+def bootstrap_interval(
+    measure: Callable[[ArrayLike, ArrayLike], float], truth: ArrayLike, scores: ArrayLike, rounds: int = 500
+) -> tuple[float, float]:
+    """95% bootstrap interval of a measure, from a fixed seed."""
     yes, values = np.asarray(truth), np.asarray(scores)
     random = np.random.default_rng(0)
     drawn = (random.integers(0, len(yes), len(yes)) for _ in range(rounds))
-    found = [auc(yes[index], values[index]) for index in drawn]
-    low, high = np.nanquantile(found, [0.025, 0.975])
+    low, high = np.nanquantile([measure(yes[index], values[index]) for index in drawn], [0.025, 0.975])
     return float(low), float(high)
 
 
 def reliability(truth: ArrayLike, scores: ArrayLike, bins: int = 10) -> list[dict[str, float]]:
-    """Reliability table: for each tenth of the scale the rows, their mean score and the share of true positives."""
+    """Reliability table: for each tenth of the scale the rows, their mean score and the mean of the truth."""
     yes, values = np.asarray(truth, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     place = np.minimum((values * bins).astype(int), bins - 1)
     return [

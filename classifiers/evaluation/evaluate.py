@@ -14,26 +14,32 @@ import numpy as np
 
 from classifiers.data import source_pages
 from classifiers.data.cited_urls import Match
-from classifiers.data.sampling import Example, Split, digest_of_examples, sample_order, split_of
-from classifiers.domain import HEADS, UNKNOWN, DomainModel
-from classifiers.estimators.binary_scorer import BinaryScorer
+from classifiers.data.page_labels import DOMAIN_LABELS, HIGHEST, read_page_labels
+from classifiers.data.sampling import Split, sample_order
+from classifiers.data.source_pages import Sources
+from classifiers.domain import HEADS, DomainModel
+from classifiers.domain_labels import UNKNOWN
+from classifiers.education import EducationModel
 from classifiers.estimators.features import STATISTICS, statistics
 from classifiers.estimators.function_words import ENGLISH
 from classifiers.estimators.metrics import (
     auc,
     auc_interval,
-    calibration_error,
+    bootstrap_interval,
     confusion,
     f1_by_label,
     length_bins,
     reliability,
+    spearman,
 )
+from classifiers.estimators.page_scorer import PageScorer
 from classifiers.harm import HARM_LABELS, HarmModel
 from classifiers.language import load_language_model
-from classifiers.training.recipe_domain import DOMAIN_LABELS, read_labels
+from classifiers.training.recipe_domain import MIN_CHARACTERS, item_of
 from classifiers.training.recipe_harm import read_harm_rows, shares_above
-from classifiers.training.recipe_quality import QUALITY_LABELS, quality_examples
+from classifiers.training.recipe_quality import QUALITY_LABELS, quality_examples, read_targets
 from classifiers.training.train_domain import measure
+from classifiers.training.train_page_scorer import Target
 
 LENGTH_EDGES = (500, 1_000, 2_000, 4_000, 8_000)
 
@@ -71,6 +77,9 @@ BASELINES: dict[str, Callable[[str], float]] = {
 }
 
 
+MEASURED_AGAINST = ("text length", "English stop words")
+
+
 def human_agreement(data: Path) -> tuple[list[str], list[int]]:
     """Texts and human judgments (1 good) of the DCLM agreement set."""
     rows = [json.loads(line) for line in source_pages.lines_of(data / "quality" / "dclm_human_agreement.jsonl.gz")]
@@ -96,40 +105,76 @@ def _groups(names: Sequence[str], truth: Sequence[int], scores: Sequence[float],
     return found
 
 
-def evaluate_quality(model: BinaryScorer, examples: Sequence[Example], data: Path) -> dict[str, Any]:
-    """AUC (overall, by length, language and source), calibration, baselines, human agreement, and example pages."""
-    tested = [example for example in examples if example.split != Split.TRAIN]
-    only_test = [example for example in examples if example.split == Split.TEST]
-    texts = [example.row.text for example in tested]
-    truth = [int(example.label == QUALITY_LABELS[1]) for example in tested]
-    scores = model.score(texts)
-    language = load_language_model()
-    test = [i for i, example in enumerate(tested) if example.split == Split.TEST]
-    human_texts, human_truth = human_agreement(data)
-    human_scores = model.score(human_texts)
+def evaluate_quality(model: PageScorer, sources: Sources) -> dict[str, Any]:
+    """AUC on pages of test domains by what readers said (overall, by length, language, kind and collection),
+    calibration, baselines, human agreement, cited or not, and example pages."""
+    tested = [target for target in read_targets(sources, "quality") if target.split == Split.TEST]
+    texts = [target.row.text for target in tested]
+    scores = model.score(texts, [target.row.signals for target in tested])
+    keep = [int(target.value == 1) for target in tested]
+    usable = [int(target.value > 0) for target in tested]
+    labels, language = read_page_labels(), load_language_model()
     lengths = [len(text) for text in texts]
     names = np.array([""] * len(texts), dtype=object)
     bins = length_bins(lengths, LENGTH_EDGES)
     for name, mask in bins:
         names[mask] = name
-    by_length = _groups(list(names), truth, scores)
+    by_length = _groups(list(names), keep, scores)
+    human_texts, human_truth = human_agreement(sources.data)
+    baselines = {name: [rule(text) for text in texts] for name, rule in BASELINES.items()}
     return {
-        "test_digest": digest_of_examples(only_test),
-        "test": _auc_row([truth[i] for i in test], [scores[i] for i in test]),
-        "test_and_validation": _auc_row(truth, scores),
-        "calibration": reliability([truth[i] for i in test], [scores[i] for i in test]),
-        "calibration_error": round(calibration_error([truth[i] for i in test], [scores[i] for i in test]), 4),
-        "baselines": {name: _auc_row(truth, [rule(text) for text in texts]) for name, rule in BASELINES.items()},
+        "test_digest": _digest(tested),
+        "keep": _auc_row(keep, scores),
+        "usable": _auc_row(usable, scores),
+        "text_alone": _auc_row(keep, model.score(texts)),
+        "baselines": {name: _auc_row(keep, values) for name, values in baselines.items()},
+        "baselines_usable": {name: _auc_row(usable, values) for name, values in baselines.items()},
+        "margin": round(auc(keep, scores) - max(auc(keep, baselines[name]) for name in MEASURED_AGAINST), 4),
+        "calibration": reliability([target.value for target in tested], scores),
         "by_length": {name: by_length[name] for name, _ in bins if name in by_length},
-        "by_language": _groups([language.identify(text)[0] for text in texts], truth, scores),
-        "by_source": _groups([example.row.source for example in tested], truth, scores),
-        "human": _auc_row(human_truth, human_scores),
+        "by_language": _groups([language.identify(text)[0] for text in texts], keep, scores),
+        "by_kind": _groups([labels[target.row.id].domains.get("kind", "none") for target in tested], keep, scores),
+        "by_source": _groups([target.row.source for target in tested], keep, scores),
+        "cited": _evaluate_cited(model, sources),
+        "human": _auc_row(human_truth, model.score(human_texts)),
         "human_baselines": {
             name: _auc_row(human_truth, [rule(text) for text in human_texts]) for name, rule in BASELINES.items()
         },
         "score_by_length": _mean_by_length(lengths, scores),
         "pages": _choose_pages(tested, scores),
     }
+
+
+def evaluate_education(model: EducationModel, sources: Sources) -> dict[str, Any]:
+    """Spearman's correlation with the labels of test domains, with an interval; that of text alone and baselines."""
+    tested = [target for target in read_targets(sources, "education") if target.split == Split.TEST]
+    texts = [target.row.text for target in tested]
+    truth = [target.value * HIGHEST["education"] for target in tested]
+    scores = model.score(texts, [target.row.signals for target in tested])
+    low, high = bootstrap_interval(spearman, truth, scores)
+    found, rounded = np.array(scores), np.round(truth)
+    means = {f"{label:.0f}": round(float(found[rounded == label].mean()), 2) for label in np.unique(rounded)}
+    return {
+        "test_digest": _digest(tested),
+        "spearman": {"value": round(spearman(truth, scores), 4), "low": round(low, 4), "high": round(high, 4)},
+        "rows": len(tested),
+        "text_alone": round(spearman(truth, model.score(texts)), 4),
+        "baselines": {name: round(spearman(truth, [rule(t) for t in texts]), 4) for name, rule in BASELINES.items()},
+        "mean_score_by_label": means,
+    }
+
+
+def _digest(targets: Sequence[Target]) -> str:
+    return sha256("".join(f"{target.row.id}\t{target.value}\n" for target in targets).encode()).hexdigest()
+
+
+def _evaluate_cited(model: PageScorer, sources: Sources) -> dict[str, Any]:
+    """Cited against uncited pages of test domains, of the same lengths."""
+    tested = [example for example in quality_examples(sources, Match.HOST) if example.split == Split.TEST]
+    truth = [int(example.label == QUALITY_LABELS[1]) for example in tested]
+    scores = model.score([example.row.text for example in tested], [example.row.signals for example in tested])
+    rules = {name: [rule(example.row.text) for example in tested] for name, rule in BASELINES.items()}
+    return {"model": _auc_row(truth, scores)} | {name: _auc_row(truth, values) for name, values in rules.items()}
 
 
 def _mean_by_length(lengths: Sequence[int], scores: Sequence[float]) -> dict[str, float]:
@@ -139,32 +184,35 @@ def _mean_by_length(lengths: Sequence[int], scores: Sequence[float]) -> dict[str
     }
 
 
-def _choose_pages(examples: Sequence[Example], scores: Sequence[float], count: int = 12) -> dict[str, list[Any]]:
+def _choose_pages(targets: Sequence[Target], scores: Sequence[float], count: int = 12) -> dict[str, list[Any]]:
     """Pages with the highest, middle and lowest scores, for the report."""
-    order = sorted(range(len(scores)), key=lambda i: (-scores[i], examples[i].row.id))
+    order = sorted(range(len(scores)), key=lambda i: (-scores[i], targets[i].row.id))
     middle = len(order) // 2 - count // 2
     parts = {"top": order[:count], "middle": order[middle : middle + count], "bottom": order[-count:]}
     return {
         name: [
-            [round(scores[i], 3), examples[i].label, examples[i].row.url, examples[i].row.text[:200]] for i in chosen
+            [round(scores[i], 3), round(2 * targets[i].value), targets[i].row.url, targets[i].row.text[:200]]
+            for i in chosen
         ]
         for name, chosen in parts.items()
     }
 
 
-def evaluate_domain(model: DomainModel, data: Path, work: Path) -> dict[str, Any]:
+def evaluate_domain(model: DomainModel, sources: Sources) -> dict[str, Any]:
     """Macro-F1, F1 by label and the confusion matrix of both heads on hand-labeled pages of unseen domains."""
-    labels = read_labels()
-    pages = [row for row in sample_order(source_pages.pages(data, work)) if row.id in labels and len(row.text) >= 200]
-    test = [row for row in pages if split_of(row.registered_domain) == Split.TEST]
+    labels = read_page_labels()
+    pages = [row for row in sample_order(sources.pages()) if row.id in labels and len(row.text) >= MIN_CHARACTERS]
+    test = [row for row in pages if labels[row.id].split == Split.TEST]
     result: dict[str, Any] = {
-        "test_digest": sha256("".join(f"{r.id}\t{sorted(labels[r.id].items())}\n" for r in test).encode()).hexdigest(),
+        "test_digest": sha256(
+            "".join(f"{r.id}\t{sorted(labels[r.id].domains.items())}\n" for r in test).encode()
+        ).hexdigest(),
         "test": measure(model, test, labels),
     }
     for head in HEADS:
-        chosen = [row for row in test if head in labels[row.id]]
-        truth = [labels[row.id][head] for row in chosen]
-        items = [(row.url, row.title, row.text) for row in chosen]
+        chosen = [row for row in test if head in labels[row.id].domains]
+        truth = [labels[row.id].domains[head] for row in chosen]
+        items = [item_of(row) for row in chosen]
         answers = [label for label, _ in (model.tag(items) if head == "topic" else model.kind(items))]
         names = (*DOMAIN_LABELS[head], UNKNOWN)
         table = confusion(truth, answers, names)
@@ -179,9 +227,9 @@ def evaluate_domain(model: DomainModel, data: Path, work: Path) -> dict[str, Any
     return result
 
 
-def evaluate_harm(model: HarmModel, data: Path, work: Path) -> dict[str, Any]:
+def evaluate_harm(model: HarmModel, sources: Sources) -> dict[str, Any]:
     """AUC on unseen rows, and the share above the threshold by source and on the SENSITIVE pages."""
-    rows = [row for row in read_harm_rows(data, work) if row.split == Split.TEST]
+    rows = [row for row in read_harm_rows(sources) if row.split == Split.TEST]
     scores = model.score([row.text for row in rows])
     truth = [row.label == HARM_LABELS[1] for row in rows]
     above = shares_above(rows, scores, model.threshold)
@@ -198,15 +246,17 @@ def evaluate_harm(model: HarmModel, data: Path, work: Path) -> dict[str, Any]:
 class Models:
     """The models of one report."""
 
-    quality: BinaryScorer
+    quality: PageScorer
+    education: EducationModel
     domain: DomainModel
     harm: HarmModel
 
 
-def evaluate_all(models: Models, data: Path, work: Path) -> dict[str, Any]:
+def evaluate_all(models: Models, sources: Sources) -> dict[str, Any]:
     """All figures of the report."""
     return {
-        "quality": evaluate_quality(models.quality, quality_examples(data, work, Match.HOST), data),
-        "domain": evaluate_domain(models.domain, data, work),
-        "harm": evaluate_harm(models.harm, data, work),
+        "quality": evaluate_quality(models.quality, sources),
+        "education": evaluate_education(models.education, sources),
+        "domain": evaluate_domain(models.domain, sources),
+        "harm": evaluate_harm(models.harm, sources),
     }

@@ -27,7 +27,12 @@ def write_report(numbers: Mapping[str, Any], folder: Path) -> Path:
     for head in ("topic", "kind"):
         _plot_confusion(numbers["domain"][head], folder / f"domain_{head}.png", f"{head}: rows true, columns predicted")
     page = folder / PAGE
-    parts = [_quality_part(numbers["quality"]), _domain_part(numbers["domain"]), _harm_part(numbers["harm"])]
+    parts = [
+        _quality_part(numbers["quality"]),
+        _education_part(numbers["education"]),
+        _domain_part(numbers["domain"]),
+        _harm_part(numbers["harm"]),
+    ]
     page.write_text("# Classifiers, measured\n\n" + "\n".join(parts), encoding="utf-8")
     return page
 
@@ -53,7 +58,6 @@ def _auc_table(groups: Mapping[str, Any], name: str) -> str:
 
 
 def _quality_part(q: Mapping[str, Any]) -> str:
-    gain = {name: round(q["human"]["auc"] - entry["auc"], 3) for name, entry in q["human_baselines"].items()}
     calibration = [[e["from"], e["rows"], e["score"], e["truth"]] for e in q["calibration"]]
     pages = "".join(
         f"### {name}\n\n" + _table(["score", "label", "url", "begins"], rows) + "\n"
@@ -62,34 +66,60 @@ def _quality_part(q: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             "## Quality\n",
-            f"Test digest `{q['test_digest'][:16]}`. Cited against not cited pages, of the same lengths, on "
-            "domains unseen in training.\n",
-            _auc_table({"model, test": q["test"], "model, test and validation": q["test_and_validation"]}
-                       | {f"baseline: {k}": v for k, v in q["baselines"].items()}, "score"),
-            "Agreement with human judgments (DCLM's set, never trained on):\n",
-            _auc_table({"model": q["human"]} | {f"baseline: {k}": v for k, v in q["human_baselines"].items()}, "score"),
-            f"AUC of the model minus each baseline: {', '.join(f'{k} {v:+.3f}' for k, v in gain.items())}.\n",
+            f"Test digest `{q['test_digest'][:16]}`: pages labeled by reading, on domains unseen in training. "
+            "Keep (2) against usable and not (1, 0):\n",
+            _auc_table(
+                {"model": q["keep"], "model, text alone": q["text_alone"]} | _baselines(q["baselines"]), "score"
+            ),
+            f"The model is {q['margin']:+.3f} from the better of text length and English stop words.\n",
+            "Keep or usable (2, 1) against not (0):\n",
+            _auc_table({"model": q["usable"]} | _baselines(q["baselines_usable"]), "score"),
+            "Agreement with human judgments (DCLM's set, never trained or chosen on), text alone:\n",
+            _auc_table({"model": q["human"]} | _baselines(q["human_baselines"]), "score"),
+            "Cited or not, of the same lengths:\n", _auc_table(q["cited"], "score"),
             "![AUC](quality_auc.png)\n",
             "By length in characters:\n", _auc_table(q["by_length"], "length"),
             "By language:\n", _auc_table(q["by_language"], "language"),
+            "By kind of source:\n", _auc_table(q["by_kind"], "kind"),
             "By collection:\n", _auc_table(q["by_source"], "collection"),
             f"Mean score by length: {', '.join(f'{k}: {v}' for k, v in q['score_by_length'].items())}.\n",
-            f"Calibration on the test rows (expected calibration error {q['calibration_error']}):\n",
-            _table(["from", "rows", "mean score", "share cited"], calibration),
+            "Calibration on the test rows:\n",
+            _table(["from", "rows", "mean score", "mean label, halved"], calibration),
             "![Calibration](quality_calibration.png)\n",
             "Example pages:\n", pages,
         ]
     )  # fmt: skip
 
 
+def _baselines(rows: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"baseline: {name}": row for name, row in rows.items()}
+
+
+def _education_part(e: Mapping[str, Any]) -> str:
+    found = e["spearman"]
+    rows = [["model", found["value"]], ["model, text alone", e["text_alone"]]]
+    rows += [[f"baseline: {name}", value] for name, value in e["baselines"].items()]
+    means = ", ".join(f"{label}: {mean}" for label, mean in e["mean_score_by_label"].items())
+    return (
+        f"## Education value\n\nTest digest `{e['test_digest'][:16]}`, {e['rows']} pages of unseen domains; "
+        f"95% interval of the model's correlation {found['low']:.2f} to {found['high']:.2f}.\n\n"
+        + _table(["score", "Spearman's correlation with the label"], rows)
+        + f"\nMean score by label: {means}.\n"
+    )
+
+
 def _domain_part(d: Mapping[str, Any]) -> str:
     t = d["test"]
     rows = [
         [head, int(t[f"{head}_rows"]), d[head]["most_common_label"], t[f"{head}_accuracy"], t[f"{head}_macro_f1"],
-         t[f"{head}_answered"], t[f"{head}_precision_of_answers"]]
+         t[f"{head}_answered"], t[f"{head}_words_answered"], t[f"{head}_precision_of_answers"],
+         t[f"{head}_word_precision"]]
         for head in ("topic", "kind")
     ]  # fmt: skip
-    head = ["head", "pages", "most common label", "accuracy", "macro-F1", "share answered", "precision of answers"]
+    head = [
+        "head", "pages", "most common label", "accuracy", "macro-F1", "pages answered", "words answered",
+        "accuracy of answers", "by words",
+    ]  # fmt: skip
     parts = [
         f"## Domain\n\nTest digest `{d['test_digest'][:16]}`: hand-labeled pages of unseen domains.\n",
         _table(head, rows),
@@ -117,11 +147,11 @@ def _figure(width: float, height: float) -> Any:
 
 def _plot_quality(q: Mapping[str, Any], folder: Path) -> None:
     figure = _figure(8, 4.5)
-    groups = {"model": (q["test_and_validation"], q["human"])}
+    groups = {"model": (q["keep"], q["human"])}
     groups |= {name: (q["baselines"][name], q["human_baselines"][name]) for name in q["baselines"]}
     axes = figure.subplots()
     for offset, (label, color) in enumerate(
-        (("cited or not, unseen domains", "#4c72b0"), ("human judgment", "#dd8452"))
+        (("keep or not, unseen domains", "#4c72b0"), ("human judgment", "#dd8452"))
     ):
         entries = [pair[offset] for pair in groups.values()]
         places = [i + 0.4 * (0.5 - offset) for i in range(len(groups))]
@@ -142,7 +172,7 @@ def _plot_quality(q: Mapping[str, Any], folder: Path) -> None:
     axes.plot([p["score"] for p in points], [p["truth"] for p in points], marker="o", label="test rows")
     for p in points:
         axes.annotate(str(p["rows"]), (p["score"], p["truth"]), textcoords="offset points", xytext=(5, -10), fontsize=8)
-    axes.set(xlabel="mean score of the bin", ylabel="share that is cited", title="Calibration (numbers: rows)")
+    axes.set(xlabel="mean score of the bin", ylabel="mean label, halved", title="Calibration (numbers: rows)")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend()
     figure.savefig(folder / PLOTS[1], dpi=110)

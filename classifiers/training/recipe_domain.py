@@ -1,6 +1,6 @@
 """Training rows of the shipped domain model: hand-labeled pages, and weak labels for the others.
 
-Rows, by decreasing weight: hand-labeled pages (`read_labels.csv`: id, topic, kind); words typical of a topic or a kind
+Rows, by decreasing weight: labeled pages (`page_labels.csv`); words typical of a topic or a kind
 (`topic_words.txt`, `kind_words.txt`); Wikipedia articles by their categories; web sites by the categories of three
 public tables; unlabeled pages by labeling functions, weighted by their agreement with the hand labels (weak_labels.py).
 Everything is split by registered domain; the test rows are hand-labeled pages, and no other row is of a test domain.
@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from classifiers.data import source_pages
+from classifiers.data.page_labels import PageLabel, read_page_labels
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of
+from classifiers.data.source_pages import Sources
 from classifiers.data.wikitext import categories
-from classifiers.domain import HEADS, KINDS, TOPICS
-from classifiers.estimators.features import topic_line
+from classifiers.domain import HEADS, Item, counts_for
+from classifiers.estimators.features import style_counts, topic_counts
 from classifiers.estimators.linear import Row
 from classifiers.training.weak_labels import (
     Evidence,
@@ -34,12 +36,11 @@ from classifiers.training.weak_labels import (
 )
 from classifiers.urls import host_of, registered_domain_of
 
-DOMAIN_LABELS = {"topic": TOPICS, "kind": KINDS}
-READ_LABELS = Path(__file__).parent / "read_labels.csv"
 TOPIC_WORDS = Path(__file__).parent / "topic_words.txt"
 KIND_WORDS = Path(__file__).parent / "kind_words.txt"
 WEAK_PER_DOMAIN = 10
-WEIGHT = {"read": 1.0, "words": 1.0, "wikipedia": 0.5, "table": 0.3, "weak": 0.3}
+WEIGHT = {"read": 1.0, "words": 1.0, "wikipedia": 0.5, "table": 0.3, "weak": 0.3, "articles": 0.1}
+MIN_CHARACTERS = 100
 WORD_ROWS = 6  # short rows over which the words of a topic are spread
 TABLE_CHARACTERS = 4_000  # read of a web site's text
 
@@ -81,35 +82,22 @@ _CATEGORY_TOPICS = {
 class DomainData:
     """Training and test data of both heads."""
 
-    train: dict[str, list[Row]]  # head -> rows that are not hand-labeled
-    read: list[TextRow]  # hand-labeled pages of other than test domains
+    train: dict[str, list[Row]]  # head -> rows of other than labeled pages
+    read: list[TextRow]  # labeled pages of training domains
     test: list[TextRow]
-    labels: Mapping[str, Mapping[str, str]]  # id -> head -> hand label
+    labels: Mapping[str, PageLabel]  # by id
     trust: Mapping[tuple[str, str], Trust] = field(default_factory=dict)
     conflicts: Mapping[str, int] = field(default_factory=dict)  # head -> unlabeled pages left out
     counts: Mapping[str, int] = field(default_factory=dict)  # source of rows -> rows
 
 
-def read_labels(path: Path = READ_LABELS) -> dict[str, dict[str, str]]:
-    """id -> head -> label; a head is missing where no label fits the page."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = {row["id"]: {head: row[head] for head in DOMAIN_LABELS if row[head]} for row in csv.DictReader(file)}
-    for identity, labels in rows.items():
-        for head, label in labels.items():
-            if label not in DOMAIN_LABELS[head]:
-                raise ValueError(
-                    f"{path}: {identity} has the {head} {label!r}, which is none of {', '.join(DOMAIN_LABELS[head])}"
-                )
-    return rows
-
-
-def read_domain_data(data: Path, work: Path) -> DomainData:
+def read_domain_data(sources: Sources) -> DomainData:
     """Read all rows from the folder of real pages."""
-    labels = read_labels()
-    pages = sample_order(row for row in source_pages.pages(data, work) if len(row.text) >= 200)
+    data, labels = sources.data, read_page_labels()
+    pages = sample_order(row for row in sources.pages() if len(row.text) >= MIN_CHARACTERS)
     read = [row for row in pages if row.id in labels]
-    test = [row for row in read if split_of(row.registered_domain) == Split.TEST]
-    known = [row for row in read if split_of(row.registered_domain) != Split.TEST]
+    test = [row for row in read if labels[row.id].split == Split.TEST]
+    known = [row for row in read if labels[row.id].split != Split.TEST]
     collections = read_labels_of_collections(source_pages.lines_of(data / "labels.jsonl.gz"))
     evidence = Evidence(read_ut1(data / "lists" / "ut1.tar.gz"), collections)
     trust = measure_trust(known, labels, evidence)
@@ -123,16 +111,20 @@ def read_domain_data(data: Path, work: Path) -> DomainData:
     counts = {"read": len(known), "test": len(test)} | {name: len(rows) for name, rows in topic_rows.items()}
     counts |= {f"weak {head}": len(rows) for head, rows in weak.items()}
     topic = [row for rows in topic_rows.values() for row in rows]
-    kind = list(word_rows(KIND_WORDS, "kind"))
+    kind = [*word_rows(KIND_WORDS, "kind"), *_encyclopedia_rows(data)]
     train = {"topic": topic + weak["topic"], "kind": kind + weak["kind"]}
     return DomainData(train, known, test, labels, trust, conflicts, counts)
 
 
-def read_rows(pages: Sequence[TextRow], labels: Mapping[str, Mapping[str, str]], head: str) -> list[Row]:
-    """Training rows of the hand-labeled pages that have a label for this head."""
-    line = HEADS[head]
-    found = ((page, labels[page.id].get(head)) for page in pages)
-    return [Row(label, line(page.title, page.text), WEIGHT["read"]) for page, label in found if label]
+def item_of(page: TextRow) -> Item:
+    """The page as the domain model reads it."""
+    return Item(page.url, page.title, page.text, page.signals)
+
+
+def read_rows(pages: Sequence[TextRow], labels: Mapping[str, PageLabel], head: str) -> list[Row]:
+    """Training rows of the labeled pages that have a label for this head."""
+    found = ((page, labels[page.id].domains.get(head)) for page in pages)
+    return [Row(label, counts_for(head, item_of(page)), WEIGHT["read"]) for page, label in found if label]
 
 
 def _weak_rows(
@@ -144,7 +136,9 @@ def _weak_rows(
         decided, undecided = decide(votes_on(page, evidence), trust)
         conflicts.update(undecided)
         for head, label in decided.items():
-            rows[head].append(Row(label, HEADS[head](page.title, page.text), WEIGHT["weak"]))
+            rows[head].append(
+                Row(label, counts_for(head, Item("", page.title, page.text, page.signals)), WEIGHT["weak"])
+            )
     return rows, dict(conflicts)
 
 
@@ -157,7 +151,15 @@ def word_rows(path: Path, head: str) -> Iterator[Row]:
         words = text.split()
         for number in range(WORD_ROWS):
             text_of_row = " ".join(words[number::WORD_ROWS])
-            yield Row(label, topic_line("", text_of_row) if head == "topic" else text_of_row, WEIGHT["words"])
+            yield Row(
+                label, topic_counts("", text_of_row) if head == "topic" else style_counts(text_of_row), WEIGHT["words"]
+            )
+
+
+def _encyclopedia_rows(data: Path) -> Iterator[Row]:
+    """Articles of Wikipedia, whose kind is known."""
+    for article, _ in source_pages.articles(data, ("en", "it")):
+        yield Row("encyclopedia", counts_for("kind", Item("", article.title, article.text)), WEIGHT["articles"])
 
 
 def _article_rows(data: Path) -> Iterator[Row]:
@@ -170,7 +172,7 @@ def _article_rows(data: Path) -> Iterator[Row]:
         )
         ranked = votes.most_common(2)
         if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]):
-            yield Row(ranked[0][0], topic_line(article.title, article.text[:8_000]), WEIGHT["wikipedia"])
+            yield Row(ranked[0][0], topic_counts(article.title, article.text), WEIGHT["wikipedia"])
 
 
 def _table_rows(data: Path) -> Iterator[Row]:
@@ -181,4 +183,4 @@ def _table_rows(data: Path) -> Iterator[Row]:
                 topic = _TABLE_TOPICS.get(row[category] or "")
                 on_test = split_of(registered_domain_of(host_of(row[url]))) == Split.TEST
                 if topic and row[text] and not on_test:
-                    yield Row(topic, topic_line("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])
+                    yield Row(topic, topic_counts("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])

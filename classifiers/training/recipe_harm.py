@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifiers.data import source_pages
+from classifiers.data.page_labels import PageLabel, read_page_labels
 from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of, unit_hash
+from classifiers.data.source_pages import Sources
 from classifiers.harm import HARM_LABELS
-from classifiers.training.recipe_domain import TOPIC_WORDS, read_labels
+from classifiers.training.recipe_domain import TOPIC_WORDS
 
 PER_DOMAIN = 5
 PIECE = 250  # characters; about a question
@@ -68,15 +70,15 @@ def _teasers(data: Path) -> Iterator[HarmRow]:
         yield HarmRow(f"teaser-{number}", "adult teasers", HARM_LABELS[1], split_of(f"teaser-{number}"), text)
 
 
-def _harmless(data: Path, work: Path) -> Iterator[HarmRow]:
-    for row in source_pages.answers(data):
+def _harmless(sources: Sources) -> Iterator[HarmRow]:
+    for row in source_pages.answers(sources.data):
         question, _, answer = row.text.partition("\n\n")
         split = split_of(question)
         yield HarmRow(row.id, "open-assistant", HARM_LABELS[0], split, question or answer)
         yield HarmRow(f"{row.id}-answer", "open-assistant", HARM_LABELS[0], split, answer)
-    labels = read_labels()
-    adult = {identity for identity, found in labels.items() if found.get("topic") == "adult"}
-    pages = (row for row in sample_order(source_pages.pages(data, work)) if row.id not in adult)
+    labels = read_page_labels()
+    adult = {identity for identity, found in labels.items() if found.domains.get("topic") == "adult"}
+    pages = (row for row in sample_order(sources.pages()) if row.id not in adult)
     for row in at_most_per_domain(pages, PER_DOMAIN):
         split = split_of(row.registered_domain)
         yield HarmRow(row.id, "web pages", HARM_LABELS[0], split, row.text)
@@ -84,20 +86,20 @@ def _harmless(data: Path, work: Path) -> Iterator[HarmRow]:
         yield HarmRow(f"{row.id}-piece", "pieces of web pages", HARM_LABELS[0], split, row.text[start : start + PIECE])
 
 
-def read_harm_rows(data: Path, work: Path) -> list[HarmRow]:
+def read_harm_rows(sources: Sources) -> list[HarmRow]:
     """Read all rows of the shipped model."""
-    return [*_dialogues(data), *_teasers(data), *_harmless(data, work)]
+    return [*_dialogues(sources.data), *_teasers(sources.data), *_harmless(sources)]
 
 
-def groups_of(row: HarmRow, labels: Mapping[str, Mapping[str, str]]) -> list[str]:
+def groups_of(row: HarmRow, labels: Mapping[str, PageLabel]) -> list[str]:
     """The row's source and, for a hand-labeled web page, its labels that are in SENSITIVE."""
-    found = labels.get(row.id, {}) if row.source == "web pages" else {}
+    found = labels[row.id].domains if row.source == "web pages" and row.id in labels else {}
     return [row.source, *(f"web pages: {label}" for head, label in SENSITIVE if found.get(head) == label)]
 
 
 def shares_above(rows: Sequence[HarmRow], scores: Sequence[float], threshold: float) -> dict[str, tuple[int, float]]:
     """Group -> (rows, share of them above the threshold): false positives where the group is harmless."""
-    labels = read_labels()
+    labels = read_page_labels()
     groups: dict[str, list[bool]] = {}
     for row, score in zip(rows, scores, strict=True):
         for group in groups_of(row, labels):

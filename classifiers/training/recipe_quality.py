@@ -1,19 +1,20 @@
-"""Training examples of the shipped quality model: cited pages against uncited pages of the crawl.
+"""Training examples of the shipped quality and education models.
 
-Positives: pages on a host that Wikipedia cites (or exactly cited pages: `--match exact`), Wikipedia's own prose, and
-instruction answers, which helped DCLM. Negatives: a sample of the uncited pages, by hash of id, and the boilerplate of
-pages (the text that a failed extraction returns). Validation and test have cited and uncited pages only; articles,
-answers and their sites are in training only.
+The quality model has two views of words. `cited` is the Wikipedia-reference idea: positives are pages on a host that
+Wikipedia cites (or exactly cited pages: `--match exact`), Wikipedia's own prose, and instruction answers, which helped
+DCLM; negatives are a sample of the uncited pages, by hash of id, the boilerplate of pages, and hard negatives made from
+pages. `read` is what readers said (`page_labels.csv`), which is also the target of the layer that joins the views. The
+education model has the readers' view alone. Pages of test domains measure and are in no training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from classifiers.data import source_pages
 from classifiers.data.cited_urls import Cited, Match
+from classifiers.data.page_labels import HIGHEST, read_page_labels
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import (
     Example,
@@ -24,8 +25,11 @@ from classifiers.data.sampling import (
     split_of,
     unit_hash,
 )
+from classifiers.data.source_pages import Sources
+from classifiers.training.hard_negatives import make_hard_negatives
+from classifiers.training.train_page_scorer import Target
 
-QUALITY_LABELS = ("crawl", "cited")
+QUALITY_LABELS = ("crawl", "cited")  # of the view `cited`
 MIN_CHARACTERS = 200  # of both classes
 PER_DOMAIN = 20
 TRAINING_RATIO = 2.0  # most rows of one class per row of the other in a length bin; fastText gains more from rows
@@ -47,9 +51,27 @@ def split_by_citation(rows: Iterable[TextRow], cited: Cited, weakest: Match) -> 
     return positives, negatives
 
 
-def quality_examples(data: Path, work: Path, weakest: Match = Match.HOST) -> list[Example]:
-    """Every row of the shipped model with its label and split."""
-    rows = [row for row in sample_order(source_pages.pages(data, work)) if len(row.text) >= MIN_CHARACTERS]
+def read_targets(sources: Sources, name: str) -> list[Target]:
+    """The labeled pages with what readers said of `name` (education, quality), scaled to 0 to 1."""
+    labels = read_page_labels()
+    found = ((row, labels[row.id]) for row in sample_order(sources.pages()) if row.id in labels)
+    return [
+        Target(row, label.scores[name] / HIGHEST[name], label.split, row.registered_domain or row.id)
+        for row, label in found
+        if name in label.scores
+    ]
+
+
+def quality_views(sources: Sources, weakest: Match = Match.HOST) -> dict[str, list[Target]]:
+    """The rows of each view."""
+    cited = [Target.of(example, QUALITY_LABELS[1]) for example in quality_examples(sources, weakest)]
+    return {"cited": cited, "read": read_targets(sources, "quality")}
+
+
+def quality_examples(sources: Sources, weakest: Match = Match.HOST) -> list[Example]:
+    """Every row of the view `cited` with its label and split."""
+    data = sources.data
+    rows = [row for row in sample_order(sources.pages()) if len(row.text) >= MIN_CHARACTERS]
     cited = Cited.of(source_pages.lines_of(data / "wiki" / "ref_urls.txt.gz"))
     wikipedia = [row for row in rows if row.registered_domain == "wikipedia.org"]
     pages = at_most_per_domain((row for row in rows if row.registered_domain != "wikipedia.org"), PER_DOMAIN)
@@ -60,7 +82,7 @@ def quality_examples(data: Path, work: Path, weakest: Match = Match.HOST) -> lis
         for row in rows
         if len(row.boilerplate) >= MIN_CHARACTERS and unit_hash("boilerplate", row.id) < BOILERPLATE_SHARE
     ]
-    return split_and_match(positives, negatives, helper_rows, boilerplate_rows)
+    return split_and_match(positives, negatives, helper_rows, [*boilerplate_rows, *make_hard_negatives(rows)])
 
 
 def split_and_match(

@@ -7,42 +7,97 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+
+from classifiers import education, quality
 from classifiers.artifacts import TrainingData
 from classifiers.data.cited_urls import Match
 from classifiers.data.sampling import Example
+from classifiers.data.source_pages import Sources
 from classifiers.domain import DomainModel
+from classifiers.education import EducationModel
 from classifiers.errors import UserError
-from classifiers.estimators.binary_scorer import BinaryScorer
+from classifiers.estimators.metrics import auc, spearman
+from classifiers.estimators.page_scorer import PageScorer
 from classifiers.extraction.model import ExtractionModel
 from classifiers.harm import HarmModel
-from classifiers.quality import NAME
 from classifiers.training import model_cards
 from classifiers.training.recipe_domain import read_domain_data
 from classifiers.training.recipe_harm import read_harm_rows
-from classifiers.training.recipe_quality import QUALITY_LABELS, quality_examples
-from classifiers.training.train_binary_scorer import Description, train_binary_scorer
+from classifiers.training.recipe_quality import QUALITY_LABELS, quality_examples, quality_views, read_targets
 from classifiers.training.train_domain import train_domain
 from classifiers.training.train_harm import train_harm
+from classifiers.training.train_page_scorer import Description, Target, train_page_scorer
 
+_LICENSE = "Apache-2.0 (weights); made from the data below"
 _LICENSES = {"open-assistant": "Apache-2.0", "wikipedia-en": "CC BY-SA 4.0"}
 
 
-def train_quality(data: Path, work: Path, folder: Path, weakest: Match, keep: float) -> BinaryScorer:
+def train_quality(sources: Sources, folder: Path, weakest: Match, keep: float) -> PageScorer:
     """The shipped quality model."""
-    return train_quality_on(quality_examples(data, work, weakest), folder, keep, "gristmill classify train quality")
+    views = quality_views(sources, weakest)
+    about = Description(
+        name=quality.NAME,
+        labels=("careful readers leave it out", "careful readers keep it"),
+        card=model_cards.QUALITY,
+        sources=(*list_sources(quality_examples(sources, weakest)), _labels_of(views["read"])),
+        license=_LICENSE,
+        command="gristmill classify train quality",
+    )
+    return train_page_scorer(views, views["read"], about, folder, keep, measure_quality)
 
 
-def train_quality_on(examples: Sequence[Example], folder: Path, keep: float, command: str) -> BinaryScorer:
+def train_quality_on(examples: Sequence[Example], folder: Path, keep: float, command: str) -> PageScorer:
     """A quality model from any labeled examples."""
     about = Description(
-        name=NAME,
+        name=quality.NAME,
         labels=QUALITY_LABELS,
-        card=model_cards.QUALITY,
+        card=model_cards.OWN_QUALITY,
         sources=list_sources(examples),
-        license="Apache-2.0 (weights); made from the data below",
+        license=_LICENSE,
         command=command,
     )
-    return train_binary_scorer(examples, about, folder, keep)
+    targets = [Target.of(example, QUALITY_LABELS[1]) for example in examples]
+    return train_page_scorer({"cited": targets}, targets, about, folder, keep)
+
+
+def train_education_model(sources: Sources, folder: Path) -> EducationModel:
+    """The shipped education model."""
+    targets = read_targets(sources, education.NAME)
+    about = Description(
+        name=education.NAME,
+        labels=("nothing to learn", "made to teach"),
+        card=model_cards.EDUCATION,
+        sources=(_labels_of(targets),),
+        license=_LICENSE,
+        command="gristmill classify train education",
+    )
+    return EducationModel(train_page_scorer({"read": targets}, targets, about, folder, measure=measure_education))
+
+
+def measure_quality(targets: Sequence[Target], scores: Sequence[float]) -> dict[str, float]:
+    """AUC of "keep" (2) against the rest, and of "usable" (1, 2) against the rest."""
+    truth = [target.value for target in targets]
+    keep, usable = ([value >= limit for value in truth] for limit in (1.0, 0.5))
+    return {"auc_keep": round(auc(keep, scores), 4), "auc_usable": round(auc(usable, scores), 4)}
+
+
+def measure_education(targets: Sequence[Target], scores: Sequence[float]) -> dict[str, float]:
+    """Spearman's correlation with the labels, and the mean distance from them (0 to 5)."""
+    truth = np.array([target.value for target in targets])
+    distance = float(np.abs(truth - np.array(scores)).mean()) * education.HIGHEST
+    return {"spearman": round(spearman(truth, scores), 4), "mean_distance": round(distance, 4)}
+
+
+def _labels_of(targets: Sequence[Target]) -> TrainingData:
+    lines = "".join(f"{target.row.id}\t{target.value}\n" for target in targets)
+    return TrainingData(
+        name="pages labeled by reading",
+        role="training; a third, by registered domain, measures only",
+        rows=len(targets),
+        sha256=sha256(lines.encode()).hexdigest(),
+        license="labels Apache-2.0; pages belong to their publishers and are not shipped",
+    )
 
 
 def list_sources(examples: Sequence[Example]) -> tuple[TrainingData, ...]:
@@ -63,14 +118,14 @@ def list_sources(examples: Sequence[Example]) -> tuple[TrainingData, ...]:
     )
 
 
-def train_domain_model(data: Path, work: Path, folder: Path) -> DomainModel:
+def train_domain_model(sources: Sources, folder: Path) -> DomainModel:
     """The shipped domain model."""
-    return train_domain(read_domain_data(data, work), folder, model_cards.DOMAIN, "gristmill classify train domain")
+    return train_domain(read_domain_data(sources), folder, model_cards.DOMAIN, "gristmill classify train domain")
 
 
-def train_harm_model(data: Path, work: Path, folder: Path) -> HarmModel:
+def train_harm_model(sources: Sources, folder: Path) -> HarmModel:
     """The shipped harm model."""
-    return train_harm(read_harm_rows(data, work), folder, model_cards.HARM, "gristmill classify train harm")
+    return train_harm(read_harm_rows(sources), folder, model_cards.HARM, "gristmill classify train harm")
 
 
 def train_extraction_model(data: Path, folder: Path) -> ExtractionModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 
 from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifact, save_manifest
+from classifiers.data.page_labels import DOMAIN_LABELS, PageLabel
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import unit_hash
-from classifiers.domain import HEADS, NAME, UNKNOWN, DomainModel
+from classifiers.domain import HEADS, NAME, DomainModel
+from classifiers.domain_labels import UNKNOWN
 from classifiers.estimators.features import FEATURE_VERSION
-from classifiers.estimators.linear import LinearModel, train_linear
+from classifiers.estimators.linear import LinearModel, Row, train_linear
 from classifiers.estimators.logistic import Array, fit_temperature, with_temperature
 from classifiers.estimators.metrics import confusion, macro_f1, reliability
-from classifiers.training.recipe_domain import DOMAIN_LABELS, DomainData, read_rows
+from classifiers.training.recipe_domain import DomainData, item_of, read_rows
 
-FOLDS = 4
-TARGET_PRECISION = 0.75  # of the answers above the threshold; the others become `unknown`
+FOLDS = 3
+ANSWERED_WORDS = 0.92  # share of the words of unseen training domains that get an answer; the others become `unknown`
 
 
 def train_domain(data: DomainData, folder: Path, card: str, command: str) -> DomainModel:
@@ -29,9 +31,10 @@ def train_domain(data: DomainData, folder: Path, card: str, command: str) -> Dom
     folder.mkdir(parents=True, exist_ok=True)
     calibration: dict[str, Any] = {}
     for head in HEADS:
-        model = train_linear(read_rows(data.read, data.labels, head) + data.train[head], DOMAIN_LABELS[head])
+        rows = read_rows(data.read, data.labels, head)
+        model = train_linear(rows + data.train[head], DOMAIN_LABELS[head])
         model.save(folder / f"{head}.words.txt", folder / f"{head}.weights.npy")
-        calibration[head] = _calibrate(data, head)
+        calibration[head] = _calibrate(data, head, rows)
     calibration["method"] = "one exponent per head, fitted on pages of domains that each of the folds had not seen"
     calibration["witnesses"] = {" / ".join(key): asdict(trust) for key, trust in data.trust.items()}
     calibration["conflicts"] = dict(data.conflicts)
@@ -55,47 +58,48 @@ def train_domain(data: DomainData, folder: Path, card: str, command: str) -> Dom
     return DomainModel(load_artifact(folder, NAME, FEATURE_VERSION))
 
 
-def _calibrate(data: DomainData, head: str) -> dict[str, Any]:
-    pages = [page for page in data.read if head in data.labels[page.id]]
-    truth = np.array([DOMAIN_LABELS[head].index(data.labels[page.id][head]) for page in pages])
-    answers = _out_of_fold(data, head, pages)
+def _calibrate(data: DomainData, head: str, rows: Sequence[Row]) -> dict[str, Any]:
+    pages = [page for page in data.read if head in data.labels[page.id].domains]
+    truth = np.array([DOMAIN_LABELS[head].index(data.labels[page.id].domains[head]) for page in pages])
+    answers = _out_of_fold(data, head, pages, rows)
     exponent = fit_temperature(answers, truth)
     scaled = with_temperature(answers, exponent)
     best, right = scaled.max(axis=1), scaled.argmax(axis=1) == truth
     return {
         "exponent": exponent,
-        "threshold": threshold_for(best, right, TARGET_PRECISION),
-        "precision_at_threshold": TARGET_PRECISION,
+        "threshold": threshold_for(best, [len(page.text.split()) for page in pages], ANSWERED_WORDS),
+        "words_above_threshold": ANSWERED_WORDS,
         "reliability": reliability(right, best),
     }
 
 
-def threshold_for(best: Array, right: Array, precision: float) -> float:
-    """The lowest score above which the share of right answers reaches `precision`; 1 where it never does."""
+def threshold_for(best: Array, words: Sequence[int], share: float) -> float:
+    """The highest score above which the pages have this share of the words."""
     order = np.argsort(-best, kind="stable")
-    shares = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero(shares >= precision)
-    return round(float(best[order[enough[-1]]]), 4) if len(enough) else 1.0
+    shares = np.cumsum(np.array(words)[order]) / max(sum(words), 1)
+    place = int(np.searchsorted(shares, share))
+    return float(np.floor(best[order[min(place, len(order) - 1)]] * 1e4) / 1e4)
 
 
-def _out_of_fold(data: DomainData, head: str, pages: Sequence[TextRow]) -> Array:
+def _out_of_fold(data: DomainData, head: str, pages: Sequence[TextRow], rows: Sequence[Row]) -> Array:
+    """`rows` are the training rows of `pages`."""
     fold = np.array([int(FOLDS * unit_hash("fold", page.registered_domain)) for page in pages])
     answers = np.zeros((len(pages), len(DOMAIN_LABELS[head])))
     for number in range(FOLDS):
-        inside = [page for page, place in zip(pages, fold, strict=True) if place != number]
+        inside = [row for row, place in zip(rows, fold, strict=True) if place != number]
         outside = np.flatnonzero(fold == number)
-        model: LinearModel = train_linear(read_rows(inside, data.labels, head) + data.train[head], DOMAIN_LABELS[head])
-        answers[outside] = model.probabilities([HEADS[head](pages[int(i)].title, pages[int(i)].text) for i in outside])
+        model: LinearModel = train_linear(inside + data.train[head], DOMAIN_LABELS[head])
+        answers[outside] = model.probabilities([rows[int(i)].counts for i in outside])
     return answers
 
 
-def measure(model: DomainModel, pages: Sequence[TextRow], labels: Any) -> dict[str, float]:
-    """Accuracy and macro-F1 of all predictions; share and precision of the predictions above the threshold."""
+def measure(model: DomainModel, pages: Sequence[TextRow], labels: Mapping[str, PageLabel]) -> dict[str, float]:
+    """Accuracy and macro-F1 of all predictions; of those above the threshold accuracy and share of pages and words."""
     found: dict[str, float] = {}
     for head in HEADS:
-        chosen = [page for page in pages if head in labels[page.id]]
-        truth = [labels[page.id][head] for page in chosen]
-        items = [(page.url, page.title, page.text) for page in chosen]
+        chosen = [page for page in pages if head in labels[page.id].domains]
+        truth = [labels[page.id].domains[head] for page in chosen]
+        items = [item_of(page) for page in chosen]
         forced = [DOMAIN_LABELS[head][i] for i in model.probabilities(head, items).argmax(axis=1)]
         answers = [label for label, _ in (model.tag(items) if head == "topic" else model.kind(items))]
         right = [a == t for a, t in zip(answers, truth, strict=True) if a != UNKNOWN]
@@ -104,16 +108,31 @@ def measure(model: DomainModel, pages: Sequence[TextRow], labels: Any) -> dict[s
             f"{head}_accuracy": round(float(np.mean([f == t for f, t in zip(forced, truth, strict=True)])), 4),
             f"{head}_macro_f1": round(macro_f1(confusion(truth, forced, DOMAIN_LABELS[head])), 4),
             f"{head}_answered": round(len(right) / max(len(chosen), 1), 4),
+            f"{head}_words_answered": round(_share_of_words(chosen, answers), 4),
             f"{head}_precision_of_answers": round(float(np.mean(right)), 4) if right else 0.0,
+            f"{head}_word_precision": round(_word_precision(chosen, answers, truth), 4),
         }
     return found
+
+
+def _share_of_words(pages: Sequence[TextRow], answers: Sequence[str]) -> float:
+    words = [len(page.text.split()) for page in pages]
+    answered = sum(count for count, answer in zip(words, answers, strict=True) if answer != UNKNOWN)
+    return answered / max(sum(words), 1)
+
+
+def _word_precision(pages: Sequence[TextRow], answers: Sequence[str], truth: Sequence[str]) -> float:
+    words = [(len(page.text.split()), a == t) for page, a, t in zip(pages, answers, truth, strict=True) if a != UNKNOWN]
+    return sum(count for count, right in words if right) / max(sum(count for count, _ in words), 1)
 
 
 def training_data(data: DomainData) -> tuple[TrainingData, ...]:
     """The data sets, for the manifest."""
     ids = sha256("".join(f"{page.id}\n" for page in data.read).encode()).hexdigest()
     test = sha256("".join(f"{page.id}\n" for page in data.test).encode()).hexdigest()
-    rows = sha256("".join(f"{row.label}\t{row.line}\n" for h in HEADS for row in data.train[h]).encode()).hexdigest()
+    rows = sha256(
+        "".join(f"{row.label}\t{sorted(row.counts.items())}\n" for h in HEADS for row in data.train[h]).encode()
+    ).hexdigest()
     return (
         TrainingData(name="pages labeled by reading", role="training", rows=len(data.read), sha256=ids,
                      license="labels Apache-2.0; pages belong to their publishers and are not shipped"),

@@ -3,7 +3,7 @@
 Each labeling function votes for a topic or a kind by something other than the text: the metadata of the collection,
 the host's categories in UT1, words in the URL's path, declarations in the markup. Its weight is the log-odds of its
 precision on the hand-labeled pages; a page is left out if the votes disagree without a clear winner. None of this
-evidence is an input of the model, which reads only title and text.
+evidence is an input of the rows that it labels: they are without their URL.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from classifiers.data.page_labels import PageLabel
 from classifiers.data.page_text import TextRow
 from classifiers.urls import host_of, registered_domain_of, strip_www
 
@@ -31,7 +32,7 @@ _BY_LABEL = {
     "topic education/university": {"topic": "education_and_jobs", "kind": "academic"},
     "topic food/recipes": {"topic": "food_and_dining", "kind": "recipe"},
     "topic news": {"kind": "news"},
-    "topic business": {"kind": "organisation"},
+    "topic business": {"kind": "organization"},
     "topic reference/wikipedia": {"kind": "encyclopedia"},
     "page_type listing": {"kind": "listing"},
 }
@@ -52,7 +53,7 @@ _BY_MARKUP = {
     "schema blogposting": {"kind": "blog"},
     "schema book": {"kind": "books_and_literature"},
     "schema discussionforumposting": {"kind": "forum"},
-    "schema localbusiness": {"kind": "organisation"},
+    "schema localbusiness": {"kind": "organization"},
     "schema medicalwebpage": {"topic": "health"},
     "schema movie": {"topic": "entertainment"},
     "schema newsarticle": {"kind": "news"},
@@ -68,7 +69,7 @@ _BY_UT1 = {
     "sports": {"topic": "sports_and_fitness"},
     "games": {"topic": "games"},
     "financial": {"topic": "finance_and_business"},
-    "bank": {"topic": "finance_and_business", "kind": "organisation"},
+    "bank": {"topic": "finance_and_business", "kind": "organization"},
     "cooking": {"topic": "food_and_dining"},
     "celebrity": {"topic": "entertainment"},
     "audio-video": {"topic": "entertainment"},
@@ -167,14 +168,14 @@ def votes_on(row: TextRow, evidence: Evidence) -> list[Vote]:
 
 
 def measure_trust(
-    rows: Iterable[TextRow], read: Mapping[str, Mapping[str, str]], evidence: Evidence
+    rows: Iterable[TextRow], read: Mapping[str, PageLabel], evidence: Evidence
 ) -> dict[tuple[str, str], Trust]:
-    """(labeling function, head) -> agreement with the hand labels (`read`: id -> head -> label)."""
+    """(labeling function, head) -> agreement with the labels of pages that were read."""
     right: Counter[tuple[str, str]] = Counter()
     checked: Counter[tuple[str, str]] = Counter()
     for row in rows:
         for vote in votes_on(row, evidence):
-            truth = read.get(row.id, {}).get(vote.head)
+            truth = read[row.id].domains.get(vote.head) if row.id in read else None
             if truth:
                 checked[vote.source, vote.head] += 1
                 right[vote.source, vote.head] += vote.label == truth

@@ -19,7 +19,8 @@ _KEPT = "(SELECT *, 'kept' AS fate, NULL::DOUBLE AS value FROM kept)"
 _DROPPED = (
     "(SELECT *, stage || ':' || reason AS fate, "
     "CASE WHEN stage = 'identify_language' THEN value END AS language_score, "
-    "CASE WHEN stage = 'score_quality' THEN value END AS quality_score FROM dropped)"
+    "CASE WHEN reason = 'low_quality' THEN value END AS quality_score, "
+    "CASE WHEN reason = 'low_education' THEN value END AS education_score FROM dropped)"
 )
 BINS = 40
 _SAMPLE = 8
@@ -97,7 +98,7 @@ def move_limit(connection: duckdb.DuckDBPyConnection, run: StoredRun, setting: s
 
 def _stage_table(connection: duckdb.DuckDBPyConnection, stage: str) -> str:
     """A table of the pages that the stage dropped, made once: all rules of the stage are checked on them."""
-    columns = "part, row, id, url, reason, fate, value, signals, language_score, quality_score"
+    columns = "part, row, id, url, reason, fate, value, signals, language_score, quality_score, education_score"
     rows = f"SELECT {columns} FROM {_DROPPED}"  # noqa: S608
     query(connection, f"CREATE TABLE IF NOT EXISTS dropped_by_{stage} AS {rows} WHERE stage = '{stage}'")
     return f"dropped_by_{stage}"

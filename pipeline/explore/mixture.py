@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import load_config
 from pipeline.errors import UserError
 from pipeline.explore.measurements import to_toml_lines
-from pipeline.inspection.database import query
+from pipeline.inspection.database import query_rows
 from pipeline.inspection.stored_run import StoredRun
 from pipeline.publishing.weights import Cell, cell_of, compare_shares
 
@@ -24,10 +24,11 @@ def count_cells(connection: duckdb.DuckDBPyConnection) -> Cells:
     """The words that weights are computed from."""
     words: Counter[Cell] = Counter()
     documents: Counter[str] = Counter()
-    sql = "SELECT domain, quality_score, sum(words)::BIGINT, count(*) FROM kept GROUP BY ALL"
-    for domain, score, count, pages in query(connection, sql)[1]:
-        words[cell_of(domain, score)] += count
-        documents[domain] += pages
+    scores = "domain, quality_score, education_score"
+    sql = f"SELECT {scores}, sum(words)::BIGINT AS words, count(*) AS pages FROM kept GROUP BY {scores}"  # noqa: S608
+    for row in query_rows(connection, sql):
+        words[cell_of(row)] += row["words"]
+        documents[row["domain"]] += row["pages"]
     return words, documents
 
 

@@ -187,7 +187,7 @@ def _limits_of(explorer: Explorer, found: dict[str, Any]) -> list[Measurement]:
     for limit in measurements.find_limits(explorer.run.config).values():
         name = limit.measurement.removeprefix("signals.")
         bounds.setdefault(name, {})["low" if limit.at_least else "high"] = limit.value
-    scores = {name: found.get(name) for name in ("language_score", "quality_score")}
+    scores = {name: found.get(name) for name in ("language_score", "quality_score", "education_score")}
     signals = {**scores, **(found["signals"] or {})}
     lines = [Measurement(name, value, **bounds.get(name, {})) for name, value in signals.items() if value is not None]
     return sorted(lines, key=lambda line: (line.margin is None, _relative_margin(line)))

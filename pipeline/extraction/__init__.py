@@ -10,5 +10,6 @@ prepare_tree        changes to the tree before an extraction engine runs, made b
 rendering           trafilatura's result tree -> text
 render_nodes        chosen blocks of a tree (classifiers/extraction/blocks) -> structures -> text or Markdown, with
                     inline_text, node_rules, units, table_grid, structures, write_text, write_markdown
+training_pages      pages as the classifiers are trained on them
 code_text, latex, latex_symbols, mathml, superscripts, final_text help both renderings
 """

@@ -75,7 +75,7 @@ class WeightCheck:
         self._weights: dict[Cell, list[float]] = defaultdict(list)
 
     def add_kept(self, row: Mapping[str, Any]) -> None:
-        cell = cell_of(row["domain"], row["quality_score"])
+        cell = cell_of(row)
         self._words[cell] += row["words"]
         weights = self._weights[cell]
         if row["weight"] not in weights and len(weights) < _WEIGHTS:
@@ -102,8 +102,9 @@ class WeightCheck:
 
     def _find_deviations(self) -> Iterator[str]:
         table = weight_table(self._words, self._settings)
-        for (domain, quality), weights in sorted(self._weights.items()):
-            expected = table.get((domain, quality))
+        for cell, weights in sorted(self._weights.items()):
+            (domain, quality, education), expected = cell, table.get(cell)
             for weight in sorted(weights):
                 if weight != expected:
-                    yield f"{domain} at {quality / QUALITY_STEPS:.2f}: expected weight {expected}, found {weight}"
+                    scores = f"{quality / QUALITY_STEPS:.2f} and {education / 10:.1f}"
+                    yield f"{domain} at {scores}: expected weight {expected}, found {weight}"

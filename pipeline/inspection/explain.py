@@ -22,7 +22,7 @@ from pipeline.stages.read_input import read_record
 from pipeline.storage.layout import Layout
 from pipeline.text import tokenize
 
-_KEPT_COLUMNS = ("language", "quality_score", "domain", "words", "duplicates", "weight")
+_KEPT_COLUMNS = ("language", "quality_score", "education_score", "domain", "words", "duplicates", "weight")
 _SURVIVOR_COLUMNS = ("id", "url", "fetched_at", "quality_score", "words")
 
 

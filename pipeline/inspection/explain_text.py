@@ -125,7 +125,7 @@ def _conclusion(found: Explanation) -> Iterator[str]:
         kept = found.kept
         yield (
             f"in the shards        {kept['language']}, {kept['domain']}, quality {kept['quality_score']:.3f}, "
-            f"{kept['words']:,} words, weight {kept['weight']:.3f}"
+            f"education value {kept['education_score']:.2f}, {kept['words']:,} words, weight {kept['weight']:.3f}"
         )
     if found.survivor:
         yield from _survivor(found.survivor)

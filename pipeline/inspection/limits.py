@@ -19,7 +19,7 @@ _LIMITS: Mapping[str, Mapping[str, tuple[str | None, str | None]]] = {
     },
     "identify_language": {"score": ("min_score", None)},
     "scrub_pii": {"pii_finds": (None, "max_finds"), "pii_per_1000_words": (None, "max_finds_per_1000_words")},
-    "score_quality": {"score": ("min_score", None)},
+    "score_quality": {"score": ("min_score", None), "education": ("min_education", None)},
     "tag_domain": {"harm_score": (None, "max_harm")},
 }
 
@@ -45,8 +45,11 @@ def list_measurements(
     stage: str, signals: Mapping[str, float], document: Document, settings: Any
 ) -> tuple[Measurement, ...]:
     """Every measurement of a stage; those with a limit first, by relative margin."""
-    scores = {"identify_language": document.language_score, "score_quality": document.quality_score}
-    values = {**signals, **({"score": scores[stage]} if stage in scores else {})}
+    scores = {
+        "identify_language": {"score": document.language_score},
+        "score_quality": {"score": document.quality_score, "education": document.education_score},
+    }
+    values = {**signals, **scores.get(stage, {})}
     limits = _heuristic_limits(settings) if stage == filter_heuristics.NAME else _named_limits(stage, settings)
     found = [Measurement(name, value, *limits.get(name, (None, None))) for name, value in values.items()]
     return tuple(sorted(found, key=lambda item: (item.margin is None, _relative_margin(item))))

@@ -81,7 +81,7 @@ def _describe(name: str, document: Document) -> str:
     if name == "identify_language":
         return f"{document.language} with a score of {document.language_score:.3f}"
     if name == "score_quality":
-        return f"score {document.quality_score:.3f}"
+        return f"quality {document.quality_score:.3f}, education value {document.education_score:.2f} of 5"
     if name == "tag_domain":
         return f"{document.domain} with a probability of {document.domain_score:.3f}"
     if name == "extract_text":

@@ -19,7 +19,7 @@ from pipeline.text import sum_word_counts, word_count_parts
 
 _KEYS = [field.name for field in SKETCH_FIELDS[:4]]  # of kept documents they are in sketches/
 _LINES = [field.name for field in SKETCH_FIELDS[4:]]
-_RANKED = ("language_score", "quality_score", "domain", "domain_score", "words", "characters")
+_RANKED = ("language_score", "quality_score", "education_score", "domain", "domain_score", "words", "characters")
 
 CANDIDATE = pa.schema(
     [
@@ -27,6 +27,7 @@ CANDIDATE = pa.schema(
         pa.field("kept", pa.bool_(), nullable=False),
         pa.field("language_score", pa.float64()),
         pa.field("quality_score", pa.float64()),
+        pa.field("education_score", pa.float64()),
         pa.field("domain", pa.string()),
         pa.field("domain_score", pa.float64()),
         pa.field("words", pa.int64()),  # before lines were removed

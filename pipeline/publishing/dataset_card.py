@@ -39,8 +39,9 @@ patterns find it; names of people were not.
 
 `text` is the main content of the page at `url`, captured at `fetched_at`; `warc_file` and `warc_offset` locate the
 capture. `weight` is how often one pass over the dataset should repeat the document, `duplicates` the number of pages
-that were dropped as its duplicates. `domain`, `language` and `quality_score` are predictions of classifiers; `signals`
-holds every measurement. `drops/` has one row for each dropped page, with stage, reason, measurement and threshold.
+that were dropped as its duplicates. `domain`, `language`, `quality_score` (0 to 1) and `education_score` (0 to 5) are
+predictions of classifiers; `signals` holds every measurement. `drops/` has one row for each dropped page, with stage,
+reason, measurement and threshold.
 
 ```python
 from datasets import load_dataset

@@ -35,6 +35,7 @@ _TEXT = [
     pa.field("language", pa.string()),
     pa.field("language_score", pa.float64()),
     pa.field("quality_score", pa.float64()),
+    pa.field("education_score", pa.float64()),
     pa.field("domain", pa.string()),
     pa.field("domain_score", pa.float64()),
     pa.field("kind", pa.string()),

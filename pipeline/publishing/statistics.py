@@ -9,8 +9,9 @@ from typing import Any
 
 from pipeline.extraction.charset import Decoding
 from pipeline.ledger import FAILURES
+from pipeline.publishing.weights import HIGHEST_EDUCATION
 
-QUALITY_BINS = 20
+QUALITY_BINS = 20  # of each score
 _DECODINGS = list(Decoding)  # a row stores the index as signal "charset_step"
 MESSAGES_PER_PART = 50
 MESSAGE_CHARACTERS = 200
@@ -28,6 +29,7 @@ class Statistics:
     hosts: Counter[str] = field(default_factory=Counter)  # documents by registered domain
     dropped_hosts: Counter[str] = field(default_factory=Counter)  # pages by registered domain
     quality: Counter[str] = field(default_factory=Counter)  # documents by lower edge of the bin
+    education: Counter[str] = field(default_factory=Counter)
     group_sizes: Counter[str] = field(default_factory=Counter)  # documents by size of their duplicate group (1: unique)
     opt_outs: Counter[str] = field(default_factory=Counter)  # pages by opt-out, kept and dropped ones
     opt_outs_kept: Counter[str] = field(default_factory=Counter)  # documents by opt-out that was only recorded
@@ -52,8 +54,8 @@ class Statistics:
         self.languages[row["language"]] += 1
         self.language_words[row["language"]] += row["words"]
         self.hosts[row["registered_domain"]] += 1
-        edge = min(int(row["quality_score"] * QUALITY_BINS), QUALITY_BINS - 1) / QUALITY_BINS
-        self.quality[f"{edge:.2f}"] += 1
+        self.quality[_bin_of(row["quality_score"], 1)] += 1
+        self.education[_bin_of(row["education_score"], HIGHEST_EDUCATION)] += 1
         self.group_sizes[str(row["duplicates"] + 1)] += 1
         self.opt_outs.update(row.get("opt_outs") or ())
         self.opt_outs_kept.update(row.get("opt_outs") or ())
@@ -122,6 +124,11 @@ class Statistics:
     def from_json(cls, values: Mapping[str, Mapping[str, Any]]) -> Statistics:
         """The inverse of `to_json`."""
         return cls(**{name: Counter(counts) for name, counts in values.items()})
+
+
+def _bin_of(score: float, highest: float) -> str:
+    """Lower edge of the score's bin."""
+    return f"{min(int(score / highest * QUALITY_BINS), QUALITY_BINS - 1) / QUALITY_BINS * highest:.2f}"
 
 
 def _nonzero_signals(row: Mapping[str, Any]) -> list[tuple[str, float]]:

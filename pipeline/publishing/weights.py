@@ -2,16 +2,18 @@
 
     weight = c * (target share of its domain / actual share) * quality factor,  at most `max_repetition`
 
-Shares are of words. The quality factor is normalized inside a domain, so that quality does not change a domain's share.
-`c` makes the pass as long as the dataset (sum of weight * words = sum of words) as far as the cap allows. A weight
-depends only on (domain, quality score in hundredths): the table of weights is small and computed from word counts.
+Shares are of words. The quality factor rises with the quality score, with the education score, or with the better of
+the two; it is normalized inside a domain, so that quality does not change a domain's share. `c` makes the pass as long
+as the dataset (sum of weight * words = sum of words) as far as the cap allows. A weight depends only on (domain,
+quality score in hundredths, education score in tenths): the table of weights is small and computed from word counts,
+exactly and on every engine alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -28,7 +30,10 @@ OLMO3_TOPIC_SHARES: Mapping[str, float] = {
     "home_and_hobbies": 0.9, "social_life": 0.5, "travel_and_tourism": 0.2, "adult": 0.1, "fashion_and_beauty": 0.01,
 }  # fmt: skip
 
-QUALITY_STEPS = 100  # quality scores are rounded to hundredths
+QUALITY_STEPS = 100  # quality scores, 0 to 1, are rounded to hundredths
+EDUCATION_STEPS = 50  # education scores, 0 to 5, are rounded to tenths
+HIGHEST_EDUCATION = 5
+Score = Literal["quality", "education", "both"]
 _BISECTIONS = 100
 _Number = TypeVar("_Number", int, float)
 
@@ -47,10 +52,15 @@ class WeightSettings(Settings):
     min_repetition: float = Field(
         0.1, ge=0, description="lowest weight, in repetitions per pass; a domain with share 0 gets 0 all the same"
     )
-    quality_low: float = Field(
-        0.5, gt=0, description="relative weight inside a domain at quality score 0; linear up to quality_high"
+    score: Score = Field(
+        "quality",
+        description="what raises a document's weight in its domain: its quality score, its education score, or both: "
+        "the higher of its two percentiles, by words of the dataset",
     )
-    quality_high: float = Field(1.5, gt=0, description="relative weight inside a domain at quality score 1")
+    quality_low: float = Field(
+        0.5, gt=0, description="relative weight inside a domain at the lowest score; linear up to quality_high"
+    )
+    quality_high: float = Field(1.5, gt=0, description="relative weight inside a domain at the highest score")
 
     @field_validator("shares", mode="before")
     @classmethod
@@ -69,21 +79,22 @@ class WeightSettings(Settings):
         return shares
 
     def quality_factor(self, score: float) -> float:
-        """Relative weight at this quality score (0 to 1), before it is normalized inside the domain."""
+        """Relative weight at this score, scaled to 0 to 1, before it is normalized inside the domain."""
         return self.quality_low + (self.quality_high - self.quality_low) * score
 
 
-Cell = tuple[str, int]  # domain, quality score in hundredths
+Cell = tuple[str, int, int]  # domain, quality score in hundredths, education score in tenths
 
 
 def cells_to_json(cells: Mapping[Cell, int]) -> list[list[Any]]:
-    """[domain, quality, words] of every cell, sorted."""
-    return [[domain, quality, words] for (domain, quality), words in sorted(cells.items())]
+    """[domain, quality, education value, words] of every cell, sorted."""
+    return [[*cell, words] for cell, words in sorted(cells.items())]
 
 
 def removed_words(manifest: Mapping[str, Any]) -> dict[Cell, int]:
     """Words of documents that were removed after the weights had been computed with them."""
-    return {(str(domain), int(quality)): int(words) for domain, quality, words in manifest.get("removed_words", ())}
+    rows = manifest.get("removed_words", ())
+    return {(str(domain), int(quality), int(education)): int(words) for domain, quality, education, words in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +111,14 @@ class DomainShare:
     capped: float  # share of the domain's words whose weight is the highest or lowest allowed
 
 
-def cell_of(domain: str, quality_score: float) -> Cell:
+def cell_of(row: Mapping[str, Any]) -> Cell:
     """The key of a document in the weight table."""
-    return domain, min(max(round(quality_score * QUALITY_STEPS), 0), QUALITY_STEPS)
+    education = row["education_score"] / HIGHEST_EDUCATION
+    return row["domain"], _step(row["quality_score"], QUALITY_STEPS), _step(education, EDUCATION_STEPS)
+
+
+def _step(score: float, steps: int) -> int:
+    return min(max(round(score * steps), 0), steps)
 
 
 def target_shares(words: Mapping[str, int], settings: WeightSettings) -> dict[str, float]:
@@ -120,38 +136,58 @@ def target_shares(words: Mapping[str, int], settings: WeightSettings) -> dict[st
 def weight_table(words: Mapping[Cell, int], settings: WeightSettings) -> dict[Cell, float]:
     """The weight of every cell, from the kept words per cell.
 
-    >>> table = weight_table({("a", 50): 300, ("b", 50): 100}, WeightSettings(shares={"a": 1, "b": 1}))
-    >>> table["a", 50], table["b", 50]
+    >>> table = weight_table({("a", 50, 9): 300, ("b", 50, 9): 100}, WeightSettings(shares={"a": 1, "b": 1}))
+    >>> table["a", 50, 9], table["b", 50, 9]
     (0.666667, 2.0)
     """
     present = {cell: count for cell, count in sorted(words.items()) if count}
     by_domain = _sum_by_domain(present)
     total = sum(by_domain.values())
     target = target_shares(by_domain, settings)
-    mean_factor = _mean_quality_factors(present, settings)
-    unscaled = {}
-    for domain, quality in present:
-        factor = settings.quality_factor(quality / QUALITY_STEPS) / mean_factor[domain]
-        unscaled[domain, quality] = target[domain] * total / by_domain[domain] * factor
+    factors = {cell: settings.quality_factor(score) for cell, score in _scores(present, settings.score).items()}
+    mean_factor = _means_by_domain(factors, present)
+    unscaled = {
+        cell: target[cell[0]] * total / by_domain[cell[0]] * factor / mean_factor[cell[0]]
+        for cell, factor in factors.items()
+    }
     scale = _find_scale(unscaled, present, total, settings)
     return {cell: round(_bound(scale * value, settings), 6) for cell, value in unscaled.items()}
 
 
 def _sum_by_domain(values: Mapping[Cell, _Number]) -> dict[str, _Number]:
     sums: dict[str, _Number] = {}
-    for (domain, _), value in sorted(values.items()):
+    for (domain, *_), value in sorted(values.items()):
         sums[domain] = sums.get(domain, 0) + value
     return sums
 
 
-def _mean_quality_factors(words: Mapping[Cell, int], settings: WeightSettings) -> dict[str, float]:
-    """Mean quality factor of each domain's words."""
-    factors = {
-        (domain, quality): settings.quality_factor(quality / QUALITY_STEPS) * count
-        for (domain, quality), count in words.items()
-    }
+def _scores(words: Mapping[Cell, int], score: Score) -> dict[Cell, float]:
+    """The score of every cell that decides its quality factor, from 0 to 1."""
+    if score == "quality":
+        return {cell: cell[1] / QUALITY_STEPS for cell in words}
+    if score == "education":
+        return {cell: cell[2] / EDUCATION_STEPS for cell in words}
+    quality, education = _percentiles(words, 1), _percentiles(words, 2)
+    return {cell: max(quality[cell[1]], education[cell[2]]) for cell in words}
+
+
+def _percentiles(words: Mapping[Cell, int], place: int) -> dict[int, float]:
+    """Score (of `place` in the cells) -> share of the words below it, half of those at it included."""
+    at: dict[int, int] = {}
+    for cell, count in words.items():
+        at[int(cell[place])] = at.get(int(cell[place]), 0) + count
+    total, below, found = sum(at.values()), 0, {}
+    for score, count in sorted(at.items()):
+        found[score] = (2 * below + count) / (2 * total)
+        below += count
+    return found
+
+
+def _means_by_domain(values: Mapping[Cell, float], words: Mapping[Cell, int]) -> dict[str, float]:
+    """Mean value of each domain's words."""
     counts = _sum_by_domain(words)
-    return {domain: weighted / counts[domain] for domain, weighted in _sum_by_domain(factors).items()}
+    sums = _sum_by_domain({cell: value * words[cell] for cell, value in values.items()})
+    return {domain: total / counts[domain] for domain, total in sums.items()}
 
 
 def _bound(weight: float, settings: WeightSettings) -> float:

@@ -27,8 +27,9 @@ from pipeline.reports.samples import collect_samples
 from pipeline.storage.layout import JSONL, PUBLISHED, Layout, read_json, write_json
 from pipeline.storage.own_files import is_part
 
-_OF_KEPT = ("words", "characters", "duplicates", "tokens", "language", "registered_domain", "quality_score", "domain",
-            "opt_outs", "license", "license_place", "license_disagrees", "signals")  # fmt: skip
+_OF_KEPT = ("words", "characters", "duplicates", "tokens", "language", "registered_domain", "quality_score",
+            "education_score", "domain", "opt_outs", "license", "license_place", "license_disagrees",
+            "signals")  # fmt: skip
 _OF_DROPPED = ("stage", "reason", "value", "detail", "registered_domain", "opt_outs", "signals")
 
 
@@ -121,7 +122,7 @@ def count_rows_again(layout: Layout, manifest: Mapping[str, Any]) -> tuple[Stati
     statistics, words, documents = Statistics(), Counter[Cell](), Counter[str]()
     for row in _read_columns(layout, manifest["shards"], _OF_KEPT):
         statistics.keep(row)
-        words[cell_of(row["domain"], row["quality_score"])] += row["words"]
+        words[cell_of(row)] += row["words"]
         documents[row["domain"]] += 1
     for row in _read_columns(layout, manifest["drops"], _OF_DROPPED):
         statistics.drop(row)

@@ -101,7 +101,7 @@ def _count_kept(change: Change, row: Mapping[str, Any]) -> None:
     change.kept += 1
     change.words += row["words"]
     change.characters += row["characters"]
-    cell = cell_of(row["domain"], row["quality_score"])
+    cell = cell_of(row)
     change.cells[cell] = change.cells.get(cell, 0) + row["words"]
     change.count_content("shards", row, -1)
 

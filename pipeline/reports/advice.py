@@ -13,7 +13,7 @@ _BY_STAGE = {
     "check_rights": "check_rights.drop lists the opt-outs that drop a page; the others are only recorded",
     "identify_language": "identify_language.languages and identify_language.min_score decide",
     "scrub_pii": "scrub_pii.max_finds and scrub_pii.max_finds_per_1000_words decide; off keeps such pages",
-    "score_quality": "score_quality.min_score decides",
+    "score_quality": "score_quality.min_score and min_education decide",
     "tag_domain": "tag_domain.drop and tag_domain.max_harm decide",
     "page_process": "page_process.cpu_seconds and page_process.memory_bytes are the limits of one page",
     "deduplicate": "the table deduplicate decides; the samples below show pairs",
@@ -33,6 +33,6 @@ def advice(stage: str, reason: str = "") -> str:
     """One line, "" where there is nothing to set.
 
     >>> advice("score_quality")
-    'score_quality.min_score decides'
+    'score_quality.min_score and min_education decide'
     """
     return _BY_REASON.get((stage, reason), "" if reason else _BY_STAGE.get(stage, ""))

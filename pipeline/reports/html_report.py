@@ -21,6 +21,7 @@ from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.publishing.provenance import settings_as_json
 from pipeline.publishing.statistics import QUALITY_BINS
+from pipeline.publishing.weights import HIGHEST_EDUCATION
 from pipeline.reports import charts, formatting
 from pipeline.reports.advice import advice
 from pipeline.reports.formatting import duration
@@ -81,7 +82,8 @@ def render(report: Mapping[str, Any], samples: Samples) -> str:
             samples=samples,
             policy=policy,
             facts=run_facts(report),
-            quality=quality_bins(report),
+            quality=score_bins(report, "quality", 1),
+            education=score_bins(report, "education", HIGHEST_EDUCATION),
             steps=funnel_steps(report),
             losses=list_losses(report, samples),
             mixture=mixture_table(report),
@@ -161,10 +163,10 @@ def list_trends(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def quality_bins(report: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """Kept documents by lower edge of the quality score's bin; empty bins, too."""
-    edges = (f"{number / QUALITY_BINS:.2f}" for number in range(QUALITY_BINS))
-    return [(edge, report["quality"].get(edge, 0)) for edge in edges] if report["quality"] else []
+def score_bins(report: Mapping[str, Any], name: str, highest: float) -> list[tuple[str, int]]:
+    """Kept documents by lower edge of the score's bin; empty bins, too."""
+    edges = (f"{number / QUALITY_BINS * highest:.2f}" for number in range(QUALITY_BINS))
+    return [(edge, report[name].get(edge, 0)) for edge in edges] if report[name] else []
 
 
 def run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:

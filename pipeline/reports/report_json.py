@@ -80,6 +80,7 @@ def _kept_documents(statistics: Statistics) -> dict[str, Any]:
         },
         "hosts": _rank(statistics.hosts, _HOSTS, "host", "documents"),
         "quality": dict(sorted(statistics.quality.items())),
+        "education": dict(sorted(statistics.education.items())),
         "group_sizes": dict(sorted(statistics.group_sizes.items(), key=lambda item: int(item[0]))),
         "rescan": {
             "documents": statistics.rescanned["documents"],

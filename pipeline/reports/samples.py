@@ -30,7 +30,8 @@ _DROP_COLUMNS = [
     "id", "url", "stage", "reason", "value", "threshold", "detail", "duplicate_of", "language", "excerpt",
 ]  # fmt: skip
 _KEPT_COLUMNS = [
-    "id", "url", "title", "text", "language", "quality_score", "domain", "words", "duplicates", "weight",
+    "id", "url", "title", "text", "language", "quality_score", "education_score", "domain", "words", "duplicates",
+    "weight",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """identify_language: the language of a document's prose with its probability; drop languages that are not wanted.
 
-The model is fastText's lid.176 (176 languages, ISO 639 codes); `model` names another fastText model, packed as a folder
-by `gristmill classify pack`. A score below 0.65 means a mixture of languages, a list of names or no language at all:
+The model is fastText's lid.176 (176 languages, ISO 639 codes); `model` names another fastText model, a file or a folder
+of `gristmill classify pack`. A score below 0.65 means a mixture of languages, a list of names or no language at all:
 RefinedWeb, FineWeb and DCLM drop there (CCNet at 0.5). The score is the sum over the best label and languages close to
 it (`classifiers/close_languages.py`): Croatian and Serbian share the probability of most pages in either.
 
@@ -24,7 +24,7 @@ from pydantic import AfterValidator, Field
 
 from classifiers.artifacts import default_folder, model_files
 from classifiers.close_languages import choose_language
-from classifiers.language import load_language_model
+from classifiers.language import is_fasttext_file, load_language_model
 from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
 from pipeline.settings import Settings
@@ -62,7 +62,8 @@ class IdentifyLanguageSettings(Settings):
     engine: Literal["fasttext", "py3langid"] = Field("fasttext", description="library that identifies the language")
     model: Path = Field(
         default_folder("language"),
-        description="folder of the fastText model: lid.176, or one written by `gristmill classify pack`",
+        description="folder of the fastText model: lid.176, or one written by `gristmill classify pack`; or a fastText"
+        " file (.bin, .ftz), such as GlotLID or OpenLID, whose labels are mapped to the codes of lid.176",
     )
     languages: Languages = Field((), description='ISO 639 codes to keep, such as ["en", "de"]; empty keeps all')
     min_score: float = Field(
@@ -86,7 +87,9 @@ REASONS = IdentifyLanguageReason
 
 def files(settings: IdentifyLanguageSettings) -> list[Path]:
     """The model's files."""
-    return model_files(settings.model) if settings.engine == "fasttext" else []
+    if settings.engine != "fasttext":
+        return []
+    return [settings.model] if is_fasttext_file(settings.model) else model_files(settings.model)
 
 
 def build(settings: IdentifyLanguageSettings) -> Callable[[Document], Document | Dropped]:

@@ -1,7 +1,9 @@
-"""score_quality: how much the text reads like a page that Wikipedia cites, as a calibrated probability.
+"""score_quality: how much a careful reader would want to keep the text (0 to 1), and what a teacher could use of it (0
+to 5).
 
-Every document stores its score, which decides its weight. Only documents below `min_score` are dropped, and a share of
-them can be kept so that the filter does not exclude a kind of text completely (GPT-3 kept low scorers at random too).
+Every document stores both scores, which decide its weight. Only documents below `min_score` or `min_education` are
+dropped, and a share of them can be kept so that the filter does not exclude a kind of text completely (GPT-3 kept low
+scorers at random too).
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from classifiers.artifacts import default_folder, model_files
-from classifiers.estimators.external_scorer import FASTTEXT_ENDINGS
+from classifiers.education import load_education_model
+from classifiers.estimators.fasttext_model import FASTTEXT_ENDINGS
 from classifiers.quality import load_quality_scorer
 from pipeline.documents import Document, Dropped
 from pipeline.settings import Settings
@@ -31,6 +34,14 @@ class ScoreQualitySettings(Settings):
         description="folder of a model that `gristmill classify train quality` wrote, a fastText file (.bin, .ftz), or"
         " the folder of a Hugging Face sequence classifier (needs transformers and torch)",
     )
+    education_model: Path = Field(
+        default_folder("education"), description="folder of a model that `gristmill classify train education` wrote"
+    )
+    page_signals: bool = Field(
+        False,
+        description="scores read what the learned extraction says of the page (type, expected F1, structures): "
+        "a little better, but a text and its mirror may have two scores, and either may survive deduplication",
+    )
     label: str | None = Field(
         None, description="label whose probability is the score, of a fastText or Hugging Face model"
     )
@@ -42,8 +53,14 @@ class ScoreQualitySettings(Settings):
     min_score: float | None = Field(
         None, ge=0, le=1, description="lowest score that is kept; off keeps all: the weights follow the score"
     )
+    min_education: float | None = Field(
+        None,
+        ge=0,
+        le=5,
+        description="lowest education score that is kept; FineWeb-Edu keeps 3 and more on its own scale",
+    )
     low_keep_share: float = Field(
-        0.0, ge=0, le=1, description="share of the documents below min_score that are kept anyway"
+        0.0, ge=0, le=1, description="share of the documents below min_score or min_education that are kept anyway"
     )
 
     @field_validator("output_range")
@@ -58,26 +75,35 @@ class ScoreQualityReason(StrEnum):
     """Why a document is dropped."""
 
     LOW_QUALITY = "low_quality"
+    LOW_EDUCATION = "low_education"
 
 
 REASONS = ScoreQualityReason
 
 
 def files(settings: ScoreQualitySettings) -> list[Path]:
-    """The model's files."""
-    return [settings.model] if settings.model.suffix in FASTTEXT_ENDINGS else model_files(settings.model)
+    """The models' files."""
+    quality = [settings.model] if settings.model.suffix in FASTTEXT_ENDINGS else model_files(settings.model)
+    return sorted([*quality, *model_files(settings.education_model)])
 
 
 def build(settings: ScoreQualitySettings) -> Callable[[Document], Document | Dropped]:
-    """Load the model. Raises UserError if it is of no known kind, or its files are not those of its manifest."""
+    """Load the models. Raises UserError if one is of no known kind, or its files are not those of its manifest."""
     model = load_quality_scorer(settings.model, settings.label, settings.max_tokens, settings.output_range)
 
+    education_model = load_education_model(settings.education_model)
+
     def score_quality(document: Document) -> Document | Dropped:
-        score = round(model.score([document.text])[0], 6)
-        scored = replace(document, quality_score=score)
-        if settings.min_score is None or score >= settings.min_score or _is_kept_by_chance(document.id, settings):
+        texts, signals = [document.text], [document.signals] if settings.page_signals else ()
+        quality, education = round(model.score(texts, signals)[0], 6), education_model.score(texts, signals)[0]
+        scored = replace(document, quality_score=quality, education_score=education)
+        if _is_kept_by_chance(document.id, settings):
             return scored
-        return Dropped(scored, NAME, ScoreQualityReason.LOW_QUALITY, score, settings.min_score)
+        if settings.min_score is not None and quality < settings.min_score:
+            return Dropped(scored, NAME, ScoreQualityReason.LOW_QUALITY, quality, settings.min_score)
+        if settings.min_education is not None and education < settings.min_education:
+            return Dropped(scored, NAME, ScoreQualityReason.LOW_EDUCATION, education, settings.min_education)
+        return scored
 
     return score_quality
 

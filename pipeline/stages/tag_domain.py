@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import Field
 
 from classifiers.artifacts import default_folder, model_files
-from classifiers.domain import load_domain_model
+from classifiers.domain import Item, load_domain_model
 from classifiers.harm import load_harm_model
 from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
@@ -61,7 +61,7 @@ def build(settings: TagDomainSettings) -> Callable[[Document], Document | Droppe
         raise UserError(f"tag_domain.drop: no such domain {sorted(unknown)}; the model has {sorted(model.labels)}")
 
     def tag_domain(document: Document) -> Document | Dropped:
-        item = (document.url, document.title, document.text)
+        item = Item(document.url, document.title, document.text, document.signals)
         (label, probability), (kind, certainty) = model.tag([item])[0], model.kind([item])[0]
         harm_score = round(harm.score([document.text])[0], 6)
         tagged = replace(

@@ -147,7 +147,7 @@ def _add_measurements(run: StoredRun, config: Config, pages: list[PageChange]) -
 def _read_measurements(connection: Any, wanted: set[str]) -> dict[str, dict[str, Any]]:
     values = list(wanted)
     marks = ", ".join("?" for _ in values)
-    kept = f"SELECT id, signals, language_score, quality_score FROM kept WHERE id IN ({marks})"  # noqa: S608
+    kept = f"SELECT id, signals, language_score, quality_score, education_score FROM kept WHERE id IN ({marks})"  # noqa: S608
     dropped = f"SELECT id, signals, stage || ':' || reason AS fate, value FROM dropped WHERE id IN ({marks})"  # noqa: S608
     rows = [*query_rows(connection, kept, values), *query_rows(connection, dropped, values)]
     return {row["id"]: row for row in rows}
@@ -178,11 +178,10 @@ def _breaks(value: float, limit: Limit) -> bool:
 
 def _mixture(run: StoredRun, config: Config, documents: Any) -> list[dict[str, Any]]:
     """Domains before and after: of a sample, those of the documents in it."""
-    names = documents.table["domain"].to_pylist()
-    scores = documents.table["quality_score"].to_pylist()
+    rows = documents.table.select(["domain", "quality_score", "education_score"]).to_pylist()
     kept_words = documents.table["kept_words"].fill_null(0).to_pylist()
-    before = _shares(names, scores, kept_words, documents.before, run.config.publish.weights)
-    after = _shares(names, scores, documents.words.tolist(), documents.after, config.publish.weights)
+    before = _shares(rows, kept_words, documents.before, run.config.publish.weights)
+    after = _shares(rows, documents.words.tolist(), documents.after, config.publish.weights)
     none = DomainShare("", 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
     lines = []
     for domain in dict.fromkeys([*before, *after]):
@@ -194,11 +193,11 @@ def _mixture(run: StoredRun, config: Config, documents: Any) -> list[dict[str, A
 
 
 def _shares(
-    names: Sequence[str], scores: Sequence[float], words: Sequence[int], kept: Any, settings: WeightSettings
+    rows: Sequence[Mapping[str, Any]], words: Sequence[int], kept: Any, settings: WeightSettings
 ) -> dict[str, DomainShare]:
     cells: Counter[Cell] = Counter()
     documents: Counter[str] = Counter()
     for number in np.flatnonzero(kept).tolist():
-        cells[cell_of(names[number], scores[number])] += words[number]
-        documents[names[number]] += 1
+        cells[cell_of(rows[number])] += words[number]
+        documents[rows[number]["domain"]] += 1
     return {share.domain: share for share in compare_shares(cells, documents, settings)}

@@ -59,6 +59,7 @@ def list_limits(config: Config) -> list[Limit]:
     """All limits, in the order in which the stages check them."""
     extract, language, pii = config.extract_text, config.identify_language, config.scrub_pii
     quality, domain = config.score_quality, config.tag_domain
+    learned = quality.min_education
     short = "coalesce(signals.text_characters, CASE WHEN fate = 'extract_text:too_short' THEN value END)"
     few = f"signals.pii_finds > {_number(pii.few_finds)}"
     chance = f"('0x' || substr(id, 1, 8))::BIGINT >= {_number(quality.low_keep_share * 16**8)}"
@@ -71,6 +72,7 @@ def list_limits(config: Config) -> list[Limit]:
               condition=few),
         *_heuristic_limits(config),
         Limit("score_quality", "low_quality", "min_score", "quality_score", quality.min_score, True, chance),
+        Limit("score_quality", "low_education", "min_education", "education_score", learned, True, chance),
         Limit("tag_domain", "harmful_text", "max_harm", harm, domain.max_harm),
     ]  # fmt: skip
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _IDENTITY = ("id", "url", "host", "registered_domain", "fetched_at", "warc_file", "warc_offset", "language")
-_STATED = ("language_score", "quality_score", "domain", "domain_score", "words", "characters")
+_STATED = ("language_score", "quality_score", "education_score", "domain", "domain_score", "words", "characters")
 _KEYS = tuple(field.name for field in SKETCH_FIELDS[:4])
 _LINES = ("paragraphs", "paragraph_words", "line_words")
 CANDIDATE_COLUMNS = (*_IDENTITY, *_STATED, *_KEYS, *_LINES)
@@ -33,7 +33,7 @@ CANDIDATE_COLUMNS = (*_IDENTITY, *_STATED, *_KEYS, *_LINES)
 # Kept documents are the rows of the shard, in order; duplicates those of drops/ whose stage is deduplicate.
 _STATEMENTS = f"""
 CREATE TABLE numbered AS
-  SELECT part, row AS place, kept, language_score, quality_score, domain, words,
+  SELECT part, row AS place, kept, language_score, quality_score, education_score, domain, words,
          row_number() OVER (PARTITION BY part, kept ORDER BY row) - 1 AS n FROM candidates;
 CREATE TABLE duplicate_rows AS
   SELECT part, row, row_number() OVER (PARTITION BY part ORDER BY row) - 1 AS n FROM dropped
@@ -42,14 +42,15 @@ CREATE VIEW pages AS
 SELECT 'kept' AS fate, {len(STAGES) - 1} AS reached, k.part, k.row, c.place, k.id, k.url, k.host, k.registered_domain,
        k.warc_file, k.warc_offset, k.language, k.signals, NULL::VARCHAR AS reason, NULL::DOUBLE AS value,
        NULL::DOUBLE AS threshold, NULL::VARCHAR AS detail, NULL::VARCHAR AS excerpt, k.language_score, k.quality_score,
-       k.domain, k.words
+       k.education_score, k.domain, k.words
 FROM kept k JOIN numbered c ON c.kept AND c.part = k.part AND c.n = k.row
 UNION ALL
 SELECT d.stage || ':' || d.reason, list_position({list(STAGES)}, d.stage) - 1, d.part, d.row, c.place, d.id, d.url,
        d.host, d.registered_domain, d.warc_file, d.warc_offset, d.language, d.signals, d.reason, d.value, d.threshold,
        d.detail, d.excerpt,
        coalesce(c.language_score, CASE WHEN d.stage = 'identify_language' THEN d.value END),
-       coalesce(c.quality_score, CASE WHEN d.stage = 'score_quality' THEN d.value END),
+       coalesce(c.quality_score, CASE WHEN d.reason = 'low_quality' THEN d.value END),
+       coalesce(c.education_score, CASE WHEN d.reason = 'low_education' THEN d.value END),
        coalesce(c.domain, CASE WHEN d.reason = 'domain_not_wanted' THEN d.detail END), c.words
 FROM dropped d
 LEFT JOIN duplicate_rows r ON r.part = d.part AND r.row = d.row

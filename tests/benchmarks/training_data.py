@@ -70,8 +70,8 @@ def texts_of(dataset: Path) -> list[str]:
 
 def evaluation_texts(folder: Path, count: int) -> dict[str, Path]:
     """Text that no dataset has: English articles of Wikipedia, without their markup, and passages of novels."""
-    articles = (plain_text(row["text"]) for row in _lines("wiki/articles.jsonl.gz") if row["lang"] == "en")
-    novels = (f"{row['context']} {row['continuation']}" for row in _lines("trainer/eval/lambada_openai.jsonl.gz"))
+    articles = (plain_text(row["text"]) for row in read_lines("wiki/articles.jsonl.gz") if row["lang"] == "en")
+    novels = (f"{row['context']} {row['continuation']}" for row in read_lines("trainer/eval/lambada_openai.jsonl.gz"))
     found = {}
     for name, texts in (("Wikipedia", articles), ("novels", novels)):
         rows = [json.dumps({"text": text[:2000]}) + "\n" for text in islice(texts, count)]
@@ -80,7 +80,8 @@ def evaluation_texts(folder: Path, count: int) -> dict[str, Path]:
     return found
 
 
-def _lines(name: str) -> Iterator[dict[str, Any]]:
+def read_lines(name: str) -> Iterator[dict[str, Any]]:
+    """Rows of a JSON Lines file of the folder of real pages."""
     with gzip.open(data_folder() / name, "rt", encoding="utf-8") as lines:
         yield from map(json.loads, lines)
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
+from classifiers.data.sampling import Split, split_of
 from classifiers.training.weak_labels import UT1_CATEGORIES
+from classifiers.urls import host_of, registered_domain_of
 
 SITES = 150  # of each class
 GOOD = [
@@ -170,10 +172,12 @@ def _write_tables(folder: Path, chance: random.Random) -> None:
 
 
 def _write_labels(path: Path, pages: Mapping[str, bytes]) -> Path:
-    """As the shipped `read_labels.csv`: id, topic, kind."""
-    rows = [
-        f"{sha1(body).hexdigest()},{_topic_of(int(url.rsplit('/', 1)[1]))},{'news' if 'good' in url else 'shop'}"
-        for url, body in pages.items()
-    ]
-    path.write_text("\n".join(["id,topic,kind", *rows]) + "\n", encoding="utf-8")
+    """As the shipped `page_labels.csv`, without second readings."""
+    rows = []
+    for url, body in pages.items():
+        split = Split.TEST if split_of(registered_domain_of(host_of(url))) == Split.TEST else Split.TRAIN
+        number, good = int(url.rsplit("/", 1)[1]), "good" in url
+        scores = f"{3 + number % 3},2" if good else f"{number % 2},{number % 2}"
+        rows.append(f"{sha1(body).hexdigest()},{split},{scores},{_topic_of(number)},{'news' if good else 'shop'}")
+    path.write_text("\n".join(["id,split,education,quality,topic,kind", *rows]) + "\n", encoding="utf-8")
     return path

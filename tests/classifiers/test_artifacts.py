@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from classifiers.artifacts import MANIFEST, MODELS, ArtifactError, default_folder, load_artifact
-from classifiers.domain import UNKNOWN, load_domain_model
+from classifiers.domain import Item, load_domain_model
+from classifiers.domain_labels import UNKNOWN
+from classifiers.education import load_education_model
 from classifiers.errors import UserError
 from classifiers.estimators.features import FEATURE_VERSION
 from classifiers.harm import load_harm_model
@@ -33,11 +35,11 @@ def edit(folder: Path, **changes: object) -> None:
 
 
 def test_a_changed_byte_is_refused(folder: Path) -> None:
-    model = folder / "model.ftz"
+    model = folder / "weights.npy"
     content = bytearray(model.read_bytes())
     content[1000] ^= 1
     model.write_bytes(bytes(content))
-    with pytest.raises(ArtifactError, match=r"model\.ftz has SHA-256 .* changed or damaged"):
+    with pytest.raises(ArtifactError, match=r"weights\.npy has SHA-256 .* changed or damaged"):
         load_quality_model(folder)
 
 
@@ -94,6 +96,7 @@ def test_the_shipped_models_are_small_and_have_cards() -> None:
     ("name", "prose"),
     [
         ("quality", model_cards.QUALITY),
+        ("education", model_cards.EDUCATION),
         ("domain", model_cards.DOMAIN),
         ("harm", model_cards.HARM),
         ("language", model_cards.LANGUAGE),
@@ -123,14 +126,26 @@ def test_quality_prefers_prose_to_a_menu_at_the_same_length() -> None:
     assert article - menu > 0.3
 
 
-def test_a_paragraph_scores_like_the_whole_text() -> None:
-    whole, paragraph = load_quality_model().score([ARTICLE * 5, ARTICLE[:380]])
-    assert abs(whole - paragraph) < 0.2
+def test_a_paragraph_scores_between_a_menu_and_the_whole_text() -> None:
+    """Length is part of the score, as it is of what readers say; it does not decide."""
+    whole, paragraph, menu = load_quality_model().score([ARTICLE * 5, ARTICLE[:380], MENU * 5])
+    assert menu < 0.2 < paragraph < whole
+
+
+def test_education_prefers_an_explanation_to_an_offer() -> None:
+    lesson = (
+        "Photosynthesis is the process by which plants turn light into chemical energy. In the first step, chlorophyll "
+        "absorbs light and splits water into oxygen and hydrogen. Then, in the second step, the plant uses it to make "
+        "sugar from carbon dioxide. For example, a leaf in the shade makes less sugar than a leaf in the sun.\n\n"
+    )
+    offer = "Buy now! Our best prices on shoes, bags and coats. Free delivery on orders over $50. Add to cart.\n\n"
+    taught, offered = load_education_model().score([lesson * 4, offer * 12])
+    assert 0 <= offered < 1 < taught <= 5
 
 
 def test_scores_do_not_depend_on_the_batch() -> None:
     texts = [ARTICLE, MENU, "", "Короткий текст о погоде и о людях.", "三月的天气很好"]
-    for model in (load_quality_model(), load_harm_model()):
+    for model in (load_quality_model(), load_education_model(), load_harm_model()):
         assert model.score(texts) == [model.score([text])[0] for text in texts]
         assert model.score([]) == []
         assert model.score([""]) == [0.0]
@@ -148,12 +163,12 @@ def test_scores_do_not_depend_on_the_batch() -> None:
     ],
 )  # fmt: skip
 def test_clear_topics_are_identified(title: str, text: str, topic: str) -> None:
-    assert load_domain_model().tag([("", title, text * 3)])[0][0] == topic
+    assert load_domain_model().tag([Item("", title, text * 3)])[0][0] == topic
 
 
 def test_texts_without_evidence_are_unknown() -> None:
     model = load_domain_model()
-    label, probability = model.tag([("", "", "")])[0]
+    label, probability = model.tag([Item("", "", "")])[0]
     assert label == UNKNOWN
     assert probability < 0.4
     assert model.labels[-1] == UNKNOWN
@@ -164,7 +179,8 @@ def test_texts_without_evidence_are_unknown() -> None:
 def test_the_url_does_not_change_the_topic() -> None:
     text = "The meeting will be on Tuesday and everyone should bring something."
     model = load_domain_model()
-    assert model.tag([("https://recipes.example/recipes/cake", "", text)]) == model.tag([("", "", text)])
+    recipe = Item("https://recipes.example/recipes/cake", "", text)
+    assert model.tag([recipe]) == model.tag([Item("", "", text)])
 
 
 def test_language_of_texts() -> None:

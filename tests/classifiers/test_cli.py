@@ -14,6 +14,7 @@ from classifiers.cli import classify
 from classifiers.data.tables import read_batches
 from classifiers.quality import load_quality_model
 from pipeline.documents import Page
+from pipeline.extraction.training_pages import TrainingPageExtractor
 from pipeline.reading.inputs import resolve_inputs
 from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import ReadWarcSettings, read_unit
@@ -105,6 +106,7 @@ def test_cited_urls_of_a_dump_are_located_in_the_index_and_curated(tmp_path: Pat
     ("model", "columns"),
     [
         ("quality", {"quality_score": float}),
+        ("education", {"education_score": float}),
         ("domain", {"domain": str, "domain_score": float, "kind": str, "kind_score": float}),
         ("language", {"language": str, "language_score": float}),
         ("harm", {"harm_score": float}),
@@ -139,7 +141,10 @@ def test_score_names_the_columns_of_a_file_without_text(tmp_path: Path) -> None:
 def test_train_without_data_names_the_option(tmp_path: Path) -> None:
     output = run("train", "quality", "--data", tmp_path / "nowhere", "--output", tmp_path / "model", code=2)
     assert "name the folder of real pages with --data" in output
-    assert "--data" in run("train", "domain", "--data", tmp_path, "--output", tmp_path / "model", code=2)
+    train = ["train", "domain", "--data", str(tmp_path), "--output", str(tmp_path / "model")]
+    result = CliRunner().invoke(classify, train, obj=TrainingPageExtractor)
+    assert result.exit_code == 2
+    assert "--data" in result.output
 
 
 def test_sample_needs_positives(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from pipeline.storage.layout import Layout
 STAGED = {
     "id": "a", "url": "u", "host": "h", "registered_domain": "h", "fetched_at": "t", "warc_file": "f", "warc_offset": 1,
     "title": "", "text": "one two\n\nthree", "language": "en", "language_score": 0.9, "quality_score": 0.5,
-    "domain": "Health", "domain_score": 0.8, "words": 3, "characters": 14, "signals": None, "url_key": b"k",
+    "education_score": 1.2, "domain": "Health", "domain_score": 0.8, "words": 3, "characters": 14, "signals": None,
+    "url_key": b"k",
 }  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def test_a_part_without_documents_is_still_written():
 
 def test_a_kept_row_counts_what_is_left_of_its_text():
     verdict = Verdict(remove=(2,), duplicates=4)
-    row = kept_row(STAGED, verdict, {("Health", 50): 1.5})
+    row = kept_row(STAGED, verdict, {("Health", 50, 12): 1.5})
     assert (row["text"], row["words"], row["characters"], row["duplicates"], row["weight"]) == ("one two", 2, 7, 4, 1.5)
 
 
@@ -79,6 +80,6 @@ def test_the_second_scan_finds_remaining_personal_data(tmp_path):
         "remove": [],
     }
     write_verdicts(f"{verdicts}/unit.parquet", {name: [value] * 3 for name, value in nothing.items()})
-    task = WritePart(layout, verdicts, {("Health", 50): 1.0}, scrub_pii.ScrubPiiSettings(), "key")
+    task = WritePart(layout, verdicts, {("Health", 50, 12): 1.0}, scrub_pii.ScrubPiiSettings(), "key")
     statistics = task.compute(Part(0, ("unit",)))["statistics"]
     assert statistics["rescanned"] == {"EMAIL": 1, "PHONE": 1, "documents": 3}

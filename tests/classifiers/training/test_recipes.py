@@ -12,43 +12,51 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from scipy.stats import spearmanr
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from classifiers.artifacts import digest_of
 from classifiers.cli import classify
-from classifiers.data.cited_urls import Match
+from classifiers.data.page_labels import read_page_labels
 from classifiers.data.page_text import TextRow, read_rows
-from classifiers.data.sampling import Split, split_of
+from classifiers.data.sampling import Split
+from classifiers.data.source_pages import Sources
 from classifiers.data.tables import read_batches
-from classifiers.domain import TOPICS, load_domain_model
+from classifiers.domain import load_domain_model
+from classifiers.domain_labels import TOPICS
+from classifiers.education import load_education_model
 from classifiers.evaluation.gate import load_floors, value_at
 from classifiers.evaluation.report import PLOTS
 from classifiers.harm import load_harm_model
 from classifiers.quality import load_quality_model
-from classifiers.training import train_binary_scorer
-from classifiers.training.recipe_domain import read_labels
-from classifiers.training.recipe_quality import quality_examples
+from classifiers.training import train_page_scorer
+from classifiers.training.recipe_domain import item_of
+from classifiers.training.recipe_quality import read_targets
+from pipeline.extraction.training_pages import TrainingPageExtractor
 from tests.classifiers.small_data import write_data
 
-TRAINABLE = ("quality", "domain", "harm")  # extraction has training pages of its own: test_train_extraction.py
+TRAINABLE = (
+    "quality",
+    "education",
+    "domain",
+    "harm",
+)  # extraction has training pages of its own: test_train_extraction.py
 
 
 def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(classify, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(classify, [str(argument) for argument in arguments], obj=TrainingPageExtractor)
     assert result.exit_code == code, (result.output, result.exception)
     return result.output
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder; labels and sizes of the shipped models are replaced by ones that fit it."""
+    """The folder; the shipped labels are replaced by ones that fit it."""
     folder = tmp_path_factory.mktemp("data")
     labels = write_data(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read_labels, "__defaults__", (labels,))
-        patch.setattr(train_binary_scorer, "CUTOFF", 2_000)
-        small = {"bucket": 4_000, "dim": 8, "epoch": 5}
-        patch.setattr(train_binary_scorer, "FASTTEXT_SETTINGS", train_binary_scorer.FASTTEXT_SETTINGS | small)
+        patch.setattr(read_page_labels, "__defaults__", (labels,))
+        patch.setattr(train_page_scorer, "MIN_PAGES", 50)
         yield folder
 
 
@@ -76,9 +84,10 @@ def pages_of(data: Path) -> list[TextRow]:
 
 
 def test_training_prints_the_calibration_of_the_score(training_output: dict[str, str]) -> None:
-    meanings = re.findall(r"^  (0\.\d\d): (\d+)% cited \((\d+) rows\)$", training_output["quality"], re.MULTILINE)
+    meanings = re.findall(r"^  (0\.\d\d): (\d\.\d\d) \((\d+) rows\)$", training_output["quality"], re.MULTILINE)
     assert len(meanings) >= 2
     assert [score for score, _, _ in meanings] == sorted(score for score, _, _ in meanings)
+    assert "test spearman" in training_output["education"]
     assert "test_auc" in training_output["harm"]
     assert "topic_macro_f1" in training_output["domain"]
 
@@ -94,34 +103,45 @@ def test_the_same_folder_gives_the_same_bytes(data: Path, training_output: dict[
 
 def test_the_quality_report_is_about_pages_of_unseen_domains(data: Path, numbers: dict[str, Any]) -> None:
     model = load_quality_model(data / "models/quality")
-    every = quality_examples(data, data / "work", Match.HOST)
-    test = [example for example in every if example.split == Split.TEST]
-    trained = {example.row.registered_domain for example in every if example.split == Split.TRAIN}
-    assert not trained & {example.row.registered_domain for example in test}
+    every = read_targets(Sources(data, data / "work", TrainingPageExtractor()), "quality")
+    test = [target for target in every if target.split == Split.TEST]
+    trained = {target.row.registered_domain for target in every if target.split != Split.TEST}
+    assert not trained & {target.row.registered_domain for target in test}
     found = numbers["quality"]
-    truth, scores = [e.label == "cited" for e in test], model.score([e.row.text for e in test])
-    assert found["test"]["rows"] == len(test) > 30
-    assert found["test"]["auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
-    assert found["test"]["low"] <= found["test"]["auc"] <= found["test"]["high"]
+    scores = model.score([target.row.text for target in test], [target.row.signals for target in test])
+    keep, usable = [target.value == 1 for target in test], [target.value > 0 for target in test]
+    assert found["keep"]["rows"] == len(test) > 30
+    assert found["keep"]["auc"] == pytest.approx(roc_auc_score(keep, scores), abs=1e-4)
+    assert found["usable"]["auc"] == pytest.approx(roc_auc_score(usable, scores), abs=1e-4)
+    assert found["keep"]["low"] <= found["keep"]["auc"] <= found["keep"]["high"]
     assert set(found["baselines"]) == set(found["human_baselines"])
     assert {"text length", "English stop words", "Gopher pass"} <= set(found["baselines"])
     assert found["human"]["rows"] == 60
-    assert list(found["by_language"]) == ["en"]
     starts = [int(name.split("-")[0]) for name in found["by_length"]]
-    assert len(starts) >= 2
     assert starts == sorted(starts)
     top, bottom = ([page[0] for page in found["pages"][name]] for name in ("top", "bottom"))
     assert min(top) >= max(bottom)
     assert len(found["pages"]["middle"]) == 12
 
 
+def test_the_education_report_holds_scipys_correlation(data: Path, numbers: dict[str, Any]) -> None:
+    model = load_education_model(data / "models/education")
+    every = read_targets(Sources(data, data / "work", TrainingPageExtractor()), "education")
+    test = [target for target in every if target.split == Split.TEST]
+    scores = model.score([target.row.text for target in test], [target.row.signals for target in test])
+    assert all(0 <= score <= 5 for score in scores)
+    expected = spearmanr([target.value for target in test], scores).statistic
+    assert numbers["education"]["spearman"]["value"] == pytest.approx(expected, abs=1e-4)
+    assert numbers["education"]["spearman"]["low"] <= expected <= numbers["education"]["spearman"]["high"]
+
+
 def test_the_domain_report_holds_scikit_learns_confusion_matrix(data: Path, numbers: dict[str, Any]) -> None:
-    labels, model = read_labels(), load_domain_model(data / "models/domain")
+    labels, model = read_page_labels(), load_domain_model(data / "models/domain")
     found = numbers["domain"]["topic"]
     assert found["labels"] == [*TOPICS, "unknown"]
-    tested = [row for row in pages_of(data) if row.id in labels and split_of(row.registered_domain) == Split.TEST]
-    answers = [label for label, _ in model.tag([(row.url, row.title, row.text) for row in tested])]
-    truth = [labels[row.id]["topic"] for row in tested]
+    tested = [row for row in pages_of(data) if row.id in labels and labels[row.id].split == Split.TEST]
+    answers = [label for label, _ in model.tag([item_of(row) for row in tested])]
+    truth = [labels[row.id].domains["topic"] for row in tested]
     assert found["confusion"] == confusion_matrix(truth, answers, labels=found["labels"]).tolist()
     assert numbers["domain"]["test"]["topic_rows"] == len(tested) > 30
     assert numbers["domain"]["test"]["topic_macro_f1"] > 0.9
@@ -146,9 +166,19 @@ def test_false_alarms_are_counted_on_health_law_and_news(data: Path, numbers: di
 
 def test_the_report_is_a_page_with_tables_and_plots(data: Path, numbers: dict[str, Any]) -> None:
     page = (data / "report/report.md").read_text()
-    for part in ("By length", "By language", "By collection", "### top", "### middle", "### bottom", "## Harm", "news"):
+    for part in (
+        "By length",
+        "By language",
+        "By collection",
+        "Education value",
+        "### top",
+        "### middle",
+        "### bottom",
+        "## Harm",
+        "news",
+    ):
         assert part in page
-    assert f"{numbers['quality']['test']['auc']:.3f}" in page
+    assert f"{numbers['quality']['keep']['auc']:.3f}" in page
     for plot in PLOTS:
         assert plot in page
         assert (data / "report" / plot).read_bytes().startswith(b"\x89PNG")

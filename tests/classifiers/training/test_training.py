@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,38 +17,27 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from classifiers.artifacts import digest_of
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import Example, Split
-from classifiers.domain import KINDS, TOPICS
+from classifiers.domain_labels import KINDS, TOPICS
 from classifiers.errors import UserError
 from classifiers.estimators.features import (
     FEATURE_VERSION,
     STATISTICS,
-    kind_line,
+    kind_counts,
     one_line,
     statistics,
-    style_line,
-    topic_line,
+    style_counts,
+    topic_counts,
 )
 from classifiers.estimators.linear import LinearModel, Row, train_linear
 from classifiers.estimators.metrics import auc
 from classifiers.evaluation.gate import FLOORS, find_failures, load_floors, value_at
-from classifiers.training import train_binary_scorer
-from classifiers.training.recipe_domain import KIND_WORDS, TOPIC_WORDS, read_labels, word_rows
+from classifiers.training.recipe_domain import KIND_WORDS, TOPIC_WORDS, word_rows
 from classifiers.training.recipe_quality import QUALITY_LABELS, split_and_match
 from classifiers.training.shipped_models import train_quality_on
 
 GOOD = "The committee published its report on the history of the canal and described how locks were built by hand"
+URL = "https://www.oldcanals.example/history/locks-of-1820"
 BAD = "SALE cart login free click here best price offer !!! subscribe menu home next page buy now cheap deal"
-
-
-@pytest.fixture(autouse=True)
-def small_fasttext(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings for data of a few hundred rows: the shipped ones take minutes to quantize."""
-    monkeypatch.setattr(train_binary_scorer, "CUTOFF", 2_000)
-    monkeypatch.setattr(
-        train_binary_scorer,
-        "FASTTEXT_SETTINGS",
-        train_binary_scorer.FASTTEXT_SETTINGS | {"bucket": 4_000, "dim": 8, "epoch": 5},
-    )
 
 
 def small_examples() -> list[Example]:
@@ -66,29 +56,30 @@ def small_examples() -> list[Example]:
 def test_the_same_data_gives_the_same_bytes_and_a_model_that_works(tmp_path: Path) -> None:
     examples = small_examples()
     models = [train_quality_on(examples, tmp_path / name, 0.5, "test") for name in ("one", "two")]
-    for file in ("model.ftz", "layer.json", "manifest.json", "README.md"):
+    for file in ("words.txt", "weights.npy", "layer.json", "manifest.json", "README.md"):
         assert digest_of(tmp_path / "one" / file) == digest_of(tmp_path / "two" / file)
     test = [example for example in examples if example.split == Split.TEST]
     scores = models[0].score([example.row.text for example in test])
     truth = [example.label == QUALITY_LABELS[1] for example in test]
     assert auc(truth, scores) > 0.95
     manifest = models[0].artifact.manifest
-    assert manifest.metrics["test_auc"] == pytest.approx(auc(truth, scores), abs=1e-4)
+    assert manifest.metrics["test auc"] == pytest.approx(auc(truth, scores), abs=1e-4)
     assert {data.role for data in manifest.training_data} == {"cited", "crawl", "as split"}
-    assert manifest.calibration["validation"]
+    assert manifest.calibration["cross_validation"]
+    assert manifest.calibration["test"]
 
 
 def test_the_threshold_keeps_the_requested_share(tmp_path: Path) -> None:
+    """Of pages of unseen domains: of the training rows it keeps more, because the model knows them."""
     examples = small_examples()
-    validation = [example.row.text for example in examples if example.split == Split.VALIDATION]
+    test = [example.row.text for example in examples if example.split == Split.TEST]
     model = train_quality_on(examples, tmp_path / "model", 0.25, "test")
-    kept = np.mean(np.array(model.score(validation)) >= model.threshold)
-    assert kept == pytest.approx(0.25, abs=1.5 / len(validation))
+    assert np.mean(np.array(model.score(test)) >= model.threshold) == pytest.approx(0.25, abs=0.12)
 
 
 def test_a_split_without_one_of_the_classes_is_refused(tmp_path: Path) -> None:
     examples = [replace(example, split=Split.TRAIN) for example in small_examples()]
-    with pytest.raises(UserError, match="validation split holds 0 rows"):
+    with pytest.raises(UserError, match="test split holds 0 rows"):
         train_quality_on(examples, tmp_path / "model", 0.5, "test")
 
 
@@ -97,17 +88,24 @@ def test_the_linear_model_agrees_with_scikit_learn() -> None:
     words = [f"w{i}" for i in range(60)]
     labels = ("a", "b", "c")
     rows = [
-        Row(label, " ".join(chance.choices(words, [3 if i % 3 == n else 1 for i in range(60)], k=25)))
+        Row(label, Counter(chance.choices(words, [3 if i % 3 == n else 1 for i in range(60)], k=25)))
         for _ in range(60)
         for n, label in enumerate(labels)
     ]
     ours = train_linear(rows, labels)
     vectors = TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"\S+")
     theirs = LogisticRegression(C=20, max_iter=2_000, tol=1e-8, class_weight="balanced")
-    lines = [row.line for row in rows]
+    lines = [" ".join(Counter(row.counts).elements()) for row in rows]
     theirs.fit(vectors.fit_transform(lines), [row.label for row in rows])
     fresh = [" ".join(chance.choices(words, k=20)) for _ in range(50)]
-    assert ours.probabilities(fresh) == pytest.approx(theirs.predict_proba(vectors.transform(fresh)), abs=0.02)
+    assert ours.probabilities([Counter(line.split()) for line in fresh]) == pytest.approx(
+        theirs.predict_proba(vectors.transform(fresh)), abs=0.02
+    )
+
+
+def small_rows() -> list[Row]:
+    lines = (("a", "red green"), ("b", "blue green"), ("a", "red"), ("b", "blue blue"))
+    return [Row(label, Counter(line.split())) for label, line in lines]
 
 
 def test_the_weights_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,20 +119,19 @@ def test_the_weights_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(scipy.optimize, "minimize", minimize_and_count_threads)
     with threadpool_limits(2):
-        train_linear([Row("a", "red green"), Row("b", "blue green"), Row("a", "red"), Row("b", "blue")], ("a", "b"))
+        train_linear(small_rows(), ("a", "b"))
     assert threads
     assert set(threads) == {1}
 
 
 def test_a_linear_model_is_read_back_from_its_files(tmp_path: Path) -> None:
-    rows = [Row("a", "red green"), Row("b", "blue green"), Row("a", "red"), Row("b", "blue blue")]
-    model = train_linear(rows, ("a", "b", "never"))
+    model = train_linear(small_rows(), ("a", "b", "never"))
     model.save(tmp_path / "words.txt", tmp_path / "weights.npy")
     again = LinearModel.load(tmp_path / "words.txt", tmp_path / "weights.npy", ("a", "b", "never"))
-    lines = ["red", "blue green", "", "unseen"]
-    assert np.array_equal(model.probabilities(lines), again.probabilities(lines))
-    assert again.probabilities(["red"])[0].argmax() == 0
-    assert again.probabilities(lines)[:, 2].max() < 1e-6
+    texts = [Counter(line.split()) for line in ("red", "blue green", "", "unseen")]
+    assert np.array_equal(model.probabilities(texts), again.probabilities(texts))
+    assert again.probabilities(texts)[0].argmax() == 0
+    assert again.probabilities(texts)[:, 2].max() < 1e-6
     np.save(tmp_path / "evil.npy", np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
         LinearModel.load(tmp_path / "words.txt", tmp_path / "evil.npy", ("a",))
@@ -142,13 +139,13 @@ def test_a_linear_model_is_read_back_from_its_files(tmp_path: Path) -> None:
 
 def test_features_do_not_depend_on_markup_case_or_length() -> None:
     text = "## The Old Canal\n\n- It was **built** in [1820](https://x.example/a?b) by hand.\n"
-    assert style_line(text) == "the old canal it was built in 0 0 0 0 by hand .".replace("0 0 0 0", "0000")
-    assert topic_line("Canal", text).split() == ["canal", "canal", "old", "canal", "built", "hand"]
+    assert style_counts(text) == Counter(["the", "old", "canal", "it", "was", "built", "in", "0000", "by", "hand", "."])
+    assert topic_counts("Canal", text) == Counter(["canal", "canal", "old", "canal", "built", "hand"])
     assert one_line(" a\n\nb\tc ") == "a b c"
     once, often = statistics(text), statistics(text * 30)
     assert len(once) == len(STATISTICS)
     assert once[2] == pytest.approx(often[2])  # sentence_line_share
-    assert kind_line("t", "```\ncode\n```\n") != kind_line("t", "code\n")
+    assert kind_counts("t", "```\ncode\n```\n") != kind_counts("t", "code\n")
 
 
 def test_features_of_a_version_never_change() -> None:
@@ -158,30 +155,23 @@ def test_features_of_a_version_never_change() -> None:
         "三月的天气很好，我们去公园。Короткий текст о погоде! ﬁne ﬂow\u00ad [link](http://a.example/x_y) **bold**",
         GOOD * 400,
     ]
-    lines = [line for text in texts for line in (style_line(text), topic_line(BAD, text), kind_line(BAD, text))]
+    signals = {"page_type": 2.0, "expected_f1": 0.71}
+    counted = [
+        counts
+        for text in texts
+        for counts in (style_counts(text), topic_counts(BAD, text), kind_counts(BAD, text, URL, signals))
+    ]
+    lines = [str(sorted(counts.items())) for counts in counted]
     numbers = [f"{value:.9f}" for text in texts for value in statistics(text)]
     found = {FEATURE_VERSION: [sha256("\n".join(part).encode()).hexdigest()[:16] for part in (lines, numbers)]}
-    assert found == {1: ["cb4968f5dfff72c9", "fa9f1097a82dc455"]}
+    assert found == {2: ["ba8429f38133a218", "f3a7f565a068965f"]}
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\x00\ud7ff", "a" * 100_000, "|" * 5_000, "[](" * 3_000, "𝕳𝖊𝖑𝖑𝖔 🙂" * 50])
 def test_features_survive_hostile_text(text: str) -> None:
     assert np.isfinite(statistics(text)).all()
-    assert "\n" not in style_line(text) + topic_line(text, text) + kind_line(text, text)
-
-
-def test_read_labels_are_complete_and_known() -> None:
-    labels = read_labels()
-    assert len(labels) > 1_900
-    assert all(len(identity) == 40 for identity in labels)
-    assert {found["topic"] for found in labels.values() if "topic" in found} <= set(TOPICS)
-    assert {found["kind"] for found in labels.values() if "kind" in found} <= set(KINDS)
-
-
-def test_an_unknown_label_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("id,topic,kind\nabc,cooking,recipe\n")
-    with pytest.raises(ValueError, match="abc has the topic 'cooking'"):
-        read_labels(tmp_path / "labels.csv")
+    words = [*style_counts(text), *topic_counts(text, text), *kind_counts(text, text)]
+    assert all(word.split() == [word] for word in words)
 
 
 def test_every_topic_has_words() -> None:
@@ -203,7 +193,7 @@ def test_the_gate_refuses_worse_models_and_other_test_rows() -> None:
 
 def test_the_pinned_floors_are_readable(tmp_path: Path) -> None:
     floors = load_floors()
-    assert set(floors) == {"quality", "domain", "harm", "extraction"}
+    assert set(floors) == {"quality", "education", "domain", "harm", "extraction"}
     assert all(len(entry["test_digest"]) == 64 and entry["floors"] for entry in floors.values())
     assert value_at({"a": {"b": 0.5}}, "a.b") == 0.5
     (tmp_path / "floors.json").write_text("{")

@@ -4,7 +4,11 @@ import io
 import tarfile
 from pathlib import Path
 
-from classifiers.data.page_text import TextRow, extract
+from lxml.html import document_fromstring
+
+from classifiers.data.page_labels import PageLabel
+from classifiers.data.page_text import TextRow, markup_signs
+from classifiers.data.sampling import Split
 from classifiers.training.weak_labels import (
     UT1_CATEGORIES,
     Evidence,
@@ -45,17 +49,16 @@ def test_markup_signs_are_the_declarations_of_a_page() -> None:
         [{"@type" : "Recipe", "name": "Cake"}, {"@type": "Person"}, broken</script></head>
         <body itemscope itemtype="https://schema.org/QAPage"><p>Whisk the flour with the eggs and the sugar.</p>
         <p itemtype="">Then bake the cake for an hour until it is golden and firm.</p></body></html>"""
-    found = extract(page)
-    assert found is not None
-    assert found[3].splitlines() == ["generator phpbb", "og article", "schema person", "schema qapage", "schema recipe"]
-    plain = extract(b"<html><body><p>Whisk the flour with the eggs and the sugar, and bake it.</p></body></html>")
-    assert plain is not None
-    assert plain[3] == ""
+    found = markup_signs(document_fromstring(page))
+    assert found.splitlines() == ["generator phpbb", "og article", "schema person", "schema qapage", "schema recipe"]
+    plain = document_fromstring(b"<html><body><p>Whisk the flour with the eggs and the sugar.</p></body></html>")
+    assert markup_signs(plain) == ""
 
 
 def test_trust_is_agreement_with_the_hand_labels() -> None:
     rows = [TextRow(str(i), f"https://s{i}.example/sport/x", "crawl", "", "") for i in range(10)]
-    read = {str(i): {"topic": "sports_and_fitness" if i < 8 else "health"} for i in range(10)}
+    topics = ["sports_and_fitness"] * 8 + ["health"] * 2
+    read = {str(i): PageLabel(Split.TRAIN, {}, {"topic": topic}, {}) for i, topic in enumerate(topics)}
     assert measure_trust(rows, read, Evidence({})) == {("path sport", "topic"): Trust(8, 10)}
 
 

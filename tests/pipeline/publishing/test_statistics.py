@@ -9,7 +9,13 @@ from pipeline.publishing.statistics import Statistics, most_common
 
 def kept(**changes):
     row = {"words": 5, "characters": 30, "duplicates": 2, "language": "en", "registered_domain": "a.org"}
-    return {**row, "quality_score": 0.5, "signals": {"pii_email": 2.0, "tables": None, "code": 0.0}, **changes}
+    return {
+        **row,
+        "quality_score": 0.5,
+        "education_score": 1.2,
+        "signals": {"pii_email": 2.0, "tables": None, "code": 0.0},
+        **changes,
+    }
 
 
 def test_every_row_is_counted_once():

@@ -39,7 +39,9 @@ def document(number: int, page: Page) -> Document:
     return Document(
         id=f"{number:032x}", url=page.url, fetched_at="2026-10-01T12:00:00Z", warc_file="crawl.warc.gz",
         warc_offset=number * 1000, host=host, registered_domain=".".join(host.split(".")[-2:]), title=f"Page {number}",
-        text=page.text, language="en", language_score=0.9, quality_score=number % 7 / 7, domain=f"topic{number % 3}",
+        text=page.text, language="en", language_score=0.9, quality_score=number % 7 / 7,
+        education_score=float(number % 5),
+        domain=f"topic{number % 3}",
         domain_score=0.5, kind="news", kind_score=0.5, warc_length=900,
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ def test_the_score_is_stored_and_nothing_is_dropped_by_default():
     scored = build(ScoreQualitySettings())(DOCUMENT)
     assert isinstance(scored, Document)
     assert 0 < scored.quality_score < 1
+    assert 0 < scored.education_score < 5
     assert build(ScoreQualitySettings())(DOCUMENT) == scored
 
 
@@ -30,6 +31,23 @@ def test_below_the_threshold_is_a_drop_with_score_and_limit():
     assert (dropped.stage, dropped.reason, dropped.threshold) == ("score_quality", ScoreQualityReason.LOW_QUALITY, 1.0)
     assert dropped.value is not None
     assert dropped.value < 1
+
+
+def test_too_little_to_learn_is_a_drop_with_score_and_limit():
+    dropped = build(ScoreQualitySettings(min_education=5))(DOCUMENT)
+    assert isinstance(dropped, Dropped)
+    assert (dropped.reason, dropped.threshold) == (ScoreQualityReason.LOW_EDUCATION, 5)
+    assert dropped.value == build(ScoreQualitySettings())(DOCUMENT).education_score
+
+
+def test_what_the_extraction_says_of_a_page_counts_if_it_is_wanted():
+    """An article that was extracted with certainty scores higher than the same text out of a product page."""
+    certain = {"page_type": 1.0, "expected_f1": 0.97, "kept_share": 0.6, "dom_nodes": 900.0, "html_bytes": 60_000.0}
+    doubtful = {**certain, "page_type": 6.0, "expected_f1": 0.5, "kept_share": 0.1}
+    for wanted in (False, True):
+        stage = build(ScoreQualitySettings(page_signals=wanted))
+        scores = [stage(replace(DOCUMENT, signals=signals)).quality_score for signals in (certain, doubtful)]
+        assert (scores[0] > scores[1]) == wanted
 
 
 def test_a_share_of_low_scorers_is_kept_by_id():

@@ -1,0 +1,242 @@
+"""Train a page scorer (quality, education value) and write its folder; deterministic.
+
+1. Each view is a linear model on words, trained on rows of its own.
+2. The layers are trained on the target rows, with out-of-fold predictions of the views (folds by registered domain):
+   in-sample predictions are too good and would get too large a weight. The target is a number from 0 to 1, and the
+   layers estimate its mean, so the score is calibrated.
+3. Everything that is chosen is chosen by out-of-fold predictions; the test domains only measure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifact, save_manifest
+from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import Example, Split, unit_hash
+from classifiers.errors import UserError
+from classifiers.estimators.features import FEATURE_VERSION, Counts, style_counts
+from classifiers.estimators.linear import LinearModel, Row, train_views
+from classifiers.estimators.logistic import Array, Logistic, fit_logistic, sigmoid
+from classifiers.estimators.metrics import auc
+from classifiers.estimators.page_scorer import (
+    LAYER,
+    WEIGHTS,
+    WORDS,
+    PageScorer,
+    bound,
+    columns_of,
+    has_signals,
+    signal_columns,
+    text_columns,
+)
+
+FOLDS = 4
+VOCABULARY = 25_000
+RIDGE = 3.0  # of the layers
+MIN_PAGES = 200  # with signals, for a layer of their own
+# Signs of the weights: running text has more (1) or less (-1) of this than menus, which little data must not reverse.
+SIGNS = {"exclamation_share": -1, "mark_share": -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A page and what its score should be, from 0 to 1."""
+
+    row: TextRow
+    value: float
+    split: Split
+    group: str  # in one fold only: the registered domain, or the row's id where it has no URL
+
+    @classmethod
+    def of(cls, example: Example, positive: str) -> Target:
+        """The target of a labeled example: 1 for the label `positive`."""
+        return cls(example.row, float(example.label == positive), example.split, example.group)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The content of the manifest and the model card that is not measured."""
+
+    name: str
+    labels: tuple[str, str]  # what 0 and 1 mean
+    card: str
+    sources: tuple[TrainingData, ...]
+    license: str
+    command: str
+
+
+Measure = Callable[[Sequence[Target], Sequence[float]], dict[str, float]]
+
+
+def measure_auc(targets: Sequence[Target], scores: Sequence[float]) -> dict[str, float]:
+    """AUC of the upper half of the scale."""
+    return {"auc": round(auc([target.value > 0.5 for target in targets], scores), 4)}
+
+
+def train_page_scorer(
+    views: Mapping[str, Sequence[Target]],
+    targets: Sequence[Target],
+    about: Description,
+    folder: Path,
+    keep: float = 0.5,
+    measure: Measure = measure_auc,
+) -> PageScorer:
+    """Train, measure and write the model; `keep` is the share of the training targets above its threshold."""
+    training = [target for target in targets if target.split != Split.TEST]
+    test = [target for target in targets if target.split == Split.TEST]
+    for name, rows in (("training", training), ("test", test)):
+        if len({row.value for row in rows}) < 2:
+            raise UserError(
+                f"the {name} split holds {len(rows)} rows and not both labels {about.labels}: "
+                "give more rows of more domains"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {name: _ViewRow.of(targets) for name, targets in views.items()}
+    _train_views(known).save(folder / WORDS, folder / WEIGHTS)
+    tables = _tables(training, _predict_out_of_fold(known, training))
+    truth = np.array([target.value for target in training])
+    layers, scores = _fit_layers(tables, truth, tuple(views), _folds(training))
+    _write_layers(folder / LAYER, tuple(views), layers)
+    draft = _manifest(targets, about, folder, float(np.quantile(scores, 1 - keep)), keep)
+    metrics = {f"cross-validation {name}": value for name, value in measure(training, scores.tolist()).items()}
+    save_manifest(folder, draft, about.card)
+    fitted = PageScorer(load_artifact(folder, about.name, FEATURE_VERSION))
+    found = fitted.score([target.row.text for target in test], [target.row.signals for target in test])
+    metrics |= {f"test {name}": value for name, value in measure(test, found).items()}
+    calibration = draft.calibration | {
+        "cross_validation": _calibration_table(truth, scores),
+        "test": _calibration_table(np.array([target.value for target in test]), np.array(found)),
+    }
+    save_manifest(folder, draft.model_copy(update={"metrics": metrics, "calibration": calibration}), about.card)
+    return PageScorer(load_artifact(folder, about.name, FEATURE_VERSION))
+
+
+@dataclass(frozen=True, slots=True)
+class _ViewRow:
+    """A training row of a view: the words are counted once, not once a fold."""
+
+    fold: int
+    value: float
+    counts: Counts
+
+    @classmethod
+    def of(cls, targets: Sequence[Target]) -> list[_ViewRow]:
+        training = (target for target in targets if target.split != Split.TEST)
+        return [cls(_fold_of(target), target.value, style_counts(target.row.text)) for target in training]
+
+
+def _train_views(views: Mapping[str, Sequence[_ViewRow]], without: int | None = None) -> LinearModel:
+    """On the rows that are not in the fold `without`."""
+    rows: dict[str, list[Row]] = {}
+    for name, known in views.items():
+        shares = ((row, (("0", 1 - row.value), ("1", row.value))) for row in known if row.fold != without)
+        rows[name] = [Row(label, row.counts, share) for row, pair in shares for label, share in pair if share]
+    return train_views(rows, VOCABULARY)
+
+
+def _fold_of(target: Target) -> int:
+    return int(FOLDS * unit_hash("fold", target.group))
+
+
+def _folds(targets: Sequence[Target]) -> NDArray[np.int64]:
+    return np.array([_fold_of(target) for target in targets], dtype=np.int64)
+
+
+def _predict_out_of_fold(views: Mapping[str, Sequence[_ViewRow]], targets: Sequence[Target]) -> Array:
+    """Log-odds of each view for each target, from models that saw nothing of its fold."""
+    fold, found = _folds(targets), np.zeros((len(targets), len(views)))
+    for number in range(FOLDS):
+        unseen = np.flatnonzero(fold == number)
+        if len(unseen):
+            model = _train_views(views, without=number)
+            found[unseen] = bound(model.logits([style_counts(targets[int(i)].row.text) for i in unseen]))
+    return found
+
+
+def _tables(targets: Sequence[Target], views: Array) -> dict[str, tuple[NDArray[np.bool_], Array]]:
+    """Layer -> (which targets it is trained on, its columns for them)."""
+    text = np.hstack([np.array([text_columns(target.row.text) for target in targets]), views])
+    known = np.array([has_signals(target.row.signals) for target in targets])
+    tables = {"text": (np.ones(len(targets), dtype=bool), text)}
+    if known.sum() >= MIN_PAGES:
+        signals = np.array(
+            [signal_columns(target.row.signals) for target in targets if has_signals(target.row.signals)]
+        )
+        tables["page"] = (known, np.hstack([text[known], signals]))
+    return tables
+
+
+def _fit_layers(
+    tables: Mapping[str, tuple[NDArray[np.bool_], Array]], truth: Array, views: Sequence[str], fold: NDArray[np.int64]
+) -> tuple[dict[str, Logistic], Array]:
+    """The layers, and the scores of layers that were trained without a target's fold."""
+    layers, scores = {}, np.zeros(len(truth))
+    for name, (rows, table) in tables.items():
+        signs = [*(SIGNS.get(column, 0) for column in columns_of((), "text")), *[1] * len(views)]
+        signs += [0] * (table.shape[1] - len(signs))
+        target, part, answers = truth[rows], fold[rows], np.zeros(int(rows.sum()))
+        for number in range(FOLDS):
+            if (part == number).any():
+                layer = fit_logistic(table[part != number], target[part != number], RIDGE, signs, balanced=False)
+                answers[part == number] = sigmoid(layer.log_odds(table[part == number]))
+        layers[name] = fit_logistic(table, target, RIDGE, signs, balanced=False)
+        scores[rows] = answers
+    return layers, scores
+
+
+def _write_layers(path: Path, views: Sequence[str], layers: Mapping[str, Logistic]) -> None:
+    content: dict[str, Any] = {"views": views, "layers": {}}
+    for name, layer in layers.items():
+        content["layers"][name] = {
+            "columns": columns_of(views, name),
+            "mean": layer.mean,
+            "scale": layer.scale,
+            "weights": layer.weights,
+            "bias": layer.bias,
+        }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _manifest(targets: Sequence[Target], about: Description, folder: Path, threshold: float, keep: float) -> Manifest:
+    digest = sha256("".join(f"{t.row.id}\t{t.value}\t{t.split}\n" for t in targets).encode()).hexdigest()
+    everything = TrainingData(
+        name="target rows", role="as split", rows=len(targets), sha256=digest, license=about.license
+    )
+    files = (WORDS, WEIGHTS, LAYER)
+    return Manifest(
+        name=about.name,
+        version=sha256("".join(digest_of(folder / file) for file in files).encode()).hexdigest()[:12],
+        feature_version=FEATURE_VERSION,
+        files={file: digest_of(folder / file) for file in files},
+        labels={about.name: about.labels},
+        threshold={about.name: round(threshold, 4)},
+        calibration={"method": "mean of the target, on domains that each fold had not seen", "threshold_keeps": keep},
+        training_data=(*about.sources, everything),
+        metrics={},
+        license=about.license,
+        command=about.command,
+    )
+
+
+def _calibration_table(truth: Array, scores: Array) -> list[dict[str, float]]:
+    """For each tenth of the scale: rows, mean score, mean of the target."""
+    place = np.minimum((scores * 10).astype(int), 9)
+    return [
+        {
+            "from": number / 10,
+            "rows": int((place == number).sum()),
+            "score": round(float(scores[place == number].mean()), 3),
+            "truth": round(float(truth[place == number].mean()), 3),
+        }
+        for number in range(10)
+        if (place == number).any()
+    ]

@@ -1,0 +1,64 @@
+"""The labels of pages that were read: known labels, a locked split, and how far two readers agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from classifiers.data.page_labels import HIGHEST, read_page_labels
+from classifiers.data.sampling import Split
+from classifiers.domain_labels import KINDS, TOPICS
+
+# SHA-256 over the sorted ids of the test split, locked on 2026-11-26 before any model was trained on the labels.
+LOCKED_PAGES = 1_560
+LOCKED = "922e735a9aa361081eff60181ef9a77e5142c0f55b51484ed95d869337294480"
+
+
+def test_labels_are_complete_and_known() -> None:
+    labels = read_page_labels()
+    assert len(labels) > 4_600
+    assert all(len(identity) == 40 for identity in labels)
+    assert {label.domains["topic"] for label in labels.values() if "topic" in label.domains} == set(TOPICS)
+    assert {label.domains["kind"] for label in labels.values() if "kind" in label.domains} == set(KINDS)
+    assert sum("education" in label.scores for label in labels.values()) > 4_500
+
+
+def test_the_test_split_is_the_one_that_was_locked() -> None:
+    """A page that measured never trains: labels may be added to either split, and none may change it."""
+    test = sorted(identity for identity, label in read_page_labels().items() if label.split == Split.TEST)
+    assert len(test) == LOCKED_PAGES
+    assert sha256("\n".join(test).encode()).hexdigest() == LOCKED
+    assert 0.25 < len(test) / len(read_page_labels()) < 0.4
+
+
+def test_two_readers_agree_as_far_as_the_readme_says() -> None:
+    agreed: Counter[str] = Counter()
+    read: Counter[str] = Counter()
+    for label in read_page_labels().values():
+        first = {**label.scores, **label.domains}
+        for name, second in label.second.items():
+            if "education" in label.second or name in ("topic", "kind"):
+                read[name] += 1
+                agreed[name] += str(first.get(name)) == second
+    assert read["education"] == 320
+    assert read["topic"] > 700
+    assert {name: round(agreed[name] / read[name], 2) for name in (*HIGHEST, "topic", "kind")} == AGREEMENT
+
+
+AGREEMENT = {"education": 0.85, "quality": 0.87, "topic": 0.86, "kind": 0.87}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("abc,test,1,2,cooking,recipe", "abc has the topic 'cooking'"),
+        ("abc,test,6,2,health,recipe", "abc has the education '6', which is not 0 to 5"),
+    ],
+)
+def test_an_unknown_label_is_refused(tmp_path: Path, row: str, message: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"id,split,education,quality,topic,kind\n{row}\n")
+    with pytest.raises(ValueError, match=message):
+        read_page_labels(tmp_path / "labels.csv")
