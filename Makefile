@@ -94,6 +94,7 @@ bench-trainer: install
 	$(BIN)/python -m tests.benchmarks.one_dial
 	$(BIN)/python -m tests.benchmarks.mixtures
 	$(BIN)/python -m tests.benchmarks.score_ablation
+	$(BIN)/python -m tests.benchmarks.packing
 
 # Retrains the shipped models on the folder of real pages (GRISTMILL_DATA); fails if any byte changes. Extraction comes
 # first: its text is what the others are trained on.
