@@ -29,7 +29,8 @@ from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.deduplicate import run_deduplicate
 from pipeline.deduplication.previous_sketches import find_sketch_files
-from pipeline.engines.map_items import Counts, map_items
+from pipeline.engines.concurrent_calls import Counts
+from pipeline.engines.map_items import map_items
 from pipeline.engines.options import LOCAL_OPTIONS, is_on_this_machine
 from pipeline.engines.resumable import read_results, run_task
 from pipeline.errors import LockedError, RunFailedError

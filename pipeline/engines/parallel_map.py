@@ -12,7 +12,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline.engines.map_items import ConcurrentCalls, Counts, Item, Resource
+from pipeline.engines.concurrent_calls import ConcurrentCalls, Counts, Item, Resource
 
 COUNTERS = "gristmill"  # namespace of the counters on an engine's dashboard
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline import storage
-from pipeline.engines.map_items import Counts, map_items
+from pipeline.engines.concurrent_calls import Counts
+from pipeline.engines.map_items import map_items
 from pipeline.storage.layout import read_json, write_json
 
 
