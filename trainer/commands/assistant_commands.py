@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from trainer.commands.group import EXISTING_FILE, EXISTING_RUN, FOLDER, Command, check_run_folder, is_main, train
+from trainer.commands.group import (
+    EXISTING_FILE,
+    EXISTING_RUN,
+    FILE,
+    FOLDER,
+    Command,
+    check_run_folder,
+    escape_controls,
+    is_main,
+    key_option,
+    pick_device,
+    train,
+)
 
 
 def post_training_options(what: str) -> Callable[[Command], Command]:
@@ -142,6 +155,150 @@ def kto_command(**options: Any) -> None:
     Formats as in `gristmill train reward`.
     """
     _learn_preferences("kto", **options)
+
+
+def _learn_from_rewards(
+    algorithm: str,
+    run: Path,
+    files: tuple[Path, ...],
+    output: Path,
+    config: Path | None,
+    changes: tuple[str, ...],
+    lora: bool,
+    reward: Path | None,
+    allow_changes: bool,
+) -> None:
+    from trainer.tasks.policy import learn_from_rewards
+    from trainer.tasks.policy_settings import PolicySettings
+    from trainer.tasks.rewards import open_policy_task
+    from trainer.tasks.start_model import open_start
+
+    check_run_folder(output)
+    start = open_start(run)
+    given = [f"policy.algorithm={algorithm}", *changes, *list_files("prompts", files)]
+    task, report = open_policy_task(read_settings(PolicySettings, config, given, start, lora), start, reward)
+    if is_main():
+        click.echo(f"{report.describe()}\n{len(task.prompts):,} prompts, {len(task.held_out):,} held out", err=True)
+    result = learn_from_rewards(task, output, allow_changes=allow_changes)
+    if is_main():
+        click.echo(f"{result.checkpoint}: step {result.steps:,}")
+
+
+reward_option = click.option(
+    "--reward", type=EXISTING_RUN, help="A reward model (gristmill train reward) that rewards the answers."
+)
+
+
+@train.command("grpo", short_help="Learn from rewards, comparing answers to a prompt.")
+@post_training_options("PROMPTS...")
+@lora_option
+@reward_option
+def grpo_command(**options: Any) -> None:
+    """Let RUN's model answer PROMPTS several times, and make the answers that earn more than the others more likely.
+
+    Items of PROMPTS have `prompt` or `messages`, and `verify` (number, text, f1, json, constraints) unless a reward
+    model is named. `gristmill train make-tasks` writes such files. RLOO: --set policy.baseline=leave_one_out.
+    """
+    _learn_from_rewards("grpo", **options)
+
+
+@train.command("ppo", short_help="Learn from rewards with a value model.")
+@post_training_options("PROMPTS...")
+@lora_option
+@reward_option
+def ppo_command(**options: Any) -> None:
+    """Let RUN's model answer PROMPTS, and learn from their rewards token by token, with a value model (PPO).
+
+    Items of PROMPTS as in `gristmill train grpo`. The value model starts from the reward model, or from RUN.
+    """
+    _learn_from_rewards("ppo", **options)
+
+
+@train.command("best-of-n", short_help="Answer prompts by the best of n samples.")
+@click.argument("run", type=EXISTING_RUN)
+@click.argument("files", nargs=-1, required=True, type=EXISTING_FILE, metavar="PROMPTS...")
+@reward_option
+@click.option("--output", type=FILE, help="File for the best answers, as conversations for sft (rejection sampling).")
+@key_option("samples=16, max_new_tokens=256, limit=100, ...")
+def best_of_n_command(
+    run: Path, files: tuple[Path, ...], reward: Path | None, output: Path | None, changes: tuple[str, ...]
+) -> None:
+    """Let RUN's model answer PROMPTS n times, and print the reward of the best answer for n = 1, 2, 4, ...
+
+    kl is an upper bound of the divergence from the model that choosing costs. Items of PROMPTS as in `gristmill train
+    grpo`.
+    """
+    from trainer.chat.chat_template import ChatTemplate
+    from trainer.chat.read_conversations import ReadReport
+    from trainer.config import read_config
+    from trainer.rollouts.prompts import read_prompts
+    from trainer.tasks.best_of_n import BestOfSettings, best_of_n, describe_curve, write_best
+    from trainer.tasks.rewards import check_prompts, open_reward
+    from trainer.tasks.start_model import open_start
+    from trainer.training.saved_model import load_decoder
+
+    settings, start, report = read_config(BestOfSettings, None, changes), open_start(run), ReadReport()
+    template = ChatTemplate(start.tokenizer)
+    prompts = read_prompts(files, template, report)
+    check_prompts(prompts, reward)
+    model, rewards = load_decoder(run, pick_device()), open_reward(start, reward, template)
+    best, points = best_of_n(model, template, prompts, rewards.function, settings)
+    click.echo(describe_curve(points))
+    if output is not None:
+        write_best(output, best, prompts, template)
+        click.echo(output)
+
+
+@train.command("chat", short_help="Talk with a model.")
+@click.argument("run", type=EXISTING_RUN)
+@click.option("--system", help="A message that says how to answer.")
+@key_option("temperature=0.8, max_new_tokens=200, seed=1, ...")
+def chat_command(run: Path, system: str | None, changes: tuple[str, ...]) -> None:
+    """Talk with RUN's model, which was fine-tuned on conversations. An empty line begins anew; Ctrl-D ends.
+
+    Lines may come from a pipe: each is answered in turn.
+    """
+    from trainer.chat.chat_template import ChatTemplate
+    from trainer.chat.conversation import Message
+    from trainer.config import read_config
+    from trainer.rollouts.chat import Chat
+    from trainer.rollouts.generate import GenerateSettings
+    from trainer.tasks.start_model import open_start
+    from trainer.training.saved_model import load_decoder
+
+    settings, start = read_config(GenerateSettings, None, changes), open_start(run)
+    first = [] if system is None else [Message("system", system)]
+    chat = Chat(load_decoder(run, pick_device()), ChatTemplate(start.tokenizer), settings, [*first])
+    asks = sys.stdin.isatty()
+    while True:
+        click.echo("> " if asks else "", nl=False)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if not line.strip():
+            chat.messages = [*first]
+            continue
+        chat.answer(line.strip(), lambda text: click.echo(escape_controls(text), nl=False))
+        click.echo()
+
+
+@train.command("make-tasks", short_help="Write questions whose answers code can check.")
+@click.argument("kind", type=click.Choice(["sums", "differences", "larger", "copy", "reverse", "count"]))
+@click.option("--output", type=FILE, required=True, help="File of JSON lines, for sft and for grpo.")
+@click.option("--count", type=click.IntRange(1), default=2000, show_default=True, help="Number of questions.")
+@click.option("--size", type=click.IntRange(1, 9), default=1, show_default=True, help="Digits of numbers, or words.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives other questions.")
+def make_tasks_command(kind: str, output: Path, count: int, size: int, seed: int) -> None:
+    """Write questions of one KIND with their answers and verifiers, as many as you like."""
+    import json
+
+    from trainer.files import write_atomically
+    from trainer.rollouts.generated_tasks import generate_tasks
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(item) + "\n" for item in generate_tasks(kind, count, size, seed))
+    write_atomically(output, "".join(lines))
+    click.echo(output)
 
 
 def list_files(table: str, files: tuple[Path, ...]) -> list[str]:

@@ -64,6 +64,11 @@ def check_run_folder(output: Path) -> None:
     check_output(output, (".run.json.*.tmp",), is_ours=is_run(output))  # the first that a run writes
 
 
+def escape_controls(text: str) -> str:
+    """Generated text with control characters replaced, so that it cannot move the terminal's cursor."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+
+
 def is_main() -> bool:
     """True on rank 0 of the processes that torchrun starts, and where there is one process."""
     return os.environ.get("RANK", "0") == "0"

@@ -15,6 +15,8 @@ CLASSES = {  # command: module and class of its settings
     "reward": ("trainer.tasks.reward", "RewardSettings"),
     "dpo": ("trainer.tasks.preference", "PreferenceSettings"),
     "kto": ("trainer.tasks.preference", "PreferenceSettings"),
+    "grpo": ("trainer.tasks.policy_settings", "PolicySettings"),
+    "ppo": ("trainer.tasks.policy_settings", "PolicySettings"),
     "generate": ("trainer.rollouts.generate", "GenerateSettings"),
     "tokenizer": ("trainer.data.tokenizer", "TokenizerSettings"),
     "eval": ("trainer.evaluation.harness", "EvaluationSettings"),

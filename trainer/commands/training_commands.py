@@ -14,6 +14,7 @@ from trainer.commands.group import (
     FOLDER,
     check_run_folder,
     data_options,
+    escape_controls,
     is_main,
     key_option,
     pick_device,
@@ -171,11 +172,17 @@ def import_command(folder: Path, output: Path) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace the model in a folder that is not empty.")
 @click.option("--bfloat16", is_flag=True, help="Half the size, rounded; the default keeps float32.")
 def export_command(run: Path, output: Path, overwrite: bool, bfloat16: bool) -> None:
-    """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models)."""
+    """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models).
+
+    Adapters are merged. A model that was fine-tuned on conversations gets its chat template, and stops at the end of an
+    answer.
+    """
+    from trainer.chat.chat_template import ChatTemplate
     from trainer.data.tokenizer import load_tokenizer
     from trainer.errors import UserError
     from trainer.files import check_output, holds_keys
     from trainer.model.hugging_face import IMPORTED_FILES, ExportType, export_to_hugging_face
+    from trainer.tasks.assistant_export import is_assistant, write_chat_files
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.checkpoint import find_checkpoint, read_texts
     from trainer.training.saved_model import read_saved_model
@@ -191,6 +198,8 @@ def export_command(run: Path, output: Path, overwrite: bool, bfloat16: bool) -> 
     export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, pad=pad, dtype=dtype)
     for name, text in read_texts(find_checkpoint(run), IMPORTED_FILES).items():  # of an imported model, as they were
         (output / name).write_text(text, "utf-8")
+    if is_assistant(run):
+        write_chat_files(output, ChatTemplate(tokenizer))
     click.echo(output)
 
 
@@ -214,9 +223,4 @@ def generate_command(run: Path, prompts: tuple[str, ...], changes: tuple[str, ..
     denoises = bool(run_settings.objective.denoisers)
     log = partial(click.echo, err=True)
     for text in generate_text(model, tokenizer, prompts or ("",), settings, denoises=denoises, log=log):
-        click.echo(_escape(text))
-
-
-def _escape(text: str) -> str:
-    """Generated text with control characters replaced, so that it cannot move the terminal's cursor."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+        click.echo(escape_controls(text))

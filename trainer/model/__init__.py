@@ -7,6 +7,7 @@ weights             initial weights; loading weights into shards
 decoder encoder_decoder   the two networks, built from attention, rotary, norm and experts
 loss token_log_probs  cross-entropy, and log-probabilities with entropies, without the logits of a whole batch
 lora                thin trained matrices beside frozen ones
+policy_and_value    a decoder with a value model beside it
 parts               parts of weights and sequences on several ranks
 key_value_cache     keys and values during generation
 hugging_face        export in Llama's or Mixtral's layout; from_hugging_face imports

@@ -50,8 +50,19 @@ def attention_mask(document_ids: Tensor | None, prefix: Tensor | None = None) ->
         return _block_mask(document_ids, prefix)
     if prefix is not None:
         return dense_mask(document_ids, document_ids, prefix)
+    if _is_padded_at_the_end(document_ids):
+        return None  # no token sees what comes after it
     lengths = span_lengths(document_ids)
     return None if len(lengths) == len(document_ids) else Spans(lengths)
+
+
+def _is_padded_at_the_end(document_ids: Tensor) -> bool:
+    """Whether every sequence is one document, with nothing but padding (ids below 0) behind it.
+
+    Without a mask, 128 rows of answers take a third of the time that they take as spans.
+    """
+    changes = (document_ids[:, 1:] != document_ids[:, :-1]).sum(dim=1)
+    return bool(((changes == 0) | ((changes == 1) & (document_ids[:, -1] < 0))).all())
 
 
 def span_lengths(document_ids: Tensor) -> list[int]:

@@ -9,6 +9,9 @@ document_losses     losses by domain and by document
 import_model        a Hugging Face folder as a run at step 0
 sft                 the answers of conversations
 reward preference   scores from pairs of answers; DPO and KTO
+policy policy_settings rewards   PPO and GRPO: learning from rewards of one's own answers
+best_of_n           the best of n answers, without training
+assistant_export    chat template and stop token of an exported assistant
 post_training summed_losses   what these tasks share
 start_model         what post-training starts from
 launch              run a task as one process or as one rank of several

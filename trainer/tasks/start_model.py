@@ -12,6 +12,7 @@ from trainer.data.tokenizer import TOKENIZER_FILE, Tokenizer, compare_tokenizers
 from trainer.errors import UserError
 from trainer.model.lora import LoraSettings, is_adapter, merge_adapters
 from trainer.model.model_settings import ModelSettings
+from trainer.model.policy_and_value import VALUE_PREFIX
 from trainer.model.weights import fill_weight
 from trainer.tasks.pretrain_settings import read_run_state
 from trainer.training import checkpoint
@@ -39,9 +40,14 @@ class StartModel(NamedTuple):
             if name in weights and (keeps_head or weights[name].shape == value.shape):
                 fill_weight(weights[name], value)
                 filled.add(name)
-        missing = [name for name in weights if name not in filled and not is_adapter(name) and name != "head.weight"]
+        missing = [name for name in weights if name not in filled and not _may_be_new(name)]
         if missing:
             raise UserError(f"{self.path} lacks the weights of {missing[0]}; it is a checkpoint of another model")
+
+
+def _may_be_new(name: str) -> bool:
+    """Whether a model may have this weight though its start lacks it."""
+    return is_adapter(name) or name == "head.weight" or name.startswith(VALUE_PREFIX)
 
 
 def open_start(run: Path) -> StartModel:

@@ -32,7 +32,6 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 
 from trainer.errors import UserError
-from trainer.files import write_atomically
 from trainer.settings import Settings
 from trainer.training.distributed import World, count_ranks, wait_for_all
 from trainer.training.optimizer import MOMENTS
@@ -189,21 +188,12 @@ def find_intact_checkpoint(folder: Path, world: World, log: Callable[[str], None
                 for newer in list_checkpoints(folder):
                     if step_of(newer) > step_of(path):
                         set_aside(newer)
-                if not _is_latest(path):  # killed between the two
-                    write_atomically(folder / "latest", path.name + "\n")
             wait_for_all(world)
             return path
         errors.append(error or CheckpointError(f"{path} cannot be read on another rank"))
     if errors:
         raise errors[0]
     return None
-
-
-def _is_latest(checkpoint: Path) -> bool:
-    try:
-        return (checkpoint.parent / "latest").read_bytes() == f"{checkpoint.name}\n".encode()
-    except OSError:
-        return False
 
 
 def read_texts(checkpoint: Path, names: Collection[str]) -> dict[str, str]:
@@ -263,10 +253,13 @@ def read_tensors(checkpoint: Path, stem: str) -> Iterator[tuple[str, Tensor]]:
     yield from held.items()
 
 
-def load_weights(checkpoint: Path, model: nn.Module) -> None:
-    """Load a checkpoint's weights into a model, sharded or not."""
+def load_weights(checkpoint: Path, model: nn.Module, unused: str | None = None) -> None:
+    """Load a checkpoint's weights into a model, sharded or not; `unused`: the beginning of names that it may lack."""
     weights, stored = dict(model.named_parameters()), StoredTensors(checkpoint, "model")
-    if surplus := sorted(stored.entries.keys() - weights.keys()):
+    surplus = sorted(stored.entries.keys() - weights.keys())
+    if unused is not None:
+        surplus = [name for name in surplus if not name.startswith(unused)]
+    if surplus:
         raise CheckpointError(
             f"{checkpoint} holds {surplus[0]}, which is not in the model; do its settings model.* differ?"
         )

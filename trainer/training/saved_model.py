@@ -14,6 +14,7 @@ from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
 from trainer.model.lora import merge_adapters
 from trainer.model.model_settings import ModelSettings
+from trainer.model.policy_and_value import VALUE_PREFIX
 from trainer.training import checkpoint
 from trainer.training.checkpoint import CheckpointError
 
@@ -29,7 +30,8 @@ def read_saved_model(path: Path) -> SavedModel:
     """The model of a run or a checkpoint, after comparing the hashes of its files; adapters are merged."""
     found = checkpoint.find_checkpoint(path)
     checkpoint.verify_checkpoint(found)
-    settings, weights = _model_settings(found), checkpoint.read_tensors(found, "model")
+    settings, stored = _model_settings(found), checkpoint.read_tensors(found, "model")
+    weights = ((name, value) for name, value in stored if not name.startswith(VALUE_PREFIX))
     if settings.lora is None:
         return SavedModel(settings, weights)
     return SavedModel(settings.model_copy(update={"lora": None}), merge_adapters(weights, settings.lora))
@@ -40,7 +42,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Decoder | Enco
     found = checkpoint.find_checkpoint(path)
     model = build_model(_model_settings(found))
     model.to_empty(device=device)
-    checkpoint.load_weights(found, model)
+    checkpoint.load_weights(found, model, unused=VALUE_PREFIX)
     return model.eval()
 
 

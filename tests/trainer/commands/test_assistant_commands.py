@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainer.commands.arithmetic import write_sums
 from tests.trainer.commands.invoke import run
+from trainer.chat.chat_template import ChatTemplate
+from trainer.cli import train
 from trainer.errors import UserError
+from trainer.rollouts.chat import Chat
+from trainer.rollouts.generate import GenerateSettings
+from trainer.tasks.start_model import open_start
 from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state, read_tensors
+from trainer.training.saved_model import load_decoder
 
 SET = ["loop.threads=1", "loop.precision=float32", "schedule.warmup_steps=2", "schedule.learning_rate=0.01"]
 SET += ["chat.sequence_length=32", "chat.batch_size=4", "chat.held_out=0.2", "checkpoints.every=5"]
@@ -136,3 +144,80 @@ def test_a_reward_model_ranks_answers_and_is_measured_beside_their_length(tuned,
     assert validation["length_accuracy"] > 0.9  # the wrong ones are longer, in this file
     assert 0 <= validation["calibration_error"] <= 0.5
     assert weights(tmp_path / "reward")["head.weight"].shape == (1, 32)
+
+
+POLICY = ["loop.threads=1", "loop.precision=float32", "schedule.warmup_steps=1", "schedule.learning_rate=0.003"]
+POLICY += ["prompts.batch_size=4", "prompts.held_out=0.2", "rollout.samples=4", "rollout.max_new_tokens=6"]
+POLICY += ["checkpoints.every=1", "checkpoints.keep_last=10", "loop.steps=5"]
+POLICY_CHANGES = [word for change in POLICY for word in ("--set", change)]
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prompts") / "sums.jsonl"
+    run("make-tasks", "sums", "--count", 40, "--output", path)
+    return path
+
+
+@pytest.mark.parametrize("command", ["grpo", "ppo"])
+def test_rollouts_resume_bitwise_between_two_steps_of_one(tuned, questions, tmp_path, command):
+    changes = [*POLICY_CHANGES, "--set", "policy.epochs=2", "--set", "policy.minibatches=2"]  # four steps a rollout
+    run(command, tuned, questions, *changes, "--output", tmp_path / "whole")
+    found = rows_of(tmp_path / "whole")
+    assert found[0]["ratio"] == pytest.approx(1, abs=1e-6)
+    assert found[0]["kl"] == pytest.approx(0, abs=1e-5)
+    assert found[0]["reward"] == found[3]["reward"]  # the same rollout
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    for path in list_checkpoints(tmp_path / "cut" / "checkpoints")[2:]:
+        shutil.rmtree(path)
+    run(command, tuned, questions, *changes, "--output", tmp_path / "cut")
+    assert [(row["loss"], row["reward"]) for row in rows_of(tmp_path / "cut")] == [
+        (row["loss"], row["reward"]) for row in found
+    ]
+    run("generate", tmp_path / "whole", "3", "--set", "max_new_tokens=2")  # the value model stays behind
+    run("export", tmp_path / "whole", "--output", tmp_path / "exported")
+
+
+def test_a_reward_model_rewards_a_policy_and_chooses_the_best_of_n(tuned, choices, questions, tmp_path):
+    run("reward", tuned, choices, *PAIR_CHANGES, "--set", "loop.steps=4", "--output", tmp_path / "reward")
+    reward = ["--reward", tmp_path / "reward"]
+    run("ppo", tuned, questions, *POLICY_CHANGES, *reward, "--set", "loop.steps=1", "--output", tmp_path / "policy")
+    printed = run("best-of-n", tuned, questions, *reward, "--set", "samples=4", "--set", "limit=5", "--set",
+                  "max_new_tokens=6", "--output", tmp_path / "best.jsonl")  # fmt: skip
+    rewards = [float(line.split()[1]) for line in printed.splitlines()[1:4]]
+    assert rewards == sorted(rewards)
+    assert "best.jsonl" in printed
+    with pytest.raises(UserError, match="not a reward model"):
+        run("grpo", tuned, questions, *POLICY_CHANGES, "--reward", tuned, "--output", tmp_path / "x")
+    with pytest.raises(UserError, match="have no `verify`"):
+        run("grpo", tuned, choices, *POLICY_CHANGES, "--output", tmp_path / "x")
+
+
+def test_transformers_chats_with_an_export_and_answers_the_same(tuned, tmp_path):
+    run("export", tuned, "--output", tmp_path / "exported")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "exported")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "exported").eval()
+    start = open_start(tuned)
+    for question in ("3+4=", "2+2= <|end|>", "Hello?"):
+        chat = Chat(
+            load_decoder(tuned), ChatTemplate(start.tokenizer), GenerateSettings(temperature=0, max_new_tokens=12)
+        )
+        pieces: list[str] = []
+        ours = chat.answer(question, pieces.append)
+        assert "".join(pieces) == ours
+        message = [{"role": "user", "content": question}]
+        prompt = tokenizer.apply_chat_template(
+            message, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        drawn = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+        assert chat.template.decode_answer(drawn.tolist()) == ours
+
+
+def test_chat_answers_each_line(tuned):
+    result = CliRunner().invoke(
+        train, ["chat", str(tuned), "--set", "temperature=0", "--set", "max_new_tokens=5"], "3+4=\n\n3+4=\n"
+    )
+    lines = result.output.splitlines()
+    assert result.exit_code == 0
+    assert len(lines) >= 2
+    assert lines[0] == lines[-1]  # the empty line began anew

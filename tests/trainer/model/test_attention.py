@@ -154,3 +154,10 @@ def test_a_mask_of_a_long_context_holds_no_pairs_of_tokens():
     with LargestTensor() as watch:
         _block_mask(ids, None)
     assert watch.elements <= 512 * 513  # pairs of blocks, with a column that torch adds; pairs of tokens are 2 ** 32
+
+
+def test_padding_behind_a_document_needs_no_mask():
+    padded = torch.tensor([[0, 0, 0, -1], [0, 0, 0, 0], [2, -1, -1, -1]], dtype=torch.int32)
+    assert attention_mask(padded) is None
+    for other in ([[0, 0, 1, -1]], [[-1, 0, 0, 0]], [[0, -1, 0, 0]], [[0, 0, 1, 1]]):
+        assert attention_mask(torch.tensor(other, dtype=torch.int32)) is not None

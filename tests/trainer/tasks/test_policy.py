@@ -1,0 +1,136 @@
+"""Learning from rewards against the exact optimum, which is known where all answers can be enumerated."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainer.runs import build_decoder
+from trainer.model.decoder import Decoder
+from trainer.model.model_settings import ModelSettings
+from trainer.rollouts.prompts import Prompt
+from trainer.tasks import policy as policy_module
+from trainer.tasks.policy import PolicyTask, learn_from_rewards
+from trainer.tasks.policy_settings import PolicySettings
+from trainer.training.saved_model import load_decoder
+
+MODEL = ModelSettings(vocab_size=4, vocab_multiple=1, hidden_size=16, layers=1, heads=2, context_length=8, init_std=0.3)
+STOP, LENGTH, PROMPT = 3, 3, (0, 1)
+ANSWERS = [(*body, STOP) for n in range(LENGTH) for body in itertools.product(range(3), repeat=n)] + list(
+    itertools.product(range(3), repeat=LENGTH)
+)  # with an end, or ended by the limit
+
+
+def reward_of(tokens: tuple[int, ...]) -> float:
+    """Rewards depend on all of an answer, not on single tokens."""
+    body = [token for token in tokens if token != STOP]
+    return 0.8 * (len(body) == 2) + 0.5 * (body[:1] == [1]) - 0.4 * (body[-1:] == [0])
+
+
+class FakeStart:
+    """The untrained model as the start of a run, without files."""
+
+    path = Path("none")
+    digest = "start"
+    settings = MODEL
+
+    tokenizer = SimpleNamespace(control={"<|end|>": STOP}, json="{}")
+
+    def fill(self, model: torch.nn.Module) -> None:
+        source = dict(build_decoder(MODEL, seed=4).named_parameters())
+        for name, weight in model.named_parameters():
+            if name in source and name != "head.weight":
+                weight.data.copy_(source[name].data)
+
+
+@torch.no_grad()
+def answer_log_probs(model: Decoder) -> torch.Tensor:
+    """Of every answer, in fp64 [answers]."""
+    found = []
+    for answer in ANSWERS:
+        row = torch.tensor([[*PROMPT, *answer]])
+        logs = model(row).logits[0, len(PROMPT) - 1 : -1, :4].double().log_softmax(-1)
+        found.append(float(logs.gather(1, torch.tensor(answer)[:, None]).sum()))
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def optimum(coefficient: float) -> tuple[float, float]:
+    """Reward and KL divergence of the best policy: the start's, times exp(reward / coefficient)."""
+    reference = answer_log_probs(build_decoder(MODEL, seed=4))
+    rewards = torch.tensor([reward_of(answer) for answer in ANSWERS], dtype=torch.float64)
+    best = (reference + rewards / coefficient).log_softmax(0)
+    return float((best.exp() * rewards).sum()), float((best.exp() * (best - reference)).sum())
+
+
+def train_policy(out: Path, steps: int, changes: dict[str, Any], value: ModelSettings | None = None) -> Decoder:
+    settings = PolicySettings.model_validate(
+        {
+            "model": MODEL,
+            "value_model": value,
+            "prompts": {"batch_size": 1, "seed": 3},
+            "rollout": {"samples": 128, "max_new_tokens": LENGTH},
+            "policy": {"average": "answers", **changes},
+            "optimizer": {"beta2": 0.99, "weight_decay": 0.0},
+            "schedule": {"learning_rate": 1e-2, "warmup_steps": 5, "shape": "linear", "min_ratio": 0.02},
+            "loop": {"steps": steps, "precision": "float32", "threads": 1, "log_every": 1000},
+            "checkpoints": {"every": 1000},
+            "anomalies": {"spike": "report"},
+        }
+    )
+
+    def reward(prompts: Any, answers: Any) -> list[float]:
+        return [reward_of(tuple(answer)) for answer in answers]
+
+    start: Any = FakeStart()
+    task = PolicyTask(settings, start, (Prompt(PROMPT, "p", None),), reward, "r", value_start=start if value else None)
+    learn_from_rewards(task, out, log=lambda _: None)
+    return load_decoder(out)
+
+
+@pytest.fixture(autouse=True)
+def _without_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_module, "tokenizer_texts", lambda tokenizer: {})
+
+
+def assert_is_optimal(model: Decoder, coefficient: float) -> None:
+    policy, reference = answer_log_probs(model), answer_log_probs(build_decoder(MODEL, seed=4))
+    rewards = torch.tensor([reward_of(answer) for answer in ANSWERS], dtype=torch.float64)
+    assert float(policy.exp().sum()) == pytest.approx(1, abs=1e-5)  # all answers are enumerated
+    best_reward, best_kl = optimum(coefficient)
+    assert float((policy.exp() * rewards).sum()) == pytest.approx(best_reward, abs=0.03)
+    assert float((policy.exp() * (policy - reference)).sum()) == pytest.approx(best_kl, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "baseline"), [(0.2, "group"), (0.5, "group"), (1.0, "group"), (0.5, "leave_one_out")]
+)
+def test_grpo_reaches_the_exact_optimum(tmp_path, coefficient, baseline):
+    model = train_policy(tmp_path, 120, {"kl": coefficient, "baseline": baseline})
+    assert_is_optimal(model, coefficient)
+
+
+@pytest.mark.parametrize("coefficient", [0.2, 0.5, 1.0])
+def test_ppo_reaches_the_exact_optimum(tmp_path, coefficient):
+    value = MODEL.model_copy(update={"scalar_head": True})
+    changes = {
+        "algorithm": "ppo",
+        "kl": coefficient,
+        "epochs": 2,
+        "smoothing": 1.0,
+        "whiten": False,
+        "value_weight": 0.5,
+    }
+    model = train_policy(tmp_path, 160, changes | {"value_clip": "off"}, value)
+    assert_is_optimal(model, coefficient)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["ratio"] == pytest.approx(1, abs=1e-6)
+    assert rows[0]["clipped"] == 0
+    assert rows[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert math.isfinite(rows[-1]["entropy"])

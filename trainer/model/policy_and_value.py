@@ -1,0 +1,28 @@
+"""A decoder with a value model beside it: two networks that are trained in one step and stored in one checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from trainer.model.decoder import Decoder, ModelOutput
+from trainer.model.model_settings import ModelSettings
+
+VALUE_PREFIX = "value_model."
+
+
+class PolicyAndValue(Decoder):
+    """The policy, whose weights have the names that they have alone, and `value_model`, which has a scalar head."""
+
+    def __init__(self, settings: ModelSettings, value: ModelSettings) -> None:
+        super().__init__(settings)
+        self.value_model = Decoder(value)
+
+    def forward(self, tokens: Tensor, *arguments: Any, log_probs: bool = False, **options: Any) -> ModelOutput:
+        """As the decoder's; with `log_probs` also the values of every token."""
+        output = super().forward(tokens, *arguments, log_probs=log_probs, **options)
+        if not log_probs:
+            return output
+        places = {name: options.get(name) for name in ("positions", "document_ids")}
+        return output._replace(values=self.value_model(tokens, **places).values)

@@ -1,0 +1,332 @@
+"""Learning from rewards: answers are sampled, rewarded, and made more or less likely than they were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from trainer.chat.chat_template import END
+from trainer.config import ConfigError
+from trainer.losses.policy import (
+    adapt_coefficient,
+    clipped_policy_loss,
+    clipped_value_loss,
+    estimate_kl,
+    generalized_advantages,
+    group_advantages,
+    whiten,
+)
+from trainer.model.build import build_model
+from trainer.model.decoder import Decoder
+from trainer.model.lora import adapters_off
+from trainer.model.policy_and_value import PolicyAndValue
+from trainer.model.size import count_flops_per_token, count_parameters
+from trainer.model.weights import initialize_weights
+from trainer.rollouts.generate import GenerateSettings, hash_seed
+from trainer.rollouts.policy_rollouts import Answer, RewardFunction, Rollout, sample_rollout
+from trainer.rollouts.prompts import Prompt
+from trainer.tasks.launch import launch
+from trainer.tasks.policy_settings import Average, KlPlace, PolicyAlgorithm, PolicySettings
+from trainer.tasks.post_training import frozen_copy
+from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
+from trainer.tasks.summed_losses import accumulate_sums, model_inputs, to_device
+from trainer.training.distributed import World
+from trainer.training.loop import TrainingResult
+from trainer.training.step import Inputs, Replica, autocast
+from trainer.training.task import StepGradient, Workload
+
+MEASURED = ("log_probs", "reference", "values", "advantages", "returns")
+
+
+@dataclass
+class RolloutMemory:
+    """What a run keeps from step to step beside its weights."""
+
+    coefficient: float  # of the KL penalty
+    rollout: Rollout | None = None  # learned from at present
+
+
+@dataclass(frozen=True)
+class PolicyTask:
+    """The task of earning rewards (see `trainer.training.task`); step s belongs to rollout s // steps_per_rollout."""
+
+    settings: PolicySettings
+    start: StartModel
+    prompts: tuple[Prompt, ...]
+    reward: RewardFunction
+    reward_digest: str  # of what gives the rewards
+    held_out: tuple[Prompt, ...] = ()
+    value_start: StartModel | None = None
+    memory: RolloutMemory = field(default_factory=lambda: RolloutMemory(0.0))
+    prefetches: bool = False  # a rollout depends on the weights
+
+    def __post_init__(self) -> None:
+        self.memory.coefficient = self.memory.coefficient or self.settings.policy.kl
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the prompts, of the weights that the run starts from, and of what gives the rewards."""
+        prompts = hash_seed(*(prompt.key for prompt in self.prompts))  # type: ignore[arg-type]
+        value = self.value_start.digest if self.value_start else ""
+        return f"{prompts} {self.start.digest} {self.reward_digest} {value}"
+
+    def position(self, step: int) -> dict[str, Any]:
+        """The KL coefficient, and the rollout between two steps that learn from it."""
+        under_way = step % self.settings.policy.steps_per_rollout != 0 and self.memory.rollout is not None
+        rollout = self.memory.rollout.to_json() if under_way and self.memory.rollout else None
+        return {"coefficient": self.memory.coefficient, "rollout": rollout}
+
+    def resume_at(self, step: int, position: dict[str, Any]) -> tuple[PolicyTask, str | None]:
+        """The rollout is read back."""
+        rollout = position["rollout"]
+        memory = RolloutMemory(position["coefficient"], None if rollout is None else Rollout.from_json(rollout))
+        return replace(self, memory=memory), None
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The tokenizer."""
+        return tokenizer_texts(self.start.tokenizer)
+
+    def compare_texts(self, stored: Mapping[str, str]) -> str | None:
+        """Weights fit the tokenizer that they were trained with."""
+        return compare_stored_tokenizer(stored, self.start.tokenizer)
+
+    @cached_property
+    def workload(self) -> Workload:
+        """Size of the model, and tokens of a step at most."""
+        model, rollout = self.settings.model, self.settings.rollout
+        length = self.settings.prompts.max_tokens + rollout.max_new_tokens
+        answers = self.settings.prompts.batch_size * rollout.samples // self.settings.policy.minibatches
+        return Workload(
+            count_parameters(model),
+            count_parameters(model, active=True),
+            count_flops_per_token(model, length),
+            answers * length,
+            [],
+        )
+
+    def build_model(self) -> nn.Module:
+        """The policy, with a value model beside it for PPO, on the meta device."""
+        value = self.settings.value_model
+        if value is None:
+            return build_model(self.settings.model)
+        with torch.device("meta"):
+            return PolicyAndValue(self.settings.model, value)
+
+    def initialize(self, model: nn.Module) -> None:
+        """The weights of the start, and those of the reward model for the value model."""
+        initialize_weights(model, self.settings.loop.seed, self.settings.model.init_std, self.settings.model.layers)
+        self.start.fill(model)
+        if isinstance(model, PolicyAndValue) and self.value_start is not None:
+            self.value_start.fill(model.value_model)
+
+    def prepare(self, step: int, world: World) -> int:
+        """The number of the step: its data depends on the weights."""
+        return step
+
+    def add_gradient(self, prepared: int, replica: Replica) -> StepGradient:
+        """Sample a rollout if the last one is used up, and learn from a part of it."""
+        number, part = divmod(prepared, self.settings.policy.steps_per_rollout)
+        if part == 0 or self.memory.rollout is None:
+            self.memory.rollout = self._sample(number, replica)
+        rollout = self.memory.rollout
+        rows = self._minibatch(number, part, len(rollout.answers))
+        inputs = rollout.inputs | rollout.measured
+        chosen = {name: tensor[rows] for name, tensor in inputs.items()}
+        tokens = float(chosen["weights"].sum())
+        count = tokens if self.settings.policy.average is Average.TOKENS else len(rows)
+        numbers = accumulate_sums(self._split(chosen), count, partial(self._loss, count=count, tokens=tokens), replica)
+        read = int((chosen["document_ids"] >= 0).sum()) * replica.world.shape.readers
+        loss = numbers.pop("loss")
+        means = {name: value * count / max(tokens, 1) for name, value in numbers.items()}
+        if part + 1 == self.settings.policy.steps_per_rollout:
+            self._adapt()
+        return StepGradient(
+            loss, int(tokens) * replica.world.shape.readers, read, means | self._describe(rollout), list
+        )
+
+    def _sample(self, number: int, replica: Replica) -> Rollout:
+        """The answers of the policy as it is, and what the loss needs of them."""
+        settings, world = self.settings, replica.world
+        share = settings.prompts.batch_size // world.shape.readers
+        prompts = [self._prompt(number * settings.prompts.batch_size + world.reader * share + n) for n in range(share)]
+        seed = hash_seed(settings.prompts.seed, number, world.reader)
+        answers = self._answer(replica, prompts, settings.rollout.samples, seed, temperature=1.0)
+        rollout = Rollout(answers, settings.rollout.samples, {})
+        parts = self._split(rollout.inputs)
+        measured = [self._measure(part, replica) for part in parts]
+        columns = {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
+        return replace(rollout, measured=columns | self._advantages(rollout, columns))
+
+    def _prompt(self, number: int) -> Prompt:
+        """The prompts in an order of its own for each pass over them."""
+        number_of_pass, place = divmod(number, len(self.prompts))
+        generator = np.random.Generator(np.random.PCG64([self.settings.prompts.seed, number_of_pass]))
+        return self.prompts[int(generator.permutation(len(self.prompts))[place])]
+
+    def _answer(
+        self, replica: Replica, prompts: list[Prompt], samples: int, seed: int, temperature: float
+    ) -> tuple[Answer, ...]:
+        rollout = self.settings.rollout
+        sampling = GenerateSettings(
+            max_new_tokens=rollout.max_new_tokens, temperature=temperature, top_p=None, seed=seed
+        )
+        stop = self.start.tokenizer.control[END]
+        with autocast(replica.world.device, replica.bf16):
+            return sample_rollout(
+                unwrap(replica.module), prompts, samples, sampling, stop, self.reward, rollout.unfinished_penalty
+            )
+
+    @torch.no_grad()
+    def _measure(self, part: Inputs, replica: Replica) -> Inputs:
+        """Log-probabilities of policy and start, and values, of a micro-batch's tokens; on the CPU."""
+        given = model_inputs(to_device(part, replica))
+        with autocast(replica.world.device, replica.bf16):
+            output = replica.module(**given, log_probs=True)
+            with self._start_model(replica.module) as start:
+                reference = start(**given, log_probs=True).chosen.log_probs
+        zeros = torch.zeros_like(reference)
+        values = zeros if output.values is None else output.values
+        found = {"log_probs": output.chosen.log_probs, "reference": reference, "values": values}
+        return {name: tensor.float().cpu() for name, tensor in found.items()}
+
+    @contextmanager
+    def _start_model(self, module: nn.Module) -> Iterator[nn.Module]:
+        """The policy that the run started from: without its adapters, or a frozen copy on every rank."""
+        if self.settings.model.lora is not None:
+            with adapters_off(module):
+                yield module
+        else:
+            yield self._frozen.to(next(module.parameters()).device)
+
+    @cached_property
+    def _frozen(self) -> nn.Module:
+        return frozen_copy(self.start, self.settings.model)
+
+    def _advantages(self, rollout: Rollout, columns: Inputs) -> Inputs:
+        """Advantages and returns of every token, [answers, S] each."""
+        settings = self.settings.policy
+        mask = rollout.inputs["weights"]
+        drift = (columns["log_probs"] - columns["reference"]) * mask  # k1: its sum is the answer's log ratio
+        penalty = self.memory.coefficient * drift if settings.kl_place is KlPlace.REWARD else torch.zeros_like(drift)
+        rewards = rollout.rewards()
+        if settings.algorithm is PolicyAlgorithm.PPO:
+            last = mask & ~torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
+            found = generalized_advantages(
+                last * rewards[:, None] - penalty, columns["values"], mask, settings.discount, settings.smoothing
+            )
+            advantages = whiten(found.advantages, mask) if settings.whiten else found.advantages
+            return {"advantages": advantages, "returns": found.returns}
+        totals = (rewards - penalty.sum(dim=1)).view(-1, rollout.samples)
+        advantages = group_advantages(totals, settings.baseline).view(-1, 1) * mask
+        return {"advantages": advantages, "returns": torch.zeros_like(drift)}
+
+    def _minibatch(self, number: int, part: int, answers: int) -> Tensor:
+        """The answers that a step of a rollout learns from: a part of an order of its own for each epoch."""
+        settings = self.settings.policy
+        epoch, place = divmod(part, settings.minibatches)
+        if settings.minibatches == 1:
+            return torch.arange(answers)
+        generator = np.random.Generator(np.random.PCG64([self.settings.prompts.seed, number, epoch]))
+        return torch.from_numpy(np.array_split(generator.permutation(answers), settings.minibatches)[place])
+
+    def _split(self, inputs: Inputs) -> list[Inputs]:
+        rows, size = len(inputs["tokens"]), self.settings.loop.micro_batch_size
+        share = size or rows
+        return [{name: tensor[at : at + share] for name, tensor in inputs.items()} for at in range(0, rows, share)]
+
+    def _loss(
+        self, model: nn.Module, part: Inputs, *, count: float, tokens: float
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The sum over the tokens of a micro-batch."""
+        settings, mask = self.settings.policy, part["weights"]
+        output = model(**model_inputs(part), log_probs=True)
+        now = torch.where(mask, output.chosen.log_probs, part["log_probs"])  # no ratio but 1 outside the answers
+        losses = clipped_policy_loss(now, part["log_probs"], part["advantages"], settings.clip, settings.clip_high)
+        divergence = estimate_kl(now, torch.where(mask, part["reference"], now.detach()), settings.kl_estimator)
+        if settings.kl_place is KlPlace.LOSS:
+            losses = losses + self.memory.coefficient * divergence
+        if output.values is not None:
+            value = clipped_value_loss(output.values, part["values"], part["returns"], settings.value_clip)
+            losses = losses + settings.value_weight * value
+        ratio = torch.exp(now - part["log_probs"])
+        with torch.no_grad():
+            numbers = {
+                "clipped": (((ratio - 1).abs() > settings.clip) & mask).sum(),
+                "entropy": (output.chosen.entropies * mask).sum(),
+                "ratio": (ratio * mask).sum(),
+            }
+        return (losses * mask).sum(), numbers
+
+    def _adapt(self) -> None:
+        """Move the KL coefficient towards its target, after the last step of a rollout."""
+        settings, rollout = self.settings.policy, self.memory.rollout
+        if settings.kl_target is not None and rollout is not None:
+            drift = self._drift(rollout)
+            self.memory.coefficient = adapt_coefficient(
+                self.memory.coefficient, drift, settings.kl_target, settings.kl_horizon
+            )
+
+    def _drift(self, rollout: Rollout) -> float:
+        """The mean log ratio of policy and start of an answer: an estimate of their KL divergence, in nats."""
+        mask = rollout.inputs["weights"]
+        drift = ((rollout.measured["log_probs"] - rollout.measured["reference"]) * mask).sum(dim=1)
+        return float(drift.mean())
+
+    def _describe(self, rollout: Rollout) -> dict[str, float]:
+        """Numbers of a rollout on this rank."""
+        lengths = [len(answer.tokens) for answer in rollout.answers]
+        return {
+            "reward": float(rollout.rewards().mean()),
+            "kl": self._drift(rollout),
+            "kl_coefficient": self.memory.coefficient,
+            "answer_tokens": float(np.mean(lengths)),
+            "unfinished": float(np.mean([not answer.stopped for answer in rollout.answers])),
+        }
+
+    def validate(self, replica: Replica) -> dict[str, Any] | None:
+        """The mean reward of the most likely answers to held-out prompts; `loss` is what they lack to 1."""
+        prompts = list(self.held_out[: self.settings.prompts.validate_prompts])
+        if not prompts:
+            return None
+        answers = self._answer(replica, prompts, 1, 0, temperature=0.0)
+        reward = float(np.mean([answer.reward for answer in answers]))
+        return {"loss": 1 - reward, "reward": reward, "answer_tokens": float(np.mean([len(a.tokens) for a in answers]))}
+
+
+def unwrap(module: nn.Module) -> Decoder:
+    """The decoder of a rank, for generation."""
+    model = module.module if isinstance(module, DistributedDataParallel) else module
+    if not isinstance(model, Decoder):
+        raise TypeError("only decoders generate answers")
+    return model
+
+
+def check_policy(settings: PolicySettings) -> None:
+    """Raises ConfigError for settings that cannot work together."""
+    parallel, policy = settings.parallel, settings.policy
+    if (parallel.shard != 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1) or parallel.tensor * parallel.expert > 1:
+        raise ConfigError("rollouts need the whole model on every rank: set parallel.shard=1")
+    if policy.algorithm is PolicyAlgorithm.GRPO and settings.rollout.samples < 2:
+        raise ConfigError("grpo compares the answers to a prompt: rollout.samples must be at least 2")
+    answers = settings.prompts.batch_size * settings.rollout.samples
+    if answers < policy.minibatches:
+        raise ConfigError(f"policy.minibatches = {policy.minibatches}, and a rollout has {answers} answers")
+
+
+def learn_from_rewards(
+    task: PolicyTask, out: Path, *, allow_changes: bool = False, log: Callable[[str], None] = tqdm.write
+) -> TrainingResult:
+    """Trains, resuming from the latest checkpoint in `out` if there is one."""
+    return launch(task, out, allow_changes=allow_changes, log=log)

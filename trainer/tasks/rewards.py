@@ -1,0 +1,137 @@
+"""What rewards answers: the verifiers of the prompts, or a reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from trainer.chat.chat_batches import fill_rows, is_held_out
+from trainer.chat.chat_template import ChatTemplate, Encoded
+from trainer.chat.read_conversations import ReadReport
+from trainer.config import ConfigError
+from trainer.data.tokenizer import compare_tokenizers
+from trainer.errors import UserError
+from trainer.model.decoder import Decoder
+from trainer.rollouts.policy_rollouts import RewardFunction
+from trainer.rollouts.prompts import Prompt, read_prompts
+from trainer.rollouts.verifiers import verify
+from trainer.tasks.policy import PolicyTask, check_policy
+from trainer.tasks.policy_settings import PolicyAlgorithm, PolicySettings
+from trainer.tasks.reward import score_rows
+from trainer.tasks.start_model import StartModel, adapted, open_start
+from trainer.training.saved_model import load_decoder
+
+SCORED = 64  # answers that a reward model reads at once
+
+
+@dataclass(frozen=True)
+class VerifiedReward:
+    """The verifier of each prompt."""
+
+    template: ChatTemplate
+
+    def __call__(self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]]) -> list[float]:
+        return [
+            verify(self.template.decode_answer(answer), prompt.check) if prompt.check else 0.0
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class ModelReward:
+    """The score of a reward model, whose tokenizer is that of the policy."""
+
+    run: Path
+    template: ChatTemplate
+
+    @cached_property
+    def model(self) -> Decoder:
+        """Loaded when it is needed first, where torch computes."""
+        return load_decoder(self.run, "cuda" if torch.cuda.is_available() else "cpu")
+
+    @torch.no_grad()
+    def __call__(self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]]) -> list[float]:
+        room = self.model.settings.context_length
+        texts = [
+            [*prompt.tokens, *answer, self.template.end][-room:]
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+        scores: list[float] = []
+        for begin in range(0, len(texts), SCORED):
+            rows = [
+                [Encoded(np.array([*text, text[-1]], np.int32), np.zeros(len(text) + 1, np.bool_))]
+                for text in texts[begin : begin + SCORED]
+            ]
+            device = self.model.embedding.weight.device
+            part = {name: tensor.to(device) for name, tensor in fill_rows(rows).items()}
+            scores += score_rows(self.model, part).tolist()
+        return scores
+
+
+def open_policy_task(
+    settings: PolicySettings, start: StartModel, reward_run: Path | None
+) -> tuple[PolicyTask, ReadReport]:
+    """The task, with prompts read and split, and what rewards its answers."""
+    check_policy(settings)
+    if not settings.prompts.files:
+        raise ConfigError("prompts.files: name at least one file of prompts")
+    template, report = ChatTemplate(start.tokenizer), ReadReport()
+    found = read_prompts(settings.prompts.files, template, report)
+    short = [prompt for prompt in found if len(prompt.tokens) <= settings.prompts.max_tokens]
+    report.skipped["prompt over prompts.max_tokens"] += len(found) - len(short)
+    check_prompts(short, reward_run)
+    sides: dict[bool, list[Prompt]] = {False: [], True: []}
+    for prompt in short:
+        sides[is_held_out(prompt.key, settings.prompts.held_out)].append(prompt)
+    if not sides[False]:
+        raise UserError("no prompt is left to train on; raise prompts.max_tokens or lower prompts.held_out")
+    reward, digest, value_start = open_reward(start, reward_run, template)
+    if settings.policy.algorithm is PolicyAlgorithm.PPO:
+        value = adapted((value_start or start).settings, None, scalar_head=True)
+        settings = settings.model_copy(update={"value_model": value})
+    ppo = settings.value_model is not None
+    task = PolicyTask(
+        settings,
+        start,
+        tuple(sides[False]),
+        reward,
+        digest,
+        held_out=tuple(sides[True]),
+        value_start=(value_start or start) if ppo else None,
+    )
+    return task, replace(report, skipped=+report.skipped)
+
+
+def check_prompts(prompts: Sequence[Prompt], reward_run: Path | None) -> None:
+    """Raises UserError for prompts whose answers nothing rewards."""
+    lacking = sum(prompt.check is None for prompt in prompts)
+    if reward_run is None and lacking:
+        raise UserError(
+            f"{lacking:,} of {len(prompts):,} prompts have no `verify`; add it, or name a model with --reward"
+        )
+
+
+class Reward(NamedTuple):
+    """What rewards answers."""
+
+    function: RewardFunction
+    digest: str  # tells it from others
+    model: StartModel | None  # the reward model, if there is one
+
+
+def open_reward(start: StartModel, run: Path | None, template: ChatTemplate) -> Reward:
+    """The reward model of a run, or the prompts' verifiers. Raises UserError for a model that does not fit."""
+    if run is None:
+        return Reward(VerifiedReward(template), "verifiers", None)
+    found = open_start(run)
+    if not found.settings.scalar_head:
+        raise UserError(f"{run}: not a reward model; train one with `gristmill train reward`")
+    if difference := compare_tokenizers(found.tokenizer.json, start.tokenizer):
+        raise UserError(f"{run}: the reward model has {difference}")
+    return Reward(ModelReward(run, template), found.digest, found)
