@@ -86,11 +86,13 @@ class _Borrowed:
         return self.answers[page]
 
 
-def borrow_worker(config: Config) -> _Borrowed:
+def borrow_worker(config: Config, **options: Any) -> _Borrowed:
     """The page process of this configuration, which stays open."""
-    key = config.model_copy(update={"deduplicate": Config().deduplicate, "publish": Config().publish}).model_dump_json()
+    others = {"deduplicate": Config().deduplicate, "publish": Config().publish}  # no settings of the page stages
+    settings = config.model_copy(update=others).model_dump_json()
+    key = f"{settings} {options}"
     if key not in _workers:
-        _workers[key] = _Borrowed(open_worker(config))
+        _workers[key] = _Borrowed(open_worker(config, **options))
     return _workers[key]
 
 
