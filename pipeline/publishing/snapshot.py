@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.lists.suppressions import list_path
 from pipeline.publishing.provenance import short_name
 from pipeline.stages.suppress import SuppressSettings
 from pipeline.storage.layout import Layout, read_json, read_manifest, write_json
+from pipeline.storage.lease import LEASE_SECONDS
 
 NAME = re.compile(r"CC-MAIN-(\d{4})-(\d{2})")
 MIRROR = "https://data.commoncrawl.org/"
 INDEX = "https://index.commoncrawl.org/collinfo.json"  # the list of crawls; MIRROR itself cannot be listed
 NEWEST = "newest"
+_TEMPORARY = re.compile(r"\.latest\.json\.\w{8}\.tmp")  # see storage.write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,22 @@ class Snapshot:
         """Points `latest.json` at this snapshot, unless it names a newer one. Raises UserError without a manifest."""
         if not self.is_complete():
             raise UserError(f"{self.output} has no manifest.json; latest.json is not changed")
+        _remove_leftovers(self.base)
         pointer = latest_path(self.base)
         if storage.exists(pointer) and read_json(pointer, {"snapshot": str})["snapshot"] > self.name:
             return
         content_hash = read_manifest(Layout(self.output))["content_hash"]
         write_json(pointer, {"snapshot": self.name, "content_hash": content_hash})
+
+
+def _remove_leftovers(base: str) -> None:
+    """Removes what killed processes were writing of `latest.json`; a process that is writing it takes milliseconds."""
+    if storage.is_remote(base):
+        return
+    for path in (storage.join(base, name) for name in storage.list_names(base) if _TEMPORARY.fullmatch(name)):
+        with suppress(storage.NoSuchFileError):
+            if effects.now() - storage.modification_time(path) > LEASE_SECONDS:
+                storage.remove(path)
 
 
 def find_newest_crawl(mirror: str = MIRROR, index: str = INDEX) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 # Common Crawl's bucket only accepts requests with AWS credentials (since April 2022); its web server has all its files.
 COMMON_CRAWL = "s3://commoncrawl/"
@@ -30,7 +30,7 @@ def address_of(path: str) -> str:
 
 def server_of(path: str) -> str:
     """Host and port that requests are sent to; the bucket of an object store."""
-    return urlsplit(address_of(path)).netloc
+    return re.split(r"[/?#]", address_of(path).partition("://")[2], maxsplit=1)[0]  # urlsplit raises for `http://[`
 
 
 def join(base: str, *names: str) -> str:

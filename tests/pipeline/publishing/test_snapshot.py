@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.publishing.snapshot import Snapshot, find_newest_crawl, latest_path
+from pipeline.publishing.snapshot import Snapshot, _remove_leftovers, find_newest_crawl, latest_path
 from pipeline.storage.layout import PUBLISHED
 from pipeline.storage.lease import hold_lease
 from tests.conftest import MINICRAWL
@@ -57,6 +57,15 @@ def test_latest_json_names_the_newest_complete_snapshot(tmp_path):
     old.update_latest()  # an older crawl is curated again
     assert json.loads((tmp_path / "latest.json").read_text()) == {"snapshot": new.name, "content_hash": "new"}
     assert latest_path(str(tmp_path)) == str(tmp_path / "latest.json")
+
+
+def test_what_a_killed_process_left_of_latest_json_is_removed(tmp_path):
+    left, new, mine = (tmp_path / name for name in (".latest.json.abcd_123.tmp", ".latest.json.efgh4567.tmp", "x.tmp"))
+    for path in (left, new, mine):
+        path.touch()
+    os.utime(left, (0, 0))
+    _remove_leftovers(str(tmp_path))
+    assert [path.exists() for path in (left, new, mine)] == [False, True, True]
 
 
 def test_the_newest_crawl_of_a_mirror_and_of_an_index(tmp_path):

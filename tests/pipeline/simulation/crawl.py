@@ -15,6 +15,7 @@ from pipeline import cli, curate
 from pipeline.cli import gristmill
 from pipeline.config import Config
 from pipeline.documents import Page
+from pipeline.errors import RunFailedError
 from pipeline.page_process.chain import open_worker
 from pipeline.page_process.killable_process import KillableWorker
 from tests.minicrawl import kept
@@ -42,8 +43,12 @@ def write_crawl(folder: Path, name: str = "CC-MAIN-2026-43", first: int = 0) -> 
 
 def run(*arguments: object) -> None:
     """`gristmill ARGUMENTS` in this process; its errors are raised."""
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        gristmill.main([str(each) for each in arguments], standalone_mode=False)
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed), redirect_stderr(io.StringIO()):
+            gristmill.main([str(each) for each in arguments], standalone_mode=False)
+    except SystemExit as error:  # `audit`, which has printed what fails
+        raise RunFailedError(f"{arguments}: exit code {error.code}: {' '.join(printed.getvalue().split())}") from error
 
 
 @contextmanager
