@@ -32,6 +32,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 
 from trainer.errors import UserError
+from trainer.files import write_atomically
 from trainer.settings import Settings
 from trainer.training.distributed import World, count_ranks, wait_for_all
 from trainer.training.optimizer import MOMENTS
@@ -188,12 +189,21 @@ def find_intact_checkpoint(folder: Path, world: World, log: Callable[[str], None
                 for newer in list_checkpoints(folder):
                     if step_of(newer) > step_of(path):
                         set_aside(newer)
+                if not _is_latest(path):  # killed between the two
+                    write_atomically(folder / "latest", path.name + "\n")
             wait_for_all(world)
             return path
         errors.append(error or CheckpointError(f"{path} cannot be read on another rank"))
     if errors:
         raise errors[0]
     return None
+
+
+def _is_latest(checkpoint: Path) -> bool:
+    try:
+        return (checkpoint.parent / "latest").read_bytes() == f"{checkpoint.name}\n".encode()
+    except OSError:
+        return False
 
 
 def read_texts(checkpoint: Path, names: Collection[str]) -> dict[str, str]:
