@@ -41,6 +41,7 @@ from pipeline.page_process.chain import close_started_worker, open_worker, start
 from pipeline.page_process.killable_process import KillableWorker
 from pipeline.prepare import prepare_unit, unit_folder_key
 from pipeline.publish import CountWords, Part, WordCounts, WritePart, plan_parts
+from pipeline.publishing.croissant import write_croissant
 from pipeline.publishing.dataset_card import write_card
 from pipeline.publishing.manifest import claim, is_complete, make_manifest
 from pipeline.publishing.provenance import file_digests, settings_as_json, versions
@@ -376,6 +377,7 @@ def write_reports(
     report = make_report(tally, statistics, shares, verdicts.summary, manifest, _run_facts(run), run.layout)
     write_json(run.layout.report, report)
     write_card(run.layout, report)
+    write_croissant(run.layout, report)
     write_report(run.layout)
     write_json(run.layout.manifest, manifest)
     return manifest

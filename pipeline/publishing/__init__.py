@@ -11,6 +11,7 @@ statistics          counts of the published rows, for manifest and report
 provenance          settings, lists, models, code and library versions on which the output depends
 manifest            run.json (written first) and manifest.json (written last)
 dataset_card        OUT/README.md
+croissant           OUT/croissant.json: the same for machines
 snapshot            the output of one crawl, given by its name, beside the outputs of earlier crawls
 settings            the table [publish]
 """

@@ -16,6 +16,7 @@ from pipeline.publishing.content_hash import (
     row_digest,
     write_columns,
 )
+from pipeline.publishing.croissant import write_croissant
 from pipeline.publishing.dataset_card import write_card
 from pipeline.publishing.manifest import WITH_COLUMN_SUMS
 from pipeline.publishing.statistics import Statistics
@@ -114,6 +115,7 @@ def refresh(layout: Layout, manifest: Mapping[str, Any]) -> None:
     with storage.write_atomically(layout.report_html) as file:
         file.write(html.encode("utf-8", "replace"))
     write_card(layout, report)
+    write_croissant(layout, report)
     write_json(layout.report, report)
 
 

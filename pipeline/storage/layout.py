@@ -48,6 +48,11 @@ class Layout:
         return join(self.root, "README.md")
 
     @property
+    def croissant(self) -> str:
+        """The description of the dataset for machines."""
+        return join(self.root, "croissant.json")
+
+    @property
     def lease(self) -> str:
         """Held by the process that changes the output."""
         return join(self.root, "run.lock")

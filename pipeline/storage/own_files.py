@@ -18,7 +18,7 @@ _PART = re.compile(r"part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)")
 _WORK = re.compile(r"[0-9a-f]{16}")  # a fingerprint: Layout.key
 # What `write_atomically` leaves when its process is killed.
 _TEMPORARY = re.compile(
-    r"\.(part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)|manifest\.json|run\.json|report\.(json|html)|README\.md|run\.lock\S*|suppressions\.json|[0-9a-f]{16}\.json)\.\w{8}\.tmp"
+    r"\.(part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)|manifest\.json|run\.json|report\.(json|html)|README\.md|croissant\.json|run\.lock\S*|suppressions\.json|[0-9a-f]{16}\.json)\.\w{8}\.tmp"
 )
 _LOCK = re.compile(r"run\.lock(\.\w+)?")
 _OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
