@@ -7,6 +7,7 @@ see `tests/pipeline/simulation/`. Without one, a call costs one comparison more.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import shutil
@@ -138,6 +139,20 @@ def unnamed_file(folder: str | None = None) -> Iterator[tuple[BinaryIO, str]]:
     with perform(Effect.CREATE, where, lambda: tempfile.TemporaryFile(dir=folder)) as file:
         path = f"/proc/self/fd/{file.fileno()}"
         yield _watch(cast(BinaryIO, file), where), path
+
+
+@contextmanager
+def locked_file(path: str) -> Iterator[BinaryIO]:
+    """A small file that one process at a time reads and writes; its folder is the user's alone."""
+
+    def open_it() -> BinaryIO:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        return open(path, "a+b")
+
+    with perform(Effect.OPEN, path, open_it) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        yield file
 
 
 def sync_file(file: BinaryIO, path: str) -> None:

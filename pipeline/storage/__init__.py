@@ -13,6 +13,7 @@
 
     object_store.py                                               listings and deletes of S3 and Google's object store
     paths.py, remote.py, remote_file.py, retries.py, causes.py    how remote storage is read: blocks, retries, errors
+    pace.py                                                       one pace of requests for all processes of a machine
 
 Callers write `from pipeline import storage` and `storage.exists(path)`.
 """

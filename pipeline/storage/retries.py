@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from pipeline import effects
 from pipeline.storage.causes import http_status, retry_after, root_cause
-from pipeline.storage.paths import server_of
+from pipeline.storage.pace import report_refusal, take_turn
+from pipeline.storage.paths import is_web, server_of
 
 ATTEMPTS = 8  # with the pauses below a server may be unavailable for about two minutes
 NAME_ATTEMPTS = 4  # for a host name that cannot be resolved, usually because it is misspelled
@@ -25,14 +26,20 @@ _Result = TypeVar("_Result")
 
 def retry(path: str, attempt: Callable[[], _Result]) -> _Result:
     """The result of `attempt()`; raises its last error when the retries are used up or would not help."""
-    pause = FIRST_PAUSE
+    pause, server = FIRST_PAUSE, server_of(path) if is_web(path) else ""
     for number in count(1):
+        if server:
+            take_turn(server)
         try:
             return effects.perform(effects.Effect.REQUEST, path, attempt)
         except Exception as error:
             if number >= _attempts(path, error):
                 raise
-            effects.sleep(max(pause * random.uniform(0.5, 1.5), min(retry_after(error), LONGEST_WAIT)))
+            wait = max(pause * random.uniform(0.5, 1.5), min(retry_after(error), LONGEST_WAIT))
+            if server and (status := http_status(root_cause(error))):
+                report_refusal(server, str(status), wait)  # the next turn is after the pause, for all processes
+            else:
+                effects.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
     raise AssertionError("count() does not end")
 
