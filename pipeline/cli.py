@@ -195,12 +195,13 @@ def _curate_inputs(
     from pipeline.storage.layout import Layout, read_report
     from pipeline.storage.lease import check_lease
     from pipeline.storage.own_files import check_apart
+    from pipeline.storage.pace import log_refusals
 
     settings = honor_suppressions(settings, output)
     check_apart(output, inputs)
     notify, layout = Notify(notify_url, notify_command, output), Layout(output)
     check_lease(layout.lease)  # reading the listing of a crawl takes minutes
-    with notify_of_end(notify), write_metrics(metrics_file, output):
+    with notify_of_end(notify), write_metrics(metrics_file, output), log_refusals():
         files = resolve_inputs(inputs, prefix=prefix, limit=limit)
         with open_engine(EngineOptions(**engine_flags), workers, sum(file.size for file in files)) as engine:
             how = {"workers": engine.concurrency, "options": engine.options, "command": describe_command(sys.argv[1:])}
@@ -345,6 +346,61 @@ def remove(
         click.echo(f"{store['folder']}: {store['documents']:,} documents blanked")
     if receipt:
         write_json(receipt, make_receipt(request, found, stores))
+
+
+@gristmill.command()
+@click.argument("run")
+@click.option("--annotations", is_flag=True, help="Everything but the texts, for `gristmill rehydrate`.")
+@click.option("--training-summary", is_flag=True, help="Summary of training content, EU AI Act, article 53(1)(d).")
+@click.option("--small-enterprise", is_flag=True, help="Fewer domain names in the summary: 5%, at most 1,000.")
+@click.option("--provenance", is_flag=True, help="W3C PROV (PROV-JSON): inputs, settings, lists, models, code, shards.")
+@click.option("--output", required=True, help="A new folder.")
+def release(
+    run: str, annotations: bool, training_summary: bool, small_enterprise: bool, provenance: bool, output: str
+) -> None:
+    """Write about a finished output for others, without redistributing its texts.
+
+    Annotations are ids, URLs, places in WARC files, scores, labels, weights and hashes of the texts.
+    """
+    from pipeline.release.annotations import release_annotations
+    from pipeline.release.provenance_graph import write_provenance
+    from pipeline.release.training_summary import write_training_summary
+
+    if not (annotations or training_summary or provenance):
+        raise click.UsageError("name what to release: --annotations, --training-summary or --provenance")
+    if annotations:
+        values = release_annotations(run, output)
+        click.echo(f"{output}: annotations of {values['kept']:,} documents, content hash {values['content_hash']}")
+    if training_summary:
+        values = write_training_summary(run, output, small=small_enterprise)
+        names = values["domain_names"]
+        domains = f"{len(names['top']):,} of {names['all']:,} domain names"
+        click.echo(f"{output}: summary of {values['documents']:,} documents, {domains}")
+    if provenance:
+        values = write_provenance(run, output)
+        click.echo(f"{output}: provenance with {len(values['entity']):,} entities")
+
+
+@gristmill.command()
+@click.argument("release")
+@click.option("--output", required=True, help="Folder for the shards; the same command resumes.")
+@click.option("--source", default="", help="Where the crawl's files are: a folder or address.  [default: Common Crawl]")
+def rehydrate(release: str, output: str, source: str) -> None:
+    """Make the dataset of a release by fetching its pages again.
+
+    Pages that cannot be had, or whose text has another hash, are listed in OUTPUT/missing.json.
+    """
+    from pipeline.page_process.chain import close_started_worker
+    from pipeline.release.rehydrate import rehydrate
+    from pipeline.storage.pace import log_refusals
+
+    try:
+        with log_refusals():
+            found = rehydrate(release, output, source)
+    finally:
+        close_started_worker()
+    same = "that of the release" if found.is_equal else "not that of the release"
+    click.echo(f"{output}: {found.documents:,} documents, {found.missing:,} missing; content hash {same}")
 
 
 def _remove_from_token_stores(folder: str | None, found: Any) -> list[dict[str, Any]]:

@@ -99,13 +99,18 @@ class Config(Settings):
 
         A Beam worker may have the packages in another folder than the launcher that sends it the configuration.
         """
-        text = self.model_dump_json()
-        for package in (pipeline, classifiers):
-            text = text.replace(f'"{_folder(package)}/', f'"<{package.__name__}>/')
-        return _unpickle_config, (text,)
+        return read_portable_json, (to_portable_json(self),)
 
 
-def _unpickle_config(text: str) -> Config:
+def to_portable_json(config: Config) -> str:
+    """The configuration with paths of shipped lists and models relative to their package."""
+    text = config.model_dump_json()
+    for package in (pipeline, classifiers):
+        text = text.replace(f'"{_folder(package)}/', f'"<{package.__name__}>/')
+    return text
+
+
+def read_portable_json(text: str) -> Config:
     """The configuration with the paths that these files have on this machine."""
     for package in (pipeline, classifiers):
         text = text.replace(f'"<{package.__name__}>/', f'"{_folder(package)}/')

@@ -109,6 +109,12 @@ def _magic_of(head: bytes) -> bytes:
     return _START if head == _START else GZIP_MAGIC
 
 
+def read_fetched_records(data: bytes, block_cap: int) -> Iterator[RawRecord | DamagedBytes]:
+    """The records in these bytes, which begin with one; offsets are from their start."""
+    window = FileWindow(io.BytesIO(data), 0, len(data))
+    yield from _RangeReader(window, len(data), block_cap).read(record_at_start=True)
+
+
 class _RangeReader:
     """Reads member after member; `window` starts at the range's start, `end` is the range's end."""
 

@@ -4,5 +4,9 @@ remove       `gristmill remove`: every page that fits a request, from all files 
 selectors    what a request names, and which rows it fits
 rewrite      the files of one part without the removed rows
 refresh      manifest, report and card of an output whose rows have changed
+annotations  `gristmill release --annotations`: the dataset without its texts
+rehydrate    `gristmill rehydrate`: the texts again, by ranges of the crawl's files
+training_summary     the public summary of training content (EU AI Act)
+provenance_graph     W3C PROV of a dataset
 receipt      what was asked and done, without anything that was removed
 """

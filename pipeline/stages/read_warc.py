@@ -30,7 +30,7 @@ from pipeline.reading.http_message import (
     parse_message,
 )
 from pipeline.reading.units import Unit
-from pipeline.reading.warc import WHOLE_FILE, DamagedBytes, RawRecord, read_records
+from pipeline.reading.warc import WHOLE_FILE, DamagedBytes, RawRecord, read_fetched_records, read_records
 from pipeline.rights.headers import RIGHTS_HEADERS
 from pipeline.settings import Settings
 
@@ -95,6 +95,17 @@ def read_record(path: str, offset: int, *, name: str = "", settings: ReadWarcSet
     page = _convert(found, name or path, settings) if found else None
     if page is None or isinstance(page, OtherRecord):
         raise UserError(f"{path}: no page at offset {offset}" + (f", but a {page.kind} record" if page else ""))
+    return page
+
+
+def read_stored_record(data: bytes, name: str, settings: ReadWarcSettings) -> Page | Dropped:
+    """The page of a record that was fetched alone. Raises UserError if the bytes are not one record with a page."""
+    found = next(read_fetched_records(data, _block_cap(settings)), None)
+    if found is None or isinstance(found, DamagedBytes):
+        raise UserError(f"{name}: the bytes fetched are no WARC record ({found.error if found else 'none'})")
+    page = _convert(found, name, settings)
+    if isinstance(page, OtherRecord):
+        raise UserError(f"{name}: the bytes fetched are a {page.kind} record")
     return page
 
 

@@ -1,0 +1,138 @@
+"""A release without text, and the dataset again from it: equal hashes, from a server that is slow, busy and cut off."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import UserError
+from pipeline.page_process.chain import close_started_worker
+from pipeline.release.annotations import ANNOTATIONS, RELEASE, release_annotations
+from pipeline.release.rehydrate import GAP, coalesce, rehydrate
+from pipeline.storage.layout import Layout, read_manifest
+from tests.conftest import MINICRAWL
+from tests.pipeline.servers import Web, serve
+from trainer.data.curated_dataset import open_dataset
+
+
+@pytest.fixture(scope="module")
+def release(curated_minicrawl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("release") / "annotations"
+    release_annotations(str(curated_minicrawl), str(folder))
+    return folder
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with serve(MINICRAWL) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _no_started_worker() -> Iterator[None]:
+    yield
+    close_started_worker()
+
+
+def rows_of(folder: Path) -> list[dict[str, object]]:
+    return [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def test_a_release_holds_no_text(release: Path, curated_minicrawl: Path) -> None:
+    rows = rows_of(release / ANNOTATIONS)
+    originals = rows_of(curated_minicrawl / "shards")
+    assert [row["url"] for row in rows] == [row["url"] for row in originals]
+    assert not {"text", "title"} & set(rows[0])
+    content = b"".join(path.read_bytes() for path in release.rglob("*") if path.is_file())
+    words = [str(row["text"])[20:80] for row in originals]
+    assert not any(json.dumps(row, default=str).count(text) for row, text in zip(rows, words, strict=True))
+    assert not any(text.encode() in content for text in words)
+
+
+def test_the_dataset_again_has_the_same_rows_and_hash(
+    release: Path, curated_minicrawl: Path, web: Web, tmp_path: Path
+) -> None:
+    web.failures = [503, 429, "reset", 503, "short"]
+    found = rehydrate(str(release), str(tmp_path / "out"), web.url)
+    original = read_manifest(Layout(str(curated_minicrawl)))
+    assert (found.is_equal, found.content_hash, found.missing) == (True, original["content_hash"], 0)
+    assert rows_of(tmp_path / "out" / "shards") == rows_of(curated_minicrawl / "shards")
+    assert open_dataset(str(tmp_path / "out")).rows == original["kept"]
+    files = [path for path in MINICRAWL.iterdir() if path.suffix != ".md"]
+    assert web.requests["GET"] <= len(files) + 5  # one for the close records of a file, and those that failed
+    assert web.sent < 2 * sum(path.stat().st_size for path in files)
+
+
+def test_what_cannot_be_had_is_listed_and_the_same_command_fetches_nothing_twice(release: Path, tmp_path: Path) -> None:
+    shutil.copytree(MINICRAWL, tmp_path / "mirror")
+    (tmp_path / "mirror" / "minicrawl-00003.warc").unlink()
+    broken = tmp_path / "mirror" / "minicrawl-00004.warc.zst"
+    broken.write_bytes(broken.read_bytes()[:-5])
+    with serve(tmp_path / "mirror") as web:
+        found = rehydrate(str(release), str(tmp_path / "out"), web.url)
+        missing = json.loads((tmp_path / "out" / "missing.json").read_text())["documents"]
+        names = {row["id"]: row["warc_file"] for row in rows_of(release / ANNOTATIONS)}
+        assert not found.is_equal
+        assert found.missing == len(missing) > 0
+        assert {names[line["id"]] for line in missing} == {"minicrawl-00003.warc", "minicrawl-00004.warc.zst"}
+        assert all(line["url"] and line["reason"] for line in missing)
+        requests = web.requests.total()
+        assert rehydrate(str(release), str(tmp_path / "out"), web.url) == found
+        assert web.requests.total() == requests
+        shutil.copytree(MINICRAWL, tmp_path / "mirror", dirs_exist_ok=True)
+        shutil.rmtree(tmp_path / "out" / "rehydrated")
+        assert rehydrate(str(release), str(tmp_path / "out"), web.url).is_equal
+
+
+def test_another_page_at_the_place_is_not_taken_for_it(release: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "release"
+    shutil.copytree(release, copy)
+    entry = json.loads((copy / RELEASE).read_text())[ANNOTATIONS][0]
+    table = pq.read_table(copy / entry["path"])
+    rows = table.to_pylist()
+    rows[0]["text_sha256"] = "0" * 64
+    rows[1]["id"] = "0" * 32
+    pq.write_table(table.from_pylist(rows, schema=table.schema), copy / entry["path"])
+    found = rehydrate(str(copy), str(tmp_path / "out"), str(MINICRAWL))
+    missing = json.loads((tmp_path / "out" / "missing.json").read_text())["documents"]
+    assert (found.missing, found.is_equal) == (2, False)
+    assert [line["reason"] for line in missing] == [
+        "another text than the release was made from", "another capture than the release was made from",
+    ]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 500)), max_size=30), st.integers(0, 100))
+def test_joined_ranges_hold_every_range_once_and_no_larger_gap(places: list[tuple[int, int]], gap: int) -> None:
+    ranges = sorted((start, start + length) for start, length in places)
+    joined = coalesce(ranges, gap, 2_000)
+    assert [number for _, group in joined for number in group] == list(range(len(ranges)))
+    for (start, end), group in joined:
+        assert start == min(ranges[number][0] for number in group)
+        assert end == max(ranges[number][1] for number in group)
+        covered = sorted(ranges[number] for number in group)
+        reach = covered[0][1]
+        for first, last in covered[1:]:
+            assert first - reach <= gap
+            reach = max(reach, last)
+        assert end - start <= 2_000 or len(group) == 1
+    assert GAP < 1 << 20
+
+
+def test_a_release_needs_a_finished_output_and_a_new_folder(curated_minicrawl: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no manifest\.json"):
+        release_annotations(str(tmp_path), str(tmp_path / "new"))
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty"):
+        release_annotations(str(curated_minicrawl), str(tmp_path))
+
+
+def test_the_source_must_be_named_where_it_is_not_common_crawl(release: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--source"):
+        rehydrate(str(release), str(tmp_path / "out"))
