@@ -403,6 +403,22 @@ def rehydrate(release: str, output: str, source: str) -> None:
     click.echo(f"{output}: {found.documents:,} documents, {found.missing:,} missing; content hash {same}")
 
 
+@gristmill.command()
+@click.argument("run")
+@click.argument("target")
+@click.option("--endpoint", envvar="HF_ENDPOINT", help="Another hub than huggingface.co.")
+def push(run: str, target: str, endpoint: str | None) -> None:
+    """Publish a finished output, split by language and topic, with card and Croissant.
+
+    TARGET is hf://datasets/OWNER/NAME (token of `hf auth login` or HF_TOKEN), a folder, or an s3:// or gs:// address.
+    The same command resumes; at the end the hashes of all files are compared.
+    """
+    from pipeline.release.push import push
+
+    values = push(run, target, endpoint=endpoint)
+    click.echo(f"{target}: {values['documents']:,} documents in {len(values['files']):,} files, hashes as sent")
+
+
 def _remove_from_token_stores(folder: str | None, found: Any) -> list[dict[str, Any]]:
     """The token stores of the trainer, if it is installed here, lose the same documents."""
     try:

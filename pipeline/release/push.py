@@ -1,0 +1,222 @@
+"""`gristmill push`: publish a finished output to a dataset repository of Hugging Face, or to a folder, s3 or gs.
+
+    data/LANGUAGE/TOPIC/part-N.parquet    the rows of the shards: load_dataset(name, "en") reads one language,
+                                          load_dataset(name, "health") one topic, `default` everything
+    README.md, croissant.json             card and description, with these configurations
+    push.json                             content hash of the output, and the SHA-256 of every file
+
+Files are made again from the shards part by part, always with the same bytes. What the target has with the same hash is
+not sent again, so the same command resumes; at the end the hashes of all files are compared with those of the target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.errors import RunFailedError, UserError
+from pipeline.publishing.croissant import format_croissant
+from pipeline.publishing.dataset_card import format_card
+from pipeline.storage.digests import sha256_of_file
+from pipeline.storage.layout import Layout, read_manifest, read_report
+from pipeline.storage.own_files import check_apart
+from pipeline.storage.retries import retry
+
+HUB = "hf://datasets/"
+PUSH = "push.json"
+_NAME = re.compile(r"[^a-z0-9_-]+")
+Files = Mapping[str, bytes]  # path in the target -> content
+
+
+class Target(Protocol):
+    """Where files are published."""
+
+    def hashes(self, paths: Sequence[str]) -> dict[str, str]:
+        """The SHA-256 of those of the files that the target has."""
+
+    def send(self, files: Files, message: str) -> None:
+        """Sends files; all of them or, where the target can, none."""
+
+
+def push(output: str, address: str, *, endpoint: str | None = None, token: str | None = None) -> dict[str, Any]:
+    """Publishes an output; returns the content of push.json. Raises RunFailedError if the target has other bytes."""
+    layout = Layout(output)
+    if not storage.exists(layout.manifest):
+        raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
+    target = open_target(address, output, endpoint, token)
+    manifest, report = read_manifest(layout), read_report(layout)
+    hashes: dict[str, str] = {}
+    rows: Counter[tuple[str, str]] = Counter()
+    for entry in manifest["shards"]:
+        files = dict(split_shard(layout, entry["path"], rows))
+        _send_missing(target, files, hashes, f"Add {entry['path']}")
+    known = {"content_hash": manifest["content_hash"], "documents": manifest["kept"]}
+    described = {**known, "files": dict(sorted(hashes.items()))}
+    last = {
+        "README.md": make_card(report, rows).encode(),
+        "croissant.json": (json.dumps(_describe_for_machines(report), indent=1) + "\n").encode(),
+        PUSH: (json.dumps(described, indent=1) + "\n").encode(),
+    }
+    _send_missing(target, last, hashes, f"Publish {manifest['content_hash'][:12]}")
+    found = target.hashes(sorted(hashes))
+    wrong = sorted(path for path, digest in hashes.items() if found.get(path) != digest)
+    if wrong:
+        count = f"{len(wrong):,} files have other bytes than were sent"
+        raise RunFailedError(f"{address}: {count} ({wrong[0]}); push again")
+    return described
+
+
+def _send_missing(target: Target, files: Files, hashes: dict[str, str], message: str) -> None:
+    digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+    present = target.hashes(sorted(digests))
+    missing = {path: content for path, content in files.items() if present.get(path) != digests[path]}
+    if missing:
+        target.send(missing, message)
+    hashes.update(digests)
+
+
+# --- what is published ---
+
+
+def split_shard(layout: Layout, path: str, rows: Counter[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+    """(path, content) of one file for each language and topic of a shard; counts their rows."""
+    with storage.read_parquet(storage.join(layout.root, path)) as parquet:
+        table = parquet.read()
+    languages = [_config_name(name) for name in table["language"].to_pylist()]
+    topics = [_config_name(name) for name in table["domain"].to_pylist()]
+    for language, topic in sorted(set(zip(languages, topics, strict=True))):
+        chosen = [pair == (language, topic) for pair in zip(languages, topics, strict=True)]
+        part = table.filter(pa.array(chosen))
+        rows[language, topic] += part.num_rows
+        content = io.BytesIO()
+        pq.write_table(part, content, compression="zstd", compression_level=3, row_group_size=1024)
+        yield f"data/{language}/{topic}/{path.rsplit('/', 1)[-1]}", content.getvalue()
+
+
+def _config_name(name: str | None) -> str:
+    """A language or topic as the name of a folder and of a configuration.
+
+    >>> _config_name("en"), _config_name("Science & Math"), _config_name("")
+    ('en', 'science_math', 'unknown')
+    """
+    return _NAME.sub("_", (name or "").lower()).strip("_") or "unknown"
+
+
+def make_card(report: Mapping[str, Any], rows: Mapping[tuple[str, str], int]) -> str:
+    """The dataset card with a configuration for everything, for each language and for each topic."""
+    languages = sorted({language for language, _ in rows})
+    topics = sorted({topic for _, topic in rows} - {*languages, "default"})
+    patterns = {
+        "default": "data/*/*/*.parquet",
+        **{language: f"data/{language}/*/*.parquet" for language in languages},
+        **{topic: f"data/*/{topic}/*.parquet" for topic in topics},
+    }
+    line = "- config_name: {}\n  data_files:\n  - split: train\n    path: {}\n"
+    configs = "".join(line.format(name, pattern) for name, pattern in patterns.items())
+    before, _, after = format_card(report).partition("configs:\n")
+    _, _, rest = after.partition("language:\n")
+    return f"{before}configs:\n{configs}language:\n{rest}".replace("shards/*.parquet", "data/*/*/*.parquet")
+
+
+def _describe_for_machines(report: Mapping[str, Any]) -> dict[str, Any]:
+    values = format_croissant(report)
+    values["distribution"][0]["includes"] = "data/*/*/*.parquet"
+    values["distribution"][0]["description"] = f"Parquet files; {PUSH} has the SHA-256 of each."
+    return values
+
+
+# --- where it goes ---
+
+
+def open_target(address: str, output: str, endpoint: str | None, token: str | None) -> Target:
+    """The target at an address. Raises UserError for one that is not understood."""
+    if address.startswith(HUB):
+        name = address.removeprefix(HUB).strip("/")
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            raise UserError(f"{address}: expected {HUB}OWNER/NAME")
+        return HubTarget(name, endpoint, token)
+    check_apart(address, [output])
+    return FolderTarget(address)
+
+
+class FolderTarget:
+    """A folder on disk or an address of s3:// or gs://."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def hashes(self, paths: Sequence[str]) -> dict[str, str]:
+        places = {path: storage.join(self.root, path) for path in paths}
+        return {path: sha256_of_file(place) for path, place in places.items() if storage.exists(place)}
+
+    def send(self, files: Files, message: str) -> None:
+        for path, content in files.items():
+            with storage.write_atomically(storage.join(self.root, path)) as file:
+                file.write(content)
+
+
+class _RefusedError(Exception):
+    """The hub's refusal, with the status by which `retry` knows a busy server."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class HubTarget:
+    """A dataset repository of Hugging Face's hub; each call of `send` is one commit."""
+
+    def __init__(self, name: str, endpoint: str | None, token: str | None) -> None:
+        try:
+            import huggingface_hub
+        except ImportError:
+            raise UserError("this needs the package huggingface_hub: pip install 'gristmill[hub]'") from None
+        self._hub, self.name = huggingface_hub, name
+        self._api = huggingface_hub.HfApi(endpoint=endpoint, token=token, library_name="gristmill")
+        self._call(lambda: self._api.create_repo(name, repo_type="dataset", exist_ok=True))
+
+    def _call(self, request: Callable[[], Any]) -> Any:
+        """The answer to a request, with the retries of all storage."""
+
+        def attempt() -> Any:
+            try:
+                return request()
+            except self._hub.errors.HfHubHTTPError as error:
+                raise _RefusedError(error.response.status_code, str(error)) from None
+
+        try:
+            return retry(self._api.endpoint, attempt)
+        except (_RefusedError, self._hub.errors.LocalTokenNotFoundError) as error:
+            raise UserError(f"{HUB}{self.name}: {' '.join(str(error).split())[:200]}") from None
+
+    def hashes(self, paths: Sequence[str]) -> dict[str, str]:
+        """Of large files as the hub stores it; small ones are in git, by another hash, and are fetched."""
+        found = self._call(lambda: self._api.get_paths_info(self.name, list(paths), repo_type="dataset"))
+        files = {item.path: item for item in found if isinstance(item, self._hub.hf_api.RepoFile)}
+        return {path: item.lfs.sha256 if item.lfs else self._fetch_hash(path) for path, item in files.items()}
+
+    def _fetch_hash(self, path: str) -> str:
+        url = self._hub.hf_hub_url(self.name, path, repo_type="dataset", endpoint=self._api.endpoint)
+        headers = self._api._build_hf_headers()
+        return hashlib.sha256(self._call(lambda: _get(url, headers))).hexdigest()
+
+    def send(self, files: Files, message: str) -> None:
+        operations = [self._hub.CommitOperationAdd(path, content) for path, content in files.items()]
+        self._call(lambda: self._api.create_commit(self.name, operations, commit_message=message, repo_type="dataset"))
+
+
+def _get(url: str, headers: Mapping[str, str]) -> bytes:
+    from huggingface_hub.utils import get_session, hf_raise_for_status
+
+    response = get_session().get(url, headers=dict(headers), follow_redirects=True)
+    hf_raise_for_status(response)
+    return bytes(response.content)
