@@ -124,12 +124,12 @@ def document_row(document: Document) -> dict[str, Any]:
 
 
 def rights_columns(rights: Rights) -> dict[str, Any]:
-    """The columns that say what a page allows; a page that names no license has nulls."""
+    """The columns that say what a page allows; empty where it names no license, as readers of JSONL guess types."""
     return {
         "opt_outs": list(rights.opt_outs),
-        "license": rights.license or None,
-        "license_place": rights.license_place or None,
-        "license_disagrees": rights.license_disagrees if rights.license else None,
+        "license": rights.license,
+        "license_place": rights.license_place,
+        "license_disagrees": rights.license_disagrees,
     }
 
 

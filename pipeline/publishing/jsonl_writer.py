@@ -41,7 +41,7 @@ class JsonlWriter:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Adds a row."""
-        values = {name: row[name] for name in self.columns}
+        values = {name: _flat(row[name]) for name in self.columns}
         line = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         self._stream.write(line.encode() + b"\n")
         self.rows += 1
@@ -49,6 +49,11 @@ class JsonlWriter:
     def manifest_entry(self) -> dict[str, Any]:
         """Path below the output, rows, bytes and SHA-256 of the finished file."""
         return self._file.manifest_entry(self.path, self.rows)
+
+
+def _flat(value: Any) -> Any:
+    """A list as its values joined by spaces: readers guess types, and cannot guess that of an empty list."""
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
 @contextmanager

@@ -24,7 +24,7 @@ _IDENTITY = [
 # What the page says about its use; of a page that was dropped before its text was extracted, null.
 _RIGHTS = [
     pa.field("opt_outs", pa.list_(pa.string())),  # place:signal, such as meta:noai
-    pa.field("license", pa.string()),  # SPDX's name; null: the page names none
+    pa.field("license", pa.string()),  # SPDX's name; empty: the page names none
     pa.field("license_place", pa.string()),
     pa.field("license_disagrees", pa.bool_()),
 ]
