@@ -180,8 +180,9 @@ class HubTarget:
             import huggingface_hub
         except ImportError:
             raise UserError("this needs the package huggingface_hub: pip install 'gristmill[hub]'") from None
-        self._hub, self.name = huggingface_hub, name
-        self._api = huggingface_hub.HfApi(endpoint=endpoint, token=token, library_name="gristmill")
+        self._hub: Any = huggingface_hub
+        self.name = name
+        self._api = self._hub.HfApi(endpoint=endpoint, token=token, library_name="gristmill")
         self._call(lambda: self._api.create_repo(name, repo_type="dataset", exist_ok=True))
 
     def _call(self, request: Callable[[], Any]) -> Any:
@@ -206,17 +207,15 @@ class HubTarget:
 
     def _fetch_hash(self, path: str) -> str:
         url = self._hub.hf_hub_url(self.name, path, repo_type="dataset", endpoint=self._api.endpoint)
-        headers = self._api._build_hf_headers()
-        return hashlib.sha256(self._call(lambda: _get(url, headers))).hexdigest()
+        headers = self._hub.utils.build_hf_headers(token=self._api.token)
+
+        def fetch() -> bytes:
+            response = self._hub.utils.get_session().get(url, headers=headers, follow_redirects=True)
+            self._hub.utils.hf_raise_for_status(response)
+            return bytes(response.content)
+
+        return hashlib.sha256(self._call(fetch)).hexdigest()
 
     def send(self, files: Files, message: str) -> None:
         operations = [self._hub.CommitOperationAdd(path, content) for path, content in files.items()]
         self._call(lambda: self._api.create_commit(self.name, operations, commit_message=message, repo_type="dataset"))
-
-
-def _get(url: str, headers: Mapping[str, str]) -> bytes:
-    from huggingface_hub.utils import get_session, hf_raise_for_status
-
-    response = get_session().get(url, headers=dict(headers), follow_redirects=True)
-    hf_raise_for_status(response)
-    return bytes(response.content)
