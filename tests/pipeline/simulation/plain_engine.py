@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.transforms.ptransform import _NamedPTransform
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline.engines import map_items
+from pipeline.engines import concurrent_calls
 from pipeline.storage import threads
 
 
@@ -34,7 +34,7 @@ def plain_engine(order: random.Random) -> Iterator[None]:
         patch.object(beam.PTransform, "__ror__", lambda transform, left: apply(transform, left)),
         patch.object(_NamedPTransform, "__ror__", lambda named, left, _label=None: apply(named.transform, left)),
         patch.object(threads, "ThreadPoolExecutor", _Inline),
-        patch.object(map_items, "ThreadPoolExecutor", _Inline),
+        patch.object(concurrent_calls, "ThreadPoolExecutor", _Inline),
     ):
         yield
 
