@@ -328,7 +328,9 @@ def audit(output: str) -> None:
 def remove(
     output: str, lists: tuple[str, ...], copies: bool, receipt: str | None, tokens: str | None, **kinds: tuple[str, ...]
 ) -> None:
-    """Take pages out of a finished output, or of all snapshots of a folder, and keep them out.
+    """Take pages out of a finished output.
+
+    Also out of all snapshots of a folder; they are kept out of later runs.
 
     Shards, drops, sketches, duplicates, reports and token stores lose the pages; only the files concerned are written
     again. Later runs into OUTPUT read its suppression list. Run the same command again after a crash.
@@ -358,7 +360,7 @@ def remove(
 def release(
     run: str, annotations: bool, training_summary: bool, small_enterprise: bool, provenance: bool, output: str
 ) -> None:
-    """Write about a finished output for others, without redistributing its texts.
+    """Describe a finished output without its texts.
 
     Annotations are ids, URLs, places in WARC files, scores, labels, weights and hashes of the texts.
     """
@@ -386,7 +388,9 @@ def release(
 @click.option("--output", required=True, help="Folder for the shards; the same command resumes.")
 @click.option("--source", default="", help="Where the crawl's files are: a folder or address.  [default: Common Crawl]")
 def rehydrate(release: str, output: str, source: str) -> None:
-    """Make the dataset of a release by fetching its pages again.
+    """Make a release's dataset from its pages.
+
+    The pages are fetched again from their WARC files.
 
     Pages that cannot be had, or whose text has another hash, are listed in OUTPUT/missing.json.
     """
@@ -408,8 +412,9 @@ def rehydrate(release: str, output: str, source: str) -> None:
 @click.argument("target")
 @click.option("--endpoint", envvar="HF_ENDPOINT", help="Another hub than huggingface.co.")
 def push(run: str, target: str, endpoint: str | None) -> None:
-    """Publish a finished output, split by language and topic, with card and Croissant.
+    """Publish a finished output for others.
 
+    It is split by language and topic, with a dataset card and Croissant metadata.
     TARGET is hf://datasets/OWNER/NAME (token of `hf auth login` or HF_TOKEN), a folder, or an s3:// or gs:// address.
     The same command resumes; at the end the hashes of all files are compared.
     """

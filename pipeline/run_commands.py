@@ -110,7 +110,7 @@ def whatif(
     replay: str,
     as_json: bool,
 ) -> None:
-    """Say what other settings would change in a finished run.
+    """Say what other settings would change.
 
     Pages and words lost and won, by rule, domain, language and site; the mixture and the weights; pages of each side.
     Tighter limits are exact, duplicates of pages that leave included. Pages that a looser limit lets through are

@@ -27,13 +27,23 @@ def check(found: Document, **settings: Any) -> Document | Dropped:
     return build(CheckRightsSettings(**settings))(found)
 
 
-@pytest.mark.parametrize("signal", [signal for signal in OptOut if signal is not OptOut.ROBOTS_TXT])
-def test_each_signal_drops_if_it_is_listed_and_is_recorded_if_not(signal: OptOut) -> None:
+@pytest.mark.parametrize(
+    ("signal", "reason"),
+    [
+        (OptOut.NOINDEX, CheckRightsReason.NOINDEX),
+        (OptOut.NONE, CheckRightsReason.NONE),
+        (OptOut.NOAI, CheckRightsReason.NOAI),
+        (OptOut.NOIMAGEAI, CheckRightsReason.NOIMAGEAI),
+        (OptOut.TDM_RESERVED, CheckRightsReason.TDM_RESERVED),
+        (OptOut.NO_AI_TRAINING, CheckRightsReason.NO_AI_TRAINING),
+    ],
+)
+def test_each_signal_drops_if_it_is_listed_and_is_recorded_if_not(signal: OptOut, reason: CheckRightsReason) -> None:
     page = document(Rights((f"meta:{signal}",)))
     assert check(page, drop=()) == page
     dropped = check(page, drop=(signal,))
     assert isinstance(dropped, Dropped)
-    assert (dropped.reason, dropped.value, dropped.detail) == (CheckRightsReason(signal), 5, f"meta:{signal}")
+    assert (dropped.reason, dropped.value, dropped.detail) == (reason, 5, f"meta:{signal}")
 
 
 def test_by_default_what_says_no_to_training_drops_and_the_rest_is_recorded() -> None:

@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.ledger import REMOVED, drop_row
 from pipeline.lists.suppressions import SelectorKind, SuppressionList, suppress_text, suppress_value
 from pipeline.page_process.chain import Chain
-from pipeline.stages.suppress import SuppressSettings, build, drop_removed
+from pipeline.stages.suppress import SuppressReason, SuppressSettings, build, drop_removed
 from pipeline.text import tokenize
 from tests.pipeline.heuristics.good_texts import prose
 
@@ -54,7 +54,7 @@ def test_a_page_on_the_list_is_dropped_and_its_row_says_nothing(kind: SelectorKi
     dropped = build(SuppressSettings(lists=(str(path),)))(PAGE)
     assert isinstance(dropped, Dropped)
     row = drop_row(dropped)
-    assert f"{row['stage']}:{row['reason']}" == REMOVED
+    assert f"{row['stage']}:{row['reason']}" == REMOVED == f"suppress:{SuppressReason.REMOVED}"
     assert (row["id"], row["warc_offset"], row["warc_length"]) == (PAGE.id, 7, 99)
     assert "example" not in json.dumps(row)
 
