@@ -2,6 +2,7 @@
 
     cli.py           gristmill curate | plan | explain | report | audit | status | settings
     run_commands.py  gristmill sample | sql | compare | whatif | rerun | explore
+    release_commands.py  gristmill remove | release | rehydrate | push
     curate.py        one run: the four Beam jobs below, in order
     ├─ prepare.py        1 prepare      WARC units -> staged documents, drops, tallies        map only
     │   reading/             find the input files, cut them into units, read their records

@@ -27,6 +27,7 @@ from pipeline.engines.job_server import BEAM_JAVA, SPARK
 from pipeline.engines.options import PROVEN, EngineOptions, check_options
 from pipeline.storage.lease import LEASE_SECONDS
 from tests.conftest import ROOT
+from trainer.cli import train
 
 DEPLOY = ROOT / "deploy"
 SCRIPTS = sorted(DEPLOY.rglob("*.sh"))
@@ -261,7 +262,8 @@ def test_the_readme_names_paths_versions_and_options_that_exist():
         assert words.format(re.search(rf"^{package}==(\S+)", lock, re.MULTILINE)[1]) in text
     assert f"{SPARK.artifact}-{BEAM_JAVA}/" in text
     assert SPARK.driver in text
-    options = {option for parameter in CURATE.params for option in parameter.opts}
+    commands = (CURATE, train.commands["pretrain"])  # of the trainer, how it runs on several machines
+    options = {option for command in commands for parameter in command.params for option in parameter.opts}
     assert set(re.findall(r"`(--[a-z-]+)", text)) - {"--add-opens", "--price"} <= options
 
 

@@ -193,7 +193,7 @@ def test_every_threshold_of_a_document_stage_is_known_to_explain() -> None:
         # max_tokens is how much of a text a model reads: it drops nothing.
         limiting = {name for name in fields if name.startswith(("min_", "max_"))} - {"max_tokens"}
         assert limiting <= named <= set(fields)
-        assert set(shown) - {"score"} <= set(PAGE_STAGES[stage].SIGNALS)
+        assert set(shown) - {"score", "education"} <= set(PAGE_STAGES[stage].SIGNALS)
 
 
 def test_measurements_are_shown_with_their_limits_by_margin() -> None:

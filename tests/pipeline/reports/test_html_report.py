@@ -37,7 +37,7 @@ def page(curated_minicrawl: Path) -> lxml.html.HtmlElement:
 @pytest.fixture(scope="module")
 def hostile(numbers: dict[str, Any], curated_minicrawl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report in which the texts of all pages are attacks."""
-    samples = collect_samples(Layout(str(curated_minicrawl)))
+    samples = collect_samples(Layout(str(curated_minicrawl)), numbers["pages"])
     urls = ["javascript:window.hacked=1", "data:text/html,<script>alert(1)</script>", f"https://evil.example/{HOSTILE}"]
     for rows in samples.drops.values():
         for number, row in enumerate(rows):
@@ -130,7 +130,9 @@ def test_personal_data_is_shown_as_placeholders_only(
 def test_a_rebuilt_report_has_the_same_bytes(curated_minicrawl: Path) -> None:
     before = (curated_minicrawl / "report.html").read_bytes()
     values = json.loads((curated_minicrawl / "report.json").read_text())
-    assert html_report.render(values, collect_samples(Layout(str(curated_minicrawl)))).encode() == before
+    assert (
+        html_report.render(values, collect_samples(Layout(str(curated_minicrawl)), values["pages"])).encode() == before
+    )
 
 
 def test_the_report_is_one_file_that_loads_no_other(page: lxml.html.HtmlElement, curated_minicrawl: Path) -> None:
@@ -234,7 +236,7 @@ def test_filter_links_and_keyboard(curated_minicrawl: Path, tmp_path: Path) -> N
     with browser.open_page(curated_minicrawl / "report.html", tmp_path) as driver:
         box = driver.find_element("id", "filter")
         assert box.is_displayed()
-        box.send_keys("reprints-0")
+        box.send_keys("reprints-2")
         shown = driver.execute_script("return [...document.querySelectorAll('.reason:not([hidden])')].map((d) => d.id)")
         assert shown == ["deduplicate-near_duplicate"]
         box.clear()
