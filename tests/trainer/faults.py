@@ -217,7 +217,7 @@ def _dataset() -> tuple[Any, Any]:
 
 def tokenize(out: Path) -> None:
     dataset, tokenizer = _dataset()
-    for cached in (tokenize_dataset._load_once, token_files._row_group_starts, token_files._read_provenance):
+    for cached in (tokenize_dataset._load_once, token_files._row_group_starts, token_files.read_provenance):
         cached.cache_clear()  # a new process has none
     folder = tokenize_dataset.tokenize_dataset(dataset, tokenizer, out / "tokens", 1, progress=False)
     open_tokens(folder, "web")

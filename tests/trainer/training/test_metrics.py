@@ -23,7 +23,7 @@ def test_each_step_has_one_row(tmp_path: Path) -> None:
     assert [row["step"] for row in read_metrics(tmp_path)] == list(range(1, 10))
 
 
-@pytest.mark.parametrize("call", ["write_text", "replace"])
+@pytest.mark.parametrize("call", ["write_bytes", "replace"])
 def test_a_failure_while_rows_are_removed_keeps_the_old_ones(tmp_path: Path, call: str, monkeypatch) -> None:
     write_rows(tmp_path, range(1, 8))
 
