@@ -35,7 +35,9 @@ _LIBRARIES = (
 
 def settings_as_json(config: Config) -> dict[str, Any]:
     """The whole configuration as JSON values; paths shortened, so that every machine gives the same values."""
-    return {name: _as_json(getattr(config, name)) for name in type(config).model_fields}
+    values = {name: _as_json(getattr(config, name)) for name in type(config).model_fields}
+    lists = [short_name(path) for path in config.suppress.lists]  # text, because they may be addresses of a store
+    return {**values, "suppress": {**_as_json(config.suppress), "lists": lists}}  # type: ignore[dict-item]
 
 
 def _as_json(value: object) -> object:

@@ -92,7 +92,9 @@ def test_temperature_undoes_overconfidence() -> None:
     assert with_temperature(sharpened, 0.5) == pytest.approx(honest, abs=1e-3)
 
 
-def test_the_threshold_is_the_lowest_that_is_precise_enough() -> None:
-    best = np.array([0.9, 0.8, 0.7, 0.6])
-    assert threshold_for(best, np.array([True, True, False, False]), 0.6) == 0.7
-    assert threshold_for(best, np.array([False, False, False, False]), 0.6) == 1.0
+def test_the_threshold_gives_answers_for_a_share_of_the_words() -> None:
+    best = np.array([0.6, 0.9, 0.8, 0.7])
+    assert threshold_for(best, [1, 1, 1, 1], 0.6) == 0.7
+    assert threshold_for(best, [1, 8, 1, 1], 0.6) == 0.9
+    assert threshold_for(best, [8, 1, 1, 1], 0.6) == 0.6
+    assert threshold_for(best, [1, 1, 1, 1], 1.0) == 0.6

@@ -193,6 +193,7 @@ def floors(data: Path, numbers: dict[str, Any]) -> Path:
             "floors": {measure: value_at(numbers[name], measure) for measure in entry["floors"]},
         }
         for name, entry in load_floors().items()
+        if name in numbers  # extraction has training pages of its own
     }
     path = data / "floors.json"
     path.write_text(json.dumps(pinned))
@@ -246,5 +247,5 @@ def test_a_sample_of_staged_documents_trains_a_model(
     manifest = load_quality_model(tmp_path / "model").artifact.manifest
     assert manifest.command.endswith("--sample sample.jsonl.gz")
     assert {"cited, exact", "cited, host", "cited", "crawl"} < {data.role for data in manifest.training_data}
-    refused = run("train", "harm", "--sample", tmp_path / "sample.jsonl.gz", "--output", tmp_path / "model", code=2)
+    refused = run("train", "harm", "--sample", tmp_path / "sample.jsonl.gz", "--output", tmp_path / "harm", code=2)
     assert "--sample trains the quality model" in refused

@@ -32,8 +32,9 @@ def test_local_files(tmp_path: Path) -> None:
 
 
 def test_an_object_store(bucket: str) -> None:
+    bucket = storage.join(bucket, "files")  # other tests share the bucket
     path = storage.join(bucket, "a", "b.bin")
-    assert path == "s3://crawl/a/b.bin"
+    assert path == "s3://crawl/files/a/b.bin"
     storage.make_folder(f"{bucket}/a")
     with storage.write_atomically(path) as file:
         file.write(CONTENT)
