@@ -89,7 +89,7 @@ def test_the_graph_of_every_job_is_built_and_staged(tmp_path, gristmill):
             finish_job(arguments, until)
         gristmill(*arguments)
     assert json.loads((output / "manifest.json").read_text())["pages"] > 200
-    assert "Deduplicate/WriteVerdicts/Write/GroupByKey" in steps[1]
+    assert "Deduplicate/Write verdicts/GroupByKey" in steps[1]
     assert os.path.exists(output / "report.json")
 
 
