@@ -51,8 +51,8 @@ def _item_preferences(item: Any, source: str) -> Iterator[Preference]:
 
 
 def _judged_pair(item: Mapping[str, Any]) -> Preference:
-    """`preference` 1 or 2; a value between, from several judges, is a tie at 1.5."""
-    preference = item.get("preference")
+    """`preference` 1 or 2; 0, and 1.5 from several judges, is a tie."""
+    preference = 1.5 if item.get("preference") == 0 else item.get("preference")
     if not isinstance(preference, (int, float)) or not 1 <= preference <= 2:
         raise ConversationError("no preference")
     prompt = [alpaca_prompt(item.get("instruction"), item.get("input"))]

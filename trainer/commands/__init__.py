@@ -4,7 +4,7 @@ group               the command group and the options that commands share
 data_commands       tokenizer, tokens, mixture, trace
 training_commands   pretrain, anneal, report, import, export, generate
 assistant_commands  sft, reward, dpo, kto, grpo, ppo, best-of-n, chat, make-tasks
-evaluation_commands eval, order-test, contamination
+evaluation_commands eval, arena, win-rate, order-test, contamination
 studies_commands    scaling, cost, ablate, mixture-search
 settings_commands   all settings as TOML
 """

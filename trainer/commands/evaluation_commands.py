@@ -1,4 +1,4 @@
-"""Commands about evaluation: eval, order-test, contamination."""
+"""Commands about evaluation: eval, arena, win-rate, order-test, contamination."""
 
 from __future__ import annotations
 
@@ -128,3 +128,33 @@ def contamination_command(
     if clean is not None:
         write_clean(Path(training), scan.hits, clean)
     click.echo(json.dumps(report, indent=1))
+
+
+@train.command("arena", short_help="Rank models by their battles.")
+@click.argument("battles", type=EXISTING_FILE)
+def arena_command(battles: Path) -> None:
+    """Rank models by BATTLES, JSON lines with `a`, `b` and `winner` (a, b or tie).
+
+    score: Bradley-Terry in Elo points (mean 1,000) with a bootstrap interval; Elo: ratings in the order of the file.
+    """
+    from trainer.evaluation.arena import format_ranks, rank_models, read_battles
+
+    click.echo(format_ranks(rank_models(read_battles(battles))))
+
+
+@train.command("win-rate", short_help="Win rate of judged answers.")
+@click.argument("annotations", nargs=-1, required=True, type=EXISTING_FILE)
+def win_rate_command(annotations: tuple[Path, ...]) -> None:
+    """Print how often judges preferred a model's answers to a baseline's, for each file of ANNOTATIONS.
+
+    A file is a list of objects with output_1 (the baseline's), output_2 (the model's) and preference (1, 2; 0 or 1.5
+    for a tie). "at equal length": what a regression on the length of the answers predicts for answers of one length.
+    """
+    from trainer.evaluation.win_rate import measure_win_rate, read_annotations
+
+    for path in annotations:
+        found = measure_win_rate(read_annotations(path))
+        click.echo(
+            f"{path.name}: {found.rate:.2%} of {found.comparisons:,} (standard error {found.standard_error:.2%}), "
+            f"{found.length_controlled:.2%} at equal length; the longer answer in {found.longer:.0%}"
+        )

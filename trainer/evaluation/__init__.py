@@ -5,6 +5,8 @@ perplexity      perplexity and bits per byte of held-out text
 questions       benchmark files as prompts
 harness         both, as one report
 ngram_index     word n-grams of evaluation sets
+arena           models ranked by their battles
+win_rate        judged answers against a baseline's, raw and at equal length
 contamination   evaluation text inside training text
 order_test      whether a model has seen a file in its published order
 """
