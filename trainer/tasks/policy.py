@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from trainer.losses.policy import (
 )
 from trainer.model.build import build_model
 from trainer.model.decoder import Decoder
-from trainer.model.lora import adapters_off
 from trainer.model.policy_and_value import PolicyAndValue
 from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.model.weights import initialize_weights
@@ -38,7 +36,7 @@ from trainer.rollouts.policy_rollouts import Answer, RewardFunction, Rollout, sa
 from trainer.rollouts.prompts import Prompt
 from trainer.tasks.launch import launch
 from trainer.tasks.policy_settings import Average, KlPlace, PolicyAlgorithm, PolicySettings
-from trainer.tasks.post_training import frozen_copy
+from trainer.tasks.post_training import Reference
 from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
 from trainer.tasks.summed_losses import accumulate_sums, model_inputs, to_device
 from trainer.training.distributed import World
@@ -146,7 +144,7 @@ class PolicyTask:
         chosen = {name: tensor[rows] for name, tensor in inputs.items()}
         tokens = float(chosen["weights"].sum())
         count = tokens if self.settings.policy.average is Average.TOKENS else len(rows)
-        numbers = accumulate_sums(self._split(chosen), count, partial(self._loss, count=count, tokens=tokens), replica)
+        numbers = accumulate_sums(self._split(chosen), count, self._loss, replica)
         read = int((chosen["document_ids"] >= 0).sum()) * replica.world.shape.readers
         loss = numbers.pop("loss")
         means = {name: value * count / max(tokens, 1) for name, value in numbers.items()}
@@ -194,25 +192,16 @@ class PolicyTask:
         given = model_inputs(to_device(part, replica))
         with autocast(replica.world.device, replica.bf16):
             output = replica.module(**given, log_probs=True)
-            with self._start_model(replica.module) as start:
+            with self._reference.beside(replica.module) as start:
                 reference = start(**given, log_probs=True).chosen.log_probs
         zeros = torch.zeros_like(reference)
         values = zeros if output.values is None else output.values
         found = {"log_probs": output.chosen.log_probs, "reference": reference, "values": values}
         return {name: tensor.float().cpu() for name, tensor in found.items()}
 
-    @contextmanager
-    def _start_model(self, module: nn.Module) -> Iterator[nn.Module]:
-        """The policy that the run started from: without its adapters, or a frozen copy on every rank."""
-        if self.settings.model.lora is not None:
-            with adapters_off(module):
-                yield module
-        else:
-            yield self._frozen.to(next(module.parameters()).device)
-
     @cached_property
-    def _frozen(self) -> nn.Module:
-        return frozen_copy(self.start, self.settings.model)
+    def _reference(self) -> Reference:
+        return Reference(self.start, self.settings.model)
 
     def _advantages(self, rollout: Rollout, columns: Inputs) -> Inputs:
         """Advantages and returns of every token, [answers, S] each."""
@@ -246,9 +235,7 @@ class PolicyTask:
         share = size or rows
         return [{name: tensor[at : at + share] for name, tensor in inputs.items()} for at in range(0, rows, share)]
 
-    def _loss(
-        self, model: nn.Module, part: Inputs, *, count: float, tokens: float
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def _loss(self, model: nn.Module, part: Inputs) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The sum over the tokens of a micro-batch."""
         settings, mask = self.settings.policy, part["weights"]
         output = model(**model_inputs(part), log_probs=True)

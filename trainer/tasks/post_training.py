@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,10 @@ from pydantic import Field
 from torch import nn
 
 from trainer.chat.chat_batches import ChatBatches
+from trainer.chat.pair_batches import PairBatches
 from trainer.config import ConfigError
 from trainer.model.build import build_model
+from trainer.model.lora import adapters_off
 from trainer.model.model_settings import ModelSettings
 from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.model.weights import initialize_weights
@@ -133,9 +136,42 @@ def count_tokens_read(parts: list[Inputs]) -> int:
     return sum(int((part["document_ids"] >= 0).sum()) for part in parts)
 
 
-def frozen_copy(start: StartModel, settings: ModelSettings) -> nn.Module:
-    """The model of the start, for inference only."""
-    model = build_model(settings).to_empty(device="cpu")
-    initialize_weights(model, 0)  # what the start lacks
-    start.fill(model)
-    return model.eval().requires_grad_(False)
+@dataclass(frozen=True)
+class PairTask(PostTrainingTask):
+    """The part of a task on pairs of answers that does not depend on its loss."""
+
+    batches: PairBatches
+    held_out: PairBatches | None = None
+
+    @property
+    def rows_per_item(self) -> int:
+        """Those of a pair."""
+        return self.batches.rows_per_pair
+
+    def count_pairs(self, parts: list[Inputs]) -> int:
+        """Pairs in this rank's micro-batches."""
+        return sum(len(part["tokens"]) for part in parts) // self.rows_per_item
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The model that a run started from, to compare the trained one with."""
+
+    start: StartModel
+    settings: ModelSettings
+
+    @contextmanager
+    def beside(self, module: nn.Module) -> Iterator[nn.Module]:
+        """The trained module without its adapters, or a frozen copy of the start on every rank."""
+        if self.settings.lora is not None:
+            with adapters_off(module):
+                yield module
+        else:
+            yield self._frozen.to(next(module.parameters()).device)
+
+    @cached_property
+    def _frozen(self) -> nn.Module:
+        model = build_model(self.settings).to_empty(device="cpu")
+        initialize_weights(model, 0)  # what the start lacks
+        self.start.fill(model)
+        return model.eval().requires_grad_(False)

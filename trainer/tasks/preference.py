@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -19,17 +18,16 @@ from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, split_pairs
 from trainer.config import ConfigError
 from trainer.losses.preferences import PairLogProbs, dpo_loss, kto_loss, mismatched_divergence, preference_margins
-from trainer.model.lora import adapters_off
 from trainer.model.model_settings import ModelSettings
 from trainer.settings import Settings
 from trainer.tasks.launch import launch
 from trainer.tasks.post_training import (
+    PairTask,
     PostTrainingSettings,
-    PostTrainingTask,
+    Reference,
     check_length,
     check_mesh,
     count_tokens_read,
-    frozen_copy,
     set_steps,
 )
 from trainer.tasks.start_model import StartModel
@@ -73,20 +71,12 @@ class PreferenceSettings(PostTrainingSettings):
 
 
 @dataclass(frozen=True)
-class PreferenceTask(PostTrainingTask):
+class PreferenceTask(PairTask):
     """The task of preferring the right answer (see `trainer.training.task`)."""
-
-    batches: PairBatches
-    held_out: PairBatches | None = None
-
-    @property
-    def rows_per_item(self) -> int:
-        """Those of a pair."""
-        return self.batches.rows_per_pair
 
     def add_gradient(self, prepared: list[Inputs], replica: Replica) -> StepGradient:
         """Forward and backward of all micro-batches."""
-        pairs = sum(len(part["tokens"]) for part in prepared) // self.rows_per_item
+        pairs = self.count_pairs(prepared)
         numbers = accumulate_sums(prepared, pairs, self.summed_loss, replica)
         learned = sum(int(part["weights"].sum()) for part in prepared) * replica.world.shape.readers
         read = count_tokens_read(prepared) * replica.world.shape.readers
@@ -102,7 +92,7 @@ class PreferenceTask(PostTrainingTask):
         """The losses of a micro-batch's pairs."""
         settings, count = self.settings.preference, self.rows_per_item
         policy = answer_log_probs(model, part).view(-1, count).unbind(1)
-        with torch.no_grad(), self._reference_model(model) as reference_model:
+        with torch.no_grad(), self._reference.beside(model) as reference_model:
             reference = answer_log_probs(reference_model, part).view(-1, count).unbind(1)
         pair, fixed = PairLogProbs(*policy[:2]), PairLogProbs(*reference[:2])
         if settings.kind is PreferenceLoss.KTO:
@@ -122,18 +112,9 @@ class PreferenceTask(PostTrainingTask):
             "reward_rejected": settings.beta * (pair.rejected - fixed.rejected).sum(),
         }
 
-    @contextmanager
-    def _reference_model(self, model: nn.Module) -> Iterator[nn.Module]:
-        """The model of the start: without its adapters, or a frozen copy on every rank."""
-        if self.settings.model.lora is not None:
-            with adapters_off(model):
-                yield model
-        else:
-            yield self._frozen.to(next(model.parameters()).device)
-
     @cached_property
-    def _frozen(self) -> nn.Module:
-        return frozen_copy(self.start, self.settings.model)
+    def _reference(self) -> Reference:
+        return Reference(self.start, self.settings.model)
 
 
 def open_pairs(settings: PreferenceSettings, start: StartModel) -> tuple[PreferenceSettings, SplitPairs]:

@@ -18,7 +18,7 @@ from trainer.chat.chat_template import ChatTemplate, EncodedPair
 from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, split_pairs
 from trainer.losses.ranking import ranking_loss
 from trainer.tasks.launch import launch
-from trainer.tasks.post_training import PostTrainingSettings, PostTrainingTask, check_mesh, count_tokens_read, set_steps
+from trainer.tasks.post_training import PairTask, PostTrainingSettings, check_mesh, count_tokens_read, set_steps
 from trainer.tasks.preference import check_pairs
 from trainer.tasks.start_model import StartModel
 from trainer.tasks.summed_losses import accumulate_sums, model_inputs, to_device
@@ -42,20 +42,12 @@ class RewardSettings(PostTrainingSettings):
 
 
 @dataclass(frozen=True)
-class RewardTask(PostTrainingTask):
+class RewardTask(PairTask):
     """The task of scoring the preferred answer higher (see `trainer.training.task`)."""
-
-    batches: PairBatches
-    held_out: PairBatches | None = None
-
-    @property
-    def rows_per_item(self) -> int:
-        """Those of a pair."""
-        return self.batches.rows_per_pair
 
     def add_gradient(self, prepared: list[Inputs], replica: Replica) -> StepGradient:
         """Forward and backward of all micro-batches."""
-        pairs = sum(len(part["tokens"]) for part in prepared) // 2
+        pairs = self.count_pairs(prepared)
         numbers = accumulate_sums(prepared, pairs, _summed_loss, replica)
         read = count_tokens_read(prepared) * replica.world.shape.readers
         return StepGradient(numbers.pop("loss"), pairs * replica.world.shape.readers, read, numbers, list)
