@@ -10,10 +10,11 @@ import gzip
 import io
 import json
 import struct
+from abc import ABC, abstractmethod
 from array import array
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +90,10 @@ class MegatronWriter:
                 file.write(values.tobytes())
 
 
-class OlmoWriter:
-    """`part-00000.npy` ...: flat ids without a header, in spite of the name; `.csv.gz`: start and end of documents."""
+class _PartWriter(ABC):
+    """Flat ids in numbered parts of at most `file_bytes`; a document is never divided."""
+
+    _tokens: IO[bytes]
 
     def __init__(self, folder: Path, dtype: np.dtype[Any], file_bytes: int = FILE_BYTES) -> None:
         self.dtype = dtype
@@ -98,6 +101,32 @@ class OlmoWriter:
         self._limit = file_bytes // dtype.itemsize
         self._part = self._written = 0
         self._open()
+
+    def write(self, document: Tokens) -> None:
+        """Append a document; begin another file where this one is full."""
+        if self._written and self._written + len(document) > self._limit:
+            self.close()
+            self._part, self._written = self._part + 1, 0
+            self._open()
+        self._tokens.write(document.astype(self.dtype).tobytes())
+        self._note(self._written, self._written + len(document))
+        self._written += len(document)
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Begin the files of this part."""
+
+    @abstractmethod
+    def _note(self, begin: int, end: int) -> None:
+        """Remember where a document is."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the files of this part."""
+
+
+class OlmoWriter(_PartWriter):
+    """`part-00000.npy` ...: flat ids without a header, in spite of the name; `.csv.gz`: start and end of documents."""
 
     def _open(self) -> None:
         base = self._folder / f"part-{self._part:05d}"
@@ -105,15 +134,8 @@ class OlmoWriter:
         packed = gzip.GzipFile(f"{base}.csv.gz", "wb", mtime=0)
         self._places = io.TextIOWrapper(packed, encoding="ascii", write_through=False)
 
-    def write(self, document: Tokens) -> None:
-        """Append a document; begin another file where this one is full."""
-        if self._written and self._written + len(document) > self._limit:
-            self.close()
-            self._part, self._written = self._part + 1, 0
-            self._open()
-        self._tokens.write(document.astype(self.dtype).tobytes())
-        self._places.write(f"{self._written},{self._written + len(document)}\n")
-        self._written += len(document)
+    def _note(self, begin: int, end: int) -> None:
+        self._places.write(f"{begin},{end}\n")
 
     def close(self) -> None:
         """Close the files."""
@@ -121,30 +143,16 @@ class OlmoWriter:
         self._places.close()
 
 
-class NanotronWriter:
+class NanotronWriter(_PartWriter):
     """`00000_tokens.ds` ...: flat ids; `.index`: the end of every document, uint64; `.metadata`: type and count."""
-
-    def __init__(self, folder: Path, dtype: np.dtype[Any], file_bytes: int = FILE_BYTES) -> None:
-        self.dtype = dtype
-        self._folder = folder
-        self._limit = file_bytes // dtype.itemsize
-        self._part = self._written = 0
-        self._open()
 
     def _open(self) -> None:
         self._path = self._folder / f"{self._part:05d}_tokens.ds"
         self._tokens = self._path.open("wb")
         self._ends = array("Q")
 
-    def write(self, document: Tokens) -> None:
-        """Append a document; begin another file where this one is full."""
-        if self._written and self._written + len(document) > self._limit:
-            self.close()
-            self._part, self._written = self._part + 1, 0
-            self._open()
-        self._tokens.write(document.astype(self.dtype).tobytes())
-        self._written += len(document)
-        self._ends.append(self._written)
+    def _note(self, begin: int, end: int) -> None:
+        self._ends.append(end)
 
     def close(self) -> None:
         """Write the ends of the documents, and the type of the ids."""
