@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
-.PHONY: install demo test test-fast lint types bench bench-peers bench-trainer soak models lock clean chaos fuzz
+.PHONY: install demo test test-fast lint types bench bench-peers bench-trainer soak models lock readers clean chaos fuzz
 
 help:
 	@echo "make demo    curate the embedded mini-crawl, then train a tiny model on it"
@@ -36,8 +36,17 @@ demo: install
 	$(BIN)/gristmill train eval $(DEMO)/model
 	$(BIN)/gristmill train generate $(DEMO)/model "The river" "In the city" "How to" --set temperature=0.6
 
+# Readers of other trainers' token files; `make test` goes on where they cannot be installed, and skips their test.
+.readers/.installed: tests/trainer/data/readers.txt
+	rm -rf .readers
+	$(BIN)/pip install --quiet --no-deps --target .readers --requirement $<
+	touch $@
+
+readers: install .readers/.installed
+
 # Two processes; all tests of a file run in the same one, because they share fixtures.
 test: install
+	-$(MAKE) --no-print-directory readers
 	$(BIN)/pytest tests -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: install

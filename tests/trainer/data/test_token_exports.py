@@ -1,8 +1,8 @@
 """token_exports: one pass in each format, read back by the reader of the project that it is for.
 
-Megatron's and datatrove's readers are installed. Those of OLMo-core 3.0.0 and MosaicML Streaming 0.13.0 want older
-versions of rich, huggingface-hub, numpy and transformers than this project has: here their files are read by the
-published layout (dolma's `.npy` and `.csv.gz`, MDS version 2).
+Megatron's and datatrove's readers are installed; nanotron reads by datatrove's. Those of OLMo-core and of MosaicML
+Streaming ask for older versions of packages than ours and are kept apart (readers.txt): they run in a process of their
+own, and the other tests read these files by the published layout (dolma's `.npy` and `.csv.gz`, MDS version 2).
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
 import struct
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,25 @@ from trainer.data.tokenize_dataset import tokenize_dataset
 from trainer.data.tokenizer import Tokenizer
 from trainer.errors import UserError
 
+READERS = Path(__file__).parents[3] / ".readers"  # `make readers`
+READ_BY_THEM = """
+import json, sys
+from olmo_core.data import NumpyFSLDataset
+from olmo_core.data.utils import get_document_indices
+from streaming import StreamingDataset
+olmo, mds, separator = sys.argv[1], sys.argv[2], int(sys.argv[3])
+path = f"{olmo}/part-00000.npy"
+windows = NumpyFSLDataset(
+    path, sequence_length=8, pad_token_id=separator, eos_token_id=separator, vocab_size=1 << 16
+)
+windows.prepare()
+samples = StreamingDataset(local=mds, batch_size=1, shuffle=False)
+print(json.dumps({
+    "places": get_document_indices(path),
+    "windows": [windows[number]["input_ids"].tolist() for number in range(len(windows))],
+    "samples": [sample["tokens"].tolist() for sample in samples],
+}))
+"""
 ROWS = pages(60, weights=(1.0, 0.5, 2.0, 0.0, 1.25))
 Documents = list[list[int]]
 
@@ -122,6 +144,24 @@ def test_samples_of_mds_hold_the_documents_in_turn(tokens, tokenizer, tmp_path):
     assert samples.shape == (len(whole) // 64, 64)
     assert samples.ravel().tolist() == whole[: samples.size].tolist()
     assert described["tokens"] == samples.size
+
+
+@pytest.mark.skipif(not READERS.is_dir(), reason="the readers of OLMo-core and MosaicML are not here: make readers")
+def test_olmo_core_and_mosaicml_read_what_megatron_reads(tokens, tokenizer, tmp_path):
+    for kind in (TokenFormat.MEGATRON, TokenFormat.OLMO, TokenFormat.MDS):
+        export_tokens(tokens, kind, tmp_path / kind, sequence_length=64)
+    documents = read_megatron(tmp_path / "megatron")
+    whole = np.concatenate(documents)
+    command = [sys.executable, "-c", READ_BY_THEM, tmp_path / "olmo", tmp_path / "mds", str(tokenizer.separator)]
+    environment = {**os.environ, "PYTHONPATH": str(READERS), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert [whole[start:end].tolist() for start, end in found["places"]] == documents
+    for name, length in (("windows", 8), ("samples", 64)):
+        rows = np.array(found[name])
+        assert rows.shape == (len(whole) // length, length)
+        assert rows.ravel().tolist() == whole[: rows.size].tolist()
 
 
 @pytest.mark.parametrize(
