@@ -46,8 +46,9 @@ class Settings(BaseModel):
     def _read_plain_values(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        fields = {name: cls.model_fields[name].annotation for name in values if name in cls.model_fields}
-        return {**values, **{name: _read_plain(values[name], annotation) for name, annotation in fields.items()}}
+        fields = {name: cls.model_fields[name] for name in values if name in cls.model_fields}
+        read = {name: _read_plain(values[name], field.annotation) for name, field in fields.items()}
+        return {**values, **{name: _complete(value, fields[name].default) for name, value in read.items()}}
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
@@ -57,6 +58,17 @@ class Settings(BaseModel):
             if name.startswith("min_") and low is not None and high is not None and low > high:
                 raise ValueError(f"{name} ({low:g}) is above {highest} ({high:g}): nothing could pass")
         return self
+
+
+def _complete(value: Any, default: Any) -> Any:
+    """A table that is given in part, with what its default says of the rest: a rate alone leaves the warm-up as it is.
+
+    Only what the default was given is taken over, so that the class's own defaults stay told from it.
+    """
+    if not isinstance(value, Mapping) or not isinstance(default, Settings):
+        return value
+    given = {name: getattr(default, name) for name in default.model_fields_set}
+    return {**given, **{name: _complete(part, given.get(name)) for name, part in value.items()}}
 
 
 def _read_plain(value: Any, annotation: Any) -> Any:

@@ -8,6 +8,7 @@ from trainer.config import ConfigError, list_presets, read_config, to_toml
 from trainer.data.sources import DataSettings
 from trainer.data.tokenizer import TokenizerSettings
 from trainer.tasks.pretrain_settings import PretrainSettings
+from trainer.tasks.sft import SftSettings
 
 
 def test_a_file_is_read_and_changed(tmp_path: Path) -> None:
@@ -60,3 +61,12 @@ def test_every_setting_can_be_written_and_read_again(tmp_path: Path, name: str) 
 
 def test_without_a_file_the_defaults_are_changed() -> None:
     assert read_config(TokenizerSettings, None, ["digits=triples"]).digits == "triples"
+
+
+def test_a_table_given_in_part_keeps_the_other_defaults_of_its_command() -> None:
+    found = read_config(SftSettings, None, ["schedule.learning_rate=0.001", "loop.steps=3"])
+    expected = SftSettings()
+    assert found.schedule == expected.schedule.model_copy(update={"learning_rate": 0.001})
+    assert found.loop.patience == expected.loop.patience
+    assert "steps" in found.loop.model_fields_set
+    assert "seed" not in found.loop.model_fields_set
