@@ -188,7 +188,7 @@ def _trace_documents(folder: Path, changes: tuple[str, ...], documents: tuple[st
     from trainer.data.tokenizer import load_tokenizer
     from trainer.errors import UserError
     from trainer.tasks.pretrain_settings import read_pretrain_settings
-    from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state, step_of
+    from trainer.training.checkpoint import find_latest_checkpoint, list_checkpoints, read_state, step_of
 
     ids, lines = read_ids(documents), list[str]()
     runs = (
@@ -197,7 +197,7 @@ def _trace_documents(folder: Path, changes: tuple[str, ...], documents: tuple[st
     if not runs:
         raise UserError(f"{folder}: neither a run's folder nor a folder of runs")
     for run in runs:
-        state = read_state(find_checkpoint(run))
+        state = read_state(find_latest_checkpoint(run))
         settings = read_pretrain_settings(str(run), changes, None, None)
         data, tokenizer = pin_snapshots(settings.data), load_tokenizer(settings.tokenizer)
         source = open_trained_data(data, tokenizer, state.data["fingerprint"], str(run))

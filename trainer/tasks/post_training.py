@@ -21,6 +21,7 @@ from trainer.model.model_settings import ModelSettings
 from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.model.weights import initialize_weights
 from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
+from trainer.training.checkpoint import CheckpointSettings
 from trainer.training.distributed import World
 from trainer.training.step import Inputs
 from trainer.training.task import Workload
@@ -40,11 +41,33 @@ class PostTrainingSettings(TrainingSettings):
 Kind = TypeVar("Kind", bound=PostTrainingSettings)
 
 
-def set_steps(settings: Kind, steps: int) -> Kind:
-    """The settings with these steps, unless loop.steps was given."""
-    if "steps" in settings.loop.model_fields_set:
-        return settings
-    return settings.model_copy(update={"loop": settings.loop.model_copy(update={"steps": steps})})
+class ExampleSettings(PostTrainingSettings):
+    """What learning from given answers needs: several validations, of which the best one counts.
+
+    Little data is read several times and soon learned by heart: the held-out loss says when to end (LIMA, Zhou et al.
+    2023, chose the checkpoint by hand).
+    """
+
+    loop: LoopSettings = Field(
+        default=LoopSettings(patience=4),
+        description="length of the run, and how a step is computed; ten validations unless loop.validate_every is set",
+    )
+    checkpoints: CheckpointSettings = Field(
+        default=CheckpointSettings(keep_best=True), description="when checkpoints are written, and which are kept"
+    )
+
+
+Examples = TypeVar("Examples", bound=ExampleSettings)
+VALIDATIONS = 10  # of a run
+
+
+def set_steps(settings: Examples, steps: int) -> Examples:
+    """The settings with these steps and ten validations, unless loop.steps and loop.validate_every were given."""
+    given, loop = settings.loop.model_fields_set, settings.loop
+    steps = loop.steps if "steps" in given else steps
+    every = loop.validate_every if "validate_every" in given else max(1, round(steps / VALIDATIONS))
+    changed = loop.model_copy(update={"steps": steps, "validate_every": every})
+    return settings.model_copy(update={"loop": changed})
 
 
 def check_length(table: str, length: int, model: ModelSettings) -> None:

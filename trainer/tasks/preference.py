@@ -22,8 +22,8 @@ from trainer.model.model_settings import ModelSettings
 from trainer.settings import Settings
 from trainer.tasks.launch import launch
 from trainer.tasks.post_training import (
+    ExampleSettings,
     PairTask,
-    PostTrainingSettings,
     Reference,
     check_length,
     check_mesh,
@@ -58,7 +58,7 @@ class PreferenceLossSettings(Settings):
     undesirable_weight: float = Field(default=1.0, gt=0, description="kto: weight of undesirable answers")
 
 
-class PreferenceSettings(PostTrainingSettings):
+class PreferenceSettings(ExampleSettings):
     """Learning from preferences without a reward model. Source of the rate: 5e-7 (Rafailov et al. 2023, Tulu 3)."""
 
     pairs: PairSettings = Field(default=PairSettings(), description="preferences, and how they are read")

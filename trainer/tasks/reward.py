@@ -18,7 +18,7 @@ from trainer.chat.chat_template import ChatTemplate, EncodedPair
 from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, split_pairs
 from trainer.losses.ranking import ranking_loss
 from trainer.tasks.launch import launch
-from trainer.tasks.post_training import PairTask, PostTrainingSettings, check_mesh, count_tokens_read, set_steps
+from trainer.tasks.post_training import ExampleSettings, PairTask, check_mesh, count_tokens_read, set_steps
 from trainer.tasks.preference import check_pairs
 from trainer.tasks.start_model import StartModel
 from trainer.tasks.summed_losses import accumulate_sums, model_inputs, to_device
@@ -30,7 +30,7 @@ from trainer.training.task import StepGradient
 BINS = 10  # of the calibration error
 
 
-class RewardSettings(PostTrainingSettings):
+class RewardSettings(ExampleSettings):
     """A reward model. Source: one epoch, since a second one overfits (Ouyang et al. 2022, appendix C.2)."""
 
     pairs: PairSettings = Field(default=PairSettings(), description="preferences, and how they are read")

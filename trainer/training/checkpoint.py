@@ -56,6 +56,11 @@ class CheckpointSettings(Settings):
     keep_every: int | None = Field(
         default=None, ge=1, description="checkpoints at multiples of this step are never deleted; none if unset"
     )
+    keep_best: bool = Field(
+        default=False,
+        description="write a checkpoint whenever the validation loss is the lowest so far, keep that one, and use it "
+        "where the run is named (chat, eval, export, the next training); the last one otherwise",
+    )
     sharded: bool = Field(
         default=False,
         description="every rank writes its own shards, into a folder that all ranks see; the main rank writes gathered "
@@ -71,6 +76,16 @@ class CheckpointSettings(Settings):
         if self.asynchronous and not self.sharded:
             raise ValueError("checkpoints.asynchronous writes shards; set checkpoints.sharded = true too")
         return self
+
+
+class BestValidation(BaseModel):
+    """The lowest validation loss of a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int  # steps taken before that validation
+    loss: float
+    waited: int = 0  # validations since
 
 
 class RunState(BaseModel):
@@ -89,6 +104,7 @@ class RunState(BaseModel):
     torch: str  # version
     losses: tuple[float, ...] = ()  # the spike detector's windows
     gradient_norms: tuple[float, ...] = ()
+    best: BestValidation | None = None
     files: dict[str, tuple[int, str]] = {}  # name -> bytes, xxh3 128
 
 
@@ -101,11 +117,13 @@ def digest_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def prune_checkpoints(folder: Path, settings: CheckpointSettings) -> None:
+def prune_checkpoints(folder: Path, settings: CheckpointSettings, best: BestValidation | None = None) -> None:
     """Delete the checkpoints that are not to be kept, and the temporary folders of killed runs."""
     found = list_checkpoints(folder)
+    kept = {best.step} if best is not None and settings.keep_best else set()
     for path in found[: -settings.keep_last]:
-        if settings.keep_every is None or step_of(path) % settings.keep_every:
+        step = step_of(path)
+        if step not in kept and (settings.keep_every is None or step % settings.keep_every):
             removed = path.rename(path.with_name(f".{path.name}.tmp"))
             shutil.rmtree(removed)
     for path in folder.glob(f".{PREFIX}*.tmp"):
@@ -122,6 +140,21 @@ def step_of(checkpoint: Path) -> int:
 
 
 def find_checkpoint(path: Path) -> Path:
+    """The checkpoint at a path: the path itself; else of a run's folder the best one if it keeps one, or the latest.
+
+    The latest names the best one, so there is no file that might disagree with it.
+    """
+    latest = find_latest_checkpoint(path)
+    if latest == path:
+        return path
+    state = read_state(latest)
+    if state.best is not None and state.settings.get("checkpoints", {}).get("keep_best"):
+        best = latest.with_name(f"{PREFIX}{state.best.step:08d}")
+        return best if (best / "state.json").is_file() else latest
+    return latest
+
+
+def find_latest_checkpoint(path: Path) -> Path:
     """The checkpoint at a path: the path itself, or the latest in a run's folder or its checkpoints folder."""
     if (path / "state.json").is_file():
         return path

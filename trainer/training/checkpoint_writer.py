@@ -166,7 +166,7 @@ class CheckpointWriter:
         temporary.rename(final)
         flush_to_disk(final.parent)
         write_atomically(final.parent / "latest", final.name + "\n")
-        prune_checkpoints(self._folder, self._settings)
+        prune_checkpoints(self._folder, self._settings, state.best)
 
 
 def _seal(paths: Iterable[Path]) -> Files:

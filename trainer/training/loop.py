@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from trainer.training import checkpoint
 from trainer.training.anomalies import Anomaly, AnomalyAction, TrainingStoppedError
+from trainer.training.checkpoint import BestValidation
 from trainer.training.distributed import World, count_ranks
 from trainer.training.metrics import MetricsLog
 from trainer.training.optimizer import clip_gradients, set_learning_rate
@@ -85,7 +86,7 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
     """Take the remaining steps; `metrics` is None on all ranks but the main one."""
     steps = run.settings.loop.steps
     bar = tqdm(total=steps, initial=run.step, unit="step", disable=None if metrics is not None else True)
-    data = _prepare_steps(run.task, run.world, range(run.step, steps))
+    data = _prepare_steps(run.task, run.world, range(run.step, run.step if _is_exhausted(run) else steps))
     row: dict[str, Any] = {}
     before = run.task.validate(run.replica) if run.step == 0 else None
     with bar, closing(data), _catch_signals() as terminated:
@@ -95,7 +96,9 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
             row = _metrics_row(run, result, time.perf_counter() - begin)
             stop = count_ranks(terminated.is_set(), run.world) > 0
             row |= _validate_if_due(run)
-            save = run.step % run.settings.checkpoints.every == 0 or run.step == steps or stop
+            improved, exhausted = _note_validation(run, row.get("validation")), _is_exhausted(run)
+            save = run.step % run.settings.checkpoints.every == 0 or run.step == steps or stop or exhausted
+            save |= improved and run.settings.checkpoints.keep_best
             if metrics is not None:
                 metrics.write(row)
                 if save:
@@ -107,14 +110,44 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
                 raise TrainingStoppedError(
                     f"stopped by a signal at step {run.step}; the same command resumes from {run.checkpoints}"
                 )
+            if exhausted:
+                break
             begin = time.perf_counter()
         if before is not None and metrics is not None and (after := row.get("validation")):
             log(f"{_describe_validation(before)} before training, {_describe_validation(after)} after")
+    if metrics is not None and run.best is not None and run.best.step < run.step:
+        _describe_best(run, run.best, log)
 
 
 def _describe_validation(validation: dict[str, Any]) -> str:
     bits = f" ({validation['bits_per_byte']:.3f} bits per byte)" if "bits_per_byte" in validation else ""
     return f"validation loss {validation['loss']:.4f}{bits}"
+
+
+def _note_validation(run: Run, validation: dict[str, Any] | None) -> bool:
+    """Keep the lowest validation loss and how long ago it was; True if this one is it. All ranks decide alike."""
+    if validation is None:
+        return False
+    loss = float(validation["loss"])
+    lower = math.isfinite(loss) and (run.best is None or loss < run.best.loss)
+    if count_ranks(lower, run.world) == run.world.size:
+        run.best = BestValidation(step=run.step, loss=loss)
+        return True
+    if run.best is not None:
+        run.best = run.best.model_copy(update={"waited": run.best.waited + 1})
+    return False
+
+
+def _is_exhausted(run: Run) -> bool:
+    """Whether the run ends because its validation loss does not fall any more."""
+    patience = run.settings.loop.patience
+    return patience is not None and run.best is not None and run.best.waited >= patience
+
+
+def _describe_best(run: Run, best: BestValidation, log: Callable[[str], None]) -> None:
+    early = f"ended at step {run.step:,}: {best.waited} validations without a lower loss; " * _is_exhausted(run)
+    used = "; that checkpoint is used" * run.settings.checkpoints.keep_best
+    log(f"{early}the lowest validation loss was {best.loss:.4f} at step {best.step:,}{used}")
 
 
 def _prepare_steps(task: Task[Any], world: World, steps: range) -> Generator[Any]:

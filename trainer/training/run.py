@@ -18,7 +18,7 @@ from torch import nn
 from trainer.files import write_atomically
 from trainer.training import checkpoint
 from trainer.training.anomalies import SpikeDetector
-from trainer.training.checkpoint import CheckpointError, RunState
+from trainer.training.checkpoint import BestValidation, CheckpointError, RunState
 from trainer.training.checkpoint_writer import CheckpointWriter
 from trainer.training.distributed import World, count_ranks
 from trainer.training.hardware import Hardware, Precision, measure_hardware
@@ -39,6 +39,7 @@ MAY_CHANGE = (
     "parallel",
     "loop.validate_every",
     "loop.validate_batches",
+    "loop.patience",
     "loop.log_every",
     "loop.tensorboard",
 )
@@ -68,6 +69,7 @@ class Run:
     tokens: int = 0
     learning_rate: float = 0.0
     loss: float = math.nan
+    best: BestValidation | None = None
 
     @property
     def settings(self) -> TrainingSettings:
@@ -145,6 +147,7 @@ def resume_run(run: Run, path: Path, allow_changes: bool, log: Callable[[str], N
     run.task, change = run.task.resume_at(state.step, state.data)
     run.step, run.tokens, run.learning_rate = state.step, state.tokens, state.learning_rate
     run.loss = state.losses[-1] if state.losses else math.nan
+    run.best = state.best
     run.detector = SpikeDetector(run.settings.anomalies, state.losses, state.gradient_norms)
     if run.world.is_main:
         log(f"resuming from {path}")
@@ -234,5 +237,6 @@ def save_run(run: Run) -> None:
         torch=torch.__version__,
         losses=tuple(run.detector.losses),
         gradient_norms=tuple(run.detector.norms),
+        best=run.best,
     )
     run.writer.save(state, run.model, run.optimizer, run.task.texts)

@@ -39,6 +39,9 @@ class LoopSettings(Settings):
     )
     validate_every: int = Field(default=100, ge=1, description="steps between validations, if there is validation data")
     validate_batches: int = Field(default=8, ge=1, description="batches in one validation")
+    patience: int | None = Field(
+        default=None, ge=1, description="validations without a lower loss after which a run ends; never if unset"
+    )
     log_every: int = Field(
         default=10, ge=1, description="steps between log lines on the console; metrics.jsonl has every step"
     )

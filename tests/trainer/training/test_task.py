@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -119,3 +120,42 @@ def test_texts_are_stored_with_every_checkpoint_and_other_ones_are_refused(tmp_p
     (found / "units.json").write_text('{"x": "k"}')
     with pytest.raises(checkpoint.CheckpointError, match="not what was written"):
         checkpoint.read_texts(found, ["units.json"])
+
+
+class Overfit(FitLine):
+    """The validation data is of another line, y = x: its loss falls while the slope rises to 1, then it rises."""
+
+    def validate(self, replica: Replica) -> dict[str, Any] | None:
+        return {"loss": abs(1 - float(replica.module.weight.detach()))}
+
+
+def test_the_best_checkpoint_is_kept_and_used_and_the_run_ends_early(tmp_path):
+    changes = {
+        "loop": SETTINGS.loop.model_copy(update={"validate_every": 2, "patience": 3, "steps": 60}),
+        "checkpoints": SETTINGS.checkpoints.model_copy(update={"every": 4, "keep_last": 1, "keep_best": True}),
+    }
+    task, lines = Overfit(True, settings=SETTINGS.model_copy(update=changes)), list[str]()
+    result = train(task, tmp_path / "whole", ALONE, log=lines.append)
+    rows = read_metrics(tmp_path / "whole")
+    losses = {row["step"]: row["validation"]["loss"] for row in rows if "validation" in row}
+    best = min(losses, key=losses.__getitem__)
+    assert 2 < best < result.steps == best + 6 < 60  # three validations later
+    folder = tmp_path / "whole" / "checkpoints"
+    assert [checkpoint.step_of(path) for path in checkpoint.list_checkpoints(folder)] == [best, result.steps]
+    found = checkpoint.find_checkpoint(tmp_path / "whole")
+    assert checkpoint.step_of(found) == best
+    slope = float(dict(checkpoint.read_tensors(found, "model"))["weight"])
+    assert abs(1 - slope) == pytest.approx(losses[best], abs=1e-6)
+    assert checkpoint.find_checkpoint(folder / f"step-{result.steps:08d}").name.endswith(str(result.steps))
+    assert lines[-1].startswith(f"ended at step {result.steps}: 3 validations without a lower loss")
+    assert train(task, tmp_path / "whole", ALONE, log=lines.append).steps == result.steps  # it stays ended
+
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut" / "checkpoints" / f"step-{result.steps:08d}")
+    assert train(task, tmp_path / "cut", ALONE, log=lines.append).steps == result.steps  # from the best one
+    assert checkpoint.step_of(checkpoint.find_checkpoint(tmp_path / "cut")) == best
+
+
+def test_without_keep_best_the_last_checkpoint_is_used(tmp_path):
+    fit(Overfit(True), tmp_path)
+    assert checkpoint.step_of(checkpoint.find_checkpoint(tmp_path)) == 20
