@@ -169,31 +169,41 @@ def import_command(folder: Path, output: Path) -> None:
 @train.command("export", short_help="Write a Hugging Face model folder.")
 @click.argument("run", type=EXISTING_RUN)
 @click.option("--output", type=FOLDER, required=True, help="Folder for the model, its configuration and tokenizer.")
+@click.option("--adapters", type=FOLDER, help="Folder for the adapters, apart from the model, in PEFT's layout.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in a folder that is not empty.")
 @click.option("--bfloat16", is_flag=True, help="Half the size, rounded; the default keeps float32.")
-def export_command(run: Path, output: Path, overwrite: bool, bfloat16: bool) -> None:
+def export_command(run: Path, output: Path, adapters: Path | None, overwrite: bool, bfloat16: bool) -> None:
     """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models).
 
-    Adapters are merged. A model that was fine-tuned on conversations gets its chat template, and stops at the end of an
-    answer.
+    Adapters are merged, or written to a folder of their own beside the model that they were trained on. A reward model
+    becomes a sequence classification model. A model that was fine-tuned on conversations gets its chat template, and
+    stops at the end of an answer.
     """
     from trainer.chat.chat_template import ChatTemplate
     from trainer.data.tokenizer import load_tokenizer
     from trainer.errors import UserError
     from trainer.files import check_output, holds_keys
     from trainer.model.hugging_face import IMPORTED_FILES, ExportType, export_to_hugging_face
+    from trainer.model.lora import is_adapter
+    from trainer.model.peft_adapters import write_adapters
     from trainer.tasks.assistant_export import is_assistant, write_chat_files
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.checkpoint import find_checkpoint, read_texts
-    from trainer.training.saved_model import read_saved_model
+    from trainer.training.saved_model import SavedModel, read_saved_model
 
     is_model = holds_keys(output / "config.json", "model_type", "architectures")
     if is_model and not overwrite:
         raise UserError(f"{output}: holds a model; choose a new folder, or --overwrite to replace it")
     check_output(output, is_ours=is_model)
+    if adapters is not None:
+        check_output(adapters, is_ours=holds_keys(adapters / "adapter_config.json", "peft_type"))
+        write_adapters(*read_saved_model(run, merged=False), adapters, base=str(output))
     path = read_pretrain_settings(str(run)).tokenizer
     tokenizer = load_tokenizer(path)
     saved, dtype = read_saved_model(run), ExportType.BFLOAT16 if bfloat16 else ExportType.FLOAT32
+    if adapters is not None:
+        settings, weights = read_saved_model(run, merged=False)
+        saved = SavedModel(settings, (pair for pair in weights if not is_adapter(pair[0])))
     separator, pad = tokenizer.separator, tokenizer.pad
     export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, pad=pad, dtype=dtype)
     for name, text in read_texts(find_checkpoint(run), IMPORTED_FILES).items():  # of an imported model, as they were

@@ -11,4 +11,5 @@ policy_and_value    a decoder with a value model beside it
 parts               parts of weights and sequences on several ranks
 key_value_cache     keys and values during generation
 hugging_face        export in Llama's or Mixtral's layout; from_hugging_face imports
+peft_adapters       adapters in the layout of the PEFT library
 """

@@ -51,6 +51,8 @@ def export_to_hugging_face(
 ) -> Path:
     """Write a model to `out` for `AutoModelForCausalLM.from_pretrained`; returns the folder.
 
+    A model with a scalar head is one for `AutoModelForSequenceClassification`, whose only logit is the score.
+
     weights: fp32, by their names in the model. tokenizer: a tokenizer.json to copy beside them. separator: the id that
     begins a document, and so ends the one before. pad: the id that fills rows; another one than the separator, because
     Hugging Face's collators mask padding in the loss, and the end of a document would never be learned.
@@ -86,9 +88,9 @@ def hugging_face_config(
     settings: ModelSettings, dtype: ExportType, separator: int | None = None, pad: int | None = None
 ) -> dict[str, Any]:
     """config.json."""
-    sparse = settings.experts is not None
+    sparse, purpose = settings.experts is not None, "SequenceClassification" if settings.scalar_head else "CausalLM"
     config: dict[str, Any] = {
-        "architectures": ["MixtralForCausalLM" if sparse else "LlamaForCausalLM"],
+        "architectures": [f"{'Mixtral' if sparse else 'Llama'}For{purpose}"],
         "model_type": "mixtral" if sparse else "llama",
         "vocab_size": settings.padded_vocab_size,
         "hidden_size": settings.hidden_size,
@@ -102,7 +104,7 @@ def hugging_face_config(
         "rope_theta": settings.rope.theta,
         "rope_scaling": rope_scaling(settings.rope),
         "hidden_act": "silu",
-        "tie_word_embeddings": settings.tie_embeddings,
+        "tie_word_embeddings": settings.tie_embeddings and not settings.scalar_head,
         "attention_bias": False,
         "attention_dropout": 0.0,
         "initializer_range": settings.init_std,
@@ -111,6 +113,8 @@ def hugging_face_config(
         "pad_token_id": pad,
         "torch_dtype": dtype.value,
     }
+    if settings.scalar_head:
+        config |= {"id2label": {"0": "score"}, "label2id": {"score": 0}, "problem_type": "regression"}
     if settings.experts is not None:
         config |= {
             "num_local_experts": settings.experts.num_experts,
@@ -145,7 +149,7 @@ def hugging_face_tensors(
             case ["embedding", "weight"]:
                 yield "model.embed_tokens.weight", tensor
             case ["head", "weight"]:
-                yield "lm_head.weight", tensor
+                yield "score.weight" if settings.scalar_head else "lm_head.weight", tensor
             case ["norm", "weight"]:
                 yield "model.norm.weight", tensor
             case ["blocks", number, *rest]:

@@ -26,13 +26,16 @@ class SavedModel(NamedTuple):
     weights: Iterator[tuple[str, Tensor]]  # fp32, by the names of nn.Module.named_parameters
 
 
-def read_saved_model(path: Path) -> SavedModel:
-    """The model of a run or a checkpoint, after comparing the hashes of its files; adapters are merged."""
+def read_saved_model(path: Path, *, merged: bool = True) -> SavedModel:
+    """The model of a run or a checkpoint, after comparing the hashes of its files.
+
+    merged: adapters are merged into the matrices beside them; else they are weights of their own.
+    """
     found = checkpoint.find_checkpoint(path)
     checkpoint.verify_checkpoint(found)
     settings, stored = _model_settings(found), checkpoint.read_tensors(found, "model")
     weights = ((name, value) for name, value in stored if not name.startswith(VALUE_PREFIX))
-    if settings.lora is None:
+    if settings.lora is None or not merged:
         return SavedModel(settings, weights)
     return SavedModel(settings.model_copy(update={"lora": None}), merge_adapters(weights, settings.lora))
 

@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.trainer.commands.arithmetic import write_sums
 from tests.trainer.commands.invoke import run
 from trainer.chat.chat_template import ChatTemplate
+from trainer.chat.conversation import make_message
 from trainer.cli import train
 from trainer.errors import UserError
 from trainer.rollouts.chat import Chat
 from trainer.rollouts.generate import GenerateSettings
+from trainer.rollouts.prompts import Prompt
+from trainer.tasks.rewards import ModelReward
 from trainer.tasks.start_model import open_start
 from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state, read_tensors
 from trainer.training.saved_model import load_decoder
@@ -77,6 +81,19 @@ def test_adapters_leave_the_weights_as_they_were(demo, sums, tmp_path):
     assert "imported" in merged
     greedy = ["--set", "temperature=0", "--set", "max_new_tokens=8"]
     assert run("generate", out, "3", *greedy) == run("generate", tmp_path / "imported", "3", *greedy)
+    run("export", out, "--output", tmp_path / "base", "--adapters", tmp_path / "adapters")
+    x = torch.randint(0, 500, (2, 20), generator=torch.Generator().manual_seed(0))
+    theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "adapters")
+    unmerged = load_decoder(out)
+    with torch.no_grad():
+        ours = unmerged(x).logits
+        torch.testing.assert_close(theirs(x).logits, ours, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(load_decoder(tmp_path / "imported")(x).logits, ours, rtol=1e-4, atol=1e-5)
+        with theirs.disable_adapter():
+            torch.testing.assert_close(theirs(x).logits, load_decoder(demo / "run")(x).logits, rtol=1e-4, atol=1e-5)
+        assert (ours - load_decoder(demo / "run")(x).logits).abs().max() > 0.1
+    with pytest.raises(UserError, match="has no adapters"):
+        run("export", demo / "run", "--output", tmp_path / "x", "--adapters", tmp_path / "y")
     run("sft", out, sums, "--output", tmp_path / "further", *CHANGES, "--set", "loop.steps=2")  # adapters are merged
     assert weights(tmp_path / "further").keys() == before.keys()
 
@@ -93,7 +110,7 @@ def test_wrong_starts_and_files_are_refused_in_one_line(demo, sums, tuned, tmp_p
     assert not (tmp_path / "a").exists()
 
 
-PAIRS = [change.replace("chat.", "pairs.") for change in SET]
+PAIRS = [change.replace("chat.", "pairs.").replace("rate=0.01", "rate=0.004") for change in SET]
 PAIR_CHANGES = [word for change in PAIRS for word in ("--set", change)]
 
 
@@ -144,6 +161,17 @@ def test_a_reward_model_ranks_answers_and_is_measured_beside_their_length(tuned,
     assert validation["length_accuracy"] > 0.9  # the wrong ones are longer, in this file
     assert 0 <= validation["calibration_error"] <= 0.5
     assert weights(tmp_path / "reward")["head.weight"].shape == (1, 32)
+    run("export", tmp_path / "reward", "--output", tmp_path / "exported")
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "exported").eval()
+    template = ChatTemplate(open_start(tuned).tokenizer)
+    prompts = [template.encode_prompt([make_message("user", text)]) for text in ("3+4=", "1+1= or more?")]
+    answers = [template.tokenizer.encode(text) for text in ("7", "no 3")]
+    ours = ModelReward(tmp_path / "reward", template)([Prompt(tuple(p), "", None) for p in prompts], answers)
+    texts = [[*prompt, *answer, template.end] for prompt, answer in zip(prompts, answers, strict=True)]
+    longest = max(map(len, texts))
+    rows = torch.tensor([[*text, *[theirs.config.pad_token_id] * (longest - len(text))] for text in texts])
+    found = theirs(rows, attention_mask=rows != theirs.config.pad_token_id).logits[:, 0]
+    torch.testing.assert_close(found, torch.tensor(ours), rtol=1e-4, atol=1e-5)
 
 
 POLICY = ["loop.threads=1", "loop.precision=float32", "schedule.warmup_steps=1", "schedule.learning_rate=0.003"]
