@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.conversation import Message
 from trainer.model.decoder import Decoder
-from trainer.rollouts.generate import GenerateSettings, sample_answers
-
-BROKEN = "\ufffd"  # what half of a character decodes to
+from trainer.rollouts.generate import GenerateSettings, stream_answers
+from trainer.rollouts.text_stream import TextStream
 
 
 @dataclass
@@ -28,43 +27,25 @@ class Chat:
         Where the conversation does not fit into the context with the answer, its oldest exchanges are left out.
         """
         self.messages.append(Message("user", text))
-        stream = TextStream(self.template, on_text)
-        prompt = self._fit_prompt()
-        ((sample,),) = sample_answers(
-            self.model, [prompt], self.settings, [self.template.end], on_token=lambda _, token: stream.add(token)
-        )
-        answer = self.template.decode_answer(sample.tokens)
-        stream.end(answer)
-        self.messages.append(Message("assistant", answer))
-        return answer
-
-    def _fit_prompt(self) -> list[int]:
-        room = self.model.settings.context_length
-        room -= min(self.settings.max_new_tokens, room // 2)
-        fixed = [message for message in self.messages if message.role == "system"]
-        others = [message for message in self.messages if message.role != "system"]
-        while len(others) > 2 and len(self.template.encode_prompt([*fixed, *others])) > room:
-            others = others[2:]
-        return self.template.encode_prompt([*fixed, *others])
+        prompt = fit_messages(self.template, self.messages, self.model.settings.context_length, self.settings)
+        stream, tokens = TextStream(self.template.decode_answer), []
+        for _, sample in stream_answers(self.model, [prompt], self.settings, [self.template.end]):
+            tokens = sample.tokens
+            if piece := stream.update(tokens):
+                on_text(piece)
+        if piece := stream.update(tokens, last=True):
+            on_text(piece)
+        self.messages.append(Message("assistant", stream.text))
+        return stream.text
 
 
-class TextStream:
-    """Turns tokens into pieces of text; a character of several tokens appears when it is whole."""
-
-    def __init__(self, template: ChatTemplate, on_text: Callable[[str], None]) -> None:
-        self.template, self.on_text = template, on_text
-        self.tokens: list[int] = []
-        self.shown = ""
-
-    def add(self, token: int) -> None:
-        """One more token."""
-        self.tokens.append(token)
-        text = self.template.decode_answer(self.tokens)
-        if not text.endswith(BROKEN):
-            self.end(text)
-
-    def end(self, text: str) -> None:
-        """Show what is not shown yet of a text."""
-        if text != self.shown:
-            self.on_text(text[len(self.shown) :])
-            self.shown = text
+def fit_messages(
+    template: ChatTemplate, messages: Sequence[Message], context: int, settings: GenerateSettings
+) -> list[int]:
+    """The prompt's tokens, without the oldest exchanges where they and the answer exceed the context."""
+    room = context - min(settings.max_new_tokens, context // 2)
+    fixed = [message for message in messages if message.role == "system"]
+    others = [message for message in messages if message.role != "system"]
+    while len(others) > 2 and len(template.encode_prompt([*fixed, *others])) > room:
+        others = others[2:]
+    return template.encode_prompt([*fixed, *others])

@@ -48,6 +48,7 @@ class SampledAnswer:
     tokens: list[int] = field(default_factory=list)  # the stop token included, if there is one
     log_probs: list[float] = field(default_factory=list)  # of the tokens, at the temperature, before top_k and top_p
     stopped: bool = False  # by a stop token, not by the limit
+    ended: bool = False  # set by who reads `stream_answers`: no further token is drawn
 
     @property
     def answer(self) -> list[int]:
@@ -83,7 +84,6 @@ def generate(
     return [samples[0].answer for samples in rows]
 
 
-@torch.no_grad()
 def sample_answers(
     model: Decoder,
     prompts: Sequence[Sequence[int]],
@@ -93,14 +93,32 @@ def sample_answers(
     *,
     prefix: bool = False,
     log: Callable[[str], None] | None = None,
-    on_token: Callable[[int, int], None] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[list[SampledAnswer]]:
-    """`samples` answers to each prompt.
+    """`samples` answers to each prompt; arguments as in `stream_answers`."""
+    found = dict(stream_answers(model, prompts, settings, stop, samples, prefix=prefix, log=log, seeds=seeds))
+    return [[found[prompt * samples + number] for number in range(samples)] for prompt in range(len(prompts))]
 
-    Where prompt and new tokens exceed the context, fewer are generated, and of a prompt that fills it alone the end is
-    kept; `log` gets one line that says so. Prompts of different lengths are padded on the left, and padding is masked.
-    prefix: attention within a prompt goes in both directions, as in the inputs of denoising. on_token: called with row
-    and token as they are drawn.
+
+@torch.no_grad()
+def stream_answers(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    settings: GenerateSettings,
+    stop: Collection[int] = (),
+    samples: int = 1,
+    *,
+    prefix: bool = False,
+    log: Callable[[str], None] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Iterator[tuple[int, SampledAnswer]]:
+    """After each token that is drawn its row and the row's answer so far; row = prompt * samples + sample.
+
+    Whoever reads it may set `ended` of an answer; then the row leaves the batch. Where prompt and new tokens exceed the
+    context, fewer are generated, and of a prompt that fills it alone the end is kept; `log` gets one line that says so.
+    Prompts of different lengths are padded on the left, and padding is masked. prefix: attention within a prompt goes
+    in both directions, as in the inputs of denoising. seeds: one for each prompt, so that its answers do not depend on
+    its place; the seed of the settings where left out.
     """
     _check_prompts(prompts)
     longest = max(map(len, prompts))
@@ -112,9 +130,12 @@ def sample_answers(
         )
     settings = settings.model_copy(update={"max_new_tokens": new})
     reader = _DecoderReader(model, [prompt[-kept:] for prompt in prompts], new, samples, prefix)
+    rows = range(len(prompts) * samples)
+    draws = _draw_uniform(
+        [(settings.seed, row) if seeds is None else (seeds[row // samples], row % samples) for row in rows], new
+    )
     with _evaluation_mode(model):
-        found = _sample_rows(reader, len(prompts) * samples, model.settings.vocab_size, settings, stop, on_token)
-    return [found[row : row + samples] for row in range(0, len(found), samples)]
+        yield from _sample_rows(reader, draws, model.settings.vocab_size, settings, stop)
 
 
 @torch.no_grad()
@@ -131,9 +152,10 @@ def generate_from_source(
     """
     _check_prompts(sources)
     reader = _EncoderDecoderReader(model, sources, start)
+    draws = _draw_uniform([(settings.seed, row) for row in range(len(sources))], settings.max_new_tokens)
     with _evaluation_mode(model):
-        rows = _sample_rows(reader, len(sources), model.settings.vocab_size, settings, stop)
-    return [row.answer for row in rows]
+        found = dict(_sample_rows(reader, draws, model.settings.vocab_size, settings, stop))
+    return [found[row].answer for row in range(len(sources))]
 
 
 def generate_text(
@@ -186,17 +208,11 @@ def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _sample_rows(
-    reader: _Reader,
-    rows: int,
-    vocab_size: int,
-    settings: GenerateSettings,
-    stop: Collection[int],
-    on_token: Callable[[int, int], None] | None = None,
-) -> list[SampledAnswer]:
-    """Draw token after token in every row until it stops or the limit is reached."""
-    found = [SampledAnswer() for _ in range(rows)]
-    draws = _draw_uniform(settings.seed, rows, settings.max_new_tokens)  # [rows, tokens]
-    running = list(range(rows))
+    reader: _Reader, draws: Tensor, vocab_size: int, settings: GenerateSettings, stop: Collection[int]
+) -> Iterator[tuple[int, SampledAnswer]]:
+    """Draw token after token in every row until it stops or the limit is reached. draws: fp64 [rows, tokens]."""
+    found = [SampledAnswer() for _ in draws]
+    running = list(range(len(draws)))
     logits = reader.start()
     for step in range(settings.max_new_tokens):
         logits = logits[:, :vocab_size].float()
@@ -205,9 +221,8 @@ def _sample_rows(
             found[row].tokens.append(token)
             found[row].log_probs.append(log_prob)
             found[row].stopped = token in stop
-            if on_token is not None:
-                on_token(row, token)
-        left = [place for place, row in enumerate(running) if not found[row].stopped]
+            yield row, found[row]
+        left = [place for place, row in enumerate(running) if not (found[row].stopped or found[row].ended)]
         if not left or step + 1 == settings.max_new_tokens:
             break
         if len(left) < len(running):
@@ -216,17 +231,13 @@ def _sample_rows(
             reader.keep(places)
             tokens = tokens[places]
         logits = reader.read(tokens)
-    return found
 
 
-def _draw_uniform(seed: int, rows: int, count: int) -> Tensor:
-    """Numbers in [0, 1), fp64 [rows, count], each row a function of the seed and its number."""
+def _draw_uniform(seeds: Sequence[tuple[int, int]], count: int) -> Tensor:
+    """Numbers in [0, 1), fp64 [rows, count], each row a function of its pair of seeds."""
     generator = torch.Generator()
     return torch.stack(
-        [
-            torch.rand(count, generator=generator.manual_seed(hash_seed(seed, row)), dtype=torch.float64)
-            for row in range(rows)
-        ]
+        [torch.rand(count, generator=generator.manual_seed(hash_seed(*pair)), dtype=torch.float64) for pair in seeds]
     )
 
 

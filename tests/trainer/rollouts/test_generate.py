@@ -10,7 +10,7 @@ from tests.trainer.runs import build_decoder
 from trainer.model.decoder import Decoder
 from trainer.model.experts import ExpertSettings
 from trainer.model.model_settings import ModelSettings
-from trainer.rollouts.generate import GenerateSettings, generate, sample, sample_answers
+from trainer.rollouts.generate import GenerateSettings, generate, sample, sample_answers, stream_answers
 
 SHAPE = ModelSettings(vocab_size=90, hidden_size=32, layers=2, heads=4, kv_heads=2, context_length=48, init_std=0.3)
 GREEDY = GenerateSettings(max_new_tokens=16, temperature=0)
@@ -145,11 +145,27 @@ def test_log_probabilities_are_those_of_the_model():
 
 
 def test_tokens_are_shown_as_they_are_drawn():
-    seen: list[tuple[int, int]] = []
-    (samples,) = sample_answers(
-        model(), [[0, 5]], SAMPLED, samples=2, on_token=lambda row, token: seen.append((row, token))
-    )
+    seen = [(row, answer.tokens[-1]) for row, answer in stream_answers(model(), [[0, 5]], SAMPLED, samples=2)]
+    (samples,) = sample_answers(model(), [[0, 5]], SAMPLED, samples=2)
     assert [[token for row, token in seen if row == number] for number in (0, 1)] == [item.tokens for item in samples]
+
+
+def test_a_reader_ends_one_row_and_leaves_the_others():
+    (whole,) = sample_answers(model(), [[0, 5]], SAMPLED, samples=3)
+    last: dict[int, list[int]] = {}
+    for row, answer in stream_answers(model(), [[0, 5]], SAMPLED, samples=3):
+        answer.ended = row == 1 and len(answer.tokens) == 4
+        last[row] = answer.tokens
+    assert [last[0], last[1], last[2]] == [whole[0].tokens, whole[1].tokens[:4], whole[2].tokens]
+
+
+def test_seeds_of_prompts_make_answers_independent_of_their_place():
+    net, prompts = model().eval(), [[0, 5, 9], [0], [0, 1, 2, 3]]
+    together = sample_answers(net, prompts, SAMPLED, samples=2, seeds=[7, 8, 9])
+    for prompt, seed, found in zip(prompts, [7, 8, 9], together, strict=True):
+        ((first, second),) = sample_answers(net, [prompt], SAMPLED, samples=2, seeds=[seed])
+        assert [first.tokens, second.tokens] == [item.tokens for item in found]
+    assert together[0][0].tokens != together[0][1].tokens
 
 
 def test_the_model_is_left_in_the_mode_it_was_in():
