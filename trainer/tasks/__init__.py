@@ -14,5 +14,6 @@ best_of_n           the best of n answers, without training
 assistant_export    chat template and stop token of an exported assistant
 post_training summed_losses   what these tasks share
 start_model         what post-training starts from
+open_generator      a run or an endpoint, to be asked
 launch              run a task as one process or as one rank of several
 """
