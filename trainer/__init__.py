@@ -10,7 +10,7 @@
     rollouts/        text from a model: sampling and generation
     evaluation/      bits per byte, benchmark questions, contamination, order test
     studies/         size ladders, scaling laws, dataset ablations, cost of a run
-    reports/         report.html of a run
+    reports/         report.html of a run, and the record of how it was made and how it ended
     presets/         configurations by name: tiny, 125m, 1b, 7b, ...
     config.py        TOML files and --set; each setting is declared beside the code that it controls
     settings.py errors.py files.py    bases of settings and user errors; atomic writes and hashes

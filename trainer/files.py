@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trainer.errors import UserError
 
+EXPERIMENT_FILE = "experiment.json"  # how a run was made; the first file that a run writes
 _OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
 
 
@@ -49,7 +50,9 @@ def holds_keys(path: Path, *keys: str) -> bool:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run: it has our run.json or a checkpoint."""
+    """Whether a folder is that of a run: it has our experiment.json, our run.json or a checkpoint."""
+    if holds_keys(folder / EXPERIMENT_FILE, "command", "inputs", "starts"):
+        return True
     if holds_keys(folder / "run.json", "settings", "tokens_per_step", "precision"):
         return True
     return any(holds_keys(path, "step", "settings", "files") for path in folder.glob("checkpoints/step-*/state.json"))

@@ -59,9 +59,9 @@ def data_options(command: Command) -> Command:
 
 def check_run_folder(output: Path) -> None:
     """Refuse a folder with files of others as the output of a run."""
-    from trainer.files import check_output, is_run
+    from trainer.files import EXPERIMENT_FILE, check_output, is_run
 
-    check_output(output, (".run.json.*.tmp",), is_ours=is_run(output))  # the first that a run writes
+    check_output(output, (f".{EXPERIMENT_FILE}.*.tmp",), is_ours=is_run(output))  # the first that a run writes
 
 
 def escape_controls(text: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from trainer.reports.run_record import record_run
 from trainer.reports.run_report import write_run_report
 from trainer.training.distributed import join_world
 from trainer.training.loop import TrainingResult, train
@@ -23,9 +25,13 @@ def launch(
     allow_changes: bool = False,
     log: Callable[[str], None] = tqdm.write,
 ) -> TrainingResult:
-    """Train to the last step, then write OUT/report.html; the arguments are those of `train`."""
+    """Train to the last step, then write OUT/report.html; the arguments are those of `train`.
+
+    How the run was made and how it ended is recorded in its folder, also where it fails.
+    """
     with join_world(task.settings.parallel) as world:
-        result = train(task, out, world, start=start, allow_changes=allow_changes, log=log)
+        with record_run(out, task.settings) if world.is_main else nullcontext():
+            result = train(task, out, world, start=start, allow_changes=allow_changes, log=log)
         if world.is_main:
             log(f"report: {write_run_report(out)}")
         return result

@@ -95,7 +95,7 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
             result = _take_step(run, prepared)
             row = _metrics_row(run, result, time.perf_counter() - begin)
             stop = count_ranks(terminated.is_set(), run.world) > 0
-            row |= _validate_if_due(run)
+            row |= _validate_if_due(run) | ({"before": before} if run.step == 1 and before is not None else {})
             improved, exhausted = _note_validation(run, row.get("validation")), _is_exhausted(run)
             save = run.step % run.settings.checkpoints.every == 0 or run.step == steps or stop or exhausted
             save |= improved and run.settings.checkpoints.keep_best
