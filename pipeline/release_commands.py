@@ -24,25 +24,35 @@ from pipeline.errors import UserError
 @click.option("--text", multiple=True, help="All pages with this text, or nearly: at least 12 words.")
 @click.option("--list", "lists", multiple=True, metavar="FILE", help="One of these a line: `domain example.org`.")
 @click.option("--copies", is_flag=True, help="Also kept pages of others of which a removed page was a duplicate.")
+@click.option(
+    "--reweigh", is_flag=True, help="Compute the weights of what is left anew; alone, after an earlier removal."
+)
 @click.option("--receipt", metavar="FILE", help="JSON: what was asked, what was found where, hashes before and after.")
 @click.option("--tokens", metavar="FOLDER", help="Token store of the trainer  [default: the trainer's own]")
 def remove(
-    output: str, lists: tuple[str, ...], copies: bool, receipt: str | None, tokens: str | None, **kinds: tuple[str, ...]
+    output: str,
+    lists: tuple[str, ...],
+    copies: bool,
+    reweigh: bool,
+    receipt: str | None,
+    tokens: str | None,
+    **kinds: tuple[str, ...],
 ) -> None:
     """Take pages out of a finished output.
 
     Also out of all snapshots of a folder; they are kept out of later runs.
 
-    Shards, drops, sketches, duplicates, reports and token stores lose the pages; only the files concerned are written
-    again. Later runs into OUTPUT read its suppression list. Run the same command again after a crash.
+    Shards, drops, sketches, duplicates, reports and token stores lose the pages. Only the files concerned are written
+    again; all other rows stay as they are, with their weights unless --reweigh is given. Later runs into OUTPUT read
+    its suppression list. Run the same command again after a crash.
     """
     from pipeline.release.receipt import make_receipt
     from pipeline.release.remove import describe, remove
     from pipeline.release.selectors import make_request
     from pipeline.storage.layout import write_json
 
-    request = make_request(kinds, lists)
-    found = remove(output, request, copies=copies)
+    request = make_request(kinds, lists, may_be_empty=reweigh)
+    found = remove(output, request, copies=copies, reweigh=reweigh)
     stores = _remove_from_token_stores(tokens, found)
     click.echo(describe(found))
     for store in stores:

@@ -42,13 +42,17 @@ class JsonlWriter:
     def write(self, row: Mapping[str, Any]) -> None:
         """Adds a row."""
         values = {name: _flat(row[name]) for name in self.columns}
-        line = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        self._stream.write(line.encode() + b"\n")
+        self._stream.write(format_line(values))
         self.rows += 1
 
     def manifest_entry(self) -> dict[str, Any]:
         """Path below the output, rows, bytes and SHA-256 of the finished file."""
         return self._file.manifest_entry(self.path, self.rows)
+
+
+def format_line(values: Mapping[str, Any]) -> bytes:
+    """One line of the file."""
+    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _flat(value: Any) -> Any:

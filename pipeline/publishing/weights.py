@@ -212,10 +212,17 @@ def _find_scale(
 
 
 def compare_shares(
-    words: Mapping[Cell, int], documents: Mapping[str, int], settings: WeightSettings
+    words: Mapping[Cell, int],
+    documents: Mapping[str, int],
+    settings: WeightSettings,
+    removed: Mapping[Cell, int] | None = None,
 ) -> list[DomainShare]:
-    """Actual, target and weighted share of every domain, largest actual share first."""
-    table = weight_table(words, settings)
+    """Actual, target and weighted share of every domain, largest actual share first.
+
+    `removed`: words that the weights were computed with, too, and that are gone since.
+    """
+    known = {cell: words.get(cell, 0) + (removed or {}).get(cell, 0) for cell in {*words, *(removed or {})}}
+    table = {cell: weight for cell, weight in weight_table(known, settings).items() if words.get(cell)}
     by_domain = _sum_by_domain(words)
     total = sum(by_domain.values())
     target = target_shares(by_domain, settings)

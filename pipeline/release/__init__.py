@@ -3,6 +3,7 @@
 remove       `gristmill remove`: every page that fits a request, from all files of an output and of its snapshots
 selectors    what a request names, and which rows it fits
 rewrite      the files of one part without the removed rows
+reweigh      the weights anew, for the rows that are left
 refresh      manifest, report and card of an output whose rows have changed
 annotations  `gristmill release --annotations`: the dataset without its texts
 rehydrate    `gristmill rehydrate`: the texts again, by ranges of the crawl's files

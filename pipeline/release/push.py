@@ -3,7 +3,7 @@
     data/LANGUAGE/TOPIC/part-N.parquet    the rows of the shards: load_dataset(name, "en") reads one language,
                                           load_dataset(name, "health") one topic, `default` everything
     README.md, croissant.json             card and description, with these configurations
-    push.json                             content hash of the output, and the SHA-256 of every file
+    push.json                             content hash of the output, and the SHA-256 of every other file
 
 Files are made again from the shards part by part, always with the same bytes. What the target has with the same hash is
 not sent again, so the same command resumes; at the end the hashes of all files are compared with those of the target.
@@ -59,13 +59,13 @@ def push(output: str, address: str, *, endpoint: str | None = None, token: str |
     for entry in manifest["shards"]:
         files = dict(split_shard(layout, entry["path"], rows))
         _send_missing(target, files, hashes, f"Add {entry['path']}")
-    known = {"content_hash": manifest["content_hash"], "documents": manifest["kept"]}
-    described = {**known, "files": dict(sorted(hashes.items()))}
-    last = {
+    about = {
         "README.md": make_card(report, rows).encode(),
         "croissant.json": (json.dumps(_describe_for_machines(report), indent=1) + "\n").encode(),
-        PUSH: (json.dumps(described, indent=1) + "\n").encode(),
     }
+    known = {"content_hash": manifest["content_hash"], "documents": manifest["kept"]}
+    described = {**known, "files": dict(sorted({**hashes, **_digests(about)}.items()))}
+    last = {**about, PUSH: (json.dumps(described, indent=1) + "\n").encode()}
     _send_missing(target, last, hashes, f"Publish {manifest['content_hash'][:12]}")
     found = target.hashes(sorted(hashes))
     wrong = sorted(path for path, digest in hashes.items() if found.get(path) != digest)
@@ -75,8 +75,12 @@ def push(output: str, address: str, *, endpoint: str | None = None, token: str |
     return described
 
 
+def _digests(files: Files) -> dict[str, str]:
+    return {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+
+
 def _send_missing(target: Target, files: Files, hashes: dict[str, str], message: str) -> None:
-    digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+    digests = _digests(files)
     present = target.hashes(sorted(digests))
     missing = {path: content for path, content in files.items() if present.get(path) != digests[path]}
     if missing:

@@ -47,4 +47,5 @@ def _describe_output(output: str, removal: Removal) -> dict[str, Any]:
         "found_by": kinds_of(removal),
         "ids": {"documents": sorted(removal.documents), "dropped_pages": sorted(removal.pages)},
         "files": removal.files,
+        "reweighed": removal.reweighed,
     }

@@ -23,7 +23,7 @@ from pipeline.publishing.statistics import Statistics
 from pipeline.publishing.weights import Cell, WeightSettings, cell_of, cells_to_json, compare_shares, removed_words
 from pipeline.release.rewrite import Change
 from pipeline.reports.html_report import render
-from pipeline.reports.report_json import make_report
+from pipeline.reports.report_json import make_report, removal_facts
 from pipeline.reports.samples import collect_samples
 from pipeline.storage.layout import JSONL, PUBLISHED, Layout, read_json, write_json
 from pipeline.storage.own_files import is_part
@@ -82,7 +82,9 @@ def sum_rows(layout: Layout, manifest: Mapping[str, Any]) -> dict[str, Any]:
 def is_refreshed(layout: Layout, manifest: Mapping[str, Any]) -> bool:
     """Whether nothing is left to do after the manifest was written: report.json is written last."""
     if storage.exists(layout.report) and not list_strays(layout, manifest):
-        return bool(read_json(layout.report).get("content_hash") == manifest["content_hash"])
+        report = read_json(layout.report)
+        stated = {"content_hash": manifest["content_hash"], "removed": removal_facts(manifest)}
+        return all(report.get(name) == value for name, value in stated.items())
     return False
 
 
@@ -109,8 +111,8 @@ def refresh(layout: Layout, manifest: Mapping[str, Any]) -> None:
     )  # fmt: skip
     tally.check(layout.root)
     weights = WeightSettings.model_validate(manifest["config"]["publish"]["weights"])
-    shares = compare_shares(words, documents, weights)
-    report = make_report(tally, statistics, shares, old["duplicates"], manifest, old["run"])
+    shares = compare_shares(words, documents, weights, removed_words(manifest))
+    report = make_report(tally, statistics, shares, old["duplicates"], manifest, old["run"], layout)
     html = render(report, collect_samples(layout, manifest["pages"]))
     with storage.write_atomically(layout.report_html) as file:
         file.write(html.encode("utf-8", "replace"))
@@ -129,6 +131,14 @@ def count_rows_again(layout: Layout, manifest: Mapping[str, Any]) -> tuple[Stati
     for row in _read_columns(layout, manifest["drops"], _OF_DROPPED):
         statistics.drop(row)
     return statistics, words, documents
+
+
+def count_words_again(layout: Layout, manifest: Mapping[str, Any]) -> Counter[Cell]:
+    """Words by domain and quality of the rows of the shards."""
+    words = Counter[Cell]()
+    for row in _read_columns(layout, manifest["shards"], ("domain", "quality_score", "education_score", "words")):
+        words[cell_of(row)] += row["words"]
+    return words
 
 
 def _read_columns(layout: Layout, entries: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[Any]:

@@ -9,6 +9,7 @@
 
 A removed page keeps an empty row in drops/ with the fate suppress:removed, so that the ledger balances. Every other row
 stays as it was, its weight included: `removed_words` in the manifest says which words the weights were computed with.
+`--reweigh` computes all weights anew from the words that are left (reweigh.py).
 A run that was killed is finished by the same command. Nothing is read twice; time is that of one pass over the key
 columns, and over all texts where a text is to be removed (1 ms of CPU a document).
 """
@@ -28,7 +29,16 @@ from pipeline.errors import UserError
 from pipeline.lists.suppressions import SuppressionList, list_path, parse_suppressions
 from pipeline.publishing.provenance import short_name
 from pipeline.publishing.snapshot import NAME, latest_path
-from pipeline.release.refresh import change_manifest, is_refreshed, list_strays, refresh, sum_rows
+from pipeline.publishing.weights import WeightSettings, removed_words, weight_table
+from pipeline.release.refresh import (
+    change_manifest,
+    count_words_again,
+    is_refreshed,
+    list_strays,
+    refresh,
+    sum_rows,
+)
+from pipeline.release.reweigh import reweigh_part
 from pipeline.release.rewrite import Change, Entry, rewrite_part
 from pipeline.release.selectors import Request
 from pipeline.storage.digests import fingerprint, sha256_of_file
@@ -52,17 +62,19 @@ class Removal:
     pages: dict[str, str] = field(default_factory=dict)  # the same of pages that had been dropped
     words: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)  # entries of the manifest before and after
+    reweighed: bool = False  # all weights were computed anew
 
     @property
     def is_empty(self) -> bool:
         return not self.documents and not self.pages
 
 
-def remove(root: str, request: Request, *, copies: bool = False) -> dict[str, Removal]:
+def remove(root: str, request: Request, *, copies: bool = False, reweigh: bool = False) -> dict[str, Removal]:
     """Removes from an output, or from every finished snapshot of a folder, what fits; {output: what was done}.
 
-    With `copies`, kept documents of which a removed page was a duplicate are removed as well. Raises UserError where
-    there is no finished output.
+    With `copies`, kept documents of which a removed page was a duplicate are removed as well. With `reweigh`, weights
+    that count removed words, of this removal or of earlier ones, are computed anew. Raises UserError where there is no
+    finished output.
     """
     outputs = find_outputs(root)
     listed = list_path(root)
@@ -71,9 +83,10 @@ def remove(root: str, request: Request, *, copies: bool = False) -> dict[str, Re
         with hold_lease(Layout(output).lease):
             if output == outputs[0]:
                 remove_leftovers(Layout(root))
-                write_suppressions(listed, request)
+                if request.selectors:
+                    write_suppressions(listed, request)
             earlier = {document for removal in found.values() for document in removal.documents}
-            found[output] = _remove_from_output(Layout(output), request, listed, copies, earlier)
+            found[output] = _remove_from_output(Layout(output), request, listed, copies, reweigh, earlier)
     update_pointer(root)
     return found
 
@@ -105,7 +118,9 @@ def update_pointer(root: str) -> None:
         write_json(path, {"snapshot": name, "content_hash": content_hash})
 
 
-def _remove_from_output(layout: Layout, request: Request, listed: str, copies: bool, earlier: set[str]) -> Removal:
+def _remove_from_output(
+    layout: Layout, request: Request, listed: str, copies: bool, reweigh: bool, earlier: set[str]
+) -> Removal:
     remove_leftovers(layout)
     manifest = read_manifest(layout)
     if "content_sums" not in manifest:
@@ -118,13 +133,18 @@ def _remove_from_output(layout: Layout, request: Request, listed: str, copies: b
     if ids["shards"] or ids["drops"]:
         removal, changed = _rewrite(layout, manifest, ids, key)
         write_json(record, _join(record, removal))
-    changed = _honor_in_manifest(changed, listed)
+    is_honored = storage.exists(listed)
+    changed = _honor_in_manifest(changed, listed) if is_honored else changed
     if changed != manifest:
+        write_json(layout.manifest, changed)
+    if reweigh and removed_words(changed):
+        removal, changed = _reweigh(layout, changed, key)
+        write_json(record, _join(record, removal))
         write_json(layout.manifest, changed)
     if not is_refreshed(layout, changed):
         refresh(layout, changed)
     run = read_run(layout)
-    honored = _honor_in_run(run, listed)
+    honored = _honor_in_run(run, listed) if is_honored else run
     if honored != run:
         write_json(layout.run, honored)
     remove_work(layout)
@@ -144,6 +164,8 @@ def find_ids(
     `earlier`: documents removed from earlier snapshots, whose duplicates were dropped here.
     """
     found: Found = {"shards": {}, "drops": {}}
+    if not request.selectors:
+        return found
     duplicates: dict[str, set[str]] = {}  # survivor -> dropped pages
     survivors: dict[str, str] = {}  # of dropped pages
     texts = {"shards": ["text"], "drops": ["excerpt", "text"]} if request.has_texts else {}
@@ -223,6 +245,31 @@ def _rewrite(layout: Layout, manifest: Mapping[str, Any], ids: Found, key: str) 
     return removal, after
 
 
+def _reweigh(layout: Layout, manifest: Mapping[str, Any], key: str) -> tuple[Removal, dict[str, Any]]:
+    """Writes the parts in which a weight changes; returns what was done and the manifest with the new files."""
+    kinds = [kind for kind in (*PUBLISHED, JSONL) if manifest.get(kind)]
+    parts = _parts_of(manifest, kinds)
+    number = 1 + max(parts)
+    entries: dict[str, list[Entry]] = {kind: list(manifest[kind]) for kind in kinds}
+    table = weight_table(count_words_again(layout, manifest), WeightSettings.model_validate(_weights_of(manifest)))
+    change = Change()
+    for part, files in parts.items():
+        new, changed = reweigh_part(layout, files, number, table)
+        if new:
+            log.info("remove: new weights in part %d of %s", part, layout.root)
+            for kind, entry in new.items():
+                entries[kind][entries[kind].index(files[kind])] = entry
+            change.add(changed)
+            number += 1
+    after = {**change_manifest(manifest, change, entries), "removed_words": []}
+    before = manifest["content_hash"]
+    return Removal(key, before, after["content_hash"], files=change.files, reweighed=True), after
+
+
+def _weights_of(manifest: Mapping[str, Any]) -> Any:
+    return manifest["config"]["publish"]["weights"]
+
+
 def _parts_of(manifest: Mapping[str, Any], kinds: Sequence[str]) -> dict[int, dict[str, Entry]]:
     """The entries of each part by kind; the files of a part have one number."""
     parts: dict[int, dict[str, Entry]] = {}
@@ -278,12 +325,14 @@ def _join(path: str, removal: Removal) -> dict[str, Any]:
     """The removal as JSON, with what an earlier call for the same request has removed."""
     if storage.exists(path):
         earlier = Removal(**read_json(path))
-        if earlier.after != removal.after:
-            removal.before = earlier.before
-            removal.documents = {**earlier.documents, **removal.documents}
-            removal.pages = {**earlier.pages, **removal.pages}
-            removal.words += earlier.words
-            removal.files = [*earlier.files, *removal.files]
+        if earlier.after == removal.after and (earlier.reweighed or not removal.reweighed):
+            return asdict(earlier)  # a killed call has written it
+        removal.before = earlier.before
+        removal.documents = {**earlier.documents, **removal.documents}
+        removal.pages = {**earlier.pages, **removal.pages}
+        removal.words += earlier.words
+        removal.files = [*earlier.files, *removal.files]
+        removal.reweighed |= earlier.reweighed
     return asdict(removal)
 
 
@@ -298,7 +347,8 @@ def describe(found: Mapping[str, Removal]) -> str:
     lines = []
     for output, removal in found.items():
         counts = f"{len(removal.documents):,} documents ({removal.words:,} words), {len(removal.pages):,} dropped pages"
-        lines.append(f"{output}: {counts if not removal.is_empty else 'nothing fits'}")
+        found_any = counts if not removal.is_empty else "nothing fits"
+        lines.append(f"{output}: {found_any}{', weights computed anew' if removal.reweighed else ''}")
     return "\n".join(lines)
 
 

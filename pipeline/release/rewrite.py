@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,6 +148,11 @@ def write_tables(path: str, schema: pa.Schema, tables: list[pa.Table]) -> Entry:
 
 
 def _write_jsonl(layout: Layout, entry: Entry, number: int, ids: set[str]) -> Entry:
+    return write_lines(layout, entry, number, lambda line: line if json.loads(line)["id"] not in ids else None)
+
+
+def write_lines(layout: Layout, entry: Entry, number: int, change: Callable[[bytes], bytes | None]) -> Entry:
+    """Writes a JSONL file again under another number; `change` gives the new line, None for one that is left out."""
     old = storage.join(layout.root, entry["path"])
     ending = entry["path"][entry["path"].index(".") :]
     path, rows = layout.part(JSONL, number, ending), 0
@@ -155,8 +160,8 @@ def _write_jsonl(layout: Layout, entry: Entry, number: int, ids: set[str]) -> En
         hashing = HashingFile(file)
         with compress(hashing, _COMPRESSION[ending]) as stream:
             for line in _lines(old, ending):
-                if json.loads(line)["id"] not in ids:
-                    stream.write(line)
+                if (changed := change(line)) is not None:
+                    stream.write(changed)
                     rows += 1
     return hashing.manifest_entry(path, rows)
 

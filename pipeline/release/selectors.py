@@ -166,10 +166,10 @@ class Request:
         return [shingle_hashes(tokenize(selector.value)) for selector in chosen]
 
 
-def make_request(values: Mapping[str, Iterable[str]], lists: Sequence[str]) -> Request:
+def make_request(values: Mapping[str, Iterable[str]], lists: Sequence[str], *, may_be_empty: bool = False) -> Request:
     """The selectors of the command line, by kind, and of list files. Raises UserError where there is none."""
     given = [make_selector(kind, value) for kind, items in values.items() for value in items]
     found = {*given, *(selector for path in lists for selector in read_list(path))}
-    if not found:
+    if not found and not may_be_empty:
         raise UserError("name what to remove: --url, --prefix, --host, --domain, --id, --text or --list FILE")
     return Request(tuple(sorted(found, key=lambda selector: (selector.kind, selector.value))))

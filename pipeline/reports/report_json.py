@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.extraction.charset import Decoding
 from pipeline.ledger import UNREADABLE, Tally, by_stage
 from pipeline.publishing.statistics import Statistics, most_common
-from pipeline.publishing.weights import DomainShare
+from pipeline.publishing.weights import DomainShare, removed_words
 from pipeline.reports.run_warnings import run_warnings
 from pipeline.reports.trends import compare_with_former
 from pipeline.stages.order import STAGES
@@ -45,10 +45,16 @@ def make_report(
         "signals": _signals(statistics),
         "cpu_seconds": {name: round(tally.cpu_seconds[name], 3) for name in STAGES if name in tally.cpu_seconds},
         **{name: manifest[name] for name in _FROM_MANIFEST},
+        "removed": removal_facts(manifest),
         "run": dict(run or {}),
     }
     report["trends"] = compare_with_former(report, layout) if layout else {}
     return {**report, "warnings": run_warnings(report)}
+
+
+def removal_facts(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Documents that were removed on request, and their words with which the weights were computed."""
+    return {"documents": manifest.get("removed", 0), "words_in_weights": sum(removed_words(manifest).values())}
 
 
 def _pages(tally: Tally, statistics: Statistics) -> dict[str, Any]:

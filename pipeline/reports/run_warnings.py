@@ -22,6 +22,7 @@ def run_warnings(report: Mapping[str, Any]) -> list[str]:
     """The warnings, one line each, from the numbers of report.json."""
     duplicates = report["duplicates"].get("warnings", ())
     found = [*_nothing_kept(report), *_failures(report), *_personal_data(report), *duplicates, *_repetitions(report)]
+    found += _removed(report)
     return [*found, *report.get("trends", {}).get("alarms", ())]
 
 
@@ -68,3 +69,12 @@ def _repetitions(report: Mapping[str, Any]) -> Iterator[str]:
                 f"{line['domain']}: {line['repetitions']:.1f} effective repetitions; beyond about "
                 f"{WARN_REPETITIONS:g}, repeating text teaches little"
             )
+
+
+def _removed(report: Mapping[str, Any]) -> Iterator[str]:
+    words = report.get("removed", {}).get("words_in_weights", 0)
+    if words:
+        yield (
+            f"the weights were computed with {words:,} words that were removed since, so the weighted shares are not "
+            "the target shares; `gristmill remove OUTPUT --reweigh` computes them anew"
+        )

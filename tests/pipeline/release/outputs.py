@@ -48,9 +48,15 @@ def document(number: int, page: Page) -> Document:
 
 def write_output(folder: Path, pages: Sequence[Page], units: int = 2, **settings: Any) -> Path:
     """A finished output with one part a unit."""
+    write_output_at(str(folder), pages, units, **settings)
+    return folder
+
+
+def write_output_at(folder: str, pages: Sequence[Page], units: int = 2, **settings: Any) -> None:
+    """The same at any address."""
     config = Config.model_validate({**settings, "publish": {"shard_bytes": 1, **settings.get("publish", {})}})
-    inputs = [Input("crawl.warc.gz", str(folder / "crawl.warc.gz"), 1000)]
-    run = plan_run(inputs, config, str(folder))
+    inputs = [Input("crawl.warc.gz", storage.join(folder, "crawl.warc.gz"), 1000)]
+    run = plan_run(inputs, config, folder)
     claim(run.layout, run.identity, local_paths(run), overwrite=False)
     verdicts = storage.join(run.layout.work, "verdicts-0")
     tally, characters = Tally(), {}
@@ -59,8 +65,7 @@ def write_output(folder: Path, pages: Sequence[Page], units: int = 2, **settings
         members = [(number, page) for number, page in enumerate(pages) if number % units == unit]
         characters[f"unit{unit}"] = _write_unit(run, f"unit{unit}", members, copies, verdicts, tally)
     _publish(run, verdicts, characters, tally)
-    remove_work(Layout(str(folder), read_run(run.layout)["work"]))
-    return folder
+    remove_work(Layout(folder, read_run(run.layout)["work"]))
 
 
 def _write_unit(
