@@ -104,6 +104,7 @@ bench-trainer: install
 	$(BIN)/python -m tests.benchmarks.mixtures
 	$(BIN)/python -m tests.benchmarks.score_ablation
 	$(BIN)/python -m tests.benchmarks.packing
+	-$(BIN)/python -m tests.benchmarks.utilization
 
 # Retrains the shipped models on the folder of real pages (GRISTMILL_DATA); fails if any byte changes. Extraction comes
 # first: its text is what the others are trained on.

@@ -66,20 +66,20 @@ class PlainBlock(nn.Module):
 class Plain(nn.Module):
     """A plain decoder."""
 
-    def __init__(self) -> None:
+    def __init__(self, shape: ModelSettings = SHAPE) -> None:
         super().__init__()
         self.tokens, self.places = (
-            nn.Embedding(SHAPE.padded_vocab_size, SHAPE.hidden_size),
-            nn.Embedding(SEQUENCE, SHAPE.hidden_size),
+            nn.Embedding(shape.padded_vocab_size, shape.hidden_size),
+            nn.Embedding(shape.context_length, shape.hidden_size),
         )
-        self.blocks = nn.ModuleList(PlainBlock(SHAPE.hidden_size, SHAPE.heads) for _ in range(SHAPE.layers))
-        self.norm = nn.LayerNorm(SHAPE.hidden_size, bias=False)
+        self.blocks = nn.ModuleList(PlainBlock(shape.hidden_size, shape.heads) for _ in range(shape.layers))
+        self.norm = nn.LayerNorm(shape.hidden_size, bias=False)
         for weight in self.parameters():
             if weight.ndim > 1:
                 nn.init.normal_(weight, 0, 0.02)
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        x = self.tokens(inputs) + self.places(torch.arange(inputs.shape[1]))
+        x = self.tokens(inputs) + self.places.weight[: inputs.shape[1]]
         for block in self.blocks:
             x = block(x)
         logits = F.linear(self.norm(x), self.tokens.weight)
@@ -101,7 +101,7 @@ def llama() -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def trainer_step(model: Decoder, source: BatchSource, bf16: bool, masked: bool = True) -> Step:
+def trainer_step(model: Decoder, source: BatchSource, bf16: bool, masked: bool = True, world: World = ALONE) -> Step:
     """One step of the trainer, its data included."""
     optimizer = build_optimizer(model, OptimizerSettings())
     set_learning_rate(optimizer, 1e-3)
@@ -111,22 +111,24 @@ def trainer_step(model: Decoder, source: BatchSource, bf16: bool, masked: bool =
         if not masked:
             del inputs["document_ids"], inputs["positions"]
         optimizer.zero_grad(set_to_none=True)
-        accumulate(model, [inputs], ALONE, bf16, model.settings.experts)
+        accumulate(model, [inputs], world, bf16, model.settings.experts)
         clip_gradients(model, 1.0)
         optimizer.step()
 
     return step
 
 
-def plain_step(model: nn.Module, loss: Callable[..., Tensor], source: BatchSource, bf16: bool) -> Step:
+def plain_step(
+    model: nn.Module, loss: Callable[..., Tensor], source: BatchSource, bf16: bool, device: torch.device = ALONE.device
+) -> Step:
     """One step of a plain script: the same batches, clipping and fused AdamW."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
 
     def step(number: int) -> None:
         batch = source.batch(number)
         optimizer.zero_grad(set_to_none=True)
-        with autocast(ALONE.device, bf16):
-            found = loss(batch.inputs, batch.targets)
+        with autocast(device, bf16):
+            found = loss(batch.inputs.to(device), batch.targets.to(device))
         found.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

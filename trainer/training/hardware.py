@@ -1,4 +1,4 @@
-"""Measure the FLOP/s of matrix products in fp32 and bf16 when a run starts, and choose the precision."""
+"""Measure the FLOP/s of matrix products when a run starts, and choose the precision."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 import torch
 
+from trainer.errors import UserError
+from trainer.model.float8 import FORWARD, multiply
+
 GAIN = 1.2  # bf16 is chosen if it is this many times as fast; less does not justify its rounding errors
 SECONDS = 0.1  # duration of one measurement
 SIZE = {"cpu": 1024, "cuda": 8192}  # rows of the square matrices: large enough for full speed
+FLOAT8_CAPABILITY = (8, 9)  # of the first GPUs with fp8 products: Ada; Hopper has 9.0
 
 
 class Precision(StrEnum):
@@ -19,6 +23,7 @@ class Precision(StrEnum):
     AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+    FLOAT8 = "float8"  # of the linear layers of blocks, the others are bf16; never chosen by auto
 
 
 class Hardware(NamedTuple):
@@ -27,12 +32,12 @@ class Hardware(NamedTuple):
     name: str
     threads: int
     peaks: dict[str, float]  # FLOP/s of one device's matrix products, by precision
-    precision: Precision  # chosen: FLOAT32 or BFLOAT16
+    precision: Precision  # chosen, not AUTO
 
     @property
     def bf16(self) -> bool:
-        """Whether matrix products are computed in bf16."""
-        return self.precision is Precision.BFLOAT16
+        """Whether matrix products are computed in bf16, those that are not in fp8."""
+        return self.precision is not Precision.FLOAT32
 
     @property
     def peak(self) -> float:
@@ -41,28 +46,48 @@ class Hardware(NamedTuple):
 
 
 def measure_hardware(device: torch.device, requested: Precision = Precision.AUTO) -> Hardware:
-    """Time square matrix products in fp32 and bf16; the faster precision is chosen if `requested` is auto."""
-    peaks = {
-        Precision.FLOAT32.value: measure_matmul_rate(device, torch.float32),
-        Precision.BFLOAT16.value: measure_matmul_rate(device, torch.bfloat16),
-    }
-    faster = peaks["bfloat16"] > GAIN * peaks["float32"]
-    chosen = requested if requested is not Precision.AUTO else Precision.BFLOAT16 if faster else Precision.FLOAT32
+    """Time square matrix products in fp32 and bf16; the faster precision is chosen if `requested` is auto.
+
+    UserError: fp8 is requested and the device has no such products.
+    """
     cpu = f"CPU ({torch.backends.cpu.get_cpu_capability()})"
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
+    measured = [Precision.FLOAT32, Precision.BFLOAT16]
+    if requested is Precision.FLOAT8:
+        _check_float8(device, name)
+        measured.append(Precision.FLOAT8)
+    peaks = {precision.value: measure_matmul_rate(device, _TYPES[precision]) for precision in measured}
+    faster = peaks["bfloat16"] > GAIN * peaks["float32"]
+    chosen = requested if requested is not Precision.AUTO else Precision.BFLOAT16 if faster else Precision.FLOAT32
     return Hardware(name, torch.get_num_threads(), peaks, chosen)
+
+
+_TYPES = {Precision.FLOAT32: torch.float32, Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT8: FORWARD}
+
+
+def _check_float8(device: torch.device, name: str) -> None:
+    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
+    if capability < FLOAT8_CAPABILITY:
+        needed = ".".join(map(str, FLOAT8_CAPABILITY))
+        raise UserError(
+            f"loop.precision = float8 needs a GPU with fp8 matrix products (compute capability {needed} or above: Ada, "
+            f"Hopper, Blackwell), and this is {name}; use bfloat16"
+        )
 
 
 def measure_matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP/s of a large square product, the best of the attempts that fit into SECONDS."""
     size = SIZE.get(device.type, 1024)
-    a = torch.ones(size, size, device=device, dtype=dtype)
-    b = torch.ones(size, size, device=device, dtype=dtype)
+    a = torch.ones(size, size, device=device).to(dtype)
+    scale = torch.ones((), device=device)
     best, begin = float("inf"), time.perf_counter()
     while best == float("inf") or time.perf_counter() - begin < SECONDS:
         _wait(device)
         start = time.perf_counter()
-        a @ b
+        if dtype is FORWARD:
+            multiply(a, scale, a.t(), scale, torch.bfloat16)
+        else:
+            a @ a
         _wait(device)
         best = min(best, time.perf_counter() - start)
     return float(2 * size**3 / best)

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from trainer.files import write_atomically
+from trainer.model.float8 import use_float8
 from trainer.training import checkpoint
 from trainer.training.anomalies import SpikeDetector
 from trainer.training.checkpoint import BestValidation, CheckpointError, RunState
@@ -98,6 +99,8 @@ def open_run(task: Task[Any], out: Path, world: World, latest: Path | None = Non
     _configure_torch(loop)
     hardware = _agree_on_hardware(world, latest, loop.precision)
     model = task.build_model()
+    if hardware.precision is Precision.FLOAT8:
+        use_float8(blocks_of(model))
     module = parallelize(model, world, hardware.bf16)
     task.initialize(model)
     torch.manual_seed(loop.seed * 1_000_003 + world.rank)
@@ -121,6 +124,8 @@ def _agree_on_hardware(world: World, latest: Path | None, requested: Precision) 
     if requested is Precision.AUTO and latest is not None:
         requested = Precision(checkpoint.read_state(latest).precision)
     hardware = measure_hardware(world.device, requested)
+    if hardware.precision is Precision.FLOAT8:
+        return hardware
     agreed = Precision.BFLOAT16 if count_ranks(hardware.bf16, world) == world.size else Precision.FLOAT32
     return hardware._replace(precision=agreed)
 

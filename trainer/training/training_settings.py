@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from trainer.settings import Settings
 from trainer.training.anomalies import AnomalySettings
@@ -25,7 +27,8 @@ class LoopSettings(Settings):
     )
     precision: Precision = Field(
         default=Precision.AUTO,
-        description="type of matrix products: auto (the faster one when a run starts), float32 or bfloat16",
+        description="type of matrix products: auto (float32 or bfloat16, the faster one when a run starts), float32, "
+        "bfloat16, or float8 (linear layers of blocks; GPUs from Ada and Hopper on)",
     )
     compile: bool = Field(
         default=False, description="compile each block with torch.compile: minutes at the start, faster steps on GPUs"
@@ -65,3 +68,9 @@ class TrainingSettings(Settings):
     anomalies: AnomalySettings = Field(
         default=AnomalySettings(), description="loss spikes and losses that are not finite"
     )
+
+    @model_validator(mode="after")
+    def _check_precision(self) -> Self:
+        if self.loop.precision is Precision.FLOAT8 and self.parallel.tensor > 1:
+            raise ValueError("loop.precision = float8 multiplies whole matrices; set parallel.tensor = 1, or bfloat16")
+        return self
