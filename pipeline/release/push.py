@@ -7,6 +7,8 @@
 
 Files are made again from the shards part by part, always with the same bytes. What the target has with the same hash is
 not sent again, so the same command resumes; at the end the hashes of all files are compared with those of the target.
+Rows of an earlier push that the output does not have any more, such as those of removed pages, are deleted. Before the
+first change push.json is emptied, and it is written last: a target that is not whole does not look so.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -28,23 +31,32 @@ from pipeline.publishing.croissant import format_croissant
 from pipeline.publishing.dataset_card import format_card
 from pipeline.storage.digests import sha256_of_file
 from pipeline.storage.layout import Layout, read_manifest, read_report
-from pipeline.storage.own_files import check_apart
+from pipeline.storage.lease import hold_lease
+from pipeline.storage.own_files import check_apart, check_free, find_leftovers
 from pipeline.storage.retries import retry
 
 HUB = "hf://datasets/"
 PUSH = "push.json"
 _NAME = re.compile(r"[^a-z0-9_-]+")
+_ROWS = re.compile(r"data/[a-z0-9_-]+/[a-z0-9_-]+/part-\d{5,}\.parquet")
+_BEGUN = b'{"files": {}}\n'  # push.json of a target that is not whole
 Files = Mapping[str, bytes]  # path in the target -> content
 
 
 class Target(Protocol):
     """Where files are published."""
 
+    def hold(self) -> AbstractContextManager[None]:
+        """Keeps others from changing the target in the block. Raises UserError for one with files of others."""
+
     def hashes(self, paths: Sequence[str]) -> dict[str, str]:
         """The SHA-256 of those of the files that the target has."""
 
-    def send(self, files: Files, message: str) -> None:
-        """Sends files; all of them or, where the target can, none."""
+    def list_rows(self) -> set[str]:
+        """The Parquet files of the target."""
+
+    def send(self, files: Files, message: str, stale: Sequence[str] = ()) -> None:
+        """Deletes stale files and sends others, in their order; all of them or, where the target can, none."""
 
 
 def push(output: str, address: str, *, endpoint: str | None = None, token: str | None = None) -> dict[str, Any]:
@@ -53,39 +65,55 @@ def push(output: str, address: str, *, endpoint: str | None = None, token: str |
     if not storage.exists(layout.manifest):
         raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
     target = open_target(address, output, endpoint, token)
-    manifest, report = read_manifest(layout), read_report(layout)
-    hashes: dict[str, str] = {}
-    rows: Counter[tuple[str, str]] = Counter()
-    for entry in manifest["shards"]:
-        files = dict(split_shard(layout, entry["path"], rows))
-        _send_missing(target, files, hashes, f"Add {entry['path']}")
-    about = {
-        "README.md": make_card(report, rows).encode(),
-        "croissant.json": (json.dumps(_describe_for_machines(report), indent=1) + "\n").encode(),
-    }
-    known = {"content_hash": manifest["content_hash"], "documents": manifest["kept"]}
-    described = {**known, "files": dict(sorted({**hashes, **_digests(about)}.items()))}
-    last = {**about, PUSH: (json.dumps(described, indent=1) + "\n").encode()}
-    _send_missing(target, last, hashes, f"Publish {manifest['content_hash'][:12]}")
-    found = target.hashes(sorted(hashes))
-    wrong = sorted(path for path, digest in hashes.items() if found.get(path) != digest)
-    if wrong:
-        count = f"{len(wrong):,} files have other bytes than were sent"
-        raise RunFailedError(f"{address}: {count} ({wrong[0]}); push again")
-    return described
+    with target.hold():
+        return _Push(target, address).publish(layout)
 
 
-def _digests(files: Files) -> dict[str, str]:
-    return {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+class _Push:
+    """One push: what has been compared with the target, and whether anything was sent."""
 
+    def __init__(self, target: Target, address: str) -> None:
+        self.target, self.address = target, address
+        self.hashes: dict[str, str] = {}
+        self.has_begun = False
 
-def _send_missing(target: Target, files: Files, hashes: dict[str, str], message: str) -> None:
-    digests = _digests(files)
-    present = target.hashes(sorted(digests))
-    missing = {path: content for path, content in files.items() if present.get(path) != digests[path]}
-    if missing:
-        target.send(missing, message)
-    hashes.update(digests)
+    def publish(self, layout: Layout) -> dict[str, Any]:
+        manifest, report = read_manifest(layout), read_report(layout)
+        rows: Counter[tuple[str, str]] = Counter()
+        for entry in manifest["shards"]:
+            self.send(dict(split_shard(layout, entry["path"], rows)), f"Add {entry['path']}")
+        described = {"README.md": make_card(report, rows), "croissant.json": _describe_for_machines(report)}
+        stale = sorted(self.target.list_rows() - self.hashes.keys())
+        message = f"Publish {manifest['content_hash'][:12]}"
+        self.send({path: text.encode() for path, text in described.items()}, message, stale)
+        self.check(list(self.hashes))
+        known = {"content_hash": manifest["content_hash"], "documents": manifest["kept"]}
+        published = {**known, "files": dict(sorted(self.hashes.items()))}
+        self.has_begun = True  # push.json itself is all that may be missing
+        self.send({PUSH: (json.dumps(published, indent=1) + "\n").encode()}, message)
+        self.check([PUSH])
+        return published
+
+    def send(self, files: Files, message: str, stale: Sequence[str] = ()) -> None:
+        """Sends what the target does not have."""
+        digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+        present = self.target.hashes(sorted(digests))
+        missing = {path: content for path, content in files.items() if present.get(path) != digests[path]}
+        if (missing or stale) and not self.has_begun:
+            self.has_begun = True
+            self.send({PUSH: _BEGUN}, "Begin")
+            del self.hashes[PUSH]
+        if missing or stale:
+            self.target.send(missing, message, stale)
+        self.hashes.update(digests)
+
+    def check(self, paths: Sequence[str]) -> None:
+        """Raises RunFailedError where the target has other bytes than were sent."""
+        found = self.target.hashes(sorted(paths))
+        wrong = sorted(path for path in paths if found.get(path) != self.hashes[path])
+        if wrong:
+            count = f"{len(wrong):,} files have other bytes than were sent"
+            raise RunFailedError(f"{self.address}: {count} ({wrong[0]}); push again")
 
 
 # --- what is published ---
@@ -131,11 +159,11 @@ def make_card(report: Mapping[str, Any], rows: Mapping[tuple[str, str], int]) ->
     return f"{before}configs:\n{configs}language:\n{rest}".replace("shards/*.parquet", "data/*/*/*.parquet")
 
 
-def _describe_for_machines(report: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_for_machines(report: Mapping[str, Any]) -> str:
     values = format_croissant(report)
     values["distribution"][0]["includes"] = "data/*/*/*.parquet"
     values["distribution"][0]["description"] = f"Parquet files; {PUSH} has the SHA-256 of each."
-    return values
+    return json.dumps(values, indent=1) + "\n"
 
 
 # --- where it goes ---
@@ -158,11 +186,26 @@ class FolderTarget:
     def __init__(self, root: str) -> None:
         self.root = root
 
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        check_free(self.root, PUSH)
+        with hold_lease(storage.join(self.root, "push.lock")):
+            storage.remove_files(find_leftovers(self.root, "data/*/*"))
+            yield
+
     def hashes(self, paths: Sequence[str]) -> dict[str, str]:
         places = {path: storage.join(self.root, path) for path in paths}
         return {path: sha256_of_file(place) for path, place in places.items() if storage.exists(place)}
 
-    def send(self, files: Files, message: str) -> None:
+    def list_rows(self) -> set[str]:
+        places = storage.glob_files(storage.join(self.root, "data/*/*/*.parquet"))
+        return {name for place in places if _ROWS.fullmatch(name := "/".join(place.split("/")[-4:]))}
+
+    def send(self, files: Files, message: str, stale: Sequence[str] = ()) -> None:
+        storage.remove_files(storage.join(self.root, path) for path in stale)
+        for folder in sorted({path.rpartition("/")[0] for path in stale}):
+            storage.remove_empty_folder(storage.join(self.root, folder))
+            storage.remove_empty_folder(storage.join(self.root, folder.rpartition("/")[0]))
         for path, content in files.items():
             with storage.write_atomically(storage.join(self.root, path)) as file:
                 file.write(content)
@@ -177,7 +220,7 @@ class _RefusedError(Exception):
 
 
 class HubTarget:
-    """A dataset repository of Hugging Face's hub; each call of `send` is one commit."""
+    """A dataset repository of Hugging Face's hub; each call of `send` is one commit. Earlier ones keep stale files."""
 
     def __init__(self, name: str, endpoint: str | None, token: str | None) -> None:
         try:
@@ -203,6 +246,14 @@ class HubTarget:
         except (_RefusedError, self._hub.errors.LocalTokenNotFoundError) as error:
             raise UserError(f"{HUB}{self.name}: {' '.join(str(error).split())[:200]}") from None
 
+    def hold(self) -> AbstractContextManager[None]:
+        """Nothing to hold: commits come one after the other, and the hub keeps them all."""
+        return nullcontext()
+
+    def list_rows(self) -> set[str]:
+        names = self._call(lambda: self._api.list_repo_files(self.name, repo_type="dataset"))
+        return {name for name in names if _ROWS.fullmatch(name)}
+
     def hashes(self, paths: Sequence[str]) -> dict[str, str]:
         """Of large files as the hub stores it; small ones are in git, by another hash, and are fetched."""
         found = self._call(lambda: self._api.get_paths_info(self.name, list(paths), repo_type="dataset"))
@@ -220,6 +271,7 @@ class HubTarget:
 
         return hashlib.sha256(self._call(fetch)).hexdigest()
 
-    def send(self, files: Files, message: str) -> None:
-        operations = [self._hub.CommitOperationAdd(path, content) for path, content in files.items()]
+    def send(self, files: Files, message: str, stale: Sequence[str] = ()) -> None:
+        operations = [self._hub.CommitOperationDelete(path) for path in stale]
+        operations += [self._hub.CommitOperationAdd(path, content) for path, content in files.items()]
         self._call(lambda: self._api.create_commit(self.name, operations, commit_message=message, repo_type="dataset"))

@@ -18,9 +18,9 @@ _PART = re.compile(r"part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)")
 _WORK = re.compile(r"[0-9a-f]{16}")  # a fingerprint: Layout.key
 # What `write_atomically` leaves when its process is killed.
 _TEMPORARY = re.compile(
-    r"\.(part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)|manifest\.json|run\.json|report\.(json|html)|README\.md|croissant\.json|run\.lock\S*|suppressions\.json|[0-9a-f]{16}\.json)\.\w{8}\.tmp"
+    r"\.(part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)|manifest\.json|run\.json|report\.(json|html)|README\.md|croissant\.json|push\.json|(run|push)\.lock\S*|suppressions\.json|[0-9a-f]{16}\.json)\.\w{8}\.tmp"
 )
-_LOCK = re.compile(r"run\.lock(\.\w+)?")
+_LOCK = re.compile(r"(run|push)\.lock(\.\w+)?")
 _OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
 
 
@@ -36,12 +36,22 @@ def check_output(layout: Layout, inputs: Iterable[str]) -> None:
         run = read_json(layout.run)
         if "identity" in run and "work" in run:
             return
-    elif not storage.is_folder(layout.root) and not storage.is_remote(layout.root) and storage.exists(layout.root):
-        raise UserError(f"{layout.root}: is a file; name a folder with --output")
-    foreign = [name for name in storage.list_names(layout.root) if not _is_allowed(name)]
+    _check_empty(layout.root)
+
+
+def check_free(root: str, first: str) -> None:
+    """Raise UserError for a folder that holds files of others: it has `first`, the first file of its owner, or none."""
+    if not storage.exists(storage.join(root, first)):
+        _check_empty(root)
+
+
+def _check_empty(root: str) -> None:
+    if not storage.is_folder(root) and not storage.is_remote(root) and storage.exists(root):
+        raise UserError(f"{root}: is a file; name a folder")
+    foreign = [name for name in storage.list_names(root) if not _is_allowed(name)]
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
-        raise UserError(f"{layout.root}: holds files that no run of gristmill wrote ({shown}); choose a new folder")
+        raise UserError(f"{root}: holds files that no run of gristmill wrote ({shown}); choose a new folder")
 
 
 def _is_allowed(name: str) -> bool:
@@ -101,7 +111,12 @@ def remove_work(layout: Layout) -> None:
 
 def remove_leftovers(layout: Layout) -> None:
     """Removes what killed processes were writing. Only the owner of the lease calls this."""
-    for folder in (layout.root, *(storage.join(layout.root, kind) for kind in (*PUBLISHED, JSONL, REMOVALS))):
-        if not storage.is_remote(folder):
-            names = [name for name in storage.list_names(folder) if _TEMPORARY.fullmatch(name)]
-            storage.remove_files(storage.join(folder, name) for name in names)
+    storage.remove_files(find_leftovers(layout.root, *PUBLISHED, JSONL, REMOVALS))
+
+
+def find_leftovers(root: str, *folders: str) -> list[str]:
+    """What killed processes were writing, in a folder and in those below it whose names fit; none in a store."""
+    if storage.is_remote(root):
+        return []
+    found = [path for each in ("", *folders) for path in storage.glob_files(storage.join(root, each, ".*.tmp"))]
+    return [path for path in found if _TEMPORARY.fullmatch(path.rpartition("/")[2])]

@@ -106,6 +106,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 elif line["key"] == "lfsFile":
                     hub.files[value["path"]] = hub.objects[value["oid"]]
                     hub.large.add(value["path"])
+                elif line["key"] == "deletedFile":
+                    del hub.files[value["path"]]
                 else:
                     continue
                 changed.append(value["path"])
@@ -117,7 +119,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if self._fails():
                 return
             name = unquote(self.path.partition("/resolve/main/")[2].split("?")[0])
-            if name in hub.files:
+            if "/tree/main" in self.path:
+                self._answer([_info(hub, name) for name in hub.files])
+            elif name in hub.files:
                 self._answer(hub.files[name])
             else:
                 self._answer({"error": self.path}, 404)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +15,8 @@ from huggingface_hub import _commit_api
 
 from pipeline.errors import RunFailedError, UserError
 from pipeline.release.push import HUB, FolderTarget, push
+from pipeline.release.remove import remove
+from pipeline.release.selectors import make_request
 from tests.pipeline.release.hub import Hub, serve_hub
 
 
@@ -59,7 +62,7 @@ def test_what_the_hub_has_is_not_sent_again(curated_minicrawl: Path, hub: Hub) -
     name = next(name for name in hub.files if name.endswith(".parquet"))
     del hub.files[name]
     push(str(curated_minicrawl), f"{HUB}me/set", endpoint=hub.url, token="hf_x")
-    assert hub.commits[commits:] == [[name]]
+    assert hub.commits[commits:] == [["push.json"], [name], ["push.json"]]
     assert max(hub.uploads.values()) == 1
 
 
@@ -70,12 +73,43 @@ def test_a_folder_gets_the_same_files_and_other_bytes_are_noticed(
     assert json.loads((tmp_path / "to" / "push.json").read_text()) == values
     send = FolderTarget.send
 
-    def cut(self: FolderTarget, files: dict[str, bytes], message: str) -> None:
-        send(self, {name: content[:-1] for name, content in files.items()}, message)
+    def cut(self: FolderTarget, files: dict[str, bytes], message: str, stale: Sequence[str] = ()) -> None:
+        send(self, {name: content[:-1] for name, content in files.items()}, message, stale)
 
     monkeypatch.setattr(FolderTarget, "send", cut)
     with pytest.raises(RunFailedError, match="have other bytes than were sent"):
         push(str(curated_minicrawl), str(tmp_path / "other"))
+
+
+@pytest.fixture
+def shrunk(curated_minicrawl: Path, tmp_path: Path) -> Path:
+    """A copy of the output from which all pages of a language were removed."""
+    output = tmp_path / "shrunk"
+    shutil.copytree(curated_minicrawl, output)
+    (shard,) = (output / "shards").iterdir()
+    german = [row["url"] for row in pq.read_table(shard).to_pylist() if row["language"] == "de"]
+    remove(str(output), make_request({"url": tuple(german)}, ()))
+    return output
+
+
+def test_after_a_removal_no_old_row_stays_published(
+    curated_minicrawl: Path, shrunk: Path, hub: Hub, tmp_path: Path
+) -> None:
+    for address in (str(tmp_path / "to"), f"{HUB}me/set"):
+        push(str(curated_minicrawl), address, endpoint=hub.url, token="hf_x")
+        push(str(shrunk), address, endpoint=hub.url, token="hf_x")
+    left = {row["id"] for path in (shrunk / "shards").iterdir() for row in pq.read_table(path).to_pylist()}
+    for folder in (tmp_path / "to", write_files(hub, tmp_path / "set")):
+        rows = [row for path in folder.rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+        assert sorted(row["id"] for row in rows) == sorted(left)
+        assert not (folder / "data" / "de").exists()
+
+
+def test_files_of_others_in_the_target_are_left_alone(curated_minicrawl: Path, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UserError, match=r"holds files that no run of gristmill wrote \(README.md\)"):
+        push(str(curated_minicrawl), str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_addresses_and_refusals_are_one_line(curated_minicrawl: Path, hub: Hub, tmp_path: Path) -> None:
