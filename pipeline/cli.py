@@ -152,6 +152,7 @@ def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **opti
         add_previous_sketches,
         find_newest_crawl,
         honor_suppressions,
+        update_latest,
     )
     from pipeline.reports.console_summary import funnel
     from pipeline.storage.layout import Layout
@@ -160,13 +161,13 @@ def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **opti
     if crawl.is_complete() and not options["overwrite"]:
         if not options["keep_work"]:
             remove_finished_work(Layout(crawl.output))
-        crawl.update_latest()
+        update_latest(crawl.base)
         click.echo(f"{crawl.output} is complete already; --overwrite curates it again")
         click.echo(funnel(Layout(crawl.output)))
     else:
         settings = honor_suppressions(add_previous_sketches(crawl, settings), base)
         _curate_inputs((crawl.listing,), settings, crawl.output, **{**options, "prefix": mirror})
-        crawl.update_latest()
+        update_latest(crawl.base)
 
 
 def _curate_inputs(

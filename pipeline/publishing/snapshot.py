@@ -58,20 +58,36 @@ class Snapshot:
 
     def previous_sketches(self) -> tuple[str, ...]:
         """Sketch folders of the complete snapshots before this one, oldest first."""
-        names = {path.rsplit("/", 2)[-2] for path in storage.glob_files(storage.join(self.base, "*", "manifest.json"))}
-        earlier = sorted(name for name in names if NAME.fullmatch(name) and name < self.name)
+        earlier = [name for name in complete_snapshots(self.base) if name < self.name]
         return tuple(storage.join(self.base, name, "sketches") for name in earlier)
 
-    def update_latest(self) -> None:
-        """Points `latest.json` at this snapshot, unless it names a newer one. Raises UserError without a manifest."""
-        if not self.is_complete():
-            raise UserError(f"{self.output} has no manifest.json; latest.json is not changed")
-        _remove_leftovers(self.base)
-        pointer = latest_path(self.base)
-        if storage.exists(pointer) and read_json(pointer, {"snapshot": str})["snapshot"] > self.name:
-            return
-        content_hash = read_manifest(Layout(self.output))["content_hash"]
-        write_json(pointer, {"snapshot": self.name, "content_hash": content_hash})
+
+def complete_snapshots(base: str) -> list[str]:
+    """Names of the snapshots that have their manifest, oldest first."""
+    names = {path.rsplit("/", 2)[-2] for path in storage.glob_files(storage.join(base, "*", "manifest.json"))}
+    return sorted(name for name in names if NAME.fullmatch(name))
+
+
+def update_latest(base: str) -> None:
+    """Makes `latest.json` name the newest complete snapshot. Raises UserError where there is none.
+
+    Of two processes that finish at once, the one that lists first may write last. So each looks again after it has
+    written: whoever writes last sees all snapshots that the others have seen.
+    """
+    _remove_leftovers(base)
+    pointer, written = latest_path(base), None
+    while written != (newest := _newest(base)):
+        if not storage.exists(pointer) or read_json(pointer) != newest:
+            write_json(pointer, newest)
+        written = newest
+
+
+def _newest(base: str) -> dict[str, str]:
+    names = complete_snapshots(base)
+    if not names:
+        raise UserError(f"{base}: no snapshot has a manifest.json; latest.json is not changed")
+    manifest = read_manifest(Layout(storage.join(base, names[-1])))
+    return {"snapshot": names[-1], "content_hash": str(manifest["content_hash"])}
 
 
 def _remove_leftovers(base: str) -> None:

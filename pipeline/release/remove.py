@@ -5,7 +5,7 @@
        document the dropped pages whose excerpts repeat its text
     3  the files of the parts concerned are written again under new part numbers
     4  the record of what was done, then the manifest: from now on the output is without the pages
-    5  the old files are deleted, report and card are made again, the work folder is deleted
+    5  the old files are deleted, report and card are made again, the work folder is deleted, latest.json is updated
 
 A removed page keeps an empty row in drops/ with the fate suppress:removed, so that the ledger balances. Every other row
 stays as it was, its weight included: `removed_words` in the manifest says which words the weights were computed with.
@@ -28,7 +28,7 @@ from pipeline import storage
 from pipeline.errors import UserError
 from pipeline.lists.suppressions import SuppressionList, list_path, parse_suppressions
 from pipeline.publishing.provenance import short_name
-from pipeline.publishing.snapshot import NAME, latest_path
+from pipeline.publishing.snapshot import complete_snapshots, update_latest
 from pipeline.publishing.weights import WeightSettings, removed_words, weight_table
 from pipeline.release.refresh import (
     change_manifest,
@@ -87,7 +87,8 @@ def remove(root: str, request: Request, *, copies: bool = False, reweigh: bool =
                     write_suppressions(listed, request)
             earlier = {document for removal in found.values() for document in removal.documents}
             found[output] = _remove_from_output(Layout(output), request, listed, copies, reweigh, earlier)
-    update_pointer(root)
+        if output != root:
+            update_latest(root)
     return found
 
 
@@ -95,9 +96,7 @@ def find_outputs(root: str) -> list[str]:
     """The output at this address, or the finished snapshots below it, oldest first."""
     if storage.exists(Layout(root).manifest):
         return [root]
-    names = [name for name in storage.list_names(root) if NAME.fullmatch(name)]
-    outputs = [storage.join(root, name) for name in names]
-    outputs = [output for output in outputs if storage.exists(Layout(output).manifest)]
+    outputs = [storage.join(root, name) for name in complete_snapshots(root)]
     if not outputs:
         raise UserError(f"{root}: no manifest.json here or in a snapshot; give a finished output of `gristmill curate`")
     return outputs
@@ -107,15 +106,6 @@ def write_suppressions(path: str, request: Request) -> None:
     """Adds the request to the suppression list of an output."""
     present = parse_suppressions(storage.read_bytes(path)) if storage.exists(path) else []
     write_json(path, SuppressionList().plus([*present, *request.suppressions.entries]).to_json())
-
-
-def update_pointer(root: str) -> None:
-    """latest.json names the newest snapshot with its content hash."""
-    path = latest_path(root)
-    if storage.exists(path):
-        name = read_json(path, {"snapshot": str})["snapshot"]
-        content_hash = read_manifest(Layout(storage.join(root, name)))["content_hash"]
-        write_json(path, {"snapshot": name, "content_hash": content_hash})
 
 
 def _remove_from_output(

@@ -6,12 +6,14 @@ import gzip
 import json
 import os
 import shutil
+from itertools import count
 
 import pyarrow.dataset as ds
 import pytest
 
+from pipeline import effects
 from pipeline.errors import UserError
-from pipeline.publishing.snapshot import Snapshot, _remove_leftovers, find_newest_crawl, latest_path
+from pipeline.publishing.snapshot import Snapshot, _remove_leftovers, find_newest_crawl, latest_path, update_latest
 from pipeline.storage.layout import PUBLISHED
 from pipeline.storage.lease import hold_lease
 from tests.conftest import MINICRAWL
@@ -48,15 +50,41 @@ def test_only_complete_and_earlier_snapshots_count_as_previous(tmp_path):
 
 
 def test_latest_json_names_the_newest_complete_snapshot(tmp_path):
-    new, old = Snapshot("CC-MAIN-2026-47", str(tmp_path)), Snapshot("CC-MAIN-2026-43", str(tmp_path))
     with pytest.raises(UserError, match=r"manifest\.json"):
-        new.update_latest()
-    complete(tmp_path, new.name, "new")
-    complete(tmp_path, old.name, "old")
-    new.update_latest()
-    old.update_latest()  # an older crawl is curated again
-    assert json.loads((tmp_path / "latest.json").read_text()) == {"snapshot": new.name, "content_hash": "new"}
+        update_latest(str(tmp_path))
+    complete(tmp_path, NAMES[1], "new")
+    update_latest(str(tmp_path))
+    complete(tmp_path, NAMES[0], "old")
+    update_latest(str(tmp_path))  # an older crawl is curated again
+    assert json.loads((tmp_path / "latest.json").read_text()) == {"snapshot": NAMES[1], "content_hash": "new"}
     assert latest_path(str(tmp_path)) == str(tmp_path / "latest.json")
+
+
+class Overtaken:
+    """Another process finishes a newer snapshot and names it, right before the `at`th call of this one."""
+
+    def __init__(self, base, at):
+        self.base, self.left = base, at
+
+    def perform(self, effect, subject, action, torn=None):
+        self.left -= 1
+        if self.left == 0:
+            complete(self.base, NAMES[1], "new")
+            update_latest(str(self.base))
+        return action()
+
+
+def test_of_two_snapshots_that_finish_at_once_the_newer_one_is_named(tmp_path):
+    for at in count(1):
+        base = tmp_path / str(at)
+        complete(base, NAMES[0], "old")
+        world = Overtaken(base, at)
+        with effects.simulate(world):
+            update_latest(str(base))
+        if world.left > 0:  # no call is left to come before
+            break
+        assert json.loads((base / "latest.json").read_text())["snapshot"] == NAMES[1], f"before call {at}"
+    assert at > 10
 
 
 def test_what_a_killed_process_left_of_latest_json_is_removed(tmp_path):
