@@ -79,10 +79,10 @@ class Chaos:
         """Up to four disturbed runs of a scenario, then one without faults."""
         draw = random.Random(seed)
         scenario = draw.choice(list(SCENARIOS.values()))
-        self.stage.content(scenario)
+        calls = self.stage.count_calls(scenario)
         self.stage.reset(scenario.before)
         for _ in range(draw.randint(1, 4)):
-            outcome, world = attempt(self.stage, scenario, random_plan(draw), draw)
+            outcome, world = attempt(self.stage, scenario, random_plan(draw, calls), draw)
             self.tally.add(outcome, world)
         self.finish(scenario, draw)
 
@@ -117,15 +117,18 @@ class Chaos:
         ]
 
 
-def random_plan(draw: random.Random) -> Plan:
-    """From some call on, each fails with a small probability, in any of the ways that it may fail."""
+def random_plan(draw: random.Random, calls: int) -> Plan:
+    """One of the calls fails, and each after it with a small probability, in any of the ways that it may fail."""
     rate = draw.choice((0.003, 0.01, 0.03, 0.1))
-    begin = draw.randrange(2500) if draw.random() < 0.8 else 0
+    begin = draw.randrange(calls)
+    has_begun = False
 
     def plan(number: int, effect: Effect, _subject: str) -> Fault | None:
+        nonlocal has_begun
         often = 0.05 if effect is Effect.WRITE else 1.0  # four of five calls are writes
-        if number < begin or not FAULTS[effect] or draw.random() >= rate * often:
+        if number < begin or not FAULTS[effect] or (has_begun and draw.random() >= rate * often):
             return None
+        has_begun = True
         return draw.choice(FAULTS[effect])
 
     return plan
@@ -157,7 +160,9 @@ def main() -> None:
     failures = 0
     began = time.process_time()
     with open_chaos(arguments.store) as chaos:
-        for repeat, trial in _trials(chaos, arguments):
+        for done, (repeat, trial) in enumerate(_trials(chaos, arguments)):
+            if done and done % 1000 == 0:
+                print(f"after {done:,}, {failures} failures\n{chaos.tally.describe()}", flush=True)
             try:
                 trial()
             except (Exception, Killed) as error:

@@ -12,6 +12,10 @@ import click
 from pipeline.engines.failures import find_failure
 from pipeline.errors import INTERNAL_ERROR
 from pipeline.inspection.audit import audit_output
+from pipeline.lists.suppressions import FILE as SUPPRESSIONS
+from pipeline.release.push import PUSH
+from pipeline.release.refresh import list_strays
+from pipeline.storage.layout import Layout, read_manifest
 
 _TEMPORARY = re.compile(r"\.tmp$|^shuffle-|^\.")
 
@@ -21,12 +25,19 @@ class BrokenPromiseError(AssertionError):
 
 
 def content_of(output: Path) -> str:
-    """The content hash in the manifest."""
-    return str(json.loads((output / "manifest.json").read_text())["content_hash"])
+    """The content hash in the manifest, or in the list of what was pushed."""
+    names = (output / name for name in ("manifest.json", PUSH))
+    listed = next((path for path in names if path.exists()), None)
+    if listed is None:
+        raise BrokenPromiseError(f"{output.name} has neither manifest.json nor {PUSH}")
+    return str(json.loads(listed.read_text())["content_hash"])
 
 
 def check_reader(output: Path) -> None:
-    """Where there is a manifest, all files that it lists are there, with their bytes, and no other part."""
+    """Where there is a manifest, all files that it lists are there, with their bytes.
+
+    There is no other part, unless pages are being removed: then old and new parts lie side by side for a while.
+    """
     manifest = output / "manifest.json"
     if not manifest.exists():
         return
@@ -40,11 +51,29 @@ def check_reader(output: Path) -> None:
             if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
                 raise BrokenPromiseError(f"{entry['path']} has other bytes than the manifest says")
         found = {f"{kind}/{path.name}" for path in (output / kind).glob("*.parquet")}
-        if found != names:
+        if not found >= names or (found != names and not is_removing(output)):
             raise BrokenPromiseError(f"{sorted(found - names)} are not in the manifest")
     for name in ("report.json", "report.html", "README.md", "run.json"):
         if not (output / name).stat().st_size:
             raise BrokenPromiseError(f"{name} is empty")
+
+
+def is_removing(output: Path) -> bool:
+    """Whether pages are being removed from the output or its snapshots, or were."""
+    return any((folder / SUPPRESSIONS).exists() for folder in (output, output.parent))
+
+
+def check_pushed(target: Path) -> None:
+    """Where there is a list of what was pushed, all its files are there, with their bytes, and no other rows."""
+    listed = target / PUSH
+    if not listed.exists() or not (files := json.loads(listed.read_bytes()).get("files")):
+        return
+    found = {str(path.relative_to(target)) for path in target.rglob("*.parquet")}
+    if found != {name for name in files if name.endswith(".parquet")}:
+        raise BrokenPromiseError(f"{PUSH} does not list the rows that are there: {sorted(found)}")
+    for name, digest in files.items():
+        if name != PUSH and hashlib.sha256((target / name).read_bytes()).hexdigest() != digest:
+            raise BrokenPromiseError(f"{name} has other bytes than {PUSH} says")
 
 
 def check_complete(output: Path, content: str) -> None:
@@ -52,7 +81,11 @@ def check_complete(output: Path, content: str) -> None:
     if content_of(output) != content:
         raise BrokenPromiseError(f"the content hash is {content_of(output)}, that of a run without faults {content}")
     check_reader(output)
-    failed = [f"{check.name}: {check.detail}" for check in audit_output(str(output)) if not check.ok]
+    check_pushed(output)
+    if (output / "manifest.json").exists() and list_strays(Layout(str(output)), read_manifest(Layout(str(output)))):
+        raise BrokenPromiseError("parts are left that the manifest does not list")
+    audited = audit_output(str(output)) if (output / "manifest.json").exists() else ()
+    failed = [f"{check.name}: {check.detail}" for check in audited if not check.ok]
     if failed:
         raise BrokenPromiseError(f"the audit fails: {failed}")
     left = [str(path.relative_to(output)) for path in output.rglob("*") if _TEMPORARY.search(path.name)]

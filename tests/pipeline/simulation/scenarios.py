@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import effects
+from pipeline.lists.suppressions import FILE as SUPPRESSIONS
+from tests.minicrawl import kept
 from tests.pipeline.simulation.checks import (
     BrokenPromiseError,
     check_complete,
     check_error,
+    check_pushed,
     check_reader,
     content_of,
     digest_of,
+    is_removing,
 )
 from tests.pipeline.simulation.crawl import run, write_crawl
 from tests.pipeline.simulation.plain_engine import plain_engine
@@ -24,6 +28,7 @@ from tests.pipeline.simulation.stores import Disk, Store
 from tests.pipeline.simulation.world import Killed, Plan, World
 
 FIRST, SECOND = "CC-MAIN-2026-43", "CC-MAIN-2026-47"
+PUSH = ("push", "out", "pushed")
 OTHER = ("--set", "publish.weights.max_repetition=2")
 Command = tuple[str, ...]
 
@@ -47,6 +52,10 @@ def snapshot(name: str) -> Command:
     return ("curate", "--snapshot", name, "--mirror", "in", "--output", "base")
 
 
+def remove(output: str) -> Command:
+    return ("remove", output, "--url", kept.stories()[2].url)
+
+
 _ALL = (
     Scenario("curate", (), curate(), "out"),
     Scenario("overwrite", (curate("--keep-work"),), curate("--overwrite", *OTHER), "out"),
@@ -57,6 +66,10 @@ _ALL = (
     Scenario("report", (curate(),), ("report", "out"), "out", curate()),
     Scenario("status", (curate(),), ("status", "out"), ""),
     Scenario("audit", (curate(),), ("audit", "out"), ""),
+    Scenario("remove", (curate(),), remove("out"), "out"),
+    Scenario("remove from snapshots", (snapshot(FIRST), snapshot(SECOND)), remove("base"), f"base/{SECOND}"),
+    Scenario("push", (curate(),), PUSH, "pushed"),
+    Scenario("push again", (curate(), PUSH, remove("out")), PUSH, "pushed"),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
@@ -71,6 +84,7 @@ class Stage:
         write_crawl(folder / "in", FIRST)
         write_crawl(folder / "in", SECOND, first=2)
         self._contents: dict[str, str] = {}
+        self._calls: dict[str, int] = {}
         self._states: dict[tuple[Command, ...], Path] = {}
 
     def reset(self, commands: tuple[Command, ...]) -> None:
@@ -88,13 +102,20 @@ class Stage:
         """The content hash of the scenario without faults."""
         if scenario.name not in self._contents:
             self.reset(scenario.before)
-            self.call(scenario.final or scenario.command, World(self.store.address, no_fault), random.Random(0))
+            world = World(self.store.address, no_fault)
+            self.call(scenario.final or scenario.command, world, random.Random(0))
+            self._calls[scenario.name] = world.calls
             self._contents[scenario.name] = content_of(self.store.view() / scenario.output) if scenario.output else ""
         return self._contents[scenario.name]
 
+    def count_calls(self, scenario: Scenario) -> int:
+        """How many calls the scenario makes without faults."""
+        self.content(scenario)
+        return self._calls[scenario.name]
+
     def call(self, command: Sequence[str], world: World, order: random.Random) -> None:
         """Runs the command in this world."""
-        places = {"in": str(self.folder), "out": self.store.address, "base": self.store.address}
+        places = {"in": str(self.folder), **dict.fromkeys(("out", "base", "pushed"), self.store.address)}
         arguments = [f"{places[top]}/{each}" if (top := each.split("/")[0]) in places else each for each in command]
         self.days += 2
         world.clock += 86_400.0 * self.days
@@ -111,10 +132,12 @@ class Stage:
         view = self.store.view()
         for output in ("out", f"base/{FIRST}", f"base/{SECOND}"):
             check_reader(view / output)
+        check_pushed(view / "pushed")
         latest = view / "base" / "latest.json"
         if latest.exists():
             named = json.loads(latest.read_text())
-            if content_of(view / "base" / named["snapshot"]) != named["content_hash"]:
+            found = content_of(view / "base" / named["snapshot"])
+            if found != named["content_hash"] and not is_removing(view / "base"):
                 raise BrokenPromiseError("latest.json names a content that is not there")
 
 
@@ -155,6 +178,6 @@ def finish(stage: Stage, scenario: Scenario, order: random.Random) -> None:
         latest = json.loads((view / "base" / "latest.json").read_text())
         if latest != {"snapshot": SECOND, "content_hash": stage.content(scenario)}:
             raise BrokenPromiseError(f"latest.json says {latest}")
-        left = {path.name for path in (view / "base").iterdir()} - {FIRST, SECOND, "latest.json"}
+        left = {path.name for path in (view / "base").iterdir()} - {FIRST, SECOND, "latest.json", SUPPRESSIONS}
         if left:
             raise BrokenPromiseError(f"left behind: {sorted(left)}")
