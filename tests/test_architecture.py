@@ -78,7 +78,8 @@ ROOMS = {
         "domain_labels", "urls", "errors",
     ],
     "trainer": [
-        "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "training", "chat", "model",
+        "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "retrieval", "training", "chat",
+        "model",
         "losses", "data", "config", "files", "settings", "errors",
     ],
 }  # fmt: skip

@@ -6,6 +6,7 @@
     ├─ model/            decoder, encoder-decoder, attention, rotary positions, experts, loss, Hugging Face export
     └─ training/         the loop, one step, optimizer, schedule, anomalies, checkpoints, distributed, metrics
     chat/            conversations and preferences: formats, chat template, batches of answers
+    retrieval/       chunks of documents, found by the nearness of their embeddings
     losses/          losses of post-training as pure functions
     rollouts/        text from a model: sampling and generation
     evaluation/      bits per byte, benchmark questions, contamination, order test

@@ -6,6 +6,7 @@ training_commands   pretrain, anneal, report, import, export, generate
 assistant_commands  sft, reward, dpo, kto, grpo, ppo, best-of-n, chat, make-tasks
 evaluation_commands eval, arena, win-rate, order-test, contamination
 experiment_commands runs, rerun
+retrieval_commands  retrieve build, retrieve query
 studies_commands    scaling, cost, ablate, mixture-search
 settings_commands   all settings as TOML
 """

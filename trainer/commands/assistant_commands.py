@@ -252,21 +252,29 @@ def best_of_n_command(
 @train.command("chat", short_help="Talk with a model.")
 @click.argument("run", type=EXISTING_RUN)
 @click.option("--system", help="A message that says how to answer.")
+@click.option(
+    "--retrieve", type=FOLDER, help="Chunk database (gristmill train retrieve build) to read before answering."
+)
+@click.option("--passages", type=click.IntRange(1, 100), default=3, show_default=True, help="With --retrieve: at most.")
 @key_option("temperature=0.8, max_new_tokens=200, seed=1, ...")
-def chat_command(run: Path, system: str | None, changes: tuple[str, ...]) -> None:
+def chat_command(run: Path, system: str | None, retrieve: Path | None, passages: int, changes: tuple[str, ...]) -> None:
     """Talk with RUN's model, which was fine-tuned on conversations. An empty line begins anew; Ctrl-D ends.
 
-    Lines may come from a pipe: each is answered in turn.
+    Lines may come from a pipe: each is answered in turn. --retrieve puts the nearest passages of a database before each
+    question, and shows where they come from.
     """
     from trainer.chat.chat_template import ChatTemplate
     from trainer.chat.conversation import Message
     from trainer.config import read_config
+    from trainer.retrieval.chunk_database import open_database
     from trainer.rollouts.chat import Chat
     from trainer.rollouts.generate import GenerateSettings
+    from trainer.rollouts.grounded_chat import GroundedChat, format_sources
     from trainer.tasks.start_model import open_start
     from trainer.training.saved_model import load_decoder
 
     settings, start = read_config(GenerateSettings, None, changes), open_start(run)
+    database = None if retrieve is None else open_database(retrieve)
     first = [] if system is None else [Message("system", system)]
     chat = Chat(load_decoder(run, pick_device()), ChatTemplate(start.tokenizer), settings, [*first])
     asks = sys.stdin.isatty()
@@ -278,8 +286,17 @@ def chat_command(run: Path, system: str | None, changes: tuple[str, ...]) -> Non
         if not line.strip():
             chat.messages = [*first]
             continue
-        chat.answer(line.strip(), lambda text: click.echo(escape_controls(text), nl=False))
+        if database is None:
+            chat.answer(line.strip(), _show_piece)
+            click.echo()
+            continue
+        _, read = GroundedChat(chat, database, passages).answer(line.strip(), _show_piece)
         click.echo()
+        click.echo(escape_controls(format_sources(read)))
+
+
+def _show_piece(text: str) -> None:
+    click.echo(escape_controls(text), nl=False)
 
 
 @train.command("make-tasks", short_help="Write questions whose answers code can check.")

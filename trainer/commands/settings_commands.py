@@ -18,6 +18,7 @@ CLASSES = {  # command: module and class of its settings
     "grpo": ("trainer.tasks.policy_settings", "PolicySettings"),
     "ppo": ("trainer.tasks.policy_settings", "PolicySettings"),
     "generate": ("trainer.rollouts.generate", "GenerateSettings"),
+    "retrieve": ("trainer.retrieval.chunk_database", "ChunkSettings"),
     "tokenizer": ("trainer.data.tokenizer", "TokenizerSettings"),
     "eval": ("trainer.evaluation.harness", "EvaluationSettings"),
     "contamination": ("trainer.evaluation.ngram_index", "ContaminationSettings"),

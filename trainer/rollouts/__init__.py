@@ -6,6 +6,7 @@ verifiers         rewards that code can check
 generated_tasks   questions with verifiers, made by the thousand
 text_stream       the text of an answer while its tokens are drawn
 chat              a conversation with a model
+grounded_chat     the same with passages from a chunk database, and their sources
 generator         one way to ask a model: a run on this machine
 endpoint          the same over HTTP: OpenAI-compatible endpoints
 journal           a file of JSON lines that survives a kill

@@ -43,9 +43,14 @@ def fit_messages(
     template: ChatTemplate, messages: Sequence[Message], context: int, settings: GenerateSettings
 ) -> list[int]:
     """The prompt's tokens, without the oldest exchanges where they and the answer exceed the context."""
-    room = context - min(settings.max_new_tokens, context // 2)
+    room = prompt_room(context, settings)
     fixed = [message for message in messages if message.role == "system"]
     others = [message for message in messages if message.role != "system"]
     while len(others) > 2 and len(template.encode_prompt([*fixed, *others])) > room:
         others = others[2:]
     return template.encode_prompt([*fixed, *others])
+
+
+def prompt_room(context: int, settings: GenerateSettings) -> int:
+    """Most tokens of a prompt: what the context has beside the answer, or half of it."""
+    return context - min(settings.max_new_tokens, context // 2)
