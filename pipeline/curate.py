@@ -209,6 +209,7 @@ def local_paths(run: Run) -> dict[str, Any]:
     return {
         "paths": {item.name: _absolute(item.path) for item in run.inputs},
         "ranges": {item.name: item.ranges for item in run.inputs if item.ranges},
+        "digests": {item.name: item.digests for item in run.inputs if item.digests},
         "settings": run.config.model_dump(mode="json"),
         "started": effects.now(),
     }

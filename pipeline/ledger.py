@@ -18,7 +18,7 @@ from pipeline.text import count_words
 # Fates of pages on which a stage failed. With unreadable input they are errors, not decisions about a text;
 # prepare.max_error_share limits them.
 FAILURES = frozenset({"page_process:crashed", "extract_text:extraction_error", "custom_rules:failed"})
-UNREADABLE = frozenset({"read_warc:unreadable", "read_documents:unreadable"})
+UNREADABLE = frozenset({"read_warc:unreadable", "read_warc:wrong_digest", "read_documents:unreadable"})
 ERRORS = FAILURES | UNREADABLE
 REMOVED = "suppress:removed"  # the fate of pages that somebody asked to take out
 _PLACE = ("id", "fetched_at", "warc_file", "warc_offset", "warc_length")

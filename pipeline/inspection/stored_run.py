@@ -50,8 +50,9 @@ def read_stored_run(output: str) -> StoredRun:
     except ValidationError as error:
         raise UserError(f"{layout.run}: of another version of gristmill ({explain_refusal(Config, error)})") from None
     ranges = {name: tuple(map(tuple, found)) for name, found in stored.get("ranges", {}).items()}
+    digests = {name: tuple(found) for name, found in stored.get("digests", {}).items()}
     inputs = (
-        Input(item["name"], stored["paths"][item["name"]], item["bytes"], ranges.get(item["name"], ()))
+        Input(name := item["name"], stored["paths"][name], item["bytes"], ranges.get(name, ()), digests.get(name, ()))
         for item in stored["identity"]["inputs"]
     )
     layout = Layout(output, stored["work"])

@@ -5,6 +5,7 @@ listings            which files a listing or an index names; a server's listing 
 formats             refuse files that are plainly no WARC
 file_formats        the name of a file -> WARC, JSONL, Parquet or HTML
 units               files -> units of work: byte ranges
+ranges              byte ranges that lie close together, for one request
 warc                a unit -> WARC records, in spite of damage
 jsonl               a unit -> lines
 parquet_rows        a unit -> rows

@@ -89,9 +89,7 @@ def _status(line: bytes) -> int | None:
 
 def decode_body(message: Message, cap: int) -> bytes:
     """Decode transfer and content encodings. Raises BodyTooLargeError above `cap` bytes, or BodyDamagedError."""
-    body = message.body
-    if "chunked" in message.header("Transfer-Encoding").lower():
-        body = _join_chunks(body)
+    body = join_chunks(message)
     codings = [coding.strip().lower() for coding in message.header("Content-Encoding").split(",")]
     for coding in reversed(codings[:_MAX_CODINGS]):
         body = _decode(coding, body, cap)
@@ -100,8 +98,13 @@ def decode_body(message: Message, cap: int) -> bytes:
     return body
 
 
-def _join_chunks(body: bytes) -> bytes:
-    """Join the chunks. A body stored without chunk sizes (most crawlers) is unchanged; a truncated one stays short."""
+def join_chunks(message: Message) -> bytes:
+    """The body without transfer encoding. One stored without chunk sizes (most crawlers) is unchanged; a truncated one
+    stays short.
+    """
+    body = message.body
+    if "chunked" not in message.header("Transfer-Encoding").lower():
+        return body
     pieces, at = [], 0
     while found := _CHUNK.match(body, at):
         length = int(found[1], 16)

@@ -6,7 +6,8 @@ An input is given as one of
                               are none, all HTML files
     a listing of paths        warc.paths.gz or wet.paths, one path a line, gzip or not
     rows of an index          Parquet with warc_filename, warc_record_offset, warc_record_length (Common Crawl's
-                              columnar index, or the result of a query over it): only these records are read, by range
+                              columnar index, or the result of a query over it): only these records are read, by
+                              range; where the index has content_digest, the payload must have this SHA-1
 file_formats.py lists the kinds of files. A Parquet file without the columns of an index holds documents.
 
 The paths of a listing or an index are relative to `prefix` if one is given; otherwise to the listing's folder (in a
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
@@ -29,6 +30,7 @@ from pipeline import storage
 from pipeline.reading.file_formats import HTML_FILES, JSONL_FILES, PARQUET_FILES, WARC_FILES
 from pipeline.reading.listings import COLUMNS, InputError, listed_name, path_resolver, read_index_rows, read_listing
 from pipeline.reading.parquet_rows import column_names
+from pipeline.reading.ranges import Range
 
 _FOLDER_FILES = (WARC_FILES, (*JSONL_FILES, *PARQUET_FILES), HTML_FILES)  # of the first kind that a folder holds
 _LISTING = re.compile(r"\.paths(\.gz)?$")
@@ -41,7 +43,18 @@ class Input:
     name: str  # in rows and manifest
     path: str
     size: int = 0  # bytes
-    ranges: tuple[tuple[int, int], ...] = ()  # [start, end) of chosen records, ascending; empty: the whole file
+    ranges: tuple[Range, ...] = ()  # [start, end) of chosen records, ascending; empty: the whole file
+    digests: tuple[str, ...] = ()  # SHA-1 of their payloads in base32, "" where unknown; empty: none is known
+
+    def records(self) -> dict[Range, str]:
+        """The digest of each chosen record."""
+        return dict(zip(self.ranges, self.digests or ("",) * len(self.ranges), strict=True))
+
+    def with_records(self, records: Mapping[Range, str]) -> Input:
+        """The same file with these chosen records."""
+        chosen = tuple(sorted(records))
+        digests = tuple(records[span] for span in chosen) if any(records.values()) else ()
+        return replace(self, ranges=chosen, digests=digests)
 
 
 def resolve_inputs(
@@ -117,14 +130,18 @@ def _resolve_listing(listing: str, prefix: str | None) -> list[Input]:
 
 
 def _resolve_index(files: Sequence[str], prefix: str | None) -> list[Input]:
-    rows: dict[str, list[tuple[int, int]]] = {}
+    rows: dict[str, dict[Range, str]] = {}
     for file in files:
-        for name, offset, length in read_index_rows(file):
-            rows.setdefault(name, []).append((offset, offset + length))
+        for name, offset, length, digest in read_index_rows(file):
+            records, span = rows.setdefault(name, {}), (offset, offset + length)
+            known = records.get(span, "")
+            if known and digest and known != digest:
+                raise InputError(f"{file}: {name}: two digests of the record at {offset}; the index is damaged")
+            records[span] = digest or known
     if not rows:
         raise InputError(f"{files[0]}: the index has no rows; check the query that wrote it")
     locate = path_resolver(files[0], min(rows), prefix)
-    entries = [Input(listed_name(name), locate(name), 0, tuple(sorted(set(spans)))) for name, spans in rows.items()]
+    entries = [Input(listed_name(name), locate(name)).with_records(records) for name, records in rows.items()]
     for entry in entries:
         _refuse_overlap(files[0], entry)
     return entries
@@ -171,8 +188,9 @@ def _merge_by_name(entries: Iterable[Input]) -> list[Input]:
 
 def _merge_ranges(one: Input, other: Input) -> Input:
     if not one.ranges or not other.ranges:  # the whole file includes all its records
-        return replace(one, ranges=())
-    return replace(one, ranges=tuple(sorted({*one.ranges, *other.ranges})))
+        return replace(one, ranges=(), digests=())
+    found = one.records()
+    return one.with_records(found | {span: digest or found.get(span, "") for span, digest in other.records().items()})
 
 
 def _measure_sizes(entries: Sequence[Input]) -> tuple[Input, ...]:

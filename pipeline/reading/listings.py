@@ -11,6 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline import storage
@@ -22,6 +23,8 @@ MAX_LINES = 2_000_000  # of one listing; a crawl has 100,000 files
 MAX_LISTING_BYTES = 1 << 30  # decoded; the listing of a crawl has 13 MB
 MAX_ROWS = 200_000_000  # of an index
 COLUMNS = ("warc_filename", "warc_record_offset", "warc_record_length")
+DIGEST = "content_digest"  # SHA-1 of the payload in base32; not every index has it
+_SHA1 = re.compile(r"(?:sha1:)?([A-Z2-7]{32})")
 _NO_PATH = re.compile(r"[\x00-\x1f\x7f<>\\]")
 
 
@@ -62,8 +65,8 @@ def _refuse_no_path(path: str, where: str) -> None:
         raise InputError(f"{where}: {path[:60]!r} is no path; is this a web page or another format?")
 
 
-def read_index_rows(file: str) -> Iterator[tuple[str, int, int]]:
-    """(file, first byte, length) of the records that an index in Parquet names."""
+def read_index_rows(file: str) -> Iterator[tuple[str, int, int, str]]:
+    """(file, first byte, length, digest of the payload or "") of the records that an index in Parquet names."""
     import pyarrow as pa
 
     with storage.read_parquet(file) as parquet:
@@ -72,18 +75,34 @@ def read_index_rows(file: str) -> Iterator[tuple[str, int, int]]:
         if missing:
             raise InputError(f"{file}: lacks the columns {', '.join(sorted(missing))} of Common Crawl's index")
         kinds = [schema.field(name).type for name in COLUMNS]
-        is_text = pa.types.is_string(kinds[0]) or pa.types.is_large_string(kinds[0]) or pa.types.is_dictionary(kinds[0])
-        if not is_text or not all(map(pa.types.is_integer, kinds[1:])):
+        if not _is_text(kinds[0]) or not all(map(pa.types.is_integer, kinds[1:])):
             found = ", ".join(f"{name} {kind}" for name, kind in zip(COLUMNS, kinds, strict=True))
             raise InputError(f"{file}: the columns are {found}; expected text and two columns of whole numbers")
-        number = 0
-        for batch in parquet.iter_batches(columns=list(COLUMNS)):
-            for row in zip(*(batch.column(name).to_pylist() for name in COLUMNS), strict=True):
+        has_digest = DIGEST in schema.names and _is_text(schema.field(DIGEST).type)
+        columns, number = [*COLUMNS, DIGEST] if has_digest else [*COLUMNS], 0
+        for batch in parquet.iter_batches(columns=columns):
+            for name, offset, length, *digest in zip(*(batch[column].to_pylist() for column in columns), strict=True):
                 number += 1
-                _check_row(row, f"{file}, row {number}")
-                yield row
+                _check_row((name, offset, length), f"{file}, row {number}")
+                yield name, offset, length, _sha1_of(digest[0]) if digest else ""
         if number > MAX_ROWS:
             raise InputError(f"{file}: has {number:,} rows, more than {MAX_ROWS:,}")
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind))
+
+
+def _sha1_of(digest: str | None) -> str:
+    """The digest without its prefix; "" for none, or for one of another algorithm, which is not checked.
+
+    >>> _sha1_of("sha1:VGKMV2NVDHMQWQWUVTFOPQW4BXD3NHRK"), _sha1_of("sha256:abc"), _sha1_of(None)
+    ('VGKMV2NVDHMQWQWUVTFOPQW4BXD3NHRK', '', '')
+    """
+    found = _SHA1.fullmatch(str(digest or ""))
+    return found[1] if found else ""
 
 
 def _check_row(row: tuple[str | None, int | None, int | None], where: str) -> None:

@@ -47,6 +47,7 @@ class Unit:
     end: int
     ranges: tuple[tuple[int, int], ...] = ()  # [start, end) of chosen records; empty: all that start in [start, end)
     files: tuple[Input, ...] = ()  # HTML: the files of the unit, of which `name` and `path` are the first
+    digests: tuple[str, ...] = ()  # of the payloads of `ranges`, as in Input
 
     @property
     def key(self) -> str:
@@ -54,6 +55,8 @@ class Unit:
         what: tuple[object, ...] = (self.name, self.start, self.end, self.ranges)
         if self.files:
             what = (*what, [(file.name, file.size) for file in self.files])
+        if self.digests:
+            what = (*what, self.digests)
         digest = blake2b(repr(what).encode(), digest_size=6).hexdigest()
         base = re.sub(r"[^A-Za-z0-9._-]+", "_", self.name.rsplit("/", 1)[-1]).lstrip(".")[-80:]
         return f"{base}-{self.start:012d}-{digest}"
@@ -107,23 +110,18 @@ def _cut(entry: Input, unit_bytes: int) -> Iterator[Unit]:
 
 
 def _group_ranges(entry: Input, unit_bytes: int) -> Iterator[Unit]:
-    group: list[tuple[int, int]] = []
+    group: list[int] = []
     filled = 0
-    for start, end in entry.ranges:
+    for number, (start, end) in enumerate(entry.ranges):
         if group and filled + end - start > unit_bytes:
             yield _make_unit(entry, group)
             group, filled = [], 0
-        group.append((start, end))
+        group.append(number)
         filled += end - start
     yield _make_unit(entry, group)
 
 
-def _make_unit(entry: Input, group: list[tuple[int, int]]) -> Unit:
-    """Merges adjacent ranges, so that consecutive records are read by one request."""
-    merged = [group[0]]
-    for start, end in group[1:]:
-        if start == merged[-1][1]:
-            merged[-1] = (merged[-1][0], end)
-        else:
-            merged.append((start, end))
-    return Unit(entry.name, entry.path, group[0][0], group[-1][1], tuple(merged))
+def _make_unit(entry: Input, group: list[int]) -> Unit:
+    chosen = slice(group[0], group[-1] + 1)
+    ranges = entry.ranges[chosen]
+    return Unit(entry.name, entry.path, ranges[0][0], ranges[-1][1], ranges, digests=entry.digests[chosen])

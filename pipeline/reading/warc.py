@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import zstandard
@@ -37,6 +37,7 @@ from pipeline.reading.compressed_members import (
     is_skippable,
     read_skippable_frame,
 )
+from pipeline.reading.ranges import Range, coalesce
 
 HEADER_BYTES = 1 << 16  # limit for the header of one record; real headers have a few hundred bytes
 WHOLE_FILE = 1 << 62  # as the end of a range: whatever the file's size
@@ -70,15 +71,30 @@ class DamagedBytes:
     error: str
 
 
+def read_chosen_records(
+    path: str, ranges: Sequence[Range], *, block_cap: int
+) -> Iterator[tuple[int, RawRecord | DamagedBytes]]:
+    """Yield the records of ranges that hold whole records, each with the number of its range.
+
+    Ranges that lie close together are fetched by one request, and no byte outside of them is inflated.
+    """
+    for (start, end), group in coalesce(ranges):
+        with storage.explain_errors(path, "read"), storage.open_binary(path, start, end=end, length=end) as file:
+            for number in group:
+                first, last = ranges[number]
+                file.seek(first)
+                reader = _RangeReader(FileWindow(file, first, last), last, block_cap)
+                yield from ((number, found) for found in reader.read(record_at_start=True))
+
+
 def read_records(
-    path: str, start: int, end: int, *, block_cap: int, record_at_start: bool = False, record_at_end: bool = False
+    path: str, start: int, end: int, *, block_cap: int, record_at_start: bool = False
 ) -> Iterator[RawRecord | DamagedBytes]:
     """Yield the records that start in [start, end); of each block, at most `block_cap` bytes are kept.
 
-    `record_at_start`: a record is known to start at `start`. `record_at_end`: and one is known to end at `end`; then
-    the range is read from a web server by one request that fetches no byte beyond `end`.
+    `record_at_start`: a record is known to start at `start`.
     """
-    size = end if record_at_end else storage.size(path)
+    size = storage.size(path)
     if size < end < WHOLE_FILE and not record_at_start:
         raise storage.StorageError(f"{path}: has {size} bytes, but had {end} when the run began; has the file changed?")
     if size == 0:
@@ -91,7 +107,7 @@ def read_records(
         window = FileWindow(storage.open_binary(path, start, end=end + (1 << 19), length=size), start, size)
         try:
             reader = _RangeReader(window, end, block_cap)
-            yield from reader.read(record_at_start or record_at_end)
+            yield from reader.read(record_at_start)
         finally:
             window.close()
 

@@ -26,6 +26,7 @@ from pipeline.publishing.content_hash import MODULUS, hash_sums
 from pipeline.publishing.manifest import FORMAT
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.provenance import file_digests, versions
+from pipeline.reading.ranges import coalesce
 from pipeline.release.annotations import ANNOTATIONS, RELEASE, complete, read_annotations
 from pipeline.stages.read_input import read_record
 from pipeline.stages.read_warc import read_stored_record
@@ -35,9 +36,6 @@ from pipeline.storage.lease import hold_lease
 log = logging.getLogger("gristmill")
 
 COMMON_CRAWL = "https://data.commoncrawl.org/"
-GAP = 64 << 10  # bytes between two records that are fetched rather than asked for separately
-LONGEST = 8 << 20  # bytes of one request
-Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,23 +182,6 @@ def _fetch(path: str, start: int, end: int) -> Callable[[], bytes]:
         return kept[0]
 
     return fetched
-
-
-def coalesce(ranges: Sequence[Range], gap: int = GAP, longest: int = LONGEST) -> list[tuple[Range, list[int]]]:
-    """Sorted ranges joined where they lie close together, each with the numbers of those that it holds.
-
-    >>> coalesce([(0, 10), (15, 20), (100, 110)], gap=5)
-    [((0, 20), [0, 1]), ((100, 110), [2])]
-    """
-    joined: list[tuple[Range, list[int]]] = []
-    for number, (start, end) in enumerate(ranges):
-        if joined:
-            (first, last), group = joined[-1]
-            if start - last <= gap and max(end, last) - first <= longest:
-                joined[-1] = (first, max(end, last)), [*group, number]
-                continue
-        joined.append(((start, end), [number]))
-    return joined
 
 
 def _extract(page: Page | Dropped, row: Mapping[str, Any], worker: KillableWorker) -> dict[str, str]:

@@ -6,6 +6,8 @@ Dropped with file, offset and error; reading continues after it.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,11 +28,19 @@ from pipeline.reading.http_message import (
     BodyTooLargeError,
     Message,
     decode_body,
+    join_chunks,
     media_type,
     parse_message,
 )
 from pipeline.reading.units import Unit
-from pipeline.reading.warc import WHOLE_FILE, DamagedBytes, RawRecord, read_fetched_records, read_records
+from pipeline.reading.warc import (
+    WHOLE_FILE,
+    DamagedBytes,
+    RawRecord,
+    read_chosen_records,
+    read_fetched_records,
+    read_records,
+)
 from pipeline.rights.headers import RIGHTS_HEADERS
 from pipeline.settings import Settings
 
@@ -63,6 +73,7 @@ class ReadWarcReason(StrEnum):
     TOO_LARGE = "too_large"  # stored or decoded: decompression bombs are dropped here
     BAD_ENCODING = "bad_encoding"  # Content-Encoding that cannot be undone
     EMPTY_BODY = "empty_body"
+    WRONG_DIGEST = "wrong_digest"  # not the payload that the row of the index names
 
 
 REASONS = ReadWarcReason
@@ -77,10 +88,44 @@ class OtherRecord:
 
 def read_unit(unit: Unit, settings: ReadWarcSettings) -> Iterator[Page | Dropped | OtherRecord]:
     """The pages, drops and other records of the unit's byte ranges, in file order."""
-    chosen = bool(unit.ranges)
-    for start, end in unit.ranges or ((unit.start, unit.end),):
-        for found in read_records(unit.path, start, end, block_cap=_block_cap(settings), record_at_end=chosen):
+    cap = _block_cap(settings)
+    if not unit.ranges:
+        for found in read_records(unit.path, unit.start, unit.end, block_cap=cap):
             yield _convert(found, unit.name, settings)
+    for number, found in read_chosen_records(unit.path, unit.ranges, block_cap=cap):
+        converted = _convert(found, unit.name, settings)
+        digest = unit.digests[number] if unit.digests else ""
+        is_other = digest and isinstance(found, RawRecord) and not _has_digest(found, digest)
+        yield _drop_other(converted, digest) if is_other else converted
+
+
+def _has_digest(record: RawRecord, digest: str) -> bool:
+    """Whether the payload of a response has this SHA-1 in base32; other records, and cut blocks, cannot be checked.
+
+    An index has the digest of the body as it is stored. Some writers store chunks, and hash what they hold.
+    """
+    if record.length > len(record.block) or (record.headers.get_header("WARC-Type") or "").strip() != "response":
+        return True
+    message = parse_message(record.block)
+    return any(digest == base32_sha1(body) for body in (message.body, join_chunks(message)))
+
+
+def base32_sha1(payload: bytes) -> str:
+    """The digest of a payload as WARC files and Common Crawl's index have it.
+
+    >>> base32_sha1(b"")
+    '3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ'
+    """
+    return base64.b32encode(hashlib.sha1(payload, usedforsecurity=False).digest()).decode()
+
+
+def _drop_other(found: Page | Dropped | OtherRecord, digest: str) -> Page | Dropped | OtherRecord:
+    if isinstance(found, OtherRecord):
+        return found
+    page = found.record if isinstance(found, Dropped) else found
+    return Dropped(
+        page, NAME, ReadWarcReason.WRONG_DIGEST, detail=f"the index names another payload, of SHA-1 {digest}"
+    )
 
 
 def read_record(path: str, offset: int, *, name: str = "", settings: ReadWarcSettings | None = None) -> Page | Dropped:

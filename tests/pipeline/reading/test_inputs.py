@@ -1,6 +1,9 @@
 """Which files a pattern resolves to, under which names and in which order; every error is one clear line."""
 
+import base64
 import gzip
+import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import storage
+from pipeline.documents import Dropped
 from pipeline.reading.inputs import Input, InputError, resolve_inputs
+from pipeline.reading.ranges import GAP
 from pipeline.reading.units import cut_units
 from pipeline.stages.read_warc import ReadWarcSettings, read_unit
 from tests.pipeline.servers import Web, serve
@@ -184,14 +189,66 @@ def test_rows_of_the_columnar_index_choose_records(mirror: Path, tmp_path: Path,
             assert [entry.name for entry in found] == LISTED[:2]
             assert found[1].ranges == tuple((starts[at], starts[at] + len(parts[at])) for at in (1, 2, 4))
             units = cut_units(found)
-            assert [len(unit.ranges) for unit in units] == [1, 2]  # adjacent records are read as one range
+            assert [len(unit.ranges) for unit in units] == [1, 3]
             web.requests.clear()
             web.sent = 0
             pages = [page for unit in units for page in read_unit(unit, ReadWarcSettings())]
             assert [page.url for page in pages] == [f"http://example.com/{at}" for at in ("", 1, 2, 4)]  # type: ignore[union-attr]
-            if prefix.startswith("http"):  # one per range, and a small one per unit: how its file begins
-                assert web.requests == {"GET": 3 + 2}
-                assert web.sent == 2 * 5 + sum(end - start for unit in units for start, end in unit.ranges)
+            if prefix.startswith("http"):  # record 3 lies between records that are close together
+                assert web.requests == {"GET": 2}
+                assert web.sent == sum(unit.end - unit.start for unit in units)
+
+
+def test_records_far_apart_are_asked_for_one_by_one(tmp_path: Path, web: Web) -> None:
+    filler = record(os.urandom(GAP + 1), "http://example.com/filler")
+    parts = [record(html(f"page {number}"), f"http://example.com/{number}") for number in range(2)]
+    (tmp_path / "a.warc.gz").write_bytes(parts[0] + filler + parts[1])
+    last = len(parts[0]) + len(filler)
+    rows = [("a.warc.gz", 0, len(parts[0])), ("a.warc.gz", last, len(parts[1]))]
+    pq.write_table(_index(rows), tmp_path / "rows.parquet")
+    (unit,) = cut_units(resolve_inputs([f"{tmp_path}/rows.parquet"], prefix=web.url))
+    web.requests.clear()
+    web.sent = 0
+    assert [outcome(found) for found in read_unit(unit, ReadWarcSettings())] == ["page", "page"]
+    assert (web.requests["GET"], web.sent) == (2, len(parts[0]) + len(parts[1]))
+
+
+def test_a_payload_that_the_index_does_not_name_is_dropped(tmp_path: Path, web: Web) -> None:
+    chunked = b"5\r\n<p>a \r\n8\r\n</p> b c\r\n0\r\n\r\n"
+    headers = (("Content-Type", "text/html"), ("Transfer-Encoding", "chunked"))
+    bodies = [html("one"), html("two"), html("three"), b"<p>a </p> b c", b"<p>a </p> b c", html("five")]
+    parts = [record(body, f"http://example.com/{number}") for number, body in enumerate(bodies)]
+    parts[3] = parts[4] = record(chunked, "http://example.com/3", http=headers)
+    parts[4] = record(chunked, "http://example.com/4", http=headers)
+    digests: list[str | None] = [_digest(body) for body in bodies]
+    digests[1] = _digest(b"another page")
+    digests[2] = None
+    digests[3] = f"sha1:{_digest(chunked)}"  # of the chunks, as some writers have it
+    digests[5] = "sha256:" + 64 * "0"
+    (tmp_path / "a.warc.gz").write_bytes(b"".join(parts))
+    rows = [("a.warc.gz", sum(map(len, parts[:at])), len(parts[at])) for at in range(6)]
+    pq.write_table(_index(rows, digests), tmp_path / "rows.parquet")
+    (unit,) = cut_units(resolve_inputs([f"{tmp_path}/rows.parquet"], prefix=web.url))
+    found = list(read_unit(unit, ReadWarcSettings()))
+    assert [outcome(one) for one in found] == ["page", "wrong_digest", "page", "page", "page", "page"]
+    assert isinstance(found[1], Dropped)
+    assert found[1].detail.endswith(_digest(b"another page"))
+    assert found[1].record.url == "http://example.com/1"
+
+
+def test_digests_of_several_indexes_are_joined_and_two_of_one_record_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.warc.gz").write_bytes(part := record(html("one")))
+    row = ("a.warc.gz", 0, len(part))
+    for name, digest in (("with", _digest(html("one"))), ("without", None), ("other", _digest(b""))):
+        pq.write_table(_index([row], [digest]), tmp_path / f"{name}.parquet")
+    patterns = [f"{tmp_path}/{name}.parquet" for name in ("with", "without")]
+    (entry,) = resolve_inputs(patterns, prefix=str(tmp_path))
+    assert entry.digests == (_digest(html("one")),)
+    (tmp_path / "rows").mkdir()
+    for name in ("with", "other"):
+        (tmp_path / f"{name}.parquet").rename(tmp_path / "rows" / f"{name}.parquet")
+    with pytest.raises(InputError, match="two digests of the record at 0"):
+        resolve_inputs([f"{tmp_path}/rows"], prefix=str(tmp_path))
 
 
 def test_an_index_that_does_not_fit_its_files(mirror: Path, tmp_path: Path) -> None:
@@ -204,7 +261,11 @@ def test_an_index_that_does_not_fit_its_files(mirror: Path, tmp_path: Path) -> N
             names(tmp_path / "rows.parquet", prefix=f"{tmp_path}/mirror")
 
 
-def _index(rows: list[tuple[str, int, int]]) -> pa.Table:
+def _digest(body: bytes) -> str:
+    return base64.b32encode(hashlib.sha1(body).digest()).decode()
+
+
+def _index(rows: list[tuple[str, int, int]], digests: list[str | None] | None = None) -> pa.Table:
     columns: list[tuple[object, ...]] = list(zip(*rows, strict=True)) or [(), (), ()]
     return pa.table(
         {
@@ -212,5 +273,6 @@ def _index(rows: list[tuple[str, int, int]]) -> pa.Table:
             "warc_filename": pa.array(columns[0], pa.string()),
             "warc_record_offset": pa.array(columns[1], pa.int32()),
             "warc_record_length": pa.array(columns[2], pa.int32()),
+            **({"content_digest": pa.array(digests, pa.string())} if digests else {}),
         }
     )

@@ -309,7 +309,7 @@ def test_chosen_ranges_give_exactly_these_records(tmp_path: Path) -> None:
     starts = [sum(map(len, parts[:at])) for at in range(len(parts) + 1)]
     chosen = tuple((starts[at], starts[at + 1]) for at in (1, 4, 5, 10))
     (unit,) = cut_units([Input("x", path, starts[-1], chosen)])
-    assert unit.ranges == (chosen[0], (chosen[1][0], chosen[2][1]), chosen[3])
+    assert unit.ranges == chosen
     assert [outcome(found) for found in read_unit(unit, ReadWarcSettings())] == ["page", "page", "metadata", "page"]
     wrong = Unit("x", path, 5, 50, ((5, 50),))
     assert [outcome(found) for found in read_unit(wrong, ReadWarcSettings())] == ["unreadable"]

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.errors import UserError
 from pipeline.page_process.chain import close_started_worker
 from pipeline.release.annotations import ANNOTATIONS, RELEASE, release_annotations
-from pipeline.release.rehydrate import GAP, coalesce, rehydrate
+from pipeline.release.rehydrate import rehydrate
 from pipeline.storage.layout import Layout, read_manifest
 from tests.conftest import MINICRAWL
 from tests.pipeline.servers import Web, serve
@@ -106,23 +104,6 @@ def test_another_page_at_the_place_is_not_taken_for_it(release: Path, tmp_path: 
     assert [line["reason"] for line in missing] == [
         "another text than the release was made from", "another capture than the release was made from",
     ]  # fmt: skip
-
-
-@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 500)), max_size=30), st.integers(0, 100))
-def test_joined_ranges_hold_every_range_once_and_no_larger_gap(places: list[tuple[int, int]], gap: int) -> None:
-    ranges = sorted((start, start + length) for start, length in places)
-    joined = coalesce(ranges, gap, 2_000)
-    assert [number for _, group in joined for number in group] == list(range(len(ranges)))
-    for (start, end), group in joined:
-        assert start == min(ranges[number][0] for number in group)
-        assert end == max(ranges[number][1] for number in group)
-        covered = sorted(ranges[number] for number in group)
-        reach = covered[0][1]
-        for first, last in covered[1:]:
-            assert first - reach <= gap
-            reach = max(reach, last)
-        assert end - start <= 2_000 or len(group) == 1
-    assert GAP < 1 << 20
 
 
 def test_a_release_needs_a_finished_output_and_a_new_folder(curated_minicrawl: Path, tmp_path: Path) -> None:
