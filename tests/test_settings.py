@@ -23,6 +23,7 @@ from trainer.tasks.pretrain_settings import PretrainSettings
 BASES: dict[str, type[BaseModel]] = {"pipeline": pipeline.settings.Settings, "trainer": trainer.settings.Settings}
 # Settings without a default: a table or command that leaves them out is refused.
 REQUIRED = {
+    "pipeline.lists.annotations.Annotation.path",
     "pipeline.settings.ListFile.path",
     "pipeline.stages.block_urls.Ut1.path",
     "trainer.data.sources.SourceSettings.path",

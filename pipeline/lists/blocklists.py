@@ -35,7 +35,7 @@ _HOSTS_FILE = re.compile(r"(?:0\.0\.0\.0|127\.0\.0\.1|::1?)\s+(\S+)")
 _UT1_NAME = re.compile(r"(?:^|/)([A-Za-z0-9_-]+)[./](domains|urls)(?:\.txt)?(\.gz)?$")
 
 # Share of lines that are neither comment nor entry above which a file is refused: real lists have less than 0.1%.
-_MAX_INVALID_SHARE = 0.02
+MAX_INVALID_SHARE = 0.02
 
 Entries = Iterable[tuple[str, str]]  # (name of the list, entry)
 
@@ -91,7 +91,7 @@ def _exists(path: Path) -> bool:
 def read_hosts(list_file: ListFile) -> Iterator[tuple[str, str]]:
     """Yield (name of the list, host). Invalid lines are skipped; ListError if more than 2% are invalid."""
     path = locate(list_file)
-    return _add_name(path.name, _parse_entries(_read_content(path, list_file.sha256), str(path), _parse_host))
+    return _add_name(path.name, _parse_entries(_read_content(path, list_file.sha256), str(path), parse_host))
 
 
 def read_urls(list_file: ListFile) -> Iterator[tuple[str, str]]:
@@ -122,7 +122,7 @@ def read_ut1(list_file: ListFile, categories: Sequence[str], kind: str) -> Itera
     for category, found, read in members:
         seen.add(category)
         if category in categories and found == kind:
-            parse = _parse_host if kind == "domains" else _parse_url
+            parse = parse_host if kind == "domains" else _parse_url
             yield from _add_name(f"ut1 {category}", _parse_entries(read(), f"{path}, {category}/{kind}", parse))
     missing = sorted(set(categories) - seen)
     if missing:
@@ -215,11 +215,12 @@ def _parse_entries(content: bytes, where: str, parse: Callable[[str], str | None
             yield entry
             continue
         invalid += 1
-        if invalid > _MAX_INVALID_SHARE * max(lines, 100):
+        if invalid > MAX_INVALID_SHARE * max(lines, 100):
             raise ListError(f"list {where}, line {number}: {line!r:.80} is not a valid entry; is it the right file?")
 
 
-def _parse_host(line: str) -> str | None:
+def parse_host(line: str) -> str | None:
+    """The host that a line of a list names, without `www.`; None for a line that names none."""
     text = line.lower()
     if not _PLAIN_HOST.fullmatch(text):
         in_hosts_file = _HOSTS_FILE.fullmatch(text)

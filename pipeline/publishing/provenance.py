@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import classifiers
 import pipeline
 from pipeline import effects
+from pipeline.lists.annotations import Annotation
 from pipeline.settings import Settings
 from pipeline.stages.custom_rules import source_roots
 from pipeline.stages.order import PAGE_STAGES
@@ -41,6 +42,8 @@ def settings_as_json(config: Config) -> dict[str, Any]:
 
 
 def _as_json(value: object) -> object:
+    if isinstance(value, Annotation):  # its path is text, because it may be an address
+        return {**value.model_dump(mode="json"), "path": short_name(value.path)}
     if isinstance(value, Settings):
         return {name: _as_json(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):

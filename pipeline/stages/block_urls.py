@@ -4,7 +4,8 @@ The first rule that matches decides, in this order: registered domain, host, URL
 substring, curated source. Words are the runs of letters and digits of the URL. Substrings are searched in the URL
 with only its letters and digits left, so that words split by hyphens or dots are found as well. The order and the word
 rules are those of datatrove's URL filter. The lists in this package are small, with entries that hardly ever block a
-page by mistake. For a crawl, name the UT1 lists as well; RedPajama-v2's choice of categories is the default.
+page by mistake. For a crawl, name the UT1 lists as well; RedPajama-v2's choice of categories is the default. The hosts
+that annotations of Common Crawl's index mark as spam, phishing, ... are further lists of hosts.
 
 Curated sources (Wikipedia, arXiv, ...) can be dropped, so that better extractions of them can be added separately.
 RefinedWeb does that, DCLM does not; here it is off unless lists are named (`curated_sources.txt` ships).
@@ -23,6 +24,7 @@ from pydantic import Field
 
 from classifiers.urls import normalize_url, strip_www
 from pipeline.documents import Dropped, Page
+from pipeline.lists.annotations import Annotation, read_annotation
 from pipeline.lists.blocklists import SHIPPED, HashTable, locate, read_hosts, read_urls, read_ut1, read_words, ut1_files
 from pipeline.settings import ListFile, Settings
 
@@ -66,6 +68,10 @@ class BlockUrlsSettings(Settings):
     ut1: tuple[Ut1, ...] = Field(
         (), description="UT1 folders or archives; their URLs block everything below them, as in squidGuard"
     )
+    annotations: tuple[Annotation, ...] = Field(
+        (),
+        description="annotations of Common Crawl's index, such as spam-abuse.parquet, whose marked hosts are blocked",
+    )
     hard_words: tuple[ListFile, ...] = Field(
         _shipped_list("hard_words.txt"), description="lists of words of which one in the URL is enough"
     )
@@ -99,7 +105,7 @@ class BlockUrlsReason(StrEnum):
 REASONS = BlockUrlsReason
 
 
-def files(settings: BlockUrlsSettings) -> list[Path]:
+def files(settings: BlockUrlsSettings) -> list[Path | str]:
     """The files of all lists in these settings."""
     lists = (
         *settings.hosts,
@@ -110,7 +116,8 @@ def files(settings: BlockUrlsSettings) -> list[Path]:
         *settings.allowed_hosts,
         *settings.excluded_sources,
     )
-    return [*map(locate, lists), *(file for ut1 in settings.ut1 for file in ut1_files(ut1, ut1.categories))]
+    of_ut1 = (file for ut1 in settings.ut1 for file in ut1_files(ut1, ut1.categories))
+    return [*map(locate, lists), *of_ut1, *(annotation.path for annotation in settings.annotations)]
 
 
 def build(settings: BlockUrlsSettings) -> Callable[[Page], Page | Dropped]:
@@ -129,7 +136,8 @@ class _Rules:
     def __init__(self, settings: BlockUrlsSettings) -> None:
         ut1_hosts = (read_ut1(ut1, ut1.categories, "domains") for ut1 in settings.ut1)
         ut1_urls = (read_ut1(ut1, ut1.categories, "urls") for ut1 in settings.ut1)
-        self._hosts = HashTable(chain.from_iterable([*map(read_hosts, settings.hosts), *ut1_hosts]))
+        marked = map(read_annotation, settings.annotations)
+        self._hosts = HashTable(chain.from_iterable([*map(read_hosts, settings.hosts), *ut1_hosts, *marked]))
         self._urls = HashTable(chain.from_iterable(map(read_urls, settings.urls)))
         self._folders = HashTable(chain.from_iterable(ut1_urls))
         self._hard = _read_word_set(settings.hard_words)

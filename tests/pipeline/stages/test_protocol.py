@@ -68,7 +68,10 @@ def test_a_stage_gives_the_same_for_the_same_record() -> None:
     ],
 )
 def test_every_reason_is_in_a_test(stage: str, reason: StrEnum) -> None:
-    files = {"read_warc": ["reading/test_warc.py"], "page_process": ["page_process/test_killable_process.py"]}
+    files = {
+        "read_warc": ["reading/test_warc.py", "reading/test_inputs.py"],
+        "page_process": ["page_process/test_killable_process.py"],
+    }
     paths = [TESTS / name for name in (*files.get(stage, []), f"stages/test_{stage}.py")]
     text = "".join(path.read_text() for path in paths if path.exists())
     assert f"Reason.{reason.name}" in text or f'"{reason}"' in text
