@@ -3,7 +3,8 @@
 At some depths the rate and the batch that the rules give are multiplied and divided by a factor. A parabola of loss
 over the logarithm of the multiple has its vertex at the better multiple, and the constant is moved by the geometric
 mean of the vertices. Then every depth is trained by the fitted rules, and the loss of the deepest is predicted from
-the others'.
+the others'. These are trained with several seeds, which together cost less than the deepest: without them nobody can
+tell the scatter of three losses from a bend of their law, and an interval is narrow by luck.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class DialSettings(Settings):
         default=(2, 3, 4, 5), min_length=4, description="depths to train; the deepest is predicted from the others"
     )
     fitted: tuple[int, ...] = Field(default=(2, 3), description="depths at which rate and batch are varied; off = none")
+    seeds: int = Field(default=3, ge=2, description="runs of each depth but the deepest, which differ in their seeds")
     factor: float = Field(default=2.0, gt=1, description="rate and batch are multiplied and divided by this")
 
 
@@ -70,12 +72,15 @@ class Dial:
         self._opened, self._held_out, self._out, self._log = opened, opened.validation, out, log
         self.train = cache(self._train)
 
-    def _train(self, depth: int, rules: DepthSettings) -> Point:
-        """A run of this depth, with its held-out loss."""
+    def _train(self, depth: int, rules: DepthSettings, seed: int = 0) -> Point:
+        """A run of this depth, with its held-out loss. seed: added to those of the settings."""
         opened, name = self._opened, f"depth-{depth}-rate-{rules.rate:.3g}-batch-{rules.batch:.3g}"
+        name += f"-seed-{seed}" if seed else ""
         planned = apply_depth(opened.settings, depth, opened.tokenizer.vocab_size, rules)
         steps = planned.loop.steps
-        settings = change_settings(planned, [f"loop.validate_every={steps}", f"checkpoints.every={steps}"])
+        changes = [f"loop.validate_every={steps}", f"checkpoints.every={steps}"]
+        changes += [f"loop.seed={planned.loop.seed + seed}", f"data.seed={planned.data.seed + seed}"]
+        settings = change_settings(planned, changes)
         source = BatchSource(opened.source.corpus, settings.data, opened.shares)
         source.shares(steps)  # raises where the data is too small
         length = {"sequence_length": settings.data.sequence_length}
@@ -102,7 +107,9 @@ def turn_dial(
     _write_sweep(out / "sweep.csv", losses)
     fitted = fit_rules(rules, losses)
     log(f"rate {rules.rate:.4g} -> {fitted.rate:.4g}, batch {rules.batch:.4g} -> {fitted.batch:.4g}")
-    points = [dial.train(depth, fitted) for depth in sorted(settings.depths)]
+    *smaller, deepest = sorted(settings.depths)
+    points = [dial.train(depth, fitted, seed) for depth in smaller for seed in range(settings.seeds)]
+    points.append(dial.train(deepest, fitted))
     write_points(out / "points.csv", points)
     return fitted, points
 
@@ -121,5 +128,14 @@ def describe_dial(points: Sequence[Point]) -> str:
     return (
         f"{deepest.name}, predicted from the others: {found.loss:.4f} ({found.low:.4f} to {found.high:.4f}, "
         f"{found.confidence:.0%}); measured: {deepest.loss:.4f}, {found.loss / deepest.loss - 1:+.2%} off, {inside} "
-        f"the interval"
+        f"the interval; seeds scatter by {find_seed_scatter(smaller):.2%}"
     )
+
+
+def find_seed_scatter(points: Sequence[Point]) -> float:
+    """Standard deviation of ln(loss) among runs of equal compute, pooled."""
+    groups: dict[float, list[float]] = {}
+    for point in points:
+        groups.setdefault(point.flop, []).append(math.log(point.loss))
+    squares = sum(float(np.var(losses)) * len(losses) for losses in groups.values())
+    return math.sqrt(squares / max(1, len(points) - len(groups)))

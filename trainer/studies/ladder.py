@@ -189,7 +189,7 @@ def describe_points(points: Sequence[Point]) -> str:
         lines.append(f"L(N, D) = {law.e:.4f} + {law.a:.4g} / N^{law.alpha:.4f} + {law.b:.4g} / D^{law.beta:.4f}")
     except ScalingError as error:
         lines.append(str(error))
-    if len(points) >= 4:
+    if len(points) >= 5:
         largest, found = predict_largest(points)
         inside = "inside" if found.low <= largest.loss <= found.high else "outside"
         lines.append(

@@ -167,17 +167,35 @@ def predict_loss(points: Sequence[Point], parameters: float, tokens: float, conf
 
 
 def predict_by_compute(points: Sequence[Point], flop: float, confidence: float = 0.9) -> Prediction:
-    """The loss at another compute by a power law, with Student's prediction interval."""
-    if len(points) < 3:
-        raise ScalingError(f"{len(points)} runs: a prediction with an interval needs at least 3")
-    line = _fit_against_flop(points)
+    """The loss at another compute by a power law; the interval allows for a bend of it.
+
+    It spans Student's prediction intervals of a straight line and of a parabola in logarithms. The line's alone is
+    right for straight lines only: a bend that few runs cannot show moves an extrapolation by many times their scatter.
+    Runs of equal compute and different seeds tell noise from bend.
+    """
+    sizes = len({point.flop for point in points})
+    if sizes < 3 or len(points) < 4:
+        raise ScalingError(
+            f"{len(points)} runs of {sizes} computes: a prediction with an interval needs at least 4 runs of 3 computes"
+        )
     x = np.log([point.flop for point in points])
-    scatter = np.log([point.loss / line(point.flop) for point in points])
-    variance = (scatter**2).sum() / (len(points) - 2)
-    distance = (math.log(flop) - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
-    half = student.ppf((1 + confidence) / 2, len(points) - 2) * math.sqrt(variance * (1 + 1 / len(points) + distance))
-    best = line(flop)
-    return Prediction(best, best * math.exp(-half), best * math.exp(half), confidence)
+    losses, at = np.log([point.loss for point in points]), math.log(flop) - x.mean()
+    ends = [_prediction_interval(x - x.mean(), losses, at, degree, confidence) for degree in (1, 2)]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return Prediction(_fit_against_flop(points)(flop), math.exp(low), math.exp(high), confidence)
+
+
+def _prediction_interval(x: Array, y: Array, at: float, degree: int, confidence: float) -> tuple[float, float]:
+    """Where a polynomial through the points puts another point, with its noise."""
+    design, row = np.vander(x, degree + 1), np.vander([at], degree + 1)[0]
+    coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
+    free = len(y) - degree - 1
+    variance = float(((y - design @ coefficients) ** 2).sum()) / free
+    half = student.ppf((1 + confidence) / 2, free) * math.sqrt(
+        variance * (1 + float(row @ np.linalg.inv(design.T @ design) @ row))
+    )
+    middle = float(row @ coefficients)
+    return middle - half, middle + half
 
 
 def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:

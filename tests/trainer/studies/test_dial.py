@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.studies.dial import describe_dial, find_vertex, fit_rules
+from trainer.studies.dial import describe_dial, find_seed_scatter, find_vertex, fit_rules
 from trainer.studies.scaling_laws import Point
 from trainer.tasks.depth import DepthSettings
 
@@ -33,6 +33,17 @@ def test_constants_move_by_the_mean_of_the_vertices():
 
 
 def test_a_power_law_predicts_the_deepest():
-    points = [Point(n, 20 * n, 9 * (120 * n**2) ** -0.05, f"depth-{k}") for k, n in enumerate((1e5, 3e5, 1e6, 4e6), 1)]
-    assert "+0.00% off, inside" in describe_dial(points)
-    assert "outside" in describe_dial([*points[:-1], Point(4e6, 8e7, points[-1].loss * 1.1)])
+    sizes = (1e5, 3e5, 1e6, 4e6)
+    points = [Point(n, 20 * n, 9 * (120 * n**2) ** -0.05 * (1 + e)) for n in sizes[:3] for e in (-2e-3, 0, 2e-3)]
+    exact = Point(sizes[3], 20 * sizes[3], 9 * (120 * sizes[3] ** 2) ** -0.05, "depth-4")
+    found = describe_dial([*points, exact])
+    assert "-0.00% off, inside" in found
+    assert "seeds scatter by 0.20%" in found
+    assert "outside" in describe_dial([*points, Point(4e6, 8e7, exact.loss * 1.1)])
+
+
+def test_the_scatter_of_seeds_is_pooled_over_the_depths():
+    losses = {1e5: (4.0, 4.1, 4.3), 1e6: (3.0, 3.1)}
+    points = [Point(n, n, loss) for n, found in losses.items() for loss in found]
+    squares = [(np.log(loss) - np.log(found).mean()) ** 2 for found in losses.values() for loss in found]
+    assert find_seed_scatter(points) == pytest.approx((sum(squares) / 3) ** 0.5)

@@ -18,6 +18,7 @@ from trainer.studies.scaling_laws import (
     find_isoflop_minima,
     fit_law,
     fit_power_law,
+    predict_by_compute,
     predict_loss,
     read_points,
 )
@@ -101,6 +102,29 @@ def test_a_larger_run_is_predicted_within_its_interval() -> None:
         assert found.loss == pytest.approx(truth, rel=0.05)
         inside += found.low <= truth <= found.high
     assert inside >= 4
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.003, -0.01])
+def test_a_deeper_run_is_predicted_with_and_without_a_bend(bend: float) -> None:
+    """Nine in ten fall inside where the law is a parabola as well as where it is straight: three sizes, three seeds."""
+    generator = np.random.default_rng(0)
+    x, inside, widths = np.log([7e9, 7e10, 3.2e11, 1e12]), 0, []
+    for _ in range(500):
+        losses = np.exp(3 - 0.06 * x + bend * (x - x[0]) ** 2 + generator.normal(0, 0.003, (3, 4)))
+        points = [Point(1.0, math.exp(x[n]) / 6, loss) for row in losses for n, loss in enumerate(row[:3])]
+        found = predict_by_compute(points, math.exp(x[3]))
+        inside += found.low <= losses[0, 3] <= found.high
+        widths.append(math.log(found.high / found.low) / 2)
+    assert inside >= 440  # 450 less two standard deviations and a half
+    assert np.median(widths) < (0.02 if bend == 0 else 0.12)
+
+
+def test_a_prediction_needs_three_computes_and_four_runs() -> None:
+    points = [Point(n, 20 * n, 4 - n / 1e6) for n in (1e5, 2e5, 4e5)]
+    with pytest.raises(ScalingError, match=r"3 runs of 3 computes: a prediction with an interval needs at least 4"):
+        predict_by_compute(points, 1e15)
+    with pytest.raises(ScalingError, match=r"4 runs of 2 computes"):
+        predict_by_compute([*points[:2], *points[:2]], 1e15)
 
 
 def test_a_power_law_is_a_line_in_logarithms() -> None:
