@@ -12,21 +12,21 @@ from trainer.errors import UserError
 
 
 def test_a_ladder_is_trained_fitted_and_its_largest_run_predicted(demo: Path) -> None:
-    rungs = ["--rungs", "hidden_sizes=[16, 32, 48, 64]", "--rungs", "tokens_per_parameter=0.2"]
+    rungs = ["--rungs", "hidden_sizes=[16, 24, 32, 40, 48]", "--rungs", "tokens_per_parameter=0.2"]
     printed = run(
         "scaling",
         "ladder",
         "tiny",
         *run_options(demo),
         "--set",
-        "model.head_dim=16",
+        "model.head_dim=8",
         *rungs,
         "--output",
         demo / "ladder",
     )
     assert "the largest run, predicted from the others" in printed
     names = [path.name for path in sorted((demo / "ladder").iterdir())]
-    assert names == ["hidden-16", "hidden-32", "hidden-48", "hidden-64", "points.csv"]
+    assert names == ["hidden-16", "hidden-24", "hidden-32", "hidden-40", "hidden-48", "points.csv"]
     assert "loss = " in run("scaling", "fit", demo / "ladder" / "points.csv")
     assert "slope" in run("scaling", "compare", demo / "ladder" / "points.csv", demo / "ladder" / "points.csv")
 
