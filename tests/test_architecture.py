@@ -78,9 +78,8 @@ ROOMS = {
         "domain_labels", "urls", "errors",
     ],
     "trainer": [
-        "cli", "commands", "studies", "tasks", "evaluation", "rollouts", "reports", "retrieval", "training", "chat",
-        "model",
-        "losses", "data", "config", "files", "settings", "errors",
+        "cli", "commands", "serving", "studies", "tasks", "evaluation", "rollouts", "reports", "retrieval", "training",
+        "chat", "model", "losses", "data", "config", "files", "settings", "errors",
     ],
 }  # fmt: skip
 # A page stage is a function of one record: it knows neither who calls it nor where files are.

@@ -299,6 +299,28 @@ def _show_piece(text: str) -> None:
     click.echo(escape_controls(text), nl=False)
 
 
+@train.command("serve", short_help="Serve models: chat page, comparison, endpoint.")
+@click.argument("run", type=EXISTING_RUN)
+@click.argument("run2", type=EXISTING_RUN, required=False)
+@click.option("--port", type=click.IntRange(0, 65535), default=8322, show_default=True, help="On this machine; 0: any.")
+@key_option("max_new_tokens=1024, max_waiting=8, temperature=0.8, ...")
+def serve_command(run: Path, run2: Path | None, port: int, changes: tuple[str, ...]) -> None:
+    """Serve RUN's model on this machine: a page to chat with it, and an OpenAI-compatible endpoint below /v1.
+
+    With RUN2 also a blind comparison of both: two answers without names, a vote, and then the names. Votes are stored
+    in RUN/battles.sqlite and exported for `arena`, and as preferences for `reward`, `dpo` and `kto`.
+    """
+    from trainer.config import read_config
+    from trainer.serving.server import ServeSettings, make_server, open_serving
+
+    settings = read_config(ServeSettings, None, changes)
+    serving = open_serving([path for path in (run, run2) if path is not None], settings, pick_device())
+    server, address = make_server(serving, port)
+    names = ", ".join(model.name for model in serving.models)
+    click.echo(f"{names}: {address} in a browser, {address}v1 for programs (Ctrl-C ends it)")
+    server.run()
+
+
 @train.command("make-tasks", short_help="Write questions whose answers code can check.")
 @click.argument("kind", type=click.Choice(["sums", "differences", "larger", "copy", "reverse", "count"]))
 @click.option("--output", type=FILE, required=True, help="File of JSON lines, for sft and for grpo.")

@@ -1,0 +1,53 @@
+"""Small models with random weights, served by the real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from tests.trainer.curated import pages
+from tests.trainer.runs import build_decoder
+from trainer.chat.chat_template import ChatTemplate
+from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
+from trainer.model.decoder import Decoder
+from trainer.model.model_settings import ModelSettings
+from trainer.serving.battles import BattleStore
+from trainer.serving.served_model import ServedModel
+from trainer.serving.server import ServeSettings, Serving, make_server
+
+CONTEXT = 128
+
+
+@cache
+def tokenizer() -> Tokenizer:
+    return train_tokenizer([row["text"] for row in pages(80)], TokenizerSettings(vocab_size=896))
+
+
+@cache
+def decoder(seed: int) -> Decoder:
+    """Weights so large that the scores of texts differ."""
+    shape = ModelSettings(vocab_size=tokenizer().vocab_size, hidden_size=32, layers=2, heads=4, kv_heads=2)
+    return build_decoder(shape.model_copy(update={"context_length": CONTEXT, "init_std": 0.3}), seed=seed).eval()
+
+
+def served(name: str, seed: int, **more: object) -> ServedModel:
+    return ServedModel(name, decoder(seed), tokenizer(), ChatTemplate(tokenizer()), **more)  # type: ignore[arg-type]
+
+
+def two_models(folder: Path, **settings: object) -> Serving:
+    store = BattleStore(folder / "battles.sqlite")
+    return Serving([served("first", 1), served("second", 2)], store, ServeSettings(**settings))  # type: ignore[arg-type]
+
+
+@contextmanager
+def serve(serving: Serving) -> Iterator[str]:
+    """The address while the block runs."""
+    server, address = make_server(serving)
+    threading.Thread(target=server.run, daemon=True).start()
+    try:
+        yield address
+    finally:
+        server.close()

@@ -1,0 +1,90 @@
+"""`gristmill train serve` in Chromium: wide and narrow, light and dark, by keyboard, without faults of axe-core."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.pipeline import browser
+from tests.pipeline.explore.test_browser import find_faults, save_screenshot
+from tests.trainer.serving.models import serve, two_models
+
+pytestmark = pytest.mark.browser
+HOSTILE = "<img src=x onerror='window.hacked=1'></div><script>window.hacked=1</script>"
+
+
+def wait(driver: webdriver.Chrome, condition: str) -> None:
+    WebDriverWait(driver, 60).until(lambda _: driver.execute_script(f"return {condition}"))
+
+
+def say(driver: webdriver.Chrome, text: str) -> None:
+    driver.find_element(By.ID, "text").send_keys(text, Keys.ENTER)
+
+
+def readable(driver: webdriver.Chrome, name: str, width: int) -> None:
+    save_screenshot(driver, name)
+    assert find_faults(driver) == [], name
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width, name
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1300, False), (400, True)])
+def test_every_view_is_readable_and_works_by_keys(tmp_path: Path, width: int, dark: bool) -> None:
+    browser.require_browser()
+    with (
+        serve(two_models(tmp_path, max_new_tokens=24, temperature=0.5)) as address,
+        browser.open_page(address, tmp_path / "profile", width=width, dark=dark) as driver,
+    ):
+        readable(driver, f"{width}-chat-empty", width)
+        for number, text in enumerate(("The river is", HOSTILE)):
+            say(driver, text)
+            wait(driver, f"document.querySelectorAll('.said').length === {2 * number + 2} && !running")
+        driver.find_element(By.TAG_NAME, "summary").click()
+        readable(driver, f"{width}-chat", width)
+        said = driver.find_elements(By.CSS_SELECTOR, ".words")
+        assert [said[0].text, said[2].text] == ["The river is", HOSTILE]
+        assert said[1].text.strip()
+        driver.get(f"{address}compare")
+        for key, vote in (("1", "left"), ("4", "bad")):
+            say(driver, f"The river is {key}")
+            wait(driver, "[...document.querySelectorAll('[data-vote]')].every((button) => !button.disabled)")
+            assert "first" not in driver.find_element(By.TAG_NAME, "main").text
+            readable(driver, f"{width}-compare-{vote}", width)
+            driver.find_element(By.TAG_NAME, "body").send_keys(key)
+            wait(driver, "document.getElementById('said').textContent.startsWith('Stored')")
+            names = {driver.find_element(By.ID, f"{side}-name").text for side in ("left", "right")}
+            assert names in ({"Left: first", "Right: second"}, {"Left: second", "Right: first"})
+            text = driver.find_element(By.ID, "text")
+            assert driver.switch_to.active_element == text
+        readable(driver, f"{width}-compare-voted", width)
+        driver.get(f"{address}compare/results")
+        readable(driver, f"{width}-votes", width)
+        assert driver.execute_script("return window.hacked === undefined && document.images.length === 0")
+        assert driver.get_log("browser") == []  # type: ignore[no-untyped-call]
+    with sqlite3.connect(tmp_path / "battles.sqlite") as connection:
+        assert [row[0] for row in connection.execute("SELECT vote FROM battles ORDER BY rowid")] == ["left", "bad"]
+
+
+def test_errors_are_said_and_a_conversation_begins_anew(tmp_path: Path) -> None:
+    browser.require_browser()
+    with (
+        serve(two_models(tmp_path, max_new_tokens=5)) as address,
+        browser.open_page(address, tmp_path / "profile") as driver,
+    ):
+        say(driver, "word " * 300)
+        wait(driver, "!document.getElementById('problem').hidden")
+        assert "the model's context is 128 tokens" in driver.find_element(By.ID, "problem").text
+        assert driver.find_elements(By.CSS_SELECTOR, ".said") == []
+        text = driver.find_element(By.ID, "text")
+        assert text.get_attribute("value").startswith("word word")
+        text.clear()
+        driver.find_element(By.ID, "again").click()
+        say(driver, "Hello")
+        wait(driver, "document.querySelectorAll('.said').length === 2 && !running")
+        driver.find_element(By.ID, "again").click()
+        assert driver.find_elements(By.CSS_SELECTOR, ".said") == []

@@ -1,0 +1,181 @@
+"use strict";
+// Everything that a model or a person wrote goes into the page as text, never as markup.
+const by = (id) => document.getElementById(id);
+const problem = by("problem");
+const text = by("text");
+let running = null; // what ends the request in progress
+
+function complain(message) {
+  problem.textContent = message;
+  problem.hidden = !message;
+}
+
+// Calls `take` with each event of an answer to a POST; an error of the server is thrown with its words.
+async function stream(address, body, take) {
+  const answer = await fetch(address, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal: running.signal,
+  });
+  if (!answer.ok) throw new Error((await answer.json()).error.message);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const events = (rest + value).split("\n\n");
+    rest = events.pop();
+    for (const event of events) if (event !== "data: [DONE]") take(JSON.parse(event.slice("data: ".length)));
+  }
+}
+
+// Runs one request: `work` may be ended by the button, and what goes wrong is said.
+async function request(work) {
+  running = new AbortController();
+  by("send").disabled = true;
+  by("stop").disabled = false;
+  complain("");
+  try {
+    await work();
+  } catch (error) {
+    if (error.name !== "AbortError") complain(error.message);
+  } finally {
+    running = null;
+    by("send").disabled = false;
+    by("stop").disabled = true;
+  }
+}
+
+if (text) {
+  by("stop").addEventListener("click", () => running?.abort());
+  text.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    by("ask").requestSubmit();
+  });
+}
+
+const log = by("log");
+if (log) {
+  let messages = [];
+  const show = (role, name, words) => {
+    log.querySelector(".empty")?.remove();
+    const box = document.createElement("div");
+    box.className = `said ${role}`;
+    const who = document.createElement("b");
+    who.textContent = name;
+    const what = document.createElement("div");
+    what.className = "words";
+    what.textContent = words;
+    box.append(who, what);
+    log.append(box);
+    log.scrollTop = log.scrollHeight;
+    return what;
+  };
+  by("ask").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const words = text.value;
+    if (running || !words.trim()) return;
+    const asked = { role: "user", content: words };
+    const system = by("system").value.trim() ? [{ role: "system", content: by("system").value }] : [];
+    const body = { model: by("model").value, messages: [...system, ...messages, asked], stream: true, drop_oldest: true };
+    for (const name of ["temperature", "top_p", "max_tokens"])
+      if (by(name).value !== "") body[name] = Number(by(name).value);
+    const question = show("user", "You", words).parentElement;
+    const answer = show("assistant", body.model, "");
+    const before = messages;
+    text.value = "";
+    answer.classList.add("busy");
+    log.ariaBusy = "true";
+    request(() =>
+      stream("/v1/chat/completions", body, (event) => {
+        const low = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+        answer.textContent += event.choices[0]?.delta.content ?? "";
+        if (low) log.scrollTop = log.scrollHeight;
+      }),
+    ).then(() => {
+      answer.classList.remove("busy");
+      log.ariaBusy = "false";
+      if (messages !== before) return; // a new conversation was begun meanwhile
+      if (answer.textContent.trim()) {
+        messages = [...before, asked, { role: "assistant", content: answer.textContent }];
+        return;
+      }
+      if (!problem.hidden) {
+        question.remove();
+        answer.parentElement.remove();
+        text.value ||= words;
+      } else answer.textContent = "(no answer)";
+    });
+  });
+  by("again").addEventListener("click", () => {
+    running?.abort();
+    messages = [];
+    log.replaceChildren();
+    complain("");
+    text.focus();
+  });
+}
+
+const compare = by("compare");
+if (compare) {
+  let battle = null;
+  const buttons = [...compare.querySelectorAll("[data-vote]")];
+  const allow = (can) => buttons.forEach((button) => (button.disabled = !can));
+  by("ask").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (running || !text.value.trim()) return;
+    let whole = false;
+    let next = null;
+    battle = null;
+    allow(false);
+    for (const side of ["left", "right"]) {
+      by(side).textContent = "";
+      by(side).classList.add("busy");
+      by(`${side}-name`).textContent = side === "left" ? "Left" : "Right";
+    }
+    by("said").textContent = "";
+    by("answers").hidden = by("votes").hidden = false;
+    request(() =>
+      stream("/compare/battle", { prompt: text.value }, (event) => {
+        if (event.battle) next = event.battle;
+        else if (event.side) by(event.side).textContent += event.text;
+        else whole = event.done;
+      }),
+    ).then(() => {
+      for (const side of ["left", "right"]) by(side).classList.remove("busy");
+      if (!whole) return;
+      battle = next;
+      allow(true);
+      by("said").textContent = "Which answer is better? Keys 1 to 4 vote.";
+      text.blur();
+    });
+  });
+  const vote = async (button) => {
+    const voted = battle;
+    battle = null; // one vote
+    allow(false);
+    try {
+      const answer = await fetch("/compare/vote", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ battle: voted, vote: button.dataset.vote }),
+      });
+      const found = await answer.json();
+      if (!answer.ok) throw new Error(found.error.message);
+      by("left-name").textContent = `Left: ${found.left}`;
+      by("right-name").textContent = `Right: ${found.right}`;
+      by("said").textContent = `Stored. Left was ${found.left}, right was ${found.right}.`;
+      text.focus();
+      text.select();
+    } catch (error) {
+      complain(error.message);
+    }
+  };
+  for (const button of buttons) button.addEventListener("click", () => battle && vote(button));
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target === text) return;
+    compare.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
+  });
+}
