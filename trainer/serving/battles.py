@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 from trainer.chat.conversation import Message
 from trainer.rollouts.generate import GenerateSettings
 from trainer.serving.requests import fit_prompt
-from trainer.serving.served_model import ApiError, Piece, ServedModel
+from trainer.serving.served_model import ApiError, ServedModel, TextPiece
 
 SIDES = ("left", "right")
 VOTES = {"left": "Left is better", "right": "Right is better", "tie": "Tie", "bad": "Both are bad"}
@@ -112,7 +112,7 @@ def fight(
     yield {"done": True}
 
 
-def _take_turns(streams: Sequence[Iterator[Piece]]) -> Iterator[tuple[int, Piece]]:
+def _take_turns(streams: Sequence[Iterator[TextPiece]]) -> Iterator[tuple[int, TextPiece]]:
     """Token by token from each side that has not ended, so that speed does not tell them apart."""
     running = dict(enumerate(streams))
     while running:

@@ -36,7 +36,7 @@ class ApiError(Exception):
         self.error = {"message": message, "type": kind, "param": param, "code": code}
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """What one more token adds to the text of a sample."""
 
     sample: int
@@ -90,7 +90,7 @@ class ServedModel:
 
     def pieces(
         self, prompt: Sequence[int], settings: GenerateSettings, samples: int, stops: Sequence[str], *, chat: bool
-    ) -> Iterator[Piece]:
+    ) -> Iterator[TextPiece]:
         """Samples token by token. The prompt and the new tokens fit into the context."""
         end = [self.template.end] if self.template is not None else []
         decode = self.template.decode_answer if chat and self.template is not None else self.tokenizer.decode
@@ -104,7 +104,7 @@ class ServedModel:
                 finish = "length"
             if finish is not None:
                 text += streams[sample].update(answer.answer, last=True)
-            yield Piece(sample, text, answer.tokens, finish)
+            yield TextPiece(sample, text, answer.tokens, finish)
 
     @torch.no_grad()
     def score(self, tokens: Sequence[int], top: int) -> TokenScores:
