@@ -1,10 +1,11 @@
 """The public summary of training content that article 53(1)(d) of the EU's AI Act asks of providers of models.
 
-It follows the template of the AI Office (July 2025) as far as a dataset can fill it in: type and size of the content,
-the crawls and their period, languages, the measures taken, and the domain names with the most content: the first tenth
-of all domain names, or with `small` (for small and medium-sized enterprises) the first twentieth, at most 1,000. All
-numbers are sums over the rows of the ledger, so they add up. What only the provider of the model knows (name, contact,
-date of release, other datasets) is left to fill in.
+It has the sections of the Commission's template (July 2025), as published summaries have them, and fills in what a
+dataset knows: sizes, languages, the crawls and their period, the measures taken, and the domain names with the most
+content: the first tenth of all domain names, or with `small` (for small and medium-sized enterprises) the first
+twentieth, at most 1,000. Crawls of Common Crawl are publicly available datasets of others (2.1); any other crawl is
+taken for the provider's own (2.3). All numbers are sums over the rows of the ledger, so they add up. What only the
+provider of the model knows is left to fill in.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ def summarize(layout: Layout, *, small: bool) -> dict[str, Any]:
             {"language": row["language"], "documents": row["documents"], "words": row["words"]}
             for row in report["languages"]
         ],
+        "size_range": _size_range(report["tokens"], manifest["characters"]),
+        "common_crawl": _common_crawls(manifest),
         "crawl": {
             "inputs": len(manifest["inputs"]),
             "input_bytes": sum(entry["bytes"] for entry in manifest["inputs"]),
@@ -83,24 +86,74 @@ def summarize(layout: Layout, *, small: bool) -> dict[str, Any]:
     }
 
 
-_TEXT = """# Summary of training content (Regulation (EU) 2024/1689, article 53(1)(d))
+def _common_crawls(manifest: Mapping[str, Any]) -> list[str]:
+    """The crawls of Common Crawl that the input files are of, by the folders of their names."""
+    parts = (entry["name"].split("/") for entry in manifest["inputs"])
+    return sorted({part[1] for part in parts if part[0] == "crawl-data" and len(part) > 2})
+
+
+_BYTES = 4  # of a character at most; a token has at least one byte
+_RANGES = ("less than 1 billion tokens", "1 billion to 10 trillion tokens", "more than 10 trillion tokens")
+
+
+def _size_range(tokens: int | None, characters: int) -> str | None:
+    """The range of the template; without a count of tokens only where the characters leave no other.
+
+    >>> _size_range(2 * 10**9, 0), _size_range(None, 10**6), _size_range(None, 10**10)
+    ('1 billion to 10 trillion tokens', 'less than 1 billion tokens', None)
+    """
+    if tokens is None:
+        return _RANGES[0] if _BYTES * characters < 10**9 else None
+    return _RANGES[(tokens >= 10**9) + (tokens > 10**13)]
+
+
+_TEXT = """# Public summary of training content (Regulation (EU) 2024/1689, article 53(1)(d))
+
+Version of the summary: {fill}. Last update: {fill}. Dataset with the content hash `{content_hash}`.
 
 ## 1. General information
 
-- Provider, contact, model, date of placing on the market: *to be filled in by the provider of the model*
-- Modality: {modality}
-- Size: {documents:,} documents, {words:,} words, {characters:,} characters{tokens}
-- Content hash of the dataset: `{content_hash}`
+### 1.1. Provider identification
+
+- Provider name and contact details: {fill}
+- Authorised representative: {fill}
+
+### 1.2. Model identification
+
+- Versioned model names: {fill}
+- Model dependencies: {fill}
+- Date of placement of the model on the Union market: {fill}
+
+### 1.3. Modalities, overall training data size and other characteristics
+
+| modality | training data size | types of content |
+|---|---|---|
+| {modality} | {size_range}; {documents:,} documents, {words:,} words, {characters:,} characters{tokens} | web pages |
+
+- Latest date of data acquisition: {last}
+- Linguistic characteristics: {language_count:,} languages, as predicted
 
 | language | documents | words |
 |---|---:|---:|
 {languages}
 
-## 2. Data sources
+## 2. List of data sources
 
-Content crawled from the web: {inputs:,} crawl files ({input_bytes:,} bytes) with {pages:,} pages, captured from {first}
-to {last}; {documents:,} pages were kept. *Licensed content, user data, synthetic data and other sources of the model's
-training: to be filled in.*
+### 2.1. Publicly available datasets
+
+{public}
+
+### 2.2. Private non-publicly available datasets obtained from third parties
+
+- 2.2.1. Licensed by rightsholders or their representatives: {fill}
+- 2.2.2. Obtained from other third parties: {fill}
+
+### 2.3. Data crawled and scraped from online sources
+
+{own}
+
+Crawl files: {inputs:,} ({input_bytes:,} bytes) with {pages:,} pages; {documents:,} pages, captured from {first} to
+{last}, were kept.
 
 Domain names: {shown:,} of {all:,} ({rule}). The others have {others:,} characters, and pages without a domain name have
 {nameless:,}.
@@ -109,29 +162,61 @@ Domain names: {shown:,} of {all:,} ({rule}). The others have {others:,} characte
 |---|---:|---:|
 {top}
 
-## 3. Data processing
+### 2.4. User data
 
-Pages were dropped by these stages ({dropped:,} pages in all):
+{fill}
+
+### 2.5. Synthetic data
+
+{fill}
+
+### 2.6. Other sources of data
+
+{fill}
+
+## 3. Data processing aspects
+
+### 3.1. Respect of reservation of rights from text and data mining exception or limitation
+
+- Signatory to the Code of Practice: {fill}
+- Opt-outs by X-Robots-Tag, meta robots, TDMRep, Content-Usage and robots.txt were read ({opt_out_pages:,} statements);
+  {respected:,} pages were dropped for what they say.
+- Removed on request since: {removed_on_request:,} documents.
+
+### 3.2. Removal of illegal content
+
+{fill}. What the dataset's stages drop, unwanted and harmful content among it, is in 3.3.
+
+### 3.3. Other information
+
+Pages were dropped by these stages ({dropped:,} pages in all). Personal data was replaced by placeholders as far as
+patterns find it.
 
 | stage | pages |
 |---|---:|
 {stages}
-
-- Reservation of rights: opt-outs by X-Robots-Tag, meta robots, TDMRep, Content-Usage and robots.txt were read
-  ({opt_out_pages:,} statements); {respected:,} pages were dropped for what they say.
-- Removed on request since: {removed_on_request:,} documents.
-- Personal data was replaced by placeholders as far as patterns find it; the stages above say what was dropped as
-  unwanted or harmful.
 """
+_FILL = "*to be filled in by the provider of the model*"
 
 
 def format_summary(values: Mapping[str, Any]) -> str:
     """The summary as Markdown. Names of domains come from the web: they hold no character that Markdown reads."""
     dropped = values["measures"]["dropped"]
     names, rights = values["domain_names"], dropped.get("check_rights", {})
+    crawls = ", ".join(map(_plain, values["common_crawl"]))
     return _TEXT.format(
         **{name: values[name] for name in ("modality", "documents", "words", "characters", "content_hash")},
+        fill=_FILL,
+        size_range=values["size_range"] or _FILL,
         tokens=f", {values['tokens']:,} tokens" if values["tokens"] is not None else "",
+        language_count=len(values["languages"]),
+        public=f"- Common Crawl, https://commoncrawl.org/: {crawls}\n- Others: {_FILL}" if crawls else _FILL,
+        own=(
+            "The crawl files below are Common Crawl's (2.1); the template asks for domain names of the provider's own "
+            f"crawls. Crawlers used by the provider or on its behalf: {_FILL}"
+            if crawls
+            else f"Crawler names, their purposes and behaviour: {_FILL}"
+        ),
         languages="\n".join(
             f"| {row['language'] or '?'} | {row['documents']:,} | {row['words']:,} |" for row in values["languages"]
         ),

@@ -52,10 +52,12 @@ def write_output(folder: Path, pages: Sequence[Page], units: int = 2, **settings
     return folder
 
 
-def write_output_at(folder: str, pages: Sequence[Page], units: int = 2, **settings: Any) -> None:
+def write_output_at(
+    folder: str, pages: Sequence[Page], units: int = 2, input_name: str = "crawl.warc.gz", **settings: Any
+) -> None:
     """The same at any address."""
     config = Config.model_validate({**settings, "publish": {"shard_bytes": 1, **settings.get("publish", {})}})
-    inputs = [Input("crawl.warc.gz", storage.join(folder, "crawl.warc.gz"), 1000)]
+    inputs = [Input(input_name, storage.join(folder, "crawl.warc.gz"), 1000)]
     run = plan_run(inputs, config, folder)
     claim(run.layout, run.identity, local_paths(run), overwrite=False)
     verdicts = storage.join(run.layout.work, "verdicts-0")

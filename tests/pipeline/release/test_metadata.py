@@ -12,7 +12,15 @@ import yaml
 
 from pipeline.errors import UserError
 from pipeline.release.provenance_graph import write_provenance
-from pipeline.release.training_summary import format_summary, write_training_summary
+from pipeline.release.training_summary import format_summary, summarize, write_training_summary
+from pipeline.storage.layout import Layout
+from tests.pipeline.heuristics.good_texts import prose
+from tests.pipeline.release.outputs import Page, write_output
+
+# The template of the Commission, as the summaries of Apertus and SmolLM3 have it.
+SECTIONS = [
+    "1.", "1.1.", "1.2.", "1.3.", "2.", "2.1.", "2.2.", "2.3.", "2.4.", "2.5.", "2.6.", "3.", "3.1.", "3.2.", "3.3.",
+]  # fmt: skip
 
 
 def test_croissant_is_valid_and_loads_the_rows(curated_minicrawl: Path) -> None:
@@ -50,8 +58,22 @@ def test_the_numbers_of_the_summary_add_up(curated_minicrawl: Path, tmp_path: Pa
     text = (tmp_path / "training_summary.md").read_text()
     assert f"{values['words']:,} words" in text
     assert f"| {names['top'][0]['domain']} |" in text
+    headings = [line.lstrip("# ") for line in text.splitlines() if line.startswith("##")]
+    assert [line.split(" ")[0] for line in headings] == SECTIONS
+    assert values["size_range"] == "less than 1 billion tokens"
+    assert values["common_crawl"] == []
     hostile = {**names, "top": [{"domain": "a|b`<script>", "documents": 1, "characters": 1}]}
     assert "| a?b??script? |" in format_summary({**values, "domain_names": hostile})
+
+
+def test_common_crawl_is_a_public_dataset_of_the_summary(tmp_path: Path) -> None:
+    pages = [Page("https://www.a.example.org/1", f"A story. {prose(6)}")]
+    output = write_output(tmp_path / "out", pages, input_name="crawl-data/CC-MAIN-2026-43/segments/1/warc/a.warc.gz")
+    values = summarize(Layout(str(output)), small=False)
+    assert values["common_crawl"] == ["CC-MAIN-2026-43"]
+    public, own = format_summary(values).split("### 2.1.")[1].split("### 2.3.")
+    assert "Common Crawl, https://commoncrawl.org/: CC-MAIN-2026-43" in public
+    assert "are Common Crawl's (2.1)" in own
 
 
 def test_provenance_names_every_file_once(curated_minicrawl: Path, tmp_path: Path) -> None:
