@@ -212,11 +212,11 @@ class FolderTarget:
 
 
 class _RefusedError(Exception):
-    """The hub's refusal, with the status by which `retry` knows a busy server."""
+    """The hub's refusal, with status and headers by which `retry` knows a busy server and how long to wait."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, response: Any, message: str) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.headers = response.status_code, response.headers
 
 
 class HubTarget:
@@ -238,13 +238,28 @@ class HubTarget:
         def attempt() -> Any:
             try:
                 return request()
-            except self._hub.errors.HfHubHTTPError as error:
-                raise _RefusedError(error.response.status_code, str(error)) from None
+            except Exception as error:
+                raise self._known_failure(error) or error from None
 
         try:
             return retry(self._api.endpoint, attempt)
         except (_RefusedError, self._hub.errors.LocalTokenNotFoundError) as error:
             raise UserError(f"{HUB}{self.name}: {' '.join(str(error).split())[:200]}") from None
+        except ConnectionError as error:
+            raise storage.StorageError(
+                f"{HUB}{self.name}: {self._api.endpoint} cannot be reached ({error}); push again later"
+            ) from None
+
+    def _known_failure(self, error: BaseException) -> Exception | None:
+        """A refusal or a broken connection behind an error: uploads of large files wrap it in another."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, self._hub.errors.HfHubHTTPError) and cause.response is not None:
+                return _RefusedError(cause.response, str(cause))
+            if type(cause).__module__.startswith("httpx"):  # the hub's client has had several versions of it
+                return ConnectionError(" ".join(str(cause).split())[:100] or type(cause).__name__)
+            cause = cause.__cause__
+        return None
 
     def hold(self) -> AbstractContextManager[None]:
         """Nothing to hold: commits come one after the other, and the hub keeps them all."""

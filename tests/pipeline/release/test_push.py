@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipeline.errors import RunFailedError, UserError
 from pipeline.release.push import HUB, FolderTarget, push
 from pipeline.release.remove import remove
 from pipeline.release.selectors import make_request
+from pipeline.storage import StorageError, retries
 from tests.pipeline.release.hub import Hub, serve_hub
 
 
@@ -112,11 +114,18 @@ def test_files_of_others_in_the_target_are_left_alone(curated_minicrawl: Path, t
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
-def test_addresses_and_refusals_are_one_line(curated_minicrawl: Path, hub: Hub, tmp_path: Path) -> None:
+def test_addresses_and_refusals_are_one_line(
+    curated_minicrawl: Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UserError, match="expected hf://datasets/OWNER/NAME"):
         push(str(curated_minicrawl), f"{HUB}set")
     with pytest.raises(UserError, match=r"no manifest\.json"):
         push(str(tmp_path), str(tmp_path / "to"))
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with pytest.raises(StorageError, match=rf"hf://datasets/me/set: {address} cannot be reached \(.*refused\)"):
+        push(str(curated_minicrawl), f"{HUB}me/set", endpoint=address, token="hf_x")
     hub.failures = [403]
     with pytest.raises(UserError, match=r"hf://datasets/me/set: .*403"):
         push(str(curated_minicrawl), f"{HUB}me/set", endpoint=hub.url, token="hf_x")
