@@ -337,8 +337,9 @@ def describe(found: Mapping[str, Removal]) -> str:
     lines = []
     for output, removal in found.items():
         counts = f"{len(removal.documents):,} documents ({removal.words:,} words), {len(removal.pages):,} dropped pages"
-        found_any = counts if not removal.is_empty else "nothing fits"
-        lines.append(f"{output}: {found_any}{', weights computed anew' if removal.reweighed else ''}")
+        weights = ", weights as before (--reweigh computes them anew)" if removal.documents else ""
+        weights = ", weights computed anew" if removal.reweighed else weights
+        lines.append(f"{output}: {counts if not removal.is_empty else 'nothing fits'}{weights}")
     return "\n".join(lines)
 
 

@@ -154,14 +154,16 @@ def trace_command(
 ) -> None:
     """List the documents in the batch of a step, with URL and WARC offset. CONFIG may be a run's folder.
 
+    Documents that `gristmill remove` has taken out since are listed without their URL.
+
     With --documents: the steps of the run that read these documents, and its checkpoints that saw them; CONFIG is a
     run's folder or a folder of such. The token store that the run was trained on must still be there.
 
     Steps count from 0: the batch of step N makes the row of step N + 1 in metrics.jsonl.
     """
     from trainer.data.batches import Segment
-    from trainer.data.trace import check_unchanged, format_trace, trace_steps
-    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.data.trace import format_trace, trace_steps
+    from trainer.tasks.pretrain_inputs import find_trained_data, open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.checkpoint import find_checkpoint, read_state
 
@@ -171,12 +173,13 @@ def trace_command(
         for line in _trace_documents(Path(config), changes, documents, as_json):
             click.echo(line)
         return
-    run = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
-    source = run.source
+    settings = read_pretrain_settings(config, changes, data, tokenizer)
     if Path(config).is_dir() and not (changes or data or tokenizer):
         position = read_state(find_checkpoint(Path(config))).data
-        check_unchanged(source, position["fingerprint"], config)
+        source = find_trained_data(settings, position["fingerprint"], config)
         source = source.with_segments([Segment(*values) for values in position["segments"]])
+    else:
+        source = open_pretrain_inputs(settings).source
     for line in format_trace(trace_steps(source, steps), as_json=as_json):
         click.echo(line)
 
@@ -202,9 +205,12 @@ def _trace_documents(folder: Path, changes: tuple[str, ...], documents: tuple[st
         data, tokenizer = pin_snapshots(settings.data), load_tokenizer(settings.tokenizer)
         source = open_trained_data(data, tokenizer, state.data["fingerprint"], str(run))
         source = source.with_segments([Segment(*values) for values in state.data["segments"]])
+        sightings = find_steps(source, ids, state.step)
+        if len(sightings) < len(ids):
+            click.echo(f"{run}: {len(ids) - len(sightings):,} of {len(ids):,} documents are not in its data", err=True)
         found = format_sightings(
             str(run),
-            find_steps(source, ids, state.step),
+            sightings,
             [step_of(path) for path in list_checkpoints(run / "checkpoints")],
             as_json=as_json,
         )

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from trainer.config import ConfigError
 from trainer.data.batches import BatchSource
+from trainer.data.sightings import open_trained_data
 from trainer.data.sources import build_training_batches, load_corpus, pin_snapshots, select_held_out
 from trainer.data.tokenizer import Tokenizer, load_tokenizer
+from trainer.data.trace import check_unchanged
+from trainer.errors import UserError
 from trainer.tasks.pretrain_settings import PretrainSettings, change_settings
 
 
@@ -38,6 +41,19 @@ def open_pretrain_inputs(settings: PretrainSettings, *, progress: bool = True) -
     endless = settings.data.model_copy(update={"max_repetitions": None, "first_sequence": 0})
     validation = BatchSource(held_out, endless) if held_out.weight.any() else None
     return PretrainInputs(settings, tokenizer, build_training_batches(corpus, settings.data), validation)
+
+
+def find_trained_data(settings: PretrainSettings, fingerprint: str, run: str) -> BatchSource:
+    """The batches that a run has read: from the stores that it was trained on, blanked or not, or tokenized again.
+
+    Raises UserError where neither gives the batches of this fingerprint.
+    """
+    try:
+        return open_trained_data(pin_snapshots(settings.data), load_tokenizer(settings.tokenizer), fingerprint, run)
+    except UserError:
+        source = open_pretrain_inputs(settings).source
+        check_unchanged(source, fingerprint, run)
+        return source
 
 
 def _take_ids(settings: PretrainSettings, tokenizer: Tokenizer) -> PretrainSettings:

@@ -48,10 +48,13 @@ def test_documents_are_traced_to_steps_and_checkpoints_before_and_after_their_re
     (tmp_path / "set" / "manifest.json").write_text(json.dumps({**manifest, "content_hash": "e" * 64}))
     assert run("trace", tmp_path / "runs", "--documents", wanted, "--json") == before
     assert run("trace", tmp_path / "runs", "--documents", wanted).splitlines()[1].split("\t")[1] == wanted
+    gone = {"url": "", "warc_file": "", "warc_offset": 0}
+    again = run("trace", tmp_path / "runs/a", "--step", 0, "--step", 1, "--step", 2, "--json").splitlines()
+    assert list(map(json.loads, again)) == [{**line, **gone} if line["id"] == wanted else line for line in listed]
 
 
 def test_a_run_keeps_the_snapshot_that_it_began_with(demo: Path, tmp_path: Path) -> None:
-    """When latest.json names a newer snapshot, the run still traces to its own; if that has changed, it is an error."""
+    """When latest.json names a newer snapshot, the run still traces to its own; an error if nothing of it is left."""
 
     def snapshot(month: int, seed: int) -> None:
         write_dataset(tmp_path / f"CC-MAIN-2026-{month}", pages(120, seed=seed))
@@ -66,6 +69,8 @@ def test_a_run_keeps_the_snapshot_that_it_began_with(demo: Path, tmp_path: Path)
         tmp_path,
         "--set",
         "loop.steps=2",
+        "--set",
+        f"data.cache={tmp_path}/cache",
         "--output",
         tmp_path / "run",
     )
@@ -74,5 +79,7 @@ def test_a_run_keeps_the_snapshot_that_it_began_with(demo: Path, tmp_path: Path)
     assert run("trace", tmp_path / "run", "--step", 1) == before
     shutil.rmtree(tmp_path / "CC-MAIN-2026-38")
     snapshot(38, 3)
+    assert run("trace", tmp_path / "run", "--step", 1) == before  # its token store is still there
+    shutil.rmtree(tmp_path / "cache")
     with pytest.raises(UserError, match="its data has changed since it trained"):
         run("trace", tmp_path / "run", "--step", 1)
