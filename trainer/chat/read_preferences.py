@@ -30,10 +30,11 @@ _TURN_ROLES = {"Human": "user", "Assistant": "assistant"}
 
 def read_preferences(paths: Iterable[Path], report: ReadReport | None = None) -> list[Preference]:
     """The preferences of all files, in order. Raises UserError for a file of which none is usable."""
-    return read_items(paths, _item_preferences, report if report is not None else ReadReport())
+    return read_items(paths, item_preferences, report if report is not None else ReadReport())
 
 
-def _item_preferences(item: Any, source: str) -> Iterator[Preference]:
+def item_preferences(item: Any, source: str) -> Iterator[Preference]:
+    """The preferences of one item of a file. Raises ConversationError."""
     if not isinstance(item, Mapping):
         raise ConversationError("not an object")
     if "output_1" in item:

@@ -3,9 +3,10 @@
 group               the command group and the options that commands share
 data_commands       tokenizer, tokens, mixture, trace
 training_commands   pretrain, anneal, report, import, export, generate
-assistant_commands  sft, reward, dpo, kto, grpo, ppo, best-of-n, chat, make-tasks
+assistant_commands  sft, reward, dpo, kto, grpo, ppo, best-of-n, chat, serve, make-tasks
 evaluation_commands eval, arena, win-rate, order-test, contamination
 experiment_commands runs, rerun
+generator_commands  judge, self-instruct
 retrieval_commands  retrieve build, retrieve query
 studies_commands    scaling, cost, ablate, mixture-search
 settings_commands   all settings as TOML

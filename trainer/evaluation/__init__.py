@@ -7,6 +7,7 @@ harness         both, as one report
 ngram_index     word n-grams of evaluation sets
 arena           models ranked by their battles
 win_rate        judged answers against a baseline's, raw and at equal length
+judge           labels of pairs by a model, and what they are worth
 contamination   evaluation text inside training text
 order_test      whether a model has seen a file in its published order
 """

@@ -241,9 +241,9 @@ def _draw_uniform(seeds: Sequence[tuple[int, int]], count: int) -> Tensor:
     )
 
 
-def hash_seed(*numbers: int) -> int:
-    """One seed of several numbers."""
-    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=7).digest()
+def hash_seed(*parts: int | str) -> int:
+    """One seed of several parts."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=7).digest()
     return int.from_bytes(digest, "big")
 
 

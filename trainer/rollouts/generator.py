@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from trainer.chat.chat_template import ChatTemplate
@@ -110,33 +110,30 @@ class Usage:
     bad_in_a_row: int = 0
 
     def ask(self, generator: Generator, requests: Sequence[ChatRequest]) -> list[Reply | BadReply]:
-        """The generator's replies, counted."""
+        """The generator's replies; requests, tokens and time are counted. `note` says of each whether it was of use."""
         begin = time.perf_counter()
         found = generator.replies(requests)
         self.seconds += time.perf_counter() - begin
+        self.requests += len(found)
         for reply in found:
-            self.requests += 1
-            if isinstance(reply, BadReply):
-                self.add_bad(reply)
-            else:
+            if isinstance(reply, Reply):
                 self.prompt_tokens += reply.prompt_tokens
                 self.answer_tokens += reply.answer_tokens
         return found
 
-    def add_bad(self, reply: BadReply) -> None:
-        """Count a reply that is of no use. Raises UserError after many without a good one between."""
-        self.bad[reply.reason] += 1
+    def note(self, bad: BadReply | None) -> None:
+        """Count a reply that was of no use, or None for a good one. Raises UserError after many bad ones in a row."""
+        if bad is None:
+            self.bad_in_a_row = 0
+            return
+        self.bad[bad.reason] += 1
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MAX_BAD_IN_A_ROW:
-            detail = f" ({reply.detail})" if reply.detail else ""
+            detail = f" ({bad.detail})" if bad.detail else ""
             raise UserError(
-                f"{self.bad_in_a_row} replies in a row cannot be used, the last one for this reason: {reply.reason}"
+                f"{self.bad_in_a_row} replies in a row cannot be used, the last one for this reason: {bad.reason}"
                 f"{detail}; look at the model's answers, or take another one"
             )
-
-    def add_good(self) -> None:
-        """Note that a reply was of use."""
-        self.bad_in_a_row = 0
 
     def price(self, prompt_price: float, answer_price: float) -> float:
         """Of all tokens, at prices for a million of them."""
@@ -144,7 +141,7 @@ class Usage:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return {**vars(self), "bad": dict(self.bad)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Usage:

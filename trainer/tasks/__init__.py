@@ -11,6 +11,7 @@ sft                 the answers of conversations
 reward preference   scores from pairs of answers; DPO and KTO
 policy policy_settings rewards   PPO and GRPO: learning from rewards of one's own answers
 best_of_n           the best of n answers, without training
+self_instruct instruction_filters   new tasks from a few seed tasks
 assistant_export    chat template and stop token of an exported assistant
 post_training summed_losses   what these tasks share
 start_model         what post-training starts from

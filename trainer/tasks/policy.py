@@ -75,7 +75,7 @@ class PolicyTask:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the prompts, of the weights that the run starts from, and of what gives the rewards."""
-        prompts = hash_seed(*(prompt.key for prompt in self.prompts))  # type: ignore[arg-type]
+        prompts = hash_seed(*(prompt.key for prompt in self.prompts))
         value = self.value_start.digest if self.value_start else ""
         return f"{prompts} {self.start.digest} {self.reward_digest} {value}"
 

@@ -25,6 +25,7 @@ class ModelServer:
         self.models = ["played"]
         self.key: str | None = None
         self.failures: list[int | str] = []
+        self.die_after: int | None = None  # requests that are answered before all connections are closed
         self.retry_after = "0"
         self.requests: list[dict[str, Any]] = []
         self.times: list[float] = []
@@ -64,6 +65,8 @@ def _handler(model: ModelServer) -> type[BaseHTTPRequestHandler]:
                 model.requests.append(body)
                 model.times.append(time.monotonic())
                 failure = model.failures.pop(0) if model.failures else None
+                if model.die_after is not None and len(model.requests) > model.die_after:
+                    failure = "reset"
             if failure == "reset":
                 self.connection.shutdown(socket.SHUT_RDWR)
             elif failure == "endless":

@@ -156,5 +156,10 @@ def test_usage_counts_prices_and_gives_up_on_nonsense():
     assert usage.price(1.0, 10.0) == pytest.approx((20 + 60) / 1e6)
     assert "1,000 tasks cost 1,000 requests, 10,000 prompt tokens, 3,000 answer tokens" in usage.describe(2, "tasks")
     assert Usage.from_json(json.loads(json.dumps(usage.to_json()))) == usage
-    with play_model(lambda _: b"no") as model, pytest.raises(UserError, match=r"20 replies in a row .* not JSON"):
-        usage.ask(Endpoint(model.url, FAST), [ask("a")] * MAX_BAD_IN_A_ROW)
+    with play_model(lambda _: b"no") as model:
+        *found, last = usage.ask(Endpoint(model.url, FAST), [ask("a")] * MAX_BAD_IN_A_ROW)
+    for reply in [*found, None, *found]:
+        usage.note(reply)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"20 replies in a row .* not JSON"):
+        usage.note(last)  # type: ignore[arg-type]
+    assert usage.bad == {"not JSON": 2 * MAX_BAD_IN_A_ROW - 1}
