@@ -350,7 +350,7 @@ def _is_formula(of_class: str, action: int) -> bool:
     """Whether an inline element is a formula that a script has drawn, or an image of one, by its class."""
     if of_class.startswith(_FORMULA_CLASSES):
         return True
-    return action == _IMAGE and ("mwe-math" in of_class or "latex" in of_class.split())
+    return action == _IMAGE and ("mwe-math" in of_class or not {"latex", "tex"}.isdisjoint(of_class.split()))
 
 
 def _read_formula(node: _Element) -> str:

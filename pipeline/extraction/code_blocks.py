@@ -41,7 +41,7 @@ def protect_code(tree: HtmlElement) -> int:
     for number in find_code_containers(elements, [each.get("class", "") for each in elements]):
         elements[number].tag = "pre"
         elements[number].set("class", f"source-code {elements[number].get('class', '')}")
-    for element in [each for each in tree.iter("code") if holds_code_lines(each)]:
+    for element in [each for each in tree.iter("code", "samp") if holds_code_lines(each)]:
         if next(element.iterancestors("pre"), None) is None:
             element.tag = "pre"
             element.set("class", f"source-code {element.get('class', '')}")
@@ -71,7 +71,7 @@ def find_code_containers(elements: Sequence[_Element], names: Sequence[str]) -> 
 
 
 def holds_code_lines(code: _Element) -> bool:
-    """Whether a `code` element outside `pre` is a block: it holds line elements, or stands alone with several lines."""
+    """Whether `code` or `samp` outside `pre` is a block: it holds line elements, or stands alone with several lines."""
     if len(code) and next(code.iter(*_CODE_LINE_TAGS), None) is not None:
         return True
     parent = code.getparent()

@@ -18,7 +18,7 @@ _RENDERED_FORMULAS = XPath(
     " | //*[contains(concat(' ', @class, ' '), ' MathJax ') or contains(@class, 'MathJax_SVG')"
     " or contains(@class, 'MathJax_Display') or contains(@class, 'MathJax_CHTML')][not(.//math)]"
 )
-_FORMULA_IMAGE = re.compile(r"mwe-math|\blatex")
+_FORMULA_IMAGE = re.compile(r"mwe-math|\blatex|(?<!\S)tex(?!\S)")  # tex: MediaWiki until 2013
 _WRAPPER = re.compile(r"^(mwe-math|katex|MathJax|MJX|ltx_Math)|\bkatex")
 _FORMULA_IN_TEXT = re.compile(r"\$\$[^$]{1,2000}?\$\$|\\\([^$]{1,500}?\\\)|\\\[[^$]{1,2000}?\\\]", re.DOTALL)
 
@@ -36,7 +36,7 @@ def protect_formulas(tree: HtmlElement, source: bytes) -> int:
         found += sum(_replace_by_latex(math) for math in list(tree.iter(*_MATHML)))
         scripts = [script for script in tree.iter("script") if script.get("type", "").startswith("math/")]
         found += sum(_replace_by_latex(script) for script in scripts)
-    if b"mwe-math" in source or b"latex" in source:
+    if b"mwe-math" in source or b"tex" in source:
         images = [image for image in tree.iter("img") if _FORMULA_IMAGE.search(image.get("class", ""))]
         found += sum(_replace_by_latex(image) for image in images)
     return found

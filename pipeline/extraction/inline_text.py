@@ -16,7 +16,7 @@ from pipeline.extraction.latex import find_latex, is_display
 from pipeline.extraction.marks import CODE, DISPLAY, LINE, MATH
 from pipeline.extraction.node_rules import are_two_words, is_heading_anchor, is_hidden, is_label
 from pipeline.extraction.structures import Code, Paragraph
-from pipeline.extraction.superscripts import write_script
+from pipeline.extraction.superscripts import script_kind, write_script
 
 _UNREAD = frozenset(UNREAD_TAGS)
 _CODE_TAGS = frozenset({"code", "kbd", "samp", "tt"})
@@ -109,18 +109,19 @@ class InlineText:
             return False
         if tag in _UNREAD or is_hidden(node):
             return False
-        if tag in _NEVER_APART:
+        kind = script_kind(node)
+        if kind or tag in _NEVER_APART:
             self.apart = False
         elif self.after_inline and (tag in _APART or node.get("class") is not None):
             self.apart = True
         if tag in _CODE_TAGS:
-            if tag == "code" and holds_code_lines(node):
+            if tag in ("code", "samp") and holds_code_lines(node):
                 self._take_inline_code_block(node)
                 return False
             if not any(context.kind == "code" for context in self.contexts[-3:]):
                 self._open(node, "code", self._close_code)
-        elif tag == "sup" or tag == "sub":
-            self._open(node, tag, self._close_script)
+        elif kind:
+            self._open(node, kind, self._close_script)
         elif tag == "rt":
             self._open(node, tag, self._close_reading)
         elif tag == "rp" or (tag == "a" and is_heading_anchor(node)):
@@ -130,7 +131,7 @@ class InlineText:
         return True
 
     def end_inline(self, node: _Element) -> None:
-        if node.tag not in _NEVER_APART and self.run_pieces:
+        if node.tag not in _NEVER_APART and not script_kind(node) and self.run_pieces:
             self.after_inline = True
             self.apart = self.apart or node.tag in _APART or node.get("class") is not None
 

@@ -26,6 +26,9 @@ _UNITS = frozenset(
 _FUNCTIONS = frozenset({"sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "log", "exp", "det"})
 _EXPONENT_LETTERS = frozenset("nkxyztijpqTNMα*†′")
 _BRACKETS = "[(（［"
+_SIGNS = "+-−*/^=⁰¹²³⁴⁵⁶⁷⁸⁹"  # of an exponent of several parts
+_SCRIPT_STYLE = re.compile(r"vertical-align\s*:\s*(super|sub)\b", re.IGNORECASE)
+_SCRIPT_CLASSES = {"sup": "sup", "superscript": "sup", "subscript": "sub"}  # not `sub`: many a subtitle is called so
 _INLINE = frozenset({"b", "i", "em", "strong", "span", "font", "a", "small", "big", "var", "nobr"})
 
 
@@ -51,28 +54,44 @@ def write_superscript(before: str, text: str, *, is_link: bool = False) -> str:
         return "^" + text
     if text in _EXPONENT_LETTERS:
         return f"^{text}" if _is_base(before) and not (last.isdigit() and text == "T") else text
-    if any(sign in text for sign in "+-−*/^=") and any(map(str.isalnum, text)) and _is_base(before):
+    if any(sign in text for sign in _SIGNS) and any(map(str.isalnum, text)) and _is_base(before):
         return f"^({text})"
     return f"^({text})" if text[0].isdigit() and text[-1] in _EXPONENT_LETTERS and text[:-1].isdigit() else text
 
 
+def script_kind(element: _Element) -> str:
+    """`sup` or `sub`, "" for any other element. Google Docs and other editors raise by style or class of a span."""
+    if element.tag in ("sup", "sub"):
+        return str(element.tag)
+    if element.tag not in ("span", "font"):
+        return ""
+    if found := _SCRIPT_STYLE.search(element.get("style", "")):
+        return "sup" if found[1].lower() == "super" else "sub"
+    return next((kind for name in element.get("class", "").split() if (kind := _SCRIPT_CLASSES.get(name))), "")
+
+
 def replace_scripts(tree: _Element) -> None:
     """Write the superscripts and subscripts of a tree as text, for engines that read the text alone."""
-    for element in list(tree.iter("sup", "sub")):
-        text = "".join(element.itertext())
-        if text.strip() and not MARKS.search(text):
-            element.text = write_script(element, _text_before(element), text)
-            for child in list(element):
-                element.remove(child)
-            element.tag = "span"
+    for element in _find_scripts(tree):
+        for inner in reversed(_find_scripts(element)):  # the element itself is the last one
+            text = "".join(inner.itertext())
+            if text.strip() and not MARKS.search(text):
+                inner.text = write_script(inner, _text_before(inner), text)
+                for child in list(inner):
+                    inner.remove(child)
+                inner.tag = "span"
+
+
+def _find_scripts(element: _Element) -> list[_Element]:
+    return [each for each in element.iter("sup", "sub", "span", "font") if script_kind(each)]
 
 
 def write_script(element: _Element, before: str, text: str) -> str:
-    """What to write for a `sup` or `sub` element with this text behind `before`."""
+    """What to write for a superscript or subscript with this text behind `before`."""
     following = element.getnext()
-    if element.tag == "sub":
+    if script_kind(element) == "sub":
         written = write_subscript(before, text)
-    elif following is not None and following.tag == "sub" and (element.tail or "").strip() in ("/", "⁄", "∕"):
+    elif following is not None and script_kind(following) == "sub" and (element.tail or "").strip() in ("/", "⁄", "∕"):
         written = write_fraction(before, text)
     else:
         written = write_superscript(before, text, is_link=next(element.iter("a"), None) is not None)

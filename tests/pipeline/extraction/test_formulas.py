@@ -19,5 +19,12 @@ def test_mathml_with_a_tex_annotation() -> None:
     ]
 
 
+def test_images_of_formulas() -> None:
+    source = "<p>Let <img class=tex alt='x^2'> be, <img class=latex alt='y'>, <img class=texture alt='bark'>."
+    tree = document_fromstring(source)
+    assert protect_formulas(tree, source.encode()) == 2
+    assert tree.text_content() == f"Let {MATH}x^2{MATH} be, {MATH}y{MATH}, ."
+
+
 def test_formulas_that_the_author_wrote_as_text() -> None:
     assert count_formulas_in_text(r"$$a$$ and \(b\) and \[c\], but not $5") == 3

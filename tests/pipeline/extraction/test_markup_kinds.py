@@ -141,6 +141,32 @@ def test_code_in_the_items_of_a_list_keeps_its_lines(engine: Engine, name: str, 
     assert lines.count("for blade in wheel:") == lines.count("blade.move()") == 3
 
 
+CODE = ["def turn(wheel):", "    for blade in wheel:", "        blade.move()"]
+CODE_BY_LINES = {
+    "list": ("<pre><ol>", "<li><code>{}</code></li>", "</ol></pre>"),
+    "divisions": ("<div class='code'><pre>", "<div class='line'>{}</div>", "</pre></div>"),
+    "line breaks": ("<code>", "{}<br>", "</code>"),
+    "output": ("<samp>", "{}<br>", "</samp>"),
+    "blocks": ("<pre><code>", "<span class='line' style='display:block'>{}</span>", "</code></pre>"),
+    "highlighter": ("<div class='syntaxhighlighter'><table><tr><td class='gutter'>1 2 3</td><td class='code'><div class='container'>", "<div class='line'><code class='plain'>{}</code></div>", "</div></td></tr></table></div>"),
+    "editor": ("<div class='CodeMirror-code'>", "<div><pre class='CodeMirror-line'><span>{}</span></pre></div>", "</div>"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CODE_BY_LINES)
+def test_code_between_paragraphs_keeps_its_lines_and_indents(engine: Engine, name: str) -> None:
+    start, line, end = CODE_BY_LINES[name]
+    code = "".join(line.format(each.replace("  ", "&nbsp; ")) for each in CODE)
+    found = read(engine, article(p(0, 1), start + code + end, p(2, 3)))
+    assert [each for each in CODE if each not in found.replace("\xa0", " ").split("\n")] == []
+
+
+def test_code_that_is_hidden_or_beside_the_text_is_not_added(engine: Engine) -> None:
+    code = "<pre>" + "".join(f"<div class='line'>{each}</div>" for each in CODE) + "</pre>"
+    found = read(engine, article(p(0, 1), f"<div style='display:none'>{code}</div>", p(2, 3)) + code)
+    assert CODE[2] not in found
+
+
 LISTS_OF_LINKS = {
     "ul": "<p>{lead}</p><ul>{items}</ul>", "heading": "<h2>{lead}</h2><ol>{items}</ol>",
     "with a class": "<p>{lead}</p><ul class='wp-block-list'>{items}</ul>",

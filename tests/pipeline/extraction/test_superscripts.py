@@ -55,6 +55,9 @@ def test_subscripts(before: str, below: str, written: str) -> None:
         ("<p>a guild<sup><a href=#f>2</a></sup>.", "a guild[2]."),
         ("<p>1<sup>1</sup>/<sub>2</sub> and <span>CO<sub>2</sub></span>", "1 1/2 and CO₂"),
         ("<p>a<br><sup>2</sup>b", "a2b"),
+        ("<p>10<span style='top:0;Vertical-Align : super'>25</span>", "10^25"),
+        ("<p>H<font class='x subscript'>2</font>O", "H₂O"),
+        ("<p>x<sup>2<sup>3</sup></sup> and 5<span class=sub>A title</span>", "x^(2³) and 5A title"),
     ],
 )
 def test_scripts_of_a_tree(source: str, text: str) -> None:
