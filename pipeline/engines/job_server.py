@@ -1,8 +1,9 @@
 """Beam's job server for Spark and Flink: find or fetch its jars, and run it as a Java process while a job lasts.
 
 A job server translates a Beam pipeline into Spark's or Flink's operations; it is also Spark's driver. Maven assembles
-the tested version from its published parts, once, in the user's cache folder. Without Maven, the single jar that
-Beam publishes for the installed version is downloaded. With `--job-server` (a jar, a folder of jars, or the address of
+that of the installed Beam from its published parts, once, in the user's cache folder; where a repository lacks some of
+them, an older one that the tests have proven. Without Maven, the single jar that Beam publishes for the installed
+version is downloaded. With `--job-server` (a jar, a folder of jars, or the address of
 a running server) nothing is fetched.
 """
 
@@ -17,9 +18,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +30,7 @@ from pipeline.stop import cleanup_at_stop
 
 log = logging.getLogger("gristmill")
 
-BEAM_JAVA = "2.62.0"  # tested with the Python version of Beam that pyproject.toml pins: tests/pipeline/engines
+PROVEN_BEAM = "2.62.0"  # tested with the Python version of Beam that pyproject.toml pins: tests/pipeline/engines
 START_SECONDS = 120.0
 # Packages of the JDK that Spark and Flink access under Java 17, from their own launchers.
 _OPENED_PACKAGES = (
@@ -127,13 +129,29 @@ def find_jars(server: JobServer, given: str | None = None) -> list[Path]:
     """The jars of a job server: the given ones, those in the cache, assembled by Maven, or Beam's single jar."""
     if given:
         return _find_given_jars(Path(given).expanduser())
-    folder = cache_folder() / f"{server.artifact}-{BEAM_JAVA}"
-    if not folder.is_dir():
-        if shutil.which("mvn"):
-            _assemble_by_maven(server, folder)
-        else:
+    versions = list(dict.fromkeys((version("apache-beam"), PROVEN_BEAM)))
+    folders = {each: cache_folder() / f"{server.artifact}-{each}" for each in versions}
+    present = next((each for each in versions if folders[each].is_dir()), None)
+    if present is None:
+        if not shutil.which("mvn"):
             return [_download_single_jar(server)]
-    return sorted(folder.glob("*.jar"))
+        present = _assemble_first(server, folders)
+    log.info("the %s job server is that of Beam %s, in %s", server.name, present, folders[present])
+    return sorted(folders[present].glob("*.jar"))
+
+
+def _assemble_first(server: JobServer, folders: Mapping[str, Path]) -> str:
+    """Assembles the first version of which Maven has all parts; returns it."""
+    why = ""
+    for each, folder in folders.items():
+        try:
+            _assemble_by_maven(server, each, folder)
+        except EngineError as error:
+            why = why or str(error)
+            log.info("%s; that of Beam %s is tried", why, PROVEN_BEAM)
+        else:
+            return each
+    raise EngineError(f"{why}; pass its jar with --job-server")
 
 
 def cache_folder() -> Path:
@@ -149,11 +167,11 @@ def _find_given_jars(path: Path) -> list[Path]:
     return jars
 
 
-def _assemble_by_maven(server: JobServer, folder: Path) -> None:
-    log.info("fetching the %s job server of Beam %s by Maven into %s (once)", server.name, BEAM_JAVA, folder)
+def _assemble_by_maven(server: JobServer, beam: str, folder: Path) -> None:
+    log.info("fetching the %s job server of Beam %s by Maven into %s (once)", server.name, beam, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as work:
-        (Path(work) / "pom.xml").write_text(_POM.format(artifact=server.artifact, version=BEAM_JAVA))
+        (Path(work) / "pom.xml").write_text(_POM.format(artifact=server.artifact, version=beam))
         command = [
             "mvn",
             "-q",
@@ -165,8 +183,8 @@ def _assemble_by_maven(server: JobServer, folder: Path) -> None:
         done = subprocess.run(command, cwd=work, capture_output=True, text=True)  # noqa: S603
         if done.returncode:
             raise EngineError(
-                f"Maven cannot fetch the {server.name} job server ({_last_error(done.stdout + done.stderr)}); "
-                f"pass its jar with --job-server"
+                f"Maven cannot fetch the {server.name} job server of Beam {beam} "
+                f"({_last_error(done.stdout + done.stderr)})"
             )
         with contextlib.suppress(OSError):  # another process has just done the same
             os.rename(Path(work) / "jars", folder)

@@ -23,7 +23,7 @@ from pipeline.cli import main
 from pipeline.engines.beam_options import check_beam_options
 from pipeline.engines.dataflow import REQUIRED, dataflow_options
 from pipeline.engines.environments import environment_options
-from pipeline.engines.job_server import BEAM_JAVA, SPARK
+from pipeline.engines.job_server import PROVEN_BEAM, SPARK
 from pipeline.engines.options import PROVEN, EngineOptions, check_options
 from pipeline.storage.lease import LEASE_SECONDS
 from tests.conftest import ROOT
@@ -260,7 +260,7 @@ def test_the_readme_names_paths_versions_and_options_that_exist():
     lock = (ROOT / "requirements.lock").read_text()
     for package, words in {"apache-beam": "under Beam {} for Python", "pyspark": "(Spark {},"}.items():
         assert words.format(re.search(rf"^{package}==(\S+)", lock, re.MULTILINE)[1]) in text
-    assert f"{SPARK.artifact}-{BEAM_JAVA}/" in text
+    assert f"{SPARK.artifact}-{PROVEN_BEAM}/" in text
     assert SPARK.driver in text
     commands = (CURATE, train.commands["pretrain"])  # of the trainer, how it runs on several machines
     options = {option for command in commands for parameter in command.params for option in parameter.opts}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import stat
+from importlib.metadata import version
 
 import pytest
 
@@ -46,13 +48,45 @@ def test_a_running_job_server_is_used_without_java_or_jars(monkeypatch, tmp_path
         pass
 
 
-def test_a_failing_maven_is_one_line_and_leaves_no_partial_folder(monkeypatch, tmp_path):
-    maven = tmp_path / "mvn"
-    maven.write_text("#!/bin/sh\necho '[ERROR] no route to the registry'\nexit 1\n")
-    maven.chmod(maven.stat().st_mode | stat.S_IEXEC)
+FAKE_MAVEN = """#!/bin/sh
+grep -q "<version>{served}</version>" pom.xml || {{ echo "[ERROR] could not find the parts"; exit 1; }}
+mkdir jars && touch jars/runner.jar
+"""
+
+
+@pytest.fixture
+def maven(monkeypatch, tmp_path):
+    """A Maven that has the job server of one version of Beam."""
+
+    def serve(version):
+        (tmp_path / "mvn").write_text(FAKE_MAVEN.format(served=version))
+        (tmp_path / "mvn").chmod(0o755)
+
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(EngineError, match=r"no route to the registry.*--job-server"):
+    return serve
+
+
+def test_the_job_server_is_that_of_the_installed_beam_where_maven_has_it(maven, caplog):
+    maven(version("apache-beam"))
+    (jar,) = job_server.find_jars(job_server.SPARK)
+    assert jar.parent.name == f"beam-runners-spark-3-{version('apache-beam')}"
+
+
+def test_else_it_is_the_proven_one_and_the_log_says_why(maven, caplog):
+    caplog.set_level("INFO")
+    maven(job_server.PROVEN_BEAM)
+    (jar,) = job_server.find_jars(job_server.SPARK)
+    assert jar.parent.name == f"beam-runners-spark-3-{job_server.PROVEN_BEAM}"
+    (line,) = [each for each in caplog.messages if "is tried" in each]
+    assert re.search(rf"Beam {version('apache-beam')} .*could not find the parts.*{job_server.PROVEN_BEAM} is", line)
+    maven("none")
+    assert job_server.find_jars(job_server.SPARK) == [jar], "from the cache"
+
+
+def test_a_failing_maven_is_one_line_and_leaves_no_partial_folder(maven, tmp_path):
+    maven("none")
+    with pytest.raises(EngineError, match=r"Maven cannot fetch .*could not find the parts.*--job-server"):
         job_server.find_jars(job_server.SPARK)
     assert list((tmp_path / "cache").rglob("*.jar")) == []
-    assert not (tmp_path / "cache/job_servers" / f"{job_server.SPARK.artifact}-{job_server.BEAM_JAVA}").exists()
+    assert [path.name for path in (tmp_path / "cache/jobservers").iterdir()] == []
