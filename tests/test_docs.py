@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from pipeline.cli import gristmill as group
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,6 +45,38 @@ def test_a_document_names_files_that_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     named = re.findall(r"`((?:pipeline|classifiers|trainer|deploy|tests|\.ci)/[\w./-]*)`", text)
     assert [path for path in named if not PLACEHOLDER.search(path) and not (ROOT / path).exists()] == []
+
+
+def promises() -> list[tuple[str, list[str]]]:
+    """The rows of the README's table of promises, each with what holds it."""
+    table = README.partition("## Promises, and what holds them")[2].partition("\n\n")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    return [(promise, re.findall(r"`([^`]+)`", holds)) for promise, holds in rows]
+
+
+def exists(named: str) -> bool:
+    """Whether there is such a test, target of `make` or command."""
+    kind, _, rest = named.partition(" ")
+    if kind == "make":
+        return bool(re.search(rf"^{re.escape(rest)}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    if kind == "gristmill":
+        return rest in group.commands
+    path, _, name = named.partition("::")
+    functions = (node.name for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+                 if isinstance(node, ast.FunctionDef))  # fmt: skip
+    return any(each == name if name else each.startswith("test_") for each in functions)
+
+
+@pytest.mark.parametrize("row", promises(), ids=lambda row: row[0][:40])
+def test_each_promise_names_tests_that_exist(row):
+    promise, holds = row
+    assert any(named.startswith("tests/") for named in holds), f"no test holds: {promise}"
+    assert [named for named in holds if not exists(named)] == []
+
+
+def test_a_test_that_does_not_exist_is_noticed():
+    assert len(promises()) > 15
+    assert not any(map(exists, ("make nothing", "gristmill nothing", "tests/test_docs.py::test_nothing")))
 
 
 def packages() -> list[str]:
