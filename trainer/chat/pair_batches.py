@@ -96,11 +96,14 @@ class SplitPairs:
         )
 
 
-def split_pairs(settings: PairSettings, template: ChatTemplate) -> SplitPairs:
-    """Reads, encodes, cuts and splits the preferences."""
+def split_pairs(settings: PairSettings, template: ChatTemplate, *, with_ties: bool) -> SplitPairs:
+    """Reads, encodes, cuts and splits the preferences; ties only for a loss that knows them."""
     report = ReadReport()
     sides: dict[bool, list[EncodedPair]] = {False: [], True: []}
     for preference in read_preferences(settings.files, report):
+        if preference.tie and not with_ties:
+            report.skipped["tie"] += 1
+            continue
         pair = template.encode_pair(preference)
         chosen, rejected = (cut_long(side, settings.sequence_length) for side in (pair.chosen, pair.rejected))
         if chosen is None or rejected is None:

@@ -121,7 +121,7 @@ def open_pairs(settings: PreferenceSettings, start: StartModel) -> tuple[Prefere
     """The pairs, and the settings with the number of steps."""
     check_mesh(settings)
     check_pairs(settings.pairs, settings.model)
-    split = split_pairs(settings.pairs, ChatTemplate(start.tokenizer))
+    split = split_pairs(settings.pairs, ChatTemplate(start.tokenizer), with_ties=False)
     settings = set_steps(settings, PairBatches(split.training, settings.pairs).steps(settings.epochs))
     return settings, split
 

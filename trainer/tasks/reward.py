@@ -151,7 +151,7 @@ def train_reward_model(
     """Trains, resuming from the latest checkpoint in `out` if there is one."""
     check_mesh(settings)
     check_pairs(settings.pairs, settings.model)
-    split: SplitPairs = split_pairs(settings.pairs, ChatTemplate(start.tokenizer))
+    split: SplitPairs = split_pairs(settings.pairs, ChatTemplate(start.tokenizer), with_ties=True)
     log(split.describe())
     training = PairBatches(split.training, settings.pairs, whole=True)
     held_out = PairBatches(split.held_out, settings.pairs, whole=True) if split.held_out else None
