@@ -309,6 +309,9 @@ def serve_command(run: Path, run2: Path | None, port: int, changes: tuple[str, .
 
     With RUN2 also a blind comparison of both: two answers without names, a vote, and then the names. Votes are stored
     in RUN/battles.sqlite and exported for `arena`, and as preferences for `reward`, `dpo` and `kto`.
+
+    lm-evaluation-harness: lm_eval --model local-completions --model_args
+    base_url=http://127.0.0.1:8322/v1/completions,model=NAME,tokenizer=EXPORTED,add_bos_token=True,max_length=CONTEXT
     """
     from trainer.config import read_config
     from trainer.serving.server import ServeSettings, make_server, open_serving

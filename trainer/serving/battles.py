@@ -95,7 +95,7 @@ def fight(
 ) -> Iterator[dict[str, Any]]:
     """Events of a battle: its id, pieces of both sides in turn, and the end. It is stored when both have ended."""
     order = list(models) if secrets.randbelow(2) else list(reversed(models))
-    message = [Message("user", prompt)]
+    message, settings = [Message("user", prompt)], settings.model_copy(update={"seed": secrets.randbits(48)})
     prompts = [fit_prompt(served, message, settings) for served in order]
     streams = [
         served.pieces(tokens, sampling, 1, (), chat=True)

@@ -100,6 +100,7 @@ def create_app(serving: Serving, hosts: frozenset[str]) -> flask.Flask:
     app.register_error_handler(ApiError, lambda error: _error(error, error.status))
     app.register_error_handler(404, lambda _: _error(ApiError("no such address"), 404))
     app.register_error_handler(405, lambda _: _error(ApiError("this address has another method"), 405))
+    app.register_error_handler(500, lambda _: _error(ApiError("internal error", kind="server_error"), 500))
     app.register_error_handler(413, lambda _: _error(ApiError(f"a body has at most {MAX_BODY:,} bytes"), 413))
     return app
 
@@ -236,8 +237,8 @@ def _stream(models: Sequence[ServedModel], events: Generator[str]) -> flask.Resp
         yield from events
 
     response = flask.Response(chunks(), mimetype="text/event-stream")
-    response.call_on_close(busy.close)
     response.call_on_close(events.close)
+    response.call_on_close(busy.close)
     return response
 
 

@@ -33,6 +33,11 @@ def test_a_battle_hides_its_names_and_takes_one_vote(tmp_path: Path) -> None:
             shown = "".join(piece["text"] for piece in pieces if piece["side"] == side)
             assert getattr(stored, f"{side}_answer") == shown
             assert getattr(stored, f"{side}_model") == names[side]
+    texts = {
+        client.post("/compare/battle", {"prompt": "The river"}).get_data(as_text=True).partition("\n\n")[2]
+        for _ in range(3)
+    }
+    assert len(texts) == 3  # other samples each time
     assert min(lefts.values()) >= 3  # a fair coin gives less once in 70,000 times
     page = client.get("/compare/results").get_data(as_text=True)
     assert "<b>12</b><span>Tie</span>" in page
