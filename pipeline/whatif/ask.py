@@ -5,14 +5,16 @@
     candidates   documents that still reach deduplication, and replayed ones that now do
     verdicts     deduplication of them, from stored keys and sketches                          exact without a sample
 
-With a sample, pages that the run had dropped are drawn apart from candidates. A candidate that was not drawn keeps its
-old keys in deduplication; what the drawn newcomers displace is scaled to all newcomers.
+With a sample, pages that the run had dropped are drawn apart from candidates. Duplicates among those that are not drawn
+are bounded, and what the drawn ones displace is scaled (see estimates). A candidate that was not drawn keeps its old
+keys in deduplication: that texts become equal by the change is not expected.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.deduplication.in_memory import deduplicate_table
+from pipeline.deduplication.settings import Keep
 from pipeline.errors import UserError
 from pipeline.inspection.database import open_run
 from pipeline.inspection.stored_run import StoredRun, read_stored_run
@@ -28,7 +31,7 @@ from pipeline.publishing.provenance import settings_as_json
 from pipeline.reports.samples import changed_settings
 from pipeline.storage.layout import read_manifest
 from pipeline.whatif.answer import Answer, PageChange, make_answer
-from pipeline.whatif.estimates import Estimate, estimate_sum, known
+from pipeline.whatif.estimates import Estimate, Newcomers, estimate_newcomers, estimate_sum, known
 from pipeline.whatif.limits import UNKNOWN, build_cases, fate_expression
 from pipeline.whatif.replay_pages import ReplayedPage, is_readable, replay_pages
 from pipeline.whatif.run_tables import CANDIDATE_COLUMNS, PlaceOrder, add_pages, make_table, read_candidates, read_fates
@@ -48,6 +51,7 @@ class Documents:
     words: Array  # under the new settings, 0 where not kept
     fates: list[str]  # under the new settings
     newcomer: Array  # dropped before deduplication by the run
+    survivors: list[str | None] = field(default_factory=list)  # id of the better duplicate of those that are dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def what_if(output: str, config: Config, replay: int | None = REPLAYED) -> Answe
     draw = _draw(run, config, fates, replay)
     documents = _decide(run, config, fates, draw)
     settings = [name for name in changed if not name.startswith(("prepare.",))]
-    return make_answer(run, config, settings, _changes(documents, fates, draw), **_totals(documents, fates, draw))
+    return make_answer(run, config, settings, _changes(documents, fates, draw), **_totals(documents, config, draw))
 
 
 def _draw(run: StoredRun, config: Config, fates: Sequence[dict[str, Any]], replay: int | None) -> Draw:
@@ -107,8 +111,8 @@ def _share_out(candidates: int, others: int, replay: int) -> tuple[int, int]:
 
 
 def _choose(group: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """A random choice. Pages that begin alike are drawn together, as they may be duplicates."""
-    return sorted(group, key=lambda row: (row["shape"], row["id"]))[:count]
+    """A random choice: ids are hashes."""
+    return sorted(group, key=lambda row: (row["id"], row["warc_file"], row["warc_offset"]))[:count]
 
 
 def _decide(run: StoredRun, config: Config, fates: Sequence[dict[str, Any]], draw: Draw) -> Documents:
@@ -165,6 +169,7 @@ def deduplicate(documents: Documents, config: Config) -> Documents:
     """Deduplication of the documents in `after`; those that it drops are taken out."""
     chosen = np.flatnonzero(documents.after)
     after, words, fates = documents.after.copy(), np.zeros(len(documents.after), np.int64), list(documents.fates)
+    survivors: list[str | None] = [None] * len(fates)
     if len(chosen):
         table = documents.table.take(chosen)
         verdicts, _ = deduplicate_table(table, config.deduplicate)
@@ -173,18 +178,19 @@ def deduplicate(documents: Documents, config: Config) -> Documents:
             reason, removed = verdicts["reason"][number], verdicts["remove"][number]
             after[place] = reason is None
             fates[place] = f"deduplicate:{reason}" if reason else "kept"
+            survivors[place] = verdicts["survivor"][number]
             if reason is None:
                 words[place] = count_words_left(line_words[number], removed) if removed else whole[number]
-    return replace(documents, after=after, words=words, fates=fates)
+    return replace(documents, after=after, words=words, fates=fates, survivors=survivors)
 
 
-def _totals(documents: Documents, fates: Sequence[Mapping[str, Any]], draw: Draw) -> dict[str, Any]:
+def _totals(documents: Documents, config: Config, draw: Draw) -> dict[str, Any]:
     """Pages and words before and after."""
     before = documents.table["kept_words"].fill_null(0).to_numpy()
     kept, words = known(float(documents.after.sum())), known(float(documents.words.sum()))
     usual = float(before[documents.before].mean()) if documents.before.any() else 300.0
     if not draw.complete:
-        kept, words = _estimate(documents, draw, usual)
+        kept, words = _estimate(documents, config, draw, usual)
     return {
         "kept_before": int(documents.before.sum()),
         "words_before": int(before.sum()),
@@ -197,29 +203,77 @@ def _totals(documents: Documents, fates: Sequence[Mapping[str, Any]], draw: Draw
     }
 
 
-def _estimate(documents: Documents, draw: Draw, usual: float) -> tuple[Estimate, Estimate]:
+def _estimate(documents: Documents, config: Config, draw: Draw, usual: float) -> tuple[Estimate, Estimate]:
     """Kept pages and words, from the drawn pages."""
+    kept, words = _estimate_candidates(documents, draw, usual)
+    if draw.others:
+        fresh = documents.newcomer & documents.after
+        new_kept, new_words = estimate_newcomers(_find_newcomers(documents, config, draw), usual)
+        kept = kept.plus(known(float(fresh.sum()))).plus(new_kept)
+        words = words.plus(known(float(documents.words[fresh].sum()))).plus(new_words)
+    return kept, words
+
+
+def _find_newcomers(documents: Documents, config: Config, draw: Draw) -> Newcomers:
+    """What deduplication does with the drawn pages that the run had dropped, beside what it does without them."""
+    fresh, ids = documents.newcomer & documents.after, documents.table["id"].to_pylist()
+    new_ids = {ids[number] for number in np.flatnonzero(documents.newcomer)}
+    # A drawn page counts in a group if no known document is the better one.
+    groups = Counter(ids[number] for number in np.flatnonzero(fresh))
+    groups.update(
+        survivor
+        for number in np.flatnonzero(documents.newcomer & ~documents.after)
+        if (survivor := documents.survivors[number]) in new_ids
+    )
+    before = documents
+    if documents.newcomer.any():
+        reaches = [fate == "kept" or fate.startswith("deduplicate:") for fate in documents.fates]
+        before = deduplicate(replace(documents, after=np.array(reaches) & ~documents.newcomer), config)
+    displaced, freed = (
+        documents.words[both] if side else before.words[both]
+        for side, both in enumerate((before.after & ~documents.after, documents.after & ~before.after & ~fresh))
+    )
+    return Newcomers(
+        pages=len(draw.others),
+        drawn=sum(page.page["place"] is None for page in draw.replayed),
+        words=documents.words[fresh].tolist(),
+        groups=list(groups.values()),
+        displaced=displaced.tolist(),
+        freed=freed.tolist(),
+        one_stays=config.deduplicate.keep is not Keep.NONE,
+    )
+
+
+def _estimate_candidates(documents: Documents, draw: Draw, usual: float) -> tuple[Estimate, Estimate]:
+    """Known documents, and those of which the new text or fate is known for the drawn ones only."""
     undecided = {(row["part"], row["place"]) for row in draw.candidates}
     places = list(zip(documents.table["part"].to_pylist(), documents.table["place"].to_pylist(), strict=True))
     is_known = np.array([place not in undecided for place in places], bool) & ~documents.newcomer
     kept, words = known(float(documents.after[is_known].sum())), known(float(documents.words[is_known].sum()))
     by_place = {place: number for number, place in enumerate(places)}
     drawn = [page for page in draw.replayed if page.page["place"] is not None]
-    counts, sums = [], []
+    if not draw.candidates:
+        return kept, words
+    sums, freed = [], []
     for page in drawn:
         number = by_place[page.page["part"], page.page["place"]]
-        stays = page.document is not None and bool(documents.after[number])
-        counts.append(float(stays))
-        sums.append(float(page.document["words"]) if stays and page.document else 0.0)
-    kept = kept.plus(estimate_sum(counts, len(draw.candidates), 1.0)) if draw.candidates else kept
-    words = words.plus(estimate_sum(sums, len(draw.candidates), usual)) if draw.candidates else words
-    if draw.others:
-        lost = [page for page in draw.replayed if page.page["place"] is None]
-        fresh = documents.newcomer & documents.after
-        nothing = [0.0] * (len(lost) - int(fresh.sum()))
-        kept = kept.plus(estimate_sum([*[1.0] * int(fresh.sum()), *nothing], len(draw.others), 1.0))
-        words = words.plus(estimate_sum([*documents.words[fresh].tolist(), *nothing], len(draw.others), usual))
-    return kept, words
+        is_kept = bool(documents.after[number])
+        sums.append(float(page.document["words"]) if page.document and is_kept else 0.0)
+        freed.append(float(page.document["words"]) if page.document and not is_kept else 0.0)
+    kept = kept.plus(estimate_sum([float(value > 0) for value in sums], len(draw.candidates), 1.0))
+    words = words.plus(estimate_sum(sums, len(draw.candidates), usual))
+    # A duplicate that passes is kept where its better one leaves, which is known of drawn ones only.
+    undecided_ids = {documents.table["id"][by_place[place]].as_py() for place in undecided}
+    waiting = [
+        number
+        for number, place in enumerate(places)
+        if documents.survivors[number] in undecided_ids and place not in undecided
+    ]
+    more = estimate_sum([float(value > 0) for value in freed], len(draw.candidates), 1.0)
+    more_words = estimate_sum(freed, len(draw.candidates), usual)
+    sizes = [float(documents.table["words"][number].as_py()) for number in waiting]
+    kept = replace(kept, high=kept.high + more.high + len(waiting))
+    return kept, replace(words, high=words.high + more_words.high + sum(sizes))
 
 
 def _changes(documents: Documents, fates: Sequence[Mapping[str, Any]], draw: Draw) -> Iterable[PageChange]:

@@ -2,6 +2,12 @@
 
 A sample of all pages gives the sum itself. Otherwise the interval is wide on purpose: 99% for the number of pages that
 count (Clopper and Pearson, exact for any size), times the largest plausible mean of those that do.
+
+Duplicates among the pages that were not drawn are bounded by pairs of duplicates among the drawn ones. Of N pages, n
+are drawn, and each pair of duplicates is among them with probability n(n-1)/N(N-1). So pairs that were seen bound the
+sum P of s(s-1) over groups of s duplicates, and A pages in groups of which one each is kept leave at least A/(1+P/A)
+kept (Cauchy and Schwarz). 300 of 10,000 pages without any such pair say no more than that half of them are kept: all
+could be pairs.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ import numpy as np
 from scipy import stats
 
 _LEVEL = 0.99
+_LARGE_GROUP = 3  # drawn duplicates of each other: such a group is counted as one, not scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,75 @@ class Estimate:
     def minus(self, other: Estimate) -> Estimate:
         """The difference of two numbers, with the worst cases of both."""
         return Estimate(self.value - other.value, self.low - other.high, self.high - other.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomers:
+    """The drawn ones of pages that now reach deduplication, and what deduplication does with them."""
+
+    pages: int  # of which they are drawn
+    drawn: int  # those included that a page stage still drops
+    words: Sequence[float]  # of each that is kept
+    groups: Sequence[int]  # duplicates of each other, kept one included: the size of each group, 1 for a page alone
+    displaced: Sequence[float] = ()  # words of each known document that one of them now displaces
+    freed: Sequence[float] = ()  # words of each known document that is kept as its better duplicate was displaced
+    one_stays: bool = True  # of a group; with `deduplicate.keep = "none"` none does
+
+
+def estimate_newcomers(found: Newcomers, usual: float) -> tuple[Estimate, Estimate]:
+    """Kept pages and words that the pages which were not drawn add. `usual`: words of a document."""
+    rest = found.pages - found.drawn
+    if rest <= 0:
+        return Estimate(), Estimate()
+    kept = _bound_kept(found, rest)
+    lost, more = (_scale(values, found.drawn, rest, usual) for values in (found.displaced, found.freed))
+    counts = [_scale([1.0] * len(values), found.drawn, rest, 1.0) for values in (found.displaced, found.freed)]
+    mean, spread = _mean_of(np.asarray(found.words, float), usual)
+    # Of a group, another member may be the one that is kept: the words of drawn documents are not certain either.
+    swapped = len(found.words) * min(spread, mean)
+    low, high = kept.low * max(mean - spread, 0.0) - swapped, kept.high * (mean + spread) + swapped
+    words = Estimate(kept.value * mean, low, high)
+    return kept.minus(counts[0]).plus(counts[1]), words.minus(lost).plus(more)
+
+
+def _bound_kept(found: Newcomers, rest: int) -> Estimate:
+    """How many of the pages that were not drawn are kept."""
+    if not found.drawn:
+        return Estimate(rest / 2, 0.0, float(rest))
+    alone = sum(found.groups)
+    pairs = float(stats.chi2.ppf((1 + _LEVEL) / 2, 2 * (pairs_of(found.groups) + 1)) / 2)  # Poisson's upper bound
+    least = _count_groups(found, alone, rest * bound_share(alone, found.drawn)[0], pairs)
+    # The share that is kept of the drawn pages, among the drawn ones, is no smaller than that of all among all.
+    most = rest * bound_share(len(found.words), found.drawn)[1]
+    few = [size for size in found.groups if size < _LARGE_GROUP]
+    value = _count_groups(found, sum(few), rest * sum(few) / found.drawn, pairs_of(few))
+    return Estimate(min(max(value, least), most), min(least, most), most)
+
+
+def pairs_of(groups: Sequence[int]) -> int:
+    """Pairs within groups.
+
+    >>> pairs_of([1, 2, 3])
+    4
+    """
+    return sum(size * (size - 1) // 2 for size in groups)
+
+
+def _count_groups(found: Newcomers, alone: int, further: float, pairs: float) -> float:
+    """Groups of duplicates among `alone` drawn and `further` other pages, beyond those that are kept already."""
+    total = alone + further
+    if total <= 0:
+        return 0.0
+    inside = 2 * pairs * found.pages * (found.pages - 1) / max(found.drawn * (found.drawn - 1), 1)
+    groups = total / (1 + inside / total) if found.one_stays else total - inside
+    return min(max(groups - len(found.words), 0.0), further)
+
+
+def _scale(values: Sequence[float], drawn: int, rest: int, usual: float) -> Estimate:
+    """What `rest` further pages do, if `drawn` do `values`: no page does more than one."""
+    padded = [*values, *[0.0] * max(drawn - len(values), 0)]
+    whole = estimate_sum(padded, len(padded) + rest, usual)
+    return whole.minus(known(float(sum(values))))
 
 
 def known(value: float) -> Estimate:

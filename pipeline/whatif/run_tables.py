@@ -67,9 +67,9 @@ def add_pages(connection: duckdb.DuckDBPyConnection) -> None:
 def read_fates(connection: duckdb.DuckDBPyConnection, expression: str, where: str) -> list[dict[str, Any]]:
     """Pages with their fate before and after (an SQL expression), in a fixed order."""
     columns = "id, url, host, registered_domain, domain, language, words, warc_file, warc_offset, place, part, row"
-    inner = f"SELECT *, {expression} AS after, md5(coalesce(excerpt, id)) AS shape FROM pages"  # noqa: S608
+    inner = f"SELECT *, {expression} AS after FROM pages"  # noqa: S608
     order = "part, fate = 'kept' DESC, row"
-    sql = f"SELECT fate AS before, after, shape, {columns} FROM ({inner}) WHERE {where} ORDER BY {order}"  # noqa: S608
+    sql = f"SELECT fate AS before, after, {columns} FROM ({inner}) WHERE {where} ORDER BY {order}"  # noqa: S608
     return query_rows(connection, sql)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -11,39 +13,14 @@ import pytest
 from pipeline.config import load_config
 from pipeline.curate import plan_run, run_curation
 from pipeline.errors import UserError
-from pipeline.inspection.stored_run import read_stored_run
 from pipeline.publishing.weights import compare_shares
 from pipeline.reading.inputs import resolve_inputs
-from pipeline.rerun import plan_rerun, run_again
 from pipeline.whatif.answer import Answer
-from pipeline.whatif.ask import what_if
 from pipeline.whatif.describe import describe_answer
 from pipeline.whatif.limits import list_limits
 from tests.conftest import MINICRAWL
+from tests.pipeline.whatif.changes import ALL, CHANGES, FURTHER, STRICT, ask, check_against_rerun, covers
 
-# The run is strict, so that looser limits let pages through.
-STRICT = ("filter_heuristics.gopher.min_words=150", "quick_look.min_words=110", "score_quality.min_score=0.5")
-# Settings that differ, and whether stored measurements decide.
-CHANGES = {
-    "one limit": (["filter_heuristics.gopher.min_words=190"], True),
-    "three stages": (["identify_language.min_score=0.99", "scrub_pii.max_finds=0",
-                      "filter_heuristics.c4.min_sentences=12"], True),
-    "duplicates": (["deduplicate.near=false", "deduplicate.exact_text=false"], True),
-    "a looser limit": (["filter_heuristics.gopher.min_words=60"], False),
-    "an earlier stage": (["quick_look.min_words=50", "filter_heuristics.gopher.min_words=160"], False),
-    "other texts": (["filter_heuristics.c4.min_words_per_line=9"], False),
-}  # fmt: skip
-FURTHER = {
-    "quality, some by chance": (["score_quality.min_score=0.6", "score_quality.low_keep_share=0.3"], True),
-    "harm and domains": (["tag_domain.max_harm=0.02", "tag_domain.drop=unknown"], True),
-    "lines": (["deduplicate.boilerplate=false", "deduplicate.paragraphs=false"], True),
-    "weights": (["publish.weights.max_repetition=2"], True),
-    "no quality limit": (["score_quality.min_score=off"], False),
-    "no early look": (["quick_look.enabled=false", "filter_heuristics.gopher.min_words=off"], False),
-    "tighter here, looser there": (["filter_heuristics.gopher.min_stop_words=5", "score_quality.min_score=0.2",
-                                    "filter_heuristics.gopher.min_words=100"], False),
-}  # fmt: skip
-ALL = CHANGES | FURTHER
 LOOSER = [name for name, (_, stored) in ALL.items() if not stored]
 
 
@@ -53,48 +30,30 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("whatif") / "out"
     files = sorted(map(str, MINICRAWL.glob("*")))
     inputs = resolve_inputs([files[0], *files[2:]])
-    run_curation(plan_run(inputs, load_config(None, STRICT), str(output), keep_work=True))
+    run_curation(plan_run(inputs, load_config(None, STRICT), str(output)))
     return output
 
 
-def ask(run: Path, settings: list[str], replay: int | None = None) -> Answer:
-    return what_if(str(run), load_config(None, settings, base=read_stored_run(str(run)).settings), replay)
-
-
-def rerun(run: Path, settings: list[str], output: Path) -> dict:
-    run_again(plan_rerun(str(run), str(output), None, settings))
-    found: dict = json.loads((output / "report.json").read_text())
-    return found
+@pytest.fixture(scope="module")
+def truths(run: Path) -> Callable[[str], Answer]:
+    """The answers that replay all pages."""
+    return cache(lambda name: ask(run, ALL[name][0]))
 
 
 @pytest.mark.parametrize("name", [*CHANGES, *(pytest.param(name, marks=pytest.mark.slow) for name in FURTHER)])
-def test_the_answer_is_that_of_a_run(run: Path, tmp_path: Path, name: str) -> None:
+def test_the_answer_is_that_of_a_run(run: Path, truths: Callable[[str], Answer], tmp_path: Path, name: str) -> None:
     settings, stored = ALL[name]
-    answer, report = ask(run, settings), rerun(run, settings, tmp_path / "out")
-    assert answer.exact
+    answer = truths(name)
     assert (answer.replayed == 0) == stored
-    assert (answer.kept_after, answer.words_after) == (report["kept"], report["words"])
-    before, after = (
-        {row["id"]: row for row in ds.dataset(output / "shards").to_table(columns=["id", "words"]).to_pylist()}
-        for output in (run, tmp_path / "out")
-    )
-    assert (answer.kept_before, answer.words_before) == (len(before), sum(row["words"] for row in before.values()))
-    assert {page.id for page in answer.lost.examples} == set(sorted(before.keys() - after.keys())[:20])
-    assert {page.id for page in answer.won.examples} == set(sorted(after.keys() - before.keys())[:20])
-    assert (answer.lost.pages, answer.won.pages) == (
-        len(before.keys() - after.keys()),
-        len(after.keys() - before.keys()),
-    )
-    weighted = {line["domain"]: line["weighted_after"] for line in answer.mixture if line["words_after"]}
-    assert weighted == pytest.approx({line["domain"]: line["weighted"] for line in report["domains"]})
+    check_against_rerun(run, settings, answer, tmp_path / "out")
 
 
-def test_every_change_but_one_of_weights_changes_what_is_kept(run: Path) -> None:
+def test_every_change_but_one_of_weights_changes_what_is_kept(run: Path, truths: Callable[[str], Answer]) -> None:
     """The proof above would say little otherwise."""
     idle = []
-    for name, (settings, stored) in ALL.items():
+    for name, (_, stored) in ALL.items():
         if stored:
-            answer = ask(run, settings)
+            answer = truths(name)
             if (answer.kept_after, answer.words_after) == (answer.kept_before, answer.words_before):
                 idle.append(name)
     assert idle == ["weights"]
@@ -128,17 +87,14 @@ def test_lost_pages_show_the_measurement_between_the_limits(run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", LOOSER)
-def test_a_sample_gives_an_interval_that_covers_the_truth(run: Path, name: str) -> None:
-    settings = ALL[name][0]
-    truth = ask(run, settings)
+def test_a_sample_gives_an_interval_that_covers_the_truth(
+    run: Path, truths: Callable[[str], Answer], name: str
+) -> None:
+    settings, truth = ALL[name][0], truths(name)
     for replay in (0, truth.undecided // 2):
         answer = ask(run, settings, replay)
         assert answer.replayed == replay < truth.undecided
-        assert not answer.exact
-        assert answer.kept_interval is not None
-        assert answer.words_interval is not None
-        assert answer.kept_interval[0] <= truth.kept_after <= answer.kept_interval[1]
-        assert answer.words_interval[0] <= truth.words_after <= answer.words_interval[1]
+        assert covers(answer, truth.kept_after, truth.words_after)
         assert "between" in describe_answer(answer)
 
 
