@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from heapq import nlargest, nsmallest
+from itertools import pairwise
 from typing import Any
 
 from pipeline import storage
+from pipeline.extraction.charset import Decoding
 from pipeline.publishing.snapshot import NAME
 from pipeline.reports.formatting import measure, share, words
 from pipeline.stages.order import STAGES
 from pipeline.storage.layout import Layout, read_report
 
+_DECODINGS = [str(step) for step in Decoding]  # by the value of `charset_step`
 _FORMER = 24  # snapshots before this one that are read
 _STEPS, _ERRORS = 2.0, 5.0
 _POINTS, _RELATIVE = 0.02, 0.2
@@ -32,9 +35,9 @@ class Metric:
     value: float
     is_share: bool = True
     pages: int = 0  # of which a share is computed
-    view: str = ""  # shards or drops: where pages show it ...
-    column: str = ""  # ... by the value of this column
-    wanted: str = ""
+    view: str = "shards"  # or drops: where pages show it ...
+    column: str = ""  # ... by the value of this column ("signals.NAME" for a measurement)
+    wanted: str | float | None = None  # None: the pages with the most extreme values
 
     def show(self) -> str:
         """The number for a reader."""
@@ -56,12 +59,15 @@ def read_metrics(report: Mapping[str, Any]) -> dict[str, Metric]:
         found[f"domain {words(name)}"] = Metric(line["actual"], True, kept, "shards", "domain", name)
     charsets = sum(report["charset_steps"].values()) or 1
     for step, count in report["charset_steps"].items():
-        found[f"charset by {words(step)}"] = Metric(count / charsets, pages=charsets)
+        wanted = float(_DECODINGS.index(step))
+        found[f"charset by {words(step)}"] = Metric(
+            count / charsets, True, charsets, "shards", "signals.charset_step", wanted
+        )
     quality = sum(float(edge) * count for edge, count in report["quality"].items()) / kept
     finds = report["signals"].get("pii_finds", {}).get("sum", 0.0)
-    found["words of a page"] = Metric(report["words"] / kept, False)
-    found["mean quality score"] = Metric(quality, False)
-    found["personal data of a page"] = Metric(finds / kept, False)
+    found["words of a page"] = Metric(report["words"] / kept, False, column="words")
+    found["mean quality score"] = Metric(quality, False, column="quality_score")
+    found["personal data of a page"] = Metric(finds / kept, False, column="signals.pii_finds")
     return found
 
 
@@ -110,10 +116,16 @@ def _find_alarms(
         )
         values = [metrics[name].value if name in metrics else 0.0 for metrics in former]
         if abs(metric.value - last.value) > _allowed(last, metric, values):
-            pages = ", ".join(_example_pages(layout, metric))
+            # What is gone is shown by the former pages.
+            shown, where = (metric, layout) if new else (last, _sibling(layout, before))
+            pages = ", ".join(_example_pages(where, shown, rises=metric.value > last.value))
             steps = max((abs(b - a) for a, b in pairwise(values)), default=None)
             usual = "" if steps is None else f", former steps were at most {Metric(steps, metric.is_share).show()}"
             yield f"{name}: {metric.show()} after {last.show()} in {before}{usual}{f' (see {pages})' if pages else ''}"
+
+
+def _sibling(layout: Layout, name: str) -> Layout:
+    return Layout(storage.join(layout.root.rstrip("/").rpartition("/")[0], name))
 
 
 def _allowed(last: Metric, now: Metric, values: Sequence[float]) -> float:
@@ -126,11 +138,24 @@ def _allowed(last: Metric, now: Metric, values: Sequence[float]) -> float:
     return max(usual, _ERRORS * float(variance**0.5), _POINTS)
 
 
-def _example_pages(layout: Layout, metric: Metric) -> Iterable[str]:
-    """Pages of the first part that are counted by the number."""
-    if not metric.view:
+def _example_pages(layout: Layout, metric: Metric, *, rises: bool) -> Iterable[str]:
+    """Pages of the first part that are counted by the number; of a mean, those that raise or lower it most."""
+    if not metric.column:
         return []
     with storage.read_parquet(layout.part(metric.view, 0)) as parquet:
         batches = parquet.iter_batches(columns=["url", metric.column])
-        rows = (row for batch in batches for row in batch.to_pylist() if row[metric.column] == metric.wanted)
-        return [row["url"] for row in islice(rows, _PAGES)]
+        rows = ((_value_of(row, metric.column), row["url"]) for batch in batches for row in batch.to_pylist())
+        known = ((value, url) for value, url in rows if value is not None)
+        if metric.wanted is not None:
+            return [url for value, url in known if value == metric.wanted][:_PAGES]
+        extreme = nlargest if rises else nsmallest
+        return [url for _, url in extreme(_PAGES, known)]
+
+
+def _value_of(row: Mapping[str, Any], column: str) -> Any:
+    """
+    >>> _value_of({"signals": {"a": 2.0}}, "signals.a")
+    2.0
+    """
+    name, _, signal = column.partition(".")
+    return (row[name] or {}).get(signal) if signal else row[name]

@@ -7,6 +7,7 @@ import random
 import shutil
 from pathlib import Path
 
+import pyarrow.dataset as ds
 import pytest
 
 from pipeline.inspection.status import read_status
@@ -76,6 +77,23 @@ def test_a_language_that_appears_or_vanishes_is_an_alarm(base: Path) -> None:
     changed = report_of(base, languages=[{"language": "fr", "documents": report["kept"], "words": 9}])
     names = {alarm.partition(":")[0] for alarm in trends(base, changed)["alarms"]}
     assert {"language fr", "language en", "language de"} <= names
+
+
+def test_pages_that_show_a_shift_are_named(base: Path) -> None:
+    """The kept pages with the most words, with the charset step that became frequent, with the most personal data."""
+    report = report_of(base)
+    signals = {**report["signals"], "pii_finds": {**report["signals"]["pii_finds"], "sum": 5.0 * report["kept"]}}
+    changed = {**report, "words": 3 * report["words"], "charset_steps": {"bom": 100_000}, "signals": signals}
+    alarms = {alarm.partition(":")[0]: alarm for alarm in trends(base, changed)["alarms"]}
+    rows = ds.dataset(base / NAMES[-1] / "shards").to_table().to_pylist()
+    longest = sorted((row["words"], row["url"]) for row in rows)[-3:]
+    assert f"(see {', '.join(url for _, url in reversed(longest))})" in alarms["words of a page"]
+    found = sorted((row["signals"]["pii_finds"], row["url"]) for row in rows)[-3:]
+    assert f"(see {', '.join(url for _, url in reversed(found))})" in alarms["personal data of a page"]
+    by_header = [row["url"] for row in rows if row["signals"]["charset_step"] == 1.0]
+    assert f"(see {', '.join(by_header[:3])})" in alarms["charset by http header"]
+    few = trends(base, {**report, "words": report["words"] // 3})["alarms"]
+    assert min(rows, key=lambda row: (row["words"], row["url"]))["url"] in next(a for a in few if "words of" in a)
 
 
 def test_few_pages_differ_by_chance(base: Path) -> None:
