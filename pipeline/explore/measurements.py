@@ -23,6 +23,7 @@ _DROPPED = (
     "CASE WHEN reason = 'low_education' THEN value END AS education_score FROM dropped)"
 )
 BINS = 40
+_EDGE = 0.15  # least part of the histogram on the left of a limit
 _SAMPLE = 8
 
 
@@ -57,6 +58,8 @@ def measure_pages(connection: duckdb.DuckDBPyConnection, measurement: str, limit
     if low is None:
         return None
     if limit is not None:  # visible, with room to move it
+        if low < limit < low + _EDGE * (high - low):  # a long tail would leave the limit no room
+            high = low + (limit - low) / _EDGE
         margin = 0.15 * max(high - low, abs(limit), 1e-6)
         low = min(low, max(limit - margin, 0.0) if low >= 0 else limit - margin)
         high = max(high, limit + margin)

@@ -20,7 +20,7 @@ from classifiers.urls import host_of
 from pipeline import effects
 from pipeline.errors import UserError
 from pipeline.explore import groups, judge, measurements, mixture, pages
-from pipeline.inspection.compare import Comparison, compare_runs
+from pipeline.inspection.compare import Comparison, compare_opened, list_changed
 from pipeline.inspection.database import connect
 from pipeline.inspection.limits import Measurement
 from pipeline.inspection.stored_run import read_stored_run
@@ -49,6 +49,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _THREADS = 4
+_PER_PAGE = 25
 
 
 class Explorer:
@@ -74,7 +75,7 @@ class Explorer:
     def comparison(self) -> Comparison | None:
         """The two runs beside each other, computed once."""
         if self.other and self._comparison is None:
-            self._comparison = compare_runs(self.output, self.other)
+            self._comparison = compare_opened(self.cursor(), self.output, self.other)
         return self._comparison
 
 
@@ -132,13 +133,17 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         count=formatting.count, number_of=formatting.number_of, share=formatting.share, measure=formatting.measure,
-        words=formatting.words, link=formatting.link, host_of=host_of,
+        words=formatting.words, fate=_show_fate, link=formatting.link, host_of=host_of,
     )  # fmt: skip
     environment.globals.update(
         advice=advice, bar=charts.bar, gauge=charts.gauge, shares=charts.shares, stream=charts.stream,
         address=lambda path, values: flask.url_for(path, **values),
     )  # fmt: skip
     return environment
+
+
+def _show_fate(fate: str) -> str:
+    return formatting.words(fate).replace(":", ": ")
 
 
 def _render(template: str, explorer: Explorer, **values: Any) -> str:
@@ -261,7 +266,7 @@ def group(explorer: Explorer, by: str) -> str:
 def clusters(explorer: Explorer) -> str:
     number = int(min(max(_number(flask.request.args.get("page"), 1) or 1, 1), 4_000))
     rows = groups.list_clusters(explorer.cursor(), number)
-    return _render("clusters.html.j2", explorer, rows=rows[:25], number=number, more=len(rows) > 25)
+    return _render("clusters.html.j2", explorer, rows=rows[:_PER_PAGE], number=number, more=len(rows) > _PER_PAGE)
 
 
 def cluster(explorer: Explorer, survivor: str) -> str:
@@ -273,6 +278,16 @@ def cluster(explorer: Explorer, survivor: str) -> str:
 
 def compare(explorer: Explorer) -> str:
     return _render("compare.html.j2", explorer, found=explorer.comparison())
+
+
+def changed(explorer: Explorer) -> str:
+    before, after = (flask.request.args.get(name, "") for name in ("before", "after"))
+    number = int(min(max(_number(flask.request.args.get("page"), 1) or 1, 1), 4_000))
+    if not explorer.comparison():
+        flask.abort(404)
+    rows = list_changed(explorer.cursor(), before, after, _PER_PAGE + 1, (number - 1) * _PER_PAGE)
+    values = {"rows": rows[:_PER_PAGE], "number": number, "more": len(rows) > _PER_PAGE}
+    return _render("changed.html.j2", explorer, before=before, after=after, **values)
 
 
 def queue(explorer: Explorer) -> str:
@@ -318,6 +333,7 @@ _VIEWS: dict[str, Callable[..., Any]] = {
     "/clusters": clusters,
     "/cluster/<survivor>": cluster,
     "/compare": compare,
+    "/compare/pages": changed,
     "/judge": queue,
     "/judge/results": results,
     "/judge/labels.jsonl": labels,

@@ -8,31 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.inspection.database import check_finished, open_run, query_rows
+from pipeline.inspection.database import check_finished, open_run, query, query_rows
 from pipeline.inspection.explain_text import printable
 from pipeline.inspection.sample import format_table
 from pipeline.reports.formatting import measure, share
 from pipeline.storage.layout import read_manifest
+
+if TYPE_CHECKING:
+    import duckdb
 
 EXAMPLES = 3  # pages shown of each change of fate
 _CHANGES = 30  # changes of fate printed
 
 # One row a page. The number tells captures with one id apart (the same file read twice).
 _FATES = """
-CREATE TEMP TABLE fates AS
+CREATE TABLE IF NOT EXISTS fates AS
 WITH both_kinds AS (
-  SELECT 1 AS run, id, url, 'kept' AS fate, words, domain, language, NULL AS value, NULL AS threshold FROM kept
-  UNION ALL SELECT 1, id, url, stage || ':' || reason, 0, NULL, language, value, threshold FROM dropped
-  UNION ALL SELECT 2, id, url, 'kept', words, domain, language, NULL, NULL FROM other.kept
-  UNION ALL SELECT 2, id, url, stage || ':' || reason, 0, NULL, language, value, threshold FROM other.dropped
+  SELECT 1 AS run, id, url, 'kept' AS fate, words, NULL AS value, NULL AS threshold, part, row FROM kept
+  UNION ALL SELECT 1, id, url, stage || ':' || reason, 0, value, threshold, part, row FROM dropped
+  UNION ALL SELECT 2, id, url, 'kept', words, NULL, NULL, part, row FROM other.kept
+  UNION ALL SELECT 2, id, url, stage || ':' || reason, 0, value, threshold, part, row FROM other.dropped
 ), numbered AS (
   SELECT *, row_number() OVER (PARTITION BY run, id ORDER BY fate = 'kept' DESC, fate) AS n FROM both_kinds
 )
 SELECT coalesce(a.id, b.id) AS id, coalesce(a.url, b.url) AS url,
        coalesce(a.fate, 'not read') AS before, coalesce(b.fate, 'not read') AS after,
-       coalesce(a.words, 0) AS words_before, coalesce(b.words, 0) AS words_after,
+       coalesce(a.words, 0) AS words_before, coalesce(b.words, 0) AS words_after, a.part AS part, a.row AS row,
        a.value AS value_before, a.threshold AS limit_before, b.value AS value_after, b.threshold AS limit_after
 FROM (FROM numbered WHERE run = 1) a FULL JOIN (FROM numbered WHERE run = 2) b ON a.id = b.id AND a.n = b.n
 """
@@ -83,24 +86,33 @@ class Comparison:
 
 def compare_runs(first: str, second: str) -> Comparison:
     """Reads both runs. Raises UserError for a folder that is no finished run."""
-    hashes = {read_manifest(check_finished(output))["content_hash"] for output in (first, second)}
     with open_run(first, second) as connection:
-        connection.execute(_FATES)
-        changes = query_rows(connection, _CHANGED)
-        for change in changes:
-            change["examples"] = query_rows(
-                connection,
-                "SELECT id, url, value_before, limit_before, value_after, limit_after FROM fates "
-                "WHERE before = ? AND after = ? ORDER BY id LIMIT ?",
-                [change["before"], change["after"], EXAMPLES],
-            )
-        return Comparison(
-            same_content=len(hashes) == 1,
-            changes=changes,
-            domains=query_rows(connection, _SHARES.format("domain")),
-            languages=query_rows(connection, _SHARES.format("language")),
-            **query_rows(connection, _TOTALS)[0],
-        )
+        return compare_opened(connection, first, second)
+
+
+def compare_opened(connection: duckdb.DuckDBPyConnection, first: str, second: str) -> Comparison:
+    """The same over their opened database, in which it leaves the table that `list_changed` reads."""
+    hashes = {read_manifest(check_finished(output))["content_hash"] for output in (first, second)}
+    query(connection, _FATES)
+    changes = query_rows(connection, _CHANGED)
+    for change in changes:
+        change["examples"] = list_changed(connection, change["before"], change["after"], EXAMPLES)
+    return Comparison(
+        same_content=len(hashes) == 1,
+        changes=changes,
+        domains=query_rows(connection, _SHARES.format("domain")),
+        languages=query_rows(connection, _SHARES.format("language")),
+        **query_rows(connection, _TOTALS)[0],
+    )
+
+
+def list_changed(
+    connection: duckdb.DuckDBPyConnection, before: str, after: str, count: int, offset: int = 0
+) -> list[dict[str, Any]]:
+    """Pages with these two fates, with what was measured; `part` and `row` are of the first run, null without it."""
+    columns = "id, url, value_before, limit_before, value_after, limit_after, before, part, row"
+    sql = f"SELECT {columns} FROM fates WHERE before = ? AND after = ? ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
+    return query_rows(connection, sql, [before, after, count, offset])
 
 
 def describe_comparison(found: Comparison) -> str:

@@ -60,6 +60,24 @@ if (limit) {
     list(document.getElementById("passed"), found.passed, "dropped");
     document.getElementById("toml").textContent = found.toml;
   });
+  if (line) {
+    // The line in the chart moves the handle beside it, which the keyboard moves, too.
+    const drag = (event) => {
+      if (!(event.buttons & 1)) return;
+      const box = chart.getBoundingClientRect();
+      const low = Number(chart.dataset.low);
+      const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
+      handle.value = low + share * (Number(chart.dataset.high) - low);
+      handle.dispatchEvent(new Event("input"));
+    };
+    chart.classList.add("draggable");
+    chart.addEventListener("pointerdown", (event) => {
+      chart.setPointerCapture(event.pointerId);
+      event.preventDefault();
+      drag(event);
+    });
+    chart.addEventListener("pointermove", drag);
+  }
   handle.addEventListener("input", () => {
     const low = Number(chart.dataset.low);
     const high = Number(chart.dataset.high);

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -86,6 +87,20 @@ def test_a_handle_moves_by_keys_and_the_counts_follow(output: Path, tmp_path: Pa
         WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.CSS_SELECTOR, "#lost a"))
         driver.get(driver.current_url)
         assert driver.find_element(By.ID, "lost_pages").text == lost, "the address leads to the same state"
+
+
+def test_the_line_in_the_chart_is_dragged(output: Path, tmp_path: Path) -> None:
+    with serve(output) as address, browser.open_page(address + LIMIT, tmp_path) as driver:
+        before = driver.find_element(By.ID, "lost_pages").text
+        line = driver.find_element(By.ID, "line")
+        ActionChains(driver).move_to_element(line).click_and_hold().move_by_offset(150, 5).release().perform()
+        WebDriverWait(driver, 20).until(lambda _: driver.find_element(By.ID, "lost_pages").text != before)
+        box, chart = line.rect, driver.find_element(By.CSS_SELECTOR, "svg[data-low]")
+        low, high = (float(str(chart.get_attribute(f"data-{end}"))) for end in ("low", "high"))
+        share = (box["x"] + box["width"] / 2 - chart.rect["x"]) / chart.rect["width"]
+        value = float(str(driver.find_element(By.ID, "value").get_attribute("value")))
+        assert value == pytest.approx(low + share * (high - low), abs=0.02 * (high - low))
+        assert value > 60
 
 
 def test_a_slider_changes_the_repetitions(output: Path, tmp_path: Path) -> None:

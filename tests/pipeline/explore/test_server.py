@@ -23,7 +23,9 @@ from pipeline.explore import judge
 from pipeline.explore.pages import mark_removed
 from pipeline.explore.server import Explorer, create_app, make_server
 from pipeline.publishing.weights import compare_shares
+from pipeline.reports.formatting import measure
 from tests.pipeline.explore.hostile import HOSTILE, make_hostile
+from tests.pipeline.inspection.changed_run import make_changed
 
 HOST = "127.0.0.1:8321"
 EVERYTHING = (
@@ -191,6 +193,20 @@ def test_two_runs_beside_each_other(output: Path, curated_minicrawl: Path) -> No
     client = Client(output, curated_minicrawl)
     assert "the contents are the same" in client.page("/compare").text_content()
     assert client.page("/").xpath("//nav//a[text()='Compare']")
+
+
+def test_pages_that_changed_their_fate_are_listed_with_the_reason(curated_minicrawl: Path, tmp_path: Path) -> None:
+    gone, _ = make_changed(curated_minicrawl, tmp_path / "other")
+    client = Client(curated_minicrawl, tmp_path / "other")
+    (address,) = links(client.page("/compare"), "/compare/pages")
+    page = client.page(address)
+    assert "kept → score quality: low quality" in page.text_content()
+    for row in gone:
+        (line,) = page.xpath("//li[a[text()=$url]]", url=row["url"])
+        assert f"now measured {measure(row['quality_score'])}, limit 0.9" in line.text_content()
+        shown = client.page(line.xpath("a/@href")[0])
+        assert row["id"] in shown.text_content()
+    Client(curated_minicrawl).get("/compare/pages?before=kept&after=x", 404)
 
 
 def test_votes_are_blind_stored_and_give_precision_and_recall(output: Path, rows, tmp_path: Path) -> None:

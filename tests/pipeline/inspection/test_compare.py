@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.inspection.compare import compare_runs, describe_comparison
+from tests.pipeline.inspection.changed_run import make_changed
 
 
 @pytest.fixture(scope="module")
 def changed(curated_minicrawl: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict], dict]:
-    """A copy in which three kept pages are dropped and one has lost ten words; the three and the one."""
     output = tmp_path_factory.mktemp("compare") / "out"
-    shutil.copytree(curated_minicrawl, output)
-    shard, drop = (next((output / kind).glob("*.parquet")) for kind in ("shards", "drops"))
-    kept, dropped = pq.read_table(shard), pq.read_table(drop)
-    rows = kept.to_pylist()
-    gone, shorter = [rows[1], rows[7], rows[20]], rows[30]
-    left = [row for row in rows if row not in gone]
-    left[left.index(shorter)] = {**shorter, "words": shorter["words"] - 10}
-    new = [{**dict.fromkeys(dropped.schema.names), **{name: row[name] for name in ("id", "url", "host", "signals")},
-            "stage": "score_quality", "reason": "low_quality", "value": row["quality_score"], "threshold": 0.9}
-           for row in gone]  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(left, kept.schema), shard)
-    pq.write_table(pa.Table.from_pylist([*dropped.to_pylist(), *new], dropped.schema), drop)
-    manifest = json.loads((output / "manifest.json").read_text())
-    (output / "manifest.json").write_text(json.dumps({**manifest, "content_hash": "0" * 64}))
-    return output, gone, shorter
+    return output, *make_changed(curated_minicrawl, output)
 
 
 def test_what_was_changed_is_found(curated_minicrawl: Path, changed) -> None:
