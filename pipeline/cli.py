@@ -105,7 +105,12 @@ def _with_input_options(command: Any) -> Any:
 @click.option("--output", required=True, help="Folder or s3://, gs:// address for shards, ledger and report.")
 @_workers_option
 @click.option("--overwrite", is_flag=True, help="Replace an output of other settings (valid units are kept).")
-@click.option("--keep-work", is_flag=True, help="Keep OUTPUT/work after publishing.")
+@click.option(
+    "--keep-work/--no-keep-work",
+    default=None,
+    help="Keep in OUTPUT/work what `rerun` and further input start from, texts with personal data included "
+    "(default: kept, but not with --snapshot).",
+)
 @click.option("--snapshot", metavar="CC-MAIN-YYYY-WW", help="A whole crawl by name (or `newest`), to OUTPUT/NAME.")
 @click.option("--mirror", default="https://data.commoncrawl.org/", show_default=True, help="Source of --snapshot.")
 @click.option("--metrics-file", metavar="FILE", help="Progress in Prometheus' text format, renewed every 30 s.")
@@ -126,7 +131,7 @@ def curate(
 
     The output holds a ledger of every page, and a report. INPUTS are WARC, JSONL, Parquet or HTML files, folders or
     globs of them, listings (warc.paths.gz) or index Parquet files, on disk, https://, s3:// or gs://. Run the same
-    command again after a crash: finished units are not repeated.
+    command again after a crash: finished units are not repeated. With more INPUTS, only their units are added.
     """
     from pipeline.config import load_config
     from pipeline.engines.options import SubmittedError
@@ -159,14 +164,15 @@ def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **opti
 
     crawl = Snapshot(find_newest_crawl(mirror) if name == NEWEST else name, base, mirror)
     if crawl.is_complete() and not options["overwrite"]:
-        if not options["keep_work"]:
+        if not options["keep_work"]:  # a crawl's work files are terabytes, each month
             remove_finished_work(Layout(crawl.output))
         update_latest(crawl.base)
         click.echo(f"{crawl.output} is complete already; --overwrite curates it again")
         click.echo(funnel(Layout(crawl.output)))
     else:
         settings = honor_suppressions(add_previous_sketches(crawl, settings), base)
-        _curate_inputs((crawl.listing,), settings, crawl.output, **{**options, "prefix": mirror})
+        options = {**options, "prefix": mirror, "keep_work": bool(options["keep_work"])}
+        _curate_inputs((crawl.listing,), settings, crawl.output, **options)
         update_latest(crawl.base)
 
 
@@ -179,7 +185,7 @@ def _curate_inputs(
     limit: int | None,
     workers: int,
     overwrite: bool,
-    keep_work: bool,
+    keep_work: bool | None,
     metrics_file: str | None,
     notify_url: str | None,
     notify_command: str | None,
@@ -206,7 +212,7 @@ def _curate_inputs(
         files = resolve_inputs(inputs, prefix=prefix, limit=limit)
         with open_engine(EngineOptions(**engine_flags), workers, sum(file.size for file in files)) as engine:
             how = {"workers": engine.concurrency, "options": engine.options, "command": describe_command(sys.argv[1:])}
-            run = plan_run(files, settings, output, keep_work=keep_work, **how)
+            run = plan_run(files, settings, output, keep_work=keep_work is not False, **how)
             manifest = run_curation(run, overwrite=overwrite)
         click.echo(funnel(layout))
         if not manifest["kept"]:

@@ -33,7 +33,7 @@ from pipeline.engines.concurrent_calls import Counts
 from pipeline.engines.map_items import map_items
 from pipeline.engines.options import LOCAL_OPTIONS, is_on_this_machine
 from pipeline.engines.resumable import read_results, run_task
-from pipeline.errors import LockedError, RunFailedError
+from pipeline.errors import LockedError, RunFailedError, UserError
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
 from pipeline.inspection.progress import Watch
 from pipeline.ledger import Tally
@@ -60,7 +60,7 @@ from pipeline.stop import stop_process
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import JSONL, PUBLISHED, Layout, read_json, read_manifest, read_run, write_json
 from pipeline.storage.lease import hold_lease
-from pipeline.storage.own_files import check_output, remove_leftovers, remove_work
+from pipeline.storage.own_files import check_output, remove_leftovers, remove_work, trim_work
 
 log = logging.getLogger("gristmill")
 
@@ -77,7 +77,7 @@ class Run:
     command: str = ""  # for the report
     options: tuple[str, ...] = LOCAL_OPTIONS  # of Beam; never empty, or Beam would parse the arguments of `gristmill`
     reuse: Reuse | None = None  # an earlier run whose stage outputs are taken over
-    keep_work: bool = False  # keep OUT/work, with what a rerun takes over
+    keep_work: bool = True  # keep in OUT/work what a rerun or further input takes over
 
     @cached_property
     def units(self) -> dict[str, Unit]:
@@ -150,13 +150,22 @@ def remove_finished_work(layout: Layout) -> None:
             remove_work(layout)
 
 
+def clean_run(output: str) -> int:
+    """Removes the work files of a finished run; returns their bytes. Raises UserError for a run that needs them."""
+    layout = Layout(output)
+    if not is_complete(layout):
+        raise UserError(f"{output}: no finished run; its work files are what the same `gristmill curate` resumes from")
+    freed = sum(storage.file_sizes(storage.join(layout.root, "work")).values())
+    remove_finished_work(layout)
+    return freed
+
+
 def _run_jobs(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
     remove_leftovers(run.layout)
     claim(run.layout, run.identity, local_paths(run), overwrite=overwrite)
     if is_complete(run.layout):
         log.info("%s is complete already", run.layout.root)
-        if not run.keep_work:  # a run that was killed after its manifest has left it
-            remove_work(run.layout)
+        _tidy_work(run)  # for a run that was killed after its manifest
         return read_manifest(run.layout)
     write_unit_sizes(run.layout, run.sizes)
     finished = prepare(run)
@@ -170,9 +179,15 @@ def _run_jobs(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
     counts = count_words(run, verdicts, parts)
     written = publish(run, verdicts, parts, counts)
     manifest = write_reports(run, finished.total, verdicts, counts, written)
-    if not run.keep_work:
-        remove_work(run.layout)
+    _tidy_work(run)
     return manifest
+
+
+def _tidy_work(run: Run) -> None:
+    if run.keep_work:
+        trim_work(run.layout, run.units)
+    else:
+        remove_work(run.layout)
 
 
 def _run_facts(run: Run) -> dict[str, Any]:

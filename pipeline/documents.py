@@ -96,6 +96,14 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Halfway:
+    """A document as an earlier run had it before a stage; it goes on from there."""
+
+    document: Document
+    stage: str  # a page stage, or deduplicate: only the sketch is made
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """A page that a stage dropped: the stage, one of its reasons, and the measurement that decided."""
 

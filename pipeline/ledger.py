@@ -7,7 +7,7 @@ page that is read has exactly one fate.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,9 @@ UNREADABLE = frozenset({"read_warc:unreadable", "read_warc:wrong_digest", "read_
 ERRORS = FAILURES | UNREADABLE
 REMOVED = "suppress:removed"  # the fate of pages that somebody asked to take out
 _PLACE = ("id", "fetched_at", "warc_file", "warc_offset", "warc_length")
+_COLUMNS = (*_PLACE, "url", "host", "registered_domain", "title", "text")  # of every document ...
+_FOUND = ("language", "language_score", "quality_score", "education_score", "domain", "domain_score", "kind",
+          "kind_score")  # ... and those that page stages fill  # fmt: skip
 _RIGHTS = ("opt_outs", "license", "license_place", "license_disagrees")
 
 
@@ -108,12 +111,7 @@ def by_stage(dropped: Mapping[str, int], order: Iterable[str]) -> dict[str, dict
 
 def document_row(document: Document) -> dict[str, Any]:
     """The columns that a document fills in the staged files and the shards."""
-    names = (
-        "id", "url", "host", "registered_domain", "fetched_at", "warc_file", "warc_offset", "warc_length", "title",
-        "text", "language", "language_score", "quality_score", "education_score", "domain", "domain_score", "kind",
-        "kind_score",
-    )  # fmt: skip
-    row = {name: getattr(document, name) for name in names}
+    row = {name: getattr(document, name) for name in (*_COLUMNS, *_FOUND)}
     return {
         **row,
         **rights_columns(document.rights),
@@ -180,19 +178,22 @@ def drop_row(dropped: Dropped) -> dict[str, Any]:
 
 def extracted_row(document: Document) -> dict[str, Any]:
     """The row of a document as extract_text left it (schema EXTRACTED)."""
-    names = (*_PLACE, "url", "host", "registered_domain", "title", "text")
-    row = {name: getattr(document, name) for name in names}
+    row = {name: getattr(document, name) for name in _COLUMNS}
     return {**row, **rights_columns(document.rights), "signals": dict(document.signals)}
 
 
-def read_extracted(row: Mapping[str, Any]) -> Document:
-    """The inverse of `extracted_row`."""
+def read_document(row: Mapping[str, Any], signals: Collection[str] | None = None) -> Document:
+    """The inverse of `extracted_row` and `document_row`; with these signals, or with all."""
     rights = Rights(
         opt_outs=tuple(row["opt_outs"] or ()),
         license=row["license"] or "",
         license_place=row["license_place"] or "",
         license_disagrees=bool(row["license_disagrees"]),
     )
-    names = (*_PLACE, "url", "host", "registered_domain", "title", "text")
-    signals = {name: value for name, value in row["signals"].items() if value is not None}
-    return Document(**{name: row[name] for name in names}, signals=signals, rights=rights)
+    names = (*_COLUMNS, *(name for name in _FOUND if name in row))
+    known = {
+        name: value
+        for name, value in row["signals"].items()
+        if value is not None and (signals is None or name in signals)
+    }
+    return Document(**{name: row[name] for name in names}, signals=known, rights=rights)

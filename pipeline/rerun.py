@@ -2,9 +2,11 @@
 
 what has changed                        what is done again                     what that needs
 publish                                 weights, columns, reports              the published files
-deduplicate                             all after the page stages              work files (`--keep-work`)
-a filter, a model, personal data        the page stages after extract_text     work files (`--keep-work`)
-reading, extraction, code, lists        everything                             the input
+deduplicate                             all after the page stages              work files
+a filter, a model, personal data        the page stages from there on          work files
+reading, extraction, code               everything                             the input
+
+Work files are in OUT/work unless the run was made with `--no-keep-work`, or `gristmill clean` removed them.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from pipeline.publishing.statistics import Statistics
 from pipeline.publishing.token_counts import load_token_counter
 from pipeline.publishing.weights import cell_of, weight_table
 from pipeline.reports.samples import changed_settings
-from pipeline.reuse import Level, Reuse, changes_scrubbing, find_level
+from pipeline.reuse import LATE, Level, Reuse, changes_scrubbing, plan_reuse
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import PUBLISHED, Layout, part_numbers, read_manifest, read_report
 from pipeline.storage.own_files import check_apart, remove_work
@@ -63,8 +65,7 @@ class Rerun:
         reusable = sum(bool(reuse and reuse.can_run(unit)) for unit in units)
         lines = [head]
         if reusable:
-            what = "the results of all page stages" if reuse and reuse.level is Level.STAGED else "the extracted texts"
-            lines.append(f"reused: {what} of {reusable:,} of {len(units):,} units")
+            lines.append(f"reused: {_what_is_reused(reuse)} of {reusable:,} of {len(units):,} units")
         if reusable < len(units):
             lines.append(
                 f"read again from the input: {len(units) - reusable:,} of {len(units):,} units ({self._why()})"
@@ -74,7 +75,17 @@ class Rerun:
     def _why(self) -> str:
         if self.run.reuse and self.run.reuse.level is Level.INPUT:
             return "a setting of reading or extraction, a list or the code has changed"
-        return f"{self.source.root} was curated without --keep-work"
+        return f"{self.source.root} has no work files of them: --no-keep-work, or `gristmill clean`"
+
+
+def _what_is_reused(reuse: Reuse | None) -> str:
+    if reuse is None or reuse.level is Level.STAGED:
+        return "the results of all page stages"
+    if reuse.first == LATE[0]:
+        return "the extracted texts"
+    if reuse.first == LATE[-1]:
+        return "the texts and scores"
+    return f"the extracted texts, and what stages before {reuse.first} did,"
 
 
 def plan_rerun(source: str, output: str, path: Path | None, overrides: Sequence[str], **how: Any) -> Rerun:
@@ -83,19 +94,20 @@ def plan_rerun(source: str, output: str, path: Path | None, overrides: Sequence[
     check_apart(output, [source])
     config = load_config(path, overrides, base=stored.settings)
     run = plan_run(stored.inputs, config, output, **how)
-    level = find_level(stored.identity, run.identity)
-    run = replace(run, reuse=Reuse(stored.layout, level, changes_scrubbing(stored.config, config)))
+    scrubs = changes_scrubbing(stored.config, config)
+    reuse = plan_reuse(stored.identity, run.identity, stored.layout, scrub_changed=scrubs)
+    run = replace(run, reuse=reuse)
     changed = changed_settings(run.identity["config"], stored.identity["config"])
     names = tuple(name for name, _, _ in changed)
-    return Rerun(stored.layout, run, names, _needs_published_only(level, names, run))
+    return Rerun(stored.layout, run, names, _needs_published_only(reuse, names, run))
 
 
-def _needs_published_only(level: Level, changed: Sequence[str], run: Run) -> bool:
+def _needs_published_only(reuse: Reuse, changed: Sequence[str], run: Run) -> bool:
     """Whether nothing but weights, tokens and JSONL changes; unless the work files do it in the usual way."""
     only_publish = all(name.startswith("publish.") and name != "publish.shard_bytes" for name in changed)
-    if run.reuse and read_manifest(run.reuse.layout).get("removed"):  # its weights count words that are gone
+    if read_manifest(reuse.layout).get("removed"):  # its weights count words that are gone
         return False
-    return level is Level.STAGED and only_publish and not all(map(run.reuse.can_run, run.units.values()))  # type: ignore[union-attr]
+    return reuse.level is Level.STAGED and only_publish and not all(map(reuse.can_run, run.units.values()))
 
 
 def run_again(plan: Rerun) -> Mapping[str, Any]:

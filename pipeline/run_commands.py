@@ -1,4 +1,4 @@
-"""Commands that look at finished runs and change their settings: sample, sql, compare, whatif, rerun, explore.
+"""Commands that look at finished runs and change their settings: sample, sql, compare, whatif, rerun, ...
 
 `cli.py` adds them to `gristmill`. Each imports what it needs when it is called.
 """
@@ -140,15 +140,16 @@ def whatif(
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with the settings that change.")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="One setting; may be repeated.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one per core")
-@click.option("--keep-work", is_flag=True, help="Keep OUTPUT/work, from which further reruns start.")
+@click.option(
+    "--keep-work/--no-keep-work", default=True, show_default=True, help="Keep in OUTPUT/work what reruns start from."
+)
 def rerun(
     run: str, output: str, config: Path | None, overrides: tuple[str, ...], workers: int, keep_work: bool
 ) -> None:
     """Curate again with other settings.
 
     What RUN has stored is reused down to the first stage that the change concerns, and said beforehand: published rows
-    for other weights, and with --keep-work in RUN all page stages, or the extracted texts. The result equals a fresh
-    run.
+    for other weights, else the results of all page stages, or the extracted texts. The result equals a fresh run.
     """
     from pipeline.curate import describe_command
     from pipeline.reports.console_summary import funnel
@@ -159,6 +160,21 @@ def rerun(
     click.echo(plan.describe(), err=True)
     run_again(plan)
     click.echo(funnel(plan.run.layout))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True)
+def clean(runs: tuple[str, ...]) -> None:
+    """Remove the work files of finished runs.
+
+    They hold extracted texts with personal data, those of dropped pages too. The dataset stays as it is; a later rerun
+    with other filters reads the input again.
+    """
+    from pipeline.curate import clean_run
+    from pipeline.reports.formatting import measure
+
+    for run in runs:
+        click.echo(f"{run}: {measure(clean_run(run) / 1e6)} MB removed")
 
 
 @click.command()
@@ -178,4 +194,4 @@ def explore(run: str, run2: str | None, port: int) -> None:
     server.run()
 
 
-COMMANDS = (sample, sql, compare, whatif, rerun, explore)
+COMMANDS = (sample, sql, compare, whatif, rerun, clean, explore)

@@ -6,12 +6,13 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from pipeline.config import Config
 from pipeline.deduplication.minhash import shingle_hashes
 from pipeline.deduplication.sketch import sketch_columns
-from pipeline.documents import Document, Dropped, Page
+from pipeline.documents import Document, Dropped, Halfway, Page
 from pipeline.lists.suppressions import read_suppressions
 from pipeline.page_process.killable_process import KillableWorker
 from pipeline.stages import extract_text, suppress
@@ -44,14 +45,13 @@ class Chain:
         }
         self.removed = read_suppressions(config.suppress.lists)
 
-    def steps(self, page: Page | Document) -> Iterator[tuple[str, Record | Dropped, float]]:
+    def steps(self, page: Page | Document | Halfway) -> Iterator[tuple[str, Record | Dropped, float]]:
         """(stage, its result, CPU seconds) for each stage, up to the one that drops the page or the last.
 
         A document, as extract_text left it, goes through the stages after that.
         """
-        record: Record = page
-        stages = list(self.stages.items())
-        for name, stage in stages[AFTER_EXTRACTION:] if isinstance(page, Document) else stages:
+        record: Record = page.document if isinstance(page, Halfway) else page
+        for name, stage in islice(self.stages.items(), _first_stage(page), None):
             start = time.process_time()
             answer = _call(name, stage, record)
             yield name, answer, time.process_time() - start
@@ -62,8 +62,8 @@ class Chain:
             start = time.process_time()
             yield suppress.NAME, self._suppress_copy(record), time.process_time() - start
 
-    def __call__(self, page: Page | Document) -> Outcome:
-        answer: Record | Dropped = page
+    def __call__(self, page: Page | Document | Halfway) -> Outcome:
+        answer: Record | Dropped = page.document if isinstance(page, Halfway) else page
         seconds: dict[str, float] = {}
         extracted = page if isinstance(page, Document) else None
         for name, answer, spent in self.steps(page):
@@ -101,6 +101,13 @@ class Chain:
 
     def _scrub(self, text: str, language: str) -> str:
         return scrub(text, self.config.scrub_pii, language)[0]
+
+
+def _first_stage(page: Page | Document | Halfway) -> int:
+    """The number of the stage with which it begins."""
+    if isinstance(page, Halfway):
+        return list(PAGE_STAGES).index(page.stage) if page.stage in PAGE_STAGES else len(PAGE_STAGES)
+    return AFTER_EXTRACTION if isinstance(page, Document) else 0
 
 
 def _call(name: str, stage: Stage, record: Record) -> Record | Dropped:

@@ -32,7 +32,7 @@ from typing import Any, Self
 import psutil
 
 from pipeline import effects
-from pipeline.documents import Document, Dropped, Page
+from pipeline.documents import Document, Dropped, Halfway, Page
 from pipeline.page_process.settings import PageProcessSettings
 
 NAME = "page_process"
@@ -107,9 +107,10 @@ class KillableWorker:
             self._child.kill()
             self._child = None
 
-    def run(self, page: Page | Document) -> Any | PageLost:
+    def run(self, page: Page | Document | Halfway) -> Any | PageLost:
         """The function's result for `page`, or why there is none. A document's budget is that of its page."""
-        size = len(page.content) if isinstance(page, Page) else page.signals.get("html_bytes", 0.0)
+        document = page.document if isinstance(page, Halfway) else page
+        size = len(document.content) if isinstance(document, Page) else document.signals.get("html_bytes", 0.0)
         budget = self._settings.cpu_seconds + self._settings.cpu_seconds_per_mb * size / _MEGABYTE
         answer = self._run_once(page, budget)
         if isinstance(answer, _ChildExit) and answer.signal != signal.SIGPROF:
@@ -125,7 +126,7 @@ class KillableWorker:
             self._child = _Child(self._factory, self._args, self._settings.memory_bytes)
         return self._child
 
-    def _run_once(self, page: Page | Document, budget: float) -> Any | _ChildExit:
+    def _run_once(self, page: Page | Document | Halfway, budget: float) -> Any | _ChildExit:
         child = self._get_child()
         try:
             answer = child.run(page, budget, self._settings.wall_seconds)
@@ -187,7 +188,7 @@ class _Child:
         if answer is not None:
             raise answer
 
-    def run(self, page: Page | Document, cpu_seconds: float, wall_seconds: float) -> Any | _ChildExit:
+    def run(self, page: Page | Document | Halfway, cpu_seconds: float, wall_seconds: float) -> Any | _ChildExit:
         self.pages += 1
         return self._exchange((page, cpu_seconds, wall_seconds), wall_seconds + _GRACE_SECONDS)
 

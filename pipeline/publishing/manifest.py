@@ -62,7 +62,7 @@ def _check_work(layout: Layout, added: int) -> None:
     if not storage.list_names(layout.folder("tally")):
         raise UserError(
             f"{layout.root}: its work files are removed, so its own input would be read again with the {added:,} files "
-            "to add; do that by --overwrite, and with --keep-work further files can be added without it"
+            "to add; do that by --overwrite (without --no-keep-work, files can be added later without it)"
         )
 
 

@@ -56,15 +56,15 @@ def add_signals(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 # Documents of one finished unit, before deduplication.
 STAGED = pa.schema([*_IDENTITY, *_TEXT, *_RIGHTS, pa.field("signals", SIGNALS), *SKETCH_FIELDS])
 
-# Every page of one unit in the order of reading, as extract_text left it, with its personal data: by `--keep-work`,
-# for reruns with other filters or models. Of a page without a document only `drop`: the number of its row in the drops.
+# Every page of one unit in the order of reading, as extract_text left it, with its personal data: for reruns with other
+# filters or models. Of a page without a document only `drop`.
 EXTRACTED = pa.schema(
     [
-        pa.field("drop", pa.int64()),
+        pa.field("drop", pa.int64()),  # number of its row in the unit's drops; null: it has the next staged row
         *(pa.field(field.name, field.type) for field in _IDENTITY),
         *_RIGHTS,
         pa.field("title", pa.string()),
-        pa.field("text", pa.string()),
+        pa.field("text", pa.string()),  # null where that of the staged row is the same
         pa.field("signals", SIGNALS),
     ]
 )

@@ -17,7 +17,7 @@ _OF_FORMAT_1 = ("shards", "drops", "sketches")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """OUT/ for readers of the dataset, OUT/work/ for resuming; the latter is deleted once the manifest is written."""
+    """OUT/ for readers of the dataset, OUT/work/ for resuming and for reruns."""
 
     root: str
     key: str = ""  # fingerprint of what decides the bytes of the work files; each has a folder of its own
@@ -63,7 +63,7 @@ class Layout:
 
     @property
     def work(self) -> str:
-        """The files that only resuming needs."""
+        """The files that resuming, reruns and further input need."""
         return join(self.root, "work", self.key)
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 
 from pipeline import storage
@@ -21,6 +21,7 @@ _TEMPORARY = re.compile(
     r"\.(part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)|manifest\.json|run\.json|report\.(json|html)|README\.md|croissant\.json|push\.json|(run|push)\.lock\S*|suppressions\.json|[0-9a-f]{16}\.json)\.\w{8}\.tmp"
 )
 _LOCK = re.compile(r"(run|push)\.lock(\.\w+)?")
+_FOR_RERUNS = ("staged", "drops", "extracted", "tally")  # of the work files
 _OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
 
 
@@ -107,6 +108,23 @@ def remove_work(layout: Layout) -> None:
         if _WORK.fullmatch(name):
             storage.remove_folder(storage.join(work, name))
     storage.remove_empty_folder(work)
+
+
+def trim_work(layout: Layout, units: Collection[str]) -> None:
+    """Leaves of the work folders what reruns and further input start from: the files of these units of this run."""
+    work = storage.join(layout.root, "work")
+    for name in storage.list_names(work):
+        if _WORK.fullmatch(name) and name != layout.key:
+            storage.remove_folder(storage.join(work, name))
+    for name in storage.list_names(layout.work):
+        folder = layout.folder(name)
+        if name in _FOR_RERUNS:
+            others = [file for file in storage.list_names(folder) if file.rpartition(".")[0] not in units]
+            storage.remove_files(storage.join(folder, file) for file in others)
+        elif storage.is_folder(folder):
+            storage.remove_folder(folder)
+        else:
+            storage.remove(folder)
 
 
 def remove_leftovers(layout: Layout) -> None:

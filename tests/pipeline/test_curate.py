@@ -67,7 +67,8 @@ def test_every_page_has_one_fate_in_the_published_rows(curated_minicrawl):
         for row in table.select(["warc_file", "warc_offset"]).to_pylist()
     ]
     assert len(positions) == len(set(positions))
-    assert not (curated_minicrawl / "work").exists()
+    kept = sorted(path.name for path in curated_minicrawl.glob("work/*/*"))
+    assert kept == ["drops", "extracted", "staged", "tally"], "what reruns and further input start from"
 
 
 def test_one_worker_and_two_write_the_same_bytes(uninterrupted, tmp_path, gristmill):
@@ -87,7 +88,7 @@ def test_a_killed_run_resumes_to_the_same_output_without_repeating_finished_unit
     run.wait()
     before = tallies(output)
     assert not (output / "manifest.json").exists()
-    gristmill("curate", MINICRAWL, "--output", output, "--workers", 1, "--keep-work", *SMALL)
+    gristmill("curate", MINICRAWL, "--output", output, "--workers", 1, *SMALL)
     after = tallies(output)
     assert {path: after[path] for path in before} == before
     assert len(after) > len(before)
@@ -164,6 +165,8 @@ def test_files_of_others_in_an_output_survive_a_run_and_an_overwrite(uninterrupt
         (output / name).write_text("mine")
     gristmill("curate", MINICRAWL, "--output", output, *SMALL, "--set", "publish.shard_bytes=7777777", "--overwrite")
     assert [(output / name).read_text() for name in ("notes.txt", "work/mine/x", "shards/old.parquet")] == ["mine"] * 3
+    assert len(list((output / "work").iterdir())) == 2, "mine, and that of the new settings"
+    gristmill("clean", output)
     assert [path.name for path in (output / "work").iterdir()] == ["mine"]
 
 

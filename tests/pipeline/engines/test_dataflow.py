@@ -78,7 +78,7 @@ def environment(store, folder) -> dict[str, str]:
 def test_the_graph_of_every_job_is_built_and_staged(tmp_path, gristmill):
     """Each start builds the next job that is not done; the local engine then runs that job."""
     output = tmp_path / "out"
-    arguments = ("curate", MINICRAWL, "--output", output, "--keep-work")
+    arguments = ("curate", MINICRAWL, "--output", output)
     steps = []
     with serve_gcs() as store:
         for number, until in enumerate(("Prepare", "Deduplicate", "Count words", "Publish")):

@@ -89,8 +89,9 @@ def check_complete(output: Path, content: str) -> None:
     if failed:
         raise BrokenPromiseError(f"the audit fails: {failed}")
     left = [str(path.relative_to(output)) for path in output.rglob("*") if _TEMPORARY.search(path.name)]
-    if left or (output / "work").exists():
-        raise BrokenPromiseError(f"left behind: {left or 'work'}")
+    work = {path.name for path in output.glob("work/*/*")} - {"drops", "extracted", "staged", "tally"}
+    if left or work or len(list(output.glob("work/*"))) > 1:
+        raise BrokenPromiseError(f"left behind: {left or work or 'work files of other settings'}")
 
 
 def check_error(error: Exception, *places: str) -> None:

@@ -58,10 +58,8 @@ def remove(output: str) -> Command:
 
 _ALL = (
     Scenario("curate", (), curate(), "out"),
-    Scenario("overwrite", (curate("--keep-work"),), curate("--overwrite", *OTHER), "out"),
-    Scenario(
-        "back", (curate("--keep-work"), curate("--overwrite", "--keep-work", *OTHER)), curate("--overwrite"), "out"
-    ),
+    Scenario("overwrite", (curate(),), curate("--overwrite", *OTHER), "out"),
+    Scenario("back", (curate(), curate("--overwrite", *OTHER)), curate("--overwrite"), "out"),
     Scenario("snapshot", (snapshot(FIRST),), snapshot(SECOND), f"base/{SECOND}"),
     Scenario("report", (curate(),), ("report", "out"), "out", curate()),
     Scenario("status", (curate(),), ("status", "out"), ""),
