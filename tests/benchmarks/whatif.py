@@ -1,6 +1,6 @@
 """What `gristmill whatif` says beside a real rerun, for the changes of `tests/pipeline/whatif/changes.py`.
 
-    python -m tests.benchmarks.whatif [--files real-warcs-00002.warc.gz autopager-00000.warc.gz]
+    python -m tests.benchmarks.whatif [--files clueweb09-sample-00000.warc.gz real-warcs-00002.warc.gz]
 
 Real pages from GRISTMILL_DATA (default ../shared/data). Every answer that replays all pages must equal the rerun in
 pages, words, the pages lost and won, and weights; every sample of half the undecided pages, and of none, must cover it.
@@ -23,7 +23,7 @@ from tests.pipeline.whatif.changes import ALL, STRICT, ask, check_against_rerun,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", nargs="+", default=["real-warcs-00002.warc.gz", "autopager-00000.warc.gz"])
+    parser.add_argument("--files", nargs="+", default=["clueweb09-sample-00000.warc.gz", "real-warcs-00002.warc.gz"])
     parser.add_argument("--changes", nargs="+", default=list(ALL), choices=list(ALL))
     options = parser.parse_args()
     files = [str(data_folder() / "warc" / name) for name in options.files]
