@@ -92,8 +92,12 @@ def completion_answer(served: ServedModel, body: CompletionBody, limit: int) -> 
 
 def model_list(models: Sequence[ServedModel]) -> dict[str, Any]:
     """What /v1/models answers."""
-    rows = [{"id": model.name, "object": "model", "created": 0, "owned_by": "gristmill"} for model in models]
-    return {"object": "list", "data": rows}
+    return {"object": "list", "data": [model_row(model) for model in models]}
+
+
+def model_row(served: ServedModel) -> dict[str, Any]:
+    """What /v1/models/NAME answers."""
+    return {"id": served.name, "object": "model", "created": 0, "owned_by": "gristmill"}
 
 
 def _completion_settings(

@@ -25,7 +25,14 @@ from trainer.errors import UserError
 from trainer.rollouts.generate import GenerateSettings
 from trainer.serving import battles
 from trainer.serving.battles import BattleStore
-from trainer.serving.completions import chat_answer, chat_events, completion_answer, completion_events, model_list
+from trainer.serving.completions import (
+    chat_answer,
+    chat_events,
+    completion_answer,
+    completion_events,
+    model_list,
+    model_row,
+)
 from trainer.serving.requests import MAX_BODY, ChatBody, CompletionBody, choose_model, read_body
 from trainer.serving.served_model import ApiError, ServedModel
 from trainer.settings import Settings
@@ -196,6 +203,10 @@ def list_models(serving: Serving) -> dict[str, Any]:
     return model_list(serving.models)
 
 
+def show_model(serving: Serving, name: str) -> dict[str, Any]:
+    return model_row(choose_model(serving.models, name))
+
+
 def complete_chat(serving: Serving) -> Any:
     body = read_body(ChatBody, flask.request.get_data())
     served, limit = choose_model(serving.models, body.model), serving.settings.max_new_tokens
@@ -280,6 +291,7 @@ _PAGES: dict[str, Callable[..., Any]] = {
     "/": chat,
     "/static/<name>": static_file,
     "/v1/models": list_models,
+    "/v1/models/<path:name>": show_model,
 }
 _CALLS: dict[str, Callable[..., Any]] = {"/v1/chat/completions": complete_chat, "/v1/completions": complete}
 _COMPARISON: dict[str, Callable[..., Any]] = {

@@ -27,14 +27,14 @@ def tokenizer() -> Tokenizer:
 
 
 @cache
-def decoder(seed: int) -> Decoder:
+def decoder(seed: int, context: int = CONTEXT) -> Decoder:
     """Weights so large that the scores of texts differ."""
     shape = ModelSettings(vocab_size=tokenizer().vocab_size, hidden_size=32, layers=2, heads=4, kv_heads=2)
-    return build_decoder(shape.model_copy(update={"context_length": CONTEXT, "init_std": 0.3}), seed=seed).eval()
+    return build_decoder(shape.model_copy(update={"context_length": context, "init_std": 0.3}), seed=seed).eval()
 
 
-def served(name: str, seed: int, **more: object) -> ServedModel:
-    return ServedModel(name, decoder(seed), tokenizer(), ChatTemplate(tokenizer()), **more)  # type: ignore[arg-type]
+def served(name: str, seed: int, context: int = CONTEXT, **more: object) -> ServedModel:
+    return ServedModel(name, decoder(seed, context), tokenizer(), ChatTemplate(tokenizer()), **more)  # type: ignore[arg-type]
 
 
 def two_models(folder: Path, **settings: object) -> Serving:

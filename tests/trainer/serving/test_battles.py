@@ -17,7 +17,7 @@ from trainer.serving.battles import BattleStore, ShownPair, count_votes, export_
 def test_a_battle_hides_its_names_and_takes_one_vote(tmp_path: Path) -> None:
     client = Client(tmp_path, max_new_tokens=6)
     lefts: Counter[str] = Counter()
-    for number in range(24):
+    for number in range(16):
         text = client.post("/compare/battle", {"prompt": f"The river {number}"}).get_data(as_text=True)
         assert "first" not in text
         assert "second" not in text
@@ -38,9 +38,9 @@ def test_a_battle_hides_its_names_and_takes_one_vote(tmp_path: Path) -> None:
         for _ in range(3)
     }
     assert len(texts) == 3  # other samples each time
-    assert min(lefts.values()) >= 3  # a fair coin gives less once in 70,000 times
+    assert len(lefts) == 2  # a fair coin gives one side only once in 30,000 times
     page = client.get("/compare/results").get_data(as_text=True)
-    assert "<b>12</b><span>Tie</span>" in page
+    assert "<b>8</b><span>Tie</span>" in page
 
 
 def pair(number: int, vote: str | None, left: str = "a", right: str = "b") -> ShownPair:

@@ -13,7 +13,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.pipeline import browser
 from tests.pipeline.explore.test_browser import find_faults, save_screenshot
-from tests.trainer.serving.models import serve, two_models
+from tests.trainer.serving.models import serve, served, two_models
+from trainer.serving.server import ServeSettings, Serving
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror='window.hacked=1'></div><script>window.hacked=1</script>"
@@ -88,3 +89,22 @@ def test_errors_are_said_and_a_conversation_begins_anew(tmp_path: Path) -> None:
         wait(driver, "document.querySelectorAll('.said').length === 2 && !running")
         driver.find_element(By.ID, "again").click()
         assert driver.find_elements(By.CSS_SELECTOR, ".said") == []
+
+
+def test_an_answer_is_shown_as_it_comes_and_can_be_stopped(tmp_path: Path) -> None:
+    browser.require_browser()
+    with (
+        serve(Serving([served("first", 1, context=4096)], None, ServeSettings(max_new_tokens=4000))) as address,
+        browser.open_page(address, tmp_path / "profile") as driver,
+    ):
+        driver.find_element(By.TAG_NAME, "summary").click()
+        most = driver.find_element(By.ID, "max_tokens")
+        most.clear()
+        most.send_keys("4000")
+        for asked in (1, 2):
+            say(driver, "Hello")
+            wait(driver, f"document.querySelectorAll('.words')[{2 * asked - 1}]?.textContent")
+            assert driver.execute_script("return running !== null"), "it is still being written"
+            driver.find_element(By.ID, "stop").click()
+            wait(driver, "!running")
+        assert driver.find_element(By.ID, "problem").text == ""

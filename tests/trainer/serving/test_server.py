@@ -57,6 +57,8 @@ def test_models_are_listed(client: Client) -> None:
     found = client.get("/v1/models").json
     assert [row["id"] for row in found["data"]] == ["first", "second"]
     assert found["object"] == "list"
+    assert client.get("/v1/models/second").json == found["data"][1]
+    assert client.get("/v1/models/a/b", 404).json["error"]["code"] == "model_not_found"
 
 
 @pytest.mark.parametrize("model", ["first", "second"])
