@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
+
+from pipeline import effects
+
 _CLIENTS = ("aiohttp", "botocore", "aiobotocore", "gcsfs", "google")  # modules whose exceptions are storage errors
 
 
@@ -32,7 +36,12 @@ def is_missing(error: BaseException) -> bool:
 
 
 def retry_after(error: BaseException) -> float:
-    """Seconds of the response's Retry-After header, 0 without one."""
+    """Seconds of the response's Retry-After header, which may be a date; 0 without one."""
     headers = getattr(root_cause(error), "headers", None) or {}
-    seconds = headers.get("Retry-After", "")
-    return float(seconds) if seconds.isdigit() else 0.0
+    value = str(headers.get("Retry-After", ""))
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - effects.now(), 0.0) if value else 0.0
+    except (ValueError, OverflowError):
+        return 0.0

@@ -25,6 +25,7 @@ from pipeline import effects
 log = logging.getLogger("gristmill")
 
 INTERVAL = {"index.commoncrawl.org": 1.0, "data.commoncrawl.org": 0.02}  # seconds; of other servers none
+_ENDING = ".json"
 _LONGEST = 120.0  # seconds that a turn may lie ahead: a damaged file or a wrong clock stops nobody
 
 
@@ -63,14 +64,22 @@ def read_counts(server: str) -> dict[str, Any]:
 
 @contextmanager
 def log_refusals() -> Iterator[None]:
-    """Logs, when the block ends, what Common Crawl's servers refused to this machine meanwhile."""
-    before = {server: read_counts(server) for server in INTERVAL}
+    """Logs, when the block ends, what web servers refused to this machine meanwhile."""
+    before = {server: read_counts(server) for server in known_servers()}
     try:
         yield
     finally:
-        for server, counts in before.items():
-            if line := describe_refusals(server, counts):
+        for server in known_servers():
+            if line := describe_refusals(server, before.get(server, {})):
                 log.warning("%s", line)
+
+
+def known_servers() -> list[str]:
+    """The web servers that this machine has sent requests to since it started, by the names of their files."""
+    try:
+        return sorted(name[: -len(_ENDING)] for name in os.listdir(_folder()) if name.endswith(_ENDING))
+    except OSError:
+        return []
 
 
 def describe_refusals(server: str, before: dict[str, Any]) -> str:
@@ -85,7 +94,7 @@ def describe_refusals(server: str, before: dict[str, Any]) -> str:
 
 
 def _change(server: str, change: Callable[[dict[str, Any], float], float]) -> float:
-    path = os.path.join(_folder(), re.sub(r"[^a-z0-9.-]", "_", server) + ".json")
+    path = os.path.join(_folder(), re.sub(r"[^a-z0-9.-]", "_", server) + _ENDING)
     try:
         with effects.locked_file(path) as file:
             state = _parse(file.read())

@@ -15,6 +15,7 @@ class Web:
     failures: the failures of the next requests, one each, whatever their path: an HTTP status, "reset" (closes the
         connection without a response) or "short" (sends half of the body, then closes the connection).
     ranges: whether range requests are supported.
+    retry_after: the header Retry-After of refusals.
     requests, sent: number of requests by method, and bytes of all bodies sent.
     """
 
@@ -23,6 +24,7 @@ class Web:
         self.url = ""
         self.failures: list[int | str] = []
         self.ranges = True
+        self.retry_after = "0"
         self.requests: Counter[str] = Counter()
         self.sent = 0
 
@@ -59,7 +61,7 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
             if isinstance(failure, int):
                 self.send_response(failure)
                 self.send_header("Content-Length", "0")
-                self.send_header("Retry-After", "0")
+                self.send_header("Retry-After", web.retry_after)
                 self.end_headers()
                 return
             path = web.folder / unquote(self.path.split("?")[0]).lstrip("/")

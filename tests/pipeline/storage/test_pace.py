@@ -100,3 +100,38 @@ def test_a_busy_server_is_asked_again_after_the_pause(tmp_path: Path, clock: Clo
     found = json.loads(next(Path(pace._folder()).iterdir()).read_text())
     assert found["refused"] == {"503": 1, "429": 1}
     assert found["waited"] > 0
+
+
+@pytest.mark.parametrize("value", ["7", "Mon, 12 Jan 1970 13:46:47 GMT"])
+def test_another_process_waits_as_long_as_a_server_has_asked_this_one(value: str, tmp_path: Path, clock: Clock) -> None:
+    """The header of a refusal, in seconds or as a date: 7 s after the time of both processes' clocks."""
+    code = (
+        "import sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
+        "from pipeline import effects, storage\n"
+        "from tests.pipeline.storage.test_pace import Clock\n"
+        "with effects.simulate(Clock('?', lambda *_: None, clock=1_000_000.0)):\n"
+        "    with storage.open_binary(sys.argv[2], end=7, length=7) as file: print(file.read())\n"
+    )
+    (tmp_path / "file").write_text("content")
+    with serve(tmp_path) as web:
+        web.failures, web.retry_after = [503], value
+        command = [sys.executable, "-c", code, str(tmp_path / "temporary"), f"{web.url}/file"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.stdout, done.returncode) == ("b'content'\n", 0), done.stderr
+        (server,) = pace.known_servers()
+        assert pace.read_counts(server)["refused"] == {"503": 1}
+        assert waits_of(server) == pytest.approx(7)
+        pace.take_turn(server)
+        assert waits_of(server) == pytest.approx(7 + 7)
+
+
+def test_refusals_of_every_server_are_logged_at_the_end(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("content")
+    with serve(tmp_path) as web:
+        web.failures = [503, 503, 429]
+        with pace.log_refusals(), storage.open_binary(f"{web.url}/file", end=7, length=7) as file:
+            file.read()
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "gristmill"]
+    assert line.endswith(": 4 requests of this machine, refused and repeated: 429 1, 503 2")
