@@ -46,12 +46,14 @@ def remove(
     again; all other rows stay as they are, with their weights unless --reweigh is given. Later runs into OUTPUT read
     its suppression list. Run the same command again after a crash.
     """
-    from pipeline.release.receipt import make_receipt
+    from pipeline.release.receipt import check_receipt, make_receipt
     from pipeline.release.remove import describe, remove
     from pipeline.release.selectors import make_request
     from pipeline.storage.layout import write_json
 
     request = make_request(kinds, lists, may_be_empty=reweigh)
+    if receipt:
+        check_receipt(receipt)
     found = remove(output, request, copies=copies, reweigh=reweigh)
     stores = _remove_from_token_stores(tokens, found)
     click.echo(describe(found))
@@ -98,7 +100,8 @@ def release(
 @click.argument("release")
 @click.option("--output", required=True, help="Folder for the shards; the same command resumes.")
 @click.option("--source", default="", help="Where the crawl's files are: a folder or address.  [default: Common Crawl]")
-def rehydrate(release: str, output: str, source: str) -> None:
+@click.option("--retry", is_flag=True, help="Fetch again what an earlier call could not have.")
+def rehydrate(release: str, output: str, source: str, retry: bool) -> None:
     """Make a release's dataset from its pages.
 
     The pages are fetched again from their WARC files.
@@ -111,11 +114,13 @@ def rehydrate(release: str, output: str, source: str) -> None:
 
     try:
         with log_refusals():
-            found = rehydrate(release, output, source)
+            found = rehydrate(release, output, source, retry=retry)
     finally:
         close_started_worker()
     same = "that of the release" if found.is_equal else "not that of the release"
     click.echo(f"{output}: {found.documents:,} documents, {found.missing:,} missing; content hash {same}")
+    for reason, count in found.reasons[:5]:
+        click.echo(f"{count:,} missing: {reason}")
 
 
 @click.command()

@@ -6,9 +6,12 @@ text that was asked for, its number of words and a digest.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline import storage
+from pipeline.errors import UserError
 from pipeline.lists.suppressions import SelectorKind
 from pipeline.publishing.provenance import versions
 from pipeline.release.remove import Removal, kinds_of
@@ -28,6 +31,17 @@ def make_receipt(request: Request, found: Mapping[str, Removal], stores: Sequenc
         "token_stores": list(stores),
         "documents": sorted({document for removal in found.values() for document in removal.documents}),
     }
+
+
+def check_receipt(path: str) -> None:
+    """Raises UserError where another file would be replaced by the receipt."""
+    if storage.exists(path):
+        try:
+            found = json.loads(storage.read_bytes(path))
+        except ValueError:
+            found = None
+        if not (isinstance(found, dict) and "receipt" in found):
+            raise UserError(f"--receipt {path}: is a file, and no receipt of `gristmill remove`; choose another name")
 
 
 def _describe(selector: Selector) -> dict[str, Any]:

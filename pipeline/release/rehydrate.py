@@ -2,13 +2,15 @@
 
 Ranges of one file that lie close together are fetched by one request. Each page passes the stages with the settings of
 the release; its title and text must have the hashes of the release, or it is listed as not had, with the reason. A part
-that is finished is not fetched again, so the same command resumes. With every page had, the shards have the rows, and
-the dataset the content hash, of the original. Requests share one pace on this machine (storage/pace.py).
+that is finished is not fetched again, so the same command resumes; with `retry`, what a finished part lacks is. With
+every page had, the shards have the rows, and the dataset the content hash, of the original. Requests share one pace on
+this machine (storage/pace.py).
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,14 +29,16 @@ from pipeline.publishing.manifest import FORMAT
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.provenance import file_digests, versions
 from pipeline.reading.ranges import coalesce
-from pipeline.release.annotations import ANNOTATIONS, RELEASE, complete, read_annotations
+from pipeline.release.annotations import ANNOTATIONS, RELEASE, TEXTS, complete, read_annotations
 from pipeline.stages.read_input import read_record
 from pipeline.stages.read_warc import read_stored_record
 from pipeline.storage.layout import Layout, read_json, write_json
 from pipeline.storage.lease import hold_lease
+from pipeline.storage.own_files import check_apart, check_free
 
 log = logging.getLogger("gristmill")
 
+PARTS = "rehydrated"  # folder of the results of parts, and of a note which release they are of
 COMMON_CRAWL = "https://data.commoncrawl.org/"
 
 
@@ -46,21 +50,37 @@ class Rehydration:
     is_equal: bool  # to the content hash of the release
     documents: int
     missing: int
+    reasons: tuple[tuple[str, int], ...] = ()  # why documents are missing, the most frequent first
 
 
-def rehydrate(release: str, output: str, source: str = "") -> Rehydration:
-    """Makes the dataset of a release in a folder; `source` is put before the names of its input files."""
+def rehydrate(release: str, output: str, source: str = "", *, retry: bool = False) -> Rehydration:
+    """Makes the dataset of a release in a folder; `source` is put before the names of its input files.
+
+    With `retry`, documents that an earlier call could not have are fetched again. Raises UserError for a folder that
+    holds something else.
+    """
     values = read_json(storage.join(release, RELEASE))
-    config = read_portable_json(values["settings"])
+    config, source = read_portable_json(values["settings"]), source or _usual_source(values)
+    layout = Layout(output)
+    check_apart(output, [release])
+    _claim(layout, values)
     for change in list_changes(values, config):
         log.warning("rehydrate: %s", change)
-    layout = Layout(output)
     with hold_lease(layout.lease):
         results = [
-            _rehydrate_part(release, entry, values, config, layout, source or _usual_source(values))
-            for entry in values[ANNOTATIONS]
+            _rehydrate_part(release, entry, values, config, layout, source, retry) for entry in values[ANNOTATIONS]
         ]
         return _finish(values, layout, results)
+
+
+def _claim(layout: Layout, values: Mapping[str, Any]) -> None:
+    """Notes in a new folder which release it is for. Raises UserError for a folder with other files."""
+    note = storage.join(layout.root, PARTS, RELEASE)
+    check_free(layout.root, f"{PARTS}/{RELEASE}")
+    if not storage.exists(note):
+        write_json(note, {"content_hash": values["content_hash"]})
+    elif read_json(note)["content_hash"] != values["content_hash"]:
+        raise UserError(f"{layout.root}: holds another release's dataset; choose a new folder")
 
 
 def list_changes(values: Mapping[str, Any], config: Config) -> list[str]:
@@ -80,21 +100,33 @@ def _usual_source(values: Mapping[str, Any]) -> str:
 
 
 def _rehydrate_part(
-    release: str, entry: Mapping[str, Any], values: Mapping[str, Any], config: Config, layout: Layout, source: str
+    release: str,
+    entry: Mapping[str, Any],
+    values: Mapping[str, Any],
+    config: Config,
+    layout: Layout,
+    source: str,
+    retry: bool,
 ) -> dict[str, Any]:
     """The result of one part, which is stored once its shard is: {"file": ..., "content": ..., "missing": [...]}."""
     name = entry["path"].rsplit("/", 1)[-1]
-    stored = storage.join(layout.root, "rehydrated", name.replace(".parquet", ".json"))
+    stored = storage.join(layout.root, PARTS, name.replace(".parquet", ".json"))
     shard = storage.join(layout.root, "shards", name)
+    known: dict[str, dict[str, str]] = {}  # texts of an earlier call by id
     if storage.exists(stored):
         found = read_json(stored)
         if storage.exists(shard) and storage.size(shard) == found["file"]["bytes"]:
-            return found
+            if not (retry and found["missing"]):
+                return found
+            known = {row["id"]: {text: row[text] for text in TEXTS} for row in storage.read_rows(shard)}
+    storage.remove(layout.manifest)  # it names the shard as it was
     rows = list(read_annotations(release, entry))
     with storage.read_parquet(storage.join(release, entry["path"])) as parquet:
         schema = _shard_schema(parquet.schema_arrow)
+    wanted = [number for number, row in enumerate(rows) if row["id"] not in known]
     with open_worker(config) as worker:
-        texts, reasons = _fetch_texts(rows, config, worker, source)
+        texts, reasons = _fetch_texts(rows, wanted, config, worker, source)
+    texts |= {number: known[row["id"]] for number, row in enumerate(rows) if row["id"] in known}
     missing = []
     with PartWriter(shard, schema).open() as writer:
         for number, row in enumerate(rows):
@@ -123,14 +155,14 @@ def _shard_schema(annotations: pa.Schema) -> pa.Schema:
 
 
 def _fetch_texts(
-    rows: Sequence[Mapping[str, Any]], config: Config, worker: KillableWorker, source: str
+    rows: Sequence[Mapping[str, Any]], wanted: Sequence[int], config: Config, worker: KillableWorker, source: str
 ) -> tuple[dict[int, dict[str, str]], dict[int, str]]:
-    """Title and text by the number of the row, and for the others why they could not be had."""
+    """Title and text by the number of the row, for wanted rows, and for the others why they could not be had."""
     texts: dict[int, dict[str, str]] = {}
     reasons: dict[int, str] = {}
     files: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        files.setdefault(row["warc_file"], []).append(number)
+    for number in wanted:
+        files.setdefault(rows[number]["warc_file"], []).append(number)
     for name, numbers in sorted(files.items()):
         path = storage.join(source, name)
         for number, read in _read_pages(path, name, numbers, rows, config):
@@ -220,4 +252,5 @@ def _finish(values: Mapping[str, Any], layout: Layout, results: Sequence[Mapping
         **{name: values[name] for name in ("config", "files", "versions", "inputs")},
     }
     write_json(layout.manifest, manifest)
-    return Rehydration(content_hash, content_hash == values["content_hash"], documents, len(missing))
+    reasons = tuple(Counter(line["reason"] for line in missing).most_common())
+    return Rehydration(content_hash, content_hash == values["content_hash"], documents, len(missing), reasons)

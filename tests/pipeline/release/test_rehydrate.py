@@ -84,9 +84,12 @@ def test_what_cannot_be_had_is_listed_and_the_same_command_fetches_nothing_twice
         requests = web.requests.total()
         assert rehydrate(str(release), str(tmp_path / "out"), web.url) == found
         assert web.requests.total() == requests
+        assert sum(count for _, count in found.reasons) == found.missing
         shutil.copytree(MINICRAWL, tmp_path / "mirror", dirs_exist_ok=True)
-        shutil.rmtree(tmp_path / "out" / "rehydrated")
-        assert rehydrate(str(release), str(tmp_path / "out"), web.url).is_equal
+        assert rehydrate(str(release), str(tmp_path / "out"), web.url) == found
+        web.requests.clear()
+        assert rehydrate(str(release), str(tmp_path / "out"), web.url, retry=True).is_equal
+        assert web.requests["GET"] == 2  # the two files, and nothing that was had
 
 
 def test_another_page_at_the_place_is_not_taken_for_it(release: Path, tmp_path: Path) -> None:
@@ -112,6 +115,22 @@ def test_a_release_needs_a_finished_output_and_a_new_folder(curated_minicrawl: P
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty"):
         release_annotations(str(curated_minicrawl), str(tmp_path))
+
+
+def test_only_a_folder_of_the_same_release_is_written_to(
+    release: Path, curated_minicrawl: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(curated_minicrawl, tmp_path / "curated")
+    before = {path: path.read_bytes() for path in (tmp_path / "curated").rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="holds files that no run of gristmill wrote"):
+        rehydrate(str(release), str(tmp_path / "curated"), str(MINICRAWL))
+    assert {path: path.read_bytes() for path in (tmp_path / "curated").rglob("*") if path.is_file()} == before
+    (tmp_path / "other" / "rehydrated").mkdir(parents=True)
+    (tmp_path / "other" / "rehydrated" / RELEASE).write_text('{"content_hash": "another"}')
+    with pytest.raises(UserError, match="holds another release's dataset"):
+        rehydrate(str(release), str(tmp_path / "other"), str(MINICRAWL))
+    with pytest.raises(UserError, match="choose an --output outside of it"):
+        rehydrate(str(release), str(release / "new"), str(MINICRAWL))
 
 
 def test_the_source_must_be_named_where_it_is_not_common_crawl(release: Path, tmp_path: Path) -> None:

@@ -306,6 +306,10 @@ def test_a_page_stays_away_in_later_runs_of_the_command(gristmill: Command, tmp_
     receipt = ("--receipt", tmp_path / "receipt.json")
     gristmill("remove", tmp_path / "out", "--url", url, *receipt, GRISTMILL_CACHE=str(tmp_path))
     assert json.loads((tmp_path / "receipt.json").read_text())["outputs"][0]["documents"] == 1
+    (tmp_path / "mine.json").write_text("[]")
+    refused = gristmill("remove", tmp_path / "out", "--url", url, "--receipt", tmp_path / "mine.json", check=False)
+    assert refused.returncode == 2
+    assert "mine.json: is a file, and no receipt of `gristmill remove`" in refused.stderr
     assert "is complete already" in gristmill(*curate).stderr
     assert "no hit of 1 entries" in gristmill("audit", tmp_path / "out").stdout
     gristmill(*curate, "--overwrite", "--set", "publish.weights.max_repetition=2")
