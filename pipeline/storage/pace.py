@@ -77,7 +77,8 @@ def log_refusals() -> Iterator[None]:
 def known_servers() -> list[str]:
     """The web servers that this machine has sent requests to since it started, by the names of their files."""
     try:
-        return sorted(name[: -len(_ENDING)] for name in os.listdir(_folder()) if name.endswith(_ENDING))
+        names = (entry.name for entry in effects.list_folder(_folder()))
+        return sorted(name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING))
     except OSError:
         return []
 
