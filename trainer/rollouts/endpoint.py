@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,6 +56,7 @@ class Endpoint:
 
     def __init__(self, url: str, settings: EndpointSettings) -> None:
         self.url, self.settings = url.rstrip("/"), settings
+        self._stopped = threading.Event()
         self._headers = {"Content-Type": "application/json", "User-Agent": "gristmill", **self._authorization()}
         timeout = urllib3.Timeout(connect=min(10.0, settings.timeout), read=settings.timeout)
         self._pool = urllib3.PoolManager(maxsize=settings.concurrency, retries=False, timeout=timeout)
@@ -62,11 +64,17 @@ class Endpoint:
 
     def replies(self, requests: Sequence[ChatRequest]) -> list[Reply | BadReply]:
         """Several requests at a time; the first error ends them all."""
+        self._stopped.clear()
         with ThreadPoolExecutor(self.settings.concurrency) as executor:
+            futures = [executor.submit(self._reply, request) for request in requests]
             try:
-                return list(executor.map(self._reply, requests))
-            except BaseException:
-                executor.shutdown(cancel_futures=True)
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                return [future.result() for future in futures]
+            except BaseException:  # Ctrl-C as well: nothing is asked again
+                self._stopped.set()
+                executor.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def _reply(self, request: ChatRequest) -> Reply | BadReply:
@@ -92,10 +100,11 @@ class Endpoint:
 
     def _call(self, method: str, path: str, body: str | None = None) -> Any:
         """The JSON value of an answer, or a BadReply. Raises EndpointError where asking again would not help."""
-        problem, wait = "", 0.0
+        problem, pause = "", 0.0
         for attempt in range(self.settings.retries + 1):
-            time.sleep(wait)
-            wait = min(self.settings.backoff * 2**attempt, _MAX_WAIT)
+            if self._stopped.wait(pause):
+                break
+            pause = min(self.settings.backoff * 2**attempt, _MAX_WAIT)
             try:
                 response = self._pool.request(
                     method,
@@ -116,7 +125,7 @@ class Endpoint:
             if response.status not in _BUSY:
                 return self._check(response.status, content)
             problem = f"status {response.status}"
-            wait = max(wait, _retry_after(response.headers.get("Retry-After")))
+            pause = max(pause, _retry_after(response.headers.get("Retry-After")))
         tries = f"{self.settings.retries + 1} times" if self.settings.retries else "once"
         raise EndpointError(f"{self.url}: does not answer ({problem}), asked {tries}; is it running there?")
 

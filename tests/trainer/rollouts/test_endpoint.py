@@ -69,6 +69,14 @@ def test_an_endpoint_that_cannot_be_used_is_one_line(failures, message):
     assert found.value.message.isprintable()
 
 
+def test_after_an_error_nothing_is_asked_again():
+    with play_model(repeat) as model:
+        model.failures, model.retry_after = [503, 401], "60"
+        with pytest.raises(EndpointError, match="wants a key"):
+            Endpoint(model.url, FAST.model_copy(update={"concurrency": 2})).replies([ask("a"), ask("b")])
+        assert len(model.requests) == 2
+
+
 def test_a_dead_endpoint_is_one_line():
     with pytest.raises(EndpointError, match=r"does not answer \(Connection refused\), asked 3 times"):
         Endpoint(dead_url(), FAST)
