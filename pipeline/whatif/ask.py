@@ -225,10 +225,9 @@ def _find_newcomers(documents: Documents, config: Config, draw: Draw) -> Newcome
         for number in np.flatnonzero(documents.newcomer & ~documents.after)
         if (survivor := documents.survivors[number]) in new_ids
     )
-    before = documents
-    if documents.newcomer.any():
-        reaches = [fate == "kept" or fate.startswith("deduplicate:") for fate in documents.fates]
-        before = deduplicate(replace(documents, after=np.array(reaches) & ~documents.newcomer), config)
+    reaches = [fate == "kept" or fate.startswith("deduplicate:") for fate in documents.fates]
+    before = deduplicate(replace(documents, after=np.array(reaches, bool) & ~documents.newcomer), config)
+    whole = documents.table["words"].to_numpy()
     displaced, freed = (
         documents.words[both] if side else before.words[both]
         for side, both in enumerate((before.after & ~documents.after, documents.after & ~before.after & ~fresh))
@@ -240,8 +239,14 @@ def _find_newcomers(documents: Documents, config: Config, draw: Draw) -> Newcome
         groups=list(groups.values()),
         displaced=displaced.tolist(),
         freed=freed.tolist(),
+        known_kept=_size(before.after, before.words),
+        known_dropped=_size(np.array(reaches, bool) & ~before.after & ~documents.newcomer, whole),
         one_stays=config.deduplicate.keep is not Keep.NONE,
     )
+
+
+def _size(pages: Array, words: Array) -> tuple[float, float]:
+    return float(pages.sum()), float(words[pages].sum())
 
 
 def _estimate_candidates(documents: Documents, draw: Draw, usual: float) -> tuple[Estimate, Estimate]:
@@ -260,7 +265,7 @@ def _estimate_candidates(documents: Documents, draw: Draw, usual: float) -> tupl
         is_kept = bool(documents.after[number])
         sums.append(float(page.document["words"]) if page.document and is_kept else 0.0)
         freed.append(float(page.document["words"]) if page.document and not is_kept else 0.0)
-    kept = kept.plus(estimate_sum([float(value > 0) for value in sums], len(draw.candidates), 1.0))
+    stay = estimate_sum([float(value > 0) for value in sums], len(draw.candidates), 1.0)
     words = words.plus(estimate_sum(sums, len(draw.candidates), usual))
     # A duplicate that passes is kept where its better one leaves, which is known of drawn ones only.
     undecided_ids = {documents.table["id"][by_place[place]].as_py() for place in undecided}
@@ -272,8 +277,8 @@ def _estimate_candidates(documents: Documents, draw: Draw, usual: float) -> tupl
     more = estimate_sum([float(value > 0) for value in freed], len(draw.candidates), 1.0)
     more_words = estimate_sum(freed, len(draw.candidates), usual)
     sizes = [float(documents.table["words"][number].as_py()) for number in waiting]
-    kept = replace(kept, high=kept.high + more.high + len(waiting))
-    return kept, replace(words, high=words.high + more_words.high + sum(sizes))
+    stay = replace(stay, high=min(stay.high + more.high, len(draw.candidates)) + len(waiting))
+    return kept.plus(stay), replace(words, high=words.high + more_words.high + sum(sizes))
 
 
 def _changes(documents: Documents, fates: Sequence[Mapping[str, Any]], draw: Draw) -> Iterable[PageChange]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from scipy import stats
@@ -34,6 +35,10 @@ class Estimate:
         """The sum of two numbers; the interval is that of the worst cases of both."""
         return Estimate(self.value + other.value, self.low + other.low, self.high + other.high)
 
+    def at_most(self, limit: float) -> Estimate:
+        """The same number, which cannot be larger."""
+        return Estimate(min(self.value, limit), min(self.low, limit), min(self.high, limit))
+
     def minus(self, other: Estimate) -> Estimate:
         """The difference of two numbers, with the worst cases of both."""
         return Estimate(self.value - other.value, self.low - other.high, self.high - other.low)
@@ -49,6 +54,8 @@ class Newcomers:
     groups: Sequence[int]  # duplicates of each other, kept one included: the size of each group, 1 for a page alone
     displaced: Sequence[float] = ()  # words of each known document that one of them now displaces
     freed: Sequence[float] = ()  # words of each known document that is kept as its better duplicate was displaced
+    known_kept: tuple[float, float] = (inf, inf)  # known documents that could be displaced: pages, words ...
+    known_dropped: tuple[float, float] = (inf, inf)  # ... and that could be freed
     one_stays: bool = True  # of a group; with `deduplicate.keep = "none"` none does
 
 
@@ -58,8 +65,9 @@ def estimate_newcomers(found: Newcomers, usual: float) -> tuple[Estimate, Estima
     if rest <= 0:
         return Estimate(), Estimate()
     kept = _bound_kept(found, rest)
-    lost, more = (_scale(values, found.drawn, rest, usual) for values in (found.displaced, found.freed))
-    counts = [_scale([1.0] * len(values), found.drawn, rest, 1.0) for values in (found.displaced, found.freed)]
+    sides = ((found.displaced, found.known_kept), (found.freed, found.known_dropped))
+    counts = [_scale([1.0] * len(values), found.drawn, rest, 1.0).at_most(most) for values, (most, _) in sides]
+    lost, more = (_scale(values, found.drawn, rest, usual).at_most(most) for values, (_, most) in sides)
     mean, spread = _mean_of(np.asarray(found.words, float), usual)
     # Of a group, another member may be the one that is kept: the words of drawn documents are not certain either.
     swapped = len(found.words) * min(spread, mean)
