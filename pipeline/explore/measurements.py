@@ -85,7 +85,7 @@ def move_limit(connection: duckdb.DuckDBPyConnection, run: StoredRun, setting: s
     rules = [rule for rule in list_limits(config) if rule.stage == stage]
     reasons = ", ".join(f"'{reason}'" for reason in sorted({rule.reason for rule in rules}))
     passes = " AND ".join(["reason IN (" + reasons + ")", *(f"NOT {rule.broken}" for rule in rules)])
-    sides = {"lost": (_KEPT, limit.broken), "passed": (_stage_table(connection, stage), passes)}
+    sides = {"lost": (_KEPT, limit.broken), "passed": (f"(FROM dropped_by_limits WHERE stage = '{stage}')", passes)}
     sums: dict[str, Any] = {"setting": setting, "value": value, "toml": to_toml_lines({setting: kind})}
     for side, (source, condition) in sides.items():
         words = "coalesce(sum(words), 0)::BIGINT" if side == "lost" else "0"
@@ -99,12 +99,12 @@ def move_limit(connection: duckdb.DuckDBPyConnection, run: StoredRun, setting: s
     return sums
 
 
-def _stage_table(connection: duckdb.DuckDBPyConnection, stage: str) -> str:
-    """A table of the pages that the stage dropped, made once: all rules of the stage are checked on them."""
-    columns = "part, row, id, url, reason, fate, value, signals, language_score, quality_score, education_score"
-    rows = f"SELECT {columns} FROM {_DROPPED}"  # noqa: S608
-    query(connection, f"CREATE TABLE IF NOT EXISTS dropped_by_{stage} AS {rows} WHERE stage = '{stage}'")
-    return f"dropped_by_{stage}"
+def prepare_limits(connection: duckdb.DuckDBPyConnection, config: Config) -> None:
+    """Makes a table of the pages that stages with limits dropped, on which all rules of a stage are checked."""
+    stages = ", ".join(f"'{stage}'" for stage in sorted({limit.stage for limit in list_limits(config)}))
+    columns = "part, row, id, url, stage, reason, fate, value, signals, language_score, quality_score, education_score"
+    rows = f"SELECT {columns} FROM {_DROPPED} WHERE stage IN ({stages})"  # noqa: S608
+    query(connection, f"CREATE TABLE dropped_by_limits AS {rows}")
 
 
 def _plain(value: float, config: Config, setting: str) -> str:

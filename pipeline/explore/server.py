@@ -63,6 +63,7 @@ class Explorer:
         self._connection = connect(output, other)
         self._lock = threading.Lock()
         self._comparison: Comparison | None = None
+        measurements.prepare_limits(self._connection, self.run.config)
         self.signals = list(measurements.signal_names(self._connection))
         self.cells = mixture.count_cells(self._connection)
         self.judged = judge.count_judged(self._connection)
