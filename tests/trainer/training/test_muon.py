@@ -9,9 +9,11 @@ import torch
 
 from tests.trainer import runs
 from tests.trainer.model.small_models import SPARSE, TINY
+from tests.trainer.ranks import run_ranks
 from tests.trainer.runs import build_decoder
 from trainer.model.build import build_model
 from trainer.training import checkpoint
+from trainer.training.distributed import full_tensor
 from trainer.training.metrics import read_metrics
 from trainer.training.muon import RMS, A, B, C, Muon, orthogonalize
 from trainer.training.optimizer import OptimizerSettings, build_optimizer, moments, set_learning_rate
@@ -111,15 +113,41 @@ def test_the_state_has_names_that_checkpoints_know():
     assert sum(len(state) for state in optimizer.state.values()) == len(found)
 
 
+def compiled_step(weight: torch.Tensor, gradient: torch.Tensor, compiled: bool = True) -> torch.Tensor:
+    """The weight after a step; a DTensor's as a whole."""
+    parameter = torch.nn.Parameter(weight.clone())
+    parameter.grad = gradient.clone()
+    optimizer = Muon([parameter], 0.95, 0.1, compiled=compiled)
+    set_learning_rate(optimizer, 0.02)
+    optimizer.step()
+    return full_tensor(parameter)
+
+
 @pytest.mark.slow
 def test_compiled_equals_eager():
     weight, gradient = random(24, 16), random(24, 16, seed=1)
-    results = []
-    for compiled in (False, True):
-        parameter = torch.nn.Parameter(weight.clone())
-        parameter.grad = gradient.clone()
-        optimizer = Muon([parameter], 0.95, 0.1, compiled=compiled)
-        set_learning_rate(optimizer, 0.02)
-        optimizer.step()
-        results.append(parameter.detach())
-    torch.testing.assert_close(*results)
+    torch.testing.assert_close(compiled_step(weight, gradient), compiled_step(weight, gradient, compiled=False))
+
+
+SHARDED = """
+import sys
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+from tests.trainer.training.test_muon import compiled_step, random
+dist.init_process_group("gloo")
+mesh = init_device_mesh("cpu", (2,))
+weight, gradient = (distribute_tensor(random(24, 16, seed=seed), mesh, [Shard(0)]) for seed in (0, 1))
+found = compiled_step(weight, gradient)
+if dist.get_rank() == 0:
+    torch.save(found, sys.argv[1])
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_a_sharded_matrix_compiled_equals_a_whole_one(tmp_path):
+    run_ranks(2, SHARDED, tmp_path / "weight.pt")
+    expected = compiled_step(random(24, 16), random(24, 16, seed=1), compiled=False)
+    torch.testing.assert_close(torch.load(tmp_path / "weight.pt", weights_only=True), expected)
