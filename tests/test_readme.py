@@ -106,6 +106,7 @@ def run(command: str, reader) -> str:
         timeout=1500,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    assert "ends in its warm-up" not in done.stdout + done.stderr, command  # an example that never trains
     return done.stdout
 
 

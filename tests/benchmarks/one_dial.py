@@ -1,9 +1,10 @@
 """Fit the rules of `pretrain --depth` on curated real pages, and predict the loss of a deeper run.
 
-    python -m tests.benchmarks.one_dial [--data FOLDER] [--aspect-ratio 16] [--tokens-per-parameter 2.5]
+    python -m tests.benchmarks.one_dial [--data FOLDER] [--aspect-ratio 16] [--tokens-per-parameter 2.5] [--fitted 1 2]
 
 Sizes that a laptop can train: a narrow aspect ratio, short sequences, few tokens for each weight. Rates and batches are
-varied at the two smallest depths by a factor of two; the deepest run is predicted from the others.
+varied at the two smallest depths by a factor of two, beginning with DeepSeek LLM's constants; with --fitted alone the
+default rules are taken as they are. The deepest run is predicted from three seeds of each of the others.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--aspect-ratio", type=int, default=16)
     parser.add_argument("--tokens-per-parameter", type=float, default=2.5)
     parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3, 4])
+    parser.add_argument("--fitted", type=int, nargs="*", default=[1, 2], help="depths at which constants are varied")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = options.data or Path(name)
@@ -38,10 +40,10 @@ def main() -> None:
             head_dim=16,
             sequence_length=128,
             tokens_per_parameter=options.tokens_per_parameter,
-            rate=0.3118,  # DeepSeek LLM's constants, to begin with
-            batch=0.2920,
         )
-        dial = DialSettings(depths=tuple(options.depths), fitted=(1, 2))
+        if options.fitted:
+            rules = rules.model_copy(update={"rate": 0.3118, "batch": 0.2920})
+        dial = DialSettings(depths=tuple(options.depths), fitted=tuple(options.fitted))
         _, points = turn_dial(opened, rules, dial, folder / "dial", lambda line: print(line, flush=True))
         print(describe_dial(points))
 

@@ -12,6 +12,7 @@ from pipeline.publishing.weights import WeightSettings, target_shares
 from tests.trainer.corpora import build_corpus
 from trainer.data.mixture import Mixture
 from trainer.errors import UserError
+from trainer.studies.ablation import Difference
 from trainer.studies.mixture_search import (
     OTHERS,
     Groups,
@@ -20,6 +21,7 @@ from trainer.studies.mixture_search import (
     Regression,
     fit_bounds,
     fit_regression,
+    format_search,
     format_shares,
     group_domains,
     mix,
@@ -109,3 +111,19 @@ def test_the_file_of_shares_means_the_proposal_to_the_pipeline():
     words = {name: round(1000 * share) for name, share in domains.items()}
     found = target_shares(words, WeightSettings(shares=shares))
     assert found == pytest.approx({"science_and_math": 0.2, "games": 0.6, "travel_and_tourism": 0.15, "adult": 0.05})
+
+
+def test_the_report_says_whether_the_proposal_is_better():
+    """Three seeds each: below, above, and within what seeds alone make of it."""
+    groups = Groups(("a", "b"), {"a": 0.5, "b": 0.5}, np.zeros(1, int), np.array([0.5, 0.5]), np.array([0.4, 0.6]))
+    differences = {
+        "natural": [Difference("novels", (3.0, 3.1, 3.2), (2.9, 3.0, 3.1)), Difference("news", (3.0,) * 3, (3.1,) * 3)],
+        "weights": [Difference("novels", (3.0, 3.1, 3.2), (2.9, 3.2, 3.15))],
+    }
+    report = MixtureReport(groups, Regression(1.0, np.ones(2), 0.0), np.array([0.3, 0.7]), differences)
+    *_, better, worse, unknown = format_search(report).splitlines()
+    assert better.startswith("proposal minus natural, novels: -0.1000")
+    assert better.endswith("the proposal is better")
+    assert worse.endswith("it is worse")
+    assert unknown.startswith("proposal minus weights, novels: -0.0167")
+    assert unknown.endswith("no difference shown")
