@@ -56,6 +56,8 @@ def read_annotation(annotation: Annotation) -> Iterator[tuple[str, str]]:
         if annotation.sha256 and (digest := sha256_of_file(path)) != annotation.sha256.lower():
             raise ListError(f"list {path}: its sha256 is {digest}, but the settings say {annotation.sha256}")
         with _open_table(path) as (schema, read):
+            if len(set(schema.names)) < len(schema.names):
+                raise ListError(f"list {path}: has two columns of one name; rename one")
             key = _find_key(path, schema.names)
             columns = annotation.columns or _boolean_columns(path, schema)
             _check_columns(path, schema, columns, key)
@@ -84,7 +86,7 @@ def _open_table(path: str) -> Iterator[tuple[pa.Schema, Reader]]:
         try:
             reader = csv.open_csv(pa.PythonFile(content, "r"))
             yield reader.schema, lambda columns: (batch.select(columns) for batch in _capped(path, reader))
-        except (pa.ArrowException, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except (pa.ArrowException, EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
             raise ListError(f"list {path}: not a readable CSV file ({' '.join(str(error).split())[:80]})") from error
 
 

@@ -24,6 +24,7 @@ from pipeline.effects import Effect
 from pipeline.extraction.charset import decode
 from pipeline.inspection.audit import audit_output
 from pipeline.inspection.status import read_status
+from pipeline.lists.annotations import Annotation, read_annotation
 from pipeline.reading.content_type import is_html
 from pipeline.reading.http_message import BodyDamagedError, BodyTooLargeError, decode_body, parse_message
 from pipeline.reading.inputs import Input, resolve_inputs
@@ -207,7 +208,23 @@ def index_seeds() -> list[bytes]:
         _table({"warc_filename": ["a", None], "warc_record_offset": [-1, 2], "warc_record_length": [0, None]}),
         _table({"warc_filename": [1], "warc_record_offset": ["x"], "warc_record_length": [2.5]}),
         _table({"warc_filename": ["a", "a"], "warc_record_offset": [0, 5], "warc_record_length": [9, 1 << 62]}),
+        _table({**_INDEX, "content_digest": ["sha1:VGKMV2NVDHMQWQWUVTFOPQW4BXD3NHRK"]}),
     ]
+
+
+_INDEX: dict[str, list[object]] = {"warc_filename": ["a"], "warc_record_offset": [0], "warc_record_length": [9]}
+
+
+def read_hosts(data: bytes) -> None:
+    """An annotation of the index becomes hosts, or an error, as Parquet and as CSV."""
+    for name in ("spam.parquet", "spam.csv"):
+        _refused(lambda name=name: list(read_annotation(Annotation(path=_write(name, data)))))  # type: ignore[misc]
+
+
+def hosts_seeds() -> list[bytes]:
+    marks: dict[str, list[object]] = {"surt_host_name": ["com,a", "org,b,c", None], "spam": [True, False, None]}
+    text = b'surt_host_name,spam,rank\n"com,a",true,1\n"org,b",false,0.5\n'
+    return [_table(marks), _table({"domain": ["a.com"], "abuse": [1.5]}), text, gzip.compress(text)]
 
 
 def _table(columns: dict[str, list[object]]) -> bytes:
@@ -260,6 +277,7 @@ TARGETS = {
     "html": Target(read_html, html_seeds, ("pipeline.extraction", "pipeline.stages", "trafilatura")),
     "listing": Target(read_listing, listing_seeds, ("pipeline.reading",)),
     "index": Target(read_index, index_seeds, ("pipeline.reading",)),
+    "hosts": Target(read_hosts, hosts_seeds, ("pipeline.lists", "pipeline.storage")),
     "settings": Target(read_settings, settings_seeds, ("pipeline.config", "pipeline.settings")),
     "results": Target(read_results, results_seeds, ("pipeline.inspection", "pipeline.storage")),
 }
