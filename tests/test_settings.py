@@ -27,6 +27,7 @@ REQUIRED = {
     "pipeline.settings.ListFile.path",
     "pipeline.stages.block_urls.Ut1.path",
     "trainer.data.sources.SourceSettings.path",
+    "trainer.retrieval.neighbors.NeighborSettings.database",
 }
 
 

@@ -67,7 +67,9 @@ def _change(values: dict[str, Any], change: str) -> None:
         raise ConfigError(f"--set {change}: expected table.key=value")
     *tables, key = path.strip().split(".")
     for table in tables:
-        values = values.setdefault(table, {})
+        if values.get(table) is None:  # also a table that is off
+            values[table] = {}
+        values = values[table]
         if not isinstance(values, dict):
             raise ConfigError(f"--set {change}: {table} is a value, not a table")
     try:

@@ -7,7 +7,7 @@ assistant_commands  sft, reward, dpo, kto, grpo, ppo, best-of-n, chat, serve, ma
 evaluation_commands eval, arena, win-rate, order-test, contamination
 experiment_commands runs, rerun
 generator_commands  judge, self-instruct
-retrieval_commands  retrieve build, retrieve query
+retrieval_commands  retrieve build, query and gain
 studies_commands    scaling, cost, ablate, mixture-search
 settings_commands   all settings as TOML
 """

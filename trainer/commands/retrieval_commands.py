@@ -1,4 +1,4 @@
-"""Commands about retrieval: build a chunk database, ask it."""
+"""Commands about retrieval: build a chunk database, ask it, measure what it is worth to a model that reads it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from trainer.commands.group import FOLDER, escape_controls, key_option, train
+from trainer.commands.group import EXISTING_RUN, FOLDER, escape_controls, key_option, pick_device, table_option, train
 
 DATABASE = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -75,3 +75,34 @@ def query_command(database: Path, texts: tuple[str, ...], passages: int, exact: 
             click.echo(
                 escape_controls(f"  {passage.score:.3f}  {source} (token {passage.offset:,})\n         {quoted}")
             )
+
+
+@retrieve_group.command("gain", short_help="Bits per byte that neighbors save.")
+@click.argument("run", type=EXISTING_RUN)
+@click.option("--batches", type=click.IntRange(1), help="Batches of held-out text; all of it if left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@table_option
+def gain_command(run: Path, batches: int | None, as_json: bool, changes: tuple[str, ...]) -> None:
+    """Measure the held-out text of RUN, whose model reads neighbors (model.retro), with them and without.
+
+    Neighbors that hold the text to predict would make a copy of it look like a gain: the rows below the first are of
+    chunks of whose 8-grams at most so many stand in their neighbors.
+    """
+    from trainer.errors import UserError
+    from trainer.evaluation.neighbor_gain import format_gains, measure_gain
+    from trainer.tasks.pretrain_inputs import open_pretrain_inputs
+    from trainer.tasks.pretrain_settings import read_pretrain_settings
+    from trainer.training.saved_model import load_decoder
+
+    settings = read_pretrain_settings(str(run), changes)
+    if settings.model.retro is None:
+        raise UserError(f"{run}: its model reads no neighbors; train one with model.retro")
+    opened = open_pretrain_inputs(settings)
+    if opened.validation is None or opened.neighbors is None:
+        raise UserError("no document is held out to measure on; raise data.held_out")
+    size = settings.data.batch_size * settings.data.sequence_length
+    count = batches or -(-opened.validation.corpus.tokens // size)
+    model, progress = load_decoder(run, pick_device()), sys.stderr.isatty()
+    gains = measure_gain(model, opened.validation, opened.neighbors, opened.tokenizer, count, progress=progress)
+    rows = [{**part._asdict(), "gain": part.gain} for part in gains]
+    click.echo(json.dumps(rows, indent=1) if as_json else format_gains(gains))

@@ -67,6 +67,7 @@ def pretrain_command(
         output,
         tokenizer=run.tokenizer,
         validation=run.validation,
+        neighbors=run.neighbors,
         start=start,
         allow_changes=allow_changes,
     )
@@ -145,7 +146,13 @@ def anneal_command(run: Path, output: Path, config: Path | None, control: bool, 
     control_run = opened if stage.control else open_pretrain_inputs(build_run_settings(control_stage, state))
     _echo_mixture(opened.source, stage.steps)
     result = anneal(
-        opened.settings, run, opened.source, output, tokenizer=opened.tokenizer, validation=control_run.validation
+        opened.settings,
+        run,
+        opened.source,
+        output,
+        tokenizer=opened.tokenizer,
+        validation=control_run.validation,
+        neighbors=opened.neighbors,
     )
     if is_main():
         click.echo(f"{result.checkpoint}: {result.steps:,} steps, loss {result.loss:.4f}")
@@ -216,14 +223,16 @@ def export_command(run: Path, output: Path, adapters: Path | None, overwrite: bo
 @train.command("generate", short_help="Generate text with a model.")
 @click.argument("run", type=EXISTING_RUN)
 @click.argument("prompts", nargs=-1)
+@click.option("--no-neighbors", is_flag=True, help="Let a model that reads retrieved neighbors read none.")
 @key_option("max_new_tokens=200, temperature=0.8, seed=1, ...")
-def generate_command(run: Path, prompts: tuple[str, ...], changes: tuple[str, ...]) -> None:
+def generate_command(run: Path, prompts: tuple[str, ...], no_neighbors: bool, changes: tuple[str, ...]) -> None:
     """Continue PROMPTS with RUN's model; without a prompt, generate from an empty text.
 
     A model trained by denoising (tiny-t5) fills in sentinels: "The river <|sentinel_0|> to the sea".
     """
     from trainer.config import read_config
     from trainer.data.tokenizer import load_tokenizer
+    from trainer.retrieval.neighbors import open_finder
     from trainer.rollouts.generate import GenerateSettings, generate_text
     from trainer.tasks.pretrain_settings import read_pretrain_settings
     from trainer.training.saved_model import load_model
@@ -231,6 +240,11 @@ def generate_command(run: Path, prompts: tuple[str, ...], changes: tuple[str, ..
     settings, run_settings = read_config(GenerateSettings, None, changes), read_pretrain_settings(str(run))
     model, tokenizer = load_model(run, pick_device()), load_tokenizer(run_settings.tokenizer)
     denoises = bool(run_settings.objective.denoisers)
-    log = partial(click.echo, err=True)
-    for text in generate_text(model, tokenizer, prompts or ("",), settings, denoises=denoises, log=log):
+    log, retro = partial(click.echo, err=True), run_settings.model.retro
+    finder = None
+    if retro is not None and not no_neighbors:
+        finder = open_finder(run_settings.retrieval, retro, tokenizer.sha256).find_for_prompts
+    for text in generate_text(
+        model, tokenizer, prompts or ("",), settings, denoises=denoises, neighbors=finder, log=log
+    ):
         click.echo(escape_controls(text))

@@ -4,6 +4,7 @@ likelihood      log-likelihoods of texts under a model; everything here but cont
 perplexity      perplexity and bits per byte of held-out text
 questions       benchmark files as prompts
 harness         both, as one report
+neighbor_gain   what retrieved neighbors are worth, by how much of the answer they hold
 ngram_index     word n-grams of evaluation sets
 arena           models ranked by their battles
 win_rate        judged answers against a baseline's, raw and at equal length

@@ -7,6 +7,7 @@ weights             initial weights; loading weights into shards
 decoder encoder_decoder   the two networks, built from attention, rotary, norm and experts
 loss token_log_probs  cross-entropy, and log-probabilities with entropies, without the logits of a whole batch
 float8              linear layers whose products are in fp8
+retro               cross-attention to the retrieved neighbors of each chunk
 lora                thin trained matrices beside frozen ones
 policy_and_value    a decoder with a value model beside it
 parts               parts of weights and sequences on several ranks

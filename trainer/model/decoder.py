@@ -21,6 +21,7 @@ from trainer.model.loss import linear_cross_entropy
 from trainer.model.model_settings import ModelSettings
 from trainer.model.norm import RMSNorm
 from trainer.model.parts import gather_sequence, local_weight, take_part
+from trainer.model.retro import ChunkedCrossAttention, ChunkPlan, EncodedNeighbors, plan_chunks, plan_token
 from trainer.model.rotary import rotate, rotation
 from trainer.model.token_log_probs import TokenLogProbs, token_log_probs
 
@@ -98,12 +99,21 @@ def run_feed_forward(
 
 
 class Block(nn.Module):
-    """Attention, then the feed-forward, each on a normalized copy and added to the residual stream."""
+    """Attention, then the feed-forward, each on a normalized copy and added to the residual stream.
+
+    Between them some blocks attend to retrieved neighbors.
+    """
 
     def __init__(self, settings: ModelSettings, index: int) -> None:
         super().__init__()
         self.attention_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
         self.attention = Attention(settings)
+        self.cross_norm: RMSNorm | None = None
+        self.cross: ChunkedCrossAttention | None = None
+        if settings.retro is not None and settings.retro.reads(index):
+            heads = settings.heads, settings.num_kv_heads, settings.dim_per_head
+            self.cross_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
+            self.cross = ChunkedCrossAttention(settings.hidden_size, *heads, settings.rope)
         self.feed_forward_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
         self.feed_forward = build_feed_forward(settings, index)
 
@@ -114,9 +124,12 @@ class Block(nn.Module):
         mask: Mask,
         real: Tensor | None = None,
         cache: tuple[KeyValueCache, int] | None = None,
+        neighbors: tuple[EncodedNeighbors, ChunkPlan, int] | None = None,
     ) -> tuple[Tensor, Routing | None]:
         """x [B, S, W] -> the same shape, and the routing statistics of a sparse block; `real` as in experts.py."""
         x = x + self.attention(for_products(self.attention_norm(x)), rotations, mask, cache)
+        if self.cross is not None and self.cross_norm is not None and neighbors is not None:
+            x = x + self.cross(for_products(self.cross_norm(x)), *neighbors)
         change, routing = run_feed_forward(self.feed_forward, self.feed_forward_norm(x), real)
         return x + change, routing
 
@@ -132,6 +145,11 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(settings.padded_vocab_size, settings.hidden_size)
         self.blocks = nn.ModuleList(Block(settings, index) for index in range(settings.layers))
         self.norm = RMSNorm(settings.hidden_size, settings.norm_eps)
+        if settings.retro is not None:
+            plain = settings.model_copy(update={"retro": None, "experts": None})
+            layers = range(settings.retro.encoder_layers)
+            self.neighbor_blocks = nn.ModuleList(Block(plain, index) for index in layers)
+            self.neighbor_norm = RMSNorm(settings.hidden_size, settings.norm_eps)
         outputs = 1 if settings.scalar_head else settings.padded_vocab_size
         tied = settings.tie_embeddings and not settings.scalar_head
         self.head = None if tied else nn.Linear(settings.hidden_size, outputs, bias=False)
@@ -147,16 +165,19 @@ class Decoder(nn.Module):
         prefix: Tensor | None = None,
         cache: KeyValueCache | None = None,
         log_probs: bool = False,
+        neighbors: Tensor | None = None,
     ) -> ModelOutput:
         """Logits of every token, or with `targets` the weighted sum of the losses; a scalar head gives values instead.
 
         log_probs: with targets, their log-probabilities and the entropies with a gradient, instead of the sum.
 
         tokens, targets, positions int [B, S]; weights [B, S] (None: all 1); document_ids and prefix as in
-        `attention_mask`, ids below 0 on padding, which meets no expert.
+        `attention_mask`, ids below 0 on padding, which meets no expert. neighbors: int [B, U, K, R], the retrieved
+        neighbors of each whole chunk of a model that reads them (see retro.py), below 0 on padding; none if left out.
         """
+        encoded = None if neighbors is None else self.encode_neighbors(neighbors)
         states, routing = self.hidden_states(
-            tokens, positions=positions, document_ids=document_ids, prefix=prefix, cache=cache
+            tokens, positions=positions, document_ids=document_ids, prefix=prefix, cache=cache, neighbors=encoded
         )
         if self.settings.scalar_head:
             values = F.linear(states, self.head_weight)[..., 0].float()
@@ -181,8 +202,14 @@ class Decoder(nn.Module):
         document_ids: Tensor | None = None,
         prefix: Tensor | None = None,
         cache: KeyValueCache | None = None,
+        neighbors: EncodedNeighbors | None = None,
+        places: Tensor | None = None,
     ) -> tuple[Tensor, Routing | None]:
-        """The input of the head, [B, S, W], and the routing statistics of all sparse blocks."""
+        """The input of the head, [B, S, W], and the routing statistics of all sparse blocks.
+
+        neighbors: of the sequence's chunks; for a single token behind a cache those of the last whole chunk, U = 1.
+        places: int [B, S], the tokens' distance from the sequence's first one; as they stand if left out.
+        """
         length = tokens.shape[1]
         if positions is None:
             seen = cache.length if cache else 0
@@ -192,16 +219,46 @@ class Decoder(nn.Module):
         sparse = self.settings.experts is not None and document_ids is not None
         part = take_part(document_ids, self.tensor_mesh) if sparse and document_ids is not None else None
         real = None if part is None else find_real_tokens(part >= 0)
+        reading = None if neighbors is None else self._plan_reading(neighbors, tokens, places, document_ids)
         x = self.embedding(tokens)  # [B, S, W]; within a tensor group a rank's part of S, up to the head
         routings = []
         for index, block in enumerate(self.blocks):
-            x, routing = self._run_block(block, x, rotations, mask, real, (cache, index) if cache else None)
+            x, routing = self._run_block(block, x, rotations, mask, real, (cache, index) if cache else None, reading)
             if routing is not None:
                 routings.append(routing)
         if cache:
             cache.length += length
         states = gather_sequence(self.norm(x), self.tensor_mesh)
         return states, stack_routing(routings) if routings else None
+
+    def encode_neighbors(self, neighbors: Tensor) -> EncodedNeighbors:
+        """int [B, U, K, R], below 0 on padding -> their states; each neighbor is read alone, in both directions."""
+        if self.settings.retro is None:
+            raise ValueError("the model reads no neighbors")
+        rows = neighbors.flatten(0, 2)  # [B U K, R]
+        real = rows >= 0
+        itself = torch.eye(rows.shape[1], dtype=torch.bool, device=rows.device)  # no row without a key
+        mask = real[:, None, None, :] | itself
+        places = torch.arange(rows.shape[1], device=rows.device)[None]
+        rotations = rotation(places, self.settings.rope, self.settings.dim_per_head)
+        x = self.embedding(rows.clamp(min=0))
+        for block in self.neighbor_blocks:
+            x, _ = self._run_block(block, x, rotations, mask)
+        shape = (*neighbors.shape[:2], -1)
+        return EncodedNeighbors(for_products(self.neighbor_norm(x)).view(*shape, x.shape[-1]), real.view(shape))
+
+    def _plan_reading(
+        self, neighbors: EncodedNeighbors, tokens: Tensor, places: Tensor | None, document_ids: Tensor | None
+    ) -> tuple[EncodedNeighbors, ChunkPlan, int]:
+        if self.settings.retro is None:
+            raise ValueError("the model reads no neighbors")
+        size = self.settings.retro.chunk_tokens
+        if places is None:
+            places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        chunks = neighbors.states.shape[1]
+        single = tokens.shape[1] == 1 and chunks == 1
+        plan = plan_token(places, size) if single else plan_chunks(places, chunks, size, document_ids)
+        return neighbors, plan, self.settings.retro.neighbor_tokens
 
     def _run_block(self, block: nn.Module, *inputs: Any) -> Any:
         if self.activation_checkpointing and torch.is_grad_enabled():

@@ -77,6 +77,8 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 def _check_exportable(settings: ModelSettings) -> None:
     if settings.encoder_layers:
         raise ExportError("an encoder-decoder has neither Llama's nor Mixtral's layout; only decoders can be exported")
+    if settings.retro is not None:
+        raise ExportError("cross-attention to neighbors (model.retro) has no Hugging Face layout; use the run itself")
     if settings.experts is not None and not settings.experts.normalized:
         raise ExportError(
             "Mixtral's gates add up to 1 and this model's do not (model.experts.normalize_gates, or top_k = 1): "

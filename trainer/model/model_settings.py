@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from trainer.model.experts import ExpertSettings
 from trainer.model.lora import LoraSettings
+from trainer.model.retro import RetroSettings
 from trainer.model.rotary import RopeSettings
 from trainer.settings import Settings
 
@@ -71,6 +72,22 @@ class ModelSettings(Settings):
     experts: ExpertSettings | None = Field(
         default=None, description="sparse feed-forward (mixture of experts); dense if unset"
     )
+
+    retro: RetroSettings | None = Field(
+        default=None, description="cross-attention to retrieved neighbors (RETRO); none if unset"
+    )
+
+    @model_validator(mode="after")
+    def _check_retro(self) -> ModelSettings:
+        if self.retro is None:
+            return self
+        if self.encoder_layers or self.scalar_head or self.lora:
+            raise ValueError("model.retro needs a decoder without scalar head and adapters")
+        if self.retro.first > self.layers:
+            raise ValueError(f"model.retro.first = {self.retro.first} leaves no block to read among {self.layers}")
+        if self.retro.chunk_tokens > self.context_length:
+            raise ValueError("model.retro.chunk_tokens is larger than model.context_length: no chunk would be whole")
+        return self
 
     @model_validator(mode="after")
     def _check_shape(self) -> ModelSettings:

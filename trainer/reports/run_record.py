@@ -127,6 +127,8 @@ def hash_inputs(settings: Settings) -> dict[str, str]:
             elif name == "tokenizer":
                 path = value / TOKENIZER_FILE if value.is_dir() else value
                 found |= {"tokenizer": sha256_of_file(path)} if path.is_file() else {}
+            elif isinstance(value, Path) and (value / "database.json").is_file():
+                found[f"{place} {value.absolute()}"] = sha256_of_file(value / "database.json")
             elif isinstance(value, Path) and value.is_file():
                 found[f"{place} {value.absolute()}"] = sha256_of_file(value)
     return found

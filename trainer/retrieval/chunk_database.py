@@ -4,7 +4,7 @@ DB/database.json      format, dataset, sizes, embedder, and the SHA-256 of all o
 DB/tokenizer.json     of the tokens
 DB/tokens.npy         [chunks, N], rows filled up with 0; chunks of a document follow each other
 DB/length.npy offset.npy document.npy   [chunks]: tokens, first token in the document, number of the document
-DB/key.npy            [documents]: hash of the id; DB/documents.arrow has ids and URLs
+DB/key.npy url_key.npy   [documents]: hashes of id and URL; DB/documents.arrow has both
 DB/embeddings.npy     float32 [chunks, D]
 DB/rarity.npy         of the hashed embedder; DB/index.faiss of FAISS, if it was asked for
 """
@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import torch
+import xxhash
 from numpy.typing import NDArray
 from pydantic import Field
 from tqdm import tqdm
@@ -92,7 +93,8 @@ class ChunkDatabase:
     length: NDArray[np.int32]
     offset: NDArray[np.int64]
     document: NDArray[np.int64]
-    key: NDArray[np.uint64]  # [documents]
+    key: NDArray[np.uint64]  # [documents], of their ids
+    url_key: NDArray[np.uint64]  # [documents], of their URLs; 0 where there is none
     embeddings: Vectors  # [chunks, D]
     documents: pa.Table
 
@@ -201,12 +203,26 @@ def build_database(
 
 def _write_documents(corpus: Corpus, folder: Path) -> None:
     np.save(folder / "key.npy", np.asarray(corpus.key))
+    urls = np.zeros(len(corpus), np.uint64)
     schema = pa.schema([("id", pa.string()), ("url", pa.string())])
     with pa.ipc.new_file(folder / "documents.arrow", schema) as file:
         for begin in range(0, len(corpus), 8192):
             references = [corpus.describe(number) for number in range(begin, min(begin + 8192, len(corpus)))]
+            urls[begin : begin + len(references)] = [hash_url(reference.url) for reference in references]
             columns = [[reference.id for reference in references], [reference.url for reference in references]]
             file.write_batch(pa.record_batch(columns, schema=schema))
+    np.save(folder / "url_key.npy", urls)
+
+
+def hash_url(url: str) -> int:
+    """Equal for addresses that differ only in scheme, `www.`, fragment or a slash at the end; 0 for none.
+
+    >>> hash_url("https://www.a.example/b/#c") == hash_url("http://a.example/b")
+    True
+    """
+    plain = url.partition("#")[0].partition("://")[2] or url.partition("#")[0]
+    plain = plain.removeprefix("www.").rstrip("/")
+    return xxhash.xxh3_64_intdigest(plain.encode()) if plain else 0
 
 
 def _write_chunks(
@@ -281,7 +297,7 @@ def open_database(folder: Path) -> ChunkDatabase:
     verified.save()
     arrays: dict[str, Any] = {
         name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        for name in ("tokens", "length", "offset", "document", "key", "embeddings")
+        for name in ("tokens", "length", "offset", "document", "key", "url_key", "embeddings")
     }
     with pa.memory_map(str(folder / "documents.arrow")) as file:
         documents = pa.ipc.open_file(file).read_all()

@@ -79,8 +79,8 @@ class HashedEmbedder:
         """See `Embedder`. Counts enter as 1 + ln(count)."""
         counts = count_features(texts)
         counts.data = 1 + np.log(counts.data)
-        weighted = counts.multiply(self.rarity[None, :]).tocsr()
-        return to_unit_length(np.asarray(weighted @ project_signs(self.dimensions), dtype=np.float32))
+        weighted = counts.multiply(self.rarity[None, :]).tocsr().astype(np.float32)  # else all signs became fp64
+        return to_unit_length(np.asarray(weighted @ project_signs(self.dimensions)))
 
 
 @functools.cache

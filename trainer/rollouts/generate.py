@@ -11,16 +11,18 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from trainer.data.tokenizer import Tokenizer
+from trainer.errors import UserError
 from trainer.model.decoder import Decoder
 from trainer.model.encoder_decoder import EncoderDecoder
 from trainer.model.key_value_cache import KeyValueCache
+from trainer.model.retro import EncodedNeighbors
 from trainer.settings import Settings
 
 
@@ -56,6 +58,9 @@ class SampledAnswer:
         return self.tokens[:-1] if self.stopped else self.tokens
 
 
+NeighborSource = Callable[[Sequence[Sequence[int]]], Tensor]  # whole chunks -> their neighbors, int64 [chunks, K, R]
+
+
 class _Reader(Protocol):
     """A model that has read the prompts and reads further tokens, for rows that leave one by one."""
 
@@ -77,10 +82,11 @@ def generate(
     stop: Collection[int] = (),
     *,
     prefix: bool = False,
+    neighbors: NeighborSource | None = None,
     log: Callable[[str], None] | None = None,
 ) -> list[list[int]]:
     """The tokens that follow each prompt, up to a stop token (excluded) or the limit; see `sample_answers`."""
-    rows = sample_answers(model, prompts, settings, stop, prefix=prefix, log=log)
+    rows = sample_answers(model, prompts, settings, stop, prefix=prefix, neighbors=neighbors, log=log)
     return [samples[0].answer for samples in rows]
 
 
@@ -92,11 +98,13 @@ def sample_answers(
     samples: int = 1,
     *,
     prefix: bool = False,
+    neighbors: NeighborSource | None = None,
     log: Callable[[str], None] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> list[list[SampledAnswer]]:
     """`samples` answers to each prompt; arguments as in `stream_answers`."""
-    found = dict(stream_answers(model, prompts, settings, stop, samples, prefix=prefix, log=log, seeds=seeds))
+    given: dict[str, Any] = {"prefix": prefix, "neighbors": neighbors, "log": log, "seeds": seeds}
+    found = dict(stream_answers(model, prompts, settings, stop, samples, **given))
     return [[found[prompt * samples + number] for number in range(samples)] for prompt in range(len(prompts))]
 
 
@@ -109,6 +117,7 @@ def stream_answers(
     samples: int = 1,
     *,
     prefix: bool = False,
+    neighbors: NeighborSource | None = None,
     log: Callable[[str], None] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, SampledAnswer]]:
@@ -117,7 +126,8 @@ def stream_answers(
     Whoever reads it may set `ended` of an answer; then the row leaves the batch. Where prompt and new tokens exceed the
     context, fewer are generated, and of a prompt that fills it alone the end is kept; `log` gets one line that says so.
     Prompts of different lengths are padded on the left, and padding is masked. prefix: attention within a prompt goes
-    in both directions, as in the inputs of denoising. seeds: one for each prompt, so that its answers do not depend on
+    in both directions, as in the inputs of denoising. neighbors: where a model that reads neighbors finds those of a
+    chunk; it reads none if left out. seeds: one for each prompt, so that its answers do not depend on
     its place; the seed of the settings where left out.
     """
     _check_prompts(prompts)
@@ -129,7 +139,7 @@ def stream_answers(
             f"and at most {new:,} generated, not {settings.max_new_tokens:,}"
         )
     settings = settings.model_copy(update={"max_new_tokens": new})
-    reader = _DecoderReader(model, [prompt[-kept:] for prompt in prompts], new, samples, prefix)
+    reader = _DecoderReader(model, [prompt[-kept:] for prompt in prompts], new, samples, prefix, neighbors)
     rows = range(len(prompts) * samples)
     draws = _draw_uniform(
         [(settings.seed, row) if seeds is None else (seeds[row // samples], row % samples) for row in rows], new
@@ -165,6 +175,7 @@ def generate_text(
     settings: GenerateSettings,
     *,
     denoises: bool,
+    neighbors: NeighborSource | None = None,
     log: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Each prompt with its continuation; for a model trained by denoising, only the text for the sentinels."""
@@ -177,7 +188,7 @@ def generate_text(
         answers = generate(model, encoded, settings, [separator], prefix=True, log=log)
         return [tokenizer.decode(ids) for ids in answers]
     encoded = [[separator, *tokenizer.encode(prompt)] for prompt in prompts]
-    answers = generate(model, encoded, settings, [separator], log=log)
+    answers = generate(model, encoded, settings, [separator], neighbors=neighbors, log=log)
     return [prompt + tokenizer.decode(ids) for prompt, ids in zip(prompts, answers, strict=True)]
 
 
@@ -250,11 +261,21 @@ def hash_seed(*parts: int | str) -> int:
 class _DecoderReader:
     """A decoder with the cache of its rows; each prompt is read once and its row repeated for every sample."""
 
-    def __init__(self, model: Decoder, prompts: Sequence[Sequence[int]], new: int, samples: int, prefix: bool) -> None:
+    def __init__(
+        self,
+        model: Decoder,
+        prompts: Sequence[Sequence[int]],
+        new: int,
+        samples: int,
+        prefix: bool,
+        neighbors: NeighborSource | None = None,
+    ) -> None:
         self.model, self.samples = model, samples
         weight = model.embedding.weight
         self.tokens, padding = _pad_left(prompts, weight.device)  # [P, S] both
-        self.positions = ((~padding).cumsum(dim=1) - 1).clamp(min=0)
+        places = (~padding).cumsum(dim=1) - 1  # below 0 on padding
+        self.positions = places.clamp(min=0)
+        self.reading = None if neighbors is None else _NeighborReading(model, prompts, neighbors, places)
         self.ids = -padding.to(torch.int32) if bool(padding.any()) else None  # below 0 on padding
         longest = self.tokens.shape[1]
         self.seen = torch.full((len(prompts),), longest, device=weight.device) if prefix else None
@@ -262,8 +283,9 @@ class _DecoderReader:
 
     def start(self) -> Tensor:
         """Read the prompts."""
+        given = {} if self.reading is None else self.reading.start()
         states, _ = self.model.hidden_states(
-            self.tokens, positions=self.positions, document_ids=self.ids, prefix=self.seen, cache=self.cache
+            self.tokens, positions=self.positions, document_ids=self.ids, prefix=self.seen, cache=self.cache, **given
         )
         logits = states[:, -1] @ self.model.head_weight.T
         self.place = self.positions[:, -1]
@@ -276,13 +298,61 @@ class _DecoderReader:
     def read(self, tokens: Tensor) -> Tensor:
         """Read one more token in every row."""
         self.place = self.place + 1
-        states, _ = self.model.hidden_states(tokens[:, None], positions=self.place[:, None], cache=self.cache)
+        given = {} if self.reading is None else self.reading.read(tokens, self.place)
+        states, _ = self.model.hidden_states(tokens[:, None], positions=self.place[:, None], cache=self.cache, **given)
         return states[:, -1] @ self.model.head_weight.T
 
     def keep(self, rows: Tensor) -> None:
         """Forget all rows but these; a row may be taken several times."""
         self.cache.keep(rows)
+        if self.reading is not None:
+            self.reading.keep(rows)
         self.place = self.place[rows]
+
+
+class _NeighborReading:
+    """The neighbors of every row's last whole chunk, found anew as soon as a chunk is whole."""
+
+    def __init__(
+        self, model: Decoder, prompts: Sequence[Sequence[int]], source: NeighborSource, places: Tensor
+    ) -> None:
+        if model.settings.retro is None:
+            raise UserError("the model reads no neighbors; train one with model.retro")
+        self.model, self.source, self.places = model, source, places
+        self.size, self.shape = model.settings.retro.chunk_tokens, model.settings.retro
+        self.texts = [list(prompt) for prompt in prompts]
+
+    def start(self) -> dict[str, Any]:
+        """Further arguments of `hidden_states` for the prompts."""
+        chunks = max(max(map(len, self.texts)) // self.size, 1)
+        shape = (len(self.texts), chunks, self.shape.neighbors, self.shape.neighbor_tokens)
+        tokens = torch.full(shape, -1, dtype=torch.long, device=self.places.device)
+        for row, text in enumerate(self.texts):
+            whole = [text[at : at + self.size] for at in range(0, len(text) - self.size + 1, self.size)]
+            if whole:
+                tokens[row, : len(whole)] = self.source(whole).to(tokens.device)
+        encoded = self.model.encode_neighbors(tokens)
+        last = torch.tensor([max(len(text) // self.size - 1, 0) for text in self.texts], device=tokens.device)
+        rows = torch.arange(len(self.texts), device=tokens.device)
+        self.current = EncodedNeighbors(*(part[rows, last][:, None].clone() for part in encoded))
+        return {"neighbors": encoded, "places": self.places}
+
+    def read(self, tokens: Tensor, place: Tensor) -> dict[str, Any]:
+        """The same for one more token [R] in every row, at these places [R]."""
+        for text, token in zip(self.texts, tokens.tolist(), strict=True):
+            text.append(token)
+        whole = [row for row, text in enumerate(self.texts) if len(text) % self.size == 0]
+        if whole:
+            found = self.source([self.texts[row][-self.size :] for row in whole]).to(tokens.device)
+            encoded = self.model.encode_neighbors(found[:, None])
+            self.current.states[whole] = encoded.states.to(self.current.states.dtype)
+            self.current.real[whole] = encoded.real
+        return {"neighbors": self.current, "places": place[:, None]}
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rows but these; a row may be taken several times."""
+        self.texts = [list(self.texts[row]) for row in rows.tolist()]
+        self.current = self.current.keep(rows)
 
 
 class _EncoderDecoderReader:

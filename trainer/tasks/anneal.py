@@ -19,6 +19,7 @@ from trainer.data.sources import DataSettings, SourceSettings
 from trainer.data.tokenizer import Tokenizer
 from trainer.model.model_settings import ModelSettings
 from trainer.model.rotary import RopeScaling, RopeSettings
+from trainer.retrieval.neighbors import NeighborFinder
 from trainer.settings import Settings
 from trainer.tasks.launch import launch
 from trainer.tasks.pretrain import PretrainTask
@@ -153,6 +154,7 @@ def anneal(
     *,
     tokenizer: Tokenizer | None = None,
     validation: BatchSource | None = None,
+    neighbors: NeighborFinder | None = None,
     log: Callable[[str], None] = tqdm.write,
 ) -> TrainingResult:
     """Train from the weights and moments of `start`, a run or a checkpoint.
@@ -161,4 +163,4 @@ def anneal(
     """
     log(f"annealing {start} from {settings.schedule.learning_rate:.3g} over {settings.loop.steps:,} steps")
     weights = InitialWeights(start, with_optimizer=True)
-    return launch(PretrainTask(settings, source, validation, tokenizer), out, start=weights, log=log)
+    return launch(PretrainTask(settings, source, validation, tokenizer, neighbors), out, start=weights, log=log)

@@ -20,6 +20,7 @@ from trainer.data.tokenizer import Tokenizer
 from trainer.model.build import build_model
 from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.model.weights import initialize_weights
+from trainer.retrieval.neighbors import NeighborFinder
 from trainer.tasks.denoising import denoising_inputs
 from trainer.tasks.document_losses import domain_losses, worst_documents
 from trainer.tasks.launch import launch
@@ -39,6 +40,7 @@ def pretrain(
     *,
     tokenizer: Tokenizer | None = None,
     validation: BatchSource | None = None,
+    neighbors: NeighborFinder | None = None,
     start: Path | None = None,
     allow_changes: bool = False,
     log: Callable[[str], None] = tqdm.write,
@@ -46,11 +48,11 @@ def pretrain(
     """Train a model on batches, resuming from the latest checkpoint in `out` if there is one.
 
     tokenizer: stored with every checkpoint, so that a run's folder is whole by itself. start: a run or a checkpoint
-    whose weights are the initial ones. allow_changes: resume though settings or data
-    differ from the checkpoint's.
+    whose weights are the initial ones. neighbors: for a model that reads them. allow_changes: resume though settings
+    or data differ from the checkpoint's.
     """
     weights = None if start is None else InitialWeights(start)
-    task = PretrainTask(settings, source, validation, tokenizer)
+    task = PretrainTask(settings, source, validation, tokenizer, neighbors)
     return launch(task, out, start=weights, allow_changes=allow_changes, log=log)
 
 
@@ -70,6 +72,7 @@ class PretrainTask:
     source: BatchSource
     validation: BatchSource | None = None
     tokenizer: Tokenizer | None = None
+    neighbors: NeighborFinder | None = None
     prefetches: bool = True  # a step's data is a function of its number
 
     def __post_init__(self) -> None:
@@ -78,6 +81,8 @@ class PretrainTask:
             raise ConfigError(
                 f"data.sequence_length = {length} is longer than model.context_length = {model.context_length}"
             )
+        if model.retro is not None and self.neighbors is None:
+            raise ConfigError("model.retro reads neighbors, and this run has no chunk database")
         if objective.denoisers and objective.highest_id >= model.vocab_size:
             raise ConfigError(
                 f"objective uses id {objective.highest_id} (a sentinel, mode or the separator), "
@@ -154,7 +159,12 @@ class PretrainTask:
     def _read(self, source: BatchSource, step: int, world: World) -> PreparedBatch:
         batch = source.batch(step, world.reader, world.shape.readers)
         documents = source.token_documents(step, world.reader, world.shape.readers)
-        return PreparedBatch(batch, documents, self._model_inputs(batch, step, world.reader))
+        inputs = self._model_inputs(batch, step, world.reader)
+        if self.neighbors is not None:
+            found = self.neighbors.find_for_rows(batch.inputs, documents, source.corpus)
+            parts = torch.split(found, self.settings.loop.micro_batch_size or len(found))
+            inputs = [part | {"neighbors": own} for part, own in zip(inputs, parts, strict=True)]
+        return PreparedBatch(batch, documents, inputs)
 
     def _model_inputs(self, batch: Batch, step: int, reader: int) -> list[Inputs]:
         """The micro-batches, each as keyword arguments of the model."""
@@ -191,25 +201,39 @@ class PretrainTask:
     def validate(self, replica: Replica) -> dict[str, Any] | None:
         """Mean loss of the first validation batches in all, and by domain with its tokens.
 
-        bits_per_byte: by the mean bytes of a token in the validation data.
+        bits_per_byte: by the mean bytes of a token in the validation data. A model that reads neighbors is measured
+        without them as well.
         """
         if self.validation is None:
             return None
+        found = self._measure(self.validation, replica, with_neighbors=True)
+        if self.neighbors is not None:
+            alone = self._measure(self.validation, replica, with_neighbors=False)
+            found |= {f"{name}_without_neighbors": alone[name] for name in ("loss", "bits_per_byte")}
+        return found
+
+    def _measure(self, source: BatchSource, replica: Replica, *, with_neighbors: bool) -> dict[str, Any]:
         sums: dict[str, list[float]] = {}
         for step in range(self.settings.loop.validate_batches):
-            read = self._read(self.validation, step, replica.world)
-            token_losses = evaluate_loss(replica.module, read.inputs, replica.world, replica.bf16)
+            read = self._read(source, step, replica.world)
+            inputs = read.inputs if with_neighbors else [without_neighbors(part) for part in read.inputs]
+            token_losses = evaluate_loss(replica.module, inputs, replica.world, replica.bf16)
             losses, counted = losses_by_input_token(token_losses, read)
-            means = domain_losses(losses, counted, read.documents, self.validation, replica.world)
+            means = domain_losses(losses, counted, read.documents, source, replica.world)
             for name, (mean, count) in means.items():
                 total = sums.setdefault(name, [0.0, 0.0])
                 total[0] += mean * count
                 total[1] += count
         loss = sum(total for total, _ in sums.values()) / sum(count for _, count in sums.values())
-        corpus = self.validation.corpus
+        corpus = source.corpus
         bits = loss / math.log(2) * corpus.tokens / max(int(corpus.bytes.sum()), 1)
         domains = {name: [total / count, count] for name, (total, count) in sums.items()}
         return {"loss": loss, "bits_per_byte": bits, "domains": domains}
+
+
+def without_neighbors(inputs: Inputs) -> Inputs:
+    """The same arguments for a model that is to read none."""
+    return {name: value for name, value in inputs.items() if name != "neighbors"}
 
 
 def causal_inputs(batch: Batch) -> Inputs:

@@ -11,6 +11,7 @@ from trainer.data.sources import build_training_batches, load_corpus, pin_snapsh
 from trainer.data.tokenizer import Tokenizer, load_tokenizer
 from trainer.data.trace import check_unchanged
 from trainer.errors import UserError
+from trainer.retrieval.neighbors import NeighborFinder, NeighborSettings, open_finder
 from trainer.tasks.pretrain_settings import PretrainSettings, change_settings
 
 
@@ -22,6 +23,7 @@ class PretrainInputs:
     tokenizer: Tokenizer
     source: BatchSource
     validation: BatchSource | None  # the held-out documents; None if none are held out
+    neighbors: NeighborFinder | None = None  # for a model that reads them
 
     @property
     def shares(self) -> dict[str, float]:
@@ -40,7 +42,14 @@ def open_pretrain_inputs(settings: PretrainSettings, *, progress: bool = True) -
     held_out = select_held_out(corpus, settings.data)
     endless = settings.data.model_copy(update={"max_repetitions": None, "first_sequence": 0})
     validation = BatchSource(held_out, endless) if held_out.weight.any() else None
-    return PretrainInputs(settings, tokenizer, build_training_batches(corpus, settings.data), validation)
+    source = build_training_batches(corpus, settings.data)
+    if settings.model.retro is None:
+        return PretrainInputs(settings, tokenizer, source, validation)
+    neighbors = open_finder(settings.retrieval, settings.model.retro, tokenizer.sha256)
+    found = neighbors.database
+    pinned = NeighborSettings(database=found.folder.absolute(), digest=found.digest, max_overlap=neighbors.max_overlap)
+    settings = settings.model_copy(update={"retrieval": pinned})
+    return PretrainInputs(settings, tokenizer, source, validation, neighbors)
 
 
 def find_trained_data(settings: PretrainSettings, fingerprint: str, run: str) -> BatchSource:

@@ -13,6 +13,7 @@ from trainer.data.packing import Packing
 from trainer.data.sources import DataSettings
 from trainer.data.tokenizer import TOKENIZER_FILE
 from trainer.model.model_settings import ModelSettings
+from trainer.retrieval.neighbors import NeighborSettings
 from trainer.tasks.denoising import ObjectiveSettings
 from trainer.tasks.depth import DepthSettings, plan_depth
 from trainer.training import checkpoint
@@ -34,6 +35,20 @@ class PretrainSettings(TrainingSettings):
     objective: ObjectiveSettings = Field(
         default=ObjectiveSettings(), description="training objective: next-token prediction, or denoising"
     )
+
+    retrieval: NeighborSettings | None = Field(
+        default=None, description="where the neighbors that model.retro reads come from; none if unset"
+    )
+
+    @model_validator(mode="after")
+    def _check_retrieval(self) -> PretrainSettings:
+        if self.retrieval is not None and self.model.retro is None:
+            raise ValueError("retrieval.database is read by a model with model.retro only; give model.retro = {}")
+        if self.model.retro is not None and self.objective.denoisers:
+            raise ValueError("model.retro predicts next tokens; leave objective.denoisers out")
+        if self.model.retro is not None and self.data.sequence_length < self.model.retro.chunk_tokens:
+            raise ValueError("data.sequence_length is below model.retro.chunk_tokens: no chunk would be whole")
+        return self
 
     @model_validator(mode="after")
     def _check_objective(self) -> PretrainSettings:

@@ -58,6 +58,8 @@ def open_start(run: Path) -> StartModel:
     settings = ModelSettings.model_validate(state.settings["model"])
     if settings.encoder_layers:
         raise UserError(f"{run}: an encoder-decoder; post-training needs a decoder")
+    if settings.retro:
+        raise UserError(f"{run}: reads retrieved neighbors (model.retro); post-training needs a plain decoder")
     weights = sorted(value for name, value in state.files.items() if name.startswith("model"))
     digest = "-".join(digest for _, digest in weights)
     return StartModel(found, settings, load_tokenizer(Path(str(state.settings["tokenizer"]))), digest)

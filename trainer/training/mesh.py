@@ -97,6 +97,8 @@ def find_misfit(settings: ParallelSettings, model: ModelSettings, sequence_lengt
         return "parallel.tensor divides decoders only, and the model is an encoder-decoder; set it to 1"
     if tensor > 1 and (model.lora or model.scalar_head):
         return "parallel.tensor divides neither adapters (model.lora) nor scalar heads; set it to 1"
+    if tensor > 1 and model.retro:
+        return "parallel.tensor does not divide cross-attention to neighbors (model.retro); set it to 1"
     if expert > 1 and model.experts is None:
         return "parallel.expert is above 1 and the model has no experts; set it to 1"
     parts = {

@@ -34,6 +34,7 @@ from trainer.training.training_settings import LoopSettings, TrainingSettings
 # Data is compared by its fingerprint instead: its folder may have moved.
 MAY_CHANGE = (
     "data",
+    "retrieval.database",  # its digest may not
     "tokenizer",
     "checkpoints",
     "anomalies",

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from tests.trainer.commands.arithmetic import write_sums
-from tests.trainer.commands.invoke import run
+from tests.trainer.commands.invoke import run, run_options
 from trainer.chat.chat_template import ChatTemplate
 from trainer.cli import train
 from trainer.errors import UserError
@@ -103,3 +103,28 @@ def test_the_model_reads_the_passages_that_fit_and_keeps_the_question_alone(assi
     assert [message.content for message in chat.messages] == ["hotel", answer]
     _, none = GroundedChat(chat, opened, 1).answer("hotel " * 60)
     assert none == []
+
+
+def test_a_model_that_reads_neighbors_from_pretraining_to_its_gain(demo, database, tmp_path):
+    changes = ["model.retro={chunk_tokens=16,first=1,encoder_layers=1}", f"retrieval.database={database}"]
+    words = [word for change in (*changes, "loop.steps=3", "loop.validate_batches=1") for word in ("--set", change)]
+    out = tmp_path / "run"
+    run("pretrain", "tiny", *run_options(demo), "--output", out, *words)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert {"loss", "loss_without_neighbors", "bits_per_byte_without_neighbors"} <= rows[-1]["validation"].keys()
+    gains = json.loads(run("retrieve", "gain", out, "--batches", 1, "--json"))
+    assert gains[0]["max_overlap"] is None
+    assert gains[0]["tokens"] > gains[1]["tokens"] > 0
+    greedy = ["--set", "max_new_tokens=20", "--set", "temperature=0"]
+    assert run("generate", out, "heart blood patient " * 6, *greedy)
+    assert run("generate", out, "heart", "--no-neighbors", *greedy)
+    run("pretrain", out, "--output", tmp_path / "again", "--set", "loop.steps=2")  # by the settings of a run
+    run("anneal", out, "--output", tmp_path / "annealed", "--set", "steps=2", "--set", "learning_rate=1e-3")
+    with pytest.raises(UserError, match=r"model\.retro"):
+        run("export", out, "--output", tmp_path / "exported")
+    with pytest.raises(UserError, match="needs a plain decoder"):
+        run("chat", out)
+    with pytest.raises(UserError, match="reads no neighbors"):
+        run("retrieve", "gain", demo / "run")
+    with pytest.raises(UserError, match="name their chunk database"):
+        run("pretrain", "tiny", *run_options(demo), "--output", tmp_path / "none", "--set", changes[0])
