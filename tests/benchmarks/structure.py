@@ -9,7 +9,8 @@ and menus repeat words of the text. One arrives if
 its lines follow each other with the same indentation, if its row has the same cells, if an item has a line with a
 marker of its own, if a formula has its LaTeX once between dollar signs. "gold blocks" renders the blocks whose words
 stand in the gold text, so it measures the rendering alone; the learned engine is measured out of fold, by the models of
-`tests.benchmarks.extraction`. Reads GRISTMILL_DATA (default ../shared/data).
+`tests.benchmarks.extraction`. Pages whose text is damaged (UTF-8 read as another charset) are repaired before, as a run
+does: a sign that was mended would make a line another one. Reads GRISTMILL_DATA (default ../shared/data).
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from classifiers.extraction.blocks import PageBlocks, read_blocks
 from classifiers.extraction.parse_html import encode_source, parse_html
 from classifiers.urls import host_of, registered_domain_of
 from pipeline.documents import Page
-from pipeline.extraction.charset import decode
 from pipeline.extraction.render_nodes import TextFormat, render
+from pipeline.extraction.repair_text import read_text, repair
 from pipeline.stages.extract_text import ExtractTextSettings
 from tests.benchmarks import data_folder
 from tests.benchmarks.extraction import fold_models, learned_out_of_fold, through_stage
@@ -78,7 +79,7 @@ def _wcxb() -> Iterator[Case]:
         for line in io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(stream), encoding="utf-8"):
             row = json.loads(line)
             if row["text"]:
-                yield Case(row.get("url", ""), row["html"], row["text"])
+                yield Case(row.get("url", ""), repair(row["html"]), repair(row["text"]))
 
 
 def _warc(name: str, main: str) -> Iterator[Case]:
@@ -86,7 +87,7 @@ def _warc(name: str, main: str) -> Iterator[Case]:
     (path,) = (data_folder() / "warc").glob(f"{name}*")
     with path.open("rb") as stream:
         for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
-            source, _ = decode(record.reader.read(), record.http_charset)
+            source, _ = read_text(record.reader.read(), record.http_charset)
             found = lxml_html.document_fromstring(encode_source(source), parser=_parser()).xpath(main) if source else []
             if found:
                 for element in found[0].iter(*_LINES):
