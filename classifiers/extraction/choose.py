@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ONE = 1 << 16  # a probability of 1 in the table
+_LIKELY = 3  # a block is likely at a third of the probability of the least probable chosen one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +25,7 @@ class Choice:
     """Which blocks are main content, and how good the choice is expected to be."""
 
     chosen: NDArray[np.bool_]
+    likely: NDArray[np.bool_]  # the chosen blocks, and those that other evidence than the model's may add
     expected_f1: float
     kept_share: float  # of the page's words
 
@@ -53,11 +55,16 @@ def choose_blocks(probabilities: NDArray[np.int64], sizes: NDArray[Any], recall_
     sizes = sizes.astype(np.int64)
     total = int((probabilities * sizes).sum())
     if not total:
-        return Choice(chosen, 0.0, 0.0)
+        return Choice(chosen, chosen, 0.0, 0.0)
     order = np.argsort(-probabilities, kind="stable")
     found = np.cumsum((probabilities * sizes)[order])
     taken = np.cumsum(sizes[order]) * ONE
     values = (1 + recall_weight) * found / (taken + recall_weight * total)
     last = int(values.argmax())
     chosen[order[: last + 1]] = True
-    return Choice(chosen, 2 * int(found[last]) / (int(taken[last]) + total), int(taken[last]) / ONE / int(sizes.sum()))
+    likely = _LIKELY * probabilities >= probabilities[order[last]]
+    expected_f1, kept_share = (
+        2 * int(found[last]) / (int(taken[last]) + total),
+        int(taken[last]) / ONE / int(sizes.sum()),
+    )
+    return Choice(chosen, likely, expected_f1, kept_share)

@@ -79,11 +79,12 @@ def _build_learned(options: ExtractionOptions, model: ExtractionModel) -> Engine
     def extract(parsed: ParsedPage) -> Extracted:
         blocks = parsed.blocks
         main = model.find_main_content(blocks, parsed.page.url, options.recall_weight)
-        text, counts = render(blocks, main.choice.chosen.tolist(), options.text_format)
+        choice = main.choice
+        text, counts = render(blocks, choice.chosen.tolist(), options.text_format, choice.likely.tolist())
         signals = {
             "page_type": float(PAGE_TYPES.index(main.page_type) + 1),
-            "expected_f1": main.choice.expected_f1,
-            "kept_share": main.choice.kept_share,
+            "expected_f1": choice.expected_f1,
+            "kept_share": choice.kept_share,
         }
         found = Extracted(text, parsed.count_structures(), counts, signals)
         if parsed.has_embedded_text and len(text) < options.fallback_below:

@@ -48,17 +48,24 @@ _HIDDEN_SHARE = 0.4  # of the chosen blocks
 _LONGEST_HEADING = 300  # characters; a longer one is a paragraph in a large font
 
 
-def render(blocks: PageBlocks, chosen: Sequence[bool], text_format: TextFormat = "text") -> tuple[str, StructureCounts]:
-    """The text of the chosen blocks, and the structures in it. A pure function of the page and the choice."""
-    structures, counts = find_structures(blocks, chosen)
+def render(
+    blocks: PageBlocks, chosen: Sequence[bool], text_format: TextFormat = "text", likely: Sequence[bool] | None = None
+) -> tuple[str, StructureCounts]:
+    """The text of the chosen blocks, and the structures in it. A pure function of the page and the choice.
+
+    `likely` are blocks that a unit near chosen ones may add (`complete_units`); by default only what is chosen.
+    """
+    structures, counts = find_structures(blocks, chosen, chosen if likely is None else likely)
     paragraphs = write_text(structures) if text_format == "text" else write_markdown(structures)
     return join_paragraphs(paragraphs), counts
 
 
-def find_structures(blocks: PageBlocks, chosen: Sequence[bool]) -> tuple[list[Structure], StructureCounts]:
+def find_structures(
+    blocks: PageBlocks, chosen: Sequence[bool], likely: Sequence[bool]
+) -> tuple[list[Structure], StructureCounts]:
     """What the chosen blocks consist of, completed to whole units of code, tables and lists."""
     containers = find_code_containers(blocks.nodes, blocks.names)
-    walk = _Walk(blocks, complete_units(blocks, chosen, containers), containers)
+    walk = _Walk(blocks, complete_units(blocks, chosen, likely, containers), containers)
     if blocks.nodes:
         walk.run(blocks.nodes[0].getroottree().getroot())
     return walk.flow, StructureCounts(walk.code, walk.formulas, walk.tables, walk.lists)

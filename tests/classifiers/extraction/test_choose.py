@@ -38,6 +38,15 @@ def test_no_other_choice_is_better(blocks: list[tuple[int, int]], recall_weight:
         assert choice.kept_share == pytest.approx(sizes[choice.chosen].sum() / sizes.sum())
 
 
+@given(PAGES)
+def test_likely_blocks_have_a_third_of_the_least_chosen_probability(blocks: list[tuple[int, int]]) -> None:
+    probabilities = np.array([p for p, _ in blocks], dtype=np.int64)
+    choice = choose_blocks(probabilities, np.array([size for _, size in blocks], dtype=np.int64))
+    least = min((p for (p, _), take in zip(blocks, choice.chosen, strict=True) if take), default=None)
+    expected = [least is not None and Fraction(p, ONE) >= Fraction(least, 3 * ONE) for p, _ in blocks]
+    assert choice.likely.tolist() == expected
+
+
 def test_the_weight_of_recall_goes_from_precision_to_recall() -> None:
     probabilities = np.array([ONE, ONE // 2, ONE // 4, ONE // 10])
     sizes = np.full(4, 100)
