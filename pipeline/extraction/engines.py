@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -17,6 +19,9 @@ from pipeline.extraction.rendering import replace_marks
 
 EngineName = Literal["learned", "trafilatura", "resiliparse"]
 Engine = Callable[[ParsedPage], "Extracted"]
+
+_WORD = re.compile(r"\w+")
+_OF_THE_PAGE = 0.9  # share of a text's words that are in the page's HTML: it does not come from JSON
 
 LEARNED_SIGNALS = ("page_type", "expected_f1", "kept_share")
 
@@ -72,7 +77,10 @@ def _load_library(name: EngineName, options: ExtractionOptions) -> Engine:
 
 
 def _build_learned(options: ExtractionOptions, model: ExtractionModel) -> Engine:
-    """The learned engine. trafilatura reads JSON in pages whose HTML has little text, and its longer text is taken."""
+    """The learned engine. trafilatura reads JSON in pages whose HTML has little text, and its longer text is taken.
+
+    Where trafilatura read the HTML as well, the learned choice of it stands: F1 on WCXB's products .705 -> .710.
+    """
 
     load_trafilatura = cache(partial(_load_library, "trafilatura", options))
 
@@ -89,8 +97,13 @@ def _build_learned(options: ExtractionOptions, model: ExtractionModel) -> Engine
         found = Extracted(text, parsed.count_structures(), counts, signals)
         if parsed.has_embedded_text and len(text) < options.fallback_below:
             embedded = load_trafilatura()(parsed)
-            if len(embedded.text) > len(text):
+            if len(embedded.text) > len(text) and not _is_of_page(embedded.text, blocks.text):
                 return embedded
         return found
 
     return extract
+
+
+def _is_of_page(text: str, page: str) -> bool:
+    words = Counter(_WORD.findall(text.lower()))
+    return (words & Counter(_WORD.findall(page.lower()))).total() >= _OF_THE_PAGE * words.total()

@@ -76,6 +76,13 @@ def test_text_in_json_is_read_where_the_page_shows_little() -> None:
     assert "Hidden mill" not in extract(shown).text
 
 
+def test_what_trafilatura_reads_in_the_html_replaces_no_choice() -> None:
+    page = ARTICLE + '<script type="application/ld+json">{"@type": "Product"}</script>'
+    found = extract(page, recall_weight=0.001)
+    assert len(found.text) < len(extract(page, "trafilatura").text)
+    assert found.signals.keys() == {"page_type", "expected_f1", "kept_share"}
+
+
 def test_markdown_is_written_on_request() -> None:
     assert "# The mill" in extract(ARTICLE, text_format="markdown").text
 
