@@ -53,13 +53,13 @@ def finish(run: curate.Run, units: int | None = None) -> None:
 def engine(monkeypatch) -> None:
     """Beam prepares units without reading WARC files and without page processes."""
 
-    def prepare_unit(unit, config, layout, worker):
-        rows = UnitRows()
+    def prepare_unit(unit, config, layout, worker, *, keep):
+        rows = UnitRows(extracted=[] if keep else None)
         write_unit(unit.key, rows, layout)
         return rows.tally
 
     monkeypatch.setattr(curate, "prepare_unit", prepare_unit)
-    monkeypatch.setattr(curate, "open_worker", lambda config: nullcontext())
+    monkeypatch.setattr(curate, "open_worker", lambda config, keep_extracted: nullcontext())
 
 
 def count_requests(requests: Counter[str], action) -> int:
