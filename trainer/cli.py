@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trainer.commands import (
     assistant_commands,
+    comparison_commands,
     data_commands,
     evaluation_commands,
     experiment_commands,
@@ -17,6 +18,7 @@ from trainer.commands.group import train
 
 __all__ = [
     "assistant_commands",
+    "comparison_commands",
     "data_commands",
     "evaluation_commands",
     "experiment_commands",

@@ -4,6 +4,7 @@ group               the command group and the options that commands share
 data_commands       tokenizer, tokens, mixture, trace
 training_commands   pretrain, anneal, report, import, export, generate
 assistant_commands  sft, reward, dpo, kto, grpo, ppo, best-of-n, chat, serve, make-tasks
+comparison_commands compare-assistants
 evaluation_commands eval, arena, win-rate, order-test, contamination
 experiment_commands runs, rerun
 generator_commands  judge, self-instruct

@@ -219,21 +219,27 @@ def ppo_command(**options: Any) -> None:
 @click.argument("files", nargs=-1, required=True, type=EXISTING_FILE, metavar="PROMPTS...")
 @reward_option
 @click.option("--output", type=FILE, help="File for the best answers, as conversations for sft (rejection sampling).")
+@click.option("--pairs", type=FILE, help="File for preferences: the best answer beside a worse one.")
 @key_option("samples=16, max_new_tokens=256, limit=100, ...")
 def best_of_n_command(
-    run: Path, files: tuple[Path, ...], reward: Path | None, output: Path | None, changes: tuple[str, ...]
+    run: Path,
+    files: tuple[Path, ...],
+    reward: Path | None,
+    output: Path | None,
+    pairs: Path | None,
+    changes: tuple[str, ...],
 ) -> None:
     """Let RUN's model answer PROMPTS n times, and print the reward of the best answer for n = 1, 2, 4, ...
 
     kl is an upper bound of the divergence from the model that choosing costs. Items of PROMPTS as in `gristmill train
-    grpo`.
+    grpo`; where they have verifiers and --reward is a model, `verified` is what its choices are worth.
     """
     from trainer.chat.chat_template import ChatTemplate
     from trainer.chat.read_conversations import ReadReport
     from trainer.config import read_config
     from trainer.rollouts.prompts import read_prompts
-    from trainer.tasks.best_of_n import BestOfSettings, best_of_n, describe_curve, write_best
-    from trainer.tasks.rewards import check_prompts, open_reward
+    from trainer.tasks.best_of_n import BestOfSettings, best_of_n, describe_curve, write_best, write_pairs
+    from trainer.tasks.rewards import VerifiedReward, check_prompts, open_reward
     from trainer.tasks.start_model import open_start
     from trainer.training.saved_model import load_decoder
 
@@ -242,11 +248,14 @@ def best_of_n_command(
     prompts = read_prompts(files, template, report)
     check_prompts(prompts, reward)
     model, rewards = load_decoder(run, pick_device()), open_reward(start, reward, template)
-    best, points = best_of_n(model, template, prompts, rewards.function, settings)
-    click.echo(describe_curve(points))
+    gold = VerifiedReward(template) if reward and all(prompt.check for prompt in prompts) else None
+    sampled = best_of_n(model, template, prompts, rewards.function, settings, gold)
+    click.echo(describe_curve(sampled.curve()))
     if output is not None:
-        write_best(output, best, prompts, template)
+        write_best(output, sampled, template)
         click.echo(output)
+    if pairs is not None:
+        click.echo(f"{pairs}: {write_pairs(pairs, sampled, template):,} pairs")
 
 
 @train.command("chat", short_help="Talk with a model.")
@@ -325,7 +334,9 @@ def serve_command(run: Path, run2: Path | None, port: int, changes: tuple[str, .
 
 
 @train.command("make-tasks", short_help="Write questions whose answers code can check.")
-@click.argument("kind", type=click.Choice(["sums", "differences", "larger", "copy", "reverse", "count"]))
+@click.argument(
+    "kind", type=click.Choice(["sums", "sums-of-three", "differences", "larger", "copy", "reverse", "count"])
+)
 @click.option("--output", type=FILE, required=True, help="File of JSON lines, for sft and for grpo.")
 @click.option("--count", type=click.IntRange(1), default=2000, show_default=True, help="Number of questions.")
 @click.option("--size", type=click.IntRange(1, 9), default=1, show_default=True, help="Digits of numbers, or words.")

@@ -21,6 +21,7 @@ CLASSES = {  # command: module and class of its settings
     "self-instruct": ("trainer.tasks.self_instruct", "SelfInstructSettings"),
     "judge": ("trainer.evaluation.judge", "JudgeSettings"),
     "serve": ("trainer.serving.server", "ServeSettings"),
+    "compare-assistants": ("trainer.studies.assistants", "ComparisonSettings"),
     "generate": ("trainer.rollouts.generate", "GenerateSettings"),
     "retrieve": ("trainer.retrieval.chunk_database", "ChunkSettings"),
     "tokenizer": ("trainer.data.tokenizer", "TokenizerSettings"),

@@ -61,35 +61,44 @@ def write_run_report(run: Path) -> Path:
         ) from error
     if not rows:
         raise ReportError(f"{run}: metrics.jsonl holds no step yet; write the report after the first one")
-    page = jinja2.Environment(
+    finished = (run / "metrics.jsonl").stat().st_mtime
+    html = (
+        page_templates()
+        .get_template("run_report.html.j2")
+        .render(
+            name=run.resolve().name,
+            policy=build_policy(),
+            title=build_title(rows, info),
+            facts=run_facts(rows, info, finished),
+            findings=describe_run(rows, info),
+            domains=domain_table(rows, info),
+            tiles=build_tiles(rows, info),
+            panels=[panel for panel in build_panels(rows, info) if panel.svg],
+            anomalies=read_anomalies(run)[-ANOMALIES:],
+            info=info,
+            peaks={name: format_flops(peak) for name, peak in info["peaks"].items()},
+        )
+    )
+    write_atomically(run / "report.html", html)
+    return run / "report.html"
+
+
+def page_templates() -> jinja2.Environment:
+    """The templates of this folder."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    finished = (run / "metrics.jsonl").stat().st_mtime
-    html = page.get_template("run_report.html.j2").render(
-        name=run.resolve().name,
-        policy=build_policy(),
-        title=build_title(rows, info),
-        facts=run_facts(rows, info, finished),
-        findings=describe_run(rows, info),
-        domains=domain_table(rows, info),
-        tiles=build_tiles(rows, info),
-        panels=[panel for panel in build_panels(rows, info) if panel.svg],
-        anomalies=read_anomalies(run)[-ANOMALIES:],
-        info=info,
-        peaks={name: format_flops(peak) for name, peak in info["peaks"].items()},
-    )
-    write_atomically(run / "report.html", html)
-    return run / "report.html"
 
 
-def build_policy() -> str:
+def build_policy(*, script: bool = True) -> str:
     """The content security policy: the styles and the script of the page, by their hashes."""
     styles = f"{_digest('page.css')} {_digest('run_report.css')}"
-    return f"default-src 'none'; style-src {styles}; script-src {_digest('run_report.js')}; base-uri 'none'"
+    scripts = f"script-src {_digest('run_report.js')}; " if script else ""
+    return f"default-src 'none'; style-src {styles}; {scripts}base-uri 'none'"
 
 
 def _digest(name: str) -> str:

@@ -34,6 +34,11 @@ def _sum(generator: np.random.Generator, size: int) -> Made:
     return f"{a}+{b}=", str(a + b), {"kind": "number", "answer": str(a + b)}
 
 
+def _sum_of_three(generator: np.random.Generator, size: int) -> Made:
+    numbers = [_number(generator, size) for _ in range(3)]
+    return f"{'+'.join(map(str, numbers))}=", str(sum(numbers)), {"kind": "number", "answer": str(sum(numbers))}
+
+
 def _difference(generator: np.random.Generator, size: int) -> Made:
     a, b = _number(generator, size), _number(generator, size)
     return f"{a}-{b}=", str(a - b), {"kind": "number", "answer": str(a - b)}
@@ -66,6 +71,7 @@ def _count(generator: np.random.Generator, size: int) -> Made:
 
 KINDS: Mapping[str, Callable[[np.random.Generator, int], Made]] = {
     "sums": _sum,
+    "sums-of-three": _sum_of_three,
     "differences": _difference,
     "larger": _larger,
     "copy": _copy,

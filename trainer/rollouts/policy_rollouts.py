@@ -6,7 +6,7 @@ A rollout is stored in a checkpoint as JSON, because a run may be stopped betwee
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,11 @@ class Answer:
     stopped: bool
     reward: float
 
+    @property
+    def text(self) -> tuple[int, ...]:
+        """The tokens without the stop token."""
+        return self.tokens[:-1] if self.stopped else self.tokens
+
     def encode(self) -> Encoded:
         """Prompt and answer; learned are the tokens of the answer."""
         tokens = np.array([*self.prompt, *self.tokens], np.int32)
@@ -48,7 +53,9 @@ class Rollout:
 
     answers: tuple[Answer, ...]
     samples: int  # answers to each prompt
-    measured: dict[str, Tensor]  # log_probs, reference, values (0 without a value model), advantages, returns
+    verified: float | None = None  # mean of the prompts' verifiers, where another reward is learned from
+    # log_probs, reference, values (0 without a value model), advantages, returns
+    measured: dict[str, Tensor] = field(default_factory=dict)
 
     @cached_property
     def inputs(self) -> dict[str, Tensor]:
@@ -63,14 +70,14 @@ class Rollout:
         """Plain values, from which the same bits are read."""
         answers = [[answer.prompt, answer.tokens, answer.stopped, answer.reward] for answer in self.answers]
         measured = {name: tensor.tolist() for name, tensor in self.measured.items()}
-        return {"answers": answers, "samples": self.samples, "measured": measured}
+        return {"answers": answers, "samples": self.samples, "verified": self.verified, "measured": measured}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Rollout:
         """The rollout of `to_json`."""
         answers = [Answer(tuple(a), tuple(b), bool(c), float(d)) for a, b, c, d in values["answers"]]
         measured = {name: torch.tensor(rows) for name, rows in values["measured"].items()}
-        return cls(tuple(answers), int(values["samples"]), measured)
+        return cls(tuple(answers), int(values["samples"]), values["verified"], measured)
 
 
 def sample_rollout(

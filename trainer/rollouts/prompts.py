@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.chat.chat_template import ChatTemplate
-from trainer.chat.conversation import ConversationError, make_message
+from trainer.chat.conversation import ConversationError, make_message, prompt_key
 from trainer.chat.read_conversations import ReadReport, read_items, read_messages
 from trainer.errors import UserError
 from trainer.rollouts.verifiers import Check, check_verifier
@@ -19,7 +19,7 @@ class Prompt:
     """A prompt as tokens, which end where the answer begins."""
 
     tokens: tuple[int, ...]
-    key: str  # equal for equal prompts
+    key: str  # `prompt_key`: sft, reward, dpo, grpo and ppo hold out the same prompts at the same share
     check: Check | None  # how an answer is verified
     messages: tuple[Mapping[str, str], ...] = ()  # role and content
 
@@ -53,4 +53,4 @@ def _read_prompt(item: Mapping[str, Any], template: ChatTemplate) -> Prompt:
         raise ConversationError(str(error)) from error
     tokens = tuple(template.encode_prompt(messages))
     plain = tuple({"role": message.role, "content": message.content} for message in messages)
-    return Prompt(tokens, template.tokenizer.decode(tokens), verifier, plain)
+    return Prompt(tokens, prompt_key(messages), verifier, plain)

@@ -10,6 +10,7 @@ import_model        a Hugging Face folder as a run at step 0
 sft                 the answers of conversations
 reward preference   scores from pairs of answers; DPO and KTO
 policy policy_settings rewards   PPO and GRPO: learning from rewards of one's own answers
+trained_prompts     prompts that a run has learned from
 best_of_n           the best of n answers, without training
 self_instruct instruction_filters   new tasks from a few seed tasks
 assistant_export    chat template and stop token of an exported assistant

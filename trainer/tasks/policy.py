@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -66,6 +66,7 @@ class PolicyTask:
     reward_digest: str  # of what gives the rewards
     held_out: tuple[Prompt, ...] = ()
     value_start: StartModel | None = None
+    gold: RewardFunction | None = None  # measured beside `reward` and not learned from: shows over-optimization
     memory: RolloutMemory = field(default_factory=lambda: RolloutMemory(0.0))
     prefetches: bool = False  # a rollout depends on the weights
 
@@ -161,11 +162,17 @@ class PolicyTask:
         prompts = [self._prompt(number * settings.prompts.batch_size + world.reader * share + n) for n in range(share)]
         seed = hash_seed(settings.prompts.seed, number, world.reader)
         answers = self._answer(replica, prompts, settings.rollout.samples, seed, temperature=1.0)
-        rollout = Rollout(answers, settings.rollout.samples, {})
+        gold = None if self.gold is None else self._verify(self.gold, prompts, answers, settings.rollout.samples)
+        rollout = Rollout(answers, settings.rollout.samples, gold)
         parts = self._split(rollout.inputs)
         measured = [self._measure(part, replica) for part in parts]
         columns = {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
         return replace(rollout, measured=columns | self._advantages(rollout, columns))
+
+    def _verify(self, gold: RewardFunction, prompts: Sequence[Prompt], answers: Sequence[Answer], each: int) -> float:
+        """The mean gold reward of answers, `each` to every prompt."""
+        repeated = [prompt for prompt in prompts for _ in range(each)]
+        return float(np.mean(gold(repeated, [answer.text for answer in answers])))
 
     def _prompt(self, number: int) -> Prompt:
         """The prompts in an order of its own for each pass over them."""
@@ -280,6 +287,7 @@ class PolicyTask:
             "kl_coefficient": self.memory.coefficient,
             "answer_tokens": float(np.mean(lengths)),
             "unfinished": float(np.mean([not answer.stopped for answer in rollout.answers])),
+            **({} if rollout.verified is None else {"verified": rollout.verified}),
         }
 
     def validate(self, replica: Replica) -> dict[str, Any] | None:
@@ -289,7 +297,9 @@ class PolicyTask:
             return None
         answers = self._answer(replica, prompts, 1, 0, temperature=0.0)
         reward = float(np.mean([answer.reward for answer in answers]))
-        return {"loss": 1 - reward, "reward": reward, "answer_tokens": float(np.mean([len(a.tokens) for a in answers]))}
+        tokens = float(np.mean([len(answer.tokens) for answer in answers]))
+        found = {"loss": 1 - reward, "reward": reward, "answer_tokens": tokens}
+        return found if self.gold is None else found | {"verified": self._verify(self.gold, prompts, answers, 1)}
 
 
 def unwrap(module: nn.Module) -> Decoder:

@@ -104,6 +104,7 @@ def open_policy_task(
         digest,
         held_out=tuple(sides[True]),
         value_start=(value_start or start) if ppo else None,
+        gold=VerifiedReward(template) if reward_run and all(prompt.check for prompt in short) else None,
     )
     return task, replace(report, skipped=+report.skipped)
 

@@ -14,13 +14,16 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from tests.trainer.commands.arithmetic import write_sums
 from tests.trainer.commands.invoke import run
+from trainer.chat.chat_batches import is_held_out
 from trainer.chat.chat_template import ChatTemplate
-from trainer.chat.conversation import make_message
+from trainer.chat.conversation import make_message, prompt_key
+from trainer.chat.read_conversations import ReadReport, read_conversations
+from trainer.chat.read_preferences import read_preferences
 from trainer.cli import train
 from trainer.errors import UserError
 from trainer.rollouts.chat import Chat
 from trainer.rollouts.generate import GenerateSettings
-from trainer.rollouts.prompts import Prompt
+from trainer.rollouts.prompts import Prompt, read_prompts
 from trainer.tasks.rewards import ModelReward
 from trainer.tasks.start_model import open_start
 from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state, read_tensors
@@ -123,6 +126,8 @@ def choices(tmp_path_factory: pytest.TempPathFactory) -> Path:
         a, b = n % 10, n * 7 // 10 % 10
         rows.append({"prompt": f"{a}+{b}=", "chosen": str(a + b), "rejected": f"no {a + b + 1}"})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seen = {"prompt": "0+0=", "verify": {"kind": "number", "answer": "0"}}
+    (path.parent / "seen.jsonl").write_text(json.dumps(seen) + "\n")
     return path
 
 
@@ -210,15 +215,65 @@ def test_a_reward_model_rewards_a_policy_and_chooses_the_best_of_n(tuned, choice
     run("reward", tuned, choices, *PAIR_CHANGES, "--set", "loop.steps=4", "--output", tmp_path / "reward")
     reward = ["--reward", tmp_path / "reward"]
     run("ppo", tuned, questions, *POLICY_CHANGES, *reward, "--set", "loop.steps=1", "--output", tmp_path / "policy")
-    printed = run("best-of-n", tuned, questions, *reward, "--set", "samples=4", "--set", "limit=5", "--set",
-                  "max_new_tokens=6", "--output", tmp_path / "best.jsonl")  # fmt: skip
+    (row,) = rows_of(tmp_path / "policy")
+    assert 0 <= row["verified"] <= 1  # beside the reward that is learned from
+    assert 0 <= row["validation"]["verified"] <= 1
+    printed = run("best-of-n", tuned, questions, *reward, "--set", "samples=4", "--set", "limit=5",
+                  "--set", "max_new_tokens=6", "--output", tmp_path / "best.jsonl",
+                  "--pairs", tmp_path / "pairs.jsonl")  # fmt: skip
+    assert printed.split()[:4] == ["n", "reward", "verified", "kl"]
     rewards = [float(line.split()[1]) for line in printed.splitlines()[1:4]]
     assert rewards == sorted(rewards)
     assert "best.jsonl" in printed
+    template = ChatTemplate(open_start(tuned).tokenizer)
+    judge = ModelReward(tmp_path / "reward", template)
+    for pair in read_preferences([tmp_path / "pairs.jsonl"]):
+        prompt = Prompt(tuple(template.encode_prompt(pair.prompt)), "", None)
+        chosen, rejected = judge(
+            [prompt] * 2, [template.tokenizer.encode(text) for text in (pair.chosen, pair.rejected)]
+        )
+        assert chosen > rejected
     with pytest.raises(UserError, match="not a reward model"):
         run("grpo", tuned, questions, *POLICY_CHANGES, "--reward", tuned, "--output", tmp_path / "x")
     with pytest.raises(UserError, match="have no `verify`"):
         run("grpo", tuned, choices, *POLICY_CHANGES, "--output", tmp_path / "x")
+
+
+def test_stages_are_compared_on_prompts_that_none_was_trained_on(demo, tuned, choices, sums, questions, tmp_path):
+    run("reward", tuned, choices, *PAIR_CHANGES, "--set", "loop.steps=2", "--output", tmp_path / "reward")
+    for seed in (0, 1):
+        changes = [*POLICY_CHANGES, "--set", "loop.steps=2", "--set", f"prompts.seed={seed}"]
+        reward = ["--reward", tmp_path / "reward"] if seed else []
+        run("grpo", tuned, questions, *changes, *reward, "--output", tmp_path / f"grpo-{seed}")
+    run("make-tasks", "sums", "--count", 60, "--seed", 5, "--output", tmp_path / "asked.jsonl")
+    stages = [f"before={demo / 'run'}", f"sft={tuned}", f"grpo={tmp_path}/grpo-1", f"grpo={tmp_path}/grpo-0"]
+    out = tmp_path / "comparison"
+    printed = run("compare-assistants", *stages, "--prompts", tmp_path / "asked.jsonl", "--reference", "sft",
+                  "--reward", tmp_path / "reward", "--held-out", demo / "run", "--output", out,
+                  "--set", "samples=4", "--set", "max_new_tokens=6")  # fmt: skip
+    found = json.loads((out / "comparison.json").read_text())
+    assert list(found["stages"]) == ["before", "sft", "grpo", "best-of-n"]
+    assert [len(runs) for runs in found["stages"].values()] == [1, 1, 2, 1]
+    assert found["stages"]["sft"][0]["kl"] == pytest.approx(0, abs=1e-5)  # the reference itself
+    assert found["stages"]["grpo"][0]["kl"] != 0
+    assert found["stages"]["before"][0]["bits_per_byte"] < found["stages"]["sft"][0]["bits_per_byte"]  # the tax
+    template = ChatTemplate(open_start(tuned).tokenizer)
+    asked = {prompt.key for prompt in read_prompts([tmp_path / "asked.jsonl"], template, ReadReport())}
+    learned = {prompt_key(item.prompt) for item in read_conversations([sums], ReadReport())}
+    learned = {key for key in learned if not is_held_out(key, 0.2)}
+    assert found["prompts"]["trained"]["sft"] == len(learned)
+    assert 0 < found["prompts"]["answered"] <= len(asked - learned)
+    assert found["prompts"]["answered"] + found["prompts"]["left_out"] == len(asked)
+    assert ["sft", "reward model", len(learned)] in found["prompts"]["shared"]  # made of the same questions
+    assert list(found["curves"]) == ["grpo", "best-of-n"]
+    page = (out / "comparison.html").read_text()
+    assert "Gold reward" in page
+    assert "one run" in printed
+    assert "http" not in page.split("<body>")[1]
+    with pytest.raises(UserError, match="trained on every one"):
+        run(
+            "compare-assistants", f"sft={tuned}", "--prompts", choices.parent / "seen.jsonl", "--output", tmp_path / "x"
+        )
 
 
 def test_transformers_chats_with_an_export_and_answers_the_same(tuned, tmp_path):

@@ -1,0 +1,272 @@
+"""Compare assistants: the same prompts, texts and questions for every stage of post-training, several runs of each.
+
+Prompts that any of the runs was trained on are left out, and how many prompts the stages share is part of the result.
+The first stage is what the others are compared with: a pretrained model, so that what post-training costs in bits per
+byte (the alignment tax, Ouyang et al. 2022) is seen.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy.stats import t as student
+
+from trainer.chat.chat_template import ChatTemplate
+from trainer.chat.read_conversations import ReadReport
+from trainer.data.corpus import Corpus
+from trainer.errors import UserError
+from trainer.evaluation.harness import EvaluationSettings, score_questions
+from trainer.evaluation.likelihood import Scorer
+from trainer.evaluation.perplexity import held_out_documents, measure_loss
+from trainer.evaluation.questions import read_questions
+from trainer.model.decoder import Decoder
+from trainer.rollouts.generate import GenerateSettings
+from trainer.rollouts.policy_rollouts import Answer, Rollout, sample_rollout
+from trainer.rollouts.prompts import Prompt, read_prompts
+from trainer.settings import Settings
+from trainer.tasks.best_of_n import BestOfSettings, RewardPoint, best_of_n
+from trainer.tasks.rewards import ModelReward, VerifiedReward, check_prompts
+from trainer.tasks.start_model import open_start
+from trainer.tasks.summed_losses import model_inputs
+from trainer.tasks.trained_prompts import read_trained_prompts
+from trainer.training.metrics import read_metrics
+from trainer.training.saved_model import load_decoder
+
+ROWS = 64  # prompts that are answered at once
+BEST_OF = "best-of-n"
+
+
+class ComparisonSettings(Settings):
+    """How much every run is asked."""
+
+    prompts: int = Field(default=200, ge=1, description="most prompts, of those that no run was trained on")
+    max_new_tokens: int = Field(default=64, ge=1, description="longest answer in tokens")
+    samples: int = Field(default=16, ge=1, description="answers to each prompt for best-of-n")
+    documents: int | None = Field(default=100, ge=1, description="most held-out documents for bits per byte; off = all")
+    questions: int | None = Field(default=200, ge=1, description="most questions of each file; off = all")
+
+
+class AssistantScore(NamedTuple):
+    """One run."""
+
+    correct: float  # mean verified reward of the most likely answers, 0 to 1
+    finished: float  # share of those answers that end by themselves
+    kl: float | None  # nats an answer from the reference, at temperature 1; None without a reference
+    bits_per_byte: float | None  # of held-out text of pretraining
+    questions: Mapping[str, float]  # accuracy by file, answers per byte
+
+
+class Interval(NamedTuple):
+    """A mean over runs, with its 90% interval by Student's t; infinite for one run."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """The mean of a measure over the runs of a stage.
+
+    >>> mean_interval([0.25]).high
+    inf
+    """
+    mean, count = float(np.mean(values)), len(values)
+    if count < 2:
+        return Interval(mean, -math.inf, math.inf)
+    half = float(student.ppf(0.95, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
+    return Interval(mean, mean - half, mean + half)
+
+
+class OptimizedPoint(NamedTuple):
+    """How far a policy has gone, and what it has gained."""
+
+    kl: float  # nats an answer from the start
+    reward: float  # of the model that is optimized
+    verified: float  # gold reward
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result."""
+
+    stages: Mapping[str, Sequence[AssistantScore]]  # in the order given
+    prompts: int  # that were answered
+    left_out: int  # evaluation prompts that a run was trained on
+    trained: Mapping[str, int]  # prompts that a stage was trained on
+    shared: Mapping[tuple[str, str], int]  # prompts that two stages were both trained on
+    curves: Mapping[str, Sequence[OptimizedPoint]]  # of runs that learned from a reward model, and best-of-n
+
+    def difference(self, stage: str, measure: Callable[[AssistantScore], float]) -> Interval:
+        """The stage's mean less that of the first stage."""
+        first = float(np.mean([measure(score) for score in next(iter(self.stages.values()))]))
+        return mean_interval([measure(score) - first for score in self.stages[stage]])
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What every run is asked."""
+
+    prompts: Sequence[Prompt]
+    held_out: Corpus | None  # of pretraining
+    questions: Sequence[Path]
+    settings: ComparisonSettings
+    reference: Decoder | None  # that divergence is measured from
+    device: str = "cpu"
+
+    def score(self, run: Path) -> AssistantScore:
+        """All measures of a run."""
+        start, model = open_start(run), load_decoder(run, self.device)
+        template = ChatTemplate(start.tokenizer)
+        answers = self._answer(model, template, temperature=0.0)
+        sampled = [] if self.reference is None else self._answer(model, template, temperature=1.0)
+        context = model.settings.context_length
+        scorer = Scorer(lambda tokens: model(tokens).logits, start.tokenizer, context, device=self.device)
+        bits = None
+        with torch.inference_mode():
+            if self.held_out is not None:
+                documents = held_out_documents(self.held_out, self.settings.documents)
+                bits = measure_loss(scorer, documents)[""].bits_per_byte
+            limits = EvaluationSettings(limit=self.settings.questions)
+            accuracies = {
+                path.name.partition(".")[0]: score_questions(scorer, read_questions(path), limits).get(
+                    "answer_per_byte", math.nan
+                )
+                for path in self.questions
+            }
+        return AssistantScore(
+            float(np.mean([answer.reward for answer in answers])),
+            float(np.mean([answer.stopped for answer in answers])),
+            None if self.reference is None else measure_divergence(model, self.reference, sampled, self.device),
+            bits,
+            accuracies,
+        )
+
+    def _answer(self, model: Decoder, template: ChatTemplate, temperature: float) -> list[Answer]:
+        found: list[Answer] = []
+        for begin in range(0, len(self.prompts), ROWS):
+            sampling = GenerateSettings(
+                max_new_tokens=self.settings.max_new_tokens, temperature=temperature, top_p=None, seed=begin
+            )
+            part = self.prompts[begin : begin + ROWS]
+            found += sample_rollout(model, part, 1, sampling, template.end, VerifiedReward(template), 0.0)
+        return found
+
+
+@torch.no_grad()
+def measure_divergence(model: Decoder, reference: Decoder, answers: Sequence[Answer], device: str) -> float:
+    """KL divergence in nats an answer, estimated from the model's own answers: the mean log ratio (k1)."""
+    total = 0.0
+    for begin in range(0, len(answers), ROWS):
+        inputs = Rollout(tuple(answers[begin : begin + ROWS]), 1).inputs
+        given = {name: tensor.to(device) for name, tensor in model_inputs(inputs).items()}
+        mask = inputs["weights"].to(device)
+        ours, theirs = (part(**given, log_probs=True).chosen.log_probs for part in (model, reference))
+        total += float(((ours - theirs) * mask).sum())
+    return total / len(answers)
+
+
+def compare_assistants(
+    stages: Mapping[str, Sequence[Path]],
+    prompt_files: Sequence[Path],
+    settings: ComparisonSettings,
+    *,
+    reference: str | None = None,
+    reward: Path | None = None,
+    held_out: Corpus | None = None,
+    questions: Sequence[Path] = (),
+    device: str = "cpu",
+    log: Callable[[str], None] = print,
+) -> Comparison:
+    """Ask every run of every stage the same.
+
+    stages: name -> runs that differ in their seed. reference: the stage that divergence is measured from, and with
+    `reward`, a reward model, the one whose best of n answers are a stage of their own. held_out: text of pretraining.
+    """
+    if reference is not None and reference not in stages:
+        raise UserError(f"{reference}: no stage has this name; there are {', '.join(stages)}")
+    first = next(iter(stages.values()))[0]
+    template = ChatTemplate(open_start(first).tokenizer)
+    found = {prompt.key: prompt for prompt in read_prompts(prompt_files, template, ReadReport())}
+    check_prompts(list(found.values()), None)
+    runs = dict(stages) | ({} if reward is None else {"reward model": [reward]})
+    trained = {name: set[str]().union(*map(read_trained_prompts, paths)) for name, paths in runs.items()}
+    unseen = [prompt for key, prompt in found.items() if not any(key in keys for keys in trained.values())]
+    if not unseen:
+        raise UserError(
+            "the runs were trained on every one of these prompts; name others, or train with a larger share held out "
+            "(chat.held_out, pairs.held_out, prompts.held_out)"
+        )
+    start = None if reference is None else load_decoder(stages[reference][0], device)
+    exam = Examination(unseen[: settings.prompts], held_out, questions, settings, start, device)
+    scores: dict[str, list[AssistantScore]] = {}
+    for name, paths in stages.items():
+        scores[name] = []
+        for path in paths:
+            scores[name].append(exam.score(path))
+            log(f"{name}, {path}: {scores[name][-1].correct:.1%} right")
+    curves = {name: points for name, paths in stages.items() if (points := read_curve(paths[0]))}
+    if reward is not None and start is not None:
+        scores[BEST_OF], curves[BEST_OF] = _choose_best(start, template, exam, reward)
+        log(f"{BEST_OF}: {scores[BEST_OF][-1].correct:.1%} right")
+    names = list(trained)
+    shared = {(a, b): len(trained[a] & trained[b]) for n, a in enumerate(names) for b in names[n + 1 :]}
+    counts = {name: len(keys) for name, keys in trained.items()}
+    return Comparison(scores, len(exam.prompts), len(found) - len(unseen), counts, shared, curves)
+
+
+def _choose_best(
+    model: Decoder, template: ChatTemplate, exam: Examination, reward: Path
+) -> tuple[list[AssistantScore], list[OptimizedPoint]]:
+    """The best of n answers by the reward model, as a stage without training, and its curve over n."""
+    settings = BestOfSettings(samples=exam.settings.samples, max_new_tokens=exam.settings.max_new_tokens)
+    sampled = best_of_n(
+        model, template, exam.prompts, ModelReward(reward, template), settings, VerifiedReward(template)
+    )
+    points: list[RewardPoint] = sampled.curve()
+    finished = float(np.mean([answer.stopped for answer in sampled.best]))
+    score = AssistantScore(points[-1].verified or 0.0, finished, points[-1].kl, None, {})
+    return [score], [OptimizedPoint(point.kl, point.reward, point.verified or 0.0) for point in points]
+
+
+def read_curve(run: Path) -> list[OptimizedPoint]:
+    """The rollouts of a run that learned from a reward model, in order of time; empty for any other run."""
+    rows = [row for row in read_metrics(run) if row.get("verified") is not None and "kl" in row]
+    return [OptimizedPoint(row["kl"], row["reward"], row["verified"]) for row in rows]
+
+
+def describe_comparison(found: Comparison) -> str:
+    """A table for a terminal."""
+    lines = [f"{'stage':<18}{'runs':>5}{'right':>9}{'90% interval':>18}{'finished':>10}{'kl':>8}{'bits/byte':>11}"]
+    for name, scores in found.stages.items():
+        mean, low, high = mean_interval([score.correct for score in scores])
+        interval = f"{low:.1%} to {high:.1%}" if math.isfinite(low) else "one run"
+        finished = float(np.mean([score.finished for score in scores]))
+        lines.append(
+            f"{name[:17]:<18}{len(scores):>5}{mean:>9.1%}{interval:>18}{finished:>10.0%}"
+            f"{_mean([score.kl for score in scores], '.2f'):>8}"
+            f"{_mean([score.bits_per_byte for score in scores], '.4f'):>11}"
+        )
+    lines.append(f"{found.prompts:,} prompts; {found.left_out:,} more were left out, since a run was trained on them")
+    return "\n".join(lines)
+
+
+def _mean(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return format(float(np.mean(known)), form) if known else "-"
+
+
+def comparison_as_json(found: Comparison) -> str:
+    """All numbers."""
+    stages = {name: [score._asdict() for score in scores] for name, scores in found.stages.items()}
+    shared = [[*pair, count] for pair, count in found.shared.items()]
+    curves = {name: [point._asdict() for point in points] for name, points in found.curves.items()}
+    prompts = {"answered": found.prompts, "left_out": found.left_out, "trained": found.trained, "shared": shared}
+    return json.dumps({"stages": stages, "prompts": prompts, "curves": curves}, indent=1) + "\n"

@@ -1,0 +1,46 @@
+"""Which prompts a run has learned from: to find those that reward training, PPO and evaluation share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.chat.chat_batches import is_held_out
+from trainer.chat.chat_template import ChatTemplate
+from trainer.chat.conversation import prompt_key
+from trainer.chat.read_conversations import ReadReport, read_conversations
+from trainer.chat.read_preferences import read_preferences
+from trainer.errors import UserError
+from trainer.rollouts.prompts import read_prompts
+from trainer.tasks.pretrain_settings import read_run_state
+from trainer.tasks.start_model import open_start
+
+
+def read_trained_prompts(run: Path) -> set[str]:
+    """The keys (`prompt_key`) of the prompts that a run was trained on; none for a pretraining run.
+
+    Read again from the files that the run's settings name. Raises UserError where one is gone.
+    """
+    settings = read_run_state(run).settings
+    found: set[str] = set()
+    for table in ("chat", "pairs", "prompts"):
+        if table in settings:
+            found |= {key for key in _read_keys(run, table, settings[table]) if not _is_out(key, settings[table])}
+    return found
+
+
+def _is_out(key: str, settings: Mapping[str, Any]) -> bool:
+    return is_held_out(key, settings["held_out"])
+
+
+def _read_keys(run: Path, table: str, settings: Mapping[str, Any]) -> set[str]:
+    paths, report = [Path(file) for file in settings["files"]], ReadReport()
+    if missing := [path for path in paths if not path.is_file()]:
+        raise UserError(f"{missing[0]}: {run} was trained on this file and it is gone; put it back to compare prompts")
+    if table == "chat":
+        return {prompt_key(item.prompt) for item in read_conversations(paths, report)}
+    if table == "pairs":
+        return {prompt_key(item.prompt) for item in read_preferences(paths, report)}
+    template = ChatTemplate(open_start(run).tokenizer)
+    return {item.key for item in read_prompts(paths, template, report)}
