@@ -166,6 +166,7 @@ def _learn_from_rewards(
     changes: tuple[str, ...],
     lora: bool,
     reward: Path | None,
+    mix: str | None,
     allow_changes: bool,
 ) -> None:
     from trainer.tasks.policy import learn_from_rewards
@@ -175,7 +176,8 @@ def _learn_from_rewards(
 
     check_run_folder(output)
     start = open_start(run)
-    given = [f"policy.algorithm={algorithm}", *changes, *list_files("prompts", files)]
+    text = [] if mix is None else [f"data.sources={{web = {{path = {mix!r}}}}}"]
+    given = [f"policy.algorithm={algorithm}", *text, *changes, *list_files("prompts", files)]
     task, report = open_policy_task(read_settings(PolicySettings, config, given, start, lora), start, reward)
     if is_main():
         click.echo(f"{report.describe()}\n{len(task.prompts):,} prompts, {len(task.held_out):,} held out", err=True)
@@ -188,11 +190,14 @@ reward_option = click.option(
     "--reward", type=EXISTING_RUN, help="A reward model (gristmill train reward) that rewards the answers."
 )
 
+mix_option = click.option("--mix", metavar="DATASET", help="Curated dataset to learn from in every step (PPO-ptx).")
+
 
 @train.command("grpo", short_help="Learn from rewards, comparing answers to a prompt.")
 @post_training_options("PROMPTS...")
 @lora_option
 @reward_option
+@mix_option
 def grpo_command(**options: Any) -> None:
     """Let RUN's model answer PROMPTS several times, and make the answers that earn more than the others more likely.
 
@@ -206,6 +211,7 @@ def grpo_command(**options: Any) -> None:
 @post_training_options("PROMPTS...")
 @lora_option
 @reward_option
+@mix_option
 def ppo_command(**options: Any) -> None:
     """Let RUN's model answer PROMPTS, and learn from their rewards token by token, with a value model (PPO).
 

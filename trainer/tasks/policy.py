@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from trainer.chat.chat_template import END
 from trainer.config import ConfigError
+from trainer.data.batches import BatchSource
 from trainer.losses.policy import (
     adapt_coefficient,
     clipped_policy_loss,
@@ -37,6 +38,7 @@ from trainer.rollouts.prompts import Prompt
 from trainer.tasks.launch import launch
 from trainer.tasks.policy_settings import Average, KlPlace, PolicyAlgorithm, PolicySettings
 from trainer.tasks.post_training import Reference
+from trainer.tasks.pretrain import causal_inputs
 from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
 from trainer.tasks.summed_losses import accumulate_sums, model_inputs, to_device
 from trainer.training.distributed import World
@@ -67,6 +69,7 @@ class PolicyTask:
     held_out: tuple[Prompt, ...] = ()
     value_start: StartModel | None = None
     gold: RewardFunction | None = None  # measured beside `reward` and not learned from: shows over-optimization
+    mix: BatchSource | None = None  # pretraining text, a batch in every step
     memory: RolloutMemory = field(default_factory=lambda: RolloutMemory(0.0))
     prefetches: bool = False  # a rollout depends on the weights
 
@@ -78,7 +81,8 @@ class PolicyTask:
         """Hash of the prompts, of the weights that the run starts from, and of what gives the rewards."""
         prompts = hash_seed(*(prompt.key for prompt in self.prompts))
         value = self.value_start.digest if self.value_start else ""
-        return f"{prompts} {self.start.digest} {self.reward_digest} {value}"
+        mixed = f" {self.mix.fingerprint}" if self.mix else ""
+        return f"{prompts} {self.start.digest} {self.reward_digest} {value}{mixed}"
 
     def position(self, step: int) -> dict[str, Any]:
         """The KL coefficient, and the rollout between two steps that learn from it."""
@@ -145,15 +149,26 @@ class PolicyTask:
         chosen = {name: tensor[rows] for name, tensor in inputs.items()}
         tokens = float(chosen["weights"].sum())
         count = tokens if self.settings.policy.average is Average.TOKENS else len(rows)
+        mixed = {} if self.mix is None else {"pretraining_loss": self._add_pretraining(self.mix, prepared, replica)}
         numbers = accumulate_sums(self._split(chosen), count, self._loss, replica)
         read = int((chosen["document_ids"] >= 0).sum()) * replica.world.shape.readers
         loss = numbers.pop("loss")
         means = {name: value * count / max(tokens, 1) for name, value in numbers.items()}
+        described = self._describe(rollout)  # with the coefficient that this step had
         if part + 1 == self.settings.policy.steps_per_rollout:
             self._adapt()
-        return StepGradient(
-            loss, int(tokens) * replica.world.shape.readers, read, means | self._describe(rollout), list
-        )
+        return StepGradient(loss, int(tokens) * replica.world.shape.readers, read, means | mixed | described, list)
+
+    def _add_pretraining(self, mix: BatchSource, step: int, replica: Replica) -> float:
+        """Add the gradient of a batch of pretraining text (Ouyang et al. 2022, equation 2); its loss, nats a token."""
+        inputs = causal_inputs(mix.batch(step, replica.world.reader, replica.world.shape.readers))
+        weight, tokens = self.settings.policy.pretraining_weight, float(inputs["weights"].sum())
+
+        def summed_loss(model: nn.Module, part: Inputs) -> tuple[Tensor, Mapping[str, Tensor]]:
+            loss = model(**part).loss
+            return weight * loss, {"pretraining": loss}
+
+        return accumulate_sums(self._split(inputs), tokens, summed_loss, replica, last=False)["pretraining"]
 
     def _sample(self, number: int, replica: Replica) -> Rollout:
         """The answers of the policy as it is, and what the loss needs of them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from trainer.data.sources import DataSettings
 from trainer.losses.policy import GroupBaseline, KlEstimator
 from trainer.model.model_settings import ModelSettings
 from trainer.settings import Settings
@@ -88,6 +89,12 @@ class PolicyLossSettings(Settings):
     value_clip: float | None = Field(default=0.2, gt=0, description="ppo: largest change of a value; no limit if unset")
     value_weight: float = Field(default=0.1, gt=0, description="ppo: weight of the value model's loss")
 
+    pretraining_weight: float = Field(
+        default=1.0,
+        gt=0,
+        description="weight of the loss on pretraining text, in nats per token, where data.sources has some (PPO-ptx)",
+    )
+
     @model_validator(mode="after")
     def _check_estimator(self) -> PolicyLossSettings:
         if self.kl and self.kl_place is KlPlace.LOSS and self.kl_estimator is KlEstimator.K1:
@@ -106,6 +113,10 @@ class PolicySettings(PostTrainingSettings):
     prompts: PromptSettings = Field(default=PromptSettings(), description="prompts, and how they are read")
     rollout: RolloutSettings = Field(default=RolloutSettings(), description="how answers are sampled")
     policy: PolicyLossSettings = Field(default=PolicyLossSettings(), description="the loss")
+    data: DataSettings = Field(
+        default=DataSettings(batch_size=4, max_repetitions=None),
+        description="pretraining text that is learned from in every step, so that the model forgets less (PPO-ptx)",
+    )
     value_model: ModelSettings | None = Field(default=None, description="taken from the reward model, or from RUN")
     schedule: ScheduleSettings = Field(
         default=ScheduleSettings(learning_rate=1e-6, warmup_steps=10, shape=ScheduleShape.CONSTANT),

@@ -15,6 +15,8 @@ from trainer.chat.chat_batches import fill_rows, is_held_out
 from trainer.chat.chat_template import ChatTemplate, Encoded
 from trainer.chat.read_conversations import ReadReport
 from trainer.config import ConfigError
+from trainer.data.batches import BatchSource
+from trainer.data.sources import DataSettings, build_training_batches, load_corpus, pin_snapshots
 from trainer.data.tokenizer import compare_tokenizers
 from trainer.errors import UserError
 from trainer.model.decoder import Decoder
@@ -23,6 +25,7 @@ from trainer.rollouts.prompts import Prompt, read_prompts
 from trainer.rollouts.verifiers import verify
 from trainer.tasks.policy import PolicyTask, check_policy
 from trainer.tasks.policy_settings import PolicyAlgorithm, PolicySettings
+from trainer.tasks.post_training import check_length
 from trainer.tasks.reward import score_rows
 from trainer.tasks.start_model import StartModel, adapted, open_start
 from trainer.training.saved_model import load_decoder
@@ -104,9 +107,21 @@ def open_policy_task(
         digest,
         held_out=tuple(sides[True]),
         value_start=(value_start or start) if ppo else None,
+        mix=open_mix(settings.data, start),
         gold=VerifiedReward(template) if reward_run and all(prompt.check for prompt in short) else None,
     )
     return task, replace(report, skipped=+report.skipped)
+
+
+def open_mix(settings: DataSettings, start: StartModel) -> BatchSource | None:
+    """Batches of the pretraining text that the settings name, if they do."""
+    if not settings.sources:
+        return None
+    if "sequence_length" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"sequence_length": start.settings.context_length})
+    check_length("data", settings.sequence_length, start.settings)
+    data = pin_snapshots(settings)
+    return build_training_batches(load_corpus(data, start.tokenizer), data)
 
 
 def check_prompts(prompts: Sequence[Prompt], reward_run: Path | None) -> None:

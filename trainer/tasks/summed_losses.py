@@ -16,16 +16,17 @@ SummedLoss = Callable[[nn.Module, Inputs], tuple[Tensor, Mapping[str, Tensor]]]
 
 
 def accumulate_sums(
-    parts: Sequence[Inputs], count: float, summed_loss: SummedLoss, replica: Replica
+    parts: Sequence[Inputs], count: float, summed_loss: SummedLoss, replica: Replica, *, last: bool = True
 ) -> dict[str, float]:
     """Add the gradient of the loss over all ranks divided by `count`: returns `loss` and the reported means.
 
     count: what is counted on this rank (pairs, tokens); the sums of all ranks are divided by the counts of all ranks.
+    last: whether ranks exchange gradients behind these parts; not where another loss of the step follows.
     """
     total = float(_sum(count, replica))
     sums: dict[str, Tensor] = {}
     for number, part in enumerate(parts):
-        with exchange_gradients(replica.module, number == len(parts) - 1, replica.defer_gradients):
+        with exchange_gradients(replica.module, last and number == len(parts) - 1, replica.defer_gradients):
             with autocast(replica.world.device, replica.bf16):
                 loss, named = summed_loss(replica.module, to_device(part, replica))
             torch.autograd.backward(loss * (replica.world.shape.readers / max(total, 1)))

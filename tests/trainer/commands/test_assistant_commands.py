@@ -193,13 +193,16 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", ["grpo", "ppo"])
-def test_rollouts_resume_bitwise_between_two_steps_of_one(tuned, questions, tmp_path, command):
+def test_rollouts_resume_bitwise_between_two_steps_of_one(demo, tuned, questions, tmp_path, command):
     changes = [*POLICY_CHANGES, "--set", "policy.epochs=2", "--set", "policy.minibatches=2"]  # four steps a rollout
+    if command == "ppo":  # with pretraining text in every step
+        changes += ["--mix", demo / "set", "--set", f"data.cache={demo}/cache", "--set", "data.workers=1"]
     run(command, tuned, questions, *changes, "--output", tmp_path / "whole")
     found = rows_of(tmp_path / "whole")
     assert found[0]["ratio"] == pytest.approx(1, abs=1e-6)
     assert found[0]["kl"] == pytest.approx(0, abs=1e-5)
     assert found[0]["reward"] == found[3]["reward"]  # the same rollout
+    assert [row.get("pretraining_loss", 0) > 1 for row in found] == [command == "ppo"] * 5
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
     for path in list_checkpoints(tmp_path / "cut" / "checkpoints")[2:]:
         shutil.rmtree(path)

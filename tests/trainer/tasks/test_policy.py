@@ -9,17 +9,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from tests.trainer.corpora import build_corpus
 from tests.trainer.runs import build_decoder
+from trainer.data.batches import BatchSettings, BatchSource
 from trainer.model.decoder import Decoder
 from trainer.model.model_settings import ModelSettings
 from trainer.rollouts.prompts import Prompt
 from trainer.tasks import policy as policy_module
 from trainer.tasks.policy import PolicyTask, learn_from_rewards
 from trainer.tasks.policy_settings import PolicySettings
+from trainer.tasks.pretrain import causal_inputs
+from trainer.training.distributed import World
 from trainer.training.saved_model import load_decoder
+from trainer.training.step import Replica
 
 MODEL = ModelSettings(vocab_size=4, vocab_multiple=1, hidden_size=16, layers=1, heads=2, context_length=8, init_std=0.3)
 STOP, LENGTH, PROMPT = 3, 3, (0, 1)
@@ -106,6 +112,50 @@ def assert_is_optimal(model: Decoder, coefficient: float) -> None:
     best_reward, best_kl = optimum(coefficient)
     assert float((policy.exp() * rewards).sum()) == pytest.approx(best_reward, abs=0.03)
     assert float((policy.exp() * (policy - reference)).sum()) == pytest.approx(best_kl, abs=0.1)
+
+
+def gradients(mix: BatchSource | None, weight: float = 0.5) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Of the first step, from the start's weights."""
+    values = {
+        "prompts": {"batch_size": 1},
+        "rollout": {"samples": 128, "max_new_tokens": LENGTH, "unfinished_penalty": 2},
+    }
+    settings = PolicySettings.model_validate({"model": MODEL, "policy": {"pretraining_weight": weight}, **values})
+    start: Any = FakeStart()
+    rewards: list[float] = []
+
+    def reward(prompts: Any, answers: Any) -> list[float]:
+        rewards.extend(reward_of(tuple(answer)) for answer in answers)
+        return rewards
+
+    task = PolicyTask(settings, start, (Prompt(PROMPT, "p", None),), reward, "r", mix=mix)
+    model = build_decoder(MODEL, seed=4)
+    numbers = task.add_gradient(0, Replica(model, World(0, 1, torch.device("cpu")), False)).numbers
+    assert numbers["reward"] == pytest.approx(np.mean(rewards) - 2 * numbers["unfinished"])  # without an end, less
+    return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}, numbers
+
+
+def test_pretraining_text_adds_its_gradient():
+    corpus = build_corpus([[0, 1, 2, 3, 1, 2], [3, 3, 1, 0, 2, 1, 0]])
+    mix = BatchSource(corpus, BatchSettings(batch_size=2, sequence_length=4, max_repetitions=None))
+    alone, _ = gradients(None)
+    both, numbers = gradients(mix)
+    model, inputs = build_decoder(MODEL, seed=4), causal_inputs(mix.batch(0))
+    loss = model(**inputs).loss / inputs["weights"].sum()
+    loss.backward()
+    assert numbers["pretraining_loss"] == pytest.approx(float(loss.detach()), rel=1e-6)
+    assert 0 < numbers["unfinished"] < 1
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(both[name], alone[name] + 0.5 * weight.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_the_coefficient_follows_the_divergence(tmp_path):
+    train_policy(tmp_path, 12, {"kl": 0.05, "kl_target": 0.02, "kl_horizon": 2.0})
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for before, after in itertools.pairwise(rows):  # Ziegler et al. 2019, section 2.2
+        error = min(max(before["kl"] / 0.02 - 1, -0.2), 0.2)
+        assert after["kl_coefficient"] == pytest.approx(before["kl_coefficient"] * (1 + error / 2.0))
+    assert rows[-1]["kl_coefficient"] > rows[1]["kl_coefficient"]  # rewards drive the policy away
 
 
 @pytest.mark.parametrize(
