@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -29,19 +29,20 @@ from trainer.losses.policy import (
 )
 from trainer.model.build import build_model
 from trainer.model.decoder import Decoder
+from trainer.model.model_settings import ModelSettings
 from trainer.model.policy_and_value import PolicyAndValue
 from trainer.model.size import count_flops_per_token, count_parameters
-from trainer.model.weights import initialize_weights
+from trainer.model.weights import fill_weight, initialize_weights
 from trainer.rollouts.generate import GenerateSettings, hash_seed
 from trainer.rollouts.policy_rollouts import Answer, RewardFunction, Rollout, sample_rollout
 from trainer.rollouts.prompts import Prompt
 from trainer.tasks.launch import launch
 from trainer.tasks.policy_settings import Average, KlPlace, PolicyAlgorithm, PolicySettings
-from trainer.tasks.post_training import Reference
+from trainer.tasks.post_training import Reference, check_mesh
 from trainer.tasks.pretrain import causal_inputs
 from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
 from trainer.tasks.summed_losses import accumulate_sums, model_inputs, to_device
-from trainer.training.distributed import World
+from trainer.training.distributed import World, full_tensor
 from trainer.training.loop import TrainingResult
 from trainer.training.step import Inputs, Replica, autocast
 from trainer.training.task import StepGradient, Workload
@@ -202,11 +203,9 @@ class PolicyTask:
         sampling = GenerateSettings(
             max_new_tokens=rollout.max_new_tokens, temperature=temperature, top_p=None, seed=seed
         )
-        stop = self.start.tokenizer.control[END]
+        stop, model = self.start.tokenizer.control[END], gather_decoder(replica.module, self.settings.model)
         with autocast(replica.world.device, replica.bf16):
-            return sample_rollout(
-                unwrap(replica.module), prompts, samples, sampling, stop, self.reward, rollout.unfinished_penalty
-            )
+            return sample_rollout(model, prompts, samples, sampling, stop, self.reward, rollout.unfinished_penalty)
 
     @torch.no_grad()
     def _measure(self, part: Inputs, replica: Replica) -> Inputs:
@@ -317,9 +316,20 @@ class PolicyTask:
         return found if self.gold is None else found | {"verified": self._verify(self.gold, prompts, answers, 1)}
 
 
-def unwrap(module: nn.Module) -> Decoder:
-    """The decoder of a rank, for generation."""
+def gather_decoder(module: nn.Module, settings: ModelSettings) -> Decoder:
+    """The decoder of a rank, for generation; where ranks hold shards (FSDP), a whole copy. All ranks call it alike.
+
+    Ranks end their answers at different tokens, so that layers could not be gathered one by one.
+    """
     model = module.module if isinstance(module, DistributedDataParallel) else module
+    if any(isinstance(weight, DTensor) for weight in model.parameters()):
+        whole = build_model(settings).to_empty(device=next(model.parameters()).device)
+        targets = dict(whole.named_parameters())
+        for name, weight in model.named_parameters():
+            value = full_tensor(weight)
+            if name in targets:  # not the value model's
+                fill_weight(targets[name], value)
+        model = whole
     if not isinstance(model, Decoder):
         raise TypeError("only decoders generate answers")
     return model
@@ -327,9 +337,8 @@ def unwrap(module: nn.Module) -> Decoder:
 
 def check_policy(settings: PolicySettings) -> None:
     """Raises ConfigError for settings that cannot work together."""
-    parallel, policy = settings.parallel, settings.policy
-    if (parallel.shard != 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1) or parallel.tensor * parallel.expert > 1:
-        raise ConfigError("rollouts need the whole model on every rank: set parallel.shard=1")
+    policy = settings.policy
+    check_mesh(settings)
     if policy.algorithm is PolicyAlgorithm.GRPO and settings.rollout.samples < 2:
         raise ConfigError("grpo compares the answers to a prompt: rollout.samples must be at least 2")
     answers = settings.prompts.batch_size * settings.rollout.samples

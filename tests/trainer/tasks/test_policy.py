@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from tests.trainer.corpora import build_corpus
+from tests.trainer.ranks import run_ranks
 from tests.trainer.runs import build_decoder
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.model.decoder import Decoder
 from trainer.model.model_settings import ModelSettings
+from trainer.model.weights import fill_weight
 from trainer.rollouts.prompts import Prompt
 from trainer.tasks import policy as policy_module
 from trainer.tasks.policy import PolicyTask, learn_from_rewards
@@ -53,7 +55,7 @@ class FakeStart:
         source = dict(build_decoder(MODEL, seed=4).named_parameters())
         for name, weight in model.named_parameters():
             if name in source and name != "head.weight":
-                weight.data.copy_(source[name].data)
+                fill_weight(weight, source[name].detach())
 
 
 @torch.no_grad()
@@ -75,7 +77,9 @@ def optimum(coefficient: float) -> tuple[float, float]:
     return float((best.exp() * rewards).sum()), float((best.exp() * (best - reference)).sum())
 
 
-def train_policy(out: Path, steps: int, changes: dict[str, Any], value: ModelSettings | None = None) -> Decoder:
+def train_policy(
+    out: Path, steps: int, changes: dict[str, Any], value: ModelSettings | None = None, **tables: dict[str, Any]
+) -> Decoder:
     settings = PolicySettings.model_validate(
         {
             "model": MODEL,
@@ -88,6 +92,7 @@ def train_policy(out: Path, steps: int, changes: dict[str, Any], value: ModelSet
             "loop": {"steps": steps, "precision": "float32", "threads": 1, "log_every": 1000},
             "checkpoints": {"every": 1000},
             "anomalies": {"spike": "report"},
+            **tables,
         }
     )
 
@@ -184,3 +189,33 @@ def test_ppo_reaches_the_exact_optimum(tmp_path, coefficient):
     assert rows[0]["clipped"] == 0
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert math.isfinite(rows[-1]["entropy"])
+
+
+RANKS = """
+import sys
+from pathlib import Path
+import torch.distributed as dist
+from tests.trainer.tasks import test_policy as here
+dist.init_process_group("gloo")
+here.policy_module.tokenizer_texts = lambda tokenizer: {}
+for name, parallel in {"copies": {"shard": 1}, "shards": {}}.items():
+    tables = {"prompts": {"batch_size": 2, "seed": 3}, "rollout": {"samples": 16, "max_new_tokens": here.LENGTH}}
+    changes = {"algorithm": "ppo", "kl": 0.2, "epochs": 2}
+    value = here.MODEL.model_copy(update={"scalar_head": True})
+    here.train_policy(Path(sys.argv[1]) / name, 4, changes, value, parallel=parallel, **tables)
+dist.destroy_process_group()
+"""
+
+
+def test_ranks_with_shards_sample_and_learn_as_ranks_with_copies(tmp_path):
+    run_ranks(2, RANKS, tmp_path)
+    copies, shards = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("copies", "shards")
+    )
+    assert len(copies) == 4
+    for a, b in zip(copies, shards, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-5, abs=1e-6)
+        assert (b["reward"], b["answer_tokens"]) == (a["reward"], a["answer_tokens"])  # the same answers
+        assert b["kl"] == pytest.approx(a["kl"], rel=1e-4, abs=1e-6)
+    assert copies[0]["reward"] != copies[-1]["reward"]
