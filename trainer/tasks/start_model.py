@@ -68,9 +68,10 @@ def open_start(run: Path) -> StartModel:
 def adapted(settings: ModelSettings, lora: LoraSettings | None, *, scalar_head: bool = False) -> ModelSettings:
     """The settings of the model that is trained: without the start's adapters, which are merged, and with new ones.
 
-    A sparse model drops no tokens: the probability of an answer must not depend on the rest of its batch.
+    A sparse model drops no tokens: the probability of an answer must not depend on the rest of its batch. Nor has it
+    dropout, whatever its start had: a policy's ratio to itself would not be 1.
     """
-    experts = settings.experts and settings.experts.model_copy(update={"capacity_factor": None})
+    experts = settings.experts and settings.experts.model_copy(update={"capacity_factor": None, "dropout": 0.0})
     return settings.model_copy(update={"lora": lora, "scalar_head": scalar_head, "experts": experts})
 
 
