@@ -64,7 +64,7 @@ class AssistantScore(NamedTuple):
     questions: Mapping[str, float]  # accuracy by file, answers per byte
 
 
-class Interval(NamedTuple):
+class MeanInterval(NamedTuple):
     """A mean over runs, with its 90% interval by Student's t; infinite for one run."""
 
     mean: float
@@ -72,7 +72,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
+def mean_interval(values: Sequence[float]) -> MeanInterval:
     """The mean of a measure over the runs of a stage.
 
     >>> mean_interval([0.25]).high
@@ -80,9 +80,9 @@ def mean_interval(values: Sequence[float]) -> Interval:
     """
     mean, count = float(np.mean(values)), len(values)
     if count < 2:
-        return Interval(mean, -math.inf, math.inf)
+        return MeanInterval(mean, -math.inf, math.inf)
     half = float(student.ppf(0.95, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
-    return Interval(mean, mean - half, mean + half)
+    return MeanInterval(mean, mean - half, mean + half)
 
 
 class OptimizedPoint(NamedTuple):
@@ -94,7 +94,7 @@ class OptimizedPoint(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class AssistantComparison:
     """The result."""
 
     stages: Mapping[str, Sequence[AssistantScore]]  # in the order given
@@ -104,7 +104,7 @@ class Comparison:
     shared: Mapping[tuple[str, str], int]  # prompts that two stages were both trained on
     curves: Mapping[str, Sequence[OptimizedPoint]]  # of runs that learned from a reward model, and best-of-n
 
-    def difference(self, stage: str, measure: Callable[[AssistantScore], float]) -> Interval:
+    def difference(self, stage: str, measure: Callable[[AssistantScore], float]) -> MeanInterval:
         """The stage's mean less that of the first stage."""
         first = float(np.mean([measure(score) for score in next(iter(self.stages.values()))]))
         return mean_interval([measure(score) - first for score in self.stages[stage]])
@@ -184,7 +184,7 @@ def compare_assistants(
     questions: Sequence[Path] = (),
     device: str = "cpu",
     log: Callable[[str], None] = print,
-) -> Comparison:
+) -> AssistantComparison:
     """Ask every run of every stage the same.
 
     stages: name -> runs that differ in their seed. reference: the stage that divergence is measured from, and with
@@ -219,7 +219,7 @@ def compare_assistants(
     names = list(trained)
     shared = {(a, b): len(trained[a] & trained[b]) for n, a in enumerate(names) for b in names[n + 1 :]}
     counts = {name: len(keys) for name, keys in trained.items()}
-    return Comparison(scores, len(exam.prompts), len(found) - len(unseen), counts, shared, curves)
+    return AssistantComparison(scores, len(exam.prompts), len(found) - len(unseen), counts, shared, curves)
 
 
 def _choose_best(
@@ -242,7 +242,7 @@ def read_curve(run: Path) -> list[OptimizedPoint]:
     return [OptimizedPoint(row["kl"], row["reward"], row["verified"]) for row in rows]
 
 
-def describe_comparison(found: Comparison) -> str:
+def describe_comparison(found: AssistantComparison) -> str:
     """A table for a terminal."""
     lines = [f"{'stage':<18}{'runs':>5}{'right':>9}{'90% interval':>18}{'finished':>10}{'kl':>8}{'bits/byte':>11}"]
     for name, scores in found.stages.items():
@@ -263,7 +263,7 @@ def _mean(values: Sequence[float | None], form: str) -> str:
     return format(float(np.mean(known)), form) if known else "-"
 
 
-def comparison_as_json(found: Comparison) -> str:
+def comparison_as_json(found: AssistantComparison) -> str:
     """All numbers."""
     stages = {name: [score._asdict() for score in scores] for name, scores in found.stages.items()}
     shared = [[*pair, count] for pair, count in found.shared.items()]

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from trainer.files import write_atomically
 from trainer.reports.charts import Line, line_chart
 from trainer.reports.run_report import Panel, build_policy, page_templates
-from trainer.studies.assistants import AssistantScore, Comparison, Interval, OptimizedPoint, mean_interval
+from trainer.studies.assistants import AssistantComparison, AssistantScore, MeanInterval, OptimizedPoint, mean_interval
 from trainer.training.metrics import read_metrics
 
 POINTS = 12  # of a curve: neighboring rollouts are averaged
@@ -38,7 +38,9 @@ class StageRow(NamedTuple):
     cells: Sequence[Cell]
 
 
-def write_comparison(found: Comparison, runs: Mapping[str, Sequence[Path]], path: Path, command: str = "") -> None:
+def write_comparison(
+    found: AssistantComparison, runs: Mapping[str, Sequence[Path]], path: Path, command: str = ""
+) -> None:
     """Write the report. runs: the folders of each stage, for the curves of their validations."""
     measures = list_measures(found)
     html = (
@@ -59,14 +61,14 @@ def write_comparison(found: Comparison, runs: Mapping[str, Sequence[Path]], path
     write_atomically(path, html)
 
 
-def build_title(found: Comparison) -> str:
+def build_title(found: AssistantComparison) -> str:
     """The result in one line."""
     means = {name: float(np.mean([score.correct for score in scores])) for name, scores in found.stages.items()}
     best = max(means, key=means.__getitem__)
     return f"{best} answers {means[best]:.0%} right, {next(iter(means))} {next(iter(means.values())):.0%}"
 
 
-def list_measures(found: Comparison) -> list[tuple[str, Measure, str, int]]:
+def list_measures(found: AssistantComparison) -> list[tuple[str, Measure, str, int]]:
     """(name, measure, format, 1 if more is better and -1 if less is) of every column."""
     columns: list[tuple[str, Measure, str, int]] = [
         ("Right answers", lambda score: score.correct, ".1%", 1),
@@ -80,7 +82,7 @@ def list_measures(found: Comparison) -> list[tuple[str, Measure, str, int]]:
     return [column for column in columns if any(column[1](score) is not None for score in scores)]
 
 
-def build_row(found: Comparison, name: str, measures: Sequence[tuple[str, Measure, str, int]]) -> StageRow:
+def build_row(found: AssistantComparison, name: str, measures: Sequence[tuple[str, Measure, str, int]]) -> StageRow:
     """A stage with its intervals, and its changes to the first stage."""
     cells = []
     first = next(iter(found.stages))
@@ -103,13 +105,13 @@ def build_row(found: Comparison, name: str, measures: Sequence[tuple[str, Measur
     return StageRow(name, len(found.stages[name]), cells)
 
 
-def _format_interval(interval: Interval, form: str) -> str:
+def _format_interval(interval: MeanInterval, form: str) -> str:
     if not math.isfinite(interval.low):
         return ""
     return f"{format(interval.low, form)} to {format(interval.high, form)}"
 
 
-def build_panels(found: Comparison, runs: Mapping[str, Sequence[Path]]) -> list[Panel]:
+def build_panels(found: AssistantComparison, runs: Mapping[str, Sequence[Path]]) -> list[Panel]:
     """Over-optimization, and the reward of held-out prompts over the steps."""
     curves = {name: average_points(points) for name, points in found.curves.items()}
     gold = [Line(name, [p.kl for p in points], [p.verified for p in points]) for name, points in curves.items()]
