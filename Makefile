@@ -105,6 +105,9 @@ bench-trainer: install
 	$(BIN)/python -m tests.benchmarks.score_ablation
 	$(BIN)/python -m tests.benchmarks.packing
 	-$(BIN)/python -m tests.benchmarks.utilization
+	$(BIN)/python -m tests.benchmarks.arithmetic
+	$(BIN)/python -m tests.benchmarks.reward
+	$(BIN)/python -m tests.benchmarks.generation
 
 # Retrains the shipped models on the folder of real pages (GRISTMILL_DATA); fails if any byte changes. Extraction comes
 # first: its text is what the others are trained on.

@@ -1,6 +1,6 @@
 """A reward model on real preferences, beside the length of the answers alone.
 
-    python -m tests.benchmarks.reward [--seeds 3] [--epochs 4]
+    python -m tests.benchmarks.reward [--seeds 2] [--epochs 2]
 
 The pairs are HH-RLHF's (harmless, development set; GRISTMILL_DATA, default ../shared/data), split by prompt: a third is
 held out of all training. A model of one layer of 64 first learns to write both answers of the other pairs, then to
@@ -74,8 +74,8 @@ def _set(changes: Sequence[str]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--rate", type=float, default=1e-3)
     options = parser.parse_args()
     source, gains = data_folder() / FILE, []
