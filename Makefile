@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
-.PHONY: install demo test test-fast lint types bench bench-peers bench-trainer soak models lock readers clean chaos fuzz
+.PHONY: install demo demo-assistant test test-fast lint types bench bench-peers bench-trainer soak models lock readers clean chaos fuzz
 
 help:
 	@echo "make demo    curate the embedded mini-crawl, then train a tiny model on it"
+	@echo "make demo-assistant  SFT, reward model, DPO, PPO and GRPO from the demo's model, and a comparison"
 	@echo "make test    all tests      make lint   ruff      make types   mypy"
 	@echo "make chaos   runs with simulated faults, SEEDS=1000"
 	@echo "make fuzz    readers of untrusted bytes, MINUTES=5"
@@ -43,6 +44,43 @@ demo: install
 	touch $@
 
 readers: install .readers/.installed
+
+# From the demo's model to assistants: the same preferences through best-of-n, DPO and PPO, the same questions through SFT,
+# GRPO and PPO, two seeds of each, and a report that compares them. PPO mixes in pretraining text.
+ASSISTANT := $(DEMO)/assistant
+TRAIN := $(BIN)/gristmill train
+ANSWERS := --set rollout.max_new_tokens=4 --set rollout.samples=8 --set prompts.batch_size=16 --set policy.minibatches=2 \
+	--set prompts.held_out=0.15 --set prompts.validate_prompts=64 --set loop.steps=32 --set loop.validate_every=16 \
+	--set schedule.learning_rate=5e-4 --set schedule.warmup_steps=4 --set loop.precision=float32
+PAIRS := --set pairs.sequence_length=32 --set pairs.held_out=0.15 --set pairs.batch_size=16 --set epochs=2 \
+	--set loop.precision=float32
+demo-assistant: install
+	test -f $(DEMO)/model/checkpoints/latest || $(MAKE) demo
+	$(TRAIN) make-tasks sums-of-three --count 1500 --output $(ASSISTANT)/sums.jsonl
+	$(TRAIN) sft $(DEMO)/model $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/sft --set chat.sequence_length=64 \
+		--set chat.held_out=0.15 --set loop.steps=60 --set schedule.learning_rate=1e-3 --set loop.precision=float32
+	$(TRAIN) sft $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/sft-longer --set chat.sequence_length=64 \
+		--set chat.held_out=0.15 --set loop.steps=60 --set schedule.learning_rate=1e-3 --set loop.precision=float32
+	$(TRAIN) best-of-n $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --pairs $(ASSISTANT)/pairs.jsonl --set samples=8 \
+		--set batch_size=32 --set max_new_tokens=4
+	$(TRAIN) reward $(ASSISTANT)/sft $(ASSISTANT)/pairs.jsonl --output $(ASSISTANT)/reward $(PAIRS) \
+		--set schedule.learning_rate=3e-4
+	for seed in 0 1; do \
+		$(TRAIN) dpo $(ASSISTANT)/sft $(ASSISTANT)/pairs.jsonl --output $(ASSISTANT)/dpo-$$seed $(PAIRS) \
+			--set pairs.seed=$$seed --set schedule.learning_rate=1e-4 && \
+		$(TRAIN) grpo $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/grpo-$$seed $(ANSWERS) \
+			--set prompts.seed=$$seed && \
+		$(TRAIN) ppo $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/ppo-$$seed $(ANSWERS) \
+			--set prompts.seed=$$seed --mix $(DEMO)/curated --set data.batch_size=1 && \
+		$(TRAIN) ppo $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/ppo-reward-$$seed $(ANSWERS) \
+			--set prompts.seed=$$seed --reward $(ASSISTANT)/reward || exit 1; \
+	done
+	$(TRAIN) compare-assistants pretrained=$(DEMO)/model sft=$(ASSISTANT)/sft "longer sft"=$(ASSISTANT)/sft-longer \
+		grpo=$(ASSISTANT)/grpo-0 grpo=$(ASSISTANT)/grpo-1 ppo=$(ASSISTANT)/ppo-0 ppo=$(ASSISTANT)/ppo-1 \
+		dpo=$(ASSISTANT)/dpo-0 dpo=$(ASSISTANT)/dpo-1 \
+		"ppo, reward model"=$(ASSISTANT)/ppo-reward-0 "ppo, reward model"=$(ASSISTANT)/ppo-reward-1 \
+		--prompts $(ASSISTANT)/sums.jsonl --reference sft --reward $(ASSISTANT)/reward --held-out $(DEMO)/model \
+		--output $(ASSISTANT)/comparison --set max_new_tokens=4 --set documents=20
 
 # Two processes; all tests of a file run in the same one, because they share fixtures.
 test: install
