@@ -93,7 +93,7 @@ def build_row(found: AssistantComparison, name: str, measures: Sequence[tuple[st
             continue
         here = mean_interval(values)
         before = [value for score in found.stages[first] if (value := measure(score)) is not None]
-        if name == first or not before:
+        if name == first or not before or not sign:
             cells.append(Cell(format(here.mean, form), _format_interval(here, form), "", False))
             continue
         start = float(np.mean(before))
