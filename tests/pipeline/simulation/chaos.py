@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -160,24 +160,32 @@ def main() -> None:
     failures = 0
     began = time.process_time()
     with open_chaos(arguments.store) as chaos:
-        for done, (repeat, trial) in enumerate(_trials(chaos, arguments)):
-            if done and done % 1000 == 0:
-                print(f"after {done:,}, {failures} failures\n{chaos.tally.describe()}", flush=True)
-            try:
-                trial()
-            except (Exception, Killed) as error:
-                failures += 1
-                last = traceback.extract_tb(error.__traceback__)[-1]
-                print(f"FAILED: {type(error).__name__}: {error} ({last.name})\n    {MODULE} {repeat}", flush=True)
-                if arguments.call or arguments.seeds == 1:
-                    traceback.print_exception(error)
+        try:
+            for done, (repeat, trial) in enumerate(_trials(chaos, arguments)):
+                if done and done % 1000 == 0:
+                    print(f"after {done:,}, {failures} failures\n{chaos.tally.describe()}", flush=True)
+                failures += _fails(repeat, trial, verbose=bool(arguments.call or arguments.seeds == 1))
+        except KeyboardInterrupt:
+            print("stopped")
     print(chaos.tally.describe())
     print(f"{failures} failures, {time.process_time() - began:.0f} CPU seconds")
     close_workers()
     sys.exit(bool(failures))
 
 
-def _trials(chaos: Chaos, arguments: argparse.Namespace) -> Iterator[tuple[str, object]]:
+def _fails(repeat: str, trial: Callable[[], None], *, verbose: bool) -> bool:
+    try:
+        trial()
+    except (Exception, Killed) as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        print(f"FAILED: {type(error).__name__}: {error} ({last.name})\n    {MODULE} {repeat}", flush=True)
+        if verbose:
+            traceback.print_exception(error)
+        return True
+    return False
+
+
+def _trials(chaos: Chaos, arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], None]]]:
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         yield f"--store {arguments.store} --seeds 1 --first {seed}", lambda seed=seed: chaos.run_seed(seed)
     for name in arguments.scenario or (SCENARIOS if arguments.every_call else ()):
