@@ -98,6 +98,7 @@ def turn_dial(
 ) -> tuple[DepthSettings, list[Point]]:
     """Fit the rules at some depths, then train all depths by them; writes points.csv and sweep.csv."""
     dial = Dial(opened, out, log)
+    out.mkdir(parents=True, exist_ok=True)
     losses: dict[tuple[str, int, float], float] = {}
     for depth in settings.fitted:
         for multiple in (1 / settings.factor, 1.0, settings.factor):
