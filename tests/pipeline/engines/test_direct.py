@@ -24,6 +24,7 @@ def test_a_run_without_beam_writes_the_bytes_of_a_run_with_it(tmp_path):
         output = tmp_path / options[0].partition("=")[2]
         run_curation(plan_run(inputs, config, str(output), workers=2, options=options))
         files = [path for path in output.rglob("*") if path.is_file() and path.name[:6] not in ("report", "run.js")]
+        files = [path for path in files if path.parent.name != "tally"]  # tallies hold CPU seconds
         return {str(path.relative_to(output)): path.read_bytes() for path in files}
 
     direct, beam = curate(DIRECT_OPTIONS), curate(LOCAL_OPTIONS)
