@@ -12,7 +12,8 @@ import numpy as np
 from pipeline.config import Config
 from pipeline.inspection.database import open_run, query_rows
 from pipeline.inspection.stored_run import StoredRun
-from pipeline.publishing.weights import Cell, DomainShare, WeightSettings, cell_of, compare_shares
+from pipeline.publishing.weights import Cell, DomainShare, WeightSettings, cell_of, compare_shares, removed_words
+from pipeline.storage.layout import read_manifest
 from pipeline.whatif.estimates import Estimate
 from pipeline.whatif.limits import Limit, deciding_values, list_limits
 
@@ -177,10 +178,14 @@ def _breaks(value: float, limit: Limit) -> bool:
 
 
 def _mixture(run: StoredRun, config: Config, documents: Any) -> list[dict[str, Any]]:
-    """Domains before and after: of a sample, those of the documents in it."""
+    """Domains before and after: of a sample, those of the documents in it.
+
+    The weights before are those of the shards, which may count removed words; a new run would not have them.
+    """
     rows = documents.table.select(["domain", "quality_score", "education_score"]).to_pylist()
     kept_words = documents.table["kept_words"].fill_null(0).to_pylist()
-    before = _shares(rows, kept_words, documents.before, run.config.publish.weights)
+    removed = removed_words(read_manifest(run.layout))
+    before = _shares(rows, kept_words, documents.before, run.config.publish.weights, removed)
     after = _shares(rows, documents.words.tolist(), documents.after, config.publish.weights)
     none = DomainShare("", 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
     lines = []
@@ -193,11 +198,15 @@ def _mixture(run: StoredRun, config: Config, documents: Any) -> list[dict[str, A
 
 
 def _shares(
-    rows: Sequence[Mapping[str, Any]], words: Sequence[int], kept: Any, settings: WeightSettings
+    rows: Sequence[Mapping[str, Any]],
+    words: Sequence[int],
+    kept: Any,
+    settings: WeightSettings,
+    removed: Mapping[Cell, int] | None = None,
 ) -> dict[str, DomainShare]:
     cells: Counter[Cell] = Counter()
     documents: Counter[str] = Counter()
     for number in np.flatnonzero(kept).tolist():
         cells[cell_of(rows[number])] += words[number]
         documents[rows[number]["domain"]] += 1
-    return {share.domain: share for share in compare_shares(cells, documents, settings)}
+    return {share.domain: share for share in compare_shares(cells, documents, settings, removed)}

@@ -13,10 +13,12 @@ import pytest
 
 from pipeline import effects
 from pipeline.inspection.audit import audit_output
+from pipeline.inspection.stored_run import read_stored_run
 from pipeline.lists.suppressions import SelectorKind
 from pipeline.release.remove import remove
 from pipeline.release.selectors import Request, make_selector
 from pipeline.storage.layout import Layout, read_manifest
+from pipeline.whatif.ask import what_if
 from tests.pipeline.heuristics.good_texts import prose
 from tests.pipeline.release.outputs import Page, write_output
 from tests.pipeline.simulation.world import Fault, Killed, World, at_call
@@ -161,3 +163,13 @@ def test_killed_at_any_rename_the_same_command_ends_in_the_same_state(finished: 
 def content_of(output: Path) -> dict[str, bytes]:
     files = (path for path in sorted(output.rglob("*")) if path.is_file() and path.name != "run.lock")
     return {str(path.relative_to(output)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("reweigh", [False, True])
+def test_what_if_compares_with_the_weights_that_the_shards_hold(output: Path, without: Path, reweigh: bool) -> None:
+    remove(str(output), WANTED, reweigh=reweigh)
+    mixture = what_if(str(output), read_stored_run(str(output)).config).mixture
+    before, after = ({line["domain"]: line[f"weighted_{side}"] for line in mixture} for side in ("before", "after"))
+    assert before == pytest.approx(shares_of(output, weighted=True))
+    assert after == pytest.approx(shares_of(without, weighted=True))  # a new run has no removed pages in its weights
+    assert (before == pytest.approx(after, abs=1e-4)) is reweigh
