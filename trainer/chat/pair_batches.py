@@ -8,7 +8,7 @@ of the policy's drift. Row r belongs to pair r // rows_per_pair.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from pydantic import Field
 
 from trainer.chat.chat_batches import ChatBatches, ChatSettings, Rows, cut_long, fill_rows, is_held_out
 from trainer.chat.chat_template import ChatTemplate, Encoded, EncodedPair
-from trainer.chat.conversation import prompt_key
+from trainer.chat.conversation import Preference, prompt_key
 from trainer.chat.read_conversations import ReadReport
-from trainer.chat.read_preferences import read_preferences
 
 
 class PairSettings(ChatSettings):
@@ -96,11 +95,17 @@ class SplitPairs:
         )
 
 
-def split_pairs(settings: PairSettings, template: ChatTemplate, *, with_ties: bool) -> SplitPairs:
-    """Reads, encodes, cuts and splits the preferences; ties only for a loss that knows them."""
-    report = ReadReport()
+def split_pairs(
+    preferences: Iterable[Preference],
+    settings: PairSettings,
+    template: ChatTemplate,
+    report: ReadReport,
+    *,
+    with_ties: bool,
+) -> SplitPairs:
+    """Encodes, cuts and splits the preferences; ties only for a loss that knows them."""
     sides: dict[bool, list[EncodedPair]] = {False: [], True: []}
-    for preference in read_preferences(settings.files, report):
+    for preference in preferences:
         if preference.tie and not with_ties:
             report.skipped["tie"] += 1
             continue

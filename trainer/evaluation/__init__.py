@@ -10,5 +10,6 @@ arena           models ranked by their battles
 win_rate        judged answers against a baseline's, raw and at equal length
 judge           labels of pairs by a model, and what they are worth
 contamination   evaluation text inside training text
+decontaminate   conversations, pairs and prompts without evaluation items
 order_test      whether a model has seen a file in its published order
 """

@@ -180,7 +180,9 @@ def read_texts(path: Path) -> list[tuple[str, str]]:
     """(file:line, text) of every row of a JSONL file; the text joins all strings of the row."""
     try:
         return [(place, "\n\n".join(_strings(json.loads(line)))) for place, line in _read_lines(path)]
-    except ValueError as error:
+    except (OSError, EOFError) as error:  # EOFError: a .gz file that was cut off
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON lines ({error})") from error
 
 

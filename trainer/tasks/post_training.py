@@ -15,6 +15,7 @@ from torch import nn
 from trainer.chat.chat_batches import ChatBatches
 from trainer.chat.pair_batches import PairBatches
 from trainer.config import ConfigError
+from trainer.evaluation.decontaminate import DecontaminateSettings
 from trainer.model.build import build_model
 from trainer.model.lora import adapters_off
 from trainer.model.model_settings import ModelSettings
@@ -33,6 +34,9 @@ class PostTrainingSettings(TrainingSettings):
 
     tokenizer: Path = Field(default=Path("tokenizer.json"), description="taken from the model that is trained on")
     model: ModelSettings = Field(default=ModelSettings(), description="taken from the model that is trained on")
+    decontaminate: DecontaminateSettings = Field(
+        default=DecontaminateSettings(), description="evaluation sets whose items no training data may hold"
+    )
     loop: LoopSettings = Field(
         default=LoopSettings(validate_every=50), description="length of the run, and how a step is computed"
     )

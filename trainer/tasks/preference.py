@@ -16,7 +16,10 @@ from tqdm import tqdm
 
 from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, split_pairs
+from trainer.chat.read_conversations import ReadReport
+from trainer.chat.read_preferences import read_preferences
 from trainer.config import ConfigError
+from trainer.evaluation.decontaminate import DecontaminateSettings, leave_out_items, preference_text
 from trainer.losses.preferences import PairLogProbs, dpo_loss, kto_loss, mismatched_divergence, preference_margins
 from trainer.model.model_settings import ModelSettings
 from trainer.settings import Settings
@@ -121,9 +124,19 @@ def open_pairs(settings: PreferenceSettings, start: StartModel) -> tuple[Prefere
     """The pairs, and the settings with the number of steps."""
     check_mesh(settings)
     check_pairs(settings.pairs, settings.model)
-    split = split_pairs(settings.pairs, ChatTemplate(start.tokenizer), with_ties=False)
+    split = read_pairs(settings.pairs, settings.decontaminate, start, with_ties=False)
     settings = set_steps(settings, PairBatches(split.training, settings.pairs).steps(settings.epochs))
     return settings, split
+
+
+def read_pairs(
+    pairs: PairSettings, decontaminate: DecontaminateSettings, start: StartModel, *, with_ties: bool
+) -> SplitPairs:
+    """The pairs of the settings' files, split, without those that hold an item of an evaluation set."""
+    report = ReadReport()
+    read = read_preferences(pairs.files, report)
+    kept = leave_out_items(read, preference_text, decontaminate, report)
+    return split_pairs(kept, pairs, ChatTemplate(start.tokenizer), report, with_ties=with_ties)
 
 
 def check_pairs(pairs: PairSettings, model: ModelSettings) -> None:

@@ -14,12 +14,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from trainer.chat.chat_template import ChatTemplate, EncodedPair
-from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, split_pairs
+from trainer.chat.chat_template import EncodedPair
+from trainer.chat.pair_batches import PairBatches, PairSettings
 from trainer.losses.ranking import ranking_loss
 from trainer.tasks.launch import launch
 from trainer.tasks.post_training import ExampleSettings, PairTask, check_mesh, count_tokens_read, set_steps
-from trainer.tasks.preference import check_pairs
+from trainer.tasks.preference import check_pairs, read_pairs
 from trainer.tasks.start_model import StartModel
 from trainer.tasks.summed_losses import accumulate_sums, model_inputs, to_device
 from trainer.training.loop import TrainingResult
@@ -151,7 +151,7 @@ def train_reward_model(
     """Trains, resuming from the latest checkpoint in `out` if there is one."""
     check_mesh(settings)
     check_pairs(settings.pairs, settings.model)
-    split: SplitPairs = split_pairs(settings.pairs, ChatTemplate(start.tokenizer), with_ties=True)
+    split = read_pairs(settings.pairs, settings.decontaminate, start, with_ties=True)
     log(split.describe())
     training = PairBatches(split.training, settings.pairs, whole=True)
     held_out = PairBatches(split.held_out, settings.pairs, whole=True) if split.held_out else None

@@ -19,6 +19,7 @@ from trainer.data.batches import BatchSource
 from trainer.data.sources import DataSettings, build_training_batches, load_corpus, pin_snapshots
 from trainer.data.tokenizer import compare_tokenizers
 from trainer.errors import UserError
+from trainer.evaluation.decontaminate import leave_out_items
 from trainer.model.decoder import Decoder
 from trainer.rollouts.policy_rollouts import RewardFunction
 from trainer.rollouts.prompts import Prompt, read_prompts
@@ -86,8 +87,9 @@ def open_policy_task(
         raise ConfigError("prompts.files: name at least one file of prompts")
     template, report = ChatTemplate(start.tokenizer), ReadReport()
     found = read_prompts(settings.prompts.files, template, report)
-    short = [prompt for prompt in found if len(prompt.tokens) <= settings.prompts.max_tokens]
-    report.skipped["prompt over prompts.max_tokens"] += len(found) - len(short)
+    clean = leave_out_items(found, _prompt_text, settings.decontaminate, report)
+    short = [prompt for prompt in clean if len(prompt.tokens) <= settings.prompts.max_tokens]
+    report.skipped["prompt over prompts.max_tokens"] += len(clean) - len(short)
     check_prompts(short, reward_run)
     sides: dict[bool, list[Prompt]] = {False: [], True: []}
     for prompt in short:
@@ -111,6 +113,12 @@ def open_policy_task(
         gold=VerifiedReward(template) if reward_run and all(prompt.check for prompt in short) else None,
     )
     return task, replace(report, skipped=+report.skipped)
+
+
+def _prompt_text(prompt: Prompt) -> str:
+    """What is asked, and the answer that earns a reward if one is named."""
+    answer = (prompt.check or {}).get("answer", "")
+    return "\n\n".join([*(message["content"] for message in prompt.messages), str(answer)])
 
 
 def open_mix(settings: DataSettings, start: StartModel) -> BatchSource | None:

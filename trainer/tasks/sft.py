@@ -18,6 +18,7 @@ from trainer.chat.chat_template import ChatTemplate, Encoded
 from trainer.chat.conversation import prompt_key
 from trainer.chat.read_conversations import ReadReport, read_conversations
 from trainer.config import ConfigError
+from trainer.evaluation.decontaminate import conversation_text, leave_out_items
 from trainer.tasks.launch import launch
 from trainer.tasks.post_training import (
     ExampleSettings,
@@ -110,7 +111,8 @@ def open_conversations(settings: SftSettings, start: StartModel) -> SftInputs:
         check_mesh(settings)
     check_length("chat", chat.sequence_length, settings.model)
     sides: dict[bool, list[Encoded]] = {False: [], True: []}
-    for conversation in read_conversations(chat.files, report):
+    read = read_conversations(chat.files, report)
+    for conversation in leave_out_items(read, conversation_text, settings.decontaminate, report):
         encoded = cut_long(template.encode(conversation), chat.sequence_length)
         if encoded is None:
             report.skipped["prompt over chat.sequence_length"] += 1

@@ -10,7 +10,9 @@ import torch
 
 from tests.trainer.curated import pages
 from trainer.chat.chat_template import ChatTemplate
-from trainer.chat.pair_batches import PairBatches, PairSettings, split_pairs
+from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, split_pairs
+from trainer.chat.read_conversations import ReadReport
+from trainer.chat.read_preferences import read_preferences
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
 
 
@@ -25,6 +27,10 @@ def write_pairs(path: Path, count: int) -> Path:
     return path
 
 
+def split(settings: PairSettings, template: ChatTemplate, *, with_ties: bool = True) -> SplitPairs:
+    return split_pairs(read_preferences(settings.files), settings, template, ReadReport(), with_ties=with_ties)
+
+
 def texts(template: ChatTemplate, batch: dict[str, torch.Tensor]) -> list[tuple[str, str]]:
     """Prompt and learned part of each row."""
     rows = zip(batch["tokens"], batch["targets"], batch["weights"], batch["document_ids"], strict=True)
@@ -36,10 +42,10 @@ def texts(template: ChatTemplate, batch: dict[str, torch.Tensor]) -> list[tuple[
 
 def test_both_answers_follow_one_another_and_a_mismatched_row_their_prompt(template, tmp_path):
     settings = PairSettings(files=(write_pairs(tmp_path / "p.jsonl", 30),), held_out=0.2, batch_size=4)
-    split = split_pairs(settings, template, with_ties=True)
-    assert len(split.training) + len(split.held_out) == 30
-    assert 1 <= len(split.held_out) <= 14
-    batch = PairBatches(split.training, settings, mismatched=True).batch(0)
+    sides = split(settings, template)
+    assert len(sides.training) + len(sides.held_out) == 30
+    assert 1 <= len(sides.held_out) <= 14
+    batch = PairBatches(sides.training, settings, mismatched=True).batch(0)
     found = texts(template, batch)
     assert len(found) == 12
     for pair in range(4):
@@ -56,7 +62,7 @@ def test_both_answers_follow_one_another_and_a_mismatched_row_their_prompt(templ
 
 def test_a_score_is_read_at_the_end_of_the_answer(template, tmp_path):
     settings = PairSettings(files=(write_pairs(tmp_path / "p.jsonl", 5),), held_out=0, batch_size=5)
-    batch = PairBatches(split_pairs(settings, template, with_ties=True).training, settings, whole=True).batch(0)
+    batch = PairBatches(split(settings, template).training, settings, whole=True).batch(0)
     last = (batch["document_ids"] >= 0).sum(1) - 1
     assert batch["tokens"].gather(1, last[:, None])[:, 0].tolist() == [template.end] * 10
     assert len(batch["tokens"]) == 10
@@ -67,7 +73,7 @@ def test_a_loss_without_ties_gets_none(template, tmp_path):
     tie = {"prompt": "which?", "chosen": "this", "rejected": "that", "tie": True}
     path.write_text(path.read_text() + json.dumps(tie) + "\n")
     settings = PairSettings(files=(path,), held_out=0)
-    whole, without = (split_pairs(settings, template, with_ties=ties) for ties in (True, False))
+    whole, without = (split(settings, template, with_ties=ties) for ties in (True, False))
     assert [pair.tie for pair in whole.training] == [False] * 9 + [True]
     assert [pair.tie for pair in without.training] == [False] * 9
     assert without.report.skipped == {"tie": 1}

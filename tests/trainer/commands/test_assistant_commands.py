@@ -113,6 +113,30 @@ def test_wrong_starts_and_files_are_refused_in_one_line(demo, sums, tuned, tmp_p
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize("command", ["sft", "dpo", "kto", "reward", "grpo"])
+def test_what_holds_an_evaluation_item_is_never_read(demo, tmp_path, capfd, command):
+    """Of 40 items 10 ask the evaluation's question; with nothing else there is nothing to train on."""
+    question = "How many legs have seven spiders and three of the beetles that they have caught in their webs?"
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"query": question, "choices": ["74", "70"], "gold": 0}) + "\n")
+    rows = []
+    for n in range(40):
+        asked = question if n % 4 == 0 else f"{n} of them?"
+        answers = {"chosen": str(n), "rejected": "no", "verify": {"kind": "number", "answer": str(n)}}
+        rows.append({"instruction": asked, "output": str(n)} if command == "sft" else {"prompt": asked, **answers})
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = {"sft": "chat", "grpo": "prompts"}.get(command, "pairs")
+    changes = ["loop.threads=1", "loop.steps=1", "schedule.warmup_steps=0", f"{table}.held_out=0"]
+    changes += [f"{table}.sequence_length=32"] if command != "grpo" else ["rollout.max_new_tokens=2"]
+    changes += [f"decontaminate.sets=['{tmp_path}/exam.jsonl']"]
+    words = [word for change in changes for word in ("--set", change)]
+    printed = run(command, demo / "run", data, "--output", tmp_path / "run", *words)
+    assert "skipped: holds an item of exam 10" in printed + capfd.readouterr().err
+    data.write_text(json.dumps(rows[0]) + "\n")
+    with pytest.raises(UserError, match="holds one of an evaluation set"):
+        run(command, demo / "run", data, "--output", tmp_path / "none", *words)
+
+
 PAIRS = [change.replace("chat.", "pairs.").replace("rate=0.01", "rate=0.004") for change in SET]
 PAIR_CHANGES = [word for change in PAIRS for word in ("--set", change)]
 
