@@ -1,7 +1,7 @@
 """Curation: WARC files in, weighted Parquet shards out, and a ledger in which every page has exactly one fate.
 
     cli.py           gristmill curate | plan | explain | report | audit | status | settings
-    run_commands.py  gristmill sample | sql | compare | whatif | rerun | explore
+    run_commands.py  gristmill sample | sql | compare | whatif | rerun | explore | scrub
     release_commands.py  gristmill remove | release | rehydrate | push
     curate.py        one run: the four Beam jobs below, in order
     ├─ prepare.py        1 prepare      WARC units -> staged documents, drops, tallies        map only
@@ -24,6 +24,7 @@
     inspection/      commands about a run: explain, audit, plan, status, sample, sql, compare
     whatif/          what other settings would change in a finished run
     rerun.py         a finished run again with other settings;  reuse.py: what of it is taken over, unit by unit
+    scrub.py         files of conversations without personal data
     explore/         a finished run as a web page on this machine
     engines/         how Beam runs: on this machine, on Spark, Flink or Dataflow
     storage/         files on local disks, https, s3 and gs; where each file of an output lies

@@ -1,4 +1,4 @@
-"""Commands that look at finished runs and change their settings: sample, sql, compare, whatif, rerun, ...
+"""Commands that look at finished runs and change their settings: sample, sql, compare, whatif, rerun, ...; and scrub
 
 `cli.py` adds them to `gristmill`. Each imports what it needs when it is called.
 """
@@ -194,4 +194,24 @@ def explore(run: str, run2: str | None, port: int) -> None:
     server.run()
 
 
-COMMANDS = (sample, sql, compare, whatif, rerun, clean, explore)
+@click.command()
+@click.argument("file")
+@click.option("--output", required=True, metavar="FILE", help="A new file of the same format; .gz compresses it.")
+@click.option("--language", default="en", show_default=True, help="Language whose phone numbers are found (ISO 639).")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file; its table scrub_pii is used.")
+@click.option("--set", "overrides", multiple=True, metavar="scrub_pii.KEY=VALUE", help="One setting; may be repeated.")
+def scrub(file: str, output: str, language: str, config: Path | None, overrides: tuple[str, ...]) -> None:
+    """Replace personal data in conversation files.
+
+    Or of preferences or prompts, for `gristmill train`: all strings of .jsonl, .json or .tsv (.gz, .zst), by the rules
+    of the stage scrub_pii, with its placeholders. Items that are mostly personal data, or that cannot be read, are left
+    out and counted.
+    """
+    from pipeline.config import load_config
+    from pipeline.scrub import scrub_file
+
+    report = scrub_file(file, output, load_config(config, overrides).scrub_pii, language)
+    click.echo(f"{output}: {report.describe()}")
+
+
+COMMANDS = (sample, sql, compare, whatif, rerun, clean, explore, scrub)

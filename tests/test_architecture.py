@@ -66,7 +66,7 @@ def test_no_two_modules_need_each_other(package):
 # the package's root; the `settings` modules of all folders count as the room `settings`.
 ROOMS = {
     "pipeline": [
-        "cli", "run_commands", "release_commands", "notify", "explore", "whatif", "rerun", "curate", "reuse",
+        "cli", "run_commands", "release_commands", "notify", "explore", "whatif", "rerun", "scrub", "curate", "reuse",
         "prepare", "deduplicate",
         "publish", "release", "inspection", "reports", "page_process", "publishing", "config", "presets",
         "deduplication", "engines", "stages", "extraction", "rights", "heuristics", "lists", "pii", "reading",

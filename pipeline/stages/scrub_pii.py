@@ -122,7 +122,7 @@ def find(text: str, settings: ScrubPiiSettings, language: str = "") -> list[Span
 
 def scrub(text: str, settings: ScrubPiiSettings, language: str = "") -> tuple[str, dict[PiiKind, int]]:
     """The text with placeholders, and the number of finds of each kind."""
-    scrubber = _DocumentScrubber(settings, language)
+    scrubber = Scrubber(settings, language)
     return scrubber.scrub(text), dict(scrubber.counts)
 
 
@@ -149,8 +149,8 @@ def _replace_spans(text: str, spans: list[Span], replacement: Callable[[Span], s
 
 
 @dataclass
-class _DocumentScrubber:
-    """Scrubs title and text of one document with common placeholder numbers."""
+class Scrubber:
+    """Scrubs the texts of one document with common placeholder numbers."""
 
     settings: ScrubPiiSettings
     language: str
@@ -158,6 +158,7 @@ class _DocumentScrubber:
     numbers: dict[PiiKind, dict[str, int]] = field(default_factory=dict)
 
     def scrub(self, text: str) -> str:
+        """The text with placeholders; `counts` grows by the finds."""
         for _ in range(_MAX_ROUNDS):
             spans = find(text, self.settings, self.language)
             if not spans:
@@ -174,11 +175,11 @@ class _DocumentScrubber:
 
 def _scrub_document(document: Document, settings: ScrubPiiSettings) -> tuple[Document, int, float]:
     """The scrubbed document, its number of finds, and the finds per 1,000 words."""
-    scrubber = _DocumentScrubber(settings, document.language)
+    scrubber = Scrubber(settings, document.language)
     title = scrubber.scrub(document.title)
     text = scrubber.scrub(document.text)
     finds = scrubber.counts.total()
-    density = 1000 * finds / max(1, count_words(text))
+    density = finds_per_1000_words(finds, count_words(text))
     signals = {name: float(scrubber.counts.get(kind, 0)) for kind, name in SIGNAL_OF.items()}
     document = replace(document, title=title, text=text).with_signals(
         **signals, pii_finds=float(finds), pii_per_1000_words=density
@@ -186,10 +187,21 @@ def _scrub_document(document: Document, settings: ScrubPiiSettings) -> tuple[Doc
     return document, finds, density
 
 
+def finds_per_1000_words(finds: int, words: int) -> float:
+    """The density of finds in a text."""
+    return 1000 * finds / max(1, words)
+
+
 def _check_limits(document: Document, finds: int, density: float, settings: ScrubPiiSettings) -> Document | Dropped:
+    exceeded = exceeded_limit(finds, density, settings)
+    return document if exceeded is None else Dropped(document, NAME, ScrubPiiReason.TOO_MUCH_PII, *exceeded)
+
+
+def exceeded_limit(finds: int, density: float, settings: ScrubPiiSettings) -> tuple[float, float, str] | None:
+    """The measurement of a document that consists of personal data, its limit, and what was measured; else None."""
     if settings.max_finds is not None and finds > settings.max_finds:
-        return Dropped(document, NAME, ScrubPiiReason.TOO_MUCH_PII, float(finds), float(settings.max_finds), "finds")
+        return float(finds), float(settings.max_finds), "finds"
     limit = settings.max_finds_per_1000_words
     if limit is not None and finds > settings.few_finds and density > limit:
-        return Dropped(document, NAME, ScrubPiiReason.TOO_MUCH_PII, density, limit, "finds per 1,000 words")
-    return document
+        return density, limit, "finds per 1,000 words"
+    return None
