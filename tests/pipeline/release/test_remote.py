@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.inspection.audit import audit_output
 from pipeline.lists.suppressions import FILE, SelectorKind
 from pipeline.release.push import push
@@ -23,6 +23,7 @@ from tests.pipeline.engines.gcs import serve_gcs
 from tests.pipeline.engines.s3 import serve_s3
 from tests.pipeline.heuristics.good_texts import prose
 from tests.pipeline.release.outputs import Page, write_output_at
+from tests.pipeline.simulation.world import Fault, Killed, World, at_call
 
 TEXTS = [f"Story number {number} of a long list. {prose(6, start=7 * number)}" for number in range(5)]
 PAGES = [
@@ -81,6 +82,43 @@ def test_a_removal_in_a_disturbed_store_leaves_what_it_leaves_on_disk(
         assert PAGES[0].url.encode() not in content, name
     assert remove(remote, WANTED, reweigh=True)[remote] == found[1]
     assert store.files("out") == files
+
+
+ATTEMPTS = 4  # at most; one takes a second
+
+
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_killed_at_any_write_to_a_store_the_same_command_ends_in_the_same_state(store: Store) -> None:
+    output = storage.join(store.address, "out")
+    write_output_at(output, PAGES)
+    before = store.files("out")
+    seen, writes = [list_objects(store)], []
+
+    def note_write() -> None:
+        if (found := list_objects(store)) != seen[-1]:
+            seen.append(found)
+            writes.append(world.calls)
+
+    world = World(output, lambda *_: None, after_change=note_write)
+    with effects.simulate(world):
+        found = remove(output, WANTED)
+    after = store.files("out")
+    assert len(writes) > 20
+    for place, number in enumerate(writes[1 :: -(-len(writes) // ATTEMPTS)]):  # the first one takes the lease
+        for name in store.files("out").keys() - before.keys():
+            storage.remove(storage.join(output, name))
+        for name, content in before.items():
+            store.server.put(f"out/{name}", content)
+        fault = (Fault.KILL, Fault.KILL_AFTER)[place % 2]
+        with pytest.raises(Killed), effects.simulate(World(output, at_call(number, fault))):
+            remove(output, WANTED)
+        storage.remove(Layout(output).lease)  # its owner is gone, which a test in one process cannot show
+        assert (remove(output, WANTED), store.files("out")) == (found, after), (number, fault)
+
+
+def list_objects(store: Store) -> dict[str, str]:
+    listed = store.server.client.list_objects_v2(Bucket="grist", Prefix="out/")
+    return {item["Key"]: item["ETag"] for item in listed["Contents"]}
 
 
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
