@@ -84,7 +84,7 @@ def read_index_rows(file: str) -> Iterator[tuple[str, int, int, str]]:
             for name, offset, length, *digest in zip(*(batch[column].to_pylist() for column in columns), strict=True):
                 number += 1
                 _check_row((name, offset, length), f"{file}, row {number}")
-                yield name, offset, length, _sha1_of(digest[0]) if digest else ""
+                yield name, offset, length, sha1_of(digest[0]) if digest else ""
         if number > MAX_ROWS:
             raise InputError(f"{file}: has {number:,} rows, more than {MAX_ROWS:,}")
 
@@ -95,10 +95,10 @@ def _is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind))
 
 
-def _sha1_of(digest: str | None) -> str:
+def sha1_of(digest: str | None) -> str:
     """The digest without its prefix; "" for none, or for one of another algorithm, which is not checked.
 
-    >>> _sha1_of("sha1:VGKMV2NVDHMQWQWUVTFOPQW4BXD3NHRK"), _sha1_of("sha256:abc"), _sha1_of(None)
+    >>> sha1_of("sha1:VGKMV2NVDHMQWQWUVTFOPQW4BXD3NHRK"), sha1_of("sha256:abc"), sha1_of(None)
     ('VGKMV2NVDHMQWQWUVTFOPQW4BXD3NHRK', '', '')
     """
     found = _SHA1.fullmatch(str(digest or ""))

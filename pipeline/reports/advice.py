@@ -21,7 +21,10 @@ _BY_STAGE = {
 _BY_REASON = {
     ("check_rights", "license"): "publish.licenses lists the licenses that are published",
     ("read_warc", "unreadable"): "the bytes are damaged: fetch the file again",
-    ("read_warc", "wrong_digest"): "the index and the file do not belong together: take both from one crawl",
+    (
+        "read_warc",
+        "wrong_digest",
+    ): "the file is damaged, or not the one that the index lists: fetch it again",
     **{
         ("filter_heuristics", str(rule.reason)): f"filter_heuristics.{family}.{rule.setting} = off keeps such pages"
         for family, rules in FAMILIES.items()

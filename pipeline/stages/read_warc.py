@@ -32,6 +32,7 @@ from pipeline.reading.http_message import (
     media_type,
     parse_message,
 )
+from pipeline.reading.listings import sha1_of
 from pipeline.reading.units import Unit
 from pipeline.reading.warc import (
     WHOLE_FILE,
@@ -60,6 +61,10 @@ class ReadWarcSettings(Settings):
         (200,), description="HTTP status codes of pages; errors and redirects have no text of their own"
     )
     keep_truncated: bool = Field(True, description="keep pages that the crawler cut at its limit (WARC-Truncated)")
+    check_digests: bool = Field(
+        True,
+        description="drop pages that fit none of their record's SHA-1 digests (WARC-Block-Digest, WARC-Payload-Digest)",
+    )
 
 
 class ReadWarcReason(StrEnum):
@@ -73,7 +78,7 @@ class ReadWarcReason(StrEnum):
     TOO_LARGE = "too_large"  # stored or decoded: decompression bombs are dropped here
     BAD_ENCODING = "bad_encoding"  # Content-Encoding that cannot be undone
     EMPTY_BODY = "empty_body"
-    WRONG_DIGEST = "wrong_digest"  # not the payload that the row of the index names
+    WRONG_DIGEST = "wrong_digest"  # not the bytes that the record's header, or the row of the index, names
 
 
 REASONS = ReadWarcReason
@@ -163,11 +168,28 @@ def _convert(found: RawRecord | DamagedBytes, name: str, settings: ReadWarcSetti
         page = Page(url="", fetched_at="", warc_file=name, warc_offset=found.offset, content=b"")
         return Dropped(page, NAME, ReadWarcReason.UNREADABLE, detail=f"{name} at byte {found.offset}: {found.error}")
     kind = (found.headers.get_header("WARC-Type") or "unknown").strip().lower()
-    if kind == "response":
-        return _read_response(found, name, settings)
-    if kind == "conversion":
-        return _read_conversion(found, name, settings)
-    return OtherRecord(kind if re.fullmatch(r"[a-z]{1,20}", kind) else "unknown")
+    if kind not in ("response", "conversion"):
+        return OtherRecord(kind if re.fullmatch(r"[a-z]{1,20}", kind) else "unknown")
+    read = _read_response if kind == "response" else _read_conversion
+    result = read(found, name, settings)
+    return _check_digests(result, found) if settings.check_digests and isinstance(result, Page) else result
+
+
+def _check_digests(page: Page, record: RawRecord) -> Page | Dropped:
+    """A page is kept if one digest fits: some writers have changed the HTTP headers and not the block's digest, and the
+    payload of which they have the digest is what is stored, what the chunks hold, or what was decoded.
+    """
+    headers = record.headers
+    block, payload = (sha1_of(headers.get_header(f"WARC-{part}-Digest")) for part in ("Block", "Payload"))
+    if headers.get_header("WARC-Truncated"):
+        payload = ""  # it may be that of the whole
+    if not (block or payload) or block == base32_sha1(record.block):
+        return page
+    is_response = page.kind is not Kind.TEXT
+    if payload and (payload == base32_sha1(page.content) or (is_response and _has_digest(record, payload))):
+        return page
+    detail = f"the record's header names other bytes, of SHA-1 {block or payload}"
+    return Dropped(page, NAME, ReadWarcReason.WRONG_DIGEST, detail=detail)
 
 
 def _read_response(record: RawRecord, name: str, settings: ReadWarcSettings) -> Page | Dropped:

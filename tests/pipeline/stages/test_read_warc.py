@@ -1,6 +1,9 @@
 """read_warc: which records become pages, and the drop reasons of the others."""
 
+import base64
 import gzip
+import hashlib
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +23,10 @@ def one(tmp_path: Path, *parts: bytes, name: str = "x.warc.gz", **changes: objec
     found = read(write(tmp_path / name, parts), **changes)
     assert len(found) == 1
     return found[0]
+
+
+def sha1(data: bytes) -> str:
+    return "sha1:" + base64.b32encode(hashlib.sha1(data).digest()).decode()
 
 
 def page_of(found: Found) -> Page:
@@ -195,6 +202,70 @@ def test_truncated_pages_are_kept_by_default(tmp_path: Path) -> None:
     cut = record(html("x"), warc={"WARC-Truncated": "length"})
     page_of(one(tmp_path, cut))
     assert drop_of(one(tmp_path, cut, keep_truncated=False)).reason is ReadWarcReason.TRUNCATED
+
+
+PAGE = html("a page")
+RIGHT = {  # of the bytes that `record` writes
+    "Block": sha1(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + PAGE),
+    "Payload": sha1(PAGE),
+}
+OTHER, UNKNOWN = sha1(b"other"), "sha256:" + 64 * "0"
+
+
+def with_digests(stored: bytes, block: str, payload: str) -> bytes:
+    """The record with these digests in its header; warcio writes the right ones."""
+    stored, blocks = re.subn(rb"(?<=WARC-Block-Digest: )\S+", block.encode(), stored)
+    stored, payloads = re.subn(rb"(?<=WARC-Payload-Digest: )\S+", payload.encode(), stored)
+    assert (blocks, payloads) == (1, 1)
+    return stored
+
+
+@pytest.mark.parametrize(
+    ("block", "payload", "is_page"),
+    [
+        (RIGHT["Block"], RIGHT["Payload"], True),
+        (RIGHT["Block"], OTHER, True),
+        (OTHER, RIGHT["Payload"], True),  # some writers have changed the HTTP headers afterwards
+        (RIGHT["Block"], UNKNOWN, True),
+        (UNKNOWN, RIGHT["Payload"], True),
+        (UNKNOWN, UNKNOWN, True),
+        (OTHER, OTHER, False),
+        (OTHER, UNKNOWN, False),
+        (UNKNOWN, OTHER, False),
+    ],
+)
+def test_a_page_that_fits_none_of_its_digests_is_dropped(
+    tmp_path: Path, block: str, payload: str, is_page: bool
+) -> None:
+    stored = with_digests(record(PAGE, http=[TYPE], compressed=False), block, payload)
+    found, page = (one(tmp_path, stored, name="x.warc", check_digests=check) for check in (True, False))
+    assert (found if is_page else drop_of(found).record) == page_of(page)
+    assert is_page or drop_of(found).reason == ReadWarcReason.WRONG_DIGEST
+
+
+@pytest.mark.parametrize("digested", ["stored", "joined", "decoded"])
+def test_writers_digest_other_forms_of_the_payload(tmp_path: Path, digested: str) -> None:
+    joined = gzip.compress(PAGE)
+    forms = {"stored": b"%x\r\n%b\r\n0\r\n\r\n" % (len(joined), joined), "joined": joined, "decoded": PAGE}
+    headers = [TYPE, ("Transfer-Encoding", "chunked"), ("Content-Encoding", "gzip")]
+    stored = with_digests(record(forms["stored"], http=headers, compressed=False), OTHER, sha1(forms[digested]))
+    assert page_of(one(tmp_path, stored, name="x.warc")).content == PAGE
+
+
+def test_what_the_digest_of_a_cut_page_is_of_is_not_known(tmp_path: Path) -> None:
+    cut = record(PAGE, http=[TYPE], warc={"WARC-Truncated": "length"}, compressed=False)
+    assert page_of(one(tmp_path, with_digests(cut, UNKNOWN, OTHER), name="x.warc")).content == PAGE
+
+
+@pytest.mark.parametrize("kind", ["response", "conversion"])
+def test_a_changed_byte_of_an_uncompressed_file_is_found(tmp_path: Path, kind: str) -> None:
+    warc = {"Content-Type": "text/plain"} if kind == "conversion" else {}
+    stored = record(PAGE, kind=kind, warc=warc, compressed=False)
+    assert page_of(one(tmp_path, stored, name="x.warc")).content == PAGE
+    damaged = stored.replace(b"<p>a page", b"<p>a pagf")
+    drop = drop_of(one(tmp_path, damaged, name="x.warc"))
+    assert drop.reason == ReadWarcReason.WRONG_DIGEST
+    assert page_of(one(tmp_path, damaged, name="x.warc", check_digests=False)).content != PAGE
 
 
 def test_other_text_conversions_are_not_pages(tmp_path: Path) -> None:
