@@ -36,7 +36,7 @@ class DialSettings(Settings):
     depths: tuple[int, ...] = Field(
         default=(2, 3, 4, 5), min_length=4, description="depths to train; the deepest is predicted from the others"
     )
-    fitted: tuple[int, ...] = Field(default=(2, 3), description="depths at which rate and batch are varied; off = none")
+    fitted: tuple[int, ...] = Field(default=(2, 3), description="depths at which rate and batch are varied; [] = none")
     seeds: int = Field(default=3, ge=2, description="runs of each depth but the deepest, which differ in their seeds")
     factor: float = Field(default=2.0, gt=1, description="rate and batch are multiplied and divided by this")
 

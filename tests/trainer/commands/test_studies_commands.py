@@ -74,12 +74,16 @@ def test_a_dial_is_turned(demo: Path, tmp_path: Path) -> None:
     rules = ["aspect_ratio=8", "head_dim=8", "sequence_length=32", "tokens_per_parameter=0.1"]
     rules = [word for rule in rules for word in ("--rule", rule)]
     dial = ["--dial", "depths=[1, 2, 3, 4]", "--dial", "fitted=[1]", "--dial", "seeds=2"]
-    printed = run("scaling", "dial", "tiny", *options, *rules, *dial, "--output", tmp_path / "dial")
+    command = ["scaling", "dial", "tiny", *options, *rules, *dial, "--output"]
+    printed = run(*command, tmp_path / "dial")
     assert "predicted from the others" in printed
     with (tmp_path / "dial" / "sweep.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 6
     runs = [path.name for path in (tmp_path / "dial").iterdir() if path.is_dir()]
     assert len(runs) == 5 + 7  # one of the sweep's counts twice; two seeds of three depths, and the deepest
+    unfitted = ["--rule", "tokens_per_parameter=0.02", "--dial", "fitted=[]"]
+    assert "predicted from the others" in run(*command, tmp_path / "unfitted", *unfitted)
+    assert (tmp_path / "unfitted" / "sweep.csv").read_text().split() == ["constant,depth,multiple,loss"]
 
 
 def test_the_weights_of_a_dataset_are_an_arm(demo: Path, tmp_path: Path) -> None:
