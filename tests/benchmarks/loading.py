@@ -10,9 +10,11 @@ in every pass; the trainer once, which is shown alone and spread over the passes
 all threads and child processes.
 
 --synthetic measures batches, and the documents of their tokens, of corpora of 20,000, 2 million and 10 million
-documents: the time of a batch must not depend on the size. On one Xeon core, November 2026: 2.4, 2.6 and 2.3 CPU-ms
-per 65,536 tokens; a pass begins in 0.01, 0.3 and 2 s. With best fit 1.7 and 2.1 CPU-ms at 20,000 and 2 million; a pass
-begins in 0.02 and 1.8 s.
+documents, whose tokens and index are memory-mapped files: the time of a batch must not depend on the size. Beside them
+a plain memory map: windows at random places of the same tokens as inputs and targets, as nanoGPT reads, without
+documents, weights and masks. On one Xeon core that others shared, November 2026, CPU-ms per 65,536 tokens: 2.8, 2.3 and
+2.7; with best fit 1.5, 1.7 and 1.6; the plain map 0.2. A pass of 10 million documents begins in 2.1 s, with best fit in
+9.7 s. The difference to the plain map is the search of documents and the arrays that it does not have.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ import torch
 
 from tests.benchmarks import data_folder
 from trainer.data.batches import BatchSettings, BatchSource
-from trainer.data.corpus import Corpus, DocumentRef
+from trainer.data.corpus import Corpus, DocumentRef, Tokens
 from trainer.data.curated_dataset import open_dataset
 from trainer.data.packing import Packing
 from trainer.data.token_files import open_tokens
@@ -114,46 +116,70 @@ def trainer_rows(source: BatchSource, steps: int) -> Iterator[np.ndarray]:  # ty
         yield source.batch(step).inputs.numpy()
 
 
-def synthetic_corpus(documents: int) -> Corpus:
-    """A corpus of about 500 tokens a document, cut from one small token file, so that only its index is large."""
+def map_synthetic_tokens(folder: Path, count: int = 100_000_000) -> Tokens:
+    """Random tokens as a memory-mapped file."""
+    path = folder / "tokens.bin"
+    np.random.default_rng(0).integers(1, 16_384, count, dtype=np.uint16).tofile(path)
+    mapped: Tokens = np.asarray(np.memmap(path, dtype=np.uint16, mode="r"))
+    return mapped
+
+
+def synthetic_corpus(file: Tokens, documents: int, folder: Path) -> Corpus:
+    """A corpus of about 500 tokens a document, at random places of one token file; its index is memory-mapped."""
     generator = np.random.default_rng(0)
-    file = generator.integers(1, 16_384, 4_000_000).astype(np.uint16)
     zeros = np.zeros(documents, dtype=np.int32)
+    index = {
+        "file": zeros,
+        "start": generator.integers(0, len(file) - 1000, documents),
+        "length": generator.integers(100, 900, documents),
+        "weight": generator.choice([0.25, 1.0, 2.5], documents),
+        "key": np.arange(documents, dtype=np.uint64),
+        "source": zeros,
+        "bytes": np.full(documents, 2000),
+        "domain": zeros,
+    }
+    for name, array in index.items():
+        np.save(folder / f"{name}.npy", array)
     return Corpus(
         files=(file,),
-        file=zeros,
-        start=generator.integers(0, len(file) - 1000, documents),
-        length=generator.integers(100, 900, documents),
-        weight=generator.choice([0.25, 1.0, 2.5], documents),
-        key=np.arange(documents, dtype=np.uint64),
-        source=zeros,
+        **{name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in index},
         names=("web",),
-        bytes=np.full(documents, 2000),
-        domain=zeros,
         domains=("",),
         describe=lambda index: DocumentRef(id=str(index)),
         fingerprint=str(documents),
     )
 
 
-def print_cost_by_size(packing: Packing, steps: int = 20) -> None:
+def read_plainly(file: Tokens, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and targets of 64 windows of a memory map."""
+    starts = generator.integers(0, len(file) - 1025, 64)
+    windows = np.stack([file[start : start + 1025] for start in starts]).astype(np.int64)
+    return torch.from_numpy(windows[:, :-1].copy()), torch.from_numpy(windows[:, 1:].copy())
+
+
+def median_cost(work: Callable[[int], object], steps: int = 20) -> float:
+    """CPU-ms of a step."""
+    times = []
+    for step in range(1, 1 + steps):
+        start = time.process_time()
+        work(step)
+        times.append(time.process_time() - start)
+    return 1e3 * float(np.median(times))
+
+
+def print_cost_by_size(file: Tokens, packing: Packing, folder: Path) -> None:
     """CPU time of what the loop calls in a step, on corpora of very different sizes."""
-    torch.set_num_threads(1)
     settings = BatchSettings(batch_size=64, sequence_length=1024, packing=packing)
     for documents in SYNTHETIC:
+        corpus = synthetic_corpus(file, documents, folder)
         begin = time.process_time()
-        source = BatchSource(synthetic_corpus(documents), settings)
+        source = BatchSource(corpus, settings)
         opened = time.process_time()
         source.batch(0)
         first = time.process_time()
-        times = []
-        for step in range(1, 1 + steps):
-            start = time.process_time()
-            source.batch(step)
-            source.token_documents(step)
-            times.append(time.process_time() - start)
+        cost = median_cost(lambda step, source=source: (source.batch(step), source.token_documents(step)))
         print(
-            f"  {packing}, {documents:>12,} documents: {1e3 * np.median(times):6.2f} CPU-ms per {64 * 1024:,} tokens; "
+            f"  {packing}, {documents:>12,} documents: {cost:6.2f} CPU-ms per {64 * 1024:,} tokens; "
             f"opened in {opened - begin:.2f} s, a pass begins in {first - opened:.2f} s"
         )
 
@@ -180,8 +206,12 @@ def main() -> None:
     parser.add_argument("--synthetic", action="store_true", help="batches of synthetic corpora of very different sizes")
     options = parser.parse_args()
     if options.synthetic:
-        for packing in Packing:
-            print_cost_by_size(packing)
+        torch.set_num_threads(1)
+        with tempfile.TemporaryDirectory() as name:
+            file, generator = map_synthetic_tokens(Path(name)), np.random.default_rng(1)
+            for packing in Packing:
+                print_cost_by_size(file, packing, Path(name))
+                print(f"  a plain memory map: {median_cost(lambda _: read_plainly(file, generator)):.2f} CPU-ms")
         return
     texts = real_texts(options.pages)
     with tempfile.TemporaryDirectory() as name:

