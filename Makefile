@@ -37,10 +37,10 @@ demo: install
 	$(BIN)/gristmill train eval $(DEMO)/model
 	$(BIN)/gristmill train generate $(DEMO)/model "The river" "In the city" "How to" --set temperature=0.6
 
-# Readers of other trainers' token files; `make test` goes on where they cannot be installed, and skips their test.
+# Readers of other trainers' token files, 10 s; `make test` goes on where they cannot be installed, and skips their test.
 .readers/.installed: tests/trainer/data/readers.txt
 	rm -rf .readers
-	$(BIN)/pip install --quiet --no-deps --target .readers --requirement $<
+	$(BIN)/pip install --quiet --retries 1 --timeout 30 --no-deps --target .readers --requirement $<
 	touch $@
 
 readers: install .readers/.installed
