@@ -1,6 +1,6 @@
 """What training costs: tokens per CPU-second of a 14M model beside nanoGPT-like plain torch and Hugging Face's Llama.
 
-    python -m tests.benchmarks.trainer [--steps 4] [--rounds 3] [--threads 1]
+    python -m tests.benchmarks.trainer [--steps 3] [--rounds 3] [--threads 1] [--precisions fp32 bf16]
 
 All take the same real text (GRISTMILL_DATA, default ../shared/data), cut by the trainer's own batches; a step is
 forward, backward, clipping and AdamW. The models take turns in one process, so that other load affects all alike. The
@@ -205,18 +205,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="of a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     source = real_source()
     flops = count_flops_per_token(SHAPE, SEQUENCE)
-    for bf16 in (False, True):
+    for precision in options.precisions:
+        bf16 = precision == "bf16"
         peak = matmul_peak(torch.bfloat16 if bf16 else torch.float32)
         rates = measure(contenders(source, bf16), options.steps, options.rounds)
         base = rates["plain torch (nanoGPT-like)"]
-        print(
-            f"\n{'bf16' if bf16 else 'fp32'}, {options.threads} threads; matmul peak {peak / 1e9:.0f} GFLOP per CPU-s"
-        )
+        print(f"\n{precision}, {options.threads} threads; matmul peak {peak / 1e9:.0f} GFLOP per CPU-s")
         for name, rate in rates.items():
             dense = "" if "experts" in name else f"  MFU {rate * flops / peak:.0%}"
             print(f"  {name:<46} {rate:8,.0f} tokens/CPU-s  {rate / base:5.2f} x plain{dense}")
