@@ -1,7 +1,7 @@
 """The commands of `gristmill train`; each imports what it needs when it is called, so that --help is fast.
 
 group               the command group and the options that commands share
-data_commands       tokenizer, tokens, mixture, trace
+data_commands       tokenizer, tokens, mixture, trace, make-conversations
 training_commands   pretrain, anneal, report, import, export, generate
 assistant_commands  sft, reward, dpo, kto, grpo, ppo, best-of-n, chat, serve, make-tasks
 comparison_commands compare-assistants

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from trainer.commands.group import FOLDER, key_option, run_options, train
+from trainer.commands.group import FILE, FOLDER, key_option, run_options, train
 
 
 @train.command("tokenizer", short_help="Train a byte-level BPE tokenizer.")
@@ -41,6 +41,23 @@ def tokenizer_command(
     click.echo(format_report(report))
     engine = "tiktoken (equal ids)" if trained.fast else "tokenizers (tiktoken's ids differ)"
     click.echo(f"{output / 'tokenizer.json'}: {trained.vocab_size:,} tokens, encoded by {engine}")
+
+
+@train.command("make-conversations", short_help="Find questions and answers in a dataset.")
+@click.argument("dataset")
+@click.option("--output", type=FILE, required=True, help="File of JSON lines, for sft.")
+def make_conversations_command(dataset: str, output: Path) -> None:
+    """Write the questions of DATASET's pages with their answers as conversations.
+
+    Only where a page's text shows both: lines Q: and A:, lists of frequently asked questions, questions above "Accepted
+    Answer" or "3 Answers", and forum threads. Each conversation has the id and the URL of its page.
+    """
+    from trainer.chat.question_pages import write_page_conversations
+    from trainer.data.curated_dataset import open_dataset
+    from trainer.files import check_output_file
+
+    check_output_file(output)
+    click.echo(f"{output}: {write_page_conversations(open_dataset(dataset), output).describe()}")
 
 
 @train.command("name-tokens", short_help="Name reserved control tokens.")

@@ -27,10 +27,12 @@ TYPES = {
     "url": "string",
     "warc_file": "string",
     "warc_offset": "integer",
+    "title": "string",
     "text": "string",
     "language": "string",
     "quality_score": "number",
     "domain": "string",
+    "kind": "string",
     "characters": "integer",
     "weight": "number",
 }
