@@ -9,6 +9,6 @@ evaluation_commands eval, arena, win-rate, order-test, contamination
 experiment_commands runs, rerun
 generator_commands  judge, self-instruct
 retrieval_commands  retrieve build, query and gain
-studies_commands    scaling, cost, ablate, mixture-search
+studies_commands    scaling, task-scaling, cost, ablate, mixture-search
 settings_commands   all settings as TOML
 """

@@ -29,6 +29,7 @@ CLASSES = {  # command: module and class of its settings
     "contamination": ("trainer.evaluation.ngram_index", "ContaminationSettings"),
     "depth": ("trainer.tasks.depth", "DepthSettings"),
     "dial": ("trainer.studies.dial", "DialSettings"),
+    "task-scaling": ("trainer.studies.task_scaling", "TaskScalingSettings"),
     "ladder": ("trainer.studies.ladder", "LadderSettings"),
     "mixture-search": ("trainer.studies.mixture_search", "MixtureSearchSettings"),
     "cost": ("trainer.studies.cost", "CostSettings"),

@@ -1,4 +1,4 @@
-"""Commands about studies: scaling ladder, fit and compare; cost; ablate; mixture-search."""
+"""Commands about studies: scaling ladder, fit and compare; task-scaling; cost; ablate; mixture-search."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from trainer.commands.group import EXISTING_FILE, FOLDER, key_option, run_options, table_option, train
+from trainer.commands.group import (
+    EXISTING_FILE,
+    EXISTING_RUN,
+    FOLDER,
+    key_option,
+    pick_device,
+    run_options,
+    table_option,
+    train,
+)
 
 
 @train.group("scaling", short_help="Scaling laws: ladder, fit, compare.")
@@ -222,6 +231,44 @@ def mixture_search_command(
     check_output(output, own, is_ours=holds_keys(output / "mixture.json", "domains", "proposal", "proxies"))
     opened = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     click.echo(format_search(search_mixture(opened, settings, files, output, click.echo)))
+
+
+@train.command("task-scaling", short_help="Measure what more tasks are worth.")
+@click.argument("run", type=EXISTING_RUN)
+@click.argument("tasks", nargs=-1, required=True, type=EXISTING_FILE)
+@click.option("--output", type=FOLDER, required=True, help="Folder of the runs and of task_scaling.json.")
+@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Of each run.")
+@click.option("--tasks", "task_changes", multiple=True, metavar="KEY=VALUE", help="held_out=1, seeds=3, ...")
+@table_option
+def task_scaling_command(
+    run: Path,
+    tasks: tuple[Path, ...],
+    output: Path,
+    steps: int,
+    task_changes: tuple[str, ...],
+    changes: tuple[str, ...],
+) -> None:
+    """Fine-tune RUN's model on 1, 2, 4, ... of TASKS with equal steps, and measure it on tasks that none has seen.
+
+    A task is a file of conversations, in the formats of `gristmill train sft`; --set takes its settings. All
+    conversations are trained on (chat.held_out is 0).
+    """
+    from trainer.commands.assistant_commands import read_settings
+    from trainer.config import read_config
+    from trainer.files import check_output, find_runs, holds_keys
+    from trainer.studies.task_scaling import TaskScalingSettings, describe_scaling, scale_tasks
+    from trainer.tasks.sft import SftSettings
+    from trainer.tasks.start_model import open_start
+
+    settings, start = read_config(TaskScalingSettings, None, task_changes), open_start(run)
+    check_output(
+        output, find_runs(output, "tasks-*"), is_ours=holds_keys(output / "task_scaling.json", "steps", "runs")
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    given = [f"loop.steps={steps}", *changes, "chat.held_out=0", "checkpoints.keep_best=false"]
+    run_settings = read_settings(SftSettings, None, given, start, lora=False)
+    found = scale_tasks(run_settings, start, tasks, settings, output, pick_device(), click.echo)
+    click.echo(describe_scaling(found))
 
 
 def _parse_named(item: str) -> tuple[str, str]:
