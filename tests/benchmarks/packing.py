@@ -1,6 +1,6 @@
 """Compare models trained on cut and on best-fit sequences: the same model, documents and steps, several seeds.
 
-    python -m tests.benchmarks.packing [--folder DATASETS] [--seeds 3] [--steps 150] [--lengths 1024]
+    python -m tests.benchmarks.packing [--folder DATASETS] [--seeds 3] [--steps 200] [--lengths 512]
 
 Trained is a model of half a million weights, by `tiny`'s rules, on curated pages (tests/benchmarks/training_data.py; a
 folder of finished datasets is used again). Evaluated is bits per byte on held-out pages and on passages of novels that
@@ -86,8 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="datasets to use again; a temporary folder if unset")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[1024])
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[512])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = options.folder or Path(name)
