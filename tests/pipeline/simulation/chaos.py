@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -157,16 +158,18 @@ def main() -> None:
     parser.add_argument("--call", type=int)
     parser.add_argument("--fault", type=Fault)
     arguments = parser.parse_args()
-    failures = 0
+    failures, stopped = 0, list[bool]()
     began = time.process_time()
     with open_chaos(arguments.store) as chaos:
-        try:
-            for done, (repeat, trial) in enumerate(_trials(chaos, arguments)):
-                if done and done % 1000 == 0:
-                    print(f"after {done:,}, {failures} failures\n{chaos.tally.describe()}", flush=True)
-                failures += _fails(repeat, trial, verbose=bool(arguments.call or arguments.seeds == 1))
-        except KeyboardInterrupt:
-            print("stopped")
+        # Ctrl-C ends after the trial: within one the command under test would be the one that stops.
+        signal.signal(signal.SIGINT, lambda *_: stopped.append(True))
+        for done, (repeat, trial) in enumerate(_trials(chaos, arguments)):
+            if done and done % 1000 == 0:
+                print(f"after {done:,}, {failures} failures\n{chaos.tally.describe()}", flush=True)
+            failures += _fails(repeat, trial, verbose=bool(arguments.call or arguments.seeds == 1))
+            if stopped:
+                print(f"stopped after {done + 1:,}")
+                break
     print(chaos.tally.describe())
     print(f"{failures} failures, {time.process_time() - began:.0f} CPU seconds")
     close_workers()
