@@ -60,6 +60,8 @@ def read_lease(path: str, lease_seconds: float = LEASE_SECONDS) -> Lease | None:
         expires, token = float(values["expires"]), str(values["token"])
         owner = f"{values['host']} (process {values['pid']})"
         beat = float(values.get("beat", expires - lease_seconds))
+        if beat > now:  # written by a clock that was ahead, by days if it was wrong: the age of the file counts instead
+            expires, beat = (written := storage.modification_time(path)) + expires - beat, written
         return Lease(owner, token, max(now - beat, 0), max(expires - now, 0), _is_gone(values))
     except storage.NoSuchFileError:
         return None

@@ -115,6 +115,21 @@ def test_a_damaged_lease_blocks_until_its_file_is_old(tmp_path: Path, content: b
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lease_of_a_clock_that_was_days_ahead_counts_from_its_file(tmp_path: Path) -> None:
+    """A clock two days ahead, set right since, must not lock the output for two days."""
+    path = tmp_path / "a.lock"
+    ahead = time.time() + 172_800
+    values = {"host": "gone", "pid": 1, "token": "t", "beat": ahead, "expires": ahead + LEASE_SECONDS}
+    path.write_text(json.dumps(values))
+    with pytest.raises(LeaseHeldError, match=r"expires in (299|300) s"), hold_lease(str(path)):
+        pass
+    old = time.time() - LEASE_SECONDS - 1
+    os.utime(path, (old, old))
+    with hold_lease(str(path)):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_abandoned_takeover_does_not_block(tmp_path: Path) -> None:
     path, claim = tmp_path / "a.lock", tmp_path / "a.lock.t"
     path.write_text(json.dumps({"host": "gone", "pid": 1, "token": "t", "expires": 0}))
