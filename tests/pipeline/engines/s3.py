@@ -75,3 +75,4 @@ def serve_s3() -> Iterator[Bucket]:
     finally:
         server.shutdown()
         server.server_close()
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].reset()  # all servers of this process share it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -54,6 +55,8 @@ def test_calls_share_resources_and_the_first_error_ends_the_rest():
         seen.append((item, resource))
         if item == 3:
             raise ValueError("item 3")
+        if item > 3:
+            time.sleep(0.01)  # the caller hears of the error before all are done
         return {}
 
     map_items("Call", call, range(3), open_resource, DIRECT_OPTIONS, 2)

@@ -57,13 +57,18 @@ def shared_page_process() -> Iterator[None]:
 
     Nor does a run start one to try its settings, or a thread that waits for signals.
     """
-    logging.getLogger("gristmill").setLevel(logging.CRITICAL)
+    log = logging.getLogger("gristmill")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     with (
         patch.object(curate, "open_worker", borrow_worker),
         patch.object(curate, "start_worker", borrow_worker),
         patch.object(cli, "stop_on_signals", lambda *_: None),
     ):
-        yield
+        try:
+            yield
+        finally:
+            log.setLevel(level)  # else tests that follow in this process see no warning
 
 
 class _Borrowed:

@@ -22,7 +22,12 @@ def test_two_runs_are_served_until_ctrl_c(demo: Path, tmp_path: Path) -> None:
     code = "from pipeline.cli import main; main()"
     command = [sys.executable, "-u", "-c", code, "train", "serve", str(tmp_path / "run"), str(demo / "run")]
     with subprocess.Popen(
-        [*command, "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background jobs ignore it
     ) as process:
         try:
             assert process.stdout is not None
