@@ -4,7 +4,7 @@
     python -m tests.deploy.engine_table results.xml
 
 The second command notes the outcomes in deploy/engine_results.json and writes the table again; without an argument it
-only writes the table. A test that has not run keeps its last outcome and date.
+only writes the table. A test that has not run, or was skipped, keeps its last outcome and date.
 """
 
 from __future__ import annotations
@@ -118,7 +118,10 @@ def main(arguments: Sequence[str]) -> None:
     results = dict(read_results()) if RESULTS.exists() else {}
     files = tuple(row.tests.partition("::")[0] for row in ROWS if row.tests)
     for path in arguments:
-        results.update({name: result for name, result in read_junit(Path(path)).items() if name.startswith(files)})
+        found = {name: result for name, result in read_junit(Path(path)).items() if name.startswith(files)}
+        results.update(
+            {name: each for name, each in found.items() if each["outcome"] != "skipped" or name not in results}
+        )
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     README.write_text(replace_table(text, render(ROWS, results)), encoding="utf-8")
