@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student
 
 from trainer.data.batches import BatchSource
 from trainer.data.corpus import Corpus
@@ -25,6 +24,7 @@ from trainer.data.tokenizer import Tokenizer
 from trainer.errors import UserError
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import held_out_documents, measure_loss
+from trainer.studies.seed_interval import MeanInterval, mean_interval
 from trainer.tasks.pretrain import pretrain
 from trainer.tasks.pretrain_inputs import PretrainInputs, open_pretrain_inputs
 from trainer.tasks.pretrain_settings import PretrainSettings, change_settings
@@ -43,17 +43,16 @@ class Difference:
 
     @property
     def mean(self) -> float:
-        return float(np.mean(np.subtract(self.second, self.first)))
+        return self._over_seeds.mean
 
     @property
     def interval(self) -> tuple[float, float]:
         """90% interval of the mean, by Student's t over the seeds."""
-        differences = np.subtract(self.second, self.first)
-        count = len(differences)
-        if count < 2:
-            return -math.inf, math.inf
-        half = float(student.ppf(0.95, count - 1) * differences.std(ddof=1) / math.sqrt(count))
-        return self.mean - half, self.mean + half
+        return self._over_seeds.low, self._over_seeds.high
+
+    @property
+    def _over_seeds(self) -> MeanInterval:
+        return mean_interval(np.subtract(self.second, self.first).tolist())
 
 
 def ablate(

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.stats import t as student
 
 from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.read_conversations import ReadReport
@@ -32,6 +31,7 @@ from trainer.rollouts.generate import GenerateSettings
 from trainer.rollouts.policy_rollouts import Answer, Rollout, sample_rollout
 from trainer.rollouts.prompts import Prompt, read_prompts
 from trainer.settings import Settings
+from trainer.studies.seed_interval import MeanInterval, mean_interval
 from trainer.tasks.best_of_n import BestOfSettings, RewardPoint, best_of_n
 from trainer.tasks.rewards import ModelReward, VerifiedReward, check_prompts
 from trainer.tasks.start_model import open_start
@@ -62,27 +62,6 @@ class AssistantScore(NamedTuple):
     kl: float | None  # nats an answer from the reference, at temperature 1; None without a reference
     bits_per_byte: float | None  # of held-out text of pretraining
     questions: Mapping[str, float]  # accuracy by file, answers per byte
-
-
-class MeanInterval(NamedTuple):
-    """A mean over runs, with its 90% interval by Student's t; infinite for one run."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def mean_interval(values: Sequence[float]) -> MeanInterval:
-    """The mean of a measure over the runs of a stage.
-
-    >>> mean_interval([0.25]).high
-    inf
-    """
-    mean, count = float(np.mean(values)), len(values)
-    if count < 2:
-        return MeanInterval(mean, -math.inf, math.inf)
-    half = float(student.ppf(0.95, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
-    return MeanInterval(mean, mean - half, mean + half)
 
 
 class OptimizedPoint(NamedTuple):

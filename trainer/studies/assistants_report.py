@@ -13,7 +13,8 @@ from markupsafe import Markup
 from trainer.files import write_atomically
 from trainer.reports.charts import Line, line_chart
 from trainer.reports.run_report import Panel, build_policy, page_templates
-from trainer.studies.assistants import AssistantComparison, AssistantScore, MeanInterval, OptimizedPoint, mean_interval
+from trainer.studies.assistants import AssistantComparison, AssistantScore, OptimizedPoint
+from trainer.studies.seed_interval import MeanInterval, mean_interval
 from trainer.training.metrics import read_metrics
 
 POINTS = 12  # of a curve: neighboring rollouts are averaged
