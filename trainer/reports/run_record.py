@@ -94,9 +94,7 @@ def _is_model(path: Path) -> bool:
 
 def _describe_model(path: Path) -> Row:
     found = find_checkpoint(path)
-    files = read_state(found).files
-    digests = [digest for name, (_, digest) in sorted(files.items()) if name.startswith("model")]
-    return {"checkpoint": str(found.resolve()), "digest": "-".join(digests)}
+    return {"checkpoint": str(found.resolve()), "digest": read_state(found).model_digest}
 
 
 def _to_plain(name: str, value: Any) -> Any:

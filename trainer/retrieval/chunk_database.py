@@ -132,9 +132,6 @@ class ChunkDatabase:
         tokens: NDArray[np.unsignedinteger[Any]] = self.tokens[number, : self.length[number]]
         return tokens
 
-    def find_url(self, document: int) -> str:
-        return str(self.documents.column("url")[document].as_py())
-
     def find(self, texts: Sequence[str], k: int, *, exact: bool = False) -> list[list[Passage]]:
         """The k nearest chunks of each text."""
         encoded = self.tokenizer.encode_many(texts)

@@ -122,8 +122,7 @@ class RunEmbedder:
         verify_checkpoint(path)
         if difference := compare_tokenizers(read_texts(path, ["tokenizer.json"])["tokenizer.json"], tokenizer):
             raise EmbedderError(f"{run}: the model has {difference}; embed with a model of the database's tokenizer")
-        digests = sorted(digest for name, (_, digest) in read_state(path).files.items() if name.startswith("model"))
-        self.identity = f"run {'-'.join(digests)}"
+        self.identity = f"run {read_state(path).model_digest}"
         self.model = load_decoder(path, device)
         self.dimensions = self.model.settings.hidden_size
 
@@ -141,8 +140,7 @@ class RunEmbedder:
                 tokens[place, : len(row)] = torch.from_numpy(row)
                 ids[place, : len(row)] = 0
             states, _ = self.model.hidden_states(tokens.to(device), document_ids=ids.to(device))
-            real = (ids >= 0).to(states)[..., None]
-            found.append(((states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)).float().cpu().numpy())
+            found.append(_average(states, ids >= 0))
         return to_unit_length(np.concatenate(found))
 
 
@@ -177,9 +175,15 @@ class HuggingFaceEmbedder:
             given = self.encode(words, padding=True, truncation=True, max_length=limit, return_tensors="pt")
             given = given.to(self.device)
             states = self.model(**given).last_hidden_state
-            real = given["attention_mask"].to(states)[..., None]
-            found.append(((states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)).float().cpu().numpy())
+            found.append(_average(states, given["attention_mask"]))
         return to_unit_length(np.concatenate(found))
+
+
+def _average(states: torch.Tensor, is_token: torch.Tensor) -> Vectors:
+    """The mean state of the tokens of each row: states [B, S, D], is_token [B, S] -> [B, D]; 0 without tokens."""
+    real = is_token.to(states)[..., None]
+    mean: Vectors = ((states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)).float().cpu().numpy()
+    return mean
 
 
 def to_unit_length(vectors: Vectors) -> Vectors:

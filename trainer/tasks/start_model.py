@@ -60,9 +60,7 @@ def open_start(run: Path) -> StartModel:
         raise UserError(f"{run}: an encoder-decoder; post-training needs a decoder")
     if settings.retro:
         raise UserError(f"{run}: reads retrieved neighbors (model.retro); post-training needs a plain decoder")
-    weights = sorted(value for name, value in state.files.items() if name.startswith("model"))
-    digest = "-".join(digest for _, digest in weights)
-    return StartModel(found, settings, load_tokenizer(Path(str(state.settings["tokenizer"]))), digest)
+    return StartModel(found, settings, load_tokenizer(Path(str(state.settings["tokenizer"]))), state.model_digest)
 
 
 def adapted(settings: ModelSettings, lora: LoraSettings | None, *, scalar_head: bool = False) -> ModelSettings:

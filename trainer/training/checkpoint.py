@@ -107,6 +107,12 @@ class RunState(BaseModel):
     best: BestValidation | None = None
     files: dict[str, tuple[int, str]] = {}  # name -> bytes, xxh3 128
 
+    @property
+    def model_digest(self) -> str:
+        """Changes with any weight: the hashes of the files of the model."""
+        weights = sorted(value for name, value in self.files.items() if name.startswith("model"))
+        return "-".join(digest for _, digest in weights)
+
 
 def digest_file(path: Path) -> str:
     """xxh3 128 of a file's bytes, hexadecimal."""

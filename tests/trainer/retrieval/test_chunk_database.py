@@ -57,7 +57,7 @@ def test_every_token_is_in_one_chunk_with_its_source(made):
     for document, tokens in texts.items():
         row = by_id[str(database.documents.column("id")[document].as_py())]
         assert tokenizer.decode(tokens) == row["text"]
-        assert database.find_url(document) == row["url"]
+        assert database.documents["url"][document].as_py() == row["url"]
         assert database.key[document] == corpus.key[document]
     assert isinstance(database.embeddings, np.memmap)
     assert isinstance(database.tokens, np.memmap)
