@@ -63,8 +63,6 @@ def choose_blocks(probabilities: NDArray[np.int64], sizes: NDArray[Any], recall_
     last = int(values.argmax())
     chosen[order[: last + 1]] = True
     likely = _LIKELY * probabilities >= probabilities[order[last]]
-    expected_f1, kept_share = (
-        2 * int(found[last]) / (int(taken[last]) + total),
-        int(taken[last]) / ONE / int(sizes.sum()),
-    )
+    expected_f1 = 2 * int(found[last]) / (int(taken[last]) + total)
+    kept_share = int(taken[last]) / ONE / int(sizes.sum())
     return Choice(chosen, likely, expected_f1, kept_share)

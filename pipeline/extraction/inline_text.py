@@ -131,7 +131,7 @@ class InlineText:
         return True
 
     def end_inline(self, node: _Element) -> None:
-        if node.tag not in _NEVER_APART and not script_kind(node) and self.run_pieces:
+        if self.run_pieces and node.tag not in _NEVER_APART and not script_kind(node):
             self.after_inline = True
             self.apart = self.apart or node.tag in _APART or node.get("class") is not None
 
