@@ -79,7 +79,7 @@ ROOMS = {
     ],
     "trainer": [
         "cli", "commands", "serving", "studies", "tasks", "evaluation", "rollouts", "reports", "retrieval", "training",
-        "chat", "model", "losses", "data", "config", "files", "settings", "errors",
+        "contamination", "chat", "model", "losses", "data", "config", "files", "settings", "errors",
     ],
 }  # fmt: skip
 # A page stage is a function of one record: it knows neither who calls it nor where files are.

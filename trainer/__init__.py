@@ -9,7 +9,8 @@
     retrieval/       chunks of documents, found by the nearness of their embeddings
     losses/          losses of post-training as pure functions
     rollouts/        text from a model: sampling and generation
-    evaluation/      bits per byte, benchmark questions, contamination, order test
+    contamination/   evaluation text inside training text: found, reported, left out
+    evaluation/      bits per byte, benchmark questions, judged answers, order test
     studies/         size ladders, scaling laws, dataset ablations, cost of a run
     reports/         report.html of a run, and the record of how it was made and how it ended
     presets/         configurations by name: tiny, 125m, 1b, 7b, ...

@@ -16,6 +16,7 @@ FORBIDDEN = {
     "model": ("chat", "losses", "data", "training", *ABOVE),
     "data": ("chat", "losses", "model", "training", *ABOVE),
     "chat": ("losses", "model", "training", *ABOVE),
+    "contamination": ("losses", "model", "training", *ABOVE),
     "training": ("chat", "losses", "data", "retrieval", *ABOVE),
     "retrieval": ABOVE,
     "rollouts": ("tasks", "evaluation", "studies", "reports", "commands"),

@@ -58,7 +58,7 @@ def eval_command(
 @click.option("--shuffles", default=10, show_default=True, help="Random orders that each part is compared with.")
 def order_test_command(run: Path, examples: Path, runs: int, shuffles: int) -> None:
     """Test whether RUN's model has seen EXAMPLES (JSONL) in the order of the file. Prints a p-value."""
-    from trainer.evaluation.contamination import read_texts
+    from trainer.contamination.scan import read_texts
     from trainer.evaluation.order_test import order_test
 
     found = order_test(open_scorer(run), [text for _, text in read_texts(examples)], runs, shuffles)
@@ -89,8 +89,8 @@ def contamination_command(
     for a JSONL file, give --clean.
     """
     from trainer.config import read_config
-    from trainer.data.curated_dataset import open_dataset
-    from trainer.evaluation.contamination import (
+    from trainer.contamination.ngram_index import ContaminationSettings, build_index
+    from trainer.contamination.scan import (
         measure_recall,
         read_first_texts,
         read_items,
@@ -101,7 +101,7 @@ def contamination_command(
         write_clean,
         write_hits,
     )
-    from trainer.evaluation.ngram_index import ContaminationSettings, build_index
+    from trainer.data.curated_dataset import open_dataset
     from trainer.files import check_output_file
 
     settings = read_config(ContaminationSettings, None, changes)

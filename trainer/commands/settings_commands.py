@@ -26,7 +26,7 @@ CLASSES = {  # command: module and class of its settings
     "retrieve": ("trainer.retrieval.chunk_database", "ChunkSettings"),
     "tokenizer": ("trainer.data.tokenizer", "TokenizerSettings"),
     "eval": ("trainer.evaluation.harness", "EvaluationSettings"),
-    "contamination": ("trainer.evaluation.ngram_index", "ContaminationSettings"),
+    "contamination": ("trainer.contamination.ngram_index", "ContaminationSettings"),
     "depth": ("trainer.tasks.depth", "DepthSettings"),
     "dial": ("trainer.studies.dial", "DialSettings"),
     "task-scaling": ("trainer.studies.task_scaling", "TaskScalingSettings"),

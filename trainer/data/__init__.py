@@ -14,4 +14,6 @@ batches            the sequences of a step
 trace              from a step back to the pages
 sightings          from a document to the steps and checkpoints that saw it
 removal            take documents out of token files
+
+questions          benchmark files as prompts, for evaluation
 """

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import Field
 
 from trainer.data.corpus import Corpus
+from trainer.data.questions import LETTERS, Question, answer_prompt, letter_prompt, read_questions
 from trainer.errors import UserError
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import TextLoss, held_out_documents, measure_loss
-from trainer.evaluation.questions import LETTERS, Question, answer_prompt, letter_prompt, read_questions
 from trainer.settings import Settings
 
 Prompted = Sequence[tuple[Question, Sequence[Question]]]  # each question with its solved examples

@@ -21,11 +21,11 @@ from pydantic import Field
 from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.read_conversations import ReadReport
 from trainer.data.corpus import Corpus
+from trainer.data.questions import read_questions
 from trainer.errors import UserError
 from trainer.evaluation.harness import EvaluationSettings, score_questions
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import held_out_documents, measure_loss
-from trainer.evaluation.questions import read_questions
 from trainer.model.decoder import Decoder
 from trainer.rollouts.generate import GenerateSettings
 from trainer.rollouts.policy_rollouts import Answer, Rollout, sample_rollout

@@ -15,7 +15,7 @@ from torch import nn
 from trainer.chat.chat_batches import ChatBatches
 from trainer.chat.pair_batches import PairBatches
 from trainer.config import ConfigError
-from trainer.evaluation.decontaminate import DecontaminateSettings
+from trainer.contamination.leave_out import DecontaminateSettings
 from trainer.model.build import build_model
 from trainer.model.lora import adapters_off
 from trainer.model.model_settings import ModelSettings

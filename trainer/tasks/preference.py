@@ -19,7 +19,7 @@ from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, spl
 from trainer.chat.read_conversations import ReadReport
 from trainer.chat.read_preferences import read_preferences
 from trainer.config import ConfigError
-from trainer.evaluation.decontaminate import DecontaminateSettings, leave_out_items, preference_text
+from trainer.contamination.leave_out import DecontaminateSettings, leave_out_items, preference_text
 from trainer.losses.preferences import PairLogProbs, dpo_loss, kto_loss, mismatched_divergence, preference_margins
 from trainer.model.model_settings import ModelSettings
 from trainer.settings import Settings

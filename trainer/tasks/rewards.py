@@ -15,11 +15,11 @@ from trainer.chat.chat_batches import fill_rows, is_held_out
 from trainer.chat.chat_template import ChatTemplate, Encoded
 from trainer.chat.read_conversations import ReadReport
 from trainer.config import ConfigError
+from trainer.contamination.leave_out import leave_out_items
 from trainer.data.batches import BatchSource
 from trainer.data.sources import DataSettings, build_training_batches, load_corpus, pin_snapshots
 from trainer.data.tokenizer import compare_tokenizers
 from trainer.errors import UserError
-from trainer.evaluation.decontaminate import leave_out_items
 from trainer.model.decoder import Decoder
 from trainer.rollouts.policy_rollouts import RewardFunction
 from trainer.rollouts.prompts import Prompt, read_prompts

@@ -18,7 +18,7 @@ from trainer.chat.chat_template import ChatTemplate, Encoded
 from trainer.chat.conversation import prompt_key
 from trainer.chat.read_conversations import ReadReport, read_conversations
 from trainer.config import ConfigError
-from trainer.evaluation.decontaminate import conversation_text, leave_out_items
+from trainer.contamination.leave_out import conversation_text, leave_out_items
 from trainer.tasks.launch import launch
 from trainer.tasks.post_training import (
     ExampleSettings,

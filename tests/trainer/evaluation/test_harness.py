@@ -18,11 +18,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tests.trainer.curated import pages
 from tests.trainer.evaluation.test_likelihood import splits_inside_words
+from trainer.data.questions import read_questions
 from trainer.data.tokenizer import SEPARATOR, Tokenizer, TokenizerSettings, train_tokenizer
 from trainer.evaluation.harness import EvaluationSettings, score_questions
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import measure_loss
-from trainer.evaluation.questions import read_questions
 
 lm_eval = pytest.importorskip("lm_eval")
 pytestmark = pytest.mark.slow  # two programs, a minute on a busy machine

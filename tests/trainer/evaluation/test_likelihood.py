@@ -6,11 +6,11 @@ from torch import Tensor
 
 from tests.trainer.curated import pages
 from tests.trainer.evaluation.bigram import bigram, by_hand, scorer
+from trainer.data.questions import Question
 from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
 from trainer.errors import UserError
 from trainer.evaluation.harness import EvaluationSettings, score_questions
 from trainer.evaluation.likelihood import Pair, Scorer
-from trainer.evaluation.questions import Question
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from transformers import PreTrainedTokenizerFast
 from tests.trainer.curated import pages
 from tests.trainer.evaluation.test_harness import run, task
 from tests.trainer.serving.models import CONTEXT, decoder, serve, served, tokenizer
+from trainer.data.questions import read_questions
 from trainer.data.tokenizer import SEPARATOR
 from trainer.evaluation.harness import EvaluationSettings, score_questions
 from trainer.evaluation.likelihood import Scorer
-from trainer.evaluation.questions import read_questions
 from trainer.rollouts.generate import GenerateSettings, generate_text
 from trainer.serving.server import ServeSettings, Serving
 

@@ -9,13 +9,13 @@ import pytest
 
 from trainer.chat.conversation import Conversation, Message, make_conversation, make_message, make_preference
 from trainer.chat.read_conversations import ReadReport
-from trainer.errors import UserError
-from trainer.evaluation.decontaminate import (
+from trainer.contamination.leave_out import (
     DecontaminateSettings,
     conversation_text,
     leave_out_items,
     preference_text,
 )
+from trainer.errors import UserError
 
 STEM = "Which of these metals melts at the lowest temperature when it is heated slowly in a closed iron vessel at noon?"
 SHORT = "Who wrote the very long book of whales?"

@@ -19,9 +19,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from trainer.data.curated_dataset import Dataset, Shard, fetch_shard, read_rows
-from trainer.errors import UserError
-from trainer.evaluation.ngram_index import (
+from trainer.contamination.ngram_index import (
     WORD,
     Item,
     Matches,
@@ -30,7 +28,9 @@ from trainer.evaluation.ngram_index import (
     find_overlaps,
     find_paragraphs,
 )
-from trainer.evaluation.questions import QuestionError, read_questions
+from trainer.data.curated_dataset import Dataset, Shard, fetch_shard, read_rows
+from trainer.data.questions import QuestionError, read_questions
+from trainer.errors import UserError
 from trainer.files import write_atomically
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trainer.evaluation.questions import Question, QuestionError, answer_prompt, letter_prompt, read_questions
+from trainer.data.questions import Question, QuestionError, answer_prompt, letter_prompt, read_questions
 
 ARC = {"question": "Which is hot?", "choices": {"text": ["ice", "fire"], "label": ["1", "2"]}, "answerKey": "2"}
 FOUNDRY = {"query": "Question: Which is hot?\n", "choices": ["ice", "fire"], "gold": 1}

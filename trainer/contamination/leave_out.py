@@ -15,9 +15,9 @@ from pydantic import Field
 
 from trainer.chat.conversation import Conversation, Preference
 from trainer.chat.read_conversations import ReadReport
+from trainer.contamination.ngram_index import ContaminationSettings, build_index, find_matches, find_overlaps
+from trainer.contamination.scan import read_items
 from trainer.errors import UserError
-from trainer.evaluation.contamination import read_items
-from trainer.evaluation.ngram_index import ContaminationSettings, build_index, find_matches, find_overlaps
 from trainer.settings import Settings
 
 _UNLIMITED = 1 << 62  # documents with an n-gram

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.evaluation.ngram_index import (
+from trainer.contamination.ngram_index import (
     WORD,
     ContaminationSettings,
     Item,

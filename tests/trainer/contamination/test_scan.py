@@ -9,11 +9,8 @@ import pytest
 
 from tests.trainer.corpora import open_data
 from tests.trainer.curated import pages, row, write_dataset
-from trainer.data.curated_dataset import DatasetError, open_dataset
-from trainer.data.sources import DataSettings
-from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
-from trainer.errors import UserError
-from trainer.evaluation.contamination import (
+from trainer.contamination.ngram_index import ContaminationSettings, Item, NgramIndex, build_index
+from trainer.contamination.scan import (
     Hit,
     Scan,
     measure_recall,
@@ -25,7 +22,10 @@ from trainer.evaluation.contamination import (
     write_clean,
     write_hits,
 )
-from trainer.evaluation.ngram_index import ContaminationSettings, Item, NgramIndex, build_index
+from trainer.data.curated_dataset import DatasetError, open_dataset
+from trainer.data.sources import DataSettings
+from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
+from trainer.errors import UserError
 
 QUESTION = (
     "A ball is thrown straight up with a speed of twenty metres per second; which height does it reach "
