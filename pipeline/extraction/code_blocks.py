@@ -16,11 +16,14 @@ from pipeline.extraction.marks import FENCE, NEWLINE, PRE, protect_white_space
 _CONTAINER_NAMES = (
     "syntaxhighlighter", "dp-highlighter", "crayon-main", "crayon-pre", "crayon-table", "ltx_listing", "enlighter",
     "enlighter-code", "js-file-line-container", "hljs-ln", "CodeMirror-code", "view-lines", "ace_text-layer", "geshi",
-    "fragment", "diff-table",
+    "fragment", "diff-table", "linenums", "react-code-lines",
 )  # fmt: skip
 _LINES = XPath("count(.//li | .//tr | .//div | .//br)")
 _CODE_LINE_TAGS = ("li", "tr", "div", "p", "br")
-_FEWEST_LINES = 3  # of text in a `code` element outside `pre`, by its line breaks alone
+_LINE_TAGS = ("li", "div", "p")  # around the `code` of one line
+_INDENT = re.compile(r"\u00a0|\t|  ")
+_FEWEST_LINES = 3  # of code without `pre` and without a highlighter's name
+_HIDING = frozenset({"hidden", "aria-hidden"})
 _CODE_CLASS = re.compile(
     r"highlight|hljs|prettyprint|codehilite|source-?code|\blang(uage)?-|\bbrush:|\bcode\b|crayon|syntax|programlisting"
     r"|prism|shiki|geshi|listing",
@@ -31,13 +34,36 @@ _CODE_LINE = re.compile(
     r"|^\s*(def|class|import|from|for|while|if|elif|return|function|var|let|const|public|private|static|package|using"
     r"|SELECT|INSERT|UPDATE|CREATE)\b"
 )
+# What begins a text box that is no code to read: HTML to embed, BBCode, BibTeX.
+_EMBEDDED = re.compile(r"\s*[<\[@]")
 _CODE_TABLES = XPath("//table[.//td[contains(@class, 'code')]//pre]")
 _CODE_LINES = 0.4  # share of lines that look like code for a `pre` without any mark of its language
 
 
+def show_code_of_text_boxes(tree: HtmlElement) -> None:
+    """Make a `pre` of each `textarea` that holds code and no copy of code beside it: browsers show both alike.
+
+    Boxes that a highlighter was to replace (`name=code`) hold code of any kind, others if their lines look like code.
+    """
+    for box in [each for each in tree.iter("textarea") if _holds_code(each)]:
+        longest = "".join(max((box.text or "").splitlines(), key=len, default="").split())
+        if "".join("".join(tree.itertext()).split()).count(longest) == 1:
+            box.tag = "pre"
+
+
+def _holds_code(box: _Element) -> bool:
+    text = box.text or ""
+    if len(box) or not text.strip() or not _HIDING.isdisjoint(box.attrib) or "display:none" in box.get("style", ""):
+        return False
+    if box.get("name") == "code":
+        return True
+    lines = [line for line in text.splitlines() if line.strip()]
+    return len(lines) >= _FEWEST_LINES and not _EMBEDDED.match(text) and _are_code(lines)
+
+
 def protect_code(tree: HtmlElement) -> int:
     """Put marks into all preformatted text; the number of code blocks and inline code elements."""
-    elements = [each for each in tree.iter("div", "table", "ol", "figure") if each.get("class")]
+    elements = list(tree.iter("div", "table", "ol", "ul", "figure"))
     for number in find_code_containers(elements, [each.get("class", "") for each in elements]):
         elements[number].tag = "pre"
         elements[number].set("class", f"source-code {elements[number].get('class', '')}")
@@ -53,14 +79,17 @@ def protect_code(tree: HtmlElement) -> int:
 
 
 def find_code_containers(elements: Sequence[_Element], names: Sequence[str]) -> frozenset[int]:
-    """Numbers of the outermost elements that a highlighter made around the lines of one block, without `pre`."""
+    """Numbers of the outermost elements without `pre` that hold the lines of one block, by a highlighter or by hand."""
     all_names = "\n".join(names)
     hints = [name for name in _CONTAINER_NAMES if name in all_names]
-    if not hints:
+    by_hand = _find_lines_of_code(elements[0]) if elements else frozenset()
+    if not (hints or by_hand):
         return frozenset()
     found: dict[int, _Element] = {}
     for number, name in enumerate(names):
-        if any(hint in name for hint in hints) and not set(hints).isdisjoint(name.split()):
+        if elements[number] in by_hand:
+            found[number] = elements[number]
+        elif any(hint in name for hint in hints) and not set(hints).isdisjoint(name.split()):
             element = elements[number]
             if _LINES(element) and next(element.iter(*PREFORMATTED, "p", "h1", "h2", "h3"), None) is None:
                 found[number] = element
@@ -68,6 +97,23 @@ def find_code_containers(elements: Sequence[_Element], names: Sequence[str]) -> 
     return frozenset(
         number for number, element in found.items() if not any(each in inner for each in element.iterancestors())
     )
+
+
+def _find_lines_of_code(element: _Element) -> frozenset[_Element]:
+    """Lists and divisions of the page in which each item is a line of code, some of them indented.
+
+    Without an indent they may be a list of names of options or functions.
+    """
+    indented = (code for code in element.getroottree().iter("code") if _INDENT.match(code.text or ""))
+    lines = (line for code in indented if (line := code.getparent()) is not None and line.tag in _LINE_TAGS)
+    blocks = {block for line in lines if (block := line.getparent()) is not None}
+    return frozenset(block for block in blocks if len(block) >= _FEWEST_LINES and all(map(_is_line_of_code, block)))
+
+
+def _is_line_of_code(line: _Element) -> bool:
+    """Whether an element holds one `code` and nothing else."""
+    around = (line.text, line.tail, line[0].tail) if len(line) == 1 else ("-",)
+    return line.tag in _LINE_TAGS and not "".join(filter(None, around)).strip() and line[0].tag == "code"
 
 
 def holds_code_lines(code: _Element) -> bool:
@@ -87,7 +133,10 @@ def looks_like_code(block: _Element) -> bool:
         return True
     if block.tag != "pre" or next(block.iter("code", "samp", "kbd"), None) is not None:
         return True
-    lines = [line for line in "".join(block.itertext()).splitlines() if line.strip()]
+    return _are_code([line for line in "".join(block.itertext()).splitlines() if line.strip()])
+
+
+def _are_code(lines: Sequence[str]) -> bool:
     return bool(lines) and sum(1 for line in lines if _CODE_LINE.search(line)) >= _CODE_LINES * len(lines)
 
 

@@ -35,7 +35,8 @@ _LINE_TAGS = frozenset(
 _SKIPPED = frozenset(
     {"script", "style", "button", "select", "textarea", "svg", "template", "input", "iframe", "noscript"}
 )
-_LINE_CLASS = re.compile(r"(?:^|[\s_-])line(?:$|\s|-\d)|token-line|codeline|view-line")
+_LINE_CLASS = re.compile(r"(?:^|[\s_-])line(?:$|\s|-\d)|token-line|codeline|view-line|blob-code-inner")
+_CELLS = frozenset({"td", "th"})  # cells side by side are one line; white space between them is layout
 _GUTTER_CLASS = re.compile(
     r"line-?no|line-?num|line_?numbers|linenumber|gutter|blob-num|ln-n|\blnt?\b|crayon-num|\brouge-gutter"
 )
@@ -88,7 +89,10 @@ class _Reader:
         self.line_ended = False
 
     def read(self, node: _Element) -> None:
-        has_lines = any(child.tag in _LINE_TAGS for child in node)
+        in_cell = node.tag in _CELLS  # white space around a marked line is layout in a cell, and text in `pre`
+        has_lines = any(
+            child.tag in _LINE_TAGS or child.tag in _CELLS or (in_cell and _is_marked_line(child)) for child in node
+        )
         self._write(node.text, has_lines)
         for child in node:
             tag = child.tag
@@ -96,7 +100,7 @@ class _Reader:
                 if not self.ignore_breaks:
                     self._write("\n", False)
             elif tag not in _SKIPPED and not _is_left_out(child):
-                if tag in _LINE_TAGS or (tag in ("span", "code") and _LINE_CLASS.search(child.get("class", ""))):
+                if tag in _LINE_TAGS or _is_marked_line(child):
                     self._read_line(child)
                 else:
                     self.read(child)
@@ -119,6 +123,10 @@ class _Reader:
             if not text.startswith("\n"):
                 self.pieces.append("\n")
         self.pieces.append(text)
+
+
+def _is_marked_line(element: _Element) -> bool:
+    return element.tag in ("span", "code") and _LINE_CLASS.search(element.get("class", "")) is not None
 
 
 def _is_left_out(element: _Element) -> bool:

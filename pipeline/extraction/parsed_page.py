@@ -18,6 +18,7 @@ from classifiers.extraction.blocks import BLOCK_TAGS, CODE, FORMULA, TAG_NUMBER,
 from classifiers.extraction.parse_html import PARSER_DEPTH, count_elements, count_tags, encode_source, parse_html
 from pipeline.documents import Page, Rights
 from pipeline.extraction.charset import Decoding
+from pipeline.extraction.code_blocks import show_code_of_text_boxes
 from pipeline.extraction.formulas import count_formulas_in_text
 from pipeline.extraction.layout_tables import holds_data
 from pipeline.extraction.marks import CONTROLS, StructureCounts, plain_text
@@ -112,6 +113,8 @@ def parse_page(page: Page, max_bytes: int, max_nodes: int) -> ParsedPage:
         raise PageRefusedError(RefusedReason.TOO_DEEP, None, PARSER_DEPTH)
     if tree is None:
         raise PageRefusedError(RefusedReason.NO_TEXT, 0, 1)
+    if b"<textarea" in source or b"<TEXTAREA" in source:
+        show_code_of_text_boxes(tree)
     title, elements = _find_title(tree), count_elements(tree)
     embedded = any(hint in source for hint in (*_EMBEDDED, *_EMBEDDED_TYPES))
     return ParsedPage(page, title, decoding, elements, embedded, source, tree)

@@ -26,14 +26,16 @@ _UNITS = frozenset(
 _FUNCTIONS = frozenset({"sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "log", "exp", "det"})
 _EXPONENT_LETTERS = frozenset("nkxyztijpqTNMα*†′")
 _BRACKETS = "[(（［"
-_SIGNS = "+-−*/^=⁰¹²³⁴⁵⁶⁷⁸⁹"  # of an exponent of several parts
+_SIGNS = "+-−*/^=_⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉"  # of an exponent of several parts
 _SCRIPT_STYLE = re.compile(r"vertical-align\s*:\s*(super|sub)\b", re.IGNORECASE)
 _SCRIPT_CLASSES = {"sup": "sup", "superscript": "sup", "subscript": "sub"}  # not `sub`: many a subtitle is called so
 _INLINE = frozenset({"b", "i", "em", "strong", "span", "font", "a", "small", "big", "var", "nobr"})
 
 
-def write_superscript(before: str, text: str, *, is_link: bool = False) -> str:
-    """What to write for a superscript that stands behind `before`.
+def write_superscript(before: str, text: str, *, is_link: bool = False, is_nested: bool = False) -> str:
+    """What to write for a superscript that stands behind `before`, inside another one if `is_nested`.
+
+    What is raised above something raised is an exponent, whatever its letters.
 
     >>> [write_superscript(*each) for each in [("10", "25"), ("12 m", "2"), ("19", "th"), ("guild", "2")]]
     ['^25', '²', 'th', '[2]']
@@ -47,11 +49,13 @@ def write_superscript(before: str, text: str, *, is_link: bool = False) -> str:
     if not last or last.isspace():
         return text
     if _SIGNED_NUMBER.fullmatch(text):
-        return f"[{text}]" if _FOOTNOTE.fullmatch(text) and not _is_base(before) else _raise(text)
+        return f"[{text}]" if _FOOTNOTE.fullmatch(text) and not (is_nested or _is_base(before)) else _raise(text)
     if _FOOTNOTE.fullmatch(text) and "," in text:
         return f"[{text}]"
     if _CHARGE.fullmatch(text):
         return "^" + text
+    if is_nested:
+        return f"^{text}" if len(text) == 1 else f"^({text})"
     if text in _EXPONENT_LETTERS:
         return f"^{text}" if _is_base(before) and not (last.isdigit() and text == "T") else text
     if any(sign in text for sign in _SIGNS) and any(map(str.isalnum, text)) and _is_base(before):
@@ -94,8 +98,19 @@ def write_script(element: _Element, before: str, text: str) -> str:
     elif following is not None and script_kind(following) == "sub" and (element.tail or "").strip() in ("/", "⁄", "∕"):
         written = write_fraction(before, text)
     else:
-        written = write_superscript(before, text, is_link=next(element.iter("a"), None) is not None)
+        is_link = next(element.iter("a"), None) is not None
+        written = write_superscript(before, text, is_link=is_link, is_nested=_is_nested(element))
     return written + " " * text[-1:].isspace()
+
+
+def _is_nested(element: _Element) -> bool:
+    """Whether a superscript stands in another one, with nothing but inline elements between them."""
+    parent = element.getparent()
+    while parent is not None and not (kind := script_kind(parent)):
+        if parent.tag not in _INLINE:
+            return False
+        parent = parent.getparent()
+    return parent is not None and kind == "sup"
 
 
 def _text_before(element: _Element) -> str:
@@ -125,7 +140,7 @@ def write_subscript(before: str, text: str) -> str:
         return text
     if text.isascii() and text.isdigit():
         return text.translate(_BELOW)
-    if text.isalnum():
+    if text.isalnum() and not any(sign in text for sign in _SIGNS):
         return f"_{text}"
     return f"_({text})" if not any(map(str.isspace, text)) or len(text) <= 8 else text
 

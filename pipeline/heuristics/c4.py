@@ -93,6 +93,8 @@ def correct_lines(
     """Apply C4's line rules to lines that RefinedWeb's rules have corrected; None marks a removed line."""
     corrected = list(lines)
     footnotes = "[" in page.prose_text and notices.has_footnotes(page.prose)
+    if settings.remove_script_notices and "javascript" in page.lowered and notices.is_about_scripts(page.prose):
+        settings = settings.model_copy(update={"remove_script_notices": False})
     for number, line in enumerate(lines):
         if line is None or page.kinds[number] >= LineKind.TABLE:
             continue

@@ -52,6 +52,38 @@ _SCRIPT_STATE = re.compile(
     r"|aktivier\w*|deaktiviert|activ[aeé]\w*|désactivé|habilit\w*|desactivad\w*|desabilitad\w*|ativ\w*|abilit\w*"
     r"|disabilit\w*)\b"
 )
+# What a notice about scripts consists of beside the name of what needs them. A sentence of an article that asks for
+# JavaScript ("..., and the wheel of the example turns") has words of its own.
+_NOTICE_WORDS = frozenset(
+    """
+    javascript js please enable enabled enabling activate activated turn turned on off in into your you we us our the
+    this that these it its a an of to for from is are be by and or not no have has must need needs needed should want
+    would like will can cannot could may order require required requires disabled disable disabling support supports
+    supported supporting browser browsers web website websites site sites page pages app application content contents
+    feature features functionality function functions form video videos player forum shop comment comments map game
+    view viewing see use using used run running work works working properly correctly full fully some all any most
+    other because without with if when which does do don doesn isn won re ll ve necessary appears seems sorry but try
+    again reload refresh then continue proceed settings setting post posting display displayed access enjoy experience
+    best better recommended thank thanks click here instructions how learn more instead upgrade update modern newer
+    version latest switch cookies powered disqus load loaded play listen watch complete verify security check blocker
+    as currently either at before also only visit active options available offer
+    bitte aktivieren aktiviere aktiviert aktivierten sie javascripts ihrem ihren ihr browsers browsereinstellungen um
+    diese dieser seite webseite website vollständig nutzen zu können ist deaktiviert benötigt benötigen den die das im
+    für und werden muss sein anzeigen anzuzeigen
+    veuillez activer activez activé désactivé votre navigateur pour afficher voir utiliser cette ce le la les du de
+    est sur dans et page site ceci
+    por favor active activa activar habilite habilitar habilitado desactivado su tu navegador para ver usar esta este
+    página sitio el en y
+    per favore attiva attivare abilita abilitare abilitato disabilitato il tuo nel browser questa questo pagina sito
+    visualizzare
+    ative ativar habilite seu no navegador o site esta visualizar
+    """.split()  # noqa: SIM905  as above
+)
+_MIN_NOTICE = 0.75  # share of such words in a notice
+_QUOTES = re.compile(r"[\"“”„«»]")
+_LONGEST_NOTICE = 400  # characters
+_OF_ARTICLE = 3  # lines about JavaScript beside the notices: the page is about it
+
 _POLICY = re.compile(
     r"\b(?:by (?:using|continuing|clicking|signing|registering|submitting|browsing|visiting|accessing|creating"
     r"|logging|subscribing"
@@ -137,8 +169,17 @@ _AFTER_SENTENCE = re.compile(r"(?<=[^\W\d_][^\W\d_][.!?…»”])(?:\[\d{1,3}\])
 
 
 def is_script_notice(lowered: str) -> bool:
-    """A line that asks the reader to enable JavaScript, in lower case."""
-    return "javascript" in lowered and bool(_SCRIPT_STATE.search(lowered) and _SCRIPT_NOTICE.search(lowered))
+    """A line that asks the reader to enable JavaScript and says nothing else, in lower case."""
+    if "javascript" not in lowered or not (_SCRIPT_STATE.search(lowered) and _SCRIPT_NOTICE.search(lowered)):
+        return False
+    words = _LETTERS.findall(lowered)
+    return not _QUOTES.search(lowered) and sum(word in _NOTICE_WORDS for word in words) >= _MIN_NOTICE * len(words)
+
+
+def is_about_scripts(lines: Iterable[str]) -> bool:
+    """Whether a page is about JavaScript, so that a line that asks for it may be a step of its instructions."""
+    named = (lowered for line in lines if "javascript" in (lowered := line.lower()))
+    return sum(len(line) > _LONGEST_NOTICE or not is_script_notice(line) for line in named) >= _OF_ARTICLE
 
 
 def is_policy_notice(lowered: str) -> bool:

@@ -52,6 +52,21 @@ FORMS = {
     "github": "<table class='highlight js-file-line-container'>"
     + lines_as("<tr><td id=L# class='blob-num' data-line-number=#><td class='blob-code'>{}</td></tr>")
     + "</table>",
+    "github, indented": "<table class='highlight js-file-line-container'>\n"
+    + lines_as(
+        "      <tr>\n        <td id=L# class='blob-num'></td>\n"
+        "        <td class='blob-code'>{}</td>\n      </tr>\n"
+    )
+    + "</table>",
+    "github's changes": "<table class='diff-table'>\n"
+    + lines_as(
+        "  <tr>\n    <td class=blob-num></td>\n    <td class=blob-code>\n"
+        "      <span class='blob-code-inner'>{}</span>\n    </td>\n  </tr>\n"
+    )
+    + "</table>",
+    "items with code, no pre": spaces(f"<ol>{lines_as('<li><code>{}</code></li>' + chr(10))}</ol>"),
+    "divisions with code, no pre": spaces(f"<div>{lines_as('<div><code>{}</code></div>')}</div>"),
+    "prettify, no pre": spaces(f"<ol class=linenums>{lines_as('<li class=L#><span class=kwd>{}</span></li>')}</ol>"),
     "syntaxhighlighter": spaces(
         "<div class='syntaxhighlighter'><div class=toolbar><a>?</a></div><table><tr><td class=gutter>"
         + lines_as("<div class='line number#'>#</div>")
@@ -79,6 +94,11 @@ FORMS = {
 def test_lines_and_margins_are_those_of_the_code(form: str) -> None:
     page = text_of(f"<p>Before.</p>{form}<p>After.</p>")
     assert page == f"Before.\n\n```\n{CODE}\n```\n\nAfter."
+
+
+def test_a_list_of_names_in_code_stays_a_list() -> None:
+    items = "".join(f"<li><code>{name}</code></li>" for name in ("--first", "open(path)", "x = 2"))
+    assert text_of(f"<ul>{items}</ul>") == "- `--first`\n- `open(path)`\n- `x = 2`"
 
 
 @pytest.mark.parametrize(

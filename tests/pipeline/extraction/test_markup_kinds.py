@@ -149,6 +149,9 @@ CODE_BY_LINES = {
     "output": ("<samp>", "{}<br>", "</samp>"),
     "blocks": ("<pre><code>", "<span class='line' style='display:block'>{}</span>", "</code></pre>"),
     "highlighter": ("<div class='syntaxhighlighter'><table><tr><td class='gutter'>1 2 3</td><td class='code'><div class='container'>", "<div class='line'><code class='plain'>{}</code></div>", "</div></td></tr></table></div>"),
+    "items": ("<ol class='steps'>", "<li><code>{}</code></li>", "</ol>"),
+    "text box": ("<textarea readonly rows='3'>", "{}\n", "</textarea>"),
+    "text box of a highlighter": ("<textarea name='code' class='java'>", "{}\n", "</textarea>"),
     "editor": ("<div class='CodeMirror-code'>", "<div><pre class='CodeMirror-line'><span>{}</span></pre></div>", "</div>"),
 }  # fmt: skip
 
@@ -165,6 +168,21 @@ def test_code_that_is_hidden_or_beside_the_text_is_not_added(engine: Engine) -> 
     code = "<pre>" + "".join(f"<div class='line'>{each}</div>" for each in CODE) + "</pre>"
     found = read(engine, article(p(0, 1), f"<div style='display:none'>{code}</div>", p(2, 3)) + code)
     assert CODE[2] not in found
+
+
+TEXT_BOXES = {
+    "a copy": "<pre>{}</pre><textarea class='plain'>{}</textarea>",
+    "hidden": "<pre>{}</pre><textarea style='display:none' readonly>{} // hidden</textarea>",
+    "to embed": "<pre>{}</pre><textarea readonly>&lt;iframe src='x'>\n{}\n&lt;/iframe></textarea>",
+    "a letter": "<pre>{}</pre><textarea>Dear miller,\nwe have read your letter of May.\nYours</textarea>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXT_BOXES)
+def test_text_boxes_without_code_of_their_own_are_not_read(engine: Engine, name: str) -> None:
+    found = read(engine, article(p(0, 1), TEXT_BOXES[name].replace("{}", "\n".join(CODE)), p(2, 3)))
+    assert found.count(CODE[2]) == 1
+    assert "Dear miller" not in found
 
 
 LISTS_OF_LINKS = {

@@ -57,6 +57,8 @@ def test_subscripts(before: str, below: str, written: str) -> None:
         ("<p>a<br><sup>2</sup>b", "a2b"),
         ("<p>10<span style='top:0;Vertical-Align : super'>25</span>", "10^25"),
         ("<p>H<font class='x subscript'>2</font>O", "H₂O"),
+        ("<p>a<sup>b<sup>c</sup></sup> and <i>e</i><sup><i>u<sub>k</sub></i></sup>", "a^(b^c) and e^(u_k)"),
+        ("<p>2<sup>2<sup>m</sup>+1</sup> and x<sub>i<sup>2</sup></sub>", "2^(2^m+1) and x_(i²)"),
         ("<p>x<sup>2<sup>3</sup></sup> and 5<span class=sub>A title</span>", "x^(2³) and 5A title"),
     ],
 )

@@ -25,6 +25,8 @@ SCRIPT_NOTICES = [
     "Veuillez activer JavaScript pour afficher cette page.",
     "Por favor, active JavaScript en su navegador.",
     "We're sorry but the shop doesn't work properly without JavaScript enabled.",
+    "Please enable JavaScript to view the comments powered by Disqus.",
+    "To view this video please enable JavaScript, and consider upgrading to a web browser that supports HTML5 video",
 ]
 ABOUT_SCRIPTS = [
     "JavaScript was first supported by Netscape in 1995.",
@@ -33,6 +35,11 @@ ABOUT_SCRIPTS = [
     "Node runs JavaScript on a server.",
     "A linter reports what the JavaScript standard forbids.",
     "She teaches JavaScript on Thursdays.",
+    "Please enable JavaScript before the first lesson, and the wheel on the left begins to drive both stones.",
+    "Please enable JavaScript in your browser. Then type the two lines below into its console and count the herons.",
+    "“Please enable JavaScript to view this page”, said the terminal in the mill for eleven years.",
+    "Bitte aktivieren Sie JavaScript, bevor die zweite Lektion mit dem Mühlrad und der Schleuse beginnt.",
+    "Veuillez activer JavaScript avant la leçon du meunier, qui dessine ensuite sa roue et la rivière.",
 ]
 POLICY_NOTICES = [
     "By using this site, you agree to our Privacy Policy and Terms of Use.",
@@ -69,6 +76,11 @@ def test_sentences_about_their_subjects_stay(line: str) -> None:
     assert not notices.is_script_notice(line.lower())
     assert not notices.is_policy_notice(line.lower())
     text = f"{prose(6)}\n\n{line}\n\n{prose(3, 20)}"
+    assert correct(text, "en", FilterHeuristicsSettings())[0] == text
+
+
+def test_instructions_stay_on_a_page_about_scripts() -> None:
+    text = "\n\n".join([prose(6), *ABOUT_SCRIPTS[:4], "Please enable JavaScript in your browser."])
     assert correct(text, "en", FilterHeuristicsSettings())[0] == text
 
 
