@@ -13,12 +13,13 @@ Hosts are compared without `www.`, unless what follows it is a public suffix: ww
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import idna
-import tldextract
+
+from classifiers.public_suffixes import split_suffix
 
 # Parameters that identify the visitor or where they came from, never the page. C4 cuts URLs at ?utm_, ?ref and ?feed.
 _TRACKING = re.compile(
@@ -49,12 +50,6 @@ _SEGMENT_SAFE = "!$&'()*+,;=:@"  # what RFC 3986 allows in a path segment beside
 _ROUTE_SAFE = _SEGMENT_SAFE + "/?"
 
 
-@cache
-def _suffixes() -> tldextract.TLDExtract:
-    # The list that tldextract ships: nothing is fetched, and every machine gives the same result.
-    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
-
-
 def printable_url(url: str) -> str:
     """The URL as it may be stored: without user name and password, control and invisible characters percent-encoded.
 
@@ -76,7 +71,8 @@ def host_of(url: str) -> str:
 @lru_cache(maxsize=100_000)
 def registered_domain_of(host: str) -> str:
     """`news.bbc.co.uk` -> `bbc.co.uk`; the host itself where there is no public suffix."""
-    return _suffixes()(host).top_domain_under_public_suffix or host
+    domain, suffix = split_suffix(host)
+    return f"{domain}.{suffix}" if domain and suffix else host
 
 
 def strip_www(host: str) -> str:
@@ -92,8 +88,8 @@ def strip_www(host: str) -> str:
 
 @lru_cache(maxsize=100_000)
 def _is_public_suffix(host: str) -> bool:
-    found = _suffixes()(host)
-    return bool(found.suffix) and not found.domain
+    domain, suffix = split_suffix(host)
+    return bool(suffix) and not domain
 
 
 def normalize_url(url: str) -> str:

@@ -75,7 +75,7 @@ ROOMS = {
     "classifiers": [
         "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "education",
         "extraction", "data", "estimators", "artifacts", "outputs", "close_languages", "language_codes",
-        "domain_labels", "urls", "errors",
+        "domain_labels", "urls", "public_suffixes", "errors",
     ],
     "trainer": [
         "cli", "commands", "serving", "studies", "tasks", "evaluation", "rollouts", "reports", "retrieval", "training",

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -132,7 +131,8 @@ def read_ranked(unit: StagedUnit, settings: DeduplicateSettings, dtype: np.dtype
 
 
 def _numbers(column: pa.ChunkedArray) -> Array:
-    return np.asarray(pc.fill_null(column, 0).to_numpy())
+    known = column.fill_null(0) if column.null_count else column  # it imports pyarrow.compute, 0.1 s
+    return np.asarray(known.to_numpy())
 
 
 def _id_numbers(column: pa.ChunkedArray) -> Array:

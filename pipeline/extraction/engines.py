@@ -52,13 +52,13 @@ def build_engine(options: ExtractionOptions, model: ExtractionModel | None = Non
     """Load the engine, with the shipped model unless another is given."""
     if options.name == "learned":
         return _build_learned(options, model or load_extraction_model())
-    return _load_library(options.name, options)
+    return _load_library(options.name, options, warm=True)
 
 
-def _load_library(name: EngineName, options: ExtractionOptions) -> Engine:
+def _load_library(name: EngineName, options: ExtractionOptions, *, warm: bool = False) -> Engine:
     """Imported here: trafilatura takes 0.3 s, and the learned engine seldom needs it.
 
-    It runs once, because trafilatura loads its word lists on the first page.
+    `warm` runs it once, because trafilatura loads its word lists, 0.5 s, on the first short page.
     """
     from pipeline.extraction.library_engines import build_resiliparse, build_trafilatura
 
@@ -66,7 +66,8 @@ def _load_library(name: EngineName, options: ExtractionOptions) -> Engine:
         library = build_resiliparse(options.comments)
     else:
         library = build_trafilatura(options.comments, options.tables, options.fallback_below)
-    library(document_fromstring("<p>warm</p>"))
+    if warm:
+        library(document_fromstring("<p>warm</p>"))
 
     def extract(parsed: ParsedPage) -> Extracted:
         tree, counts = parsed.take_prepared()

@@ -16,9 +16,6 @@ import re
 from collections import Counter
 from html import unescape
 
-from ftfy import TextFixerConfig, fix_encoding
-from ftfy.badness import badness
-
 from pipeline.extraction.charset import Decoding, decode
 
 _C1 = re.compile(
@@ -44,7 +41,6 @@ _EXPLAINED = (
     "mojibake", "文字化け", "乱码", "亂碼", "кракозябр", "zeichensalat", "krzaczki", "character encod", "double encod",
     "double-encod", "encoding issue", "encoding problem", "encoding error",
 )  # fmt: skip
-_FTFY = TextFixerConfig(unescape_html=False, remove_terminal_escapes=False)
 _LONGEST_PIECE = (
     20_000  # characters; longer ones are data in scripts, for which ftfy took 63 and 84 ms on two of 367 pages
 )
@@ -93,9 +89,12 @@ def _repair_piece(piece: str, in_references: bool) -> str:
     plain = _REFERENCE.sub(_read_reference, piece) if in_references and "&" in piece else piece
     if plain.isascii() or not _is_suspect(plain.encode("utf-8", "replace")):
         return piece
-    repaired = plain
+    from ftfy import TextFixerConfig, fix_encoding  # imported here: 0.06 s, and one page in thirty needs it
+    from ftfy.badness import badness
+
+    config, repaired = TextFixerConfig(unescape_html=False, remove_terminal_escapes=False), plain
     for _ in range(_MAX_ROUNDS):
-        before, repaired = repaired, fix_encoding(repaired, _FTFY)
+        before, repaired = repaired, fix_encoding(repaired, config)
         if repaired == before:
             break
     return repaired if badness(repaired) < badness(plain) and not _is_right(plain, repaired) else piece

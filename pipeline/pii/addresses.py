@@ -13,10 +13,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from functools import cache
 
-import tldextract
-
+from classifiers.public_suffixes import split_suffix
 from pipeline.pii.spans import PiiKind, Span, text_before
 from pipeline.text import MARKS
 
@@ -136,8 +134,7 @@ def _find_in_any_script(text: str) -> Iterator[Span]:
             continue
         domain = found[0]
         for cut in range(len(domain), domain.rfind(".") + 1, -1):
-            suffix = _suffixes()(domain[:cut])
-            if suffix.suffix and suffix.domain:
+            if all(split_suffix(domain[:cut])):
                 yield _span(at - name.end(), at + 1 + cut, name[0][::-1], domain[:cut])
                 break
 
@@ -178,7 +175,7 @@ def _is_mailbox(text: str, before: re.Match[str], behind: re.Match[str], word: s
         return False
     if name[-1].isdigit() and "." not in name and "_" not in name:
         return host in _MAIL_HOSTS
-    return not _suffixes()(name).suffix
+    return not split_suffix(name)[1]
 
 
 def find_ip_addresses(text: str) -> Iterator[Span]:
@@ -197,7 +194,7 @@ def _is_personal(local: str, domain: str) -> bool:
     if not local.strip(".-") or local.lower() in _SERVICE_USERS or not labels[-1].isalpha():
         return False
     reserved = labels[-1] in _RESERVED or any(label in _RESERVED for label in labels[-3:-1])
-    return not reserved and bool(_suffixes()(domain.lower()).suffix)
+    return not reserved and bool(split_suffix(domain.lower())[1])
 
 
 def _is_public(address: str) -> bool:
@@ -216,8 +213,3 @@ def _is_version(address: str, context: str) -> bool:
 def _is_full(address: str) -> bool:
     """Code often contains `a::b`: an address with `::` must be in the assigned space 2000::/3."""
     return "::" not in address or (address[:1] in "23" and len(address.split(":")[0]) == 4)
-
-
-@cache
-def _suffixes() -> tldextract.TLDExtract:
-    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)  # the list in the package, nothing is downloaded
