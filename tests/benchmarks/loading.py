@@ -11,10 +11,11 @@ all threads and child processes.
 
 --synthetic measures batches, and the documents of their tokens, of corpora of 20,000, 2 million and 10 million
 documents, whose tokens and index are memory-mapped files: the time of a batch must not depend on the size. Beside them
-a plain memory map: windows at random places of the same tokens as inputs and targets, as nanoGPT reads, without
-documents, weights and masks. On one Xeon core that others shared, November 2026, CPU-ms per 65,536 tokens: 2.8, 2.3 and
-2.7; with best fit 1.5, 1.7 and 1.6; the plain map 0.2. A pass of 10 million documents begins in 2.1 s, with best fit in
-9.7 s. The difference to the plain map is the search of documents and the arrays that it does not have.
+two plain readers of the same map: as many pieces of documents at random places, found by the index, with document ids
+and positions; and windows at random places as inputs and targets, as nanoGPT reads, without documents. CPU-ms per
+65,536 tokens on a core that others shared, November 2026: ours .43, .56 and .70, pieces .23, .24 and .28, windows .15,
+.16 and .19; ours with best fit .36, .36 and .48. A pass of 10 million documents begins in 2.1 s, with best fit in 9.5.
+What is left is the search of documents in the stream, the length of each, and the documents of tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ from tests.benchmarks import data_folder
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.data.corpus import Corpus, DocumentRef, Tokens
 from trainer.data.curated_dataset import open_dataset
-from trainer.data.packing import Packing
+from trainer.data.packing import Packing, Pieces
 from trainer.data.token_files import open_tokens
 from trainer.data.tokenize_dataset import tokenize_dataset
 from trainer.data.tokenizer import Tokenizer, TokenizerSettings, train_tokenizer
@@ -150,26 +151,41 @@ def synthetic_corpus(file: Tokens, documents: int, folder: Path) -> Corpus:
     )
 
 
-def read_plainly(file: Tokens, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def read_windows(file: Tokens, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets of 64 windows of a memory map."""
     starts = generator.integers(0, len(file) - 1025, 64)
     windows = np.stack([file[start : start + 1025] for start in starts]).astype(np.int64)
     return torch.from_numpy(windows[:, :-1].copy()), torch.from_numpy(windows[:, 1:].copy())
 
 
-def median_cost(work: Callable[[int], object], steps: int = 20) -> float:
-    """CPU-ms of a step."""
-    times = []
-    for step in range(1, 1 + steps):
-        start = time.process_time()
-        work(step)
-        times.append(time.process_time() - start)
-    return 1e3 * float(np.median(times))
+def read_pieces(corpus: Corpus, pieces: Pieces) -> list[torch.Tensor]:
+    """Inputs, targets, document ids and positions of pieces of documents that are known before, and no more."""
+    starts = corpus.start[pieces.document] + pieces.offset
+    ends = starts + pieces.tokens
+    places = zip(corpus.file[pieces.document].tolist(), starts.tolist(), ends.tolist(), strict=True)
+    tokens = np.concatenate([corpus.files[file][start:end] for file, start, end in places])
+    inputs, targets = tokens.astype(np.int64), np.empty(len(tokens), np.int64)
+    targets[:-1], targets[-1] = tokens[1:], 0
+    ids = np.repeat(np.arange(len(starts), dtype=np.int32), pieces.tokens)
+    positions = np.arange(len(tokens)) - np.repeat(np.cumsum(pieces.tokens) - pieces.tokens, pieces.tokens)
+    return [torch.from_numpy(array) for array in (inputs, targets, ids, positions)]
+
+
+def median_costs(works: Sequence[Callable[[int], object]], steps: int = 60) -> list[float]:
+    """CPU-ms of a step of each; they take turns, so that other load affects all alike."""
+    times = np.zeros((steps, len(works)))
+    for step in range(steps):
+        for number, work in enumerate(works):
+            start = time.process_time()
+            work(1 + step)
+            times[step, number] = time.process_time() - start
+    return (1e3 * np.median(times, axis=0)).tolist()
 
 
 def print_cost_by_size(file: Tokens, packing: Packing, folder: Path) -> None:
     """CPU time of what the loop calls in a step, on corpora of very different sizes."""
     settings = BatchSettings(batch_size=64, sequence_length=1024, packing=packing)
+    generator = np.random.default_rng(1)
     for documents in SYNTHETIC:
         corpus = synthetic_corpus(file, documents, folder)
         begin = time.process_time()
@@ -177,9 +193,16 @@ def print_cost_by_size(file: Tokens, packing: Packing, folder: Path) -> None:
         opened = time.process_time()
         source.batch(0)
         first = time.process_time()
-        cost = median_cost(lambda step, source=source: (source.batch(step), source.token_documents(step)))
+        later = [source.layout.pieces(source.sequences(100 + step)) for step in range(61)]  # other documents than ours
+        works: list[Callable[[int], object]] = [
+            lambda step, source=source: (source.batch(step), source.token_documents(step)),  # type: ignore[misc]
+            lambda step, corpus=corpus, later=later: read_pieces(corpus, later[step]),  # type: ignore[misc]
+            lambda _: read_windows(file, generator),
+        ]
+        cost, pieces, windows = median_costs(works)
         print(
             f"  {packing}, {documents:>12,} documents: {cost:6.2f} CPU-ms per {64 * 1024:,} tokens; "
+            f"plain map: {pieces:.2f} as many pieces of documents, {windows:.2f} windows; "
             f"opened in {opened - begin:.2f} s, a pass begins in {first - opened:.2f} s"
         )
 
@@ -208,10 +231,9 @@ def main() -> None:
     if options.synthetic:
         torch.set_num_threads(1)
         with tempfile.TemporaryDirectory() as name:
-            file, generator = map_synthetic_tokens(Path(name)), np.random.default_rng(1)
+            file = map_synthetic_tokens(Path(name))
             for packing in Packing:
                 print_cost_by_size(file, packing, Path(name))
-                print(f"  a plain memory map: {median_cost(lambda _: read_plainly(file, generator)):.2f} CPU-ms")
         return
     texts = real_texts(options.pages)
     with tempfile.TemporaryDirectory() as name:

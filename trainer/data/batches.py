@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from trainer.data.corpus import Corpus, DocumentRef
+from trainer.data.corpus import Corpus, DocumentRef, Tokens
 from trainer.data.mixture import Mixture, SourceShare
-from trainer.data.packing import Packing, Piece, Waste, build_layout, measure_waste
+from trainer.data.packing import Packing, Pieces, Waste, build_layout, count_up, measure_waste
 from trainer.errors import UserError
 from trainer.settings import Settings
 
@@ -131,31 +131,28 @@ class BatchSource:
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The sequences of a step that a rank of `world` ranks reads."""
         pieces = self._step_pieces(step, rank, world)
-        shape = len(pieces), self.settings.sequence_length
-        inputs, targets = (np.full(shape, self.corpus.separator, dtype=np.int64) for _ in range(2))
-        ids, positions = np.zeros(shape, dtype=np.int32), np.tile(np.arange(shape[1]), (len(pieces), 1))
-        real = np.zeros(shape, dtype=np.bool_)
-        for row, parts in enumerate(pieces):
-            end = self._fill(parts, inputs[row], targets[row], ids[row], positions[row])
-            ids[row, end:], real[row, :end] = PADDING, True
-        arrays = inputs, targets, ids, positions, real
-        return Batch(*(torch.from_numpy(array) for array in arrays))
+        inputs, targets = self._read_tokens(pieces)
+        real, length = pieces.document != PADDING, self.settings.sequence_length
+        begins = np.cumsum(pieces.tokens) - pieces.tokens
+        numbers = count_up(np.diff(pieces.begins)) if self.settings.document_mask else np.zeros_like(begins)
+        ids = np.repeat(np.where(real, numbers, PADDING).astype(np.int32), pieces.tokens)
+        origins = np.where(real & self.settings.document_mask, begins, begins // length * length)  # of positions
+        positions = np.repeat(origins, pieces.tokens)
+        np.subtract(self._places[: len(positions)], positions, out=positions)
+        arrays = inputs, targets, ids, positions, ids != PADDING
+        return Batch(*(torch.from_numpy(array.reshape(-1, length)) for array in arrays))
 
     def documents(self, step: int, rank: int = 0, world: int = 1) -> list[DocumentRef]:
         """The documents whose tokens are inputs of a step, in the order of the sequences, each once."""
-        owners = self.token_documents(step, rank, world)
-        indices = dict.fromkeys(owners[owners != PADDING].tolist())
+        pieces = self._step_pieces(step, rank, world)
+        indices = dict.fromkeys(pieces.document[pieces.document != PADDING].tolist())
         found = {index: self.corpus.describe(index) for index in sorted(indices)}  # sorted: neighbors share a row group
         return [found[index] for index in indices]
 
     def token_documents(self, step: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
         """The document of every input token, PADDING where there is none: int64 [sequences, sequence_length]."""
-        found = self._step_pieces(step, rank, world)
-        owners = np.full((len(found), self.settings.sequence_length), PADDING, dtype=np.int64)
-        for row, pieces in zip(owners, found, strict=True):
-            inside = np.repeat([piece.document for piece in pieces], [piece.tokens for piece in pieces])
-            row[: len(inside)] = inside
-        return owners
+        pieces = self._step_pieces(step, rank, world)
+        return np.repeat(pieces.document, pieces.tokens).reshape(-1, self.settings.sequence_length)
 
     def shares(self, steps: int) -> list[SourceShare]:
         """Target and realized shares after a number of steps. Refuses more steps than there is data for."""
@@ -167,8 +164,8 @@ class BatchSource:
         """What the packing of the first pass wastes."""
         return measure_waste(self.layout, self.corpus.length, self.settings.sequence_length)
 
-    def _find_step_pieces(self, step: int, rank: int, world: int) -> list[list[Piece]]:
-        """The pieces of each sequence of one rank's part of a step."""
+    def _find_step_pieces(self, step: int, rank: int, world: int) -> Pieces:
+        """The pieces of the sequences of one rank's part of a step, with padding as a piece of the document PADDING."""
         sequences = self.sequences(step)
         if len(sequences) % world:
             raise UserError(
@@ -176,28 +173,50 @@ class BatchSource:
             )
         share = len(sequences) // world
         first = sequences.start + rank * share
-        return [self.layout.pieces(number) for number in range(first, first + share)]
+        return _fill(self.layout.pieces(range(first, first + share)), self.settings.sequence_length)
 
-    def _fill(
-        self,
-        pieces: list[Piece],
-        inputs: NDArray[np.int64],
-        targets: NDArray[np.int64],
-        ids: NDArray[np.int32],
-        positions: NDArray[np.int64],
-    ) -> int:
-        """Write one sequence, and where documents begin in it; returns its number of tokens.
+    @cached_property
+    def _files(self) -> tuple[Tokens, ...]:
+        """The token files, and one more that padding is read from."""
+        padding = np.full(self.settings.sequence_length, self.corpus.separator, self.corpus.files[0].dtype)
+        return *self.corpus.files, padding
+
+    def _read_tokens(self, pieces: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Inputs and targets, flat.
 
         The target of a document's last token is the separator, whatever follows it in the sequence.
         """
-        start = 0
-        for number, (document, offset, count) in enumerate(pieces):
-            end = start + count
-            tokens = self.corpus.document(document)[offset : offset + count + 1]
-            inputs[start:end] = tokens[:count]
-            targets[start : start + len(tokens) - 1] = tokens[1:]
-            if self.settings.document_mask:
-                ids[start:end] = number
-                positions[start:end] = np.arange(count)
-            start = end
-        return start
+        corpus, files = self.corpus, self._files
+        real = pieces.document != PADDING
+        document = np.where(real, pieces.document, 0)
+        file = np.where(real, corpus.file[document], len(corpus.files))
+        start = np.where(real, corpus.start[document] + pieces.offset, 0)
+        end = start + pieces.tokens
+        parts = [files[f][a:b] for f, a, b in zip(file.tolist(), start.tolist(), end.tolist(), strict=True)]
+        tokens = np.concatenate(parts)
+        inputs, targets = (np.empty(len(tokens), dtype=np.int64) for _ in range(2))
+        inputs[:], targets[:-1] = tokens, tokens[1:]
+        ends = np.cumsum(pieces.tokens) - 1
+        targets[ends] = corpus.separator
+        goes_on = np.flatnonzero(real & (pieces.offset + pieces.tokens < corpus.length[document]))
+        targets[ends[goes_on]] = [
+            files[f].item(b) for f, b in zip(file[goes_on].tolist(), end[goes_on].tolist(), strict=True)
+        ]
+        return inputs, targets
+
+    @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        """0, 1, ... over the positions of a batch."""
+        return np.arange(max(segment.batch_size for segment in self.segments) * self.settings.sequence_length)
+
+
+def _fill(pieces: Pieces, length: int) -> Pieces:
+    """The pieces with another of the document PADDING at the end of each sequence that is not full."""
+    if pieces.tokens.sum() == (len(pieces.begins) - 1) * length:
+        return pieces
+    room = length - np.diff(np.concatenate([[0], np.cumsum(pieces.tokens)])[pieces.begins])
+    short = np.flatnonzero(room)
+    places = pieces.begins[1 + short]
+    begins = pieces.begins + np.concatenate([[0], np.cumsum(room > 0)])
+    document, offset = np.insert(pieces.document, places, PADDING), np.insert(pieces.offset, places, 0)
+    return Pieces(document, offset, np.insert(pieces.tokens, places, room[short]), begins)

@@ -36,19 +36,11 @@ class Packing(StrEnum):
     BEST_FIT = "best_fit"
 
 
-class Piece(NamedTuple):
-    """A part of a document in a sequence."""
-
-    document: int
-    offset: int  # first token in the document
-    tokens: int
-
-
 class Pieces(NamedTuple):
-    """The pieces of one pass, sequence after sequence: parallel arrays [pieces]."""
+    """The parts of documents in some sequences, one after the other: parallel arrays [pieces]."""
 
     document: NDArray[np.int64]
-    offset: NDArray[np.int64]
+    offset: NDArray[np.int64]  # first token in the document
     tokens: NDArray[np.int64]
     begins: NDArray[np.int64]  # [sequences + 1]: the first piece of each sequence
 
@@ -64,8 +56,8 @@ class Waste(NamedTuple):
 class Layout(Protocol):
     """The sequences of a mixture, numbered in the order they are read."""
 
-    def pieces(self, sequence: int) -> list[Piece]:
-        """The pieces of a sequence, at most `sequence_length` tokens in all."""
+    def pieces(self, sequences: range) -> Pieces:
+        """The pieces of some sequences, each at most `sequence_length` tokens."""
 
     def pass_pieces(self, number: int) -> Pieces:
         """All pieces of a pass."""
@@ -86,23 +78,43 @@ class CutLayout:
         self._mixture, self._length, self._seed = mixture, sequence_length, seed
         self._sequence_order = lru_cache(maxsize=2)(self._permute_sequences)
 
-    def pieces(self, sequence: int) -> list[Piece]:
-        """`sequence_length` tokens of the stream."""
-        number = self._mixture.find_pass((sequence + 1) * self._length - 1)
-        first, order = self._sequence_order(number)
-        count, position = self._length, int(first + order[sequence - first]) * self._length
-        pieces = []
-        while count:
-            reading = self._mixture.read_pass(self._mixture.find_pass(position))
-            offset = position - reading.first
-            place = int(np.searchsorted(reading.ends, offset, side="right"))
-            while count and place < len(reading.order):
-                document = int(reading.order[place])
-                left = int(reading.ends[place]) - offset  # tokens from the offset to the document's end
-                tokens = min(count, left)
-                pieces.append(Piece(document, int(self._mixture.corpus.length[document]) - left, tokens))
-                count, offset, position, place = count - tokens, offset + tokens, position + tokens, place + 1
-        return pieces
+    def pieces(self, sequences: range) -> Pieces:
+        """`sequence_length` tokens of the stream each."""
+        parts = []
+        left = sequences
+        while left:
+            number = self._mixture.find_pass((left.start + 1) * self._length - 1)
+            first, order = self._sequence_order(number)
+            count = min(len(left), first + len(order) - left.start)  # those that end in this pass
+            begins = (first + order[left.start - first :][:count]) * self._length
+            rows = np.arange(count) + (left.start - sequences.start)
+            parts += self._cut(number, rows, begins, begins + self._length)
+            left = left[count:]
+        columns = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        if len(parts) > 1:  # a sequence may begin in an earlier pass
+            by_row = np.argsort(columns[0], kind="stable")
+            columns = [column[by_row] for column in columns]
+        row, document, offset, tokens = columns
+        return Pieces(document, offset, tokens, np.searchsorted(row, np.arange(len(sequences) + 1)))
+
+    def _cut(
+        self, number: int, rows: NDArray[np.int64], begins: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> list[tuple[NDArray[np.int64], ...]]:
+        """(row, document, offset, tokens) of parts of the stream that end in a pass, the earliest pass first."""
+        reading = self._mixture.read_pass(number)
+        earlier, parts = begins < reading.first, []
+        if earlier.any():
+            before = self._mixture.find_pass(reading.first - 1)
+            parts = self._cut(before, rows[earlier], begins[earlier], np.full(int(earlier.sum()), reading.first))
+        begins, ends = np.maximum(begins - reading.first, 0), ends - reading.first
+        places = np.searchsorted(reading.ends, begins, side="right")
+        counts = np.searchsorted(reading.ends, ends) - places + 1
+        place = np.repeat(places, counts) + count_up(counts)
+        document, end = reading.order[place], reading.ends[place]
+        start = end - self._mixture.corpus.length[document]
+        begin = np.maximum(np.repeat(begins, counts), start)
+        tokens = np.minimum(np.repeat(ends, counts), end) - begin
+        return [*parts, (np.repeat(rows, counts), document, begin - start, tokens)]
 
     def pass_pieces(self, number: int) -> Pieces:
         """The stream of a pass, cut at the ends of documents and of sequences, unshuffled."""
@@ -153,13 +165,18 @@ class BestFitLayout:
         self._first_sequence = lru_cache(maxsize=None)(self._count_sequences_before)
         self.pass_pieces = lru_cache(maxsize=2)(self._pack_pass)
 
-    def pieces(self, sequence: int) -> list[Piece]:
+    def pieces(self, sequences: range) -> Pieces:
         """Whole documents or their rests, or a full part of a long document."""
-        number = self._find_pass(sequence)
-        packed = self.pass_pieces(number)
-        place = sequence - self._first_sequence(number)
-        part = slice(int(packed.begins[place]), int(packed.begins[place + 1]))
-        return [Piece(*piece) for piece in zip(*(array[part].tolist() for array in packed[:3]), strict=True)]
+        parts = []
+        while sequences:
+            number = self._find_pass(sequences.start)
+            packed = self.pass_pieces(number)
+            place = sequences.start - self._first_sequence(number)
+            begins = packed.begins[place : place + len(sequences) + 1]
+            document, offset, tokens = (array[begins[0] : begins[-1]] for array in packed[:3])
+            parts.append(Pieces(document, offset, tokens, begins - begins[0]))
+            sequences = sequences[len(begins) - 1 :]
+        return _join(parts)
 
     def count_tokens_read(self, sequences: int) -> NDArray[np.float64]:
         """Exact."""
@@ -197,7 +214,7 @@ class BestFitLayout:
         rests = np.flatnonzero(rest)
         rests = rests[np.argsort(rest[rests], kind="stable")]  # shuffled within a length, as `order` is
         sequence, packed = _places(best_fit(np.bincount(rest, minlength=self._length), self._length))
-        part = np.arange(int(full.sum())) - np.repeat(np.cumsum(full) - full, full)  # of each full sequence's document
+        part = count_up(full)  # of each full sequence's document
         document = np.concatenate([order[rests], np.repeat(order, full)])
         offset = np.concatenate([(full * self._length)[rests], part * self._length])
         tokens = np.concatenate([rest[rests], np.full(len(part), self._length)])
@@ -208,6 +225,19 @@ class BestFitLayout:
         by_sequence = np.argsort(sequence, kind="stable")
         begins = np.searchsorted(sequence[by_sequence], np.arange(count + 1))
         return Pieces(document[by_sequence], offset[by_sequence], tokens[by_sequence], begins)
+
+
+def count_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, ... below each count, one after the other: [2, 3] -> [0, 1, 0, 1, 2]."""
+    return np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _join(parts: Sequence[Pieces]) -> Pieces:
+    if len(parts) == 1:
+        return parts[0]
+    document, offset, tokens = (np.concatenate(arrays) for arrays in list(zip(*parts, strict=True))[:3])
+    counts = np.concatenate([np.diff(part.begins) for part in parts])
+    return Pieces(document, offset, tokens, np.concatenate([[0], np.cumsum(counts)]))
 
 
 def format_waste(packing: Packing, waste: Waste) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,43 @@ def test_rows_are_consecutive_pieces_of_whole_documents() -> None:
         for before, after in zip(tokens, batch.targets[row].tolist(), strict=True):
             assert after in (before + 1, 0) or before == 0  # the next of the same document, or the next separator
         assert batch.targets[row, :-1].tolist() == tokens[1:]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    weight=st.sampled_from([0.04, 0.5, 1.0, 2.5]),
+    sequence=st.integers(1, 50),
+    seed=st.integers(0, 1000),
+)
+def test_sequences_are_the_stream_of_passes_cut_by_hand(
+    lengths: list[int], weight: float, sequence: int, seed: int
+) -> None:
+    """Tokens, targets, documents and positions one by one, also across passes that read nothing."""
+    texts = [list(range(100 * number + 1, 100 * number + 1 + length)) for number, length in enumerate(lengths)]
+    reader = source(texts, [weight] * len(texts), batch_size=1, sequence_length=sequence, seed=seed)
+    stream = []
+    for number in range(40):
+        for document in reader.mixture.read_pass(number).order.tolist():
+            tokens = [0, *texts[document]]
+            stream += list(zip(tokens, [*tokens[1:], 0], range(len(tokens)), [document] * len(tokens), strict=True))
+    by_hand = []
+    for begin in range(0, len(stream) - sequence + 1, sequence):
+        starts, row = [begin], []
+        for place, (token, target, offset, document) in enumerate(stream[begin : begin + sequence], begin):
+            if offset == 0 and place > begin:
+                starts.append(place)
+            row.append((token, target, len(starts) - 1, place - starts[-1], document))
+        by_hand.append(row)
+    if not by_hand:
+        return
+    every = reader.with_segments([Segment(0, 0, len(by_hand))])
+    batch, owners = every.batch(0), torch.from_numpy(every.token_documents(0))
+    columns = torch.stack([batch.inputs, batch.targets, batch.document_ids, batch.positions, owners], dim=2)
+    read = [[tuple(place) for place in row] for row in columns.tolist()]
+    passes = [reader.mixture.first_token(number) // sequence for number in range(41)]
+    for first, after in pairwise(passes):  # shuffled inside a pass
+        assert sorted(read[first:after]) == sorted(by_hand[first:after])
 
 
 def test_document_ids_and_positions_change_where_documents_begin() -> None:
