@@ -136,7 +136,8 @@ def _block_lists(blocks: Tensor) -> tuple[Tensor, Tensor]:
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, causal: bool = True) -> Tensor:
     """Scaled dot-product attention. q [B, H, Q, D], k and v [B, G, K, D] with G dividing H -> [B, H, Q, D].
 
-    `causal` applies only without a mask; queries and keys must then start at the same position.
+    `causal` applies only without a mask; queries and keys must then start at the same position, unless there is one
+    query, the last token, which sees all keys.
     """
     if isinstance(mask, BlockMask):
         mixed: Tensor = _flex(q.is_cuda)(q, k, v, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1])
@@ -144,7 +145,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, causal: bool = True) -> 
     if isinstance(mask, Spans):
         attended: Tensor = _attend_spans(q, k, v, mask)
         return attended
-    return _sdpa(q, k, v, mask, causal and mask is None)
+    return _sdpa(q, k, v, mask, causal and mask is None and q.shape[2] > 1)
 
 
 @cache

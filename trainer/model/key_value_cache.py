@@ -17,6 +17,7 @@ class KeyValueCache:
         self.keys = like.new_zeros(shape)
         self.values = like.new_zeros(shape)
         self.document_ids = torch.zeros((rows, capacity), dtype=torch.int32, device=like.device)
+        self.has_documents = False  # whether a row has more than one document, such as padding
         self.length = 0
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,9 +25,10 @@ class KeyValueCache:
         end = self.length + k.shape[2]
         if end > self.keys.shape[3]:
             raise ValueError(f"the cache holds {self.keys.shape[3]} tokens and {end} are needed")
-        self.keys[layer, :, :, self.length : end] = k
-        self.values[layer, :, :, self.length : end] = v
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        keys, values = self.keys[layer], self.values[layer]
+        keys[:, :, self.length : end] = k
+        values[:, :, self.length : end] = v
+        return keys[:, :, :end], values[:, :, :end]
 
     def keep(self, rows: Tensor) -> None:
         """Forget all rows but these, int [R]; a row may be taken several times."""
@@ -38,6 +40,7 @@ class KeyValueCache:
         end = self.length + new
         if document_ids is not None:
             self.document_ids[:, self.length : end] = document_ids
-        if new == end and document_ids is None and prefix is None:
+            self.has_documents = True
+        if (new == end and document_ids is None and prefix is None) or (new == 1 and not self.has_documents):
             return None
         return dense_mask(self.document_ids[:, self.length : end], self.document_ids[:, :end], prefix)

@@ -30,15 +30,22 @@ class RMSNorm(nn.Module):
         weight = local_weight(self.weight)
         if x.is_cuda:
             return F.rms_norm(x, weight.shape, weight, self.eps)
+        if not torch.is_grad_enabled():  # a node of autograd costs as much as the norm of one token
+            return (x * _scale(x, self.eps)).mul_(weight)
         normed: Tensor = _RMSNorm.apply(x, weight, self.eps)  # type: ignore[no-untyped-call]
         return normed
+
+
+def _scale(x: Tensor, eps: float) -> Tensor:
+    """1 / root mean square, [..., 1]."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    return norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_().to(x.dtype)
 
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)  # [..., 1]
-        scale = torch.rsqrt(norm.square() / x.shape[-1] + eps).to(x.dtype)
+        scale = _scale(x, eps)
         ctx.save_for_backward(x, weight, scale)
         return (x * scale).mul_(weight)
 

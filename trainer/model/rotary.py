@@ -113,8 +113,14 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     In bf16 the tables stay fp32 and the result is rounded once: with rounded tables the error of a score is 1.3 to 1.6
     times as large.
     """
+    if not torch.is_grad_enabled():  # a node of autograd costs as much as the rotation of one token
+        return _turn(x, cosines, sines)
     rotated: Tensor = _Rotate.apply(x, cosines, sines)  # type: ignore[no-untyped-call]
     return rotated
+
+
+def _turn(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines).to(x.dtype)
 
 
 class _Rotate(torch.autograd.Function):
@@ -123,7 +129,7 @@ class _Rotate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
         ctx.save_for_backward(cosines, sines)
-        return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines).to(x.dtype)
+        return _turn(x, cosines, sines)
 
     @staticmethod
     @once_differentiable
