@@ -237,21 +237,19 @@ def mixture_search_command(
 @click.argument("run", type=EXISTING_RUN)
 @click.argument("tasks", nargs=-1, required=True, type=EXISTING_FILE)
 @click.option("--output", type=FOLDER, required=True, help="Folder of the runs and of task_scaling.json.")
-@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Of each run.")
-@click.option("--tasks", "task_changes", multiple=True, metavar="KEY=VALUE", help="held_out=1, seeds=3, ...")
+@click.option("--tasks", "task_changes", multiple=True, metavar="KEY=VALUE", help="tokens=20000, seeds=3, ...")
 @table_option
 def task_scaling_command(
     run: Path,
     tasks: tuple[Path, ...],
     output: Path,
-    steps: int,
     task_changes: tuple[str, ...],
     changes: tuple[str, ...],
 ) -> None:
-    """Fine-tune RUN's model on 1, 2, 4, ... of TASKS with equal steps, and measure it on tasks that none has seen.
+    """Fine-tune RUN's model on 1, 2, 4, ... of TASKS with equal tokens, and measure it on tasks that none has seen.
 
     A task is a file of conversations, in the formats of `gristmill train sft`; --set takes its settings. All
-    conversations are trained on (chat.held_out is 0).
+    conversations are trained on (chat.held_out is 0), and every run learns the same number of answer tokens.
     """
     from trainer.commands.assistant_commands import read_settings
     from trainer.config import read_config
@@ -262,10 +260,10 @@ def task_scaling_command(
 
     settings, start = read_config(TaskScalingSettings, None, task_changes), open_start(run)
     check_output(
-        output, find_runs(output, "tasks-*"), is_ours=holds_keys(output / "task_scaling.json", "steps", "runs")
+        output, find_runs(output, "tasks-*"), is_ours=holds_keys(output / "task_scaling.json", "tokens", "runs")
     )
     output.mkdir(parents=True, exist_ok=True)
-    given = [f"loop.steps={steps}", *changes, "chat.held_out=0", "checkpoints.keep_best=false"]
+    given = [*changes, "chat.held_out=0", "checkpoints.keep_best=false"]
     run_settings = read_settings(SftSettings, None, given, start, lora=False)
     found = scale_tasks(run_settings, start, tasks, settings, output, pick_device(), click.echo)
     click.echo(describe_scaling(found))

@@ -1,16 +1,17 @@
-"""What more tasks are worth: fine-tuning on 1, 2, 4, ... tasks with equal steps, measured on tasks that none has seen.
+"""What more tasks are worth: fine-tuning on 1, 2, 4, ... tasks with equal tokens, measured on tasks that none has seen.
 
 After Wei et al. 2022 (FLAN, section 4.1), where each number of task clusters is a model; here each file of
 conversations is a task. For a seed the tasks are put in an order: the last ones are held out, and each number of tasks
-takes the first of the others, so that more tasks are the fewer ones and others. All runs of a study take equally many
-steps of equally many rows: more tasks mean fewer readings of each.
+takes the first of the others, so that more tasks are the fewer ones and others. All runs of a study learn equally many
+tokens of answers, to half a step's: more tasks mean fewer readings of each. Steps differ, as some tasks have longer
+answers than others.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 from trainer.chat.chat_batches import ChatBatches, ChatSettings, cut_long
 from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.read_conversations import read_conversations
+from trainer.config import ConfigError
 from trainer.errors import UserError
 from trainer.files import write_atomically
 from trainer.model.decoder import Decoder
@@ -32,8 +34,9 @@ from trainer.training.saved_model import load_decoder
 
 
 class TaskScalingSettings(Settings):
-    """How many tasks are compared."""
+    """How many tasks are compared, and for how long each run learns."""
 
+    tokens: int = Field(default=20_000, ge=1, description="tokens of answers that every run learns, to half a step's")
     held_out: int = Field(default=1, ge=1, description="tasks of each seed that no run of it is trained on")
     seeds: int = Field(default=3, ge=1, description="orders of the tasks, each with runs and held-out tasks of its own")
     conversations: int = Field(default=500, ge=1, description="most conversations of a held-out task to measure")
@@ -60,6 +63,7 @@ class TaskRun:
     seed: int
     tasks: tuple[str, ...]
     tokens: int  # of answers, learned
+    steps: int
     scores: Mapping[str, TaskScore]  # by held-out task
 
     @property
@@ -85,6 +89,16 @@ def split_tasks(files: Sequence[Path], held_out: int, seed: int) -> TaskSplit:
     return TaskSplit(
         tuple(order[len(training) :]), tuple(tuple(training[:count]) for count in [*counts, len(training)])
     )
+
+
+def steps_for_tokens(batches: ChatBatches, tokens: int) -> int:
+    """The number of steps, 1 or more, whose learned tokens are nearest to `tokens`."""
+    learned, steps = 0, 0
+    while True:
+        step = sum(int(batches.items[item].learned[1:].sum()) for row in batches.rows(steps) for item in row)
+        if steps and step > 2 * (tokens - learned):
+            return steps
+        learned, steps = learned + step, steps + 1
 
 
 @torch.no_grad()
@@ -116,12 +130,17 @@ def scale_tasks(
     log: Callable[[str], None],
 ) -> list[TaskRun]:
     """Fine-tunes and measures all runs, and writes task_scaling.json; runs that are finished are not repeated."""
+    if "steps" in run.loop.model_fields_set:
+        raise ConfigError("loop.steps: leave it out; it follows from what every run learns (--tasks tokens=...)")
     splits = [split_tasks(files, settings.held_out, seed) for seed in range(settings.seeds)]
     template, found = ChatTemplate(start.tokenizer), list[TaskRun]()
     for seed, split in enumerate(splits):
         for paths in split.sets:
             chat = run.chat.model_copy(update={"files": paths, "seed": seed})
             inputs = open_conversations(run.model_copy(update={"chat": chat}), start)
+            steps = steps_for_tokens(inputs.training, settings.tokens)
+            loop = inputs.settings.loop.model_copy(update={"steps": steps, "validate_every": steps})
+            inputs = replace(inputs, settings=inputs.settings.model_copy(update={"loop": loop}))
             folder = out / f"tasks-{len(paths)}-seed-{seed}"
             learned = sft(inputs, start, folder, log=lambda _: None).tokens
             model, most = load_decoder(folder, device), settings.conversations
@@ -129,26 +148,28 @@ def scale_tasks(
                 path.name: score_task(model, template, path, chat.sequence_length, most, device)
                 for path in split.held_out
             }
-            found.append(TaskRun(seed, tuple(path.name for path in paths), learned, scores))
+            found.append(TaskRun(seed, tuple(path.name for path in paths), learned, steps, scores))
             log(_describe_run(found[-1]))
     rows = [asdict(entry) | {"scores": {name: s._asdict() for name, s in entry.scores.items()}} for entry in found]
-    write_atomically(out / "task_scaling.json", json.dumps({"steps": run.loop.steps, "runs": rows}, indent=1) + "\n")
+    write_atomically(out / "task_scaling.json", json.dumps({"tokens": settings.tokens, "runs": rows}, indent=1) + "\n")
     return found
 
 
 def _describe_run(run: TaskRun) -> str:
     unseen = ", ".join(run.scores)
     return (
-        f"seed {run.seed}: {len(run.tasks)} tasks, {run.tokens:,} answer tokens; {unseen}: loss {run.mean.loss:.4f}, "
-        f"{run.mean.accuracy:.1%} exact"
+        f"seed {run.seed}: {len(run.tasks)} tasks, {run.tokens:,} answer tokens in {run.steps:,} steps; {unseen}: "
+        f"loss {run.mean.loss:.4f}, {run.mean.accuracy:.1%} exact"
     )
 
 
 def describe_scaling(runs: Sequence[TaskRun]) -> str:
     """The means over the seeds for each number of tasks."""
-    lines = ["tasks  loss    exact   (means over seeds, on tasks that were not trained on)"]
+    lines = ["tasks  tokens     loss    exact   (means over seeds, on tasks that were not trained on)"]
     for count in sorted({len(run.tasks) for run in runs}):
-        means = [run.mean for run in runs if len(run.tasks) == count]
-        loss, accuracy = (sum(values) / len(means) for values in zip(*means, strict=True))
-        lines.append(f"{count:<6} {loss:<7.4f} {accuracy:.1%}")
+        same = [run for run in runs if len(run.tasks) == count]
+        loss, accuracy = (sum(values) / len(same) for values in zip(*(run.mean for run in same), strict=True))
+        lines.append(f"{count:<6} {sum(run.tokens for run in same) / len(same):<10,.0f} {loss:<7.4f} {accuracy:.1%}")
+    low, high = min(run.tokens for run in runs), max(run.tokens for run in runs)
+    lines.append(f"every run learned the same number of answer tokens, to half a step: {low:,} to {high:,}")
     return "\n".join(lines)

@@ -24,11 +24,13 @@ def test_runs_are_measured_on_unseen_tasks_and_not_repeated(demo: Path, tmp_path
         run("make-tasks", kind, "--count", 40, "--output", path)
     changes = ["loop.threads=1", "loop.precision=float32", "schedule.learning_rate=0.01", "schedule.warmup_steps=0"]
     changes += ["chat.sequence_length=32", "chat.batch_size=4"]
-    words = ["--steps", "3", "--tasks", "seeds=1", *(word for change in changes for word in ("--set", change))]
+    words = ["--tasks", "tokens=120", "--tasks", "seeds=1", *(word for change in changes for word in ("--set", change))]
     printed = run("task-scaling", demo / "run", *tasks, "--output", tmp_path / "study", *words)
     rows = json.loads((tmp_path / "study" / "task_scaling.json").read_text())["runs"]
     assert [(row["seed"], len(row["tasks"])) for row in rows] == [(0, 1), (0, 2), (0, 3)]
     assert all(not {*row["tasks"]} & {*row["scores"]} for row in rows)
+    assert all(abs(row["tokens"] - 120) <= row["tokens"] / row["steps"] for row in rows)
+    assert "every run learned the same number of answer tokens" in printed
     last = rows[-1]
     (name, score), folder = next(iter(last["scores"].items())), tmp_path / "study" / "tasks-3-seed-0"
     model, template = load_decoder(folder), ChatTemplate(open_start(folder).tokenizer)
@@ -46,5 +48,5 @@ def test_runs_are_measured_on_unseen_tasks_and_not_repeated(demo: Path, tmp_path
     assert score["loss"] < math.log(768)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("study/*/checkpoints/*/*")}
     again = run("task-scaling", demo / "run", *tasks, "--output", tmp_path / "study", *words)
-    assert again.splitlines()[-4:] == printed.splitlines()[-4:]
+    assert again.splitlines()[-5:] == printed.splitlines()[-5:]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("study/*/checkpoints/*/*")} == before
