@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ def score_questions(scorer: Scorer, questions: Sequence[Question], settings: Eva
         return _score_words(scorer, prompted)
     numbers = _score_answers(scorer, prompted) | _score_letters(scorer, prompted)
     return {"questions": len(tested), "chance": sum(1 / len(q.choices) for q in tested) / len(tested)} | numbers
+
+
+def headline_accuracy(numbers: Mapping[str, float]) -> float:
+    """The one accuracy that stands for a file: of answers per byte, or of words to guess (see `score_questions`)."""
+    return numbers["guessed"] if "guessed" in numbers else numbers["answer_per_byte"]
 
 
 def add_examples(tested: Sequence[Question], questions: Sequence[Question], count: int) -> Prompted:

@@ -21,9 +21,9 @@ from pydantic import Field
 from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.read_conversations import ReadReport
 from trainer.data.corpus import Corpus
-from trainer.data.questions import read_questions
+from trainer.data.questions import Question, read_questions
 from trainer.errors import UserError
-from trainer.evaluation.harness import EvaluationSettings, score_questions
+from trainer.evaluation.harness import EvaluationSettings, headline_accuracy, score_questions
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import held_out_documents, measure_loss
 from trainer.model.decoder import Decoder
@@ -61,7 +61,7 @@ class AssistantScore(NamedTuple):
     finished: float  # share of those answers that end by themselves
     kl: float | None  # nats an answer from the reference, at temperature 1; None without a reference
     bits_per_byte: float | None  # of held-out text of pretraining
-    questions: Mapping[str, float]  # accuracy by file, answers per byte
+    questions: Mapping[str, float]  # accuracy by file: answers per byte, or words guessed
 
 
 class OptimizedPoint(NamedTuple):
@@ -95,7 +95,7 @@ class Examination:
 
     prompts: Sequence[Prompt]
     held_out: Corpus | None  # of pretraining
-    questions: Sequence[Path]
+    questions: Mapping[str, Sequence[Question]]  # by the name of their file
     settings: ComparisonSettings
     reference: Decoder | None  # that divergence is measured from
     device: str = "cpu"
@@ -115,10 +115,8 @@ class Examination:
                 bits = measure_loss(scorer, documents)[""].bits_per_byte
             limits = EvaluationSettings(limit=self.settings.questions)
             accuracies = {
-                path.name.partition(".")[0]: score_questions(scorer, read_questions(path), limits).get(
-                    "answer_per_byte", math.nan
-                )
-                for path in self.questions
+                name: headline_accuracy(score_questions(scorer, asked, limits))
+                for name, asked in self.questions.items()
             }
         return AssistantScore(
             float(np.mean([answer.reward for answer in answers])),
@@ -171,6 +169,7 @@ def compare_assistants(
     """
     if reference is not None and reference not in stages:
         raise UserError(f"{reference}: no stage has this name; there are {', '.join(stages)}")
+    asked = read_question_files(questions)
     first = next(iter(stages.values()))[0]
     template = ChatTemplate(open_start(first).tokenizer)
     found = {prompt.key: prompt for prompt in read_prompts(prompt_files, template, ReadReport())}
@@ -184,7 +183,7 @@ def compare_assistants(
             "(chat.held_out, pairs.held_out, prompts.held_out)"
         )
     start = None if reference is None else load_decoder(stages[reference][0], device)
-    exam = Examination(unseen[: settings.prompts], held_out, questions, settings, start, device)
+    exam = Examination(unseen[: settings.prompts], held_out, asked, settings, start, device)
     scores: dict[str, list[AssistantScore]] = {}
     for name, paths in stages.items():
         scores[name] = []
@@ -199,6 +198,17 @@ def compare_assistants(
     shared = {(a, b): len(trained[a] & trained[b]) for n, a in enumerate(names) for b in names[n + 1 :]}
     counts = {name: len(keys) for name, keys in trained.items()}
     return AssistantComparison(scores, len(exam.prompts), len(found) - len(unseen), counts, shared, curves)
+
+
+def read_question_files(paths: Sequence[Path]) -> dict[str, list[Question]]:
+    """The questions by the name of their file. Raises UserError for two files of one name."""
+    found: dict[str, list[Question]] = {}
+    for path in paths:
+        name = path.name.partition(".")[0]
+        if name in found:
+            raise UserError(f"{path}: another file of questions has this name; rename one")
+        found[name] = read_questions(path)
+    return found
 
 
 def _choose_best(
@@ -223,7 +233,11 @@ def read_curve(run: Path) -> list[OptimizedPoint]:
 
 def describe_comparison(found: AssistantComparison) -> str:
     """A table for a terminal."""
-    lines = [f"{'stage':<18}{'runs':>5}{'right':>9}{'90% interval':>18}{'finished':>10}{'kl':>8}{'bits/byte':>11}"]
+    tasks = list(next(iter(found.stages.values()))[0].questions)
+    heads = "".join(f"{name[:13]:>15}" for name in tasks)
+    lines = [
+        f"{'stage':<18}{'runs':>5}{'right':>9}{'90% interval':>18}{'finished':>10}{'kl':>8}{'bits/byte':>11}{heads}"
+    ]
     for name, scores in found.stages.items():
         mean, low, high = mean_interval([score.correct for score in scores])
         interval = f"{low:.1%} to {high:.1%}" if math.isfinite(low) else "one run"
@@ -232,6 +246,7 @@ def describe_comparison(found: AssistantComparison) -> str:
             f"{name[:17]:<18}{len(scores):>5}{mean:>9.1%}{interval:>18}{finished:>10.0%}"
             f"{_mean([score.kl for score in scores], '.2f'):>8}"
             f"{_mean([score.bits_per_byte for score in scores], '.4f'):>11}"
+            + "".join(f"{_mean([score.questions.get(name) for score in scores], '.1%'):>15}" for name in tasks)
         )
     lines.append(f"{found.prompts:,} prompts; {found.left_out:,} more were left out, since a run was trained on them")
     return "\n".join(lines)
