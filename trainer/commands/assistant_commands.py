@@ -178,9 +178,11 @@ def _learn_from_rewards(
     start = open_start(run)
     text = [] if mix is None else [f"data.sources={{web = {{path = {mix!r}}}}}"]
     given = [f"policy.algorithm={algorithm}", *text, *changes, *list_files("prompts", files)]
-    task, report = open_policy_task(read_settings(PolicySettings, config, given, start, lora), start, reward)
+    task, report, shared = open_policy_task(read_settings(PolicySettings, config, given, start, lora), start, reward)
     if is_main():
         click.echo(f"{report.describe()}\n{len(task.prompts):,} prompts, {len(task.held_out):,} held out", err=True)
+        if shared:
+            click.echo(shared, err=True)
     result = learn_from_rewards(task, output, allow_changes=allow_changes)
     if is_main():
         click.echo(f"{result.checkpoint}: step {result.steps:,}")

@@ -47,6 +47,10 @@ class PromptSettings(Settings):
     held_out: float = Field(
         default=0.05, ge=0, lt=1, description="share of the prompts that are held out to measure the reward, 0 to 1"
     )
+    unshared: bool = Field(
+        default=False,
+        description="leave out prompts that the reward model was trained on; else they are only counted",
+    )
     validate_prompts: int = Field(default=64, ge=1, description="most held-out prompts that are answered each time")
     seed: int = Field(default=0, description="seed of the order of prompts and of the answers")
 

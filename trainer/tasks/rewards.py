@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from trainer.tasks.policy_settings import PolicyAlgorithm, PolicySettings
 from trainer.tasks.post_training import check_length
 from trainer.tasks.reward import score_rows
 from trainer.tasks.start_model import StartModel, adapted, open_start
+from trainer.tasks.trained_prompts import read_trained_prompts
 from trainer.training.saved_model import load_decoder
 
 SCORED = 64  # answers that a reward model reads at once
@@ -78,9 +79,15 @@ class ModelReward:
         return scores
 
 
-def open_policy_task(
-    settings: PolicySettings, start: StartModel, reward_run: Path | None
-) -> tuple[PolicyTask, ReadReport]:
+class OpenedPolicy(NamedTuple):
+    """A task, and what was read for it."""
+
+    task: PolicyTask
+    report: ReadReport
+    shared: str  # how many prompts the reward model shares, in words; empty without a reward model
+
+
+def open_policy_task(settings: PolicySettings, start: StartModel, reward_run: Path | None) -> OpenedPolicy:
     """The task, with prompts read and split, and what rewards its answers."""
     check_policy(settings)
     if not settings.prompts.files:
@@ -91,11 +98,19 @@ def open_policy_task(
     short = [prompt for prompt in clean if len(prompt.tokens) <= settings.prompts.max_tokens]
     report.skipped["prompt over prompts.max_tokens"] += len(clean) - len(short)
     check_prompts(short, reward_run)
+    rewarded = None if reward_run is None else _read_rewarded(reward_run, settings.prompts.unshared)
+    if settings.prompts.unshared and rewarded:
+        unshared = [prompt for prompt in short if prompt.key not in rewarded]
+        report.skipped["prompt of the reward model's training"] += len(short) - len(unshared)
+        short = unshared
     sides: dict[bool, list[Prompt]] = {False: [], True: []}
     for prompt in short:
         sides[is_held_out(prompt.key, settings.prompts.held_out)].append(prompt)
     if not sides[False]:
-        raise UserError("no prompt is left to train on; raise prompts.max_tokens or lower prompts.held_out")
+        raise UserError(
+            "no prompt is left to train on; raise prompts.max_tokens, lower prompts.held_out, or give prompts that the "
+            "reward model was not trained on"
+        )
     reward, digest, value_start = open_reward(start, reward_run, template)
     if settings.policy.algorithm is PolicyAlgorithm.PPO:
         value = adapted((value_start or start).settings, None, scalar_head=True)
@@ -112,7 +127,27 @@ def open_policy_task(
         mix=open_mix(settings.data, start),
         gold=VerifiedReward(template) if reward_run and all(prompt.check for prompt in short) else None,
     )
-    return task, replace(report, skipped=+report.skipped)
+    return OpenedPolicy(task, replace(report, skipped=+report.skipped), _describe_shared(reward_run, rewarded, sides))
+
+
+def _read_rewarded(run: Path, needed: bool) -> set[str] | None:
+    """The prompts that a reward model was trained on; None where its files are gone, unless they are needed."""
+    try:
+        return read_trained_prompts(run)
+    except UserError:
+        if needed:
+            raise
+        return None
+
+
+def _describe_shared(run: Path | None, rewarded: set[str] | None, sides: Mapping[bool, Sequence[Prompt]]) -> str:
+    if run is None:
+        return ""
+    if rewarded is None:
+        return f"not checked whether {run} was trained on the same prompts: its files are gone"
+    held, trained = (len({prompt.key for prompt in sides[side]} & rewarded) for side in (True, False))
+    advice = "; prompts.unshared = true leaves them out" if held or trained else ""
+    return f"the reward model was trained on {trained:,} of the prompts to train on, {held:,} of those held out{advice}"
 
 
 def _prompt_text(prompt: Prompt) -> str:

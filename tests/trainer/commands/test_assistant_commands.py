@@ -266,6 +266,31 @@ def test_a_reward_model_rewards_a_policy_and_chooses_the_best_of_n(tuned, choice
         run("grpo", tuned, choices, *POLICY_CHANGES, "--output", tmp_path / "x")
 
 
+def test_prompts_of_reward_training_are_counted_and_can_be_left_out(tuned, choices, questions, tmp_path):
+    """Half of the policy's questions are among the preferences that the reward model learns."""
+    asked = [json.loads(line) for line in questions.read_text().splitlines()]
+    texts = list(dict.fromkeys(item["messages"][0]["content"] for item in asked))
+    seen, unseen = texts[::2], texts[1::2]
+    pairs = [{"prompt": text, "chosen": "1", "rejected": "2"} for text in seen]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    run("reward", tuned, tmp_path / "pairs.jsonl", *PAIR_CHANGES, "--set", "pairs.held_out=0", "--set", "loop.steps=1",
+        "--output", tmp_path / "reward")  # fmt: skip
+    sides = {text: is_held_out(prompt_key([make_message("user", text)]), 0.2) for text in texts}
+    changes = [*POLICY_CHANGES, "--set", "loop.steps=1", "--reward", tmp_path / "reward"]
+    told = run("ppo", tuned, questions, *changes, "--output", tmp_path / "shared")
+    trained, held = (sum(sides[text] is side for text in seen) for side in (False, True))
+    line = f"the reward model was trained on {trained} of the prompts to train on, {held} of those held out"
+    assert line in told
+    told = run("ppo", tuned, questions, *changes, "--set", "prompts.unshared=true", "--output", tmp_path / "apart")
+    assert "the reward model was trained on 0 of the prompts to train on, 0 of those held out\n" in told
+    left = sum(item["messages"][0]["content"] in unseen for item in asked)
+    assert f"skipped: prompt of the reward model's training {len(asked) - left}" in told
+    (tmp_path / "pairs.jsonl").unlink()
+    assert "its files are gone" in run("ppo", tuned, questions, *changes, "--output", tmp_path / "unknown")
+    with pytest.raises(UserError, match="this file and it is gone"):
+        run("ppo", tuned, questions, *changes, "--set", "prompts.unshared=true", "--output", tmp_path / "x")
+
+
 def test_stages_are_compared_on_prompts_that_none_was_trained_on(demo, tuned, choices, sums, questions, tmp_path):
     run("reward", tuned, choices, *PAIR_CHANGES, "--set", "loop.steps=2", "--output", tmp_path / "reward")
     for seed in (0, 1):
@@ -274,9 +299,10 @@ def test_stages_are_compared_on_prompts_that_none_was_trained_on(demo, tuned, ch
         run("grpo", tuned, questions, *changes, *reward, "--output", tmp_path / f"grpo-{seed}")
     run("make-tasks", "sums", "--count", 60, "--seed", 5, "--output", tmp_path / "asked.jsonl")
     stages = [f"before={demo / 'run'}", f"sft={tuned}", f"grpo={tmp_path}/grpo-1", f"grpo={tmp_path}/grpo-0"]
-    out = tmp_path / "comparison"
+    out, (choice_file, word_file) = tmp_path / "comparison", write_quiz(tmp_path)
     printed = run("compare-assistants", *stages, "--prompts", tmp_path / "asked.jsonl", "--reference", "sft",
                   "--reward", tmp_path / "reward", "--held-out", demo / "run", "--output", out,
+                  "--task", choice_file, "--task", word_file,
                   "--set", "samples=4", "--set", "max_new_tokens=6")  # fmt: skip
     found = json.loads((out / "comparison.json").read_text())
     assert list(found["stages"]) == ["before", "sft", "grpo", "best-of-n"]
@@ -284,6 +310,14 @@ def test_stages_are_compared_on_prompts_that_none_was_trained_on(demo, tuned, ch
     assert found["stages"]["sft"][0]["kl"] == pytest.approx(0, abs=1e-5)  # the reference itself
     assert found["stages"]["grpo"][0]["kl"] != 0
     assert found["stages"]["before"][0]["bits_per_byte"] < found["stages"]["sft"][0]["bits_per_byte"]  # the tax
+    for name, path in (("before", demo / "run"), ("sft", tuned)):
+        assert found["stages"][name][0]["questions"] == {
+            "pairs": pytest.approx(right_choices(path, choice_file)),
+            "words": pytest.approx(guessed_words(path, word_file)),
+        }
+    assert found["stages"]["before"][0]["questions"]["words"] > 0
+    (head,) = (line for line in printed.splitlines() if line.startswith("stage "))
+    assert head.split()[-2:] == ["pairs", "words"]
     template = ChatTemplate(open_start(tuned).tokenizer)
     asked = {prompt.key for prompt in read_prompts([tmp_path / "asked.jsonl"], template, ReadReport())}
     learned = {prompt_key(item.prompt) for item in read_conversations([sums], ReadReport())}
@@ -295,12 +329,50 @@ def test_stages_are_compared_on_prompts_that_none_was_trained_on(demo, tuned, ch
     assert list(found["curves"]) == ["grpo", "best-of-n"]
     page = (out / "comparison.html").read_text()
     assert "Gold reward" in page
+    assert '<th scope="col" class="n">words</th>' in page
     assert "one run" in printed
     assert "http" not in page.split("<body>")[1]
     with pytest.raises(UserError, match="trained on every one"):
         run(
             "compare-assistants", f"sft={tuned}", "--prompts", choices.parent / "seen.jsonl", "--output", tmp_path / "x"
         )
+
+
+def write_quiz(folder: Path) -> tuple[Path, Path]:
+    """Questions with two answers, and words to guess, of which a model that repeats itself knows some."""
+    pairs = [{"query": f"The city {n}", "choices": ["of the river", f"no. {n * 37}"], "gold": n % 2} for n in range(12)]
+    words = [{"context": "The river in the", "continuation": word} for word in ("city", "river", "the", "of", "in")]
+    texts = words + [{"context": "of the", "continuation": word} for word in ("city", "river", "the", "and", "of")]
+    for name, rows in (("pairs", pairs), ("words", texts)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "pairs.jsonl", folder / "words.jsonl"
+
+
+def log_probs_of(path: Path, before: str, after: str) -> tuple[float, bool]:
+    """The log-probability of a text behind another one by a single forward, and whether each token is the likeliest."""
+    model, tokenizer = load_decoder(path), open_start(path).tokenizer
+    first = [tokenizer.separator, *tokenizer.encode(before)]
+    whole = torch.tensor([tokenizer.separator, *tokenizer.encode(before + after)])
+    with torch.no_grad():
+        logs = model(whole[None]).logits[0, :-1].double().log_softmax(-1)
+    places = range(len(first) - 1, len(whole) - 1)
+    total = sum(float(logs[place, whole[place + 1]]) for place in places)
+    return total, all(int(logs[place].argmax()) == int(whole[place + 1]) for place in places)
+
+
+def right_choices(path: Path, quiz: Path) -> float:
+    """The share of questions whose right answer has the highest log-probability for each of its bytes."""
+    hits = []
+    for row in map(json.loads, quiz.read_text().splitlines()):
+        scores = [log_probs_of(path, row["query"], f" {text}")[0] / len(text.encode()) for text in row["choices"]]
+        hits.append(scores.index(max(scores)) == row["gold"])
+    return sum(hits) / len(hits)
+
+
+def guessed_words(path: Path, quiz: Path) -> float:
+    """The share of words that greedy decoding gives."""
+    rows = [json.loads(line) for line in quiz.read_text().splitlines()]
+    return sum(log_probs_of(path, row["context"], f" {row['continuation']}")[1] for row in rows) / len(rows)
 
 
 def test_transformers_chats_with_an_export_and_answers_the_same(tuned, tmp_path):
