@@ -38,7 +38,7 @@ class RMSNorm(nn.Module):
 
 def _scale(x: Tensor, eps: float) -> Tensor:
     """1 / root mean square, [..., 1]."""
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
     return norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_().to(x.dtype)
 
 
