@@ -17,6 +17,8 @@ _BUTTON_ATTRIBUTES = frozenset({"aria-expanded", "aria-controls", "data-toggle",
 _UNNAMING = frozenset({"style", "hidden", "aria-hidden", "dir", "lang", "align"})
 _OPENER = re.compile(r"accordion|collaps|toggle|expand|faq|question|disclosure", re.IGNORECASE)
 _LONGEST_BUTTON = 200  # characters
+# What fonts draw instead of a bullet: check boxes, ticks, arrows, lines between links.
+_BULLET = re.compile("[\\s▢□☐☑☒✓✔✗✘•●○◦▪■▸►▶‣⁃|·]+")
 _ANCHOR_SIGNS = frozenset({"¶", "#", "§", "🔗", ""})
 
 
@@ -64,6 +66,11 @@ def is_heading_anchor(node: _Element) -> bool:
 def is_label(text: str, language: str) -> bool:
     """Whether a paragraph before a block of code only names its language or copies it."""
     return text.lower() in (language, "copy", "copy code", "copied!")
+
+
+def is_bullet(part: object) -> bool:
+    """Whether a part of an item is a sign that only marks it."""
+    return isinstance(part, Paragraph) and _BULLET.fullmatch(part.text) is not None
 
 
 def are_sections(items: Sequence[Item], *, is_ordered: bool) -> bool:

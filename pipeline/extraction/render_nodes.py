@@ -22,7 +22,14 @@ from pipeline.extraction.final_text import join_paragraphs
 from pipeline.extraction.inline_text import Context, InlineText
 from pipeline.extraction.layout_tables import holds_data
 from pipeline.extraction.marks import LINE, StructureCounts
-from pipeline.extraction.node_rules import are_sections, is_nameless, is_off_screen, is_question, number_items
+from pipeline.extraction.node_rules import (
+    are_sections,
+    is_bullet,
+    is_nameless,
+    is_off_screen,
+    is_question,
+    number_items,
+)
 from pipeline.extraction.structures import (
     Code,
     Definitions,
@@ -198,7 +205,7 @@ class _Walk(InlineText):
             self.flow.append(Quote(content))
 
     def _close_item(self, context: Context) -> None:
-        content = self._leave(context)
+        content = [part for part in self._leave(context) if not is_bullet(part)]
         if self._inside() == "list":
             self.flow.append(_ListItem(context.node, content))
         else:

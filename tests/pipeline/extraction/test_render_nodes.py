@@ -92,6 +92,7 @@ LISTS = {
     "<ol reversed><li>a</li><li value=7>b</li><li>c</li></ol>": "3. a\n7. b\n6. c",
     "<ul><li><div>a</div><p>b</p></li><li></li><li>c<br>d</li></ul>": "- a\n  b\n- c\n  d",
     "<ul><li>a</li><ul><li>b</li></ul></ul>": "- a\n  - b",
+    "<ul><li><div>▢</div><p>a</p><li><p>|</p><li><p>✓</p>b<li><code>|</code></ul>": "- a\n- b\n- `|`",
     "<dl><dt>Rye<dd>a grain<dt>Oats<dd>another</dl>": "Rye\na grain\nOats\nanother",
     "<ol><li>Run<pre><code>ls\n  -l</code></pre>now</li><li>Stop</li></ol>": (
         "1. Run\n\n```\nls\n  -l\n```\n\n   now\n2. Stop"
