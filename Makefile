@@ -136,6 +136,7 @@ soak: install
 bench-trainer: install
 	$(BIN)/python -m tests.benchmarks.trainer
 	$(BIN)/python -m tests.benchmarks.loading
+	$(BIN)/python -m tests.benchmarks.loading --synthetic
 	$(BIN)/python -m tests.benchmarks.ablation
 	$(BIN)/python -m tests.benchmarks.optimizers
 	$(BIN)/python -m tests.benchmarks.one_dial

@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 # Tokens. On a CPU in bf16, three plain operations are faster than the fused kernel up to about 1,000 tokens; in fp32
 # they are slower. (torch 2.13, forward and backward: 4.5 x at 128 tokens, 2.5 x at 256, 1.8 x at 512, 1.2 x at 1,024.)
@@ -88,8 +88,8 @@ def dense_mask(queries: Tensor, keys: Tensor, prefix: Tensor | None = None) -> T
 def _block_mask(document_ids: Tensor, prefix: Tensor | None) -> BlockMask:
     """The rule of `dense_mask` for flex_attention, which evaluates it only in the blocks that are partly masked.
 
-    Without a prefix the blocks follow from where documents begin. `create_block_mask` would evaluate the rule for every
-    pair of tokens, uncompiled: 2.6 GB and 13 s for a sequence of 16,384 tokens on a CPU.
+    The blocks follow from where documents begin and end. `create_block_mask` would evaluate the rule for every pair of
+    tokens, uncompiled: 2.6 GB and 13 s for a sequence of 16,384 tokens on a CPU.
     """
 
     def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -97,33 +97,35 @@ def _block_mask(document_ids: Tensor, prefix: Tensor | None) -> BlockMask:
         before = query >= key
         return same & (before if prefix is None else before | (key < prefix[batch]))
 
-    rows, length = document_ids.shape
-    if prefix is not None:
-        return create_block_mask(visible, rows, None, length, length, device=str(document_ids.device))
-    partly, fully = document_blocks(document_ids)
+    length = document_ids.shape[1]
+    partly, fully = document_blocks(document_ids, prefix)
     return BlockMask.from_kv_blocks(
         *_block_lists(partly), *_block_lists(fully), BLOCK_SIZE=BLOCK, mask_mod=visible, seq_lengths=(length, length)
     )
 
 
-def document_blocks(document_ids: Tensor) -> tuple[Tensor, Tensor]:
+def document_blocks(document_ids: Tensor, prefix: Tensor | None) -> tuple[Tensor, Tensor]:
     """int [B, S] -> blocks of queries and keys that are partly and that are fully visible, bool [B, n, n] each.
 
     A document is a run of equal ids, and no id returns after another one. A query sees the keys from the beginning of
-    its document up to itself.
+    its document up to itself, or to where the document or the prefix int [B] ends. Neither bound falls from query to
+    query, so those of a block follow from its first query and its last.
     """
     length = document_ids.shape[1]
     place = torch.arange(length, device=document_ids.device)
     begins = torch.ones_like(document_ids, dtype=torch.bool)
     begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-    first_key = torch.where(begins, place, 0).cummax(dim=1).values  # [B, S], of each query; it never falls
-    low = first_key[:, ::BLOCK]  # [B, n], of a block's first query
-    high = first_key[:, [min(end, length) - 1 for end in range(BLOCK, length + BLOCK, BLOCK)]]  # of its last query
-    block = torch.arange(low.shape[1], device=document_ids.device)
-    query, key = block[:, None], block[None, :]  # [n, 1], [1, n]
-    seen = (key <= query) & (key >= low[..., None] // BLOCK)  # [B, n, n]
-    whole = (query + 1) * BLOCK <= length  # the last block of queries may be short
-    fully = (key < query) & (key * BLOCK >= high[..., None]) & whole
+    low = torch.where(begins, place, 0).cummax(dim=1).values  # [B, S], the first key of each query
+    high = (place + 1).expand_as(low)  # [B, S], behind its last key
+    if prefix is not None:
+        ends = torch.where(begins.roll(-1, dims=1), place + 1, length)  # begins[:, 0] is true: the last place ends one
+        end = ends.flip(1).cummin(dim=1).values.flip(1)
+        high = torch.maximum(high, torch.minimum(end, prefix[:, None]))
+    first, last = slice(None, None, BLOCK), [min(end, length) - 1 for end in range(BLOCK, length + BLOCK, BLOCK)]
+    block = torch.arange(len(last), device=document_ids.device)
+    key, whole = block[None, :], (block[:, None] + 1) * BLOCK <= length  # [1, n], [n, 1]: the last block may be short
+    seen = (key >= low[:, first, None] // BLOCK) & (key * BLOCK < high[:, last, None])  # [B, n, n]
+    fully = (key * BLOCK >= low[:, last, None]) & ((key + 1) * BLOCK <= high[:, first, None]) & whole
     return seen & ~fully, fully
 
 

@@ -107,24 +107,26 @@ def packed(rows: int, length: int, longest: int, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     found = []
     for _ in range(rows):
-        lengths = torch.randint(1, longest + 1, (length,), generator=generator)
-        found.append(torch.repeat_interleave(torch.arange(length), lengths)[:length])
+        ends = torch.randint(1, longest + 1, (length,), generator=generator).cumsum(0)
+        found.append(torch.searchsorted(ends, torch.arange(length), right=True))
     return torch.stack(found).to(torch.int32)
 
 
 @pytest.mark.parametrize(
     ("length", "longest"), [(1024, 20), (1024, 300), (1024, 5000), (1000, 200), (130, 7), (128, 1)]
 )
-def test_blocks_from_offsets_are_those_of_every_pair(length, longest):
+@pytest.mark.parametrize("prefix", [None, (0, 1), (128, 129), (700, 1000)])
+def test_blocks_from_offsets_are_those_of_every_pair(length, longest, prefix):
     """torch's create_block_mask evaluates the rule for all pairs of tokens."""
-    for seed in range(3):
+    ends = torch.zeros(2) if prefix is None else torch.tensor(prefix)
+    for seed in range(3 if prefix is None else 1):
         ids = packed(2, length, longest, seed)
 
         def visible(batch, head, query, key, ids=ids):
-            return (ids[batch, query] == ids[batch, key]) & (query >= key)
+            return (ids[batch, query] == ids[batch, key]) & ((query >= key) | (key < ends[batch]))
 
         expected = create_block_mask(visible, 2, None, length, length, device="cpu")
-        found = _block_mask(ids, None)
+        found = _block_mask(ids, None if prefix is None else ends)
         assert torch.equal(found.to_dense(), expected.to_dense())
         assert torch.equal(found.kv_num_blocks, expected.kv_num_blocks)
         assert torch.equal(found.full_kv_num_blocks, expected.full_kv_num_blocks)
@@ -149,10 +151,11 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_a_mask_of_a_long_context_holds_no_pairs_of_tokens():
+@pytest.mark.parametrize("prefix", [None, torch.tensor([40_000])])
+def test_a_mask_of_a_long_context_holds_no_pairs_of_tokens(prefix):
     ids = packed(1, 1 << 16, 9000, 0)
     with LargestTensor() as watch:
-        _block_mask(ids, None)
+        _block_mask(ids, prefix)
     assert watch.elements <= 512 * 513  # pairs of blocks, with a column that torch adds; pairs of tokens are 2 ** 32
 
 
