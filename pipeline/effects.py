@@ -285,9 +285,11 @@ class _WatchedFile(io.BufferedIOBase):
         return len(piece)
 
     def write(self, data: Any, /) -> int:
-        half = memoryview(data).cast("B")[: memoryview(data).nbytes // 2]
-        write = self._file.write
-        return cast(int, self._world.perform(Effect.WRITE, self._path, partial(write, data), partial(write, half)))
+        action = partial(self._file.write, data)
+        return cast(int, self._world.perform(Effect.WRITE, self._path, action, partial(self._write_half, data)))
+
+    def _write_half(self, data: Any) -> None:
+        self._file.write(memoryview(data).cast("B")[: memoryview(data).nbytes // 2])
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         return self._file.seek(offset, whence)

@@ -18,10 +18,12 @@ from pipeline.documents import Page
 from pipeline.errors import RunFailedError
 from pipeline.page_process.chain import open_worker
 from pipeline.page_process.killable_process import KillableWorker
+from pipeline.publishing.provenance import file_digests
 from tests.minicrawl import kept
 from tests.minicrawl.captures import Warc
 
 _workers: dict[str, _Borrowed] = {}
+_digests: dict[str, dict[str, str]] = {}
 
 
 def write_crawl(folder: Path, name: str = "CC-MAIN-2026-43", first: int = 0) -> None:
@@ -55,7 +57,8 @@ def run(*arguments: object) -> None:
 def shared_page_process() -> Iterator[None]:
     """In the block, `curate` uses one page process for all runs, because its start takes seconds.
 
-    Nor does a run start one to try its settings, or a thread that waits for signals.
+    Nor does a run start one to try its settings, or a thread that waits for signals. The shipped models and lists,
+    which never change, are hashed once.
     """
     log = logging.getLogger("gristmill")
     level = log.level
@@ -63,6 +66,7 @@ def shared_page_process() -> Iterator[None]:
     with (
         patch.object(curate, "open_worker", borrow_worker),
         patch.object(curate, "start_worker", borrow_worker),
+        patch.object(curate, "file_digests", _digest_once),
         patch.object(cli, "stop_on_signals", lambda *_: None),
     ):
         try:
@@ -104,6 +108,13 @@ def borrow_worker(config: Config, **options: Any) -> _Borrowed:
     if key not in _workers:
         _workers[key] = _Borrowed(open_worker(config, **options))
     return _workers[key]
+
+
+def _digest_once(config: Config) -> dict[str, str]:
+    key = config.model_dump_json()
+    if key not in _digests:
+        _digests[key] = file_digests(config)
+    return _digests[key]
 
 
 def close_workers() -> None:
