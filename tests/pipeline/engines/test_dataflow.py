@@ -78,7 +78,7 @@ def environment(store, folder) -> dict[str, str]:
 def test_the_graph_of_every_job_is_built_and_staged(tmp_path, gristmill):
     """Each start builds the next job that is not done; the local engine then runs that job."""
     output = tmp_path / "out"
-    arguments = ("curate", MINICRAWL, "--output", output)
+    arguments = ("curate", MINICRAWL / "minicrawl-00002.warc.gz", "--output", output)
     steps = []
     with serve_gcs() as store:
         for number, until in enumerate(("Prepare", "Deduplicate", "Count words", "Publish")):
@@ -88,7 +88,7 @@ def test_the_graph_of_every_job_is_built_and_staged(tmp_path, gristmill):
             assert any(until in name for name in steps[-1]), (until, steps[-1])
             finish_job(arguments, until)
         gristmill(*arguments)
-    assert json.loads((output / "manifest.json").read_text())["pages"] > 200
+    assert json.loads((output / "manifest.json").read_text())["pages"] > 20
     assert "Deduplicate/Write verdicts/GroupByKey" in steps[1]
     assert os.path.exists(output / "report.json")
 

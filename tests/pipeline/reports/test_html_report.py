@@ -188,6 +188,11 @@ def test_changed_settings_are_listed(numbers: dict[str, Any]) -> None:
     assert "identify_language.min_score 0.4 0.65" in rows
 
 
+def test_empty_bins_of_scores_have_their_place() -> None:
+    bins = html_report.score_bins({"quality": {"0.00": 2, "0.95": 1}}, "quality", 1)
+    assert [count for _, count in bins] == [2, *[0] * 18, 1]
+
+
 def test_rebuilding_needs_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no report\.json;"):
         html_report.rebuild_report(str(tmp_path))

@@ -12,6 +12,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import click
+import pyarrow.dataset as ds
 import pytest
 
 from pipeline import cli as cli_module
@@ -21,7 +22,7 @@ from pipeline.errors import INTERNAL_ERROR, LockedError
 from tests.conftest import ROOT, Command
 from tests.pipeline.simulation.checks import BrokenPromiseError, check_complete, check_reader, content_of
 from tests.pipeline.simulation.crawl import write_crawl
-from tests.pipeline.simulation.scenarios import FIRST, SECOND
+from tests.pipeline.simulation.scenarios import FIRST, OTHER, SECOND, remove
 
 MAIN = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -133,3 +134,15 @@ def test_two_snapshots_at_once(mirror: Path, tmp_path: Path, gristmill: Command)
     latest = (tmp_path / "base" / "latest.json").read_text()
     assert SECOND in latest
     assert content_of(tmp_path / "base" / SECOND) in latest
+
+
+def test_a_removal_beside_a_run(mirror: Path, tmp_path: Path, gristmill: Command) -> None:
+    crawl, out = mirror / "crawl-data" / FIRST / "warc", tmp_path / "out"
+    gristmill("curate", crawl, "--output", out)
+    run, removal = ("curate", crawl, "--output", out, "--overwrite", *OTHER), remove(str(out))
+    ends = read_until_they_end([start(*run), start(*removal)], lambda: check_now(out))
+    assert sorted(code for code, _ in ends) in ([0, LockedError.exit_code], [0, 0])
+    for each in (run, removal):  # whoever was refused tries again
+        gristmill(*each)
+    assert look("audit", out) == 0
+    assert removal[-1] not in ds.dataset(out / "shards").to_table(columns=["url"])["url"].to_pylist()
