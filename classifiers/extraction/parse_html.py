@@ -30,12 +30,15 @@ _ONE_CLASS = etree.ElementDefaultClassLookup(
 
 
 def encode_source(html: str) -> bytes:
-    """The page as UTF-8 without characters that XML cannot hold, and without the reserved ones."""
+    """The page as UTF-8 without characters that XML cannot hold, and without the reserved ones.
+
+    A search for one byte takes a tenth of a search for two, and few pages have these.
+    """
     source = html.encode("utf-8", "replace").translate(_NO_CONTROLS)
     source = _FORBIDDEN_REFERENCE.sub(b" ", source) if b"&#" in source else source
-    source = _NONCHARACTERS.sub(b" ", source) if b"\xef\xbf" in source else source
+    source = _NONCHARACTERS.sub(b" ", source) if b"\xef" in source else source
     source = _NOFRAMES.sub(rb"<\1div", source) if b"oframes" in source or b"OFRAMES" in source else source
-    return _RESERVED.sub("", source.decode()).encode() if _RESERVED_BEGIN in source else source
+    return _RESERVED.sub("", source.decode()).encode() if b"\xf3" in source and _RESERVED_BEGIN in source else source
 
 
 def count_tags(source: bytes, limit: int) -> int:

@@ -30,7 +30,7 @@ U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 
 SHINGLE = 5  # tokens; FineWeb, Lee 2022, RefinedWeb, DCLM and marin all take word 5-grams
-_BLOCK = 1024  # shingles at a time: with 144 rows 0.6 MB, which fits the second-level cache
+_BLOCK = 256  # shingles at a time: with 144 rows three tables of 147 kB, which fit the second-level cache
 _CHANCE = 1 / 256  # share of unequal rows whose lowest bytes agree
 
 
@@ -50,11 +50,7 @@ def shingle_hashes(tokens: list[str], size: int = SHINGLE) -> U32:
         return np.empty(0, np.uint32)
     digests = b"".join(map(xxh32_digest, map(str.encode, tokens)))
     words = np.frombuffer(digests, ">u4").astype(np.uint64)
-    count = len(tokens) - size + 1
-    total = np.zeros(count, np.uint64)
-    for place, weight in enumerate(_weights(size)):
-        total += words[place : place + count] * weight
-    return (total >> np.uint64(32)).astype(np.uint32)
+    return (np.correlate(words, _weights(size), "valid") >> np.uint64(32)).astype(np.uint32)
 
 
 def shingle_hash(shingle: bytes) -> int:
@@ -74,6 +70,13 @@ def permutations(rows: int, seed: int = 1) -> tuple[U32, U32]:
     return a, b
 
 
+@cache
+def _tables(rows: int, seed: int) -> tuple[U32, U32]:
+    """`permutations` for every shingle of a block: NumPy is twice as fast without broadcasting."""
+    a, b = permutations(rows, seed)
+    return np.tile(a, (_BLOCK, 1)), np.tile(b, (_BLOCK, 1))
+
+
 def _finalize(h: U32) -> U32:
     """MurmurHash3's 32-bit finalizer: a fixed bijection that spreads structured input over all bits."""
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
@@ -83,15 +86,16 @@ def _finalize(h: U32) -> U32:
 
 def signature(hashes: U32, rows: int, seed: int = 1) -> U32:
     """The smallest permuted hash per row; all ones for no hashes (as datasketch's empty MinHash)."""
-    a, b = permutations(rows, seed)
+    a, b = _tables(rows, seed)
     smallest = np.full(rows, 0xFFFFFFFF, np.uint32)
     mixed = _finalize(hashes)[:, None]
     block = np.empty((min(_BLOCK, len(mixed)), rows), np.uint32)
     for start in range(0, len(mixed), _BLOCK):
         part = mixed[start : start + _BLOCK]
         permuted = block[: len(part)]
-        np.multiply(part, a, out=permuted)
-        np.add(permuted, b, out=permuted)
+        permuted[:] = part
+        permuted *= a[: len(part)]
+        permuted += b[: len(part)]
         np.minimum(smallest, permuted.min(axis=0), out=smallest)
     return smallest
 

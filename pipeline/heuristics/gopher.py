@@ -18,7 +18,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
-from itertools import count
+from itertools import count, filterfalse
 from typing import Any
 
 import numpy as np
@@ -161,11 +161,11 @@ def _measure_words(page: TextParts) -> dict[str, float]:
 
 def _alphabetic_share(page: TextParts) -> float:
     """Share of words with a letter. Lone symbols count as words without one, except the dash of a list item."""
-    counts = page.unit_counts.items()
-    letters = sum(count for unit, count in counts if unit.isalpha() or _LETTER.search(unit))
+    counts = page.unit_counts
+    without = sum(counts[unit] for unit in filterfalse(str.isalpha, counts) if not _LETTER.search(unit))
     text = page.prose_text
     symbols = len(_SYMBOL.findall(text)) - text.count("\n- ") - text.startswith("- ")
-    return letters / (len(page.units) + max(0, symbols))
+    return (len(page.units) - without) / (len(page.units) + max(0, symbols))
 
 
 def _measure_lines(page: TextParts) -> dict[str, float]:
@@ -238,7 +238,9 @@ def _sort_ngrams(ids: Ints, positions: Ints, codes: Ints, size: int, vocabulary:
     positions = positions[: np.searchsorted(positions, len(ids) - size, side="right")]
     wide = codes[: len(positions)] * vocabulary + ids[positions + size - 1]
     if len(ids) < _MAX_UNITS_IN_ONE_KEY:  # key and index in one number: np.sort is faster than np.argsort
-        ordered, order = np.divmod(np.sort(wide * len(ids) + np.arange(len(wide))), len(ids))
+        bits = len(ids).bit_length()
+        both = np.sort(wide << bits | np.arange(len(wide)))
+        ordered, order = both >> bits, both & ((1 << bits) - 1)
     else:
         order = np.argsort(wide, kind="stable")
         ordered = wide[order]

@@ -81,12 +81,14 @@ def correct_lines(
     if not settings.correct:
         return list(page.lines), {"refinedweb_corrected": 0.0}
     scale = page.characters_per_word
-    kept = _find_kept_capitals(page, settings)
+    upper = _find_capitals(page, settings)
+    kept = _find_kept_capitals(page, upper)
     lines: list[str | None] = []
     removed, changed = 0.0, 0
     for number, (line, kind, heading) in enumerate(zip(page.lines, page.kinds, headings, strict=True)):
         may_stay = heading or number in kept
-        corrected = _correct_line(line, may_stay, scale, settings) if kind == LineKind.PROSE else line
+        is_upper = number in upper
+        corrected = _correct_line(line, may_stay, is_upper, scale, settings) if kind == LineKind.PROSE else line
         if corrected != line:
             changed += 1
             removed += count_line_words(line, scale) - (count_line_words(corrected, scale) if corrected else 0)
@@ -97,13 +99,17 @@ def correct_lines(
     return lines, {"refinedweb_corrected": share, **counted}
 
 
-def _find_kept_capitals(page: TextParts, settings: RefinedWebSettings) -> set[int]:
-    """Lines in capitals that are sentences, or headings of a paragraph, on a page that is mostly in lower case."""
-    upper = {
+def _find_capitals(page: TextParts, settings: RefinedWebSettings) -> set[int]:
+    """Lines in capitals."""
+    return {
         number
         for number, (line, kind) in enumerate(zip(page.lines, page.kinds, strict=True))
         if kind == LineKind.PROSE and _is_upper_case(line, settings)
     }
+
+
+def _find_kept_capitals(page: TextParts, upper: set[int]) -> set[int]:
+    """Lines in capitals that are sentences, or headings of a paragraph, on a page that is mostly in lower case."""
     if not upper or sum(page.line_words[number] for number in upper) > sum(page.line_words) / 2:
         return set()
     return {number for number in upper if _is_clause(page, number) or _is_capital_heading(page, number, upper)}
@@ -126,10 +132,10 @@ def _is_capital_heading(page: TextParts, number: int, upper: set[int]) -> bool:
     )
 
 
-def _correct_line(line: str, may_stay: bool, scale: int, settings: RefinedWebSettings) -> str | None:
+def _correct_line(line: str, may_stay: bool, is_upper: bool, scale: int, settings: RefinedWebSettings) -> str | None:
     if not line[0].isalpha() and (_DIGITS_ONLY.fullmatch(line) or _COUNTER.fullmatch(line)):
         return line if _SEQUENCE.fullmatch(line) else None
-    if not may_stay and ((not scale and " " not in line and "\t" not in line) or _is_upper_case(line, settings)):
+    if not may_stay and ((not scale and " " not in line and "\t" not in line) or is_upper):
         return None
     if (
         len(line) < _MAX_LINE

@@ -233,6 +233,7 @@ def _import_path() -> str:
 
 def _serve(descriptor: int, parent: int) -> None:
     """Build the function, then run it on page after page until the parent closes the pipe or is gone."""
+    gc.disable()  # imports and models make no garbage: to search for it is a tenth of their CPU
     pipe = Connection(descriptor)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C interrupts the parent, which then kills this process
@@ -250,6 +251,7 @@ def _serve(descriptor: int, parent: int) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GARBAGE_THRESHOLD)
+        gc.enable()
         _limit_memory(memory_bytes)
         pipe.send(None)
         while True:

@@ -105,10 +105,13 @@ def _normalize_phone(written: str, context: str, language: str, behind: str) -> 
     own = REGIONS.get(language, ()) if language else ()
     parsed = [(region, number) for region in dict.fromkeys(own + REGIONS[""]) if (number := _parse(written, region))]
     for region, number in parsed:
-        shaped = (region == "US" and _NANP.fullmatch(written)) or (
-            region in own and not _PAIRS.fullmatch(written) and _has_usual_groups(number, written)
-        )
-        if (international or near or shaped) and phonenumbers.is_valid_number(number):
+        likely = international or near or (region == "US" and _NANP.fullmatch(written))
+        may_be_shaped = region in own and not _PAIRS.fullmatch(written)
+        if (
+            (likely or may_be_shaped)
+            and phonenumbers.is_valid_number(number)  # first: most candidates are not, and it loads fewer patterns
+            and (likely or _has_usual_groups(number, written))
+        ):
             return _key(number)
     digits = "".join(groups)
     if len(digits) in _LABELED_DIGITS and (named or dialed):
