@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import filterfalse
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,21 +59,21 @@ class ReadText:
     @cached_property
     def style(self) -> Counts:
         """Lower-case words and punctuation with digits as 0."""
-        counts: Counter[str] = Counter()
-        for token, count in Counter(_TOKEN.findall(self.lowered)).items():
-            counts[_DIGIT.sub("0", token) if not token.isalpha() else token] += count
+        counts = Counter(_TOKEN.findall(self.lowered))
+        for token in list(filterfalse(str.isalpha, counts)):  # few; the others stay as they are
+            zeros = _DIGIT.sub("0", token)
+            if zeros != token:
+                counts[zeros] += counts.pop(token)
         return counts
 
     @cached_property
     def words(self) -> Counts:
         """Lower-case words without digits."""
-        counts: Counter[str] = Counter()
-        for token, count in self.style.items():
-            if token.isalpha():
-                counts[token] += count
-            else:
-                for word in _WORD.findall(token):
-                    counts[word] += count
+        counts = Counter(self.style)
+        for token in filterfalse(str.isalpha, self.style):
+            count = counts.pop(token)
+            for word in _WORD.findall(token):
+                counts[word] += count
         return counts
 
     @cached_property

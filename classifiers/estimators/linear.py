@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import repeat
 from pathlib import Path
 
@@ -75,10 +76,15 @@ def tf_idf(counts: Counts, place: dict[str, int], idf: Array) -> tuple[NDArray[n
     every = np.fromiter(map(place.get, counts, repeat(-1)), dtype=np.intp, count=len(counts))
     order = np.argsort(every)[np.count_nonzero(every < 0) :]  # the unknown words come first
     places = every[order]
-    different, number = np.unique(np.fromiter(counts.values(), dtype=np.intp)[order], return_inverse=True)
-    # math.log and not NumPy's, whose last digit depends on the processor
-    values = np.array([1 + math.log(count) for count in different.tolist()])[number] * idf[places]
+    numbers = np.fromiter(counts.values(), dtype=np.intp)[order]
+    values = _logarithms(int(numbers.max(initial=0)).bit_length())[numbers] * idf[places]
     return places, values / max(math.sqrt(float((values * values).sum())), 1e-12)
+
+
+@cache
+def _logarithms(bits: int) -> Array:
+    """1 + log(i) at place i > 0, for numbers of that many bits. NumPy's last digit would depend on the machine."""
+    return np.array([0.0, *(1 + math.log(number) for number in range(1, 1 << bits))])
 
 
 @dataclass(frozen=True, slots=True)
