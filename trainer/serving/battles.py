@@ -1,5 +1,8 @@
 """The blind comparison of two runs: both answer a prompt, left and right by chance, and names are said after the vote.
 
+After a vote the conversation goes on with the better answer (the left one of a tie): both models answer the next prompt
+behind the same messages, sides are drawn anew, and each prompt is a battle with a vote of its own.
+
 Battles are kept in battles.sqlite in the first run's folder. They are exported as battles for `gristmill train arena`,
 and as preferences for `reward`, `dpo` and `kto`; there two answers that are both bad teach nothing and are left out.
 """
@@ -28,8 +31,9 @@ VOTES = {"left": "Left is better", "right": "Right is better", "tie": "Tie", "ba
 _WINNERS = {"left": "a", "right": "b", "tie": "tie", "bad": "tie"}
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS battles (id TEXT PRIMARY KEY, time TEXT DEFAULT CURRENT_TIMESTAMP, prompt TEXT, "
-    "left_model TEXT, right_model TEXT, left_answer TEXT, right_answer TEXT, vote TEXT)"
+    "left_model TEXT, right_model TEXT, left_answer TEXT, right_answer TEXT, vote TEXT, history TEXT DEFAULT '[]')"
 )
+_ADD_HISTORY = "ALTER TABLE battles ADD COLUMN history TEXT DEFAULT '[]'"  # which the first stores lack
 
 
 class ShownPair(NamedTuple):
@@ -42,6 +46,20 @@ class ShownPair(NamedTuple):
     left_answer: str
     right_answer: str
     vote: str | None
+    history: str = "[]"  # JSON: the messages before the prompt, with role and content
+
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation up to the prompt, the prompt included."""
+        return [*json.loads(self.history), {"role": "user", "content": self.prompt}]
+
+    @property
+    def better(self) -> str | None:
+        """The answer that a conversation goes on with; None without a vote, and where both are bad or it is empty."""
+        answer = {"left": self.left_answer, "tie": self.left_answer, "right": self.right_answer}.get(self.vote or "")
+        return answer if answer and answer.strip() else None
+
+
+_COLUMNS = ", ".join(ShownPair._fields)
 
 
 @dataclass(frozen=True)
@@ -55,15 +73,17 @@ class BattleStore:
         try:
             with closing(sqlite3.connect(self.path, timeout=10)) as connection, connection:
                 connection.execute(_TABLE)
+                if not any(column[1] == "history" for column in connection.execute("PRAGMA table_info(battles)")):
+                    connection.execute(_ADD_HISTORY)
                 yield connection
         except sqlite3.Error as error:
             raise ApiError(f"{self.path}: votes cannot be stored ({error})", 500, kind="server_error") from None
 
     def add(self, pair: ShownPair) -> None:
         """Store a battle that was fought."""
-        names = ", ".join(ShownPair._fields)
         with self._open() as connection:
-            connection.execute(f"INSERT INTO battles ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)", pair)  # noqa: S608
+            places = ", ".join("?" * len(pair))
+            connection.execute(f"INSERT INTO battles ({_COLUMNS}) VALUES ({places})", pair)  # noqa: S608
 
     def vote(self, battle: str, vote: str) -> tuple[str, str]:
         """Store a vote; the names of the models, left and right. There is one vote: names are known afterwards."""
@@ -84,19 +104,34 @@ class BattleStore:
         """All battles with a vote, in the order of the votes' battles."""
         if not self.path.exists():
             return []
-        names = ", ".join(ShownPair._fields)
         with self._open() as connection:
-            rows = connection.execute(f"SELECT {names} FROM battles WHERE vote IS NOT NULL ORDER BY rowid")  # noqa: S608
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM battles WHERE vote IS NOT NULL ORDER BY rowid")  # noqa: S608
             return [ShownPair(*row) for row in rows]
+
+    def conversation(self, battle: str) -> list[dict[str, str]]:
+        """The messages that the next prompt follows: those of a battle with its better answer."""
+        with self._open() as connection:
+            row = connection.execute(f"SELECT {_COLUMNS} FROM battles WHERE id = ?", (battle,)).fetchone()  # noqa: S608
+        if row is None:
+            raise ApiError("no such battle", 404, param="after")
+        pair = ShownPair(*row)
+        if pair.better is None:
+            raise ApiError("this battle has no better answer to go on with", 409, param="after")
+        return [*pair.messages(), {"role": "assistant", "content": pair.better}]
 
 
 def fight(
-    models: Sequence[ServedModel], prompt: str, settings: GenerateSettings, store: BattleStore
+    models: Sequence[ServedModel], prompt: str, settings: GenerateSettings, store: BattleStore, after: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Events of a battle: its id, pieces of both sides in turn, and the end. It is stored when both have ended."""
+    """Events of a battle: its id, pieces of both sides in turn, and the end. It is stored when both have ended.
+
+    after: the battle whose conversation goes on.
+    """
     order = list(models) if secrets.randbelow(2) else list(reversed(models))
-    message, settings = [Message("user", prompt)], settings.model_copy(update={"seed": secrets.randbits(48)})
-    prompts = [fit_prompt(served, message, settings) for served in order]
+    history = [] if after is None else store.conversation(after)
+    messages = [*(Message(**said) for said in history), Message("user", prompt)]
+    settings = settings.model_copy(update={"seed": secrets.randbits(48)})
+    prompts = [fit_prompt(served, messages, settings) for served in order]
     streams = [
         served.pieces(tokens, sampling, 1, (), chat=True)
         for served, (tokens, sampling) in zip(order, prompts, strict=True)
@@ -108,7 +143,8 @@ def fight(
         texts[side] += piece.text
         if piece.text:
             yield {"side": SIDES[side], "text": piece.text}
-    store.add(ShownPair(battle, prompt, order[0].name, order[1].name, texts[0], texts[1], None))
+    told = json.dumps(history, ensure_ascii=False)
+    store.add(ShownPair(battle, prompt, order[0].name, order[1].name, texts[0], texts[1], None, told))
     yield {"done": True}
 
 
@@ -138,8 +174,7 @@ def export_preferences(pairs: Sequence[ShownPair]) -> Iterator[str]:
         if pair.vote == "bad" or pair.left_answer == pair.right_answer or not all(text.strip() for text, _ in answers):
             continue
         (chosen, winner), (rejected, loser) = reversed(answers) if pair.vote == "right" else answers
-        prompt = [{"role": "user", "content": pair.prompt}]
-        item = {"prompt": prompt, "chosen": chosen, "rejected": rejected, "tie": pair.vote == "tie"}
+        item = {"prompt": pair.messages(), "chosen": chosen, "rejected": rejected, "tie": pair.vote == "tie"}
         yield json.dumps({**item, "chosen_model": winner, "rejected_model": loser}, ensure_ascii=False) + "\n"
 
 

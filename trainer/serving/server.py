@@ -260,7 +260,8 @@ def fight(serving: Serving) -> Any:
     prompt = _field("prompt")
     if not prompt.strip() or len(prompt) > _MAX_PROMPT:
         raise ApiError(f"a prompt has 1 to {_MAX_PROMPT:,} characters", param="prompt")
-    found = battles.fight(serving.models, prompt, serving.sampling, _store(serving))
+    after = _field("after") if flask.request.get_json().get("after") is not None else None
+    found = battles.fight(serving.models, prompt, serving.sampling, _store(serving), after)
     return _stream(serving.models, (f"data: {json.dumps(event)}\n\n" for event in found))
 
 

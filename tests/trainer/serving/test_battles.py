@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import Counter
 from pathlib import Path
 
@@ -41,6 +42,49 @@ def test_a_battle_hides_its_names_and_takes_one_vote(tmp_path: Path) -> None:
     assert len(lefts) == 2  # a fair coin gives one side only once in 30,000 times
     page = client.get("/compare/results").get_data(as_text=True)
     assert "<b>8</b><span>Tie</span>" in page
+
+
+def test_a_conversation_goes_on_with_the_better_answer(tmp_path: Path) -> None:
+    client = Client(tmp_path, max_new_tokens=4)
+    store = client.serving.store
+    assert store is not None
+
+    def ask(prompt: str, after: str | None, vote: str) -> ShownPair:
+        text = client.post("/compare/battle", {"prompt": prompt, "after": after}).get_data(as_text=True)
+        battle = json.loads(text.partition("\n\n")[0].removeprefix("data: "))["battle"]
+        client.post("/compare/battle", {"prompt": "More", "after": battle}, 409)  # nobody has voted yet
+        client.post("/compare/vote", {"battle": battle, "vote": vote})
+        return next(pair for pair in store.read() if pair.id == battle)
+
+    first = ask("The river", None, "right")
+    second = ask("And then?", first.id, "tie")
+    assert second.messages() == [
+        {"role": "user", "content": "The river"},
+        {"role": "assistant", "content": first.right_answer},
+        {"role": "user", "content": "And then?"},
+    ]
+    third = ask("At last?", second.id, "bad")
+    assert third.messages()[-2]["content"] == second.left_answer
+    for battle, status in ((third.id, 409), ("none", 404)):
+        assert (
+            client.post("/compare/battle", {"prompt": "More", "after": battle}, status).json["error"]["param"]
+            == "after"
+        )
+    client.post("/compare/battle", {"prompt": "More", "after": 3}, 400)
+    (tmp_path / "preferences.jsonl").write_text("".join(export_preferences([second])))
+    if second.left_answer != second.right_answer:
+        (item,) = read_preferences([tmp_path / "preferences.jsonl"])
+        assert [message.content for message in item.prompt] == ["The river", first.right_answer, "And then?"]
+
+
+def test_votes_of_a_store_without_conversations_are_kept(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "battles.sqlite") as connection:
+        columns = "id TEXT PRIMARY KEY, time TEXT, prompt TEXT, left_model TEXT, right_model TEXT"
+        connection.execute(f"CREATE TABLE battles ({columns}, left_answer TEXT, right_answer TEXT, vote TEXT)")
+        connection.execute("INSERT INTO battles VALUES ('1', '', 'p', 'x', 'y', 'a', 'b', 'left')")
+    store = BattleStore(tmp_path / "battles.sqlite")
+    assert store.read() == [ShownPair("1", "p", "x", "y", "a", "b", "left")]
+    assert store.conversation("1")[-1] == {"role": "assistant", "content": "a"}
 
 
 def pair(number: int, vote: str | None, left: str = "a", right: str = "b") -> ShownPair:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -62,13 +63,19 @@ def test_every_view_is_readable_and_works_by_keys(tmp_path: Path, width: int, da
             assert names in ({"Left: first", "Right: second"}, {"Left: second", "Right: first"})
             text = driver.find_element(By.ID, "text")
             assert driver.switch_to.active_element == text
+            said = driver.find_elements(By.CSS_SELECTOR, "#past .words")  # two bad answers are no conversation
+            assert [words.text for words in said][::2] == ["The river is 1"]
         readable(driver, f"{width}-compare-voted", width)
+        driver.find_element(By.ID, "again").click()
+        assert not driver.find_element(By.ID, "past").is_displayed()
         driver.get(f"{address}compare/results")
         readable(driver, f"{width}-votes", width)
         assert driver.execute_script("return window.hacked === undefined && document.images.length === 0")
         assert driver.get_log("browser") == []  # type: ignore[no-untyped-call]
     with sqlite3.connect(tmp_path / "battles.sqlite") as connection:
-        assert [row[0] for row in connection.execute("SELECT vote FROM battles ORDER BY rowid")] == ["left", "bad"]
+        rows = connection.execute("SELECT vote, history FROM battles ORDER BY rowid").fetchall()
+    assert [vote for vote, _ in rows] == ["left", "bad"]
+    assert json.loads(rows[1][1])[0] == {"role": "user", "content": "The river is 1"}
 
 
 def test_errors_are_said_and_a_conversation_begins_anew(tmp_path: Path) -> None:

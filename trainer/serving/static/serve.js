@@ -47,6 +47,22 @@ async function request(work) {
   }
 }
 
+// Adds what somebody said to the conversation in `log`; returns the element of its words.
+function show(log, role, name, words) {
+  log.querySelector(".empty")?.remove();
+  const box = document.createElement("div");
+  box.className = `said ${role}`;
+  const who = document.createElement("b");
+  who.textContent = name;
+  const what = document.createElement("div");
+  what.className = "words";
+  what.textContent = words;
+  box.append(who, what);
+  log.append(box);
+  log.scrollTop = log.scrollHeight;
+  return what;
+}
+
 if (text) {
   by("stop").addEventListener("click", () => running?.abort());
   text.addEventListener("keydown", (event) => {
@@ -59,20 +75,6 @@ if (text) {
 const log = by("log");
 if (log) {
   let messages = [];
-  const show = (role, name, words) => {
-    log.querySelector(".empty")?.remove();
-    const box = document.createElement("div");
-    box.className = `said ${role}`;
-    const who = document.createElement("b");
-    who.textContent = name;
-    const what = document.createElement("div");
-    what.className = "words";
-    what.textContent = words;
-    box.append(who, what);
-    log.append(box);
-    log.scrollTop = log.scrollHeight;
-    return what;
-  };
   by("ask").addEventListener("submit", (event) => {
     event.preventDefault();
     const words = text.value;
@@ -82,8 +84,8 @@ if (log) {
     const body = { model: by("model").value, messages: [...system, ...messages, asked], stream: true, drop_oldest: true };
     for (const name of ["temperature", "top_p", "max_tokens"])
       if (by(name).value !== "") body[name] = Number(by(name).value);
-    const question = show("user", "You", words).parentElement;
-    const answer = show("assistant", body.model, "");
+    const question = show(log, "user", "You", words).parentElement;
+    const answer = show(log, "assistant", body.model, "");
     const before = messages;
     text.value = "";
     answer.classList.add("busy");
@@ -120,7 +122,10 @@ if (log) {
 
 const compare = by("compare");
 if (compare) {
+  const past = by("past");
   let battle = null;
+  let after = null; // the battle whose conversation goes on
+  let asked = "";
   const buttons = [...compare.querySelectorAll("[data-vote]")];
   const allow = (can) => buttons.forEach((button) => (button.disabled = !can));
   by("ask").addEventListener("submit", (event) => {
@@ -129,6 +134,7 @@ if (compare) {
     let whole = false;
     let next = null;
     battle = null;
+    asked = text.value;
     allow(false);
     for (const side of ["left", "right"]) {
       by(side).textContent = "";
@@ -138,7 +144,7 @@ if (compare) {
     by("said").textContent = "";
     by("answers").hidden = by("votes").hidden = false;
     request(() =>
-      stream("/compare/battle", { prompt: text.value }, (event) => {
+      stream("/compare/battle", { prompt: asked, after }, (event) => {
         if (event.battle) next = event.battle;
         else if (event.side) by(event.side).textContent += event.text;
         else whole = event.done;
@@ -167,6 +173,13 @@ if (compare) {
       by("left-name").textContent = `Left: ${found.left}`;
       by("right-name").textContent = `Right: ${found.right}`;
       by("said").textContent = `Stored. Left was ${found.left}, right was ${found.right}.`;
+      const better = button.dataset.vote === "bad" ? "" : by(button.dataset.vote === "right" ? "right" : "left").textContent;
+      if (better.trim()) {
+        after = voted;
+        past.hidden = false;
+        show(past, "user", "You", asked);
+        show(past, "assistant", "The better answer", better);
+      }
       text.focus();
       text.select();
     } catch (error) {
@@ -174,6 +187,15 @@ if (compare) {
     }
   };
   for (const button of buttons) button.addEventListener("click", () => battle && vote(button));
+  by("again").addEventListener("click", () => {
+    running?.abort();
+    battle = after = null;
+    past.replaceChildren();
+    past.hidden = by("answers").hidden = by("votes").hidden = true;
+    by("said").textContent = text.value = "";
+    complain("");
+    text.focus();
+  });
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target === text) return;
     compare.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
