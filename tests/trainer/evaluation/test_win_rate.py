@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ from sklearn.linear_model import LogisticRegression
 
 from trainer.errors import UserError
 from trainer.evaluation.win_rate import JudgedPair, fit_length, measure_win_rate, read_annotations
+
+DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
+# Win rate and standard error in percent of 805 prompts: AlpacaEval's table, GPT-4 judges, against text-davinci-003.
+PUBLISHED = {"alpaca-7b": (26.45962733, 1.53571147), "ppo": (41.24223602, 1.727181312)}
 
 
 def judge(quality: float, verbosity: float, bias: float, seed: int) -> list[JudgedPair]:
@@ -67,3 +72,13 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
         read_annotations(path)
     with pytest.raises(UserError, match="no comparison"):
         measure_win_rate([])
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_raw_win_rates_are_the_published_ones(model: str) -> None:
+    path = DATA / "trainer" / "pref" / f"alpaca_eval_{model}_vs_davinci_gpt4.json.gz"
+    if not path.exists():
+        pytest.skip("the published judgments are not here (GRISTMILL_DATA)")
+    found = measure_win_rate(read_annotations(path))
+    assert (100 * found.rate, 100 * found.standard_error) == pytest.approx(PUBLISHED[model], abs=0.01)
+    assert found.comparisons == 805

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainer.model import loss
 from trainer.model.token_log_probs import token_log_probs
@@ -35,3 +38,28 @@ def test_a_frozen_head_gets_no_gradient():
     token_log_probs(h, w, torch.tensor([0, 8, 3])).log_probs.sum().backward()
     assert h.grad is not None
     assert w.grad is None
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes how many numbers the largest result of any operation has."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for part in found if isinstance(found, tuple) else (found,):
+            if isinstance(part, torch.Tensor):
+                self.numbers = max(self.numbers, part.numel())
+        return found
+
+
+@pytest.mark.parametrize("vocabulary", [64, 1024])
+def test_memory_does_not_grow_with_the_vocabulary(monkeypatch, vocabulary):
+    block = 16 * 1024  # numbers; all logits would be 512 * 1024
+    monkeypatch.setattr(loss, "BLOCK_BYTES", 4 * block)
+    hidden, head = torch.randn(512, 8, requires_grad=True), torch.randn(vocabulary, 8, requires_grad=True)
+    with LargestTensor() as largest:
+        found = token_log_probs(hidden, head, torch.zeros(512, dtype=torch.long))
+        (found.log_probs + found.entropies).sum().backward()
+    assert largest.numbers == block
+    assert head.grad is not None
