@@ -46,7 +46,9 @@ demo: install
 readers: install .readers/.installed
 
 # From the demo's model to assistants: the same preferences through best-of-n, DPO and PPO, the same questions through SFT,
-# GRPO and PPO, two seeds of each, and a report that compares them. PPO mixes in pretraining text.
+# GRPO and PPO, two seeds of each, and a report that compares them. PPO mixes in pretraining text, and with a reward model
+# it learns from prompts that this was not trained on. QUESTIONS are asked before and after each stage, where they are.
+QUESTIONS ?= $(wildcard $(or $(GRISTMILL_DATA),../shared/data)/trainer/eval/copa.jsonl.gz)
 ASSISTANT := $(DEMO)/assistant
 TRAIN := $(BIN)/gristmill train
 ANSWERS := --set rollout.max_new_tokens=4 --set rollout.samples=8 --set prompts.batch_size=16 --set policy.minibatches=2 \
@@ -73,14 +75,14 @@ demo-assistant: install
 		$(TRAIN) ppo $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/ppo-$$seed $(ANSWERS) \
 			--set prompts.seed=$$seed --mix $(DEMO)/curated --set data.batch_size=1 && \
 		$(TRAIN) ppo $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/ppo-reward-$$seed $(ANSWERS) \
-			--set prompts.seed=$$seed --reward $(ASSISTANT)/reward || exit 1; \
+			--set prompts.seed=$$seed --set prompts.unshared=true --reward $(ASSISTANT)/reward || exit 1; \
 	done
 	$(TRAIN) compare-assistants pretrained=$(DEMO)/model sft=$(ASSISTANT)/sft "longer sft"=$(ASSISTANT)/sft-longer \
 		grpo=$(ASSISTANT)/grpo-0 grpo=$(ASSISTANT)/grpo-1 ppo=$(ASSISTANT)/ppo-0 ppo=$(ASSISTANT)/ppo-1 \
 		dpo=$(ASSISTANT)/dpo-0 dpo=$(ASSISTANT)/dpo-1 \
 		"ppo, reward model"=$(ASSISTANT)/ppo-reward-0 "ppo, reward model"=$(ASSISTANT)/ppo-reward-1 \
 		--prompts $(ASSISTANT)/sums.jsonl --reference sft --reward $(ASSISTANT)/reward --held-out $(DEMO)/model \
-		--output $(ASSISTANT)/comparison --set max_new_tokens=4 --set documents=20
+		$(addprefix --task ,$(QUESTIONS)) --output $(ASSISTANT)/comparison --set max_new_tokens=4 --set documents=20
 
 # Two processes; all tests of a file run in the same one, because they share fixtures.
 test: install
