@@ -51,14 +51,21 @@ class MeasuredTokens(NamedTuple):
 
 
 @torch.inference_mode()
+def measure_tokens(
+    model: Decoder, source: BatchSource, finder: NeighborFinder, tokenizer: Tokenizer, batches: int, *, progress: bool
+) -> MeasuredTokens:
+    """The counted targets of the first batches of held-out text."""
+    sizes = count_token_bytes(tokenizer)
+    steps = tqdm(range(batches), desc="measure", disable=None if progress else True)
+    parts = [_measure_batch(model, source, finder, sizes, step) for step in steps]
+    return MeasuredTokens(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
 def measure_gain(
     model: Decoder, source: BatchSource, finder: NeighborFinder, tokenizer: Tokenizer, batches: int, *, progress: bool
 ) -> list[NeighborGain]:
     """The gain on the first batches of held-out text: of all of it, then of the chunks of at most each overlap."""
-    sizes = count_token_bytes(tokenizer)
-    steps = tqdm(range(batches), desc="measure", disable=None if progress else True)
-    parts = [_measure_batch(model, source, finder, sizes, step) for step in steps]
-    found = MeasuredTokens(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    found = measure_tokens(model, source, finder, tokenizer, batches, progress=progress)
     if not found.bytes.sum():
         raise UserError("no held-out text to measure neighbors on; raise data.held_out")
     reading = ~np.isnan(found.overlap)
