@@ -23,7 +23,7 @@ from scipy.stats import binomtest
 
 from trainer.chat.conversation import Message
 from trainer.rollouts.generate import GenerateSettings
-from trainer.serving.requests import fit_prompt
+from trainer.serving.requests import TOO_LONG, fit_prompt
 from trainer.serving.served_model import ApiError, ServedModel, TextPiece
 
 SIDES = ("left", "right")
@@ -131,7 +131,14 @@ def fight(
     history = [] if after is None else store.conversation(after)
     messages = [*(Message(**said) for said in history), Message("user", prompt)]
     settings = settings.model_copy(update={"seed": secrets.randbits(48)})
-    prompts = [fit_prompt(served, messages, settings) for served in order]
+    try:
+        prompts = [fit_prompt(served, messages, settings) for served in order]
+    except ApiError as error:
+        if history and error.error["code"] == TOO_LONG:  # says nothing of which model has the shorter context
+            raise ApiError(
+                "the conversation fills the context; begin a new one", param="after", code=TOO_LONG
+            ) from None
+        raise
     streams = [
         served.pieces(tokens, sampling, 1, (), chat=True)
         for served, (tokens, sampling) in zip(order, prompts, strict=True)

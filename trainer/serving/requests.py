@@ -21,6 +21,7 @@ from trainer.serving.served_model import ApiError, ServedModel
 MAX_BODY = 8 << 20  # bytes
 MAX_SAMPLES = 16
 MAX_PROMPTS = 256
+TOO_LONG = "context_length_exceeded"  # OpenAI's word for it
 _NEUTRAL: dict[str, tuple[Any, ...]] = {  # fields that are not supported -> values that change nothing
     "tools": (None, []),
     "tool_choice": (None, "none", "auto"),
@@ -185,7 +186,7 @@ def check_room(served: ServedModel, used: int, param: str, needed: int = 1) -> i
         raise ApiError(
             f"the model's context is {served.context} tokens, and the prompt has {used}",
             param=param,
-            code="context_length_exceeded",
+            code=TOO_LONG,
         )
     return room
 

@@ -71,6 +71,8 @@ def test_a_conversation_goes_on_with_the_better_answer(tmp_path: Path) -> None:
             == "after"
         )
     client.post("/compare/battle", {"prompt": "More", "after": 3}, 400)
+    refused = client.post("/compare/battle", {"prompt": "word " * 300, "after": first.id}, 400).json["error"]
+    assert refused["message"] == "the conversation fills the context; begin a new one"
     (tmp_path / "preferences.jsonl").write_text("".join(export_preferences([second])))
     if second.left_answer != second.right_answer:
         (item,) = read_preferences([tmp_path / "preferences.jsonl"])

@@ -39,7 +39,7 @@ def readable(driver: webdriver.Chrome, name: str, width: int) -> None:
 def test_every_view_is_readable_and_works_by_keys(tmp_path: Path, width: int, dark: bool) -> None:
     browser.require_browser()
     with (
-        serve(two_models(tmp_path, max_new_tokens=24, temperature=0.5)) as address,
+        serve(two_models(tmp_path, max_new_tokens=8, temperature=0.5)) as address,
         browser.open_page(address, tmp_path / "profile", width=width, dark=dark) as driver,
     ):
         readable(driver, f"{width}-chat-empty", width)
