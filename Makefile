@@ -27,13 +27,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 
 install: $(VENV)/.installed
 
-# Curate the embedded mini-crawl, check the output, and train a tiny model on it.
+# Curate the embedded mini-crawl, check the output, and train a tiny model on it, for STEPS steps.
+STEPS ?= 160
 demo: install
 	$(BIN)/gristmill curate tests/minicrawl/warc --output $(DEMO)/curated
 	$(BIN)/gristmill audit $(DEMO)/curated
 	$(BIN)/gristmill train tokenizer $(DEMO)/curated --output $(DEMO)/tokenizer --vocab-size 2048
 	$(BIN)/gristmill train pretrain tiny --data $(DEMO)/curated --tokenizer $(DEMO)/tokenizer --output $(DEMO)/model \
-		--set loop.steps=160 --set schedule.warmup_steps=16 --set data.batch_size=8
+		--set loop.steps=$(STEPS) --set schedule.warmup_steps=16 --set data.batch_size=8
 	$(BIN)/gristmill train eval $(DEMO)/model
 	$(BIN)/gristmill train generate $(DEMO)/model "The river" "In the city" "How to" --set temperature=0.6
 

@@ -133,10 +133,11 @@ def test_make_knows_the_targets_that_the_readme_names():
 def test_make_demo_ends_with_the_funnel_and_where_things_are(tmp_path):
     venv = Path(sys.prefix)
     done = subprocess.run(
-        ["make", "demo", "--assume-old=install", f"VENV={venv}", f"DEMO={tmp_path / 'demo'}"],
+        ["make", "demo", "--assume-old=install", f"VENV={venv}", f"DEMO={tmp_path / 'demo'}", "STEPS=20"],
         cwd=ROOT, capture_output=True, text=True, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("pages read", "kept", "shards", "report.html", "import pyarrow.dataset as ds"):
         assert part in done.stdout
     assert (tmp_path / "demo/curated/manifest.json").exists()
+    assert (tmp_path / "demo/model/checkpoints/step-00000020").is_dir()
