@@ -53,7 +53,7 @@ QUESTIONS ?= $(wildcard $(or $(GRISTMILL_DATA),../shared/data)/trainer/eval/copa
 ASSISTANT := $(DEMO)/assistant
 TRAIN := $(BIN)/gristmill train
 ANSWERS := --set rollout.max_new_tokens=4 --set rollout.samples=8 --set prompts.batch_size=16 --set policy.minibatches=2 \
-	--set prompts.held_out=0.15 --set prompts.validate_prompts=64 --set loop.steps=32 --set loop.validate_every=16 \
+	--set prompts.held_out=0.15 --set prompts.validate_prompts=64 --set loop.steps=32 --set loop.validate_every=8 \
 	--set schedule.learning_rate=5e-4 --set schedule.warmup_steps=4 --set loop.precision=float32
 PAIRS := --set pairs.sequence_length=32 --set pairs.held_out=0.15 --set pairs.batch_size=16 --set epochs=2 \
 	--set loop.precision=float32

@@ -129,7 +129,8 @@ def fight(
     """
     order = list(models) if secrets.randbelow(2) else list(reversed(models))
     history = [] if after is None else store.conversation(after)
-    messages = [*(Message(**said) for said in history), Message("user", prompt)]
+    before = [Message("user" if said["role"] == "user" else "assistant", said["content"]) for said in history]
+    messages = [*before, Message("user", prompt)]
     settings = settings.model_copy(update={"seed": secrets.randbits(48)})
     try:
         prompts = [fit_prompt(served, messages, settings) for served in order]
