@@ -12,6 +12,7 @@ copy. Without --dataset one is made of the folder of real pages (tests/benchmark
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from pathlib import Path
 
@@ -39,8 +40,8 @@ LIMITS = {"all text": 1.0, "no 8-gram in neighbors": 0.0}
 def open_plain(dataset: Path, folder: Path, steps: int) -> PretrainInputs:
     """The run without neighbors, with batches of 2,048 tokens."""
     if not (folder / TOKENIZER_FILE).exists():
-        settings = TokenizerSettings(vocab_size=1024, sentinels=0, reserved=0, placeholders=())
-        train_tokenizer(texts_of(dataset), settings).save(folder / TOKENIZER_FILE)
+        shape = TokenizerSettings(vocab_size=1024, sentinels=0, reserved=0, placeholders=())
+        train_tokenizer(texts_of(dataset), shape).save(folder / TOKENIZER_FILE)
     changes = ["data.sequence_length=256", "data.batch_size=8", f"data.cache={folder}/tokens"]
     changes += ["model.context_length=256", "model.hidden_size=64", "model.layers=3", "model.heads=4"]
     changes += ["model.kv_heads=4", "loop.threads=1", "loop.validate_every=1000000", f"loop.steps={steps}"]
@@ -106,7 +107,7 @@ def main() -> None:
                 chosen = np.nan_to_num(found.overlap, nan=0.0 if most == 1 else np.inf) <= most
                 sizes[limit] = int(found.bytes[chosen].sum())
                 for arm, values in zip(names, nats, strict=True):
-                    scores[limit][arm].append(float(values[chosen].sum()) / sizes[limit] / np.log(2))
+                    scores[limit][arm].append(float(values[chosen].sum()) / sizes[limit] / math.log(2))
             shown = {limit: {arm: round(values[-1], 4) for arm, values in by.items()} for limit, by in scores.items()}
             print(f"seed {seed}: {shown}", flush=True)
         print("bits per byte: plain model; model that reads neighbors, with and without them; 90% intervals over seeds")
