@@ -8,7 +8,7 @@ set -euo pipefail
 WORKERS=${GRISTMILL_WORKERS:-process}        # Python workers: process[=COMMAND], external=HOST:PORT, docker=IMAGE
 CORES=${SPARK_CORES:-}                       # cores of the whole cluster to use; empty: all
 MEMORY=${SPARK_EXECUTOR_MEMORY:-2g}          # Java heap of an executor: keys and sketches, never text
-OVERHEAD=${SPARK_PYTHON_MEMORY:-2g}          # its Python workers and their child processes: about 1g per core
+OVERHEAD=${SPARK_PYTHON_MEMORY:-2g}          # its Python workers and their child processes: about 2g per core
 
 if ! command -v gristmill >/dev/null; then
   echo "submit.sh: gristmill is not on PATH; activate the virtual environment that the nodes also have" >&2

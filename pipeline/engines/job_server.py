@@ -77,7 +77,7 @@ FLINK = JobServer(
 
 @contextmanager
 def start(server: JobServer, given: str | None, arguments: Sequence[str], properties: Sequence[str]) -> Iterator[str]:
-    """HOST:PORT of a job server that runs while the block does.
+    """HOST:PORT of a job server that runs while the block does, and no longer than this process.
 
     `given` is the value of --job-server; `properties` are Java system properties, NAME=VALUE.
     """
@@ -93,7 +93,13 @@ def start(server: JobServer, given: str | None, arguments: Sequence[str], proper
     job, artifact = free_ports(2)
     ports = ["--job-port", str(job), "--artifact-port", str(artifact), "--expansion-port", "0"]
     with tempfile.TemporaryDirectory(prefix="gristmill-jobs-") as folder, _log_file(server) as output:
-        command = [_find_java(), *(f"-D{each}" for each in properties), *_add_opens(), *_main_class(server, jars)]
+        command = [
+            *_end_with_this_process(),
+            _find_java(),
+            *(f"-D{each}" for each in properties),
+            *_add_opens(),
+            *_main_class(server, jars),
+        ]
         command += [*ports, "--artifacts-dir", folder, *arguments]
         with output.open("wb") as sink, _run_process(command, sink) as process:
             _wait_for_port(process, job, output)
@@ -214,6 +220,14 @@ def _find_java() -> str:
     if java is None:
         raise EngineError("Spark and Flink need Java (tested with 17), and no `java` was found; install it")
     return java
+
+
+def _end_with_this_process() -> list[str]:
+    """What stands before a command so that Linux ends it when this process ends, be it by kill -9.
+
+    A job server that lives on works at a run that has been started anew, and holds the cluster's cores.
+    """
+    return ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
 
 
 def _add_opens() -> list[str]:

@@ -3,12 +3,13 @@
     python -m tests.benchmarks.on_spark --sketches 100000 [1000000]
     python -m tests.benchmarks.on_spark --pages 2000
 
-Needs Java. Sketches are those of `tests.benchmarks.scale`, pages those of GRISTMILL_DATA (default ../shared/data). The
-command fails where verdicts, or the staged documents, are not those of the local run.
+Needs Java; the nodes have the job server's jars. Sketches are those of `tests.benchmarks.scale`, pages those of
+GRISTMILL_DATA (default ../shared/data). The command fails where verdicts, or the staged documents, are not those of the
+local run.
 
     executor   the largest resident memory of an executor's Java process
     python     the largest of a Python worker and its page process, together
-    shuffled   "Shuffle Bytes Written" of all tasks, compressed, from Spark's event log
+    shuffled   "Shuffle Bytes Written" of all tasks, compressed, from Spark's event log; the slowest stages follow
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import hashlib
 import json
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -31,9 +35,10 @@ from pipeline.engines.launch import Engine, open_engine
 from pipeline.engines.options import LOCAL_OPTIONS, EngineOptions
 from pipeline.reading.inputs import resolve_inputs
 from tests.benchmarks.scale import Meter, real_pages, write_crawl, write_sketches
-from tests.pipeline.engines.clusters import Cluster, spark_cluster
+from tests.pipeline.engines.clusters import Cluster, jars_on_nodes, spark_cluster
 
 HEAP = "1g"
+_SLOWEST = 6  # stages that are shown
 _EXECUTOR = "org.apache.spark.executor.CoarseGrainedExecutorBackend"
 
 
@@ -83,25 +88,44 @@ def open_spark(folder: Path) -> Iterator[tuple[Cluster, Engine]]:
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": log.as_uri(),
     }
+    class_path, staged = jars_on_nodes()
     with spark_cluster(folder) as cluster:
         options = EngineOptions(
             "spark",
             cluster.master,
-            tuple(f"{name}={value}" for name, value in settings.items()),
+            (class_path, *(f"{name}={value}" for name, value in settings.items())),
             environment="process",
+            beam=(staged,),
         )
         with open_engine(options, 2) as engine:
             yield cluster, engine
 
 
-def shuffled_bytes(folder: Path) -> int:
-    """Bytes that all tasks wrote for shuffles, by the event logs."""
-    total = 0
-    for path in (folder / "events").iterdir():
+@dataclass
+class Tasks:
+    """Sums over tasks, in seconds and bytes; what is no time of Java's is mostly Python's."""
+
+    count: int = 0
+    run: float = 0.0
+    java: float = 0.0
+    shuffled: int = 0
+
+    def add(self, metrics: Mapping[str, Any]) -> None:
+        self.count += 1
+        self.run += metrics["Executor Run Time"] / 1e3
+        self.java += metrics["Executor CPU Time"] / 1e9
+        self.shuffled += metrics["Shuffle Write Metrics"]["Shuffle Bytes Written"]
+
+
+def sum_stages(folder: Path) -> dict[str, Tasks]:
+    """The tasks of each stage, by the event logs of the cluster in this folder."""
+    stages: dict[str, Tasks] = defaultdict(Tasks)
+    for path in sorted((folder / "events").iterdir()):
         for line in path.read_text().splitlines():
-            metrics = json.loads(line).get("Task Metrics") or {}
-            total += metrics.get("Shuffle Write Metrics", {}).get("Shuffle Bytes Written", 0)
-    return total
+            event = json.loads(line)
+            if metrics := event.get("Task Metrics"):
+                stages[f"{path.name[-4:]}/{event['Stage ID']}"].add(metrics)
+    return stages
 
 
 def digest_of(folder: Path) -> str:
@@ -151,12 +175,15 @@ def pages_on_spark(count: int) -> None:
 
 def _show(what: str, here: Meter, there: Meter, memory: ExecutorMemory, folder: Path) -> None:
     load = psutil.getloadavg()[0]
+    stages = sum_stages(folder / "cluster")
     print(
         f"{what}: {here.wall:.0f} s local, {there.wall:.0f} s on Spark (load {load:.0f}), executor "
         f"{memory.java / 1e9:.2f} GB, python {memory.python / 1e9:.2f} GB, shuffled "
-        f"{shuffled_bytes(folder / 'cluster') / 1e6:,.0f} MB",
+        f"{sum(stage.shuffled for stage in stages.values()) / 1e6:,.0f} MB",
         flush=True,
     )
+    for name, stage in sorted(stages.items(), key=lambda each: -each[1].run)[:_SLOWEST]:
+        print(f"    stage {name}: {stage.count} tasks, {stage.run:.0f} s, of which Java's CPU {stage.java:.0f} s")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
