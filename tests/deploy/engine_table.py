@@ -44,8 +44,9 @@ ROWS = (
         "equal bytes; `local` runs inputs up to 256 MB without Beam, larger ones by it"),
     Row("Spark", "`--engine spark --spark-master spark://HOST:7077`", SPARK,
         "standalone cluster of one master and two workers on the loopback (Spark 3.5.9, Java 17, job server of Beam "
-        "2.62.0 under Beam 2.77.0 for Python); Python workers started by `loopback`, `process` and `external`; one "
-        "file of real pages; a Spark worker is killed during the run, with its executor and Python workers"),
+        "2.62.0 under Beam 2.77.0 for Python); Python workers started by `loopback`, `process` and `external`; the "
+        "job server is killed, then the command, then an executor in each of the four jobs and a Spark worker, each "
+        "with its Python workers"),
     Row("containers", "`--engine spark --environment docker=IMAGE`", "tests/pipeline/engines/test_docker.py",
         "Spark starts containers of the image `worker`, made on a base from Debian's packages (below); input and "
         "output in a stand-in of S3"),
