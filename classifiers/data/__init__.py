@@ -1,7 +1,7 @@
 """Read and sample training data.
 
 wikipedia_dump wikipedia_citations  the articles of a dump, and the URLs that they cite
-cited_urls wikitext                 look cited URLs up; the prose and categories of an article
+cited_urls wikitext                 look cited URLs up; the prose of an article
 common_crawl_index                  WARC file and offset of the cited pages
 source_pages page_text              pages of the training folder, as plain text
 page_labels                         what readers said of them: education value, quality, topic, kind (RUBRIC.md)

@@ -1,7 +1,9 @@
 """Labels of real pages, given by reading: education value, quality, topic and kind. RUBRIC.md beside it says how.
 
-`page_labels.csv` holds ids (SHA-1 of the captured bytes) and labels, no text. A third of the pages, chosen by
-registered domain before any model saw the labels, is the test split: nothing is trained or chosen on it.
+`page_labels.csv` holds ids (SHA-1 of the captured bytes) and labels, no text. Where two readings of topic or kind
+differ, a third reader, who saw both answers in random order and no model's, settled the label. A third of the pages,
+chosen by registered domain before any model saw the labels, is the test split: nothing is trained or chosen on it.
+`text_labels.csv` has topic and kind of Wikipedia articles and of front pages of sites, which only train.
 """
 
 from __future__ import annotations
@@ -15,18 +17,21 @@ from classifiers.data.sampling import Split
 from classifiers.domain_labels import KINDS, TOPICS
 
 PAGE_LABELS = Path(__file__).parent / "page_labels.csv"
+TEXT_LABELS = Path(__file__).parent / "text_labels.csv"
 DOMAIN_LABELS = {"topic": TOPICS, "kind": KINDS}
 HIGHEST = {"education": 5, "quality": 2}
+NONE = "none"  # a second or third reader's answer that a page has no label
 
 
 @dataclass(frozen=True, slots=True)
 class PageLabel:
-    """One page's labels; None or "" where none was given."""
+    """One page's labels."""
 
     split: Split  # TEST or TRAIN; part of the training pages may validate
     scores: Mapping[str, int]  # of HIGHEST
-    domains: Mapping[str, str]  # of DOMAIN_LABELS
-    second: Mapping[str, str]  # labels of a second reading, as written
+    domains: Mapping[str, str]  # of DOMAIN_LABELS, settled where two readings differ
+    first: Mapping[str, str]  # labels of the first reading, as written
+    second: Mapping[str, str]  # of the second reading, of the pages that have one
 
 
 def read_page_labels(path: Path = PAGE_LABELS) -> dict[str, PageLabel]:
@@ -36,15 +41,27 @@ def read_page_labels(path: Path = PAGE_LABELS) -> dict[str, PageLabel]:
 
 
 def _read_row(row: Mapping[str, str], path: Path) -> PageLabel:
-    for head, labels in DOMAIN_LABELS.items():
-        if row[head] and row[head] not in labels:
-            raise ValueError(f"{path}: {row['id']} has the {head} {row[head]!r}, which is none of {', '.join(labels)}")
+    for column, head in (
+        (f"{reading}{head}", head) for reading in ("", "second_", "settled_") for head in DOMAIN_LABELS
+    ):
+        if row[column] and row[column] not in (*DOMAIN_LABELS[head], NONE):
+            known = ", ".join(DOMAIN_LABELS[head])
+            raise ValueError(f"{path}: {row['id']} has the {column} {row[column]!r}, which is none of {known}")
     for name, highest in HIGHEST.items():
         if row.get(name) and row[name] not in map(str, range(highest + 1)):
             raise ValueError(f"{path}: {row['id']} has the {name} {row[name]!r}, which is not 0 to {highest}")
+    domains = {head: row[f"settled_{head}"] or row[head] for head in DOMAIN_LABELS}
+    names = (*HIGHEST, *DOMAIN_LABELS)
     return PageLabel(
         split=Split(row["split"]),
         scores={name: int(row[name]) for name in HIGHEST if row.get(name)},
-        domains={head: row[head] for head in DOMAIN_LABELS if row[head]},
-        second={name: row[f"second_{name}"] for name in (*HIGHEST, *DOMAIN_LABELS) if row.get(f"second_{name}")},
+        domains={head: label for head, label in domains.items() if label not in ("", NONE)},
+        first={name: row[name] for name in names if row[name]},
+        second={name: row[f"second_{name}"] for name in names if row[f"second_{name}"]},
     )
+
+
+def read_text_labels(path: Path = TEXT_LABELS) -> dict[str, str]:
+    """id -> topic of the articles and sites that have one."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["id"]: row["topic"] for row in csv.DictReader(file) if row["topic"]}

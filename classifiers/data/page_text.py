@@ -100,7 +100,7 @@ def read_page(content: bytes, charset: str | None, url: str, source: str, extrac
 
 
 def id_of(content: bytes) -> str:
-    """SHA-1 of the captured bytes."""
+    """SHA-1 of the captured bytes; of the URL for texts that are no captured pages."""
     return sha1(content).hexdigest()  # noqa: S324 - an id as in the data sets, not security
 
 

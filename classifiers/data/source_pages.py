@@ -10,7 +10,7 @@ import gzip
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha1, sha256
+from hashlib import sha256
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,6 +21,7 @@ from classifiers.data.page_text import (
     CORPUS_VERSION,
     PageExtractor,
     TextRow,
+    id_of,
     read_page,
     read_rows,
     read_warc,
@@ -86,8 +87,8 @@ def lines_of(path: Path) -> Iterator[str]:
         yield from (line.rstrip("\n") for line in file)
 
 
-def articles(data: Path, languages: tuple[str, ...] = ()) -> Iterator[tuple[TextRow, str]]:
-    """(row, wikitext) of the Wikipedia articles; if `languages` are given, only of those."""
+def articles(data: Path, languages: tuple[str, ...] = ()) -> Iterator[TextRow]:
+    """The Wikipedia articles; if `languages` are given, only of those."""
     for line in lines_of(data / "wiki" / "articles.jsonl.gz"):
         article = json.loads(line)
         if languages and article["lang"] not in languages:
@@ -95,7 +96,7 @@ def articles(data: Path, languages: tuple[str, ...] = ()) -> Iterator[tuple[Text
         text = plain_text(article["text"][:ARTICLE_CHARACTERS])
         if len(text) >= 200:
             url = f"https://{article['lang']}.wikipedia.org/wiki/{article['title'].replace(' ', '_')}"
-            yield TextRow(_id(url), url, f"wikipedia-{article['lang']}", article["title"], text), article["text"]
+            yield TextRow(id_of(url.encode()), url, f"wikipedia-{article['lang']}", article["title"], text)
 
 
 def answers(data: Path) -> Iterator[TextRow]:
@@ -106,9 +107,5 @@ def answers(data: Path) -> Iterator[TextRow]:
             message, before = stack.pop()
             if message["role"] == "assistant":
                 url = f"https://open-assistant.io/{message['message_id']}"
-                yield TextRow(_id(url), url, "open-assistant", "", f"{before}\n\n{message['text']}")
+                yield TextRow(id_of(url.encode()), url, "open-assistant", "", f"{before}\n\n{message['text']}")
             stack.extend((reply, message["text"]) for reply in message["replies"])
-
-
-def _id(url: str) -> str:
-    return sha1(url.encode()).hexdigest()  # noqa: S324 - an id, not security

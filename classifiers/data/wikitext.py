@@ -1,9 +1,8 @@
-"""Parse wikitext with mwparserfromhell: plain text of an article, and its categories."""
+"""Parse wikitext with mwparserfromhell: plain text of an article."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import mwparserfromhell
 
@@ -15,7 +14,6 @@ _APPARATUS = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _MEDIA = re.compile(r"^(?:thumb|right|left|center|\d+px|[^\s:]{3,12}:[^\n]*\|).*$", re.MULTILINE)
-_CATEGORY = re.compile(r"\[\[\s*(?:Category|Categoria|Kategorija|Категория)\s*:\s*([^\]|#]+)", re.IGNORECASE)
 
 
 def plain_text(wikitext: str) -> str:
@@ -25,8 +23,3 @@ def plain_text(wikitext: str) -> str:
         code.remove(node)
     text = _MEDIA.sub("", str(code.strip_code(normalize=True, collapse=True)))
     return re.sub(r"\n{3,}", "\n\n", _APPARATUS.split(text, maxsplit=1)[0]).strip()
-
-
-def categories(wikitext: str) -> Iterator[str]:
-    """Names of the article's categories."""
-    return (found.strip() for found in _CATEGORY.findall(wikitext))

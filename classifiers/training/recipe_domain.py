@@ -1,8 +1,8 @@
 """Training rows of the shipped domain model: hand-labeled pages, and weak labels for the others.
 
-Rows, by decreasing weight: labeled pages (`page_labels.csv`); words typical of a topic or a kind
-(`topic_words.txt`, `kind_words.txt`); Wikipedia articles by their categories; web sites by the categories of three
-public tables; unlabeled pages by labeling functions, weighted by their agreement with the hand labels (weak_labels.py).
+Rows, by decreasing weight: labeled pages (`page_labels.csv`), front pages of sites (`text_labels.csv`); words typical
+of a topic or a kind (`topic_words.txt`, `kind_words.txt`); labeled articles of Wikipedia; unlabeled pages by labeling
+functions, weighted by their agreement with the hand labels (weak_labels.py).
 Everything is split by registered domain; the test rows are hand-labeled pages, and no other row is of a test domain.
 """
 
@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import csv
 import gzip
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from classifiers.data import source_pages
-from classifiers.data.page_labels import PageLabel, read_page_labels
-from classifiers.data.page_text import TextRow
+from classifiers.data.page_labels import PageLabel, read_page_labels, read_text_labels
+from classifiers.data.page_text import TextRow, id_of
 from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of
 from classifiers.data.source_pages import Sources
-from classifiers.data.wikitext import categories
 from classifiers.domain import HEADS, Item, counts_for
 from classifiers.estimators.features import style_counts, topic_counts
 from classifiers.estimators.linear import Row
@@ -34,48 +32,20 @@ from classifiers.training.weak_labels import (
     read_ut1,
     votes_on,
 )
-from classifiers.urls import host_of, registered_domain_of
 
 TOPIC_WORDS = Path(__file__).parent / "topic_words.txt"
 KIND_WORDS = Path(__file__).parent / "kind_words.txt"
 WEAK_PER_DOMAIN = 10
-WEIGHT = {"read": 1.0, "words": 1.0, "wikipedia": 0.5, "table": 0.3, "weak": 0.3, "articles": 0.1}
+WEIGHT = {"read": 1.0, "words": 1.0, "wikipedia": 0.3, "table": 1.0, "weak": 0.3, "articles": 0.1}
 MIN_CHARACTERS = 100
 WORD_ROWS = 6  # short rows over which the words of a topic are spread
 TABLE_CHARACTERS = 4_000  # read of a web site's text
 
 _TABLES = (
-    ("website_classification.csv.gz", "website_url", "cleaned_website_text", "Category"),
-    ("website_classification_ruthvik.csv.gz", "website_url", "cleaned_website_text", "Category"),
-    ("yeshapan_websites_dataset.csv.gz", "url", "text", "category"),
+    ("website_classification.csv.gz", "website_url", "cleaned_website_text"),
+    ("website_classification_ruthvik.csv.gz", "website_url", "cleaned_website_text"),
+    ("yeshapan_websites_dataset.csv.gz", "url", "text"),
 )
-_TABLE_TOPICS = {
-    "Travel": "travel_and_tourism", "Streaming Services": "entertainment", "Sports": "sports_and_fitness",
-    "Photography": "art_and_design", "Social Networking and Messaging": "social_life",
-    "Law and Government": "crime_and_law", "travel": "travel_and_tourism", "education": "education_and_jobs",
-    "technology": "software", "food": "food_and_dining", "medical": "health", "sports": "sports_and_fitness",
-    "entertainment": "entertainment",
-}  # fmt: skip
-_CATEGORY_TOPICS = {
-    "sports_and_fitness": r"football|sport|athlet|olympic|league|players",
-    "politics": r"politic|government|president|minister|election",
-    "health": r"disease|medic|health|anatomy",
-    "religion": r"religio|christian|islam|church|bible|jewish|hindu|buddh",
-    "science_and_math": r"mathemat|physic|chemi|biolog|astronom|species|plants|animals|geolog|scien",
-    "history_and_geography": r"history|empire|countries|cities|battles|wars|rivers|islands|populated|geograph|monarch",
-    "literature": r"novel|writers|poet|literature|books",
-    "entertainment": r"film|album|songs|music|television|actors|singers",
-    "software": r"software|computing|internet",
-    "software_development": r"programming",
-    "finance_and_business": r"econom|business|companies|banks|currency|tax",
-    "transportation": r"aircraft|ships|railway|vehicles|automobile|airports",
-    "art_and_design": r"painters|\barts?\b|architect|sculpt|design",
-    "crime_and_law": r"\blaw\b|crime|murder",
-    "games": r"games|chess",
-    "food_and_dining": r"food|cuisine|drink|beverage",
-    "education_and_jobs": r"universit|school|education",
-    "industrial": r"engineering|industry|manufactur|mining",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +73,11 @@ def read_domain_data(sources: Sources) -> DomainData:
     trust = measure_trust(known, labels, evidence)
     unread = (r for r in pages if r.id not in labels and split_of(r.registered_domain) != Split.TEST)
     weak, conflicts = _weak_rows(list(at_most_per_domain(unread, WEAK_PER_DOMAIN)), evidence, trust)
+    topics = read_text_labels()
     topic_rows = {
         "words": list(word_rows(TOPIC_WORDS, "topic")),
-        "wikipedia": list(_article_rows(data)),
-        "table": list(_table_rows(data)),
+        "wikipedia": list(_article_rows(data, topics)),
+        "table": list(_table_rows(data, topics)),
     }
     counts = {"read": len(known), "test": len(test)} | {name: len(rows) for name, rows in topic_rows.items()}
     counts |= {f"weak {head}": len(rows) for head, rows in weak.items()}
@@ -158,29 +129,22 @@ def word_rows(path: Path, head: str) -> Iterator[Row]:
 
 def _encyclopedia_rows(data: Path) -> Iterator[Row]:
     """Articles of Wikipedia, whose kind is known."""
-    for article, _ in source_pages.articles(data, ("en", "it")):
+    for article in source_pages.articles(data, ("en", "it")):
         yield Row("encyclopedia", counts_for("kind", Item("", article.title, article.text)), WEIGHT["articles"])
 
 
-def _article_rows(data: Path) -> Iterator[Row]:
-    for article, wikitext in source_pages.articles(data, ("en",)):
-        votes = Counter(
-            topic
-            for category in categories(wikitext)
-            for topic, pattern in _CATEGORY_TOPICS.items()
-            if re.search(pattern, category.lower())
-        )
-        ranked = votes.most_common(2)
-        if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]):
-            yield Row(ranked[0][0], topic_counts(article.title, article.text), WEIGHT["wikipedia"])
+def _article_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
+    for article in source_pages.articles(data):
+        if topic := topics.get(article.id):
+            yield Row(topic, topic_counts(article.title, article.text), WEIGHT["wikipedia"])
 
 
-def _table_rows(data: Path) -> Iterator[Row]:
+def _table_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
+    """Front pages of sites; those of test domains were not labeled."""
     csv.field_size_limit(2**24)  # a site's whole text is one field
-    for name, url, text, category in _TABLES:
+    for name, url, text in _TABLES:
         with gzip.open(data / "topics" / name, "rt", encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file):
-                topic = _TABLE_TOPICS.get(row[category] or "")
-                on_test = split_of(registered_domain_of(host_of(row[url]))) == Split.TEST
-                if topic and row[text] and not on_test:
+                topic = topics.get(id_of(row[url].encode()))
+                if topic and row[text]:
                     yield Row(topic, topic_counts("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])

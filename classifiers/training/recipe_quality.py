@@ -76,7 +76,7 @@ def quality_examples(sources: Sources, weakest: Match = Match.HOST) -> list[Exam
     wikipedia = [row for row in rows if row.registered_domain == "wikipedia.org"]
     pages = at_most_per_domain((row for row in rows if row.registered_domain != "wikipedia.org"), PER_DOMAIN)
     positives, negatives = split_by_citation(pages, cited, weakest)
-    helper_rows = [*wikipedia, *(row for row, _ in source_pages.articles(data, ("en",))), *source_pages.answers(data)]
+    helper_rows = [*wikipedia, *source_pages.articles(data, ("en",)), *source_pages.answers(data)]
     boilerplate_rows = [
         replace(row, id=f"{row.id}-boilerplate", text=row.boilerplate)
         for row in rows
