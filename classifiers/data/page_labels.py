@@ -44,20 +44,20 @@ def _read_row(row: Mapping[str, str], path: Path) -> PageLabel:
     for column, head in (
         (f"{reading}{head}", head) for reading in ("", "second_", "settled_") for head in DOMAIN_LABELS
     ):
-        if row[column] and row[column] not in (*DOMAIN_LABELS[head], NONE):
+        if row.get(column) and row[column] not in (*DOMAIN_LABELS[head], NONE):
             known = ", ".join(DOMAIN_LABELS[head])
             raise ValueError(f"{path}: {row['id']} has the {column} {row[column]!r}, which is none of {known}")
     for name, highest in HIGHEST.items():
         if row.get(name) and row[name] not in map(str, range(highest + 1)):
             raise ValueError(f"{path}: {row['id']} has the {name} {row[name]!r}, which is not 0 to {highest}")
-    domains = {head: row[f"settled_{head}"] or row[head] for head in DOMAIN_LABELS}
+    domains = {head: row.get(f"settled_{head}") or row[head] for head in DOMAIN_LABELS}
     names = (*HIGHEST, *DOMAIN_LABELS)
     return PageLabel(
         split=Split(row["split"]),
         scores={name: int(row[name]) for name in HIGHEST if row.get(name)},
         domains={head: label for head, label in domains.items() if label not in ("", NONE)},
-        first={name: row[name] for name in names if row[name]},
-        second={name: row[f"second_{name}"] for name in names if row[f"second_{name}"]},
+        first={name: row[name] for name in names if row.get(name)},
+        second={name: row[f"second_{name}"] for name in names if row.get(f"second_{name}")},
     )
 
 

@@ -1,8 +1,8 @@
 """Training rows of the shipped domain model: hand-labeled pages, and weak labels for the others.
 
-Rows, by decreasing weight: labeled pages (`page_labels.csv`), front pages of sites (`text_labels.csv`); words typical
-of a topic or a kind (`topic_words.txt`, `kind_words.txt`); labeled articles of Wikipedia; unlabeled pages by labeling
-functions, weighted by their agreement with the hand labels (weak_labels.py).
+Rows: labeled pages (`page_labels.csv`); labeled front pages of sites and articles of Wikipedia (`text_labels.csv`);
+words typical of a topic or a kind (`topic_words.txt`, `kind_words.txt`); unlabeled pages by labeling functions,
+weighted by their agreement with the hand labels (weak_labels.py).
 Everything is split by registered domain; the test rows are hand-labeled pages, and no other row is of a test domain.
 """
 
@@ -36,9 +36,17 @@ from classifiers.training.weak_labels import (
 TOPIC_WORDS = Path(__file__).parent / "topic_words.txt"
 KIND_WORDS = Path(__file__).parent / "kind_words.txt"
 WEAK_PER_DOMAIN = 10
-WEIGHT = {"read": 1.0, "words": 1.0, "wikipedia": 0.3, "table": 1.0, "weak": 0.3, "articles": 0.1}
+WEIGHT = {
+    "read": 1.0,
+    "kind words": 1.0,
+    "topic words": 0.25,
+    "wikipedia": 0.3,
+    "table": 1.0,
+    "weak": 0.3,
+    "articles": 0.1,
+}
 MIN_CHARACTERS = 100
-WORD_ROWS = 6  # short rows over which the words of a topic are spread
+WORD_ROWS = {"topic": 24, "kind": 6}  # short rows over which a line of words is spread
 TABLE_CHARACTERS = 4_000  # read of a web site's text
 
 _TABLES = (
@@ -114,17 +122,17 @@ def _weak_rows(
 
 
 def word_rows(path: Path, head: str) -> Iterator[Row]:
-    """Rows of the words of each label: WORD_ROWS short rows, so that words co-occur."""
+    """Rows of the words of each label and language: WORD_ROWS short rows a line, so that few words decide each."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
         label, _, text = line.partition(":")
         words = text.split()
-        for number in range(WORD_ROWS):
-            text_of_row = " ".join(words[number::WORD_ROWS])
-            yield Row(
-                label, topic_counts("", text_of_row) if head == "topic" else style_counts(text_of_row), WEIGHT["words"]
-            )
+        for number in range(WORD_ROWS[head]):
+            text_of_row = " ".join(words[number :: WORD_ROWS[head]])
+            counts = topic_counts("", text_of_row) if head == "topic" else style_counts(text_of_row)
+            if counts:
+                yield Row(label, counts, WEIGHT[f"{head} words"])
 
 
 def _encyclopedia_rows(data: Path) -> Iterator[Row]:

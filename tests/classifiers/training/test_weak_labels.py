@@ -58,7 +58,7 @@ def test_markup_signs_are_the_declarations_of_a_page() -> None:
 def test_trust_is_agreement_with_the_hand_labels() -> None:
     rows = [TextRow(str(i), f"https://s{i}.example/sport/x", "crawl", "", "") for i in range(10)]
     topics = ["sports_and_fitness"] * 8 + ["health"] * 2
-    read = {str(i): PageLabel(Split.TRAIN, {}, {"topic": topic}, {}) for i, topic in enumerate(topics)}
+    read = {str(i): PageLabel(Split.TRAIN, {}, {"topic": topic}, {}, {}) for i, topic in enumerate(topics)}
     assert measure_trust(rows, read, Evidence({})) == {("path sport", "topic"): Trust(8, 10)}
 
 
