@@ -6,7 +6,7 @@
     domain_labels.py                            the labels of topics and kinds
     artifacts.py                                a model as a folder: files with hashes, manifest, model card
     outputs.py                                  where commands write: nothing of others is destroyed
-    urls.py                                     normal forms of URLs and hosts, shared with the pipeline
+    urls.py public_suffixes.py                  normal forms of URLs and hosts; registered domains
     cli.py score_columns.py                     gristmill classify ...; the columns that `score` adds to a file
     errors.py                                   errors that a user can mend
     extraction/      the learned extractor: a parsed page -> the blocks of its main content
