@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from trainer.data.corpus import Corpus, DocumentRef, Tokens
+from trainer.data.corpus import Corpus, DocumentRef
 from trainer.data.mixture import Mixture, SourceShare
-from trainer.data.packing import Packing, Pieces, Waste, build_layout, count_up, measure_waste
+from trainer.data.packing import Packing, Pieces, Waste, build_layout, count_before, measure_waste
 from trainer.errors import UserError
 from trainer.settings import Settings
 
@@ -131,15 +131,24 @@ class BatchSource:
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The sequences of a step that a rank of `world` ranks reads."""
         pieces = self._step_pieces(step, rank, world)
-        inputs, targets = self._read_tokens(pieces)
-        real, length = pieces.document != PADDING, self.settings.sequence_length
-        begins = np.cumsum(pieces.tokens) - pieces.tokens
-        numbers = count_up(np.diff(pieces.begins)) if self.settings.document_mask else np.zeros_like(begins)
-        ids = np.repeat(np.where(real, numbers, PADDING).astype(np.int32), pieces.tokens)
-        origins = np.where(real & self.settings.document_mask, begins, begins // length * length)  # of positions
-        positions = np.repeat(origins, pieces.tokens)
+        ends, length = pieces.tokens.cumsum(), self.settings.sequence_length
+        padding = (pieces.document == PADDING).nonzero()[0]
+        inputs, targets = self._read_tokens(pieces, ends, padding)
+        origins = ends - pieces.tokens  # of positions
+        if self.settings.document_mask:
+            firsts, after = pieces.begins[:-1], pieces.begins[1:]
+            numbers = np.arange(len(origins), dtype=np.int32) - firsts.astype(np.int32).repeat(after - firsts)
+        else:
+            numbers = np.zeros(len(origins), np.int32)
+            origins -= origins % length
+        real = np.ones(len(inputs), np.bool_)
+        if len(padding):
+            numbers[padding] = PADDING
+            origins[padding] -= origins[padding] % length
+            real = (numbers != PADDING).repeat(pieces.tokens)
+        ids, positions = numbers.repeat(pieces.tokens), origins.repeat(pieces.tokens)
         np.subtract(self._places[: len(positions)], positions, out=positions)
-        arrays = inputs, targets, ids, positions, ids != PADDING
+        arrays = inputs, targets, ids, positions, real
         return Batch(*(torch.from_numpy(array.reshape(-1, length)) for array in arrays))
 
     def documents(self, step: int, rank: int = 0, world: int = 1) -> list[DocumentRef]:
@@ -152,7 +161,7 @@ class BatchSource:
     def token_documents(self, step: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
         """The document of every input token, PADDING where there is none: int64 [sequences, sequence_length]."""
         pieces = self._step_pieces(step, rank, world)
-        return np.repeat(pieces.document, pieces.tokens).reshape(-1, self.settings.sequence_length)
+        return pieces.document.repeat(pieces.tokens).reshape(-1, self.settings.sequence_length)
 
     def shares(self, steps: int) -> list[SourceShare]:
         """Target and realized shares after a number of steps. Refuses more steps than there is data for."""
@@ -176,32 +185,36 @@ class BatchSource:
         return _fill(self.layout.pieces(range(first, first + share)), self.settings.sequence_length)
 
     @cached_property
-    def _files(self) -> tuple[Tokens, ...]:
-        """The token files, and one more that padding is read from."""
-        padding = np.full(self.settings.sequence_length, self.corpus.separator, self.corpus.files[0].dtype)
-        return *self.corpus.files, padding
+    def _views(self) -> tuple[memoryview, ...]:
+        """The token files, and one more that padding is read from. All have one type, as one tokenizer made them."""
+        files = self.corpus.files
+        padding = np.full(self.settings.sequence_length, self.corpus.separator, files[0].dtype)
+        if len({file.dtype for file in files}) > 1:
+            raise ValueError("the token files of a corpus differ in the type of their ids")
+        return tuple(file.data for file in (*files, padding))
 
-    def _read_tokens(self, pieces: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Inputs and targets, flat.
+    def _read_tokens(
+        self, pieces: Pieces, ends: NDArray[np.int64], padding: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Inputs and targets, flat, given where each piece ends in them and which pieces are padding.
 
         The target of a document's last token is the separator, whatever follows it in the sequence.
         """
-        corpus, files = self.corpus, self._files
-        real = pieces.document != PADDING
-        document = np.where(real, pieces.document, 0)
-        file = np.where(real, corpus.file[document], len(corpus.files))
-        start = np.where(real, corpus.start[document] + pieces.offset, 0)
-        end = start + pieces.tokens
-        parts = [files[f][a:b] for f, a, b in zip(file.tolist(), start.tolist(), end.tolist(), strict=True)]
-        tokens = np.concatenate(parts)
-        inputs, targets = (np.empty(len(tokens), dtype=np.int64) for _ in range(2))
-        inputs[:], targets[:-1] = tokens, tokens[1:]
-        ends = np.cumsum(pieces.tokens) - 1
-        targets[ends] = corpus.separator
-        goes_on = np.flatnonzero(real & (pieces.offset + pieces.tokens < corpus.length[document]))
-        targets[ends[goes_on]] = [
-            files[f].item(b) for f, b in zip(file[goes_on].tolist(), end[goes_on].tolist(), strict=True)
-        ]
+        corpus, views, document = self.corpus, self._views, pieces.document
+        file, start = corpus.file[document], corpus.start[document] + pieces.offset
+        file[padding], start[padding] = len(corpus.files), 0
+        stop = start + pieces.tokens
+        parts = [views[f][a:b] for f, a, b in zip(file.tolist(), start.tolist(), stop.tolist(), strict=True)]
+        tokens = np.frombuffer(b"".join(parts), corpus.files[0].dtype)  # arrays, concatenated, take twice the time
+        inputs = tokens.astype(np.int64)
+        targets = np.empty_like(inputs)
+        targets[:-1] = tokens[1:]
+        targets[ends - 1] = views[-1][0]  # the separator
+        last = pieces.begins[1:] - 1  # of each sequence: no other document goes on behind its piece
+        if len(padding):
+            last = last[document[last] != PADDING]
+        last = last[pieces.offset[last] + pieces.tokens[last] < corpus.length[document[last]]]
+        targets[ends[last] - 1] = [views[f][b] for f, b in zip(file[last].tolist(), stop[last].tolist(), strict=True)]
         return inputs, targets
 
     @cached_property
@@ -212,11 +225,15 @@ class BatchSource:
 
 def _fill(pieces: Pieces, length: int) -> Pieces:
     """The pieces with another of the document PADDING at the end of each sequence that is not full."""
-    if pieces.tokens.sum() == (len(pieces.begins) - 1) * length:
+    rows = len(pieces.begins) - 1
+    if pieces.tokens.sum() == rows * length:
         return pieces
-    room = length - np.diff(np.concatenate([[0], np.cumsum(pieces.tokens)])[pieces.begins])
-    short = np.flatnonzero(room)
-    places = pieces.begins[1 + short]
-    begins = pieces.begins + np.concatenate([[0], np.cumsum(room > 0)])
-    document, offset = np.insert(pieces.document, places, PADDING), np.insert(pieces.offset, places, 0)
-    return Pieces(document, offset, np.insert(pieces.tokens, places, room[short]), begins)
+    room = length - np.diff(count_before(pieces.tokens)[pieces.begins])
+    shift = count_before(room > 0)
+    begins = pieces.begins + shift
+    place = np.arange(len(pieces.tokens)) + np.repeat(shift[:-1], np.diff(pieces.begins))
+    document, offset = np.full(begins[-1], PADDING), np.zeros(begins[-1], np.int64)
+    tokens = np.empty(begins[-1], np.int64)
+    tokens[begins[1:] - 1] = room  # overwritten where a sequence is full
+    document[place], offset[place], tokens[place] = pieces.document, pieces.offset, pieces.tokens
+    return Pieces(document, offset, tokens, begins)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +30,15 @@ MIN_READS_PER_PASS = 1e-4  # a document below it (less than once in ten thousand
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass: the documents in the order they are read, and where each ends, in tokens from the pass's start."""
+    """One pass: the documents in the order they are read, and where each begins and ends in the pass's stream."""
 
-    order: NDArray[np.int64]
-    ends: NDArray[np.int64]
+    order: NDArray[np.signedinteger[Any]]
+    bounds: NDArray[np.int64]  # [documents read + 1]: tokens before each document, and of all
     first: int  # tokens of all passes before
 
     @property
     def tokens(self) -> int:
-        return int(self.ends[-1]) if len(self.ends) else 0
+        return int(self.bounds[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,9 @@ class Mixture:
 
     def _read_pass(self, number: int) -> Pass:
         counts = self.count_reads(number + 1) - self.count_reads(number)
-        order = np.repeat(np.arange(len(counts)), counts)
-        order = np.random.Generator(np.random.PCG64([self.seed, number])).permutation(order)
-        return Pass(order=order, ends=np.cumsum(self.corpus.length[order]), first=self.first_token(number))
+        order = shuffle_numbers(counts, [self.seed, number])
+        bounds = np.concatenate([[0], self.corpus.length[order]])
+        return Pass(order=order, bounds=np.cumsum(bounds, out=bounds), first=self.first_token(number))
 
     def find_pass(self, token: int) -> int:
         """The number of the pass that holds this token of the endless stream."""
@@ -125,6 +126,18 @@ class Mixture:
                 )
             )
         return rows
+
+
+def shuffle_numbers(counts: NDArray[np.int64], seed: Sequence[int]) -> NDArray[np.signedinteger[Any]]:
+    """Each number below len(counts), as often as its count says, in random order; narrow, as a pass keeps it."""
+    numbers = np.repeat(np.arange(len(counts), dtype=index_type(len(counts))), counts)
+    np.random.Generator(np.random.PCG64(seed)).shuffle(numbers)
+    return numbers
+
+
+def index_type(count: int) -> np.dtype[np.signedinteger[Any]]:
+    """The narrower type that numbers so many things."""
+    return np.dtype(np.int32 if count < 2**31 else np.int64)
 
 
 def _count_available(corpus: Corpus, reads_per_pass: NDArray[np.float64], max_repetitions: int | None) -> float:

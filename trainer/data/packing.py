@@ -21,12 +21,12 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.mixture import Mixture
+from trainer.data.mixture import Mixture, Pass, index_type, shuffle_numbers
 
 
 class Packing(StrEnum):
@@ -71,61 +71,60 @@ def build_layout(packing: Packing, mixture: Mixture, sequence_length: int, seed:
     return (CutLayout if packing is Packing.CUT else BestFitLayout)(mixture, sequence_length, seed)
 
 
+class _Cuts(NamedTuple):
+    """The sequences that end in a pass."""
+
+    first: int  # number of the first of them
+    order: NDArray[np.signedinteger[Any]]  # in which they are read, counted from the first
+    ended: NDArray[np.signedinteger[Any]]  # [sequences + 1]: documents of the pass that end at each cut or before it
+
+
 class CutLayout:
     """One stream of tokens, cut into sequences."""
 
     def __init__(self, mixture: Mixture, sequence_length: int, seed: int) -> None:
         self._mixture, self._length, self._seed = mixture, sequence_length, seed
-        self._sequence_order = lru_cache(maxsize=2)(self._permute_sequences)
+        self._cuts = lru_cache(maxsize=2)(self._find_cuts)
 
     def pieces(self, sequences: range) -> Pieces:
         """`sequence_length` tokens of the stream each."""
         parts = []
-        left = sequences
-        while left:
-            number = self._mixture.find_pass((left.start + 1) * self._length - 1)
-            first, order = self._sequence_order(number)
-            count = min(len(left), first + len(order) - left.start)  # those that end in this pass
-            begins = (first + order[left.start - first :][:count]) * self._length
-            rows = np.arange(count) + (left.start - sequences.start)
-            parts += self._cut(number, rows, begins, begins + self._length)
-            left = left[count:]
-        columns = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        if len(parts) > 1:  # a sequence may begin in an earlier pass
-            by_row = np.argsort(columns[0], kind="stable")
-            columns = [column[by_row] for column in columns]
-        row, document, offset, tokens = columns
-        return Pieces(document, offset, tokens, np.searchsorted(row, np.arange(len(sequences) + 1)))
+        while sequences:
+            number = self._mixture.find_pass((sequences.start + 1) * self._length - 1)
+            cuts = self._cuts(number)
+            chosen = cuts.order[sequences.start - cuts.first :][: len(sequences)]  # those that end in this pass
+            parts.append(self._cut_sequences(number, chosen.astype(np.int64)))
+            sequences = sequences[len(chosen) :]
+        return _join(parts)
 
-    def _cut(
-        self, number: int, rows: NDArray[np.int64], begins: NDArray[np.int64], ends: NDArray[np.int64]
-    ) -> list[tuple[NDArray[np.int64], ...]]:
-        """(row, document, offset, tokens) of parts of the stream that end in a pass, the earliest pass first."""
-        reading = self._mixture.read_pass(number)
-        earlier, parts = begins < reading.first, []
-        if earlier.any():
-            before = self._mixture.find_pass(reading.first - 1)
-            parts = self._cut(before, rows[earlier], begins[earlier], np.full(int(earlier.sum()), reading.first))
-        begins, ends = np.maximum(begins - reading.first, 0), ends - reading.first
-        places = np.searchsorted(reading.ends, begins, side="right")
-        counts = np.searchsorted(reading.ends, ends) - places + 1
-        place = np.repeat(places, counts) + count_up(counts)
-        document, end = reading.order[place], reading.ends[place]
-        start = end - self._mixture.corpus.length[document]
-        begin = np.maximum(np.repeat(begins, counts), start)
-        tokens = np.minimum(np.repeat(ends, counts), end) - begin
-        return [*parts, (np.repeat(rows, counts), document, begin - start, tokens)]
+    def _cut_sequences(self, number: int, chosen: NDArray[np.int64]) -> Pieces:
+        """The pieces of sequences that end in a pass, which are counted from the first of them."""
+        reading, cuts = self._mixture.read_pass(number), self._cuts(number)
+        begins = chosen * self._length + (cuts.first * self._length - reading.first)
+        ends = begins + self._length
+        after = cuts.ended[chosen + 1]
+        pieces = _cut_stream(reading, begins, ends, cuts.ended[chosen], after - (reading.bounds[after] == ends))
+        row = int(begins.argmin())
+        return pieces if begins[row] >= 0 else _insert(pieces, row, self._read_back(reading.first, -int(begins[row])))
+
+    def _read_back(self, end: int, tokens: int) -> Pieces:
+        """The pieces of a stretch of tokens that ends where a pass does, of as many passes as it takes."""
+        reading = self._mixture.read_pass(self._mixture.find_pass(end - 1))
+        here = min(tokens, reading.tokens)
+        begins, ends = np.array([reading.tokens - here]), np.array([reading.tokens])
+        places = np.searchsorted(reading.bounds, begins, side="right") - 1
+        pieces = _cut_stream(reading, begins, ends, places, np.array([len(reading.order) - 1]))
+        return pieces if here == tokens else _insert(pieces, 0, self._read_back(reading.first, tokens - here))
 
     def pass_pieces(self, number: int) -> Pieces:
         """The stream of a pass, cut at the ends of documents and of sequences, unshuffled."""
         reading = self._mixture.read_pass(number)
         cuts = np.arange(0, reading.tokens + self._length, self._length)
-        bounds = np.union1d(reading.ends, np.minimum(cuts, reading.tokens))
+        bounds = np.union1d(reading.bounds, np.minimum(cuts, reading.tokens))
         begins, tokens = bounds[:-1], np.diff(bounds)
-        place = np.searchsorted(reading.ends, begins, side="right")
-        document = reading.order[place]
-        start = reading.ends[place] - self._mixture.corpus.length[document]
-        return Pieces(document, begins - start, tokens, np.searchsorted(begins, cuts))
+        place = np.searchsorted(reading.bounds, begins, side="right") - 1
+        offset = begins - reading.bounds[place]
+        return Pieces(reading.order[place].astype(np.int64), offset, tokens, np.searchsorted(begins, cuts))
 
     def count_tokens_read(self, sequences: int) -> NDArray[np.float64]:
         """Exact but for the sequence where two passes meet."""
@@ -134,27 +133,31 @@ class CutLayout:
             return np.zeros(len(corpus))
         number = self._mixture.find_pass(sequences * length - 1)
         reading = self._mixture.read_pass(number)
-        first, order = self._sequence_order(number)
+        first, order, _ = self._cuts(number)
         chosen = np.zeros(len(order) + 1)
         chosen[order[: sequences - first]] = 1
         before = np.concatenate([[0], np.cumsum(chosen)]) * length  # tokens read before each sequence of the pass
 
-        def count_before(offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        def count_read(offsets: NDArray[np.int64]) -> NDArray[np.float64]:
             row, rest = np.divmod(offsets + (reading.first - first * length), length)
             counts: NDArray[np.float64] = before[row] + rest * chosen[row]
             return counts
 
-        in_pass = count_before(reading.ends) - count_before(reading.ends - corpus.length[reading.order])
+        in_pass = np.diff(count_read(reading.bounds))
         earlier = (self._mixture.count_reads(number) * corpus.length).astype(np.float64)
         read: NDArray[np.float64] = earlier + np.bincount(reading.order, weights=in_pass, minlength=len(corpus))
         return read
 
-    def _permute_sequences(self, number: int) -> tuple[int, NDArray[np.int64]]:
-        """The sequences that end in a pass: the first of them, and a permutation of their offsets from it."""
+    def _find_cuts(self, number: int) -> _Cuts:
+        """Counted over the ends of documents, so that no batch searches them: a search misses the CPU's caches."""
+        reading = self._mixture.read_pass(number)
         first = self._mixture.first_token(number) // self._length
-        after = self._mixture.first_token(number + 1) // self._length
-        generator = np.random.Generator(np.random.PCG64([self._seed, number, 1]))
-        return first, generator.permutation(after - first)
+        count = self._mixture.first_token(number + 1) // self._length - first
+        order = shuffle_numbers(np.ones(count, np.int64), [self._seed, number, 1])
+        shift = reading.first - first * self._length + self._length - 1
+        cut = (reading.bounds[1:] + shift) // self._length  # the first one at each end or behind it
+        ended = np.cumsum(np.bincount(cut, minlength=count + 1)[: count + 1])
+        return _Cuts(first, order, ended.astype(index_type(len(reading.order))))
 
 
 class BestFitLayout:
@@ -215,7 +218,7 @@ class BestFitLayout:
         rests = rests[np.argsort(rest[rests], kind="stable")]  # shuffled within a length, as `order` is
         sequence, packed = _places(best_fit(np.bincount(rest, minlength=self._length), self._length))
         part = count_up(full)  # of each full sequence's document
-        document = np.concatenate([order[rests], np.repeat(order, full)])
+        document = np.concatenate([order[rests], np.repeat(order, full)]).astype(np.int64)
         offset = np.concatenate([(full * self._length)[rests], part * self._length])
         tokens = np.concatenate([rest[rests], np.full(len(part), self._length)])
         sequence = np.concatenate([sequence, packed + np.arange(len(part))])
@@ -225,6 +228,45 @@ class BestFitLayout:
         by_sequence = np.argsort(sequence, kind="stable")
         begins = np.searchsorted(sequence[by_sequence], np.arange(count + 1))
         return Pieces(document[by_sequence], offset[by_sequence], tokens[by_sequence], begins)
+
+
+def _cut_stream(
+    reading: Pass,
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    places: NDArray[np.integer[Any]],
+    lasts: NDArray[np.integer[Any]],
+) -> Pieces:
+    """Parts of a pass's stream, given the places in the pass of the first and last document of each.
+
+    Bounds of documents are read where they are beside each other: lengths, by document, are not.
+    """
+    counts = lasts - places + 1
+    pieces = count_before(counts)
+    first, last = pieces[:-1], pieces[1:] - 1
+    place = np.arange(pieces[-1]) + (places - first).repeat(counts)
+    start = reading.bounds[place]
+    tokens, offset = reading.bounds[place + 1] - start, np.zeros(len(place), np.int64)
+    tokens[last] += ends - (start[last] + tokens[last])
+    offset[first] = np.maximum(begins - start[first], 0)
+    tokens -= offset
+    return Pieces(reading.order[place].astype(np.int64), offset, tokens, pieces)
+
+
+def _insert(pieces: Pieces, row: int, more: Pieces) -> Pieces:
+    """The pieces with others at the beginning of a sequence."""
+    at = pieces.begins[row]
+    document, offset, tokens = (np.insert(own, at, new) for own, new in list(zip(pieces, more, strict=True))[:3])
+    begins = pieces.begins.copy()
+    begins[row + 1 :] += len(more.document)
+    return Pieces(document, offset, tokens, begins)
+
+
+def count_before(counts: NDArray[np.integer[Any] | np.bool_]) -> NDArray[np.int64]:
+    """The sum of the counts before each one, and of all: [2, 3] -> [0, 2, 5]."""
+    sums = np.zeros(len(counts) + 1, np.int64)
+    counts.cumsum(out=sums[1:])
+    return sums
 
 
 def count_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -237,7 +279,7 @@ def _join(parts: Sequence[Pieces]) -> Pieces:
         return parts[0]
     document, offset, tokens = (np.concatenate(arrays) for arrays in list(zip(*parts, strict=True))[:3])
     counts = np.concatenate([np.diff(part.begins) for part in parts])
-    return Pieces(document, offset, tokens, np.concatenate([[0], np.cumsum(counts)]))
+    return Pieces(document, offset, tokens, count_before(counts))
 
 
 def format_waste(packing: Packing, waste: Waste) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -286,6 +287,14 @@ def test_a_batch_reads_no_array_over_all_documents(shares: dict[str, float] | No
             read_step(reader, step)
     assert started[0] > 0
     assert later == [0]
+
+
+def test_token_files_of_two_types_are_refused() -> None:
+    first, second = build_corpus([[1] * 9], name="a"), build_corpus([[2] * 9], name="b")
+    narrow = replace(second, files=tuple(file.astype(np.uint16) for file in second.files))
+    reader = BatchSource(join_corpora([first, narrow]), BatchSettings(batch_size=1, sequence_length=4))
+    with pytest.raises(ValueError, match="differ in the type of their ids"):
+        reader.batch(0)
 
 
 def test_work_over_all_documents_is_done_once_a_pass() -> None:
