@@ -76,10 +76,19 @@ TABLE = st.integers(2, 4).flatmap(
 )
 
 
+def says_something(part: list[Any]) -> bool:
+    """Not a line that is drawn instead of a bullet, which is left out of items."""
+    return part[0] != "p" or not set(part[1]) <= {"|", " "}
+
+
+def may_be_in_an_item(part: list[Any]) -> bool:
+    return part[0] not in ("blockquote", "table") and says_something(part)
+
+
 def nest(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    item = st.tuples(
-        PARAGRAPH, st.lists(inner.filter(lambda part: part[0] not in ("blockquote", "table")), max_size=1)
-    ).map(lambda parts: [parts[0], *parts[1]])
+    item = st.tuples(PARAGRAPH.filter(says_something), st.lists(inner.filter(may_be_in_an_item), max_size=1)).map(
+        lambda parts: [parts[0], *parts[1]]
+    )
     lists = st.tuples(st.sampled_from(["ul", "ol"]), st.lists(item, min_size=1, max_size=4)).map(
         lambda parts: [parts[0], *parts[1]]
     )
