@@ -43,7 +43,7 @@ from pipeline.release.rewrite import Change, Entry, rewrite_part
 from pipeline.release.selectors import Request
 from pipeline.storage.digests import fingerprint, sha256_of_file
 from pipeline.storage.layout import JSONL, PUBLISHED, REMOVALS, Layout, read_json, read_manifest, read_run, write_json
-from pipeline.storage.lease import hold_lease
+from pipeline.storage.lease import check_lease, hold_lease
 from pipeline.storage.own_files import remove_leftovers, remove_work
 
 log = logging.getLogger("gristmill")
@@ -74,7 +74,7 @@ def remove(root: str, request: Request, *, copies: bool = False, reweigh: bool =
 
     With `copies`, kept documents of which a removed page was a duplicate are removed as well. With `reweigh`, weights
     that count removed words, of this removal or of earlier ones, are computed anew. Raises UserError where there is no
-    finished output.
+    finished output, LockedError where a run writes it.
     """
     outputs = find_outputs(root)
     listed = list_path(root)
@@ -93,11 +93,12 @@ def remove(root: str, request: Request, *, copies: bool = False, reweigh: bool =
 
 
 def find_outputs(root: str) -> list[str]:
-    """The output at this address, or the finished snapshots below it, oldest first."""
+    """The output at this address, or the finished snapshots below it, oldest first; raises as `remove` does."""
     if storage.exists(Layout(root).manifest):
         return [root]
     outputs = [storage.join(root, name) for name in complete_snapshots(root)]
     if not outputs:
+        check_lease(Layout(root).lease)  # `curate --overwrite` takes the manifest back: it is not missing
         raise UserError(f"{root}: no manifest.json here or in a snapshot; give a finished output of `gristmill curate`")
     return outputs
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import effects
-from pipeline.errors import UserError
+from pipeline.errors import LockedError, UserError
 from pipeline.inspection.audit import audit_output
 from pipeline.ledger import REMOVED
 from pipeline.lists.suppressions import FILE, SelectorKind
@@ -23,6 +23,7 @@ from pipeline.release.receipt import make_receipt
 from pipeline.release.remove import Removal, remove
 from pipeline.release.selectors import Request, make_request, make_selector
 from pipeline.storage.layout import Layout, read_manifest
+from pipeline.storage.lease import hold_lease
 from tests.conftest import Command
 from tests.pipeline.heuristics.good_texts import prose
 from tests.pipeline.release.outputs import Page, copy_page, write_output
@@ -316,3 +317,14 @@ def test_a_page_stays_away_in_later_runs_of_the_command(gristmill: Command, tmp_
     drops = rows_of(tmp_path / "out", "drops").values()
     assert [f"{row['stage']}:{row['reason']}" for row in drops if row["stage"] == "suppress"] == [REMOVED]
     assert url.encode() not in all_bytes(tmp_path / "out")
+
+
+def test_a_removal_waits_for_a_run_that_has_taken_its_manifest_back(tmp_path: Path) -> None:
+    write_output(tmp_path, [Page(f"https://{HOSTS[0]}/", texts(1)[0])])
+    layout = Layout(str(tmp_path))
+    Path(layout.manifest).unlink()
+    request = request_for([(SelectorKind.HOST, HOSTS[0])])
+    with hold_lease(layout.lease), pytest.raises(LockedError, match="held by"):
+        remove(str(tmp_path), request)
+    with pytest.raises(UserError, match=r"no manifest\.json"):
+        remove(str(tmp_path), request)
