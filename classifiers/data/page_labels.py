@@ -41,12 +41,8 @@ def read_page_labels(path: Path = PAGE_LABELS) -> dict[str, PageLabel]:
 
 
 def _read_row(row: Mapping[str, str], path: Path) -> PageLabel:
-    for column, head in (
-        (f"{reading}{head}", head) for reading in ("", "second_", "settled_") for head in DOMAIN_LABELS
-    ):
-        if row.get(column) and row[column] not in (*DOMAIN_LABELS[head], NONE):
-            known = ", ".join(DOMAIN_LABELS[head])
-            raise ValueError(f"{path}: {row['id']} has the {column} {row[column]!r}, which is none of {known}")
+    for reading in ("", "second_", "settled_"):
+        _check_domains(row, path, reading)
     for name, highest in HIGHEST.items():
         if row.get(name) and row[name] not in map(str, range(highest + 1)):
             raise ValueError(f"{path}: {row['id']} has the {name} {row[name]!r}, which is not 0 to {highest}")
@@ -62,6 +58,20 @@ def _read_row(row: Mapping[str, str], path: Path) -> PageLabel:
 
 
 def read_text_labels(path: Path = TEXT_LABELS) -> dict[str, str]:
-    """id -> topic of the articles and sites that have one."""
+    """id -> topic of the articles and sites that have one. Raises ValueError for a label that does not exist."""
+    found = {}
     with path.open(newline="", encoding="utf-8") as file:
-        return {row["id"]: row["topic"] for row in csv.DictReader(file) if row["topic"]}
+        for row in csv.DictReader(file):
+            _check_domains(row, path)
+            if row["topic"]:
+                found[row["id"]] = row["topic"]
+    return found
+
+
+def _check_domains(row: Mapping[str, str], path: Path, reading: str = "") -> None:
+    for head, labels in DOMAIN_LABELS.items():
+        label = row.get(f"{reading}{head}")
+        if label and label not in labels and not (reading and label == NONE):
+            raise ValueError(
+                f"{path}: {row['id']} has the {reading}{head} {label!r}, which is none of {', '.join(labels)}"
+            )

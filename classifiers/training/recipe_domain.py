@@ -32,6 +32,7 @@ from classifiers.training.weak_labels import (
     read_ut1,
     votes_on,
 )
+from classifiers.urls import host_of, registered_domain_of
 
 TOPIC_WORDS = Path(__file__).parent / "topic_words.txt"
 KIND_WORDS = Path(__file__).parent / "kind_words.txt"
@@ -148,11 +149,12 @@ def _article_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
 
 
 def _table_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
-    """Front pages of sites; those of test domains were not labeled."""
+    """Front pages of labeled sites."""
     csv.field_size_limit(2**24)  # a site's whole text is one field
     for name, url, text in _TABLES:
         with gzip.open(data / "topics" / name, "rt", encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file):
                 topic = topics.get(id_of(row[url].encode()))
-                if topic and row[text]:
+                on_test = split_of(registered_domain_of(host_of(row[url]))) == Split.TEST
+                if topic and row[text] and not on_test:
                     yield Row(topic, topic_counts("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])

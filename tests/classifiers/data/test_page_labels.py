@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from classifiers.data.page_labels import DOMAIN_LABELS, HIGHEST, NONE, PAGE_LABELS, read_page_labels
+from classifiers.data.page_labels import DOMAIN_LABELS, HIGHEST, NONE, PAGE_LABELS, read_page_labels, read_text_labels
 from classifiers.data.sampling import Split
 from classifiers.domain_labels import KINDS, TOPICS
 
@@ -33,6 +33,15 @@ def test_the_test_split_is_the_one_that_was_locked() -> None:
     assert len(test) == LOCKED_PAGES
     assert sha256("\n".join(test).encode()).hexdigest() == LOCKED
     assert 0.25 < len(test) / len(read_page_labels()) < 0.4
+
+
+def test_labels_of_texts_are_known_and_of_no_page(tmp_path: Path) -> None:
+    labels = read_text_labels()
+    assert len(labels) > 1_700
+    assert labels.keys().isdisjoint(read_page_labels())
+    (tmp_path / "texts.csv").write_text("id,source,topic,kind\nabc,site,health,menu\n")
+    with pytest.raises(ValueError, match="abc has the kind 'menu'"):
+        read_text_labels(tmp_path / "texts.csv")
 
 
 def test_two_readers_agree_as_far_as_the_readme_says() -> None:
