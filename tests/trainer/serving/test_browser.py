@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,25 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.pipeline import browser
 from tests.pipeline.explore.test_browser import find_faults, save_screenshot
-from tests.trainer.serving.models import serve, served, two_models
+from tests.trainer.serving.models import decoder, serve, tokenizer, two_models
+from trainer.chat.chat_template import ChatTemplate
+from trainer.rollouts.generate import GenerateSettings
+from trainer.serving.served_model import ServedModel, TextPiece
 from trainer.serving.server import ServeSettings, Serving
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror='window.hacked=1'></div><script>window.hacked=1</script>"
+
+
+class EndlessModel(ServedModel):
+    """Begins anew where an answer ends: the model's own answers end after 30 tokens, sooner than a browser can look."""
+
+    def pieces(
+        self, prompt: Sequence[int], settings: GenerateSettings, samples: int, stops: Sequence[str], *, chat: bool
+    ) -> Iterator[TextPiece]:
+        while True:
+            for piece in super().pieces(prompt, settings, samples, stops, chat=chat):
+                yield piece._replace(finish=None)
 
 
 def wait(driver: webdriver.Chrome, condition: str) -> None:
@@ -100,14 +115,11 @@ def test_errors_are_said_and_a_conversation_begins_anew(tmp_path: Path) -> None:
 
 def test_an_answer_is_shown_as_it_comes_and_can_be_stopped(tmp_path: Path) -> None:
     browser.require_browser()
+    model = EndlessModel("first", decoder(1), tokenizer(), ChatTemplate(tokenizer()))
     with (
-        serve(Serving([served("first", 1, context=4096)], None, ServeSettings(max_new_tokens=4000))) as address,
+        serve(Serving([model], None, ServeSettings())) as address,
         browser.open_page(address, tmp_path / "profile") as driver,
     ):
-        driver.find_element(By.TAG_NAME, "summary").click()
-        most = driver.find_element(By.ID, "max_tokens")
-        most.clear()
-        most.send_keys("4000")
         for asked in (1, 2):
             say(driver, "Hello")
             wait(driver, f"document.querySelectorAll('.words')[{2 * asked - 1}]?.textContent")
