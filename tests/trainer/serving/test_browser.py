@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class EndlessModel(ServedModel):
     ) -> Iterator[TextPiece]:
         while True:
             for piece in super().pieces(prompt, settings, samples, stops, chat=chat):
-                yield piece._replace(finish=None)
+                time.sleep(0.01)  # a page that gets thousands of pieces a second cannot be clicked
+                yield piece._replace(text=piece.text or "...", finish=None)
 
 
 def wait(driver: webdriver.Chrome, condition: str) -> None:

@@ -93,7 +93,7 @@ if (log) {
     request(() =>
       stream("/v1/chat/completions", body, (event) => {
         const low = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-        answer.textContent += event.choices[0]?.delta.content ?? "";
+        answer.append(event.choices[0]?.delta.content ?? "");
         if (low) log.scrollTop = log.scrollHeight;
       }),
     ).then(() => {
@@ -146,7 +146,7 @@ if (compare) {
     request(() =>
       stream("/compare/battle", { prompt: asked, after }, (event) => {
         if (event.battle) next = event.battle;
-        else if (event.side) by(event.side).textContent += event.text;
+        else if (event.side) by(event.side).append(event.text);
         else whole = event.done;
       }),
     ).then(() => {
