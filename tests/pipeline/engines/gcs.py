@@ -134,14 +134,14 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, store: Store) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), Handler)
         self.store = store
 
     def handle_error(self, *_: object) -> None:
         """Log nothing: clients close their connections after a check."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     @property
@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(failure, int):
             self._json(failure, {"error": {"code": failure, "message": "try again"}})
         else:
-            self._route(body)
+            self.route(body)
 
     def _chunks(self) -> bytes:
         body = b""
@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def _route(self, body: bytes) -> None:
+    def route(self, body: bytes) -> None:
         address = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         found = re.fullmatch(
@@ -197,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, self.store.listing(bucket, query))
         elif self.command == "DELETE" and (bucket, name) in self.store.objects:
             del self.store.objects[bucket, name]
-            self._send(204, b"")
+            self.send(204, b"")
         elif self.command == "GET" and bucket:
             self._json(200, {"kind": "storage#bucket", "id": bucket, "name": bucket, "location": "US"})
         else:
@@ -213,13 +213,13 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.store.objects[bucket, name]
         ranges = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if not ranges:
-            self._send(200, content)
+            self.send(200, content)
             return
         start, end = int(ranges[1]), min(int(ranges[2] or len(content)), len(content) - 1)
         if start >= len(content):
             self._json(416, {"error": {"code": 416, "message": "range"}})
         else:
-            self._send(206, content[start : end + 1], {"Content-Range": f"bytes {start}-{end}/{len(content)}"})
+            self.send(206, content[start : end + 1], {"Content-Range": f"bytes {start}-{end}/{len(content)}"})
 
     def _upload(self, bucket: str, query: dict[str, str], body: bytes) -> None:
         only_if = query.get("ifGenerationMatch")
@@ -230,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
             session = str(len(self.store.sessions) + 1)
             self.store.sessions[session] = (bucket, name, bytearray(), only_if or "")
             where = f"{self.store.url}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={session}"
-            self._send(200, b"{}", {"Location": where})
+            self.send(200, b"{}", {"Location": where})
         elif query.get("uploadType") == "multipart":
             head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
             described, _ = BytesParser().parsebytes(head + body).get_payload()
@@ -249,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
         content += body
         total = (self.headers.get("Content-Range") or "/").rsplit("/", 1)[1]
         if total == "*":
-            self._send(308, b"", {"Range": f"bytes=0-{len(content) - 1}"} if content else {})
+            self.send(308, b"", {"Range": f"bytes=0-{len(content) - 1}"} if content else {})
         else:
             self._answer_upload(self.store.put(bucket, name, bytes(content), only_if or None))
 
@@ -260,9 +260,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, description)
 
     def _json(self, status: int, content: object) -> None:
-        self._send(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
+        self.send(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)

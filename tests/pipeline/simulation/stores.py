@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -13,11 +12,9 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 import fsspec
-from moto.core import DEFAULT_ACCOUNT_ID
-from moto.s3.models import s3_backends
 
-from tests.pipeline.engines.gcs import serve_gcs
-from tests.pipeline.engines.s3 import serve_s3
+from tests.pipeline.simulation.gcs import answer_gcs
+from tests.pipeline.simulation.s3 import S3, answer_s3
 
 
 class Store(Protocol):
@@ -105,23 +102,17 @@ class GoogleBucket(Bucket):
 
 
 class AmazonBucket(Bucket):
-    def __init__(self, folder: Path) -> None:
-        self.backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-        self._values: dict[tuple[str, str], bytes] = {}
+    def __init__(self, store: S3, folder: Path) -> None:
+        self.store = store
         super().__init__("s3://grist", folder)
 
     def objects(self) -> dict[str, bytes]:
-        found = {}
-        for name, key in list(self.backend.buckets["grist"].keys.items()):
-            version = name, f"{key.etag}{key.last_modified}"
-            found[name] = self._values.setdefault(version, key.value)
-        return found
+        return {name: found.content for name, found in list(self.store.objects.items())}
 
     def replace(self, objects: dict[str, bytes]) -> None:
-        for name in list(self.backend.buckets["grist"].keys):
-            self.backend.delete_object("grist", name)
+        self.store.objects.clear()
         for name, content in objects.items():
-            self.backend.put_object("grist", name, content)
+            self.store.put(name, content)
 
 
 @contextmanager
@@ -130,8 +121,7 @@ def open_store(kind: str, folder: Path) -> Iterator[Store]:
     if kind == "disk":
         yield Disk(folder)
         return
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
-    with (serve_gcs if kind == "gs" else serve_s3)() as served, patch.dict(os.environ, served.environment):
+    with answer_gcs() if kind == "gs" else answer_s3() as served, patch.dict(os.environ, served.environment):
         fsspec.get_filesystem_class(kind).clear_instance_cache()  # else: clients of an earlier server
-        yield GoogleBucket(served, folder) if kind == "gs" else AmazonBucket(folder)
+        yield AmazonBucket(served, folder) if isinstance(served, S3) else GoogleBucket(served, folder)
         fsspec.get_filesystem_class(kind).clear_instance_cache()
