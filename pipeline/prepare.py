@@ -157,7 +157,7 @@ def read_finished_tally(key: str, layout: Layout) -> Tally | None:
     Raises StorageError when the storage does not answer: such a unit must not be done again.
     """
     try:
-        stored = parse_tally(storage.read_bytes(layout.unit("tally", key)))
+        stored = parse_tally(storage.read_unchecked(layout.unit("tally", key)))
     except storage.NoSuchFileError:
         return None
     if stored is None:  # damaged, or written by another version

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.deduplication.settings import DeduplicateSettings
-from pipeline.storage import explain_errors, open_parquet
+from pipeline.storage import read_parquet
 
 Array = NDArray[Any]
 
@@ -46,8 +45,8 @@ class StagedUnit:
     previous: bool = False
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        with explain_errors(self.path, "read"), open_parquet(self.path) as file:
-            return pq.read_table(file, columns=list(names))
+        with read_parquet(self.path) as parquet:
+            return parquet.read(columns=list(names))
 
     def documents(self, rows: Array) -> Array:
         return np.uint64(self.index << 32) | np.asarray(rows, np.uint64)

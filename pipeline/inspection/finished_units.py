@@ -78,7 +78,7 @@ class FinishedUnits:
         return [new[i * len(new) // count] for i in range(count)]
 
     def _read(self, key: str) -> StoredTally | None:
-        return parse_tally(storage.read_bytes(self.layout.unit("tally", key)))
+        return parse_tally(storage.read_unchecked(self.layout.unit("tally", key)))
 
     def _add(self, key: str, tally: Tally) -> None:
         self.total.add(tally)

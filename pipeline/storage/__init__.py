@@ -30,6 +30,7 @@ from pipeline.storage.files import (
     modification_time,
     open_binary,
     read_bytes,
+    read_unchecked,
     remove,
     size,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "read_bytes",
     "read_parquet",
     "read_rows",
+    "read_unchecked",
     "remove",
     "remove_empty_folder",
     "remove_files",

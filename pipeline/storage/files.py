@@ -84,7 +84,15 @@ def open_binary(path: str, start: int = 0, end: int | None = None, length: int |
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole file; one request on an object store."""
+    """The whole file. Raises StorageError where an object store sends less of it, or more."""
+    content = read_unchecked(path)
+    if is_remote(path) and not is_web(path) and len(content) != (whole := size(path)):
+        raise StorageError(f"{path}: has {whole} bytes, got {len(content)}; run the command again")
+    return content
+
+
+def read_unchecked(path: str) -> bytes:
+    """The whole file by one request on an object store: for JSON, which is no JSON any more when its end is missing."""
     if is_remote(path) and not is_web(path):
         with explain_errors(path, "read"):
             # s3fs would request the size first, to split large files.

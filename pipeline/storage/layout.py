@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.storage import DamagedFileError, join, read_bytes, write_atomically
+from pipeline.storage import DamagedFileError, join, read_unchecked, write_atomically
 
 JSONL = "jsonl"  # written by option
 REMOVALS = "removals"  # records of `gristmill remove`
@@ -97,7 +97,7 @@ def read_json(path: str, types: Mapping[str, type] | None = None) -> dict[str, A
     `types` are the types that values of the object must have.
     """
     try:
-        found = json.loads(read_bytes(path), object_hook=lambda values: JsonObject(values, path))
+        found = json.loads(read_unchecked(path), object_hook=lambda values: JsonObject(values, path))
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{path}: not JSON ({error}); remove it and run again") from error
     if not isinstance(found, JsonObject):

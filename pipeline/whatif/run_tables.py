@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.deduplication.sketch import SKETCH_FIELDS
@@ -121,9 +120,8 @@ def _merge_keys(candidates: pa.Table, sketches: pa.Table, kept: np.typing.NDArra
 
 
 def _read(run: StoredRun, kind: str, number: int, columns: Sequence[str] | None = None) -> pa.Table:
-    path = run.layout.part(kind, number)
-    with storage.explain_errors(path, "read"), storage.open_parquet(path) as file:
-        return pq.read_table(file, columns=list(columns) if columns else None)
+    with storage.read_parquet(run.layout.part(kind, number)) as parquet:
+        return parquet.read(columns=list(columns) if columns else None)
 
 
 class PlaceOrder:

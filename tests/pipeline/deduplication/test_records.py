@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.deduplication.records import StagedUnit
 from pipeline.deduplication.settings import DeduplicateSettings
+from pipeline.storage import DamagedFileError
 from tests.pipeline.deduplication.staging import document, run, text
 
 
@@ -39,3 +41,10 @@ def test_a_domain_is_not_preferred_because_its_name_ends_alike(tmp_path):
     other = document("b", text(1), quality_score=0.9)
     verdicts, _ = run([[mine, other]], tmp_path, DeduplicateSettings(prefer_source=("good.org",)))
     assert verdicts[other.id].kept
+
+
+def test_a_damaged_staged_file_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 half of a file")
+    with pytest.raises(DamagedFileError, match=f"{path}: not a readable Parquet file"):
+        StagedUnit(0, str(path)).columns(["id"])

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.storage import StorageError
+from tests.pipeline.simulation.world import Fault, World, at_call
 from tests.pipeline.storage.conftest import CONTENT
 
 
@@ -50,6 +51,11 @@ def test_an_object_store(bucket: str) -> None:
     with pytest.raises(RuntimeError):
         _write_half(f"{bucket}/half")
     assert not storage.exists(f"{bucket}/half")
+    with (
+        effects.simulate(World(bucket, at_call(1, Fault.SHORT))),
+        pytest.raises(StorageError, match=f"{path}: has 256000"),
+    ):
+        storage.read_bytes(path)
     with pytest.raises(StorageError, match="no such file"):
         storage.read_bytes(f"{bucket}/missing")
     storage.remove(path)
