@@ -90,6 +90,7 @@ def test_command(gristmill, tmp_path: Path) -> None:
     names = [line.split()[0] for line in done.stdout.splitlines()]
     assert names == ["input", "sample", "pages", "kept", "words", "time", "CPU", "memory", "disk"]
     assert list(tmp_path.iterdir()) == []
+    assert "--sample-pages" in gristmill("plan", *FILES[-1:], "--sample-pages", 0, check=False).stderr
     failed = gristmill("plan", tmp_path / "missing.warc.gz", check=False)
     assert failed.returncode == 2
     assert len(failed.stderr.strip().splitlines()) == 1

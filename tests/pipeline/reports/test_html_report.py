@@ -188,6 +188,23 @@ def test_changed_settings_are_listed(numbers: dict[str, Any]) -> None:
     assert "identify_language.min_score 0.4 0.65" in rows
 
 
+def test_counts_are_of_everything_and_not_of_the_lines_that_are_shown(
+    page: lxml.html.HtmlElement, numbers: dict[str, Any], curated_minicrawl: Path
+) -> None:
+    rows = ds.dataset(curated_minicrawl / "shards").to_table(columns=["language", "registered_domain"])
+    tiles = texts(page, "//ul[@class='tiles']/li")
+    assert f"{len(rows['language'].unique())} languages" in tiles
+    assert f"{len(rows['registered_domain'].unique())} sites kept" in tiles
+    values = {
+        **numbers,
+        "languages": [{"language": f"l{number}", "documents": 1, "words": 9} for number in range(40)],
+        "counts": {"languages": 40, "sites": 4321, "sites_are_exact": False},
+    }
+    many = lxml.html.fromstring(html_report.render(values, Samples()))
+    assert {"40 languages", "4,321+ sites kept, at least"} <= {*texts(many, "//ul[@class='tiles']/li")}
+    assert any(text.startswith("all others 32") for text in texts(many, "//tr"))
+
+
 def test_empty_bins_of_scores_have_their_place() -> None:
     bins = html_report.score_bins({"quality": {"0.00": 2, "0.95": 1}}, "quality", 1)
     assert [count for _, count in bins] == [2, *[0] * 18, 1]
