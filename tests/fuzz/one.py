@@ -10,7 +10,7 @@ def main() -> None:
     import atheris
 
     name, folder, seconds = sys.argv[1:]
-    with atheris.instrument_imports(include=["pipeline", "warcio", "trafilatura"]):
+    with atheris.instrument_imports(include=["pipeline", "trainer", "warcio", "trafilatura"]):
         from tests.fuzz.targets import TARGETS
     target = TARGETS[name]
     corpus = Path(folder)

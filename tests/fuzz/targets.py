@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import io
 import json
 import tempfile
@@ -13,9 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
+from click import ClickException
 
 from pipeline import effects, errors
 from pipeline.config import load_config
@@ -270,6 +273,58 @@ def results_seeds() -> list[bytes]:
     return [json.dumps(each).encode() for each in texts]
 
 
+# --- token stores ---
+
+
+def read_tokens(data: bytes) -> None:
+    """A token store whose summary is these bytes: its documents, or an error that names a file."""
+    from trainer.data import token_files
+
+    _write_store()
+    _write("tokens.json", data)
+    message, found = str(_folder()), []
+    try:
+        corpus = token_files.open_tokens(_folder(), "fuzz").corpus
+        found = [corpus.document(number).tolist() for number in range(len(corpus))]
+    except ClickException as error:
+        message = error.format_message()
+    assert str(_folder()) in message
+    assert "\n" not in message
+    assert found in ([], [_TOKENS[:3], _TOKENS[3:]])
+
+
+_TOKENS = [0, 7, 8, 0, 9]
+
+
+@cache
+def _write_store() -> dict[str, object]:
+    """Part 0 of a store with two documents, and its record."""
+    _write("part-00000.tokens", np.array(_TOKENS, "<u2").tobytes())
+    columns = {
+        "start": [0, 3], "tokens": [3, 2], "weight": [1.0, 2.0], "key": [1, 2], "bytes": [2, 1],
+        "quality_score": [0.5, None], "domain": ["a", "b"], "language": ["en", None],
+    }  # fmt: skip
+    _write("part-00000.parquet", _table(columns))
+    hashes = {name: hashlib.sha256((_folder() / f"part-00000.{end}").read_bytes()).hexdigest()
+              for name, end in (("tokens_sha256", "tokens"), ("index_sha256", "parquet"))}  # fmt: skip
+    return {"shard": "s", "shard_sha256": "0", "documents": 2, "tokens": 5, "bytes": 3, **hashes}
+
+
+def tokens_seeds() -> list[bytes]:
+    part = _write_store()
+    names = {"dataset": "d", "content_hash": "c", "tokenizer_sha256": "t", "type": "<u2"}
+    whole = {**names, "documents": 2, "tokens": 5, "bytes": 3, "parts": [part]}
+    texts = [
+        whole,
+        {**whole, "parts": [{**part, "tokens": "5"}]},
+        {**whole, "parts": [{**part, "documents": 3}]},
+        {**whole, "parts": []},
+        {**whole, "type": "O"},
+        {**whole, "blanked_parts": 3, "trained_fingerprint": []},
+    ]
+    return [json.dumps(each).encode() for each in texts]
+
+
 TARGETS = {
     "warc": Target(read_warc, warc_seeds, ("pipeline.reading", "warcio")),
     "message": Target(read_message, message_seeds, ("pipeline.reading",)),
@@ -280,4 +335,5 @@ TARGETS = {
     "hosts": Target(read_hosts, hosts_seeds, ("pipeline.lists", "pipeline.storage")),
     "settings": Target(read_settings, settings_seeds, ("pipeline.config", "pipeline.settings")),
     "results": Target(read_results, results_seeds, ("pipeline.inspection", "pipeline.storage")),
+    "tokens": Target(read_tokens, tokens_seeds, ("trainer.data",)),
 }

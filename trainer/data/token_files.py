@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -175,7 +175,19 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 def read_record(folder: Path, number: int) -> Part:
     """Raises OSError, ValueError or TypeError where the part is not finished."""
-    return Part(**json.loads(part_files(folder, number).record.read_text()))
+    return _part_of(json.loads(part_files(folder, number).record.read_text()))
+
+
+def _part_of(values: Mapping[str, Any]) -> Part:
+    """Raises ValueError or TypeError for what is no record."""
+    part = Part(**values)
+    counts = (part.documents, part.tokens, part.bytes)
+    names = (part.shard, part.shard_sha256, part.tokens_sha256, part.index_sha256)
+    if not all(type(count) is int and 0 <= count < 1 << 62 for count in counts) or not all(
+        isinstance(x, str) for x in names
+    ):
+        raise ValueError("a part's record has wrong values")
+    return part
 
 
 def is_finished(folder: Path, number: int, shard: Shard, itemsize: int, verified: VerifiedFiles | None) -> bool:
@@ -199,12 +211,21 @@ def _find_damage(files: PartFiles, part: Part, verified: VerifiedFiles) -> Path 
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """tokens.json: documents, tokens, bytes and the records of all parts."""
+    """tokens.json: documents, tokens, bytes and the records of all parts; the types of what is read are checked."""
+    path = folder / "tokens.json"
     try:
-        summary: dict[str, Any] = json.loads((folder / "tokens.json").read_text())
-        summary["parts"] = [Part(**part) for part in summary["parts"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        summary: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        summary["parts"] = [_part_of(part) for part in summary["parts"]]
+        counts = [summary[name] for name in ("documents", "tokens", "bytes")] + [*summary.get(BLANKED, ())]
+        names = [summary[name] for name in ("dataset", "content_hash", "type")] + [summary.get(TRAINED) or ""]
+        if not all(type(count) is int for count in counts) or not all(isinstance(name, str) for name in names):
+            raise ValueError("wrong values")
+        if not summary["parts"] or summary["type"] not in {token_type(size).str for size in (1, 1 << 20)}:
+            raise ValueError("no parts, or of another type")
+    except OSError as error:
         raise DatasetError(f"{folder}: no finished tokens here; run `gristmill train tokens`") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DatasetError(f"{path}: damaged; delete {folder} and run `gristmill train tokens`") from error
     return summary
 
 
@@ -238,6 +259,8 @@ def open_tokens(folder: Path, name: str, *, verify: bool = True) -> TokenizedDat
     documents = np.array([part.documents for part in parts], dtype=np.int64)
     fingerprint = summary.get(TRAINED) or fingerprint_of(parts)  # what runs were trained on, if it was blanked since
     index = map_arrays(folder / "index", fingerprint, partial(_read_index, folder, documents), verify=verify)
+    if len(index["start"]) != documents.sum():
+        raise DatasetError(f"{folder}: tokens.json and index/ differ; delete it and run `gristmill train tokens`")
     corpus = Corpus(
         files=files,
         **{column: index[column] for column in ("file", "start", "length", "weight", "key", "bytes", "domain")},
@@ -261,9 +284,14 @@ def _map_tokens(file: Path, part: Part, kind: str) -> Tokens:
 
 def _read_index(folder: Path, documents: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[Any]]]:
     """The columns of `index/`: one row per document of all parts, one column in memory at a time."""
+    paths = [part_files(folder, number).index for number in range(len(documents))]
+    for path, count in zip(paths, documents.tolist(), strict=True):
+        if (rows := pq.read_metadata(path).num_rows) != count:
+            raise DatasetError(
+                f"{path}: {rows} rows, tokens.json says {count}; `gristmill train tokens` makes it again"
+            )
 
     def read(column: str) -> pa.ChunkedArray:
-        paths = [part_files(folder, number).index for number in range(len(documents))]
         return pa.concat_tables([pq.read_table(path, columns=[column]) for path in paths]).column(0)
 
     yield "file", np.repeat(np.arange(len(documents), dtype=np.int32), documents)
