@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,8 @@ from pipeline.ledger import Tally
 from pipeline.prepare import UnitRows, read_finished_tally, write_unit
 from pipeline.storage import retries
 from pipeline.storage.layout import Layout
+from tests.minicrawl import kept
+from tests.minicrawl.captures import Warc
 from tests.pipeline.servers import serve
 
 
@@ -56,3 +62,16 @@ def test_a_store_that_stays_unreachable_ends_the_run(tmp_path, monkeypatch, fail
         web.failures = [failure] * 100
         with pytest.raises(storage.StorageError, match="cannot read it"):
             read_finished_tally("unit", remote)
+
+
+def test_the_log_has_a_date_the_unit_with_its_file_and_slow_pages_by_url(tmp_path):
+    Warc("a.warc.gz", [replace(kept.stories()[0], at=1)]).write(tmp_path)
+    program = "import pipeline.cli, pipeline.prepare; pipeline.prepare.SLOW_PAGE_SECONDS = 0.0; pipeline.cli.main()"
+    command = [sys.executable, "-c", program, "curate", "a.warc.gz", "--output", "out", "--workers", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    dated = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} "
+    assert re.search(
+        dated + r"INFO unit a\.warc\.gz-\S+ of \S*a\.warc\.gz: 1 pages, 1 kept, 0 errors", done.stderr, re.M
+    )
+    page = re.escape(repr(kept.stories()[0].url))
+    assert re.search(dated + rf"WARNING slow page: \d+\.\d s, {page} at byte \d+ of \S*a\.warc\.gz$", done.stderr, re.M)
