@@ -169,7 +169,8 @@ class Decoder(nn.Module):
     ) -> ModelOutput:
         """Logits of every token, or with `targets` the weighted sum of the losses; a scalar head gives values instead.
 
-        log_probs: with targets, their log-probabilities and the entropies with a gradient, instead of the sum.
+        log_probs: with targets, their log-probabilities and the entropies with a gradient, instead of the sum; 0 where
+        the weight is 0, so that prompts do not pay for the head.
 
         tokens, targets, positions int [B, S]; weights [B, S] (None: all 1); document_ids and prefix as in
         `attention_mask`, ids below 0 on padding, which meets no expert. neighbors: int [B, U, K, R], the retrieved
@@ -183,9 +184,7 @@ class Decoder(nn.Module):
             values = F.linear(states, self.head_weight)[..., 0].float()
             return ModelOutput(None, None, None, routing, values=values)
         if targets is not None and log_probs:
-            found = token_log_probs(states.flatten(0, 1), self.head_weight, targets.flatten())
-            chosen = TokenLogProbs(*(part.view(targets.shape) for part in found))
-            return ModelOutput(None, None, None, routing, chosen)
+            return ModelOutput(None, None, None, routing, self._log_probs(states, targets, weights))
         if targets is None:
             return ModelOutput(F.linear(states, local_weight(self.head_weight)), None, None, routing)
         counted = torch.ones_like(targets) if weights is None else weights
@@ -230,6 +229,16 @@ class Decoder(nn.Module):
             cache.length += length
         states = gather_sequence(self.norm(x), self.tensor_mesh)
         return states, stack_routing(routings) if routings else None
+
+    def _log_probs(self, states: Tensor, targets: Tensor, weights: Tensor | None) -> TokenLogProbs:
+        """Those of the targets [B, S] whose weight is not 0, and 0 elsewhere."""
+        if weights is None:
+            found = token_log_probs(states.flatten(0, 1), self.head_weight, targets.flatten())
+            return TokenLogProbs(*(part.view(targets.shape) for part in found))
+        counted = weights != 0
+        found = token_log_probs(states[counted], self.head_weight, targets[counted])
+        zeros = torch.zeros(targets.shape, device=states.device)
+        return TokenLogProbs(*(zeros.masked_scatter(counted, part) for part in found))
 
     def encode_neighbors(self, neighbors: Tensor) -> EncodedNeighbors:
         """int [B, U, K, R], below 0 on padding -> their states; each neighbor is read alone, in both directions."""

@@ -68,8 +68,8 @@ def _sum(value: float, replica: Replica) -> Tensor:
 
 
 def model_inputs(part: Inputs) -> Inputs:
-    """Those of a batch's tensors that a decoder reads to give log-probabilities or values."""
-    return {name: part[name] for name in ("tokens", "targets", "positions", "document_ids")}
+    """Those of a batch's tensors that a decoder reads to give values, or the log-probabilities of learned tokens."""
+    return {name: part[name] for name in ("tokens", "targets", "weights", "positions", "document_ids")}
 
 
 def answer_log_probs(model: nn.Module, part: Inputs) -> Tensor:

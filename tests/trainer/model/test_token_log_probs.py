@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.trainer.model.small_models import TINY, tokens
 from trainer.model import loss
+from trainer.model.decoder import Decoder
 from trainer.model.token_log_probs import token_log_probs
 
 
@@ -63,3 +65,29 @@ def test_memory_does_not_grow_with_the_vocabulary(monkeypatch, vocabulary):
         (found.log_probs + found.entropies).sum().backward()
     assert largest.numbers == block
     assert head.grad is not None
+
+
+def test_tokens_without_weight_do_not_pay_for_the_head(monkeypatch):
+    """The same numbers and gradients for the weighted tokens, and 0 for the others."""
+    torch.manual_seed(0)
+    model, text = Decoder(TINY), tokens(3, 41)
+    targets, weights = text[:, 1:], torch.rand(3, 40) < 0.2
+    scored = 0
+
+    def count(hidden: torch.Tensor, *given: torch.Tensor) -> Any:
+        nonlocal scored
+        scored = len(hidden)
+        return token_log_probs(hidden, *given)
+
+    monkeypatch.setattr("trainer.model.decoder.token_log_probs", count)
+    found = []
+    for given in (weights, None):
+        model.zero_grad()
+        output = model(text[:, :-1], targets, given, log_probs=True).chosen
+        assert scored == (targets.numel() if given is None else int(weights.sum()))
+        sum((part * weights).sum() for part in output).backward()
+        found.append([*(part.detach() * weights for part in output), *(weight.grad for weight in model.parameters())])
+        if given is not None:
+            assert not any((part[~weights] != 0).any() for part in output)
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
