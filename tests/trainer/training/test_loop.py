@@ -218,7 +218,9 @@ def test_bf16_is_chosen_if_it_is_measured_to_be_faster(monkeypatch):
         )
         assert measure_hardware(cpu).precision is expected
         assert measure_hardware(cpu).peak == rates[getattr(torch, expected.value)]
-        assert measure_hardware(cpu, Precision.FLOAT32).precision is Precision.FLOAT32
+        for given in (Precision.FLOAT32, Precision.BFLOAT16):
+            asked = measure_hardware(cpu, given)
+            assert (asked.precision, list(asked.peaks)) == (given, [given.value])  # the other one is not timed
 
 
 def test_matmul_rate_is_a_rate():
