@@ -5,7 +5,8 @@ A mask has the form that is fastest on the device, is built once per batch, and 
     None        plain causal attention, built into the kernels
     Spans       packed documents on a CPU: attention runs document by document, so masked pairs are never computed
     BlockMask   packed documents or prefixes on CUDA: flex_attention skips the blocks that are masked
-    Tensor      bool [B, 1, queries, keys], true where a query may attend: prefixes on a CPU, caches, cross-attention
+    Tensor      bool [B, 1, queries, keys], true where a query may attend: prefixes on a CPU, branches, caches,
+                cross-attention
 """
 
 from __future__ import annotations
@@ -36,12 +37,16 @@ class Spans:
 Mask = Tensor | BlockMask | Spans | None
 
 
-def attention_mask(document_ids: Tensor | None, prefix: Tensor | None = None) -> Mask:
+def attention_mask(document_ids: Tensor | None, prefix: Tensor | None = None, branches: Tensor | None = None) -> Mask:
     """The mask of packed sequences.
 
     document_ids: int [B, S], equal on the neighboring tokens of a document; None means one document per sequence.
     prefix: int [B], number of first tokens with attention in both directions (prefix-LM, Raffel et al. 2020).
+    branches: int [B, S], 0 on what all continuations of a document share, else the number of the continuation, which
+    sees that and itself.
     """
+    if branches is not None:
+        return branch_mask(torch.zeros_like(branches) if document_ids is None else document_ids, branches)
     if document_ids is None:
         if prefix is not None:
             raise ValueError("a prefix needs document_ids [B, S] as well; zeros if every sequence is one document")
@@ -83,6 +88,12 @@ def dense_mask(queries: Tensor, keys: Tensor, prefix: Tensor | None = None) -> T
         visible = visible | (column < prefix[:, None, None])  # [B, Q, K]
     same = queries[:, :, None] == keys[:, None, :]  # [B, Q, K]
     return (visible & same)[:, None]
+
+
+def branch_mask(document_ids: Tensor, branches: Tensor) -> Tensor:
+    """bool [B, 1, S, S] from int [B, S] both: causal, within a document, and never from branch to branch."""
+    queries, keys = branches[:, :, None], branches[:, None, :]
+    return dense_mask(document_ids, document_ids) & ((keys == 0) | (keys == queries))[:, None]
 
 
 def _block_mask(document_ids: Tensor, prefix: Tensor | None) -> BlockMask:

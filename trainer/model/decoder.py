@@ -163,6 +163,7 @@ class Decoder(nn.Module):
         positions: Tensor | None = None,
         document_ids: Tensor | None = None,
         prefix: Tensor | None = None,
+        branches: Tensor | None = None,
         cache: KeyValueCache | None = None,
         log_probs: bool = False,
         neighbors: Tensor | None = None,
@@ -172,13 +173,19 @@ class Decoder(nn.Module):
         log_probs: with targets, their log-probabilities and the entropies with a gradient, instead of the sum; 0 where
         the weight is 0, so that prompts do not pay for the head.
 
-        tokens, targets, positions int [B, S]; weights [B, S] (None: all 1); document_ids and prefix as in
+        tokens, targets, positions int [B, S]; weights [B, S] (None: all 1); document_ids, prefix and branches as in
         `attention_mask`, ids below 0 on padding, which meets no expert. neighbors: int [B, U, K, R], the retrieved
         neighbors of each whole chunk of a model that reads them (see retro.py), below 0 on padding; none if left out.
         """
         encoded = None if neighbors is None else self.encode_neighbors(neighbors)
         states, routing = self.hidden_states(
-            tokens, positions=positions, document_ids=document_ids, prefix=prefix, cache=cache, neighbors=encoded
+            tokens,
+            positions=positions,
+            document_ids=document_ids,
+            prefix=prefix,
+            branches=branches,
+            cache=cache,
+            neighbors=encoded,
         )
         if self.settings.scalar_head:
             values = F.linear(states, self.head_weight)[..., 0].float()
@@ -200,6 +207,7 @@ class Decoder(nn.Module):
         positions: Tensor | None = None,
         document_ids: Tensor | None = None,
         prefix: Tensor | None = None,
+        branches: Tensor | None = None,
         cache: KeyValueCache | None = None,
         neighbors: EncodedNeighbors | None = None,
         places: Tensor | None = None,
@@ -214,7 +222,7 @@ class Decoder(nn.Module):
             seen = cache.length if cache else 0
             positions = torch.arange(seen, seen + length, device=tokens.device)[None]
         rotations = rotation(positions, self.settings.rope, self.settings.dim_per_head)
-        mask = cache.mask(document_ids, length, prefix) if cache else attention_mask(document_ids, prefix)
+        mask = cache.mask(document_ids, length, prefix) if cache else attention_mask(document_ids, prefix, branches)
         sparse = self.settings.experts is not None and document_ids is not None
         part = take_part(document_ids, self.tensor_mesh) if sparse and document_ids is not None else None
         real = None if part is None else find_real_tokens(part >= 0)

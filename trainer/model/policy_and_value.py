@@ -24,5 +24,5 @@ class PolicyAndValue(Decoder):
         output = super().forward(tokens, *arguments, log_probs=log_probs, **options)
         if not log_probs:
             return output
-        places = {name: options.get(name) for name in ("positions", "document_ids")}
+        places = {name: options.get(name) for name in ("positions", "document_ids", "branches")}
         return output._replace(values=self.value_model(tokens, **places).values)

@@ -11,4 +11,5 @@ generator         one way to ask a model: a run on this machine
 endpoint          the same over HTTP: OpenAI-compatible endpoints
 journal           a file of JSON lines that survives a kill
 policy_rollouts   a policy's answers with their rewards, as the data of its next steps
+shared_prompts    answers to one prompt in one row, so that it is computed once
 """

@@ -36,12 +36,13 @@ from trainer.model.weights import fill_weight, initialize_weights
 from trainer.rollouts.generate import GenerateSettings, hash_seed
 from trainer.rollouts.policy_rollouts import Answer, RewardFunction, Rollout, sample_rollout
 from trainer.rollouts.prompts import Prompt
+from trainer.rollouts.shared_prompts import AnswerOutput, read_answers
 from trainer.tasks.launch import launch
 from trainer.tasks.policy_settings import Average, KlPlace, PolicyAlgorithm, PolicySettings
 from trainer.tasks.post_training import Reference, check_mesh
 from trainer.tasks.pretrain import causal_inputs
 from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
-from trainer.tasks.summed_losses import accumulate_sums, model_inputs, to_device
+from trainer.tasks.summed_losses import accumulate_sums, to_device
 from trainer.training.distributed import World, full_tensor
 from trainer.training.loop import TrainingResult
 from trainer.training.step import Inputs, Replica, autocast
@@ -210,15 +211,20 @@ class PolicyTask:
     @torch.no_grad()
     def _measure(self, part: Inputs, replica: Replica) -> Inputs:
         """Log-probabilities of policy and start, and values, of a micro-batch's tokens; on the CPU."""
-        given = model_inputs(to_device(part, replica))
+        given = to_device(part, replica)
         with autocast(replica.world.device, replica.bf16):
-            output = replica.module(**given, log_probs=True)
+            output = self._read_answers(replica.module, given)
             with self._reference.beside(replica.module) as start:
-                reference = start(**given, log_probs=True).chosen.log_probs
+                reference = self._read_answers(start, given).chosen.log_probs
         zeros = torch.zeros_like(reference)
         values = zeros if output.values is None else output.values
         found = {"log_probs": output.chosen.log_probs, "reference": reference, "values": values}
         return {name: tensor.float().cpu() for name, tensor in found.items()}
+
+    def _read_answers(self, model: nn.Module, part: Inputs) -> AnswerOutput:
+        """Answers share their prompt, unless there are experts, whose statistics count every token."""
+        models = self.settings.model, self.settings.value_model
+        return read_answers(model, part, share=all(shape is None or shape.experts is None for shape in models))
 
     @cached_property
     def _reference(self) -> Reference:
@@ -259,7 +265,7 @@ class PolicyTask:
     def _loss(self, model: nn.Module, part: Inputs) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The sum over the tokens of a micro-batch."""
         settings, mask = self.settings.policy, part["weights"]
-        output = model(**model_inputs(part), log_probs=True)
+        output = self._read_answers(model, part)
         now = torch.where(mask, output.chosen.log_probs, part["log_probs"])  # no ratio but 1 outside the answers
         losses = clipped_policy_loss(now, part["log_probs"], part["advantages"], settings.clip, settings.clip_high)
         divergence = estimate_kl(now, torch.where(mask, part["reference"], now.detach()), settings.kl_estimator)
