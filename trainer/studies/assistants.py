@@ -58,6 +58,7 @@ class AssistantScore(NamedTuple):
     """One run."""
 
     correct: float  # mean verified reward of the most likely answers, 0 to 1
+    sampled: float | None  # the same of answers drawn at temperature 1, which rewards train; None without a reference
     finished: float  # share of those answers that end by themselves
     kl: float | None  # nats an answer from the reference, at temperature 1; None without a reference
     bits_per_byte: float | None  # of held-out text of pretraining
@@ -120,6 +121,7 @@ class Examination:
             }
         return AssistantScore(
             float(np.mean([answer.reward for answer in answers])),
+            float(np.mean([answer.reward for answer in sampled])) if sampled else None,
             float(np.mean([answer.stopped for answer in answers])),
             None if self.reference is None else measure_divergence(model, self.reference, sampled, self.device),
             bits,
@@ -221,7 +223,7 @@ def _choose_best(
     )
     points: list[RewardPoint] = sampled.curve()
     finished = float(np.mean([answer.stopped for answer in sampled.best]))
-    score = AssistantScore(points[-1].verified or 0.0, finished, points[-1].kl, None, {})
+    score = AssistantScore(points[-1].verified or 0.0, None, finished, points[-1].kl, None, {})
     return [score], [OptimizedPoint(point.kl, point.reward, point.verified or 0.0) for point in points]
 
 
@@ -236,14 +238,16 @@ def describe_comparison(found: AssistantComparison) -> str:
     tasks = list(next(iter(found.stages.values()))[0].questions)
     heads = "".join(f"{name[:13]:>15}" for name in tasks)
     lines = [
-        f"{'stage':<18}{'runs':>5}{'right':>9}{'90% interval':>18}{'finished':>10}{'kl':>8}{'bits/byte':>11}{heads}"
+        f"{'stage':<18}{'runs':>5}{'right':>9}{'90% interval':>18}{'sampled':>9}{'finished':>10}{'kl':>8}"
+        f"{'bits/byte':>11}{heads}"
     ]
     for name, scores in found.stages.items():
         mean, low, high = mean_interval([score.correct for score in scores])
         interval = f"{low:.1%} to {high:.1%}" if math.isfinite(low) else "one run"
         finished = float(np.mean([score.finished for score in scores]))
         lines.append(
-            f"{name[:17]:<18}{len(scores):>5}{mean:>9.1%}{interval:>18}{finished:>10.0%}"
+            f"{name[:17]:<18}{len(scores):>5}{mean:>9.1%}{interval:>18}"
+            f"{_mean([score.sampled for score in scores], '.1%'):>9}{finished:>10.0%}"
             f"{_mean([score.kl for score in scores], '.2f'):>8}"
             f"{_mean([score.bits_per_byte for score in scores], '.4f'):>11}"
             + "".join(f"{_mean([score.questions.get(name) for score in scores], '.1%'):>15}" for name in tasks)

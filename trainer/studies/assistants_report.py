@@ -73,6 +73,7 @@ def list_measures(found: AssistantComparison) -> list[tuple[str, Measure, str, i
     """(name, measure, format, 1 if more is better and -1 if less is) of every column."""
     columns: list[tuple[str, Measure, str, int]] = [
         ("Right answers", lambda score: score.correct, ".1%", 1),
+        ("Right at temperature 1", lambda score: score.sampled, ".1%", 1),
         ("Answers that end", lambda score: score.finished, ".0%", 1),
         ("KL, nats an answer", lambda score: score.kl, ".2f", 0),
         ("Bits per byte", lambda score: score.bits_per_byte, ".4f", -1),

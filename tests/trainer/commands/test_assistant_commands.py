@@ -309,6 +309,7 @@ def test_stages_are_compared_on_prompts_that_none_was_trained_on(demo, tuned, ch
     assert [len(runs) for runs in found["stages"].values()] == [1, 1, 2, 1]
     assert found["stages"]["sft"][0]["kl"] == pytest.approx(0, abs=1e-5)  # the reference itself
     assert found["stages"]["grpo"][0]["kl"] != 0
+    assert [score[0]["sampled"] is None for score in found["stages"].values()] == [False, False, False, True]
     assert found["stages"]["before"][0]["bits_per_byte"] < found["stages"]["sft"][0]["bits_per_byte"]  # the tax
     for name, path in (("before", demo / "run"), ("sft", tuned)):
         assert found["stages"][name][0]["questions"] == {
