@@ -48,42 +48,52 @@ readers: install .readers/.installed
 
 # From the demo's model to assistants: the same preferences through best-of-n, DPO and PPO, the same questions through SFT,
 # GRPO and PPO, two seeds of each, and a report that compares them. PPO mixes in pretraining text, and with a reward model
-# it learns from prompts that this was not trained on. QUESTIONS are asked before and after each stage, where they are.
-QUESTIONS ?= $(wildcard $(or $(GRISTMILL_DATA),../shared/data)/trainer/eval/copa.jsonl.gz)
+# it learns from prompts that this was not trained on. EXAMS are files of questions that are asked before and after each
+# stage, where they are. The settings of the stages are in RECIPES.
+EXAMS ?= $(wildcard $(or $(GRISTMILL_DATA),../shared/data)/trainer/eval/copa.jsonl.gz)
+RECIPES := trainer/presets/demo-assistant
 ASSISTANT := $(DEMO)/assistant
 TRAIN := $(BIN)/gristmill train
-ANSWERS := --set rollout.max_new_tokens=4 --set rollout.samples=8 --set prompts.batch_size=16 --set policy.minibatches=2 \
-	--set prompts.held_out=0.15 --set prompts.validate_prompts=64 --set loop.steps=32 --set loop.validate_every=8 \
-	--set schedule.learning_rate=5e-4 --set schedule.warmup_steps=4 --set loop.precision=float32
-PAIRS := --set pairs.sequence_length=32 --set pairs.held_out=0.15 --set pairs.batch_size=16 --set epochs=2 \
-	--set loop.precision=float32
+SFT := $(ASSISTANT)/sft
+TASKS := $(ASSISTANT)/questions.jsonl
+PAIRS := $(ASSISTANT)/pairs.jsonl
+STAGES := $(foreach stage,ppo-reward ppo grpo dpo,$(ASSISTANT)/$(stage)-0 $(ASSISTANT)/$(stage)-1) $(ASSISTANT)/sft-longer
+.PHONY: $(STAGES) $(ASSISTANT)/reward
+
 demo-assistant: install
 	test -f $(DEMO)/model/checkpoints/latest || $(MAKE) demo
-	$(TRAIN) make-tasks sums-of-three --count 1500 --output $(ASSISTANT)/sums.jsonl
-	$(TRAIN) sft $(DEMO)/model $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/sft --set chat.sequence_length=64 \
-		--set chat.held_out=0.15 --set loop.steps=60 --set schedule.learning_rate=1e-3 --set loop.precision=float32
-	$(TRAIN) sft $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/sft-longer --set chat.sequence_length=64 \
-		--set chat.held_out=0.15 --set loop.steps=60 --set schedule.learning_rate=1e-3 --set loop.precision=float32
-	$(TRAIN) best-of-n $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --pairs $(ASSISTANT)/pairs.jsonl --set samples=8 \
-		--set batch_size=32 --set max_new_tokens=4
-	$(TRAIN) reward $(ASSISTANT)/sft $(ASSISTANT)/pairs.jsonl --output $(ASSISTANT)/reward $(PAIRS) \
-		--set schedule.learning_rate=3e-4
-	for seed in 0 1; do \
-		$(TRAIN) dpo $(ASSISTANT)/sft $(ASSISTANT)/pairs.jsonl --output $(ASSISTANT)/dpo-$$seed $(PAIRS) \
-			--set pairs.seed=$$seed --set schedule.learning_rate=1e-4 && \
-		$(TRAIN) grpo $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/grpo-$$seed $(ANSWERS) \
-			--set prompts.seed=$$seed && \
-		$(TRAIN) ppo $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/ppo-$$seed $(ANSWERS) \
-			--set prompts.seed=$$seed --mix $(DEMO)/curated --set data.batch_size=1 && \
-		$(TRAIN) ppo $(ASSISTANT)/sft $(ASSISTANT)/sums.jsonl --output $(ASSISTANT)/ppo-reward-$$seed $(ANSWERS) \
-			--set prompts.seed=$$seed --set prompts.unshared=true --reward $(ASSISTANT)/reward || exit 1; \
-	done
-	$(TRAIN) compare-assistants pretrained=$(DEMO)/model sft=$(ASSISTANT)/sft "longer sft"=$(ASSISTANT)/sft-longer \
-		grpo=$(ASSISTANT)/grpo-0 grpo=$(ASSISTANT)/grpo-1 ppo=$(ASSISTANT)/ppo-0 ppo=$(ASSISTANT)/ppo-1 \
-		dpo=$(ASSISTANT)/dpo-0 dpo=$(ASSISTANT)/dpo-1 \
+	$(TRAIN) make-tasks count --size 6 --count 3000 --output $(TASKS)
+	$(TRAIN) sft $(DEMO)/model $(TASKS) --output $(SFT) --config $(RECIPES)/sft.toml
+	$(TRAIN) best-of-n $(SFT) $(TASKS) --pairs $(PAIRS) --set samples=8 --set limit=1200 --set batch_size=64 \
+		--set max_new_tokens=3
+	$(MAKE) --jobs=2 --output-sync=target --no-print-directory $(STAGES)
+	$(TRAIN) compare-assistants pretrained=$(DEMO)/model sft=$(SFT) "longer sft"=$(ASSISTANT)/sft-longer \
+		dpo=$(ASSISTANT)/dpo-0 dpo=$(ASSISTANT)/dpo-1 grpo=$(ASSISTANT)/grpo-0 grpo=$(ASSISTANT)/grpo-1 \
+		ppo=$(ASSISTANT)/ppo-0 ppo=$(ASSISTANT)/ppo-1 \
 		"ppo, reward model"=$(ASSISTANT)/ppo-reward-0 "ppo, reward model"=$(ASSISTANT)/ppo-reward-1 \
-		--prompts $(ASSISTANT)/sums.jsonl --reference sft --reward $(ASSISTANT)/reward --held-out $(DEMO)/model \
-		$(addprefix --task ,$(QUESTIONS)) --output $(ASSISTANT)/comparison --set max_new_tokens=4 --set documents=20
+		--prompts $(TASKS) --reference sft --reward $(ASSISTANT)/reward --held-out $(DEMO)/model \
+		$(addprefix --task ,$(EXAMS)) --output $(ASSISTANT)/comparison --set max_new_tokens=3 --set documents=20
+
+# The stages after SFT, two at a time with one thread each: a tiny model does not gain from a second thread.
+$(ASSISTANT)/sft-longer:
+	$(TRAIN) sft $(SFT) $(TASKS) --output $@ --config $(RECIPES)/sft.toml
+
+$(ASSISTANT)/reward:
+	$(TRAIN) reward $(SFT) $(PAIRS) --output $@ --config $(RECIPES)/pairs.toml
+
+$(ASSISTANT)/dpo-0 $(ASSISTANT)/dpo-1: $(ASSISTANT)/dpo-%:
+	$(TRAIN) dpo $(SFT) $(PAIRS) --output $@ --config $(RECIPES)/pairs.toml --set pairs.seed=$*
+
+$(ASSISTANT)/grpo-0 $(ASSISTANT)/grpo-1: $(ASSISTANT)/grpo-%:
+	$(TRAIN) grpo $(SFT) $(TASKS) --output $@ --config $(RECIPES)/rollouts.toml --set prompts.seed=$*
+
+$(ASSISTANT)/ppo-0 $(ASSISTANT)/ppo-1: $(ASSISTANT)/ppo-%:
+	$(TRAIN) ppo $(SFT) $(TASKS) --output $@ --config $(RECIPES)/rollouts.toml --set prompts.seed=$* \
+		--mix $(DEMO)/curated --set data.batch_size=1
+
+$(ASSISTANT)/ppo-reward-0 $(ASSISTANT)/ppo-reward-1: $(ASSISTANT)/ppo-reward-%: $(ASSISTANT)/reward
+	$(TRAIN) ppo $(SFT) $(TASKS) --output $@ --config $(RECIPES)/rollouts.toml --set prompts.seed=$* \
+		--reward $(ASSISTANT)/reward --set prompts.unshared=true
 
 # Two processes; all tests of a file run in the same one, because they share fixtures.
 test: install

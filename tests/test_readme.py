@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,9 @@ from moto.server import ThreadedMotoServer
 
 from tests.conftest import MINICRAWL, ROOT
 from tests.pipeline.servers import serve
+from trainer.cli import train
+from trainer.commands.settings_commands import CLASSES
+from trainer.config import read_config
 
 CRAWL = "crawl-data/CC-MAIN-2026-43"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
@@ -141,3 +146,29 @@ def test_make_demo_ends_with_the_funnel_and_where_things_are(tmp_path):
         assert part in done.stdout
     assert (tmp_path / "demo/curated/manifest.json").exists()
     assert (tmp_path / "demo/model/checkpoints/step-00000020").is_dir()
+
+
+def test_the_stages_of_demo_assistant_have_settings_that_are_read(tmp_path):
+    """The target takes minutes; its commands and their settings are checked without running them."""
+    given = ["--assume-old=install", f"DEMO={tmp_path}", "EXAMS="]
+    done = subprocess.run(
+        ["make", "demo-assistant", "--dry-run", *given], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    lines = [shlex.split(line) for line in done.stdout.replace("\\\n", " ").splitlines() if "gristmill train" in line]
+    stages = [line[2:] for line in lines if "assistant" in " ".join(line)]
+    names = [name for name, *_ in stages]
+    assert [names.count(name) for name in ("sft", "reward", "dpo", "grpo", "ppo")] == [2, 1, 2, 2, 4]
+    assert names[-1] == "compare-assistants"
+    outputs = [line[line.index("--output") + 1] for line in stages if "--output" in line]
+    assert all(
+        f"={path}" in " ".join(stages[-1]) or path.endswith(("jsonl", "reward", "comparison")) for path in outputs
+    )
+    for name, *words in stages:
+        command = train.commands[name]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options
+        if name != "make-tasks":
+            module, settings = CLASSES[name]
+            config = words[words.index("--config") + 1] if "--config" in words else None
+            changes = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+            read_config(getattr(importlib.import_module(module), settings), config and str(ROOT / config), changes)
