@@ -26,6 +26,7 @@ looking them up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -319,7 +320,8 @@ class _Walk:
 
 
 def _columns(rows: list[tuple[int, int, int, int, int, int]]) -> Integers:
-    return np.ascontiguousarray(np.array(rows, dtype=np.int32).reshape(-1, 6).T)
+    values = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=6 * len(rows))
+    return np.ascontiguousarray(values.reshape(-1, 6).T)
 
 
 def _describe(node: _Element) -> tuple[str, str, int]:

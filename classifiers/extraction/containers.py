@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.extraction.blocks import TAG_NUMBER
+from classifiers.extraction.blocks import BLOCK_TAGS, TAG_NUMBER
 from classifiers.extraction.characters import WORD
 from classifiers.extraction.page_sums import BLOCKS, HEADINGS, IS_HEADING, LINKED, PROSE, SIZE, PageSums, share
 
-_LISTS = [TAG_NUMBER[tag] for tag in ("ul", "ol", "dl", "menu")]
+_IS_LIST = np.isin(np.arange(len(BLOCK_TAGS)), [TAG_NUMBER[tag] for tag in ("ul", "ol", "dl", "menu")])
 LIST_FEATURES = (
     "list_words", "list_blocks", "list_link_share", "list_prose_share", "list_place", "list_lead_size",
     "list_lead_ends", "list_lead_heading", "list_lead_beside", "list_lead_link_share", "list_lead_prose",
@@ -42,7 +42,7 @@ def find_best_container(page: PageSums) -> int:
 def add_list_features(page: PageSums, rows: Rows) -> None:
     """The outermost list around a block, and the blocks before and after that list."""
     blocks, own = page.blocks, page.own
-    is_list = np.isin(page.tags, _LISTS)
+    is_list = _IS_LIST[page.tags]
     is_list[-1] = False
     numbered = np.where(is_list, np.arange(len(is_list)), -1)
     element = page.fold(numbered, lambda below, above: np.where(above >= 0, above, below))[own]
