@@ -41,7 +41,12 @@ _AT = rf"(?:[ \t]?(?:{_AT_IN_BRACKETS})[ \t]?|[(\[]a[)\]]|_at_|-at-(?=[\w-]{{1,6
 _DOT_IN_BRACKETS = rf"{_OPEN}[ \t]?(?:{_DOT_WORDS}|\.)[ \t]?{_CLOSE}"
 _DOT = rf"(?:[ \t]?{_DOT_IN_BRACKETS}[ \t]?|[ \t](?:{_DOT_WORDS})[ \t]|[_-]dot[_-]|&#46;|\.)"
 _PART = rf"[{_LETTER}](?:[{_LETTER}]|[_-](?!(?:dot|at)[_-]))*+"
-_MAY_BE_SPELLED = re.compile(rf"{_AT_IN_BRACKETS}|[(\[]a[)\]]|[_-]at[_-]", re.IGNORECASE)
+# The signs first: the search skips all other characters in one fast loop.
+_MAY_BE_SPELLED = re.compile(
+    rf"[\[({{<（［【&%_-](?:(?<={_OPEN})(?:[ \t]?(?:{_AT_WORDS})[ \t]?{_CLOSE}|a[)\]])"
+    r"|(?<=&)(?:#0{0,4}64|commat|#x0{0,4}40);|(?<=%)40|(?<=[_-])at[_-])",
+    re.IGNORECASE,
+)
 _SPELLED_EMAIL = re.compile(
     rf"(?<![{_LOCAL}])({_PART}(?:[.%+'’]{_PART})*+){_AT}({_PART}(?:{_DOT}{_PART})++)", re.IGNORECASE
 )

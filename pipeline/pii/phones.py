@@ -39,6 +39,8 @@ REGIONS: dict[str, tuple[str, ...]] = {
 _CANDIDATE = re.compile(
     r"(?<![\w./=#&<$€£¥_@-])(?<!\d,)(?:\+\s?)?\(?\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,30}+(?![^\Wx]|x\D|[=@%])"
 )  # a number may be followed by its extension: 555-0123x42
+# What every candidate has. It begins with a digit, so that the search skips other characters in one fast loop.
+_MAY_BE_PHONE = re.compile(r"\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5}")
 # Between two numbers, or a postcode and a number, side by side.
 _SEAM = re.compile(r"(?<=\d)[ /]{1,3}(?=[(+]|00|1[-.]\d{3}[-.]|\d{3}[-.]\d{3}[-.]\d{4})")
 _DATE_OR_YEARS = re.compile(  # also volume (year) pages, and ZIP+4
@@ -61,7 +63,7 @@ _GROUP = re.compile(r"\d+")
 
 def find_phones(text: str, language: str = "") -> Iterator[Span]:
     """Phone numbers; `language` (ISO 639) selects the regions of national numbers."""
-    for match in _CANDIDATE.finditer(text):
+    for match in _CANDIDATE.finditer(text) if _MAY_BE_PHONE.search(text) else ():
         written = re.sub(r"[\u2010-\u2015]", "-", to_ascii_digits(match[0]).replace("\u00a0", " "))
         context = words_before(text, match.start(), 40)
         for start, end in _split_candidate(written):
@@ -103,8 +105,12 @@ def _normalize_phone(written: str, context: str, language: str, behind: str) -> 
     if not (international or named or (near and _DIALED.fullmatch(written))) and len(groups) == 1:
         return ""
     own = REGIONS.get(language, ()) if language else ()
-    parsed = [(region, number) for region in dict.fromkeys(own + REGIONS[""]) if (number := _parse(written, region))]
-    for region, number in parsed:
+    parsed: list[PhoneNumber] = []
+    for region in dict.fromkeys(own + REGIONS[""]):
+        number = _parse(written, region)
+        if number is None:
+            continue
+        parsed.append(number)
         likely = international or near or (region == "US" and _NANP.fullmatch(written))
         may_be_shaped = region in own and not _PAIRS.fullmatch(written)
         if (
@@ -115,13 +121,13 @@ def _normalize_phone(written: str, context: str, language: str, behind: str) -> 
             return _key(number)
     digits = "".join(groups)
     if len(digits) in _LABELED_DIGITS and (named or dialed):
-        return _key(parsed[0][1]) if parsed else digits
+        return _key(parsed[0]) if parsed else digits
     likely = (
         _AREA_IN_BRACKETS.fullmatch(written)
         or (written[0] == "+" and not _COUNT.fullmatch(written.lstrip("+ ")))
         or (near and _LOCAL.fullmatch(written))
     )
-    return next((_key(number) for _, number in parsed if likely and _is_possible(number)), "")
+    return next((_key(number) for number in parsed if likely and _is_possible(number)), "")
 
 
 def _is_written_as_number(groups: list[str], written: str, behind: str) -> bool:

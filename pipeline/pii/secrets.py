@@ -39,7 +39,8 @@ _ASSIGNED = re.compile(
     r"(?:api|access|secret|private|auth|client)[ _-]?(?:key|token|secret)|secret|token|passw(?:or)?d|bearer",
     re.IGNORECASE,
 )
-# A necessary condition for such a value: few pages meet it, and it is faster to test than `_ASSIGNED`.
+# Necessary conditions for such a name and value: few pages meet both, and they are faster to test than `_ASSIGNED`.
+_NAME_PARTS = ("key", "token", "secret", "passw", "bearer")
 _LONG_VALUE = re.compile(r"(?<![A-Za-z0-9_+/=.~-])(?=[A-Za-z_+/=.~-]{0,199}+[0-9])[A-Za-z0-9_+/=.~-]{16}")
 _VALUE = re.compile(r"[\"']?(?:\s{0,3}[:=]>?\s{0,3}|\s)[\"']?([A-Za-z0-9_+/=.~-]{16,200}+)")
 
@@ -55,7 +56,8 @@ def find_secrets(text: str) -> Iterator[Span]:
     if any(start in text for start in _FORMAT_STARTS):
         for match in _FORMATS.finditer(text):
             yield Span(match.start(), match.end(), PiiKind.SECRET, match[0])
-    if _LONG_VALUE.search(text):
+    folded = text.casefold()
+    if any(part in folded for part in _NAME_PARTS) and _LONG_VALUE.search(text):
         yield from _find_assigned_values(text)
 
 
