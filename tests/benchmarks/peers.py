@@ -13,6 +13,7 @@ The ratio depends on the pages. Most pages of a crawl are dropped, many before e
 from __future__ import annotations
 
 import argparse
+import compileall
 import gzip
 import json
 import resource
@@ -89,6 +90,12 @@ def commands(warcs: Path, output: Path, peers: Path) -> dict[str, list[str]]:
     return found
 
 
+def compile_sources() -> None:
+    """Bytecode, as pip writes it for the peers: from a checkout each run would compile our modules twice, 0.7 s."""
+    for package in ("pipeline", "classifiers"):
+        compileall.compile_dir(Path(__file__).parents[2] / package, quiet=1)
+
+
 def cpu_seconds(command: list[str], log: Path) -> float:
     """CPU of the process and of its children, which it has waited for."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -132,6 +139,7 @@ if __name__ == "__main__":
     parser.add_argument("--peers", type=Path, default=Path(".venv-peers/bin/python"))
     parser.add_argument("--mix", choices=MIXES, action="append")
     options = parser.parse_args()
+    compile_sources()
     for mix in options.mix or MIXES:
         print(f"{mix}:")
         with tempfile.TemporaryDirectory() as folder:
