@@ -142,6 +142,9 @@ def average_points(points: Sequence[OptimizedPoint]) -> list[OptimizedPoint]:
 
 
 def _read_validations(name: str, run: Path) -> Line:
-    rows = [row for row in read_metrics(run) if "reward" in row.get("validation", {})]
-    key = "verified" if rows and "verified" in rows[0]["validation"] else "reward"
-    return Line(name, [row["step"] for row in rows], [row["validation"][key] for row in rows])
+    found = []
+    for row in read_metrics(run):
+        measured = [(0, row.get("before", {})), (row["step"], row.get("validation", {}))]
+        found += [(step, values) for step, values in measured if "reward" in values]
+    rewards = [values.get("verified", values["reward"]) for _, values in found]
+    return Line(name, [step for step, _ in found], rewards)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -330,6 +331,7 @@ def test_stages_are_compared_on_prompts_that_none_was_trained_on(demo, tuned, ch
     assert list(found["curves"]) == ["grpo", "best-of-n"]
     page = (out / "comparison.html").read_text()
     assert "Gold reward" in page
+    assert "[0, 2]" in unescape(page)  # held-out rewards begin before the first step
     assert '<th scope="col" class="n">words</th>' in page
     assert "one run" in printed
     assert "http" not in page.split("<body>")[1]
