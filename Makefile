@@ -89,7 +89,7 @@ $(ASSISTANT)/grpo-0 $(ASSISTANT)/grpo-1: $(ASSISTANT)/grpo-%:
 
 $(ASSISTANT)/ppo-0 $(ASSISTANT)/ppo-1: $(ASSISTANT)/ppo-%:
 	$(TRAIN) ppo $(SFT) $(TASKS) --output $@ --config $(RECIPES)/rollouts.toml --set prompts.seed=$* \
-		--mix $(DEMO)/curated --set data.batch_size=1
+		--mix $(DEMO)/curated --set data.batch_size=1 --set policy.pretraining_weight=0.05
 
 $(ASSISTANT)/ppo-reward-0 $(ASSISTANT)/ppo-reward-1: $(ASSISTANT)/ppo-reward-%: $(ASSISTANT)/reward
 	$(TRAIN) ppo $(SFT) $(TASKS) --output $@ --config $(RECIPES)/rollouts.toml --set prompts.seed=$* \
