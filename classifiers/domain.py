@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from classifiers.artifacts import Artifact, default_folder, load_artifact
 from classifiers.domain_labels import UNKNOWN
-from classifiers.estimators.features import FEATURE_VERSION, Counts, kind_counts, topic_counts
+from classifiers.estimators.features import Counts, kind_counts, subject_counts
 from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import Array, with_temperature
 
 NAME = "domain"
+FEATURE_VERSION = 3  # of the words below: to be raised when `counts_for` returns others
 HEADS = ("topic", "kind")
 
 _NOTHING: Mapping[str, float] = {}
@@ -35,7 +36,7 @@ class Item(NamedTuple):
 def counts_for(head: str, item: Item) -> Counts:
     """The words that one head reads."""
     if head == "topic":
-        return topic_counts(item.title, item.text)
+        return subject_counts(item.title, item.text)
     return kind_counts(item.title, item.text, item.url, item.signals)
 
 

@@ -45,12 +45,13 @@ DOMAIN = """# Domain: what a page is about, and what kind of source it is
 Two linear models on tf-idf: 24 topics after WebOrganizer, 14 kinds of source. They read title and text; the
 kind also reads the words of the URL and the page's type and expected F1, where the learned engine extracted it.
 Answers whose calibrated probability is below the threshold are `unknown`, which the weights treat as a domain
-of its own. The threshold is where 92 of 100 words of unseen training domains get an answer.
+of its own. The threshold is where 90 of 100 words of unseen training domains get a topic, and 92 a kind.
 
 Labels: pages that language models at work on this project labeled from host, title and pieces of the text
-(`classifiers/data/RUBRIC.md`), each twice and independently; where the two differ, a third settled the label.
-Articles of Wikipedia and front pages of sites, labeled in the same way once; lists of words that speak for each
-topic in thirteen languages, written by readers from memory; unread pages by witnesses (their collection, UT1
+(`classifiers/data/RUBRIC.md`), each twice and independently; where the two differ, a third settled the label, and
+the topics that the others named train with the rest of its weight. Articles of Wikipedia and front pages of sites,
+labeled in the same way once; lists of words that speak for each topic and for 2,976 subtopics in fourteen languages,
+written from memory by language models that saw no page; unread pages by witnesses (their collection, UT1
 category, URL and markup) that the read pages vouch for (`calibration.witnesses` in the manifest says how far). Two
 readers agree on .86 of the topics and .87 of the kinds, so an accuracy above that cannot be expected of these
 labels.

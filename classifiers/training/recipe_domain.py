@@ -1,8 +1,8 @@
 """Training rows of the shipped domain model: hand-labeled pages, and weak labels for the others.
 
 Rows: labeled pages (`page_labels.csv`); labeled front pages of sites and articles of Wikipedia (`text_labels.csv`);
-words typical of a topic or a kind (`topic_words.txt`, `kind_words.txt`); unlabeled pages by labeling functions,
-weighted by their agreement with the hand labels (weak_labels.py).
+words typical of a topic, a subtopic or a kind (`topic_words.txt`, `subtopic_words.txt`, `kind_words.txt`); unlabeled
+pages by labeling functions, weighted by their agreement with the hand labels (weak_labels.py).
 Everything is split by registered domain; the test rows are hand-labeled pages, and no other row is of a test domain.
 """
 
@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from classifiers.data import source_pages
-from classifiers.data.page_labels import PageLabel, read_page_labels, read_text_labels
+from classifiers.data.page_labels import NONE, PageLabel, read_page_labels, read_text_labels
 from classifiers.data.page_text import TextRow, id_of
 from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of
 from classifiers.data.source_pages import Sources
 from classifiers.domain import HEADS, Item, counts_for
-from classifiers.estimators.features import style_counts, topic_counts
+from classifiers.estimators.features import style_counts, subject_counts
 from classifiers.estimators.linear import Row
 from classifiers.training.weak_labels import (
     Evidence,
@@ -35,19 +35,22 @@ from classifiers.training.weak_labels import (
 from classifiers.urls import host_of, registered_domain_of
 
 TOPIC_WORDS = Path(__file__).parent / "topic_words.txt"
+SUBTOPIC_WORDS = Path(__file__).parent / "subtopic_words.txt"
 KIND_WORDS = Path(__file__).parent / "kind_words.txt"
 WEAK_PER_DOMAIN = 10
+SETTLED = {"topic": 0.7, "kind": 1.0}  # weight of the label of a page that readers disagreed on; theirs get the rest
 WEIGHT = {
     "read": 1.0,
     "kind words": 1.0,
     "topic words": 0.25,
+    "subtopic words": 0.25,
     "wikipedia": 0.3,
     "table": 1.0,
     "weak": 0.3,
     "articles": 0.1,
 }
 MIN_CHARACTERS = 100
-WORD_ROWS = {"topic": 24, "kind": 6}  # short rows over which a line of words is spread
+WORD_ROWS = {"topic": 24, "subtopic": 5, "kind": 6}  # short rows over which a line of words is spread
 TABLE_CHARACTERS = 4_000  # read of a web site's text
 
 _TABLES = (
@@ -84,7 +87,7 @@ def read_domain_data(sources: Sources) -> DomainData:
     weak, conflicts = _weak_rows(list(at_most_per_domain(unread, WEAK_PER_DOMAIN)), evidence, trust)
     topics = read_text_labels()
     topic_rows = {
-        "words": list(word_rows(TOPIC_WORDS, "topic")),
+        "words": [*word_rows(TOPIC_WORDS, "topic"), *word_rows(SUBTOPIC_WORDS, "subtopic")],
         "wikipedia": list(_article_rows(data, topics)),
         "table": list(_table_rows(data, topics)),
     }
@@ -101,10 +104,22 @@ def item_of(page: TextRow) -> Item:
     return Item(page.url, page.title, page.text, page.signals)
 
 
-def read_rows(pages: Sequence[TextRow], labels: Mapping[str, PageLabel], head: str) -> list[Row]:
-    """Training rows of the labeled pages that have a label for this head."""
-    found = ((page, labels[page.id].domains.get(head)) for page in pages)
-    return [Row(label, counts_for(head, item_of(page)), WEIGHT["read"]) for page, label in found if label]
+def read_rows(pages: Sequence[TextRow], labels: Mapping[str, PageLabel], head: str) -> list[list[Row]]:
+    """Training rows of the pages, each of which has a label for this head: a row for each label that readers gave."""
+    return [
+        [Row(label, counts, WEIGHT["read"] * share) for label, share in _shares(labels[page.id], head).items()]
+        for page in pages
+        for counts in [counts_for(head, item_of(page))]
+    ]
+
+
+def _shares(label: PageLabel, head: str) -> dict[str, float]:
+    """Label -> its share of a page. Where two readers differ, what they said is not all wrong."""
+    settled = label.domains[head]
+    others = sorted({label.first.get(head, NONE), label.second.get(head, NONE)} - {settled, NONE})
+    if not others or SETTLED[head] == 1:
+        return {settled: 1.0}
+    return {settled: SETTLED[head]} | {other: (1 - SETTLED[head]) / len(others) for other in others}
 
 
 def _weak_rows(
@@ -122,18 +137,18 @@ def _weak_rows(
     return rows, dict(conflicts)
 
 
-def word_rows(path: Path, head: str) -> Iterator[Row]:
-    """Rows of the words of each label and language: WORD_ROWS short rows a line, so that few words decide each."""
+def word_rows(path: Path, words_of: str) -> Iterator[Row]:
+    """Rows of the words of a topic, a subtopic or a kind: WORD_ROWS short rows a line: few words decide each."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
         label, _, text = line.partition(":")
         words = text.split()
-        for number in range(WORD_ROWS[head]):
-            text_of_row = " ".join(words[number :: WORD_ROWS[head]])
-            counts = topic_counts("", text_of_row) if head == "topic" else style_counts(text_of_row)
+        for number in range(WORD_ROWS[words_of]):
+            text_of_row = " ".join(words[number :: WORD_ROWS[words_of]])
+            counts = style_counts(text_of_row) if words_of == "kind" else subject_counts("", text_of_row)
             if counts:
-                yield Row(label, counts, WEIGHT[f"{head} words"])
+                yield Row(label, counts, WEIGHT[f"{words_of} words"])
 
 
 def _encyclopedia_rows(data: Path) -> Iterator[Row]:
@@ -145,7 +160,7 @@ def _encyclopedia_rows(data: Path) -> Iterator[Row]:
 def _article_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
     for article in source_pages.articles(data):
         if topic := topics.get(article.id):
-            yield Row(topic, topic_counts(article.title, article.text), WEIGHT["wikipedia"])
+            yield Row(topic, subject_counts(article.title, article.text), WEIGHT["wikipedia"])
 
 
 def _table_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
@@ -157,4 +172,4 @@ def _table_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
                 topic = topics.get(id_of(row[url].encode()))
                 on_test = split_of(registered_domain_of(host_of(row[url]))) == Split.TEST
                 if topic and row[text] and not on_test:
-                    yield Row(topic, topic_counts("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])
+                    yield Row(topic, subject_counts("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])

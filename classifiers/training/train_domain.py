@@ -14,16 +14,17 @@ from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifa
 from classifiers.data.page_labels import DOMAIN_LABELS, PageLabel
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import unit_hash
-from classifiers.domain import HEADS, NAME, DomainModel
+from classifiers.domain import FEATURE_VERSION, HEADS, NAME, DomainModel
 from classifiers.domain_labels import UNKNOWN
-from classifiers.estimators.features import FEATURE_VERSION
-from classifiers.estimators.linear import LinearModel, Row, train_linear
+from classifiers.estimators.linear import VOCABULARY, LinearModel, Row, choose_vocabulary, train_linear
 from classifiers.estimators.logistic import Array, fit_temperature, with_temperature
 from classifiers.estimators.metrics import confusion, macro_f1, reliability
 from classifiers.training.recipe_domain import DomainData, item_of, read_rows
 
 FOLDS = 3
-ANSWERED_WORDS = 0.92  # share of the words of unseen training domains that get an answer; the others become `unknown`
+SIZE = {"topic": 45_000, "kind": VOCABULARY}  # most words
+# Share of the words of unseen training domains that get an answer; the others become `unknown`.
+ANSWERED_WORDS = {"topic": 0.90, "kind": 0.92}
 
 
 def train_domain(data: DomainData, folder: Path, card: str, command: str) -> DomainModel:
@@ -31,10 +32,11 @@ def train_domain(data: DomainData, folder: Path, card: str, command: str) -> Dom
     folder.mkdir(parents=True, exist_ok=True)
     calibration: dict[str, Any] = {}
     for head in HEADS:
-        rows = read_rows(data.read, data.labels, head)
-        model = train_linear(rows + data.train[head], DOMAIN_LABELS[head])
+        pages = [page for page in data.read if head in data.labels[page.id].domains]
+        rows = read_rows(pages, data.labels, head)
+        model = _train_head(data, head, rows)
         model.save(folder / f"{head}.words.txt", folder / f"{head}.weights.npy")
-        calibration[head] = _calibrate(data, head, rows)
+        calibration[head] = _calibrate(data, head, pages, rows)
     calibration["method"] = "one exponent per head, fitted on pages of domains that each of the folds had not seen"
     calibration["witnesses"] = {" / ".join(key): asdict(trust) for key, trust in data.trust.items()}
     calibration["conflicts"] = dict(data.conflicts)
@@ -58,8 +60,15 @@ def train_domain(data: DomainData, folder: Path, card: str, command: str) -> Dom
     return DomainModel(load_artifact(folder, NAME, FEATURE_VERSION))
 
 
-def _calibrate(data: DomainData, head: str, rows: Sequence[Row]) -> dict[str, Any]:
-    pages = [page for page in data.read if head in data.labels[page.id].domains]
+def _train_head(data: DomainData, head: str, rows_of_pages: Sequence[Sequence[Row]]) -> LinearModel:
+    """A page counts once in the choice of words, whatever number of labels it has."""
+    once = [rows[0] for rows in rows_of_pages]
+    vocabulary = choose_vocabulary(once + data.train[head], SIZE[head])
+    every = [row for rows in rows_of_pages for row in rows]
+    return train_linear(every + data.train[head], DOMAIN_LABELS[head], vocabulary)
+
+
+def _calibrate(data: DomainData, head: str, pages: Sequence[TextRow], rows: Sequence[Sequence[Row]]) -> dict[str, Any]:
     truth = np.array([DOMAIN_LABELS[head].index(data.labels[page.id].domains[head]) for page in pages])
     answers = _out_of_fold(data, head, pages, rows)
     exponent = fit_temperature(answers, truth)
@@ -67,8 +76,8 @@ def _calibrate(data: DomainData, head: str, rows: Sequence[Row]) -> dict[str, An
     best, right = scaled.max(axis=1), scaled.argmax(axis=1) == truth
     return {
         "exponent": exponent,
-        "threshold": threshold_for(best, [len(page.text.split()) for page in pages], ANSWERED_WORDS),
-        "words_above_threshold": ANSWERED_WORDS,
+        "threshold": threshold_for(best, [len(page.text.split()) for page in pages], ANSWERED_WORDS[head]),
+        "words_above_threshold": ANSWERED_WORDS[head],
         "reliability": reliability(right, best),
     }
 
@@ -81,15 +90,15 @@ def threshold_for(best: Array, words: Sequence[int], share: float) -> float:
     return float(np.floor(best[order[min(place, len(order) - 1)]] * 1e4) / 1e4)
 
 
-def _out_of_fold(data: DomainData, head: str, pages: Sequence[TextRow], rows: Sequence[Row]) -> Array:
-    """`rows` are the training rows of `pages`."""
+def _out_of_fold(data: DomainData, head: str, pages: Sequence[TextRow], rows: Sequence[Sequence[Row]]) -> Array:
+    """`rows` are the training rows of each of the `pages`."""
     fold = np.array([int(FOLDS * unit_hash("fold", page.registered_domain)) for page in pages])
     answers = np.zeros((len(pages), len(DOMAIN_LABELS[head])))
     for number in range(FOLDS):
-        inside = [row for row, place in zip(rows, fold, strict=True) if place != number]
+        inside = [rows_of_page for rows_of_page, place in zip(rows, fold, strict=True) if place != number]
         outside = np.flatnonzero(fold == number)
-        model: LinearModel = train_linear(inside + data.train[head], DOMAIN_LABELS[head])
-        answers[outside] = model.probabilities([rows[int(i)].counts for i in outside])
+        model = _train_head(data, head, inside)
+        answers[outside] = model.probabilities([rows[int(i)][0].counts for i in outside])
     return answers
 
 

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from classifiers.artifacts import digest_of
+from classifiers.data.page_labels import PageLabel
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import Example, Split
 from classifiers.domain_labels import KINDS, TOPICS
@@ -26,12 +27,13 @@ from classifiers.estimators.features import (
     one_line,
     statistics,
     style_counts,
+    subject_counts,
     topic_counts,
 )
 from classifiers.estimators.linear import LinearModel, Row, train_linear
 from classifiers.estimators.metrics import auc
 from classifiers.evaluation.gate import FLOORS, find_failures, load_floors, value_at
-from classifiers.training.recipe_domain import KIND_WORDS, TOPIC_WORDS, word_rows
+from classifiers.training.recipe_domain import KIND_WORDS, SUBTOPIC_WORDS, TOPIC_WORDS, read_rows, word_rows
 from classifiers.training.recipe_quality import QUALITY_LABELS, split_and_match
 from classifiers.training.shipped_models import train_quality_on
 
@@ -167,15 +169,36 @@ def test_features_of_a_version_never_change() -> None:
     assert found == {2: ["ba8429f38133a218", "f3a7f565a068965f"]}
 
 
+def test_topics_read_pairs_of_neighbours_in_scripts_without_spaces() -> None:
+    text = "**北京大学** 2024, ラメン and Müller"
+    assert subject_counts("", text) - topic_counts("", text) == Counter(["北京", "京大", "大学", "ラメ", "メン"])
+    assert subject_counts("北京", "")["北京"] == 2
+    assert subject_counts(BAD, GOOD) == topic_counts(BAD, GOOD)
+
+
+def test_a_page_on_which_readers_differ_trains_both_labels() -> None:
+    page = TextRow("a", URL, "", "", GOOD)
+    first, second = {"topic": "games", "kind": "blog"}, {"topic": "software", "kind": "news"}
+    label = PageLabel(Split.TRAIN, {}, {"topic": "software", "kind": "news"}, first, second)
+    assert [(r.label, r.weight) for r in read_rows([page], {"a": label}, "topic")[0]] == [
+        ("software", 0.7),
+        ("games", pytest.approx(0.3)),
+    ]
+    assert [(r.label, r.weight) for r in read_rows([page], {"a": label}, "kind")[0]] == [("news", 1.0)]
+    once = replace(label, first=second, second={})
+    assert [r.label for r in read_rows([page], {"a": once}, "topic")[0]] == ["software"]
+
+
 @pytest.mark.parametrize("text", ["", " \n", "\x00\ud7ff", "a" * 100_000, "|" * 5_000, "[](" * 3_000, "𝕳𝖊𝖑𝖑𝖔 🙂" * 50])
 def test_features_survive_hostile_text(text: str) -> None:
     assert np.isfinite(statistics(text)).all()
-    words = [*style_counts(text), *topic_counts(text, text), *kind_counts(text, text)]
+    words = [*style_counts(text), *subject_counts(text, text), *kind_counts(text, text)]
     assert all(word.split() == [word] for word in words)
 
 
 def test_every_topic_has_words() -> None:
     assert {row.label for row in word_rows(TOPIC_WORDS, "topic")} == set(TOPICS)
+    assert {row.label for row in word_rows(SUBTOPIC_WORDS, "subtopic")} == set(TOPICS)
     assert {row.label for row in word_rows(KIND_WORDS, "kind")} < set(KINDS)
 
 
