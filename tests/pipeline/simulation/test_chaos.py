@@ -65,7 +65,7 @@ def test_one_call_in_many_fails(chaos, name):
         repeat(lambda number=number, fault=fault: chaos.run_call(scenario, number, fault), how)
 
 
-@pytest.mark.parametrize("store", ["gs", pytest.param("s3", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("store", ["gs", "s3"])
 def test_requests_to_a_store_fail(store):
     with open_chaos(store) as chaos:
         scenario = SCENARIOS["curate"]
