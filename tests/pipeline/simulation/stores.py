@@ -75,7 +75,7 @@ class Bucket(ABC):
         for name in gone:
             path = self.folder / name
             path.unlink()
-            for parent in path.relative_to(self.folder).parents:  # a store has no empty folders
+            for parent in list(path.relative_to(self.folder).parents)[:-1]:  # a store has no empty folders
                 if (self.folder / parent).is_dir() and not any((self.folder / parent).iterdir()):
                     (self.folder / parent).rmdir()
         for name, content in changed.items():

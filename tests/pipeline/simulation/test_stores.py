@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from tests.pipeline.engines.s3 import serve_s3
 from tests.pipeline.simulation.s3 import answer_s3
+from tests.pipeline.simulation.stores import open_store
 
 NAMES = ("a/b", "a/c/d", "a/c/e", "a.b", "b", "ä/ö &<x>")
 _OF_THE_MESSAGE = {"ResponseMetadata", "LastModified", "Owner"}  # headers, and what moto says of each object besides
@@ -89,3 +90,12 @@ def ask(filesystem: Any, method: str, values: dict[str, Any]) -> dict[str, Any]:
             del entry[key]
     described.pop("NextContinuationToken", None)
     return described
+
+
+def test_the_view_of_an_emptied_bucket_is_an_empty_folder(tmp_path):
+    with open_store("s3", tmp_path / "outputs") as store:
+        for objects in ({"a/b": b"1", "c": b"2"}, {}):
+            store.replace(objects)
+            found = {str(path.relative_to(store.view())) for path in store.view().rglob("*") if path.is_file()}
+            assert found == set(objects)
+            assert store.view().is_dir()
