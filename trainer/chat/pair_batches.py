@@ -9,7 +9,7 @@ of the policy's drift. Row r belongs to pair r // rows_per_pair.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from trainer.chat.chat_batches import ChatBatches, ChatSettings, Rows, cut_long, fill_rows, is_held_out
+from trainer.chat.chat_batches import ChatBatches, ChatSettings, Rows, fill_rows, is_held_out
 from trainer.chat.chat_template import ChatTemplate, Encoded, EncodedPair
 from trainer.chat.conversation import Preference, prompt_key
 from trainer.chat.read_conversations import ReadReport
@@ -28,7 +28,7 @@ class PairSettings(ChatSettings):
 
     files: tuple[Path, ...] = Field(default=(), description="files of preferences, .jsonl or .json, plain or with .gz")
     sequence_length: int = Field(
-        default=512, ge=2, description="tokens of a prompt with an answer; a longer one is cut there"
+        default=512, ge=2, description="tokens of a prompt with an answer; more cost the prompt its beginning"
     )
     batch_size: int = Field(default=16, ge=1, description="pairs in one step, over all ranks")
     packing: bool = Field(default=False, description="not used: each answer has a row of its own")
@@ -78,6 +78,18 @@ def _mismatch(text: Encoded, other: Encoded) -> Encoded:
     return Encoded(tokens, learned)
 
 
+def cut_pair(pair: EncodedPair, length: int) -> EncodedPair:
+    """The pair with at most `length` targets a side: the prompt loses its beginning, equally much on both sides.
+
+    An answer that is too long by itself loses its end.
+    """
+    longest = max(len(side.tokens) for side in (pair.chosen, pair.rejected))
+    begin = min(max(0, longest - length - 1), int(pair.chosen.learned.argmax()) - 1)
+    place = slice(begin, begin + length + 1)
+    chosen, rejected = (Encoded(side.tokens[place], side.learned[place]) for side in (pair.chosen, pair.rejected))
+    return replace(pair, chosen=chosen, rejected=rejected)
+
+
 @dataclass(frozen=True)
 class SplitPairs:
     """Pairs to train on and pairs that are held out, by prompt."""
@@ -110,12 +122,9 @@ def split_pairs(
             report.skipped["tie"] += 1
             continue
         pair = template.encode_pair(preference)
-        chosen, rejected = (cut_long(side, settings.sequence_length) for side in (pair.chosen, pair.rejected))
-        if chosen is None or rejected is None:
-            report.skipped["prompt over pairs.sequence_length"] += 1
-        elif np.array_equal(chosen.tokens, rejected.tokens):
+        cut = cut_pair(pair, settings.sequence_length)
+        if np.array_equal(cut.chosen.tokens, cut.rejected.tokens):
             report.skipped["equal answers after cutting"] += 1
         else:
-            cut = EncodedPair(chosen, rejected, pair.margin, pair.tie)
             sides[is_held_out(prompt_key(preference.prompt), settings.held_out)].append(cut)
     return SplitPairs(tuple(sides[False]), tuple(sides[True]), report)

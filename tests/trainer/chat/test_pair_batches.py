@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tests.trainer.curated import pages
-from trainer.chat.chat_template import ChatTemplate
-from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, split_pairs
+from trainer.chat.chat_template import ChatTemplate, Encoded, EncodedPair
+from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, cut_pair, split_pairs
 from trainer.chat.read_conversations import ReadReport
 from trainer.chat.read_preferences import read_preferences
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
@@ -77,3 +78,30 @@ def test_a_loss_without_ties_gets_none(template, tmp_path):
     assert [pair.tie for pair in whole.training] == [False] * 9 + [True]
     assert [pair.tie for pair in without.training] == [False] * 9
     assert without.report.skipped == {"tie": 1}
+
+
+@pytest.mark.parametrize(
+    ("length", "chosen", "rejected"),
+    [
+        (9, [0, 1, 2, 3, 10, 11, 12], [0, 1, 2, 3, 20]),
+        (6, [0, 1, 2, 3, 10, 11, 12], [0, 1, 2, 3, 20]),
+        (4, [2, 3, 10, 11, 12], [2, 3, 20]),
+        (2, [3, 10, 11], [3, 20]),  # of the prompt the token before the answer is left
+    ],
+)
+def test_a_prompt_loses_its_beginning_and_an_answer_its_end(length, chosen, rejected):
+    def side(answer: list[int]) -> Encoded:
+        return Encoded(np.array([0, 1, 2, 3, *answer], np.int32), np.arange(4 + len(answer)) >= 4)
+
+    found = cut_pair(EncodedPair(side([10, 11, 12]), side([20]), 0.5, tie=False), length)
+    assert found.margin == 0.5
+    for cut, expected in ((found.chosen, chosen), (found.rejected, rejected)):
+        assert cut.tokens.tolist() == expected
+        assert cut.tokens[cut.learned].tolist() == [token for token in expected if token >= 10]
+
+
+def test_a_long_prompt_costs_no_pair(template, tmp_path):
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"prompt": "question " * 40, "chosen": "good", "rejected": "bad"}) + "\n")
+    found = split(PairSettings(files=(path,), held_out=0, sequence_length=16), template)
+    assert [len(side.tokens) <= 17 for pair in found.training for side in (pair.chosen, pair.rejected)] == [True] * 2
