@@ -82,7 +82,8 @@ $(ASSISTANT)/reward:
 	$(TRAIN) reward $(SFT) $(PAIRS) --output $@ --config $(RECIPES)/pairs.toml
 
 $(ASSISTANT)/dpo-0 $(ASSISTANT)/dpo-1: $(ASSISTANT)/dpo-%:
-	$(TRAIN) dpo $(SFT) $(PAIRS) --output $@ --config $(RECIPES)/pairs.toml --set pairs.seed=$*
+	$(TRAIN) dpo $(SFT) $(PAIRS) --output $@ --config $(RECIPES)/pairs.toml --set pairs.seed=$* \
+		--set schedule.learning_rate=2e-4 --set epochs=1
 
 $(ASSISTANT)/grpo-0 $(ASSISTANT)/grpo-1: $(ASSISTANT)/grpo-%:
 	$(TRAIN) grpo $(SFT) $(TASKS) --output $@ --config $(RECIPES)/rollouts.toml --set prompts.seed=$*
