@@ -79,13 +79,13 @@ def _mismatch(text: Encoded, other: Encoded) -> Encoded:
 
 
 def cut_pair(pair: EncodedPair, length: int) -> EncodedPair:
-    """The pair with at most `length` targets a side: the prompt loses its beginning, equally much on both sides.
+    """The pair with at most `length` tokens a side: the prompt loses its beginning, equally much on both sides.
 
-    An answer that is too long by itself loses its end.
+    An answer that is too long by itself loses its end. The last token is an input too where a score is read from it.
     """
     longest = max(len(side.tokens) for side in (pair.chosen, pair.rejected))
-    begin = min(max(0, longest - length - 1), int(pair.chosen.learned.argmax()) - 1)
-    place = slice(begin, begin + length + 1)
+    begin = min(max(0, longest - length), int(pair.chosen.learned.argmax()) - 1)
+    place = slice(begin, begin + length)
     chosen, rejected = (Encoded(side.tokens[place], side.learned[place]) for side in (pair.chosen, pair.rejected))
     return replace(pair, chosen=chosen, rejected=rejected)
 

@@ -84,9 +84,9 @@ def test_a_loss_without_ties_gets_none(template, tmp_path):
     ("length", "chosen", "rejected"),
     [
         (9, [0, 1, 2, 3, 10, 11, 12], [0, 1, 2, 3, 20]),
-        (6, [0, 1, 2, 3, 10, 11, 12], [0, 1, 2, 3, 20]),
-        (4, [2, 3, 10, 11, 12], [2, 3, 20]),
-        (2, [3, 10, 11], [3, 20]),  # of the prompt the token before the answer is left
+        (7, [0, 1, 2, 3, 10, 11, 12], [0, 1, 2, 3, 20]),
+        (5, [2, 3, 10, 11, 12], [2, 3, 20]),
+        (3, [3, 10, 11], [3, 20]),  # of the prompt the token before the answer is left
     ],
 )
 def test_a_prompt_loses_its_beginning_and_an_answer_its_end(length, chosen, rejected):
@@ -103,5 +103,8 @@ def test_a_prompt_loses_its_beginning_and_an_answer_its_end(length, chosen, reje
 def test_a_long_prompt_costs_no_pair(template, tmp_path):
     path = tmp_path / "long.jsonl"
     path.write_text(json.dumps({"prompt": "question " * 40, "chosen": "good", "rejected": "bad"}) + "\n")
-    found = split(PairSettings(files=(path,), held_out=0, sequence_length=16), template)
-    assert [len(side.tokens) <= 17 for pair in found.training for side in (pair.chosen, pair.rejected)] == [True] * 2
+    settings = PairSettings(files=(path,), held_out=0, sequence_length=16)
+    pairs = split(settings, template).training
+    assert len(pairs) == 1
+    batches = [PairBatches(pairs, settings, whole=whole).batch(0) for whole in (False, True)]
+    assert [batch["tokens"].shape[1] for batch in batches] == [15, 16]  # not over the model's context
