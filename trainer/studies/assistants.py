@@ -242,7 +242,7 @@ def describe_comparison(found: AssistantComparison) -> str:
         f"{'bits/byte':>11}{heads}"
     ]
     for name, scores in found.stages.items():
-        mean, low, high = mean_interval([score.correct for score in scores])
+        mean, low, high = mean_interval([score.correct for score in scores], 0, 1)
         interval = f"{low:.1%} to {high:.1%}" if math.isfinite(low) else "one run"
         finished = float(np.mean([score.finished for score in scores]))
         lines.append(

@@ -93,7 +93,7 @@ def build_row(found: AssistantComparison, name: str, measures: Sequence[tuple[st
         if not values:
             cells.append(Cell("", "", "", False))
             continue
-        here = mean_interval(values)
+        here = mean_interval(values, 0, 1 if form.endswith("%") else math.inf)  # no measure is below 0
         before = [value for score in found.stages[first] if (value := measure(score)) is not None]
         if name == first or not before or not sign:
             cells.append(Cell(format(here.mean, form), _format_interval(here, form), "", False))
