@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar
 
 from trainer.chat.conversation import Conversation, ConversationError, Message, make_conversation, make_message
@@ -218,10 +219,15 @@ def _untrained(message: Message) -> Message:
 
 
 def usable_replies(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The replies of a tree's message, best first, without empty and deleted ones and those that failed review."""
+    """The replies of a tree's message, best first, without empty and deleted ones and those that failed review.
+
+    A `rank` that is no whole number is refused: NaN, which Python's JSON reader lets through, has no place in an order.
+    """
     replies = node.get("replies") or []
     if not isinstance(replies, list) or not all(isinstance(reply, Mapping) for reply in replies):
         raise ConversationError("not a tree")
+    if not all(isinstance(reply.get("rank"), (int, NoneType)) for reply in replies):
+        raise ConversationError("rank is no whole number")
     good = [reply for reply in replies if not reply.get("deleted") and reply.get("review_result") is not False]
     kept = [reply for reply in good if _is_text(reply.get("text"))]
     return sorted(kept, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0))

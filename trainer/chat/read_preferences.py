@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trainer.chat.conversation import ConversationError, Message, Preference, make_message, make_preference
 from trainer.chat.read_conversations import (
     ReadReport,
@@ -24,6 +26,7 @@ from trainer.chat.read_conversations import (
     usable_replies,
 )
 
+LARGEST_MARGIN = float(np.finfo(np.float32).max)  # losses are computed in fp32
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 _TURN_ROLES = {"Human": "user", "Assistant": "assistant"}
 
@@ -67,8 +70,8 @@ def _explicit_pair(item: Mapping[str, Any]) -> Preference:
     prompt = read_messages(given) if isinstance(given, list) else [make_message("user", given)]
     answers = [_last_answer(item.get(key)) for key in ("chosen", "rejected")]
     margin = item.get("margin", 0.0)
-    if not isinstance(margin, (int, float)):
-        raise ConversationError("margin is no number")
+    if not isinstance(margin, (int, float)) or not abs(margin) <= LARGEST_MARGIN:  # NaN, too, is not below it
+        raise ConversationError("margin is no finite number")
     return make_preference(prompt, *answers, margin=float(margin), tie=item.get("tie") is True)
 
 
@@ -107,7 +110,7 @@ def _tree_pairs(root: Mapping[str, Any]) -> Iterator[Preference]:
         prompt = (*before, tree_message(node))
         replies = usable_replies(node)
         nodes += [(reply, prompt) for reply in replies]
-        ranked = [reply for reply in replies if isinstance(reply.get("rank"), int) and reply.get("role") == "assistant"]
+        ranked = [reply for reply in replies if reply.get("rank") is not None and reply.get("role") == "assistant"]
         for worse in ranked[1:]:
             try:
                 yield make_preference(prompt, ranked[0].get("text"), worse.get("text"))

@@ -48,7 +48,7 @@ def read_annotations(path: Path) -> list[JudgedPair]:
         with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
             items: Any = json.loads(file.read())
         return [_read_comparison(item) for item in items]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, OverflowError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: not a list of judged pairs with output_1, output_2 and preference ({error})"
         ) from None

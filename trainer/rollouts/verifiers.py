@@ -44,6 +44,8 @@ def check_verifier(check: Any) -> Check:
 def _number(answer: str, check: Check) -> float:
     """1 if the last number of the answer is the right one (GSM8K's convention)."""
     expected = Decimal(str(check["answer"]).replace(",", ""))
+    if not expected.is_finite():
+        raise ValueError(f"{expected} as an answer")
     found = _NUMBER.findall(answer)
     return float(bool(found) and Decimal(found[-1].replace(",", "")) == expected)
 
@@ -80,12 +82,17 @@ def word_f1(answer: str, right: str) -> float:
 
 def _json(answer: str, check: Check) -> float:
     """1 if the whole answer is JSON; with `keys` an object that has them."""
+    keys = _texts(check["keys"]) if check.get("keys") else []
     try:
-        found = json.loads(answer)
+        found = json.loads(answer, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return 0.0
-    keys = check.get("keys", ())
     return float(not keys or (isinstance(found, dict) and all(key in found for key in keys)))
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN, Infinity and -Infinity, which Python reads and writes, are no JSON."""
+    raise ValueError(name)
 
 
 def _constraints(answer: str, check: Check) -> float:

@@ -47,7 +47,14 @@ def test_dialogues_pairs_judgements_and_trees(tmp_path):
         ({"instruction": "q", "output_1": "a", "output_2": "b", "preference": None}, "no preference"),
         ({"prompt": [], "chosen": "a", "rejected": "b"}, "no prompt"),
         ({"prompt": "q", "chosen": "a"}, "empty message"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b", "margin": "much"}, "margin is no number"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b", "margin": "much"}, "margin is no finite number"),
+        *[
+            ({"prompt": "q", "chosen": "a", "rejected": "b", "margin": margin}, "margin is no finite number")
+            for margin in (float("nan"), float("inf"), -float("inf"), 1e39, 10**400)
+        ],
+        ({"instruction": "q", "output_1": "a", "output_2": "b", "preference": float("nan")}, "no preference"),
+        ({"prompt": ask_again("q", reply("a", rank=0), reply("b", rank=float("nan")))}, "rank is no whole number"),
+        ({"prompt": ask_again("q", reply("a", rank=0), reply("b", rank="1"))}, "rank is no whole number"),
         ({"text": "x"}, "unknown format"),
     ],
 )

@@ -64,7 +64,17 @@ def test_annotations_with_ties(tmp_path: Path) -> None:
     assert measure_win_rate(found).rate == pytest.approx(2.75 / 6)
 
 
-@pytest.mark.parametrize("content", [b"{", b"[1]", b'[{"preference": 3, "output_1": "", "output_2": ""}]'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[1]",
+        *[
+            b'[{"preference": %s, "output_1": "", "output_2": ""}]' % value
+            for value in (b"3", b"NaN", b"Infinity", b"1" + b"0" * 400)
+        ],
+    ],
+)
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(content)

@@ -36,6 +36,7 @@ def test_texts_and_words():
 
 def test_json():
     assert verify('{"a": 1}', {"kind": "json"}) == 1
+    assert [verify(text, {"kind": "json"}) for text in ("NaN", '{"a": -Infinity}', '{"a": 1e3}')] == [0, 0, 1]
     assert verify('{"a": 1}', {"kind": "json", "keys": ["a", "b"]}) == 0
     assert verify("[1]", {"kind": "json", "keys": ["a"]}) == 0
     assert verify("[" * 90_000, {"kind": "json"}) == 0
@@ -88,6 +89,10 @@ def test_any_answer_gets_a_reward_between_0_and_1(answer, kind):
         {"kind": "magic"},
         {"kind": "number"},
         {"kind": "number", "answer": "x"},
+        {"kind": "number", "answer": float("nan")},
+        {"kind": "number", "answer": "-Infinity"},
+        {"kind": "json", "keys": 5},
+        {"kind": "json", "keys": [["a"]]},
         {"kind": "text", "answer": 7},
         {"kind": "constraints", "rules": {"rhymes": 1}},
         {"kind": "constraints", "rules": {}},
