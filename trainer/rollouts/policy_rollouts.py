@@ -83,14 +83,19 @@ class Rollout:
 def sample_rollout(
     policy: Decoder,
     prompts: Sequence[Prompt],
+    seeds: Sequence[int],
     samples: int,
     settings: GenerateSettings,
     stop: int,
     reward: RewardFunction,
     unfinished_penalty: float,
 ) -> tuple[Answer, ...]:
-    """`samples` answers to each prompt and their rewards, less a penalty for those that the limit ended."""
-    found = sample_answers(policy, [prompt.tokens for prompt in prompts], settings, [stop], samples)
+    """`samples` answers to each prompt and their rewards, less a penalty for those that the limit ended.
+
+    seeds: one for each prompt, so that its answers depend neither on its place nor on what is asked beside it.
+    """
+    tokens = [prompt.tokens for prompt in prompts]
+    found = sample_answers(policy, tokens, settings, [stop], samples, seeds=seeds)
     repeated = [prompt for prompt in prompts for _ in range(samples)]
     drawn = [sample for group in found for sample in group]
     rewards = reward(repeated, [sample.answer for sample in drawn])

@@ -130,12 +130,11 @@ class Examination:
 
     def _answer(self, model: Decoder, template: ChatTemplate, temperature: float) -> list[Answer]:
         found: list[Answer] = []
+        sampling = GenerateSettings(max_new_tokens=self.settings.max_new_tokens, temperature=temperature, top_p=None)
         for begin in range(0, len(self.prompts), ROWS):
-            sampling = GenerateSettings(
-                max_new_tokens=self.settings.max_new_tokens, temperature=temperature, top_p=None, seed=begin
-            )
             part = self.prompts[begin : begin + ROWS]
-            found += sample_rollout(model, part, 1, sampling, template.end, VerifiedReward(template), 0.0)
+            seeds = range(begin, begin + len(part))
+            found += sample_rollout(model, part, seeds, 1, sampling, template.end, VerifiedReward(template), 0.0)
         return found
 
 

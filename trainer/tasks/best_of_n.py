@@ -15,7 +15,7 @@ from pydantic import Field
 from trainer.chat.chat_template import END, ChatTemplate
 from trainer.files import write_atomically
 from trainer.model.decoder import Decoder
-from trainer.rollouts.generate import GenerateSettings
+from trainer.rollouts.generate import GenerateSettings, hash_seed
 from trainer.rollouts.policy_rollouts import Answer, RewardFunction, sample_rollout
 from trainer.rollouts.prompts import Prompt
 from trainer.settings import Settings
@@ -93,12 +93,11 @@ def best_of_n(
     verified: list[tuple[float, ...]] = []
     stop, each = template.tokenizer.control[END], settings.samples
     chosen = tuple(prompts[: settings.limit])
+    sampling = GenerateSettings(max_new_tokens=settings.max_new_tokens, temperature=1.0, top_p=None)
     for begin in range(0, len(chosen), settings.batch_size):
         part = chosen[begin : begin + settings.batch_size]
-        sampling = GenerateSettings(
-            max_new_tokens=settings.max_new_tokens, temperature=1.0, top_p=None, seed=settings.seed + begin
-        )
-        answers = sample_rollout(model, part, each, sampling, stop, reward, 0.0)
+        seeds = [hash_seed(settings.seed, begin + place) for place in range(len(part))]
+        answers = sample_rollout(model, part, seeds, each, sampling, stop, reward, 0.0)
         groups += [answers[place : place + each] for place in range(0, len(answers), each)]
         if gold is not None:
             found = gold([prompt for prompt in part for _ in range(each)], [answer.text for answer in answers])

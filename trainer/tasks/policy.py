@@ -176,9 +176,11 @@ class PolicyTask:
         """The answers of the policy as it is, and what the loss needs of them."""
         settings, world = self.settings, replica.world
         share = settings.prompts.batch_size // world.shape.readers
-        prompts = [self._prompt(number * settings.prompts.batch_size + world.reader * share + n) for n in range(share)]
-        seed = hash_seed(settings.prompts.seed, number, world.reader)
-        answers = self._answer(replica, prompts, settings.rollout.samples, seed, temperature=1.0)
+        first = number * settings.prompts.batch_size + world.reader * share
+        draws = range(first, first + share)  # numbered over all ranks: any number of them samples the same answers
+        prompts = [self._prompt(draw) for draw in draws]
+        seeds = [hash_seed(settings.prompts.seed, draw) for draw in draws]
+        answers = self._answer(replica, prompts, settings.rollout.samples, seeds, temperature=1.0)
         gold = None if self.gold is None else self._verify(self.gold, prompts, answers, settings.rollout.samples)
         rollout = Rollout(answers, settings.rollout.samples, gold)
         parts = self._split(rollout.inputs)
@@ -198,15 +200,15 @@ class PolicyTask:
         return self.prompts[int(generator.permutation(len(self.prompts))[place])]
 
     def _answer(
-        self, replica: Replica, prompts: list[Prompt], samples: int, seed: int, temperature: float
+        self, replica: Replica, prompts: list[Prompt], samples: int, seeds: Sequence[int], temperature: float
     ) -> tuple[Answer, ...]:
         rollout = self.settings.rollout
-        sampling = GenerateSettings(
-            max_new_tokens=rollout.max_new_tokens, temperature=temperature, top_p=None, seed=seed
-        )
+        sampling = GenerateSettings(max_new_tokens=rollout.max_new_tokens, temperature=temperature, top_p=None)
         stop, model = self.start.tokenizer.control[END], gather_decoder(replica.module, self.settings.model)
         with autocast(replica.world.device, replica.bf16):
-            return sample_rollout(model, prompts, samples, sampling, stop, self.reward, rollout.unfinished_penalty)
+            return sample_rollout(
+                model, prompts, seeds, samples, sampling, stop, self.reward, rollout.unfinished_penalty
+            )
 
     @torch.no_grad()
     def _measure(self, part: Inputs, replica: Replica) -> Inputs:
@@ -315,7 +317,7 @@ class PolicyTask:
         prompts = list(self.held_out[: self.settings.prompts.validate_prompts])
         if not prompts:
             return None
-        answers = self._answer(replica, prompts, 1, 0, temperature=0.0)
+        answers = self._answer(replica, prompts, 1, [0] * len(prompts), temperature=0.0)
         reward = float(np.mean([answer.reward for answer in answers]))
         tokens = float(np.mean([len(answer.tokens) for answer in answers]))
         found = {"loss": 1 - reward, "reward": reward, "answer_tokens": tokens}

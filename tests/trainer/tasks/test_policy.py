@@ -26,6 +26,7 @@ from trainer.tasks.policy import PolicyTask, learn_from_rewards
 from trainer.tasks.policy_settings import PolicySettings
 from trainer.tasks.pretrain import causal_inputs
 from trainer.training.distributed import World
+from trainer.training.mesh import MeshShape
 from trainer.training.saved_model import load_decoder
 from trainer.training.step import Replica
 
@@ -152,6 +153,30 @@ def test_pretraining_text_adds_its_gradient():
     assert 0 < numbers["unfinished"] < 1
     for name, weight in model.named_parameters():
         torch.testing.assert_close(both[name], alone[name] + 0.5 * weight.grad, rtol=1e-4, atol=1e-6)
+
+
+def sample_on_ranks(ranks: int) -> list[Any]:
+    """The answers of a step's rollout, those of all ranks together."""
+    settings = PolicySettings.model_validate(
+        {"model": MODEL, "prompts": {"batch_size": 4, "seed": 1}, "rollout": {"samples": 3, "max_new_tokens": LENGTH}}
+    )
+    prompts = tuple(Prompt(tokens, str(tokens), None) for tokens in [(0, 1), (2, 1), (0, 1, 2), (1,), (2, 2)])
+    start: Any = FakeStart()
+    task = PolicyTask(settings, start, prompts, lambda asked, answers: [0.0] * len(answers), "r")
+    found = []
+    for rank in range(ranks):
+        world = World(rank, 1, torch.device("cpu"), MeshShape(data=ranks))  # alone: nothing is summed over ranks
+        task.add_gradient(5 * settings.policy.steps_per_rollout, Replica(build_decoder(MODEL, seed=4), world, False))
+        assert task.memory.rollout is not None
+        found += [(answer.prompt, answer.tokens) for answer in task.memory.rollout.answers]
+    return found
+
+
+def test_any_number_of_ranks_samples_the_same_answers():
+    whole = sample_on_ranks(1)
+    assert len(set(whole)) > 6  # answers differ
+    assert sample_on_ranks(2) == whole
+    assert sample_on_ranks(4) == whole
 
 
 def test_the_coefficient_follows_the_divergence(tmp_path):
