@@ -245,7 +245,7 @@ def best_of_n_command(
     from trainer.chat.chat_template import ChatTemplate
     from trainer.chat.read_conversations import ReadReport
     from trainer.config import read_config
-    from trainer.rollouts.prompts import read_prompts
+    from trainer.rollouts.prompts import keep_fitting, read_prompts
     from trainer.tasks.best_of_n import BestOfSettings, best_of_n, describe_curve, write_best, write_pairs
     from trainer.tasks.rewards import VerifiedReward, check_prompts, open_reward
     from trainer.tasks.start_model import open_start
@@ -253,8 +253,11 @@ def best_of_n_command(
 
     settings, start, report = read_config(BestOfSettings, None, changes), open_start(run), ReadReport()
     template = ChatTemplate(start.tokenizer)
-    prompts = read_prompts(files, template, report)
+    found = read_prompts(files, template, report)
+    prompts = keep_fitting(found, start.settings.context_length, settings.max_new_tokens, report)
     check_prompts(prompts, reward)
+    if len(prompts) < len(found):
+        click.echo(report.describe())
     model, rewards = load_decoder(run, pick_device()), open_reward(start, reward, template)
     gold = VerifiedReward(template) if reward and all(prompt.check for prompt in prompts) else None
     sampled = best_of_n(model, template, prompts, rewards.function, settings, gold)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.conversation import ConversationError, make_message, prompt_key
 from trainer.chat.read_conversations import ReadReport, read_items, read_messages
+from trainer.config import ConfigError
 from trainer.errors import UserError
 from trainer.rollouts.verifiers import Check, check_verifier
 
@@ -33,6 +34,18 @@ def read_prompts(paths: Iterable[Path], template: ChatTemplate, report: ReadRepo
         yield _read_prompt(item, template)
 
     return read_items(paths, convert, report)
+
+
+def keep_fitting(prompts: Sequence[Prompt], context: int, new_tokens: int, report: ReadReport) -> list[Prompt]:
+    """The prompts that leave room for an answer: what a prompt loses, its rewards and losses would not know of.
+
+    Raises ConfigError if the answer fills the context alone.
+    """
+    if new_tokens >= context:
+        raise ConfigError(f"max_new_tokens = {new_tokens} leaves no room for a prompt in a context of {context} tokens")
+    found = [prompt for prompt in prompts if len(prompt.tokens) + new_tokens <= context]
+    report.skipped["prompt and answer over the model's context"] += len(prompts) - len(found)
+    return found
 
 
 def _read_prompt(item: Mapping[str, Any], template: ChatTemplate) -> Prompt:

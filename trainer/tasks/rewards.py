@@ -22,7 +22,7 @@ from trainer.data.tokenizer import compare_tokenizers
 from trainer.errors import UserError
 from trainer.model.decoder import Decoder
 from trainer.rollouts.policy_rollouts import RewardFunction
-from trainer.rollouts.prompts import Prompt, read_prompts
+from trainer.rollouts.prompts import Prompt, keep_fitting, read_prompts
 from trainer.rollouts.verifiers import verify
 from trainer.tasks.policy import PolicyTask, check_policy
 from trainer.tasks.policy_settings import PolicyAlgorithm, PolicySettings
@@ -97,6 +97,7 @@ def open_policy_task(settings: PolicySettings, start: StartModel, reward_run: Pa
     clean = leave_out_items(found, _prompt_text, settings.decontaminate, report)
     short = [prompt for prompt in clean if len(prompt.tokens) <= settings.prompts.max_tokens]
     report.skipped["prompt over prompts.max_tokens"] += len(clean) - len(short)
+    short = keep_fitting(short, start.settings.context_length, settings.rollout.max_new_tokens, report)
     check_prompts(short, reward_run)
     rewarded = None if reward_run is None else _read_rewarded(reward_run, settings.prompts.unshared)
     if settings.prompts.unshared and rewarded:
