@@ -21,6 +21,7 @@ from trainer.chat.chat_batches import ChatBatches, ChatSettings, Rows, fill_rows
 from trainer.chat.chat_template import ChatTemplate, Encoded, EncodedPair
 from trainer.chat.conversation import Preference, prompt_key
 from trainer.chat.read_conversations import ReadReport
+from trainer.errors import UserError
 
 
 class PairSettings(ChatSettings):
@@ -115,7 +116,10 @@ def split_pairs(
     *,
     with_ties: bool,
 ) -> SplitPairs:
-    """Encodes, cuts and splits the preferences; ties only for a loss that knows them."""
+    """Encodes, cuts and splits the preferences; ties only for a loss that knows them.
+
+    Raises UserError where none is left to train on.
+    """
     sides: dict[bool, list[EncodedPair]] = {False: [], True: []}
     for preference in preferences:
         if preference.tie and not with_ties:
@@ -127,4 +131,9 @@ def split_pairs(
             report.skipped["equal answers after cutting"] += 1
         else:
             sides[is_held_out(prompt_key(preference.prompt), settings.held_out)].append(cut)
+    if not sides[False]:
+        raise UserError(
+            f"no pair to train on, {len(sides[True]):,} held out ({report.describe()}); give more preferences, or a "
+            "smaller pairs.held_out"
+        )
     return SplitPairs(tuple(sides[False]), tuple(sides[True]), report)

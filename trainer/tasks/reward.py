@@ -54,7 +54,10 @@ class RewardTask(PairTask):
 
     @torch.no_grad()
     def validate(self, replica: Replica) -> dict[str, Any] | None:
-        """Loss, accuracy and calibration on the held-out pairs, beside what their lengths alone give."""
+        """Loss, accuracy and calibration on the held-out pairs, beside what their lengths alone give.
+
+        Where all of them are ties there is a loss only.
+        """
         if self.held_out is None:
             return None
         replica.module.eval()
@@ -66,9 +69,10 @@ class RewardTask(PairTask):
         order = [number for row in self.held_out.epoch(0) for number in row]
         pairs = [self.held_out.items[number] for number in order]
         lengths = fit_length_baseline(self.batches.items)
-        return measure_scores(torch.cat(scores), pairs)._asdict() | {
+        measured = measure_scores(torch.cat(scores), pairs)._asdict() | {
             "length_accuracy": measure_scores(lengths.score(pairs), pairs).accuracy
         }
+        return {name: value for name, value in measured.items() if value is not None}
 
 
 def score_rows(model: nn.Module, part: Inputs) -> Tensor:
@@ -91,11 +95,11 @@ def _summed_loss(model: nn.Module, part: Inputs) -> tuple[Tensor, Mapping[str, T
 
 
 class ScoreQuality(NamedTuple):
-    """How well scores rank pairs."""
+    """How well scores rank pairs; None is what ties alone do not tell."""
 
     loss: float  # nats per pair
-    accuracy: float  # share of pairs in which the preferred answer has the higher score; equal scores count half
-    calibration_error: float  # mean difference of predicted and observed preference over bins of the prediction
+    accuracy: float | None  # share of pairs whose preferred answer has the higher score; equal scores count half
+    calibration_error: float | None  # mean difference of predicted and observed preference over bins of the prediction
 
 
 def measure_scores(scores: Tensor, pairs: Sequence[EncodedPair]) -> ScoreQuality:
@@ -103,6 +107,8 @@ def measure_scores(scores: Tensor, pairs: Sequence[EncodedPair]) -> ScoreQuality
     chosen, rejected = scores.double().unbind(1)
     ties = torch.tensor([pair.tie for pair in pairs])
     loss = ranking_loss(chosen, rejected, torch.zeros_like(chosen), ties).mean()
+    if bool(ties.all()):
+        return ScoreQuality(float(loss), None, None)
     difference = (chosen - rejected)[~ties]
     right = (difference > 0).double() + (difference == 0).double() / 2
     return ScoreQuality(float(loss), float(right.mean()), _calibration_error(difference.numpy()))

@@ -15,6 +15,7 @@ from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, cut
 from trainer.chat.read_conversations import ReadReport
 from trainer.chat.read_preferences import read_preferences
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
+from trainer.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,14 @@ def test_a_long_prompt_costs_no_pair(template, tmp_path):
     assert len(pairs) == 1
     batches = [PairBatches(pairs, settings, whole=whole).batch(0) for whole in (False, True)]
     assert [batch["tokens"].shape[1] for batch in batches] == [15, 16]  # not over the model's context
+
+
+def test_without_a_pair_to_train_on_one_line_says_why(template, tmp_path):
+    path, tie = tmp_path / "ties.jsonl", {"prompt": "which?", "chosen": "this", "rejected": "that", "tie": True}
+    path.write_text(json.dumps(tie) + "\n")
+    settings = PairSettings(files=(path,), held_out=0)
+    report = ReadReport()
+    with pytest.raises(UserError, match=r"no pair to train on, 0 held out \(.*; skipped: tie 1\)"):
+        split_pairs(read_preferences([path], report), settings, template, report, with_ties=False)
+    with pytest.raises(UserError, match="no pair to train on, 1 held out"):
+        split(settings.model_copy(update={"held_out": 1.0}), template)

@@ -33,6 +33,9 @@ def test_accuracy_and_calibration():
     pairs = [pair(1, 1)] * 3 + [pair(1, 1, tie=True)]
     found = measure_scores(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0], [9.0, 0.0]]), pairs)
     assert found.accuracy == pytest.approx(0.5)
+    ties = measure_scores(torch.tensor([[1.0, 0.0], [3.0, 3.0]]), [pair(1, 1, tie=True)] * 2)
+    cost = [np.log1p(np.exp(-x)) / 2 + np.log1p(np.exp(x)) / 2 for x in (1.0, 0.0)]  # of either order, half
+    assert (ties.loss, *ties[1:]) == (pytest.approx(np.mean(cost)), None, None)
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(20_000, 2, generator=generator)
     right = torch.rand(20_000, generator=generator) < torch.sigmoid(scores[:, 0] - scores[:, 1])
