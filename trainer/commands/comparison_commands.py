@@ -40,13 +40,13 @@ def compare_assistants_command(
     """
     from trainer.config import read_config
     from trainer.data.sources import open_held_out
-    from trainer.data.tokenizer import load_tokenizer
     from trainer.files import check_output, holds_keys, write_atomically
     from trainer.studies.assistants import (
         ComparisonSettings,
         compare_assistants,
         comparison_as_json,
         describe_comparison,
+        shared_tokenizer,
     )
     from trainer.studies.assistants_report import write_comparison
     from trainer.tasks.pretrain_settings import read_pretrain_settings
@@ -55,8 +55,8 @@ def compare_assistants_command(
     check_output(output, is_ours=holds_keys(output / "comparison.json", "stages", "prompts"))
     text = None
     if held_out is not None:
-        settings = read_pretrain_settings(str(held_out))
-        text = open_held_out(settings.data, load_tokenizer(settings.tokenizer))
+        settings = read_pretrain_settings(str(held_out))  # its text, as the stages' tokens
+        text = open_held_out(settings.data, shared_tokenizer(runs))
     found = compare_assistants(
         runs,
         files,

@@ -22,18 +22,20 @@ from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.read_conversations import ReadReport
 from trainer.data.corpus import Corpus
 from trainer.data.questions import Question, read_questions
+from trainer.data.tokenizer import Tokenizer, compare_tokenizers, load_tokenizer
 from trainer.errors import UserError
 from trainer.evaluation.harness import EvaluationSettings, headline_accuracy, score_questions
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import held_out_documents, measure_loss
 from trainer.model.decoder import Decoder
 from trainer.rollouts.generate import GenerateSettings
-from trainer.rollouts.policy_rollouts import Answer, Rollout, sample_rollout
+from trainer.rollouts.policy_rollouts import Answer, RewardFunction, Rollout, sample_rollout
 from trainer.rollouts.prompts import Prompt, read_prompts
 from trainer.settings import Settings
 from trainer.studies.seed_interval import MeanInterval, mean_interval
 from trainer.tasks.best_of_n import BestOfSettings, RewardPoint, best_of_n
-from trainer.tasks.rewards import ModelReward, VerifiedReward, check_prompts
+from trainer.tasks.pretrain_settings import read_run_state
+from trainer.tasks.rewards import VerifiedReward, check_prompts, open_reward
 from trainer.tasks.start_model import open_start
 from trainer.tasks.summed_losses import model_inputs
 from trainer.tasks.trained_prompts import read_trained_prompts
@@ -171,8 +173,10 @@ def compare_assistants(
     if reference is not None and reference not in stages:
         raise UserError(f"{reference}: no stage has this name; there are {', '.join(stages)}")
     asked = read_question_files(questions)
-    first = next(iter(stages.values()))[0]
-    template = ChatTemplate(open_start(first).tokenizer)
+    template = ChatTemplate(shared_tokenizer(stages))
+    rewards: RewardFunction | None = None
+    if reference is not None and reward is not None:
+        rewards = open_reward(open_start(stages[reference][0]), reward, template).function
     found = {prompt.key: prompt for prompt in read_prompts(prompt_files, template, ReadReport())}
     check_prompts(list(found.values()), None)
     runs = dict(stages) | ({} if reward is None else {"reward model": [reward]})
@@ -192,13 +196,23 @@ def compare_assistants(
             scores[name].append(exam.score(path))
             log(f"{name}, {path}: {scores[name][-1].correct:.1%} right")
     curves = {name: points for name, paths in stages.items() if (points := read_curve(paths[0]))}
-    if reward is not None and start is not None:
-        scores[BEST_OF], curves[BEST_OF] = _choose_best(start, template, exam, reward)
+    if rewards is not None and start is not None:
+        scores[BEST_OF], curves[BEST_OF] = _choose_best(start, template, exam, rewards)
         log(f"{BEST_OF}: {scores[BEST_OF][-1].correct:.1%} right")
     names = list(trained)
     shared = {(a, b): len(trained[a] & trained[b]) for n, a in enumerate(names) for b in names[n + 1 :]}
     counts = {name: len(keys) for name, keys in trained.items()}
     return AssistantComparison(scores, len(exam.prompts), len(found) - len(unseen), counts, shared, curves)
+
+
+def shared_tokenizer(stages: Mapping[str, Sequence[Path]]) -> Tokenizer:
+    """The tokenizer of all runs, which are asked the same tokens. Raises UserError for a run with another one."""
+    paths = [path for runs in stages.values() for path in runs]
+    first, *others = (load_tokenizer(Path(str(read_run_state(path).settings["tokenizer"]))) for path in paths)
+    for path, other in zip(paths[1:], others, strict=True):
+        if difference := compare_tokenizers(first.json, other):
+            raise UserError(f"{path} cannot be compared with {paths[0]}, which has {difference}")
+    return first
 
 
 def read_question_files(paths: Sequence[Path]) -> dict[str, list[Question]]:
@@ -213,13 +227,11 @@ def read_question_files(paths: Sequence[Path]) -> dict[str, list[Question]]:
 
 
 def _choose_best(
-    model: Decoder, template: ChatTemplate, exam: Examination, reward: Path
+    model: Decoder, template: ChatTemplate, exam: Examination, rewards: RewardFunction
 ) -> tuple[list[AssistantScore], list[OptimizedPoint]]:
     """The best of n answers by the reward model, as a stage without training, and its curve over n."""
     settings = BestOfSettings(samples=exam.settings.samples, max_new_tokens=exam.settings.max_new_tokens)
-    sampled = best_of_n(
-        model, template, exam.prompts, ModelReward(reward, template), settings, VerifiedReward(template)
-    )
+    sampled = best_of_n(model, template, exam.prompts, rewards, settings, VerifiedReward(template))
     points: list[RewardPoint] = sampled.curve()
     finished = float(np.mean([answer.stopped for answer in sampled.best]))
     score = AssistantScore(points[-1].verified or 0.0, None, finished, points[-1].kl, None, {})
