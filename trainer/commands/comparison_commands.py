@@ -35,8 +35,8 @@ def compare_assistants_command(
     """Ask every RUN the same, and write a report: right answers, divergence, bits per byte, questions.
 
     Stages in the order of training, the first one as what the others are compared with; a NAME given several times
-    has several runs, of different seeds, and its numbers have intervals. Prompts that any run was trained on are left
-    out, and prompts that stages share are counted.
+    has several runs, of different seeds, and its numbers have intervals. Prompts that any run was trained on, or one
+    that it started from, are left out, and prompts that stages share are counted.
     """
     from trainer.config import read_config
     from trainer.data.sources import open_held_out

@@ -1,8 +1,8 @@
 """Compare assistants: the same prompts, texts and questions for every stage of post-training, several runs of each.
 
-Prompts that any of the runs was trained on are left out, and how many prompts the stages share is part of the result.
-The first stage is what the others are compared with: a pretrained model, so that what post-training costs in bits per
-byte (the alignment tax, Ouyang et al. 2022) is seen.
+Prompts that any of the runs was trained on, or one that it started from, are left out, and how many prompts the stages
+share is part of the result. The first stage is what the others are compared with: a pretrained model, so that what
+post-training costs in bits per byte (the alignment tax, Ouyang et al. 2022) is seen.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from trainer.tasks.pretrain_settings import read_run_state
 from trainer.tasks.rewards import VerifiedReward, check_prompts, open_reward
 from trainer.tasks.start_model import open_start
 from trainer.tasks.summed_losses import model_inputs
-from trainer.tasks.trained_prompts import read_trained_prompts
+from trainer.tasks.trained_prompts import find_starts, read_trained_prompts
 from trainer.training.metrics import read_metrics
 from trainer.training.saved_model import load_decoder
 
@@ -81,7 +81,7 @@ class AssistantComparison:
 
     stages: Mapping[str, Sequence[AssistantScore]]  # in the order given
     prompts: int  # that were answered
-    left_out: int  # evaluation prompts that a run was trained on
+    left_out: int  # evaluation prompts that a run, or one that it started from, was trained on
     trained: Mapping[str, int]  # prompts that a stage was trained on
     shared: Mapping[tuple[str, str], int]  # prompts that two stages were both trained on
     curves: Mapping[str, Sequence[OptimizedPoint]]  # of runs that learned from a reward model, and best-of-n
@@ -181,7 +181,9 @@ def compare_assistants(
     check_prompts(list(found.values()), None)
     runs = dict(stages) | ({} if reward is None else {"reward model": [reward]})
     trained = {name: set[str]().union(*map(read_trained_prompts, paths)) for name, paths in runs.items()}
-    unseen = [prompt for key, prompt in found.items() if not any(key in keys for keys in trained.values())]
+    starts = {start for paths in runs.values() for path in paths for start in find_starts(path, log)}
+    learned = set[str]().union(*trained.values(), *map(read_trained_prompts, starts))
+    unseen = [prompt for key, prompt in found.items() if key not in learned]
     if not unseen:
         raise UserError(
             "the runs were trained on every one of these prompts; name others, or train with a larger share held out "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,17 @@ from trainer.chat.conversation import prompt_key
 from trainer.chat.read_conversations import ReadReport, read_conversations
 from trainer.chat.read_preferences import read_preferences
 from trainer.errors import UserError
+from trainer.files import EXPERIMENT_FILE
+from trainer.reports.run_record import read_json_object
 from trainer.rollouts.prompts import read_prompts
 from trainer.tasks.pretrain_settings import read_run_state
 from trainer.tasks.start_model import open_start
 
+STARTS = ("run", "start")  # arguments that name the model whose weights a command begins with
+
 
 def read_trained_prompts(run: Path) -> set[str]:
-    """The keys (`prompt_key`) of the prompts that a run was trained on; none for a pretraining run.
+    """The keys (`prompt_key`) of the prompts that a run itself was trained on; none for a pretraining run.
 
     Read again from the files that the run's settings name. Raises UserError where one is gone.
     """
@@ -28,6 +32,30 @@ def read_trained_prompts(run: Path) -> set[str]:
         if table in settings:
             found |= {key for key in _read_keys(run, table, settings[table]) if not _is_out(key, settings[table])}
     return found
+
+
+def find_starts(run: Path, log: Callable[[str], None]) -> list[Path]:
+    """The runs and checkpoints whose weights a run has: the one that it started from, that one's start, and so on.
+
+    `log` gets a line where one is gone.
+    """
+    found: list[Path] = []
+    while (start := _read_start(found[-1] if found else run)) is not None and start not in found:
+        if not start.is_dir():
+            log(f"not checked whether {run} was trained on the same prompts before: its start, {start}, is gone")
+            break
+        found.append(start)
+    return found
+
+
+def _read_start(run: Path) -> Path | None:
+    """What the command of a run or checkpoint started from, as its folder says; None where that says nothing."""
+    folder = next((path for path in (run, *run.resolve().parents[:2]) if (path / EXPERIMENT_FILE).is_file()), run)
+    models = read_json_object(folder / EXPERIMENT_FILE).get("models", {})
+    start = next((Path(models[name]["path"]) for name in STARTS if name in models), None)
+    if start is not None and not start.is_dir() and start.parent.name == "checkpoints":
+        return start.parents[1]  # the run, of which this checkpoint was not kept
+    return start
 
 
 def _is_out(key: str, settings: Mapping[str, Any]) -> bool:

@@ -1,8 +1,9 @@
-"""Stages are compared with one tokenizer only."""
+"""Stages are compared with one tokenizer only, and on prompts that neither they nor their starts have learned."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,26 @@ def test_a_model_with_another_tokenizer_is_refused_by_name(demo: Path, tmp_path:
     run("eval", other, "--data", demo / "set", "--output", tmp_path / "eval.json")
     evaluated = json.loads((tmp_path / "eval.json").read_text())["held_out"]["all"]
     assert score["bits_per_byte"] == pytest.approx(evaluated["bits_per_byte"], rel=1e-4)
+
+
+def test_prompts_of_the_starts_are_left_out(demo: Path, tmp_path: Path) -> None:
+    """pretrain -> sft on a and b -> dpo on c -> kto on d: the last one, alone, is asked none of them."""
+    taught = write_lines(tmp_path / "sft.jsonl", [{"instruction": text, "output": "1"} for text in ("a?", "b?")])
+    twice = changes("chat", **{"loop.steps": 2, "checkpoints.every": 1})
+    run("sft", demo / "run", taught, *twice, "--output", tmp_path / "sft")
+    start = tmp_path / "sft" / "checkpoints" / "step-00000001"  # a checkpoint, too, tells its run
+    for name, begin, text in (("dpo", start, "c?"), ("kto", tmp_path / "dpo", "d?")):
+        pairs = write_lines(tmp_path / f"{name}.jsonl", preferred(text, text + "?"))
+        run(name, begin, pairs, *changes("pairs"), "--output", tmp_path / name)
+    prompts = write_lines(tmp_path / "asked.jsonl", asked("a?", "b?", "c?", "d?", "e?", "f?", "g?"))
+    command = ["compare-assistants", f"kto={tmp_path / 'kto'}", "--prompts", prompts, "--set", "max_new_tokens=2"]
+    command += ["--output", tmp_path / "comparison"]
+    assert "3 prompts; 4 more were left out" in run(*command)
+    found = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["prompts"]
+    assert found["trained"] == {"kto": 2}  # of the stage itself
+    shutil.rmtree(start)  # its run is still there
+    assert "3 prompts; 4 more were left out" in run(*command)
+    shutil.rmtree(tmp_path / "dpo")
+    printed = run(*command)
+    assert f"its start, {tmp_path / 'dpo'}, is gone" in printed
+    assert "6 prompts; 1 more were left out" in printed
