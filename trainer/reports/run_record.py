@@ -2,10 +2,12 @@
 
     RUN/experiment.json   the command with its arguments, hashes of the data and of the models it began with, and for
                           each start the code and the environment
+    RUN/tokenizer.json    the tokenizer, also of a run that fails before its first checkpoint, which holds a copy that
+                          is read when the run resumes or is used
     RUN/outcome.json      how it ended, with a verdict of one line; absent while it runs, or after a kill
     RUN/verdict.txt       the user's own line, where there is one
 
-Settings and workload are in run.json, the numbers of every step in metrics.jsonl, the tokenizer in every checkpoint.
+Settings and workload are in run.json, the numbers of every step in metrics.jsonl.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from trainer.files import EXPERIMENT_FILE, is_run, sha256_of_file, write_atomica
 from trainer.reports.verdict import derive_verdict
 from trainer.settings import Settings
 from trainer.training.anomalies import TrainingStoppedError
-from trainer.training.checkpoint import find_checkpoint, read_state
+from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state
 from trainer.training.metrics import read_metrics
 
 OUTCOME_FILE = "outcome.json"
@@ -46,10 +48,13 @@ Row = dict[str, Any]
 
 
 @contextlib.contextmanager
-def record_run(out: Path, settings: Settings) -> Iterator[None]:
-    """Write experiment.json before the block and outcome.json after it, also where the block fails."""
+def record_run(out: Path, settings: Settings, texts: Mapping[str, str]) -> Iterator[None]:
+    """Write experiment.json and the task's texts before the block, and outcome.json after it, also where it fails."""
     out.mkdir(parents=True, exist_ok=True)
-    _write_experiment(out, settings)
+    begins = not list_checkpoints(out / "checkpoints")
+    _write_experiment(out, settings, begins=begins)
+    for name, text in texts.items() if begins else ():
+        write_atomically(out / name, text)
     (out / OUTCOME_FILE).unlink(missing_ok=True)
     try:
         yield
@@ -59,10 +64,12 @@ def record_run(out: Path, settings: Settings) -> Iterator[None]:
     _write_outcome(out, "finished", None)
 
 
-def _write_experiment(out: Path, settings: Settings) -> None:
-    """Describe the first start; a resumed run adds its code and environment."""
+def _write_experiment(out: Path, settings: Settings, *, begins: bool) -> None:
+    """Describe the start at step 0, which another may precede that failed; every start adds code and environment."""
     start = {"time": time.time(), "code": describe_code(), "environment": describe_environment()}
-    record = read_json_object(out / EXPERIMENT_FILE) or {**_describe_command(out), "inputs": hash_inputs(settings)}
+    record = read_json_object(out / EXPERIMENT_FILE)
+    if begins or not record:
+        record |= {**_describe_command(out), "inputs": hash_inputs(settings)}
     record["starts"] = [*record.get("starts", []), start]
     write_atomically(out / EXPERIMENT_FILE, json.dumps(record, indent=1) + "\n")
 
@@ -101,7 +108,7 @@ def _to_plain(name: str, value: Any) -> Any:
     """An argument as JSON; paths are absolute."""
     if isinstance(value, tuple):
         return [_to_plain(name, part) for part in value]
-    if isinstance(value, Path) or (name in ("config", "data") and value is not None and Path(value).exists()):
+    if isinstance(value, Path) or (name in ("config", "data", "mix") and value is not None and Path(value).exists()):
         return str(Path(value).absolute())
     return value
 

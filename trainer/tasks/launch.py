@@ -30,7 +30,7 @@ def launch(
     How the run was made and how it ended is recorded in its folder, also where it fails.
     """
     with join_world(task.settings.parallel) as world:
-        with record_run(out, task.settings) if world.is_main else nullcontext():
+        with record_run(out, task.settings, task.texts) if world.is_main else nullcontext():
             result = train(task, out, world, start=start, allow_changes=allow_changes, log=log)
         if world.is_main:
             log(f"report: {write_run_report(out)}")

@@ -57,7 +57,7 @@ class Task(Protocol[Prepared]):
 
     @property
     def texts(self) -> Mapping[str, str]:
-        """Files that every checkpoint stores, by name: what the model needs in use beside its weights."""
+        """Files that a run and its checkpoints store, by name: what the model needs in use beside its weights."""
 
     def compare_texts(self, stored: Mapping[str, str]) -> str | None:
         """Why weights stored with these texts do not fit this task, in a few words; None if they do."""
