@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,13 +97,15 @@ def rerun_command(
     arguments = dict(record["arguments"])
     _replace_models(arguments, record, model, reward)
     _replace_data(arguments, data)
+    repeated = run.absolute()  # before the working folder changes
+    _replace_lost_tokenizer(arguments, repeated)
     arguments["output"] = str(output.absolute())
     arguments["changes"] = [*arguments.get("changes", []), *changes]
     with _config_file(arguments, record), _working_folder(record["folder"]):
         words = build_words(command, arguments)
-        click.echo(f"{record['command']} {' '.join(words)}", err=True)
+        click.echo(f"{record['command']} {shlex.join(words)}", err=True)
         with command.make_context(record["command"], words, parent=click.get_current_context()) as context:
-            context.meta[REPEATS] = str(run.absolute())
+            context.meta[REPEATS] = str(repeated)
             command.invoke(context)
     pair = [read_experiment(run), read_experiment(output)]
     click.echo(escape_controls(format_comparison(pair, compare_runs(pair))))
@@ -136,6 +139,15 @@ def _replace_data(arguments: dict[str, Any], data: tuple[str, ...]) -> None:
         arguments["data"] = paths[0]
     else:
         raise UserError("--data: this command takes one dataset, or names its sources in its settings; use --set")
+
+
+def _replace_lost_tokenizer(arguments: dict[str, Any], run: Path) -> None:
+    """The run's own copy in place of a tokenizer that is gone."""
+    from trainer.data.tokenizer import TOKENIZER_FILE
+
+    given, own = arguments.get("tokenizer"), run / TOKENIZER_FILE
+    if given is not None and not Path(given).exists() and own.is_file():
+        arguments["tokenizer"] = str(own)
 
 
 @contextlib.contextmanager

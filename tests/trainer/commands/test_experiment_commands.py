@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.trainer.commands.arithmetic import write_sums
 from tests.trainer.commands.invoke import run, run_options
+from trainer.data.batches import BatchSource
+from trainer.data.tokenizer import load_tokenizer
 from trainer.errors import UserError
+from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state
 
 SET = ["loop.threads=1", "loop.precision=float32", "loop.steps=2", "schedule.warmup_steps=1"]
 
@@ -66,10 +70,100 @@ def test_another_model_other_data_and_settings(demo, tuned, tmp_path):
     run("rerun", tmp_path / "again", "--output", tmp_path / "third")  # a repetition is a run like any other
 
 
-def test_a_preference_run_is_repeated(tuned, sums, tmp_path):
-    pairs = tmp_path / "pairs.jsonl"
+@pytest.fixture(scope="module")
+def newer(demo: Path, sums: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the same shape with other weights."""
+    folder = tmp_path_factory.mktemp("newer") / "sft"
+    run("sft", demo / "run", sums, "--output", folder, *changes("chat.sequence_length=32", "loop.seed=3"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judge(tuned: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("judge") / "reward"
+    run("reward", tuned, pairs, "--output", folder, *changes("pairs.sequence_length=32", "pairs.batch_size=4"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
     rows = [{"prompt": f"{n}+1=", "chosen": str(n + 1), "rejected": "no"} for n in range(40)]
-    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def settings_of(folder: Path) -> dict:
+    """All settings but the path of the tokenizer, which lies in the checkpoint that a run begins with."""
+    return {**json.loads((folder / "run.json").read_text())["settings"], "tokenizer": None}
+
+
+@pytest.mark.parametrize("command", ["reward", "dpo", "grpo", "ppo"])
+def test_each_task_is_repeated_on_a_better_model(request, tuned, newer, pairs, tmp_path, command):
+    first, second = tmp_path / "first", tmp_path / "second"
+    if command in ("reward", "dpo"):
+        given = [pairs, "--lora", *changes("pairs.sequence_length=32", "pairs.batch_size=4", "loop.seed=7")]
+    else:
+        few = ["prompts.batch_size=2", "prompts.held_out=0.1", "rollout.samples=2", "rollout.max_new_tokens=4"]
+        reward = ["--reward", request.getfixturevalue("judge")] if command == "ppo" else []
+        run("make-tasks", "sums", "--count", 20, "--output", tmp_path / "asked.jsonl")
+        given = [tmp_path / "asked.jsonl", *reward, *changes(*few, "loop.seed=7")]
+    run(command, tuned, *given, "--output", first)
+    printed = run("rerun", first, "--output", second, "--model", newer)
+    assert settings_of(second) == settings_of(first)
+    assert settings_of(second)["loop"]["seed"] == 7
+    found = differences(first, second)
+    assert {key for key in found if key.startswith(("setting", "input"))} == {"input model run"}  # not the reward model
+    digests = [read_state(find_checkpoint(path)).model_digest for path in (tuned, newer)]
+    assert found["input model run"] == digests
+    (said,) = (line.split() for line in printed.splitlines() if line.startswith("input "))
+    assert [shown.rstrip(".") for shown in said[-2:]] == [digest[:12] for digest in digests]
+    if command != "dpo":  # log 2 for any model, until it has moved away from its reference
+        assert len(set(found["outcome loss"])) == 2
+
+
+def test_a_failed_idea_is_tried_again_on_a_better_model(tuned, newer, sums, tmp_path):
+    """A rate that is far too high makes the first model worse on held-out answers; both verdicts are said."""
+    tried = changes("schedule.learning_rate=1", "chat.sequence_length=32", "chat.held_out=0.2")
+    run("sft", tuned, sums, "--output", tmp_path / "worse", *tried)
+    printed = run("rerun", tmp_path / "worse", "--output", tmp_path / "again", "--model", newer)
+    (said,) = (line for line in printed.splitlines() if line.split()[:2] == ["outcome", "verdict"])
+    verdicts = []
+    for folder in (tmp_path / "worse", tmp_path / "again"):
+        tested = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        before, after = tested[0]["before"]["loss"], tested[-1]["validation"]["loss"]
+        word = "worse" if after > before else "better"
+        verdicts.append(f"{word}: held-out loss {before:.4g} -> {after:.4g}")
+    assert verdicts[0].startswith("worse")
+    assert said.index(verdicts[0]) < said.index(verdicts[1])
+    assert verdicts[0] != verdicts[1]
+
+
+def test_a_run_that_fails_at_once_holds_its_tokenizer_and_is_repeated(demo, tmp_path, monkeypatch):
+    options = run_options(demo)
+    shutil.copytree(demo / "tokenizer", tmp_path / "tokenizer")
+    options[options.index("--tokenizer") + 1] = tmp_path / "tokenizer"
+    with monkeypatch.context() as broken:
+        broken.setattr(BatchSource, "batch", break_down)
+        for attempt in ("loop.seed=5", "loop.steps=2"):
+            with pytest.raises(OverflowError):
+                run("pretrain", "tiny", *options, "--output", tmp_path / "run", "--set", attempt)
+    assert not list_checkpoints(tmp_path / "run" / "checkpoints")
+    kept = (tmp_path / "run" / "tokenizer.json").read_text("utf-8")
+    assert kept == load_tokenizer(demo / "tokenizer").json
+    shutil.rmtree(tmp_path / "tokenizer")
+    run("rerun", tmp_path / "run", "--output", tmp_path / "again")
+    assert settings_of(tmp_path / "again") == settings_of(tmp_path / "run")
+    assert settings_of(tmp_path / "again")["loop"]["steps"] == 2
+    assert settings_of(tmp_path / "again")["loop"]["seed"] == 0  # of the last attempt
+    assert "finished" in run("runs", tmp_path / "again", "--json")
+
+
+def break_down(*_: object) -> None:
+    raise OverflowError("data with a bug")
+
+
+def test_a_preference_run_is_repeated(tuned, pairs, tmp_path):
     run("kto", tuned, pairs, "--output", tmp_path / "kto", *changes("pairs.sequence_length=32", "pairs.batch_size=4"))
     run("rerun", tmp_path / "kto", "--output", tmp_path / "again", "--set", "preference.beta=0.2")
     assert differences(tmp_path / "kto", tmp_path / "again")["setting preference.beta"] == [0.1, 0.2]
