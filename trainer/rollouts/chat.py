@@ -42,13 +42,20 @@ class Chat:
 def fit_messages(
     template: ChatTemplate, messages: Sequence[Message], context: int, settings: GenerateSettings
 ) -> list[int]:
-    """The prompt's tokens, without the oldest exchanges where they and the answer exceed the context."""
+    """The prompt's tokens, without the oldest exchanges where they and the answer exceed the context.
+
+    An exchange is a message of the user with all that answers it, messages of tools included.
+    """
     room = prompt_room(context, settings)
     fixed = [message for message in messages if message.role == "system"]
     others = [message for message in messages if message.role != "system"]
-    while len(others) > 2 and len(template.encode_prompt([*fixed, *others])) > room:
-        others = others[2:]
-    return template.encode_prompt([*fixed, *others])
+    later = [place for place, message in enumerate(others) if place and message.role == "user"]
+    tokens = template.encode_prompt([*fixed, *others])
+    for begin in later:
+        if len(tokens) <= room:
+            break
+        tokens = template.encode_prompt([*fixed, *others[begin:]])
+    return tokens
 
 
 def prompt_room(context: int, settings: GenerateSettings) -> int:
