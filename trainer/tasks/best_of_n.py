@@ -106,13 +106,14 @@ def best_of_n(
 
 
 def write_best(path: Path, sampled: SampledPrompts, template: ChatTemplate) -> None:
-    """A file for `sft`: rejection sampling is fine-tuning on the best answers."""
+    """A file for `sft`: rejection sampling is fine-tuning on the best answers, not on those that a prompt holds."""
     lines = []
     for answer, prompt in zip(sampled.best, sampled.prompts, strict=True):
         text = template.decode_answer(answer.tokens)
         if text.strip():
+            given = [{**message, "train": False} for message in prompt.messages]
             item: dict[str, Any] = {
-                "messages": [*prompt.messages, {"role": "assistant", "content": text}],
+                "messages": [*given, {"role": "assistant", "content": text}],
                 "reward": answer.reward,
             }
             lines.append(json.dumps(item, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""The curve of best-of-n is the mean over all subsets of the samples."""
+"""The curve of best-of-n is the mean over all subsets of the samples; what is written can be fine-tuned on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import math
 import numpy as np
 import pytest
 
-from trainer.tasks.best_of_n import best_reward_curve
+from tests.trainer.curated import pages
+from trainer.chat.chat_template import ChatTemplate
+from trainer.chat.conversation import Message
+from trainer.chat.read_conversations import read_conversations
+from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
+from trainer.rollouts.policy_rollouts import Answer
+from trainer.rollouts.prompts import Prompt
+from trainer.tasks.best_of_n import SampledPrompts, best_reward_curve, write_best
 
 
 def test_the_curve_is_the_mean_over_all_subsets():
@@ -31,3 +38,19 @@ def test_the_gold_reward_is_that_of_the_chosen_answers():
             ]
         )
         assert point.verified == pytest.approx(expected)
+
+
+def test_sft_reads_the_best_answers_and_learns_no_others(tmp_path):
+    template = ChatTemplate(train_tokenizer([row["text"] for row in pages(50)], TokenizerSettings(vocab_size=768)))
+
+    def answer(text: str, reward: float) -> Answer:
+        return Answer((0,), (*template.tokenizer.encode(text), template.end), True, reward)
+
+    said = [("system", "Be kind."), ("user", "One?"), ("assistant", "Two."), ("user", "Three?")]
+    messages = tuple({"role": role, "content": text} for role, text in said)
+    prompts = (Prompt((0,), "a", None, messages), Prompt((0,), "b", None, messages[1:2]))
+    groups = ((answer("worse", 0.1), answer("Four.", 0.9)), (answer(" ", 0.5), answer("worse", 0.2)))
+    write_best(tmp_path / "best.jsonl", SampledPrompts(prompts, groups), template)
+    (found,) = read_conversations([tmp_path / "best.jsonl"])  # the best answer to the other prompt is empty
+    expected = [*said, ("assistant", "Four.")]
+    assert found.messages == tuple(Message(role, text, train=text == "Four.") for role, text in expected)
