@@ -71,17 +71,19 @@ HOSTILE = st.lists(st.one_of(PIECES, st.text(max_size=8)), min_size=1, max_size=
 @given(HOSTILE, HOSTILE)
 def test_no_text_becomes_a_control_token_here_or_in_transformers(template, peer, question, answer):
     question, answer = (text.encode("utf-8", "ignore").decode() for text in (question, answer))
-    messages = (Message("user", question), Message("assistant", answer, train=True))
+    answers = Message("assistant", answer, train=True)
+    messages = (Message("system", answer), Message("user", question), answers, Message("tool", question), answers)
     encoded = template.encode(Conversation(messages))
     control = [index for index in encoded.tokens.tolist() if index in template.tokenizer.control.values()]
-    names = ("<|endoftext|>", "<|user|>", "<|end|>", "<|assistant|>", "<|end|>")
-    assert control == [template.tokenizer.control[name] for name in names]
+    turns = [name for message in messages for name in (f"<|{message.role}|>", "<|end|>")]
+    assert control == [template.tokenizer.control[name] for name in ("<|endoftext|>", *turns)]
     plain = [{"role": message.role, "content": message.content} for message in messages]
     written = peer.apply_chat_template(plain, return_dict=True, return_assistant_tokens_mask=True)
     assert written["input_ids"] == encoded.tokens.tolist()
     assert [bool(flag) for flag in written["assistant_masks"]] == encoded.learned.tolist()
-    prompt = peer.apply_chat_template(plain[:1], add_generation_prompt=True, return_dict=True)
-    assert prompt["input_ids"] == template.encode_prompt(messages[:1])
+    for count in (2, 4):  # after the user's message, and after the tool's
+        prompt = peer.apply_chat_template(plain[:count], add_generation_prompt=True, return_dict=True)
+        assert prompt["input_ids"] == template.encode_prompt(messages[:count])
 
 
 def test_only_letters_that_spell_a_token_are_changed(template):

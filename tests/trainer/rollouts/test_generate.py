@@ -114,7 +114,7 @@ def test_impossible_settings_are_refused():
 SAMPLED = GenerateSettings(max_new_tokens=20, temperature=1.0, top_p=None)
 
 
-def test_a_sample_does_not_depend_on_the_others(monkeypatch):
+def test_a_sample_does_not_depend_on_the_others():
     net = model().eval()
     prompts = [[0, 5, 9], [0], [0, 1, 2, 3]]
     together = sample_answers(net, prompts, SAMPLED, stop={7, 11, 30}, samples=4)
@@ -129,6 +129,18 @@ def test_a_sample_does_not_depend_on_the_others(monkeypatch):
             assert item.tokens == whole.tokens[: len(item.tokens)]
             assert item.stopped == (item.tokens[-1] in {7, 11, 30})
             assert item.answer == (item.tokens[:-1] if item.stopped else item.tokens)
+
+
+def test_a_prompt_is_read_once_and_a_finished_row_no_more():
+    net, read = model().eval(), []
+    net.embedding.register_forward_pre_hook(lambda _, given: read.append(tuple(given[0].shape)))
+    prompts = [[0, 5, 9], [0], [0, 1, 2, 3]]
+    groups = sample_answers(net, prompts, SAMPLED, stop={7, 11, 30}, samples=4)
+    lengths = [len(answer.tokens) for group in groups for answer in group]
+    assert read[0] == (3, 4)  # the prompts, padded, and not twelve rows
+    expected = [sum(length > step for length in lengths) for step in range(1, max(lengths))]
+    assert read[1:] == [(rows, 1) for rows in expected]  # the last token of a row is not read
+    assert sum(expected) == sum(lengths) - 12 < 12 * (max(lengths) - 1)
 
 
 def test_log_probabilities_are_those_of_the_model():

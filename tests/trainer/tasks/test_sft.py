@@ -1,10 +1,18 @@
-"""Sparse models are fine-tuned by settings of their own, and lose the dropout afterwards."""
+"""Sparse models are fine-tuned by settings of their own, and lose the dropout afterwards; long prompts are counted."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+from tests.trainer.curated import pages
 from tests.trainer.model.small_models import SPARSE, TINY
-from trainer.tasks.sft import SftSettings, suit_sparse
-from trainer.tasks.start_model import adapted
+from trainer.chat.chat_batches import ChatSettings
+from trainer.chat.chat_template import ChatTemplate
+from trainer.chat.conversation import make_message
+from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
+from trainer.tasks.sft import SftSettings, open_conversations, suit_sparse
+from trainer.tasks.start_model import StartModel, adapted
 
 
 def test_sparse_models_have_settings_of_their_own_unless_these_are_given():
@@ -24,3 +32,15 @@ def test_sparse_models_have_settings_of_their_own_unless_these_are_given():
 def test_what_follows_has_no_dropout():
     tuned = suit_sparse(SftSettings(model=SPARSE)).model
     assert adapted(tuned, None).experts == SPARSE.experts
+
+
+def test_a_prompt_that_leaves_no_room_for_its_answer_is_counted(tmp_path):
+    tokenizer = train_tokenizer([row["text"] for row in pages(50)], TokenizerSettings(vocab_size=768))
+    start, path = StartModel(Path("none"), TINY, tokenizer, "start"), tmp_path / "chat.jsonl"
+    rows = [{"instruction": text, "output": "answer " * 30} for text in ("short?", "a longer one, with more words?")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prompt = len(ChatTemplate(tokenizer).encode_prompt([make_message("user", rows[1]["instruction"])]))
+    for length, kept, skipped in ((prompt, 2, {}), (prompt - 1, 1, {"prompt over chat.sequence_length": 1})):
+        settings = SftSettings(model=TINY, chat=ChatSettings(files=(path,), held_out=0, sequence_length=length))
+        found = open_conversations(settings, start)
+        assert (len(found.training.items), found.report.skipped) == (kept, skipped)  # long answers are cut
