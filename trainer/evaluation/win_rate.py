@@ -62,7 +62,13 @@ def _read_comparison(item: Any) -> JudgedPair:
 
 
 def measure_win_rate(comparisons: Sequence[JudgedPair]) -> WinRate:
-    """Raises UserError without comparisons."""
+    """Raises UserError without comparisons.
+
+    With simulated judges and models 0.6 to 1.6 times as long as the baseline, the rate at equal length is that of a
+    judge without bias within 0.04 where the bias is smooth (tanh, linear, log ratio, for long or for short), and up to
+    0.045 nearer to a half where the judge adds the same for any longer answer. If one side nearly always writes more,
+    nothing at equal length was seen: the rate is an extrapolation, and such a step is taken for quality.
+    """
     if not comparisons:
         raise UserError("no comparison to take a win rate of")
     results = np.array([comparison.result for comparison in comparisons])
