@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ def test_a_repetition_has_the_arguments_of_the_first_call(working_folder, monkey
     (first, text, _), (second, text_then, folder) = calls
     assert second.pop("output") == working_folder / "elsewhere" / "second"
     assert text_then == text == (CONFIG if "small.toml" in words else None)
+    record = json.loads((working_folder / "elsewhere/second/experiment.json").read_text())
+    assert Path(record["repeats"]).resolve() == working_folder / "first"
     assert folder == working_folder  # relative paths among the settings begin there
     wanted = {key: expected(key, value, working_folder) for key, value in first.items() if key != "output"}
     if text is not None:
