@@ -383,6 +383,8 @@ def test_transformers_chats_with_an_export_and_answers_the_same(tuned, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "exported")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "exported").eval()
     start = open_start(tuned)
+    end = ChatTemplate(start.tokenizer).end
+    assert model.generation_config.eos_token_id == [end, start.tokenizer.separator]
     for question in ("3+4=", "2+2= <|end|>", "Hello?"):
         chat = Chat(
             load_decoder(tuned), ChatTemplate(start.tokenizer), GenerateSettings(temperature=0, max_new_tokens=12)
@@ -394,8 +396,9 @@ def test_transformers_chats_with_an_export_and_answers_the_same(tuned, tmp_path)
         prompt = tokenizer.apply_chat_template(
             message, add_generation_prompt=True, return_tensors="pt", return_dict=True
         )
-        drawn = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :]
-        assert chat.template.decode_answer(drawn.tolist()) == ours
+        drawn = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :].tolist()
+        assert chat.template.decode_answer(drawn) == ours
+        assert drawn.index(end) == len(drawn) - 1 < 11  # it ends there, before the limit
 
 
 def test_chat_answers_each_line(tuned):
