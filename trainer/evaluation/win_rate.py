@@ -74,7 +74,7 @@ def measure_win_rate(comparisons: Sequence[JudgedPair]) -> WinRate:
     results = np.array([comparison.result for comparison in comparisons])
     difference = np.array([comparison.length - comparison.baseline_length for comparison in comparisons], np.float64)
     spread = float(difference.std())
-    intercept, _ = fit_length(results, np.tanh(difference / spread) if spread else difference)
+    intercept, _ = fit_length(results, np.tanh(difference / spread) if spread else np.zeros_like(difference))
     return WinRate(
         len(results),
         float(results.mean()),

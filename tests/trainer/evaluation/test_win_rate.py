@@ -75,6 +75,12 @@ def test_where_lengths_hardly_overlap_a_step_is_taken_for_quality() -> None:
     assert wordy.length_controlled > 0.5  # the truth is 0.35
 
 
+@pytest.mark.parametrize("longer", [1, 1000])
+def test_where_all_lengths_differ_alike_the_rate_is_the_raw_one(longer: int) -> None:
+    found = measure_win_rate([JudgedPair(float(number % 4 > 0), 200 + longer, 200) for number in range(400)])
+    assert found.length_controlled == pytest.approx(0.75, abs=1e-6)
+
+
 def test_without_bias_control_changes_little() -> None:
     fair = measure_win_rate(judge(quality=0.4, verbosity=1.0, bias=lambda a, _: 0 * a, seed=2))
     assert fair.length_controlled == pytest.approx(fair.rate, abs=0.01)
