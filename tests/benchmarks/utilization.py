@@ -21,6 +21,7 @@ from tests.benchmarks.trainer import Plain, Step, plain_step, trainer_step
 from tests.trainer.corpora import build_corpus
 from tests.trainer.runs import build_decoder
 from trainer.data.batches import BatchSettings, BatchSource
+from trainer.model.build import blocks_of
 from trainer.model.decoder import Decoder
 from trainer.model.float8 import use_float8
 from trainer.model.model_settings import ModelSettings
@@ -28,7 +29,6 @@ from trainer.model.size import count_flops_per_token
 from trainer.tasks.pretrain_settings import PretrainSettings, read_pretrain_settings
 from trainer.training.distributed import World
 from trainer.training.hardware import FLOAT8_CAPABILITY, measure_matmul_rate
-from trainer.training.parallelize import blocks_of
 
 VOCABULARY = 32_768
 

@@ -23,7 +23,7 @@ VOCABULARY = 64
 def build_decoder(model: ModelSettings, seed: int = 0) -> Decoder:
     """A decoder with fresh weights, a function of (settings, seed)."""
     decoder = Decoder(model)
-    initialize_weights(decoder, seed, model.init_std, model.layers)
+    initialize_weights(decoder, seed)
     return decoder
 
 

@@ -2,7 +2,7 @@
 
 model_settings      the shape of a model
 size                parameters and FLOP, computed from the shape
-build               the network that settings describe
+build               the network that settings describe, and the blocks of a network
 weights             initial weights; loading weights into shards
 decoder encoder_decoder   the two networks, built from attention, rotary, norm and experts
 loss token_log_probs  cross-entropy, and log-probabilities with entropies, without the logits of a whole batch

@@ -1,11 +1,12 @@
-"""The network that the settings describe."""
+"""The network that the settings describe, and the blocks of a network."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
-from trainer.model.decoder import Decoder
-from trainer.model.encoder_decoder import EncoderDecoder
+from trainer.model.decoder import Block, Decoder
+from trainer.model.encoder_decoder import EncoderDecoder, StackBlock
 from trainer.model.lora import add_adapters
 from trainer.model.model_settings import ModelSettings
 
@@ -19,3 +20,8 @@ def build_model(settings: ModelSettings) -> Decoder | EncoderDecoder:
         if settings.scalar_head:  # trained also where all other weights are frozen
             model.head_weight.requires_grad_(True)
         return model
+
+
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The blocks of all stacks, also of networks within the model; they are sharded and compiled one by one."""
+    return [module for module in model.modules() if isinstance(module, (Block, StackBlock))]

@@ -131,7 +131,7 @@ class PolicyTask:
 
     def initialize(self, model: nn.Module) -> None:
         """The weights of the start, and those of the reward model for the value model."""
-        initialize_weights(model, self.settings.loop.seed, self.settings.model.init_std, self.settings.model.layers)
+        initialize_weights(model, self.settings.loop.seed)
         self.start.fill(model)
         if isinstance(model, PolicyAndValue) and self.value_start is not None:
             self.value_start.fill(model.value_model)

@@ -147,7 +147,7 @@ class PostTrainingTask:
 
     def initialize(self, model: nn.Module) -> None:
         """The weights of the start; those that it lacks from the seed."""
-        initialize_weights(model, self.settings.loop.seed, self.settings.model.init_std, self.settings.model.layers)
+        initialize_weights(model, self.settings.loop.seed)
         self.start.fill(model)
 
     def prepare(self, step: int, world: World) -> list[Inputs]:

@@ -150,7 +150,7 @@ class PretrainTask:
 
     def initialize(self, model: nn.Module) -> None:
         """Set the initial weights, a function of the seed."""
-        initialize_weights(model, self.settings.loop.seed, self.settings.model.init_std, self.settings.model.layers)
+        initialize_weights(model, self.settings.loop.seed)
 
     def prepare(self, step: int, world: World) -> PreparedBatch:
         """This rank's part of the batch of a step."""

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
+from trainer.model.build import blocks_of
+from trainer.model.experts import Router
 from trainer.settings import Settings
 from trainer.training.muon import Muon
 
@@ -78,28 +80,38 @@ def build_optimizer(
 
     bf16, compiled: how Muon makes matrices orthogonal.
     """
-    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    matrices = [name for name in weights if _is_matrix(name, weights[name])]
-    if settings.algorithm is Algorithm.ADAMW or not matrices:
-        return _build_adamw(weights, settings)
+    matrices = _find_matrices(model) if settings.algorithm is Algorithm.MUON else set()
+    kept = set() if settings.decay_embedding else _weights_of(model, nn.Embedding)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    adamw = _build_adamw([weight for weight in weights if weight not in matrices], kept, settings)
+    chosen = [weight for weight in weights if weight in matrices]
+    if not chosen:
+        return adamw
     dtype = torch.bfloat16 if bf16 else torch.float32
-    muon = Muon([weights.pop(name) for name in matrices], settings.momentum, settings.weight_decay, dtype, compiled)
+    muon = Muon(chosen, settings.momentum, settings.weight_decay, dtype, compiled)
     muon.param_groups[0]["rate"] = settings.matrix_rate
-    return SideBySide(muon, _build_adamw(weights, settings))
+    return SideBySide(muon, adamw)
 
 
-def _is_matrix(name: str, weight: Tensor) -> bool:
-    """Whether a weight lies between hidden states: not embedding, head, router, position biases or norms."""
-    stack, *inside = name.split(".")
-    return stack.endswith("blocks") and weight.ndim >= 2 and "router" not in inside
+def _find_matrices(model: nn.Module) -> set[nn.Parameter]:
+    """The weights between hidden states: not embeddings, heads, routers, position biases or norms."""
+    inside = {weight for block in blocks_of(model) for weight in block.parameters() if weight.ndim >= 2}
+    return inside - _weights_of(model, Router)
 
 
-def _build_adamw(weights: dict[str, nn.Parameter], settings: OptimizerSettings) -> torch.optim.AdamW:
+def _weights_of(model: nn.Module, kind: type[nn.Module]) -> set[nn.Parameter]:
+    """The weights of all modules of a kind, wherever they are in the model."""
+    return {weight for module in model.modules() if isinstance(module, kind) for weight in module.parameters()}
+
+
+def _build_adamw(
+    weights: list[nn.Parameter], kept: set[nn.Parameter], settings: OptimizerSettings
+) -> torch.optim.AdamW:
+    """kept: matrices without weight decay."""
     decayed: list[Tensor] = []
     plain: list[Tensor] = []
-    for name, weight in weights.items():
-        is_embedding = name.split(".")[0] == "embedding"
-        (decayed if weight.ndim >= 2 and (settings.decay_embedding or not is_embedding) else plain).append(weight)
+    for weight in weights:
+        (decayed if weight.ndim >= 2 and weight not in kept else plain).append(weight)
     groups = [
         {"params": weights, "weight_decay": decay}
         for kind, decay in ((decayed, settings.weight_decay), (plain, 0.0))

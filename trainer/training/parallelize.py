@@ -29,6 +29,7 @@ from torch.distributed.tensor.parallel import (
 from torch.distributed.tensor.placement_types import Placement
 from torch.nn.parallel import DistributedDataParallel
 
+from trainer.model.build import blocks_of
 from trainer.model.decoder import Decoder, FeedForward
 from trainer.model.experts import Router, SparseFeedForward
 from trainer.model.norm import RMSNorm
@@ -141,12 +142,6 @@ def _shard_meshes(world: World) -> tuple[DeviceMesh, DeviceMesh]:
         return dense, sparse
     copies = world.mesh["data"]
     return DeviceMesh._concatenate([copies, dense]), DeviceMesh._concatenate([copies, sparse])
-
-
-def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The blocks of a model's stacks (`blocks`, `encoder_blocks`), which are sharded and compiled one by one."""
-    stacks = (stack for name, stack in model.named_children() if name.endswith("blocks"))
-    return [block for stack in stacks for block in stack.children()]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from trainer.files import write_atomically
+from trainer.model.build import blocks_of
 from trainer.model.float8 import use_float8
 from trainer.training import checkpoint
 from trainer.training.anomalies import SpikeDetector
@@ -24,7 +25,7 @@ from trainer.training.checkpoint_writer import CheckpointWriter
 from trainer.training.distributed import World, count_ranks
 from trainer.training.hardware import Hardware, Precision, measure_hardware
 from trainer.training.optimizer import build_optimizer
-from trainer.training.parallelize import blocks_of, parallelize
+from trainer.training.parallelize import parallelize
 from trainer.training.schedule import learning_rate
 from trainer.training.step import Replica
 from trainer.training.task import Task

@@ -14,12 +14,14 @@ from trainer.model.size import count_parameters
 from trainer.model.weights import initialize_weights
 from trainer.rollouts.generate import GenerateSettings, generate_from_source
 
-SETTINGS = ModelSettings(vocab_size=128, hidden_size=32, layers=2, encoder_layers=3, heads=4, ffn_hidden_size=48)
+SETTINGS = ModelSettings(
+    vocab_size=128, hidden_size=32, layers=2, encoder_layers=3, heads=4, ffn_hidden_size=48, init_std=0.2
+)
 
 
 def ours(settings: ModelSettings = SETTINGS) -> EncoderDecoder:
     model = EncoderDecoder(settings)
-    initialize_weights(model, 0, 0.2)
+    initialize_weights(model, 0)
     return model.eval()
 
 

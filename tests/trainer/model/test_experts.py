@@ -216,7 +216,7 @@ def test_a_padded_batch_of_a_decoder_has_the_loss_of_its_tokens():
 
 def test_a_padded_batch_of_an_encoder_decoder_has_the_loss_of_its_tokens():
     model = EncoderDecoder(ModelSettings.model_validate({**SPARSE, "encoder_layers": 2})).train()
-    initialize_weights(model, 0, 0.1, 2)
+    initialize_weights(model, 0)
     generator = torch.Generator().manual_seed(0)
     source, rows, targets = torch.randint(1, 256, (3, 4, 16), generator=generator)
     found = []

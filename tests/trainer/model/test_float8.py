@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from tests.trainer import runs
 from trainer.config import ConfigError
 from trainer.errors import UserError
-from trainer.model.build import build_model
+from trainer.model.build import blocks_of, build_model
 from trainer.model.float8 import Float8Linear, use_float8
 from trainer.model.lora import LoraSettings
 from trainer.model.model_settings import ModelSettings
 from trainer.tasks.pretrain_settings import change_settings
-from trainer.training.parallelize import blocks_of
 
 SHAPE = ModelSettings(vocab_size=64, hidden_size=32, layers=2, heads=2, ffn_hidden_size=64, context_length=32)
 

@@ -18,7 +18,7 @@ LORA = LoraSettings(rank=3, alpha=6)
 
 def build(settings: ModelSettings, seed: int = 0) -> Decoder:
     model = build_model(settings).to_empty(device="cpu")
-    initialize_weights(model, seed, settings.init_std, settings.layers)
+    initialize_weights(model, seed)
     assert isinstance(model, Decoder)
     return model.eval()
 

@@ -28,6 +28,6 @@ def test_weights_can_be_made_on_the_meta_device_first():
     with torch.device("meta"):
         model = Decoder(TINY)
     model.to_empty(device="cpu")
-    initialize_weights(model, 3, TINY.init_std, TINY.layers)
+    initialize_weights(model, 3)
     for a, b in zip(model.parameters(), build_decoder(TINY, 3).parameters(), strict=True):
         assert torch.equal(a, b)

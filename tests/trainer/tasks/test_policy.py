@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed.fsdp import FSDPModule
 
 from tests.trainer.corpora import build_corpus
 from tests.trainer.ranks import run_ranks
@@ -19,14 +21,16 @@ from tests.trainer.runs import build_decoder
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.model.decoder import Decoder
 from trainer.model.model_settings import ModelSettings
+from trainer.model.policy_and_value import PolicyAndValue
 from trainer.model.weights import fill_weight
 from trainer.rollouts.prompts import Prompt
 from trainer.tasks import policy as policy_module
 from trainer.tasks.policy import PolicyTask, learn_from_rewards
 from trainer.tasks.policy_settings import PolicySettings
 from trainer.tasks.pretrain import causal_inputs
-from trainer.training.distributed import World
+from trainer.training.distributed import World, build_world
 from trainer.training.mesh import MeshShape
+from trainer.training.parallelize import parallelize
 from trainer.training.saved_model import load_decoder
 from trainer.training.step import Replica
 
@@ -216,6 +220,16 @@ def test_ppo_reaches_the_exact_optimum(tmp_path, coefficient):
     assert math.isfinite(rows[-1]["entropy"])
 
 
+def write_units(path: Path) -> None:
+    """The names of the modules that two ranks gather one by one (FSDP)."""
+    with torch.device("meta"):
+        model = PolicyAndValue(MODEL, MODEL.model_copy(update={"scalar_head": True}))
+    parallelize(model, build_world(dist.get_rank(), torch.device("cpu"), MeshShape(shard=2)), bf16=False)
+    if dist.get_rank() == 0:
+        names = [name for name, module in model.named_modules() if isinstance(module, FSDPModule)]
+        path.write_text(json.dumps(names))
+
+
 RANKS = """
 import sys
 from pathlib import Path
@@ -228,6 +242,7 @@ for name, parallel in {"copies": {"shard": 1}, "shards": {}}.items():
     changes = {"algorithm": "ppo", "kl": 0.2, "epochs": 2}
     value = here.MODEL.model_copy(update={"scalar_head": True})
     here.train_policy(Path(sys.argv[1]) / name, 4, changes, value, parallel=parallel, **tables)
+here.write_units(Path(sys.argv[1]) / "units.json")
 dist.destroy_process_group()
 """
 
@@ -244,3 +259,4 @@ def test_ranks_with_shards_sample_and_learn_as_ranks_with_copies(tmp_path):
         assert (b["reward"], b["answer_tokens"]) == (a["reward"], a["answer_tokens"])  # the same answers
         assert b["kl"] == pytest.approx(a["kl"], rel=1e-4, abs=1e-6)
     assert copies[0]["reward"] != copies[-1]["reward"]
+    assert {"blocks.0", "value_model.blocks.0"} <= set(json.loads((tmp_path / "units.json").read_text()))
