@@ -83,14 +83,14 @@ def build_optimizer(
     matrices = _find_matrices(model) if settings.algorithm is Algorithm.MUON else set()
     kept = set() if settings.decay_embedding else _weights_of(model, nn.Embedding)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    adamw = _build_adamw([weight for weight in weights if weight not in matrices], kept, settings)
     chosen = [weight for weight in weights if weight in matrices]
+    rest = [weight for weight in weights if weight not in matrices]
     if not chosen:
-        return adamw
+        return _build_adamw(rest, kept, settings)
     dtype = torch.bfloat16 if bf16 else torch.float32
     muon = Muon(chosen, settings.momentum, settings.weight_decay, dtype, compiled)
     muon.param_groups[0]["rate"] = settings.matrix_rate
-    return SideBySide(muon, adamw)
+    return SideBySide(muon, _build_adamw(rest, kept, settings)) if rest else muon
 
 
 def _find_matrices(model: nn.Module) -> set[nn.Parameter]:

@@ -12,6 +12,7 @@ from tests.trainer.model.small_models import SPARSE, TINY
 from tests.trainer.ranks import run_ranks
 from tests.trainer.runs import build_decoder
 from trainer.model.build import build_model
+from trainer.model.lora import LoraSettings
 from trainer.training import checkpoint
 from trainer.training.distributed import full_tensor
 from trainer.training.metrics import read_metrics
@@ -77,6 +78,13 @@ def test_matrices_of_blocks_are_muons_and_all_other_weights_adamws(settings):
     assert all(any(part in name for part in ("norm", "router", "bias", "embedding")) for name in others)
     assert not any(part in names[id(w)] for part in ("norm", "router", "bias", "embedding") for w in muon)
     assert len(muon) + len(others) == len(names)
+
+
+def test_adapters_alone_are_all_muons():
+    """LoRA freezes all other weights, and AdamW refuses an empty list."""
+    model = build_model(TINY.model_copy(update={"lora": LoraSettings()}))
+    (group,) = build_optimizer(model, MUON).param_groups
+    assert len(group["params"]) == 2 * 7 * TINY.layers
 
 
 def test_a_matrix_may_have_a_rate_of_its_own():
