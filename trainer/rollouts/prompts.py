@@ -39,11 +39,17 @@ def read_prompts(paths: Iterable[Path], template: ChatTemplate, report: ReadRepo
 def keep_fitting(prompts: Sequence[Prompt], context: int, new_tokens: int, report: ReadReport) -> list[Prompt]:
     """The prompts that leave room for an answer: what a prompt loses, its rewards and losses would not know of.
 
-    Raises ConfigError if the answer fills the context alone.
+    Raises ConfigError if the answer fills the context alone, UserError if none of the prompts fits beside it.
     """
     if new_tokens >= context:
         raise ConfigError(f"max_new_tokens = {new_tokens} leaves no room for a prompt in a context of {context} tokens")
     found = [prompt for prompt in prompts if len(prompt.tokens) + new_tokens <= context]
+    if prompts and not found:
+        shortest = min(len(prompt.tokens) for prompt in prompts)
+        raise UserError(
+            f"no prompt fits into the context of {context} tokens beside max_new_tokens = {new_tokens}: the shortest "
+            f"has {shortest} tokens; lower max_new_tokens"
+        )
     report.skipped["prompt and answer over the model's context"] += len(prompts) - len(found)
     return found
 

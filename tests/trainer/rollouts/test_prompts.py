@@ -6,6 +6,7 @@ import pytest
 
 from trainer.chat.read_conversations import ReadReport
 from trainer.config import ConfigError
+from trainer.errors import UserError
 from trainer.rollouts.prompts import Prompt, keep_fitting
 
 
@@ -14,6 +15,12 @@ def test_a_prompt_without_room_for_its_answer_is_left_out_and_counted() -> None:
     report = ReadReport()
     assert [len(prompt.tokens) for prompt in keep_fitting(prompts, 8, 4, report)] == [3, 4]
     assert report.skipped == {"prompt and answer over the model's context": 2}
+
+
+def test_prompts_of_which_none_fits_are_refused() -> None:
+    prompts = [Prompt((1,) * length, str(length), None) for length in (9, 5)]
+    with pytest.raises(UserError, match=r"no prompt fits .* the shortest has 5 tokens; lower max_new_tokens"):
+        keep_fitting(prompts, 8, 4, ReadReport())
 
 
 @pytest.mark.parametrize("new_tokens", [8, 9])
