@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from classifiers.artifacts import Artifact, default_folder, load_artifact
 from classifiers.domain_labels import UNKNOWN
-from classifiers.estimators.features import Counts, kind_counts, subject_counts
+from classifiers.estimators.features import Counts, kind_counts, topic_counts
 from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import Array, with_temperature
 
@@ -36,7 +36,7 @@ class Item(NamedTuple):
 def counts_for(head: str, item: Item) -> Counts:
     """The words that one head reads."""
     if head == "topic":
-        return subject_counts(item.title, item.text)
+        return topic_counts(item.title, item.text)
     return kind_counts(item.title, item.text, item.url, item.signals)
 
 

@@ -89,7 +89,7 @@ class ReadText:
 
     @cached_property
     def pairs(self) -> Counts:
-        """Neighbours in scripts that write without spaces, where most words are two characters long."""
+        """Neighbors in scripts that write without spaces, where most words are two characters long."""
         if max(self.words, default="") < _FIRST_CJK:  # a hundred times as fast as to look for them
             return {}
         return Counter(_PAIR.findall(self.lowered))
@@ -109,7 +109,7 @@ def style_counts(text: str) -> Counts:
     return read_text(text).style
 
 
-def topic_counts(title: str, text: str) -> Counts:
+def word_counts(title: str, text: str) -> Counts:
     """First PREFIX letters of each word that is no function word, the title's words twice.
 
     The words of the URL are left out: accuracy on unseen domains with and without them was .671 and .667.
@@ -123,10 +123,10 @@ def topic_counts(title: str, text: str) -> Counts:
     return counts
 
 
-def subject_counts(title: str, text: str) -> Counts:
-    """`topic_counts`, and in scripts without spaces pairs of neighbours, the title's twice: the words of the topics."""
+def topic_counts(title: str, text: str) -> Counts:
+    """`word_counts`, and in scripts without spaces pairs of neighbors, the title's twice: the words of the topics."""
     pairs, of_title = read_text(text).pairs, ReadText(title[:300]).pairs
-    counts = topic_counts(title, text)
+    counts = word_counts(title, text)
     if not pairs and not of_title:
         return counts
     total = Counter(counts)

@@ -21,7 +21,7 @@ from classifiers.data.page_text import TextRow, id_of
 from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of
 from classifiers.data.source_pages import Sources
 from classifiers.domain import HEADS, Item, counts_for
-from classifiers.estimators.features import style_counts, subject_counts
+from classifiers.estimators.features import style_counts, topic_counts
 from classifiers.estimators.linear import Row
 from classifiers.training.weak_labels import (
     Evidence,
@@ -146,7 +146,7 @@ def word_rows(path: Path, words_of: str) -> Iterator[Row]:
         words = text.split()
         for number in range(WORD_ROWS[words_of]):
             text_of_row = " ".join(words[number :: WORD_ROWS[words_of]])
-            counts = style_counts(text_of_row) if words_of == "kind" else subject_counts("", text_of_row)
+            counts = style_counts(text_of_row) if words_of == "kind" else topic_counts("", text_of_row)
             if counts:
                 yield Row(label, counts, WEIGHT[f"{words_of} words"])
 
@@ -160,7 +160,7 @@ def _encyclopedia_rows(data: Path) -> Iterator[Row]:
 def _article_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
     for article in source_pages.articles(data):
         if topic := topics.get(article.id):
-            yield Row(topic, subject_counts(article.title, article.text), WEIGHT["wikipedia"])
+            yield Row(topic, topic_counts(article.title, article.text), WEIGHT["wikipedia"])
 
 
 def _table_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
@@ -172,4 +172,4 @@ def _table_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
                 topic = topics.get(id_of(row[url].encode()))
                 on_test = split_of(registered_domain_of(host_of(row[url]))) == Split.TEST
                 if topic and row[text] and not on_test:
-                    yield Row(topic, subject_counts("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])
+                    yield Row(topic, topic_counts("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])

@@ -27,8 +27,8 @@ from classifiers.estimators.features import (
     one_line,
     statistics,
     style_counts,
-    subject_counts,
     topic_counts,
+    word_counts,
 )
 from classifiers.estimators.linear import LinearModel, Row, train_linear
 from classifiers.estimators.metrics import auc
@@ -142,7 +142,7 @@ def test_a_linear_model_is_read_back_from_its_files(tmp_path: Path) -> None:
 def test_features_do_not_depend_on_markup_case_or_length() -> None:
     text = "## The Old Canal\n\n- It was **built** in [1820](https://x.example/a?b) by hand.\n"
     assert style_counts(text) == Counter(["the", "old", "canal", "it", "was", "built", "in", "0000", "by", "hand", "."])
-    assert topic_counts("Canal", text) == Counter(["canal", "canal", "old", "canal", "built", "hand"])
+    assert word_counts("Canal", text) == Counter(["canal", "canal", "old", "canal", "built", "hand"])
     assert one_line(" a\n\nb\tc ") == "a b c"
     once, often = statistics(text), statistics(text * 30)
     assert len(once) == len(STATISTICS)
@@ -161,7 +161,7 @@ def test_features_of_a_version_never_change() -> None:
     counted = [
         counts
         for text in texts
-        for counts in (style_counts(text), topic_counts(BAD, text), kind_counts(BAD, text, URL, signals))
+        for counts in (style_counts(text), word_counts(BAD, text), kind_counts(BAD, text, URL, signals))
     ]
     lines = [str(sorted(counts.items())) for counts in counted]
     numbers = [f"{value:.9f}" for text in texts for value in statistics(text)]
@@ -169,11 +169,11 @@ def test_features_of_a_version_never_change() -> None:
     assert found == {2: ["ba8429f38133a218", "f3a7f565a068965f"]}
 
 
-def test_topics_read_pairs_of_neighbours_in_scripts_without_spaces() -> None:
+def test_topics_read_pairs_of_neighbors_in_scripts_without_spaces() -> None:
     text = "**北京大学** 2024, ラメン and Müller"
-    assert subject_counts("", text) - topic_counts("", text) == Counter(["北京", "京大", "大学", "ラメ", "メン"])
-    assert subject_counts("北京", "")["北京"] == 2
-    assert subject_counts(BAD, GOOD) == topic_counts(BAD, GOOD)
+    assert topic_counts("", text) - word_counts("", text) == Counter(["北京", "京大", "大学", "ラメ", "メン"])
+    assert topic_counts("北京", "")["北京"] == 2
+    assert topic_counts(BAD, GOOD) == word_counts(BAD, GOOD)
 
 
 def test_a_page_on_which_readers_differ_trains_both_labels() -> None:
@@ -192,7 +192,7 @@ def test_a_page_on_which_readers_differ_trains_both_labels() -> None:
 @pytest.mark.parametrize("text", ["", " \n", "\x00\ud7ff", "a" * 100_000, "|" * 5_000, "[](" * 3_000, "𝕳𝖊𝖑𝖑𝖔 🙂" * 50])
 def test_features_survive_hostile_text(text: str) -> None:
     assert np.isfinite(statistics(text)).all()
-    words = [*style_counts(text), *subject_counts(text, text), *kind_counts(text, text)]
+    words = [*style_counts(text), *topic_counts(text, text), *kind_counts(text, text)]
     assert all(word.split() == [word] for word in words)
 
 
