@@ -131,12 +131,13 @@ class LengthBaseline(NamedTuple):
     def score(self, pairs: Sequence[EncodedPair]) -> Tensor:
         """[pairs, 2]."""
         lengths = [[int(side.learned.sum()) for side in (pair.chosen, pair.rejected)] for pair in pairs]
-        return self.slope * torch.tensor(lengths, dtype=torch.float64)
+        return self.slope * torch.tensor(lengths, dtype=torch.float64).view(-1, 2)
 
 
 def fit_length_baseline(pairs: Sequence[EncodedPair]) -> LengthBaseline:
-    """The logistic regression of the preference on the difference of lengths, by Newton's method."""
-    difference = LengthBaseline(-1.0).score(pairs).diff(dim=1)[:, 0]  # of the preferred answer less the other one
+    """The logistic regression of the preference on the difference of lengths, by Newton's method; without the ties."""
+    decided = [pair for pair in pairs if not pair.tie]
+    difference = LengthBaseline(-1.0).score(decided).diff(dim=1)[:, 0]  # of the preferred answer less the other one
     ridge = 1e-3 * float(difference.square().sum()) + 1e-9  # without it, pairs that lengths decide have no solution
     slope = torch.zeros((), dtype=torch.float64)
     for _ in range(50):

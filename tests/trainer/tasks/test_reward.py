@@ -26,6 +26,9 @@ def test_the_length_baseline_is_the_logistic_regression():
     both, labels = np.concatenate([difference, -difference]), np.repeat([1, 0], 400)
     expected = LogisticRegression(C=1e9, fit_intercept=False).fit(both, labels).coef_[0, 0]
     assert found.slope == pytest.approx(expected, rel=0.02)
+    ties = [pair(99, 1, tie=True)] * 50  # prefer nothing
+    assert fit_length_baseline([*(pair(*row) for row in ordered.tolist()), *ties]) == found
+    assert fit_length_baseline(ties).slope == 0
     assert fit_length_baseline([pair(9, 3), pair(8, 2)]).slope > 0  # decided by length: a finite slope
 
 
