@@ -9,6 +9,7 @@ from trainer.model.decoder import Block, Decoder
 from trainer.model.encoder_decoder import EncoderDecoder, StackBlock
 from trainer.model.lora import add_adapters
 from trainer.model.model_settings import ModelSettings
+from trainer.model.policy_and_value import PolicyAndValue
 
 
 def build_model(settings: ModelSettings) -> Decoder | EncoderDecoder:
@@ -20,6 +21,19 @@ def build_model(settings: ModelSettings) -> Decoder | EncoderDecoder:
         if settings.scalar_head:  # trained also where all other weights are frozen
             model.head_weight.requires_grad_(True)
         return model
+
+
+def build_policy_and_value(settings: ModelSettings, value: ModelSettings) -> PolicyAndValue:
+    """A policy with a value model beside it, on the meta device."""
+    with torch.device("meta"):
+        return PolicyAndValue(settings, build_model(value))
+
+
+def recompute_activations(model: nn.Module) -> None:
+    """Let all networks within compute the activations of their blocks again in the backward pass, to keep less."""
+    for module in model.modules():
+        if isinstance(module, (Decoder, EncoderDecoder)):
+            module.activation_checkpointing = True
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:

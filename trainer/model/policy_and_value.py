@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.model.decoder import Decoder, ModelOutput
+from trainer.model.lora import add_adapters
 from trainer.model.model_settings import ModelSettings
 
 VALUE_PREFIX = "value_model."
 
 
 class PolicyAndValue(Decoder):
-    """The policy, whose weights have the names that they have alone, and `value_model`, which has a scalar head."""
+    """The policy, whose weights have the names that they have alone, and `value_model`, which has a scalar head.
 
-    def __init__(self, settings: ModelSettings, value: ModelSettings) -> None:
+    Each has the adapters that its own settings name.
+    """
+
+    def __init__(self, settings: ModelSettings, value_model: nn.Module) -> None:
         super().__init__(settings)
-        self.value_model = Decoder(value)
+        if settings.lora is not None:
+            add_adapters(self, settings.lora)
+        self.value_model = value_model
 
     def forward(self, tokens: Tensor, *arguments: Any, log_probs: bool = False, **options: Any) -> ModelOutput:
         """As the decoder's; with `log_probs` also the values of every token."""

@@ -27,7 +27,7 @@ from trainer.losses.policy import (
     group_advantages,
     whiten,
 )
-from trainer.model.build import build_model
+from trainer.model.build import build_model, build_policy_and_value
 from trainer.model.decoder import Decoder
 from trainer.model.model_settings import ModelSettings
 from trainer.model.policy_and_value import PolicyAndValue
@@ -126,8 +126,7 @@ class PolicyTask:
         value = self.settings.value_model
         if value is None:
             return build_model(self.settings.model)
-        with torch.device("meta"):
-            return PolicyAndValue(self.settings.model, value)
+        return build_policy_and_value(self.settings.model, value)
 
     def initialize(self, model: nn.Module) -> None:
         """The weights of the start, and those of the reward model for the value model."""

@@ -141,9 +141,7 @@ class PostTrainingTask:
 
     def build_model(self) -> nn.Module:
         """A decoder on the meta device, with adapters and a scalar head if the settings say so."""
-        model = build_model(self.settings.model)
-        model.activation_checkpointing = self.settings.loop.activation_checkpointing
-        return model
+        return build_model(self.settings.model)
 
     def initialize(self, model: nn.Module) -> None:
         """The weights of the start; those that it lacks from the seed."""

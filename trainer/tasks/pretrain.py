@@ -144,9 +144,7 @@ class PretrainTask:
 
     def build_model(self) -> nn.Module:
         """A decoder or an encoder-decoder, on the meta device."""
-        model = build_model(self.settings.model)
-        model.activation_checkpointing = self.settings.loop.activation_checkpointing
-        return model
+        return build_model(self.settings.model)
 
     def initialize(self, model: nn.Module) -> None:
         """Set the initial weights, a function of the seed."""

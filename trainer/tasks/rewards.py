@@ -114,7 +114,7 @@ def open_policy_task(settings: PolicySettings, start: StartModel, reward_run: Pa
         )
     reward, digest, value_start = open_reward(start, reward_run, template)
     if settings.policy.algorithm is PolicyAlgorithm.PPO:
-        value = adapted((value_start or start).settings, None, scalar_head=True)
+        value = adapted((value_start or start).settings, settings.model.lora, scalar_head=True)
         settings = settings.model_copy(update={"value_model": value})
     ppo = settings.value_model is not None
     task = PolicyTask(

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from trainer.files import write_atomically
-from trainer.model.build import blocks_of
+from trainer.model.build import blocks_of, recompute_activations
 from trainer.model.float8 import use_float8
 from trainer.training import checkpoint
 from trainer.training.anomalies import SpikeDetector
@@ -101,6 +101,8 @@ def open_run(task: Task[Any], out: Path, world: World, latest: Path | None = Non
     _configure_torch(loop)
     hardware = _agree_on_hardware(world, latest, loop.precision)
     model = task.build_model()
+    if loop.activation_checkpointing:
+        recompute_activations(model)
     if hardware.precision is Precision.FLOAT8:
         use_float8(blocks_of(model))
     module = parallelize(model, world, hardware.bf16)

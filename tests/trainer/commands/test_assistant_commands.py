@@ -22,6 +22,9 @@ from trainer.chat.read_conversations import ReadReport, read_conversations
 from trainer.chat.read_preferences import read_preferences
 from trainer.cli import train
 from trainer.errors import UserError
+from trainer.model.build import build_model
+from trainer.model.policy_and_value import VALUE_PREFIX
+from trainer.model.weights import fill_weight
 from trainer.rollouts.chat import Chat
 from trainer.rollouts.generate import GenerateSettings
 from trainer.rollouts.prompts import Prompt, read_prompts
@@ -237,6 +240,27 @@ def test_rollouts_resume_bitwise_between_two_steps_of_one(demo, tuned, questions
     ]
     run("generate", tmp_path / "whole", "3", "--set", "max_new_tokens=2")  # the value model stays behind
     run("export", tmp_path / "whole", "--output", tmp_path / "exported")
+
+
+@pytest.mark.parametrize("adapters", [[], ["--lora"]], ids=["whole", "lora"])
+def test_the_value_model_starts_as_the_reward_model(tuned, choices, questions, tmp_path, adapters):
+    """A rate of 1e-30 leaves the weights as they are, but for their last bits."""
+    changes = [*PAIR_CHANGES, "--set", "loop.steps=4"]
+    run("reward", tuned, choices, *changes, *adapters, "--output", tmp_path / "reward")
+    changes = [*POLICY_CHANGES, "--set", "loop.steps=1", "--set", "schedule.learning_rate=1e-30", *adapters]
+    run("ppo", tuned, questions, *changes, "--reward", tmp_path / "reward", "--output", tmp_path / "policy")
+    reward, policy = load_decoder(tmp_path / "reward"), load_decoder(tmp_path / "policy")
+    settings = policy.settings.model_copy(update={"scalar_head": True})
+    value = build_model(settings).to_empty(device="cpu").eval()
+    for name, tensor in read_tensors(find_checkpoint(tmp_path / "policy"), "model"):
+        if name.startswith(VALUE_PREFIX):
+            fill_weight(value.get_parameter(name.removeprefix(VALUE_PREFIX)), tensor)
+    asked = torch.arange(3, 43).view(2, 20)
+    with torch.no_grad():
+        torch.testing.assert_close(value(asked).values, reward(asked).values, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(policy(asked).logits, load_decoder(tuned)(asked).logits, rtol=1e-4, atol=1e-5)
+    assert reward(asked).values.std() > 0.01  # of its own training
+    assert (value.settings.lora is not None) is bool(adapters)
 
 
 def test_a_reward_model_rewards_a_policy_and_chooses_the_best_of_n(tuned, choices, questions, tmp_path):

@@ -34,7 +34,7 @@ def groups(model: nn.Module, settings: OptimizerSettings) -> dict[str, tuple[str
 def test_every_weight_has_the_optimizer_and_the_decay_that_it_has_in_its_own_decoder(algorithm, decay_embedding):
     values: dict[str, Any] = {"algorithm": algorithm, "decay_embedding": decay_embedding, "weight_decay": 0.1}
     settings = OptimizerSettings.model_validate(values)
-    found = groups(PolicyAndValue(TINY, VALUE), settings)
+    found = groups(PolicyAndValue(TINY, Decoder(VALUE)), settings)
     value = {f"value_model.{name}": group for name, group in groups(Decoder(VALUE), settings).items()}
     assert found == groups(Decoder(TINY), settings) | value
     assert found["value_model.embedding.weight"] == ("betas", 0.1 if decay_embedding else 0.0)
@@ -44,12 +44,12 @@ def test_every_weight_has_the_optimizer_and_the_decay_that_it_has_in_its_own_dec
 
 
 def test_the_blocks_are_those_of_both():
-    model = PolicyAndValue(TINY, VALUE)
+    model = PolicyAndValue(TINY, Decoder(VALUE))
     assert blocks_of(model) == [*model.blocks, *model.value_model.blocks]
 
 
 def test_initial_weights_have_the_deviation_of_their_own_decoder():
-    model = PolicyAndValue(TINY, VALUE)
+    model = PolicyAndValue(TINY, Decoder(VALUE))
     initialize_weights(model, 0)
     for decoder, deviation, layers in ((model, 0.02, 2), (model.value_model, 0.1, 4)):
         attention = decoder.blocks[0].attention

@@ -11,6 +11,7 @@ import torch
 from tests.trainer.model.small_models import TINY
 from trainer.chat.chat_batches import fill_rows
 from trainer.chat.chat_template import Encoded
+from trainer.model.decoder import Decoder
 from trainer.model.policy_and_value import PolicyAndValue
 from trainer.rollouts.shared_prompts import read_answers, share_prompts
 
@@ -35,7 +36,7 @@ def read(model: PolicyAndValue, part: dict[str, torch.Tensor], shared: bool) -> 
 
 def test_numbers_and_gradients_are_those_of_separate_rows():
     torch.manual_seed(0)
-    model, part = PolicyAndValue(TINY, TINY.model_copy(update={"scalar_head": True})), rows(PROMPTS, ANSWERS)
+    model, part = PolicyAndValue(TINY, Decoder(TINY.model_copy(update={"scalar_head": True}))), rows(PROMPTS, ANSWERS)
     shared = share_prompts(part)
     assert shared is not None
     assert shared.inputs["weights"].sum() == 3 * (1 + 2 + 2 + 3)  # what was answered twice is read once

@@ -14,27 +14,34 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch.distributed.fsdp import FSDPModule
+from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
 from tests.trainer.corpora import build_corpus
 from tests.trainer.ranks import run_ranks
 from tests.trainer.runs import build_decoder
 from trainer.data.batches import BatchSettings, BatchSource
+from trainer.losses.policy import clipped_policy_loss
+from trainer.model import decoder as decoder_module
+from trainer.model.build import build_policy_and_value
 from trainer.model.decoder import Decoder
+from trainer.model.lora import LoraSettings
 from trainer.model.model_settings import ModelSettings
-from trainer.model.policy_and_value import PolicyAndValue
 from trainer.model.weights import fill_weight
 from trainer.rollouts.prompts import Prompt
 from trainer.tasks import policy as policy_module
 from trainer.tasks.policy import PolicyTask, learn_from_rewards
 from trainer.tasks.policy_settings import PolicySettings
 from trainer.tasks.pretrain import causal_inputs
+from trainer.training import checkpoint
 from trainer.training.distributed import World, build_world
 from trainer.training.mesh import MeshShape
+from trainer.training.metrics import read_metrics
 from trainer.training.parallelize import parallelize
 from trainer.training.saved_model import load_decoder
 from trainer.training.step import Replica
 
 MODEL = ModelSettings(vocab_size=4, vocab_multiple=1, hidden_size=16, layers=1, heads=2, context_length=8, init_std=0.3)
+LOOP = {"precision": "float32", "threads": 1, "log_every": 1000}
 STOP, LENGTH, PROMPT = 3, 3, (0, 1)
 ANSWERS = [(*body, STOP) for n in range(LENGTH) for body in itertools.product(range(3), repeat=n)] + list(
     itertools.product(range(3), repeat=LENGTH)
@@ -94,7 +101,7 @@ def train_policy(
             "policy": {"average": "answers", **changes},
             "optimizer": {"beta2": 0.99, "weight_decay": 0.0},
             "schedule": {"learning_rate": 1e-2, "warmup_steps": 5, "shape": "linear", "min_ratio": 0.02},
-            "loop": {"steps": steps, "precision": "float32", "threads": 1, "log_every": 1000},
+            "loop": {**LOOP, "steps": steps},
             "checkpoints": {"every": 1000},
             "anomalies": {"spike": "report"},
             **tables,
@@ -185,7 +192,7 @@ def test_any_number_of_ranks_samples_the_same_answers():
 
 def test_the_coefficient_follows_the_divergence(tmp_path):
     train_policy(tmp_path, 12, {"kl": 0.05, "kl_target": 0.02, "kl_horizon": 2.0})
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    rows = read_metrics(tmp_path)
     for before, after in itertools.pairwise(rows):  # Ziegler et al. 2019, section 2.2
         error = min(max(before["kl"] / 0.02 - 1, -0.2), 0.2)
         assert after["kl_coefficient"] == pytest.approx(before["kl_coefficient"] * (1 + error / 2.0))
@@ -200,30 +207,75 @@ def test_grpo_reaches_the_exact_optimum(tmp_path, coefficient, baseline):
     assert_is_optimal(model, coefficient)
 
 
-@pytest.mark.parametrize("coefficient", [0.2, 0.5, 1.0])
-def test_ppo_reaches_the_exact_optimum(tmp_path, coefficient):
-    value = MODEL.model_copy(update={"scalar_head": True})
-    changes = {
-        "algorithm": "ppo",
-        "kl": coefficient,
-        "epochs": 2,
-        "smoothing": 1.0,
-        "whiten": False,
-        "value_weight": 0.5,
-    }
-    model = train_policy(tmp_path, 160, changes | {"value_clip": "off"}, value)
+VALUE = MODEL.model_copy(update={"scalar_head": True})
+PPO = {"algorithm": "ppo", "epochs": 2, "smoothing": 1.0, "whiten": False, "value_weight": 0.5, "value_clip": "off"}
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "changes"),
+    [(0.2, {}), (0.5, {}), (1.0, {}), (0.5, {"whiten": True, "value_clip": 0.2, "smoothing": 0.95})],
+    ids=["0.2", "0.5", "1.0", "as by default"],
+)
+def test_ppo_reaches_the_exact_optimum(tmp_path, coefficient, changes):
+    model = train_policy(tmp_path, 160, PPO | {"kl": coefficient, **changes}, VALUE)
     assert_is_optimal(model, coefficient)
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert rows[0]["ratio"] == pytest.approx(1, abs=1e-6)
+    rows = read_metrics(tmp_path)
     assert rows[0]["clipped"] == 0
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert math.isfinite(rows[-1]["entropy"])
 
 
+def test_adapters_reach_the_optimum_near_the_start_that_they_leave_alone(tmp_path):
+    """The reference is the policy without its adapters: were it the policy, nothing would hold that back."""
+    lora = LoraSettings(rank=8, alpha=16.0)
+    model, value = (settings.model_copy(update={"lora": lora}) for settings in (MODEL, VALUE))
+    found = train_policy(tmp_path, 160, PPO | {"kl": 0.5}, value, model=model)
+    assert_is_optimal(found, 0.5)
+    stored = dict(checkpoint.read_tensors(checkpoint.find_checkpoint(tmp_path), "model"))
+    start = dict(build_decoder(MODEL, seed=4).named_parameters())
+    for prefix in ("", "value_model."):
+        for name in ("embedding.weight", "blocks.0.attention.q.weight", "blocks.0.feed_forward.down.weight"):
+            torch.testing.assert_close(stored[prefix + name], start[name].detach(), rtol=0, atol=0)
+        assert stored[f"{prefix}blocks.0.feed_forward.down.lora_b"].abs().max() > 0.01
+    assert stored["value_model.head.weight"].abs().max() > 0
+
+
+@pytest.mark.parametrize("value", [None, VALUE], ids=["grpo", "ppo"])
+def test_every_ratio_of_the_first_epoch_is_one(tmp_path, monkeypatch, value):
+    ratios: list[float] = []
+
+    def record(now: torch.Tensor, before: torch.Tensor, *rest: Any) -> torch.Tensor:
+        ratios.append(float((torch.exp(now.detach() - before) - 1).abs().max()))
+        return clipped_policy_loss(now, before, *rest)
+
+    monkeypatch.setattr(policy_module, "clipped_policy_loss", record)
+    changes = {"algorithm": "ppo" if value else "grpo", "epochs": 2}
+    train_policy(tmp_path, 6, changes, value, loop={**LOOP, "steps": 6, "micro_batch_size": 32})
+    ratio = np.reshape(ratios, (3, 2, 4))  # rollouts, epochs, micro-batches
+    assert ratio[:, 0].max() <= 1e-6
+    assert ratio[:, 1].min() > 1e-4
+
+
+def test_activations_of_both_networks_are_recomputed_without_a_change(tmp_path, monkeypatch):
+    recomputed = set()
+
+    def record(block: torch.nn.Module, *inputs: Any, **options: Any) -> Any:
+        recomputed.add(block)
+        return torch_checkpoint(block, *inputs, **options)
+
+    monkeypatch.setattr(decoder_module, "checkpoint", record)
+    for name, again in (("plain", False), ("again", True)):
+        loop = {**LOOP, "steps": 3, "activation_checkpointing": again}
+        train_policy(tmp_path / name, 3, {"algorithm": "ppo"}, VALUE, loop=loop)
+        assert len(recomputed) == 2 * again  # one block each
+    assert [row["loss"] for row in read_metrics(tmp_path / "again")] == [
+        row["loss"] for row in read_metrics(tmp_path / "plain")
+    ]
+
+
 def write_units(path: Path) -> None:
     """The names of the modules that two ranks gather one by one (FSDP)."""
-    with torch.device("meta"):
-        model = PolicyAndValue(MODEL, MODEL.model_copy(update={"scalar_head": True}))
+    model = build_policy_and_value(MODEL, VALUE)
     parallelize(model, build_world(dist.get_rank(), torch.device("cpu"), MeshShape(shard=2)), bf16=False)
     if dist.get_rank() == 0:
         names = [name for name, module in model.named_modules() if isinstance(module, FSDPModule)]
@@ -240,8 +292,7 @@ here.policy_module.tokenizer_texts = lambda tokenizer: {}
 for name, parallel in {"copies": {"shard": 1}, "shards": {}}.items():
     tables = {"prompts": {"batch_size": 2, "seed": 3}, "rollout": {"samples": 16, "max_new_tokens": here.LENGTH}}
     changes = {"algorithm": "ppo", "kl": 0.2, "epochs": 2}
-    value = here.MODEL.model_copy(update={"scalar_head": True})
-    here.train_policy(Path(sys.argv[1]) / name, 4, changes, value, parallel=parallel, **tables)
+    here.train_policy(Path(sys.argv[1]) / name, 4, changes, here.VALUE, parallel=parallel, **tables)
 here.write_units(Path(sys.argv[1]) / "units.json")
 dist.destroy_process_group()
 """
@@ -249,10 +300,7 @@ dist.destroy_process_group()
 
 def test_ranks_with_shards_sample_and_learn_as_ranks_with_copies(tmp_path):
     run_ranks(2, RANKS, tmp_path)
-    copies, shards = (
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("copies", "shards")
-    )
+    copies, shards = (read_metrics(tmp_path / name) for name in ("copies", "shards"))
     assert len(copies) == 4
     for a, b in zip(copies, shards, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-5, abs=1e-6)
