@@ -240,24 +240,26 @@ def best_of_n_command(
     """Let RUN's model answer PROMPTS n times, and print the reward of the best answer for n = 1, 2, 4, ...
 
     kl is an upper bound of the divergence from the model that choosing costs. Items of PROMPTS as in `gristmill train
-    grpo`; where they have verifiers and --reward is a model, `verified` is what its choices are worth.
+    grpo`; where they have verifiers and --reward is a model, `verified` is what its choices are worth. Prompts with
+    an item of decontaminate.sets are left out, and those that the reward model was trained on are counted.
     """
     from trainer.chat.chat_template import ChatTemplate
-    from trainer.chat.read_conversations import ReadReport
     from trainer.config import read_config
-    from trainer.rollouts.prompts import keep_fitting, read_prompts
     from trainer.tasks.best_of_n import BestOfSettings, best_of_n, describe_curve, write_best, write_pairs
-    from trainer.tasks.rewards import VerifiedReward, check_prompts, open_reward
+    from trainer.tasks.rewards import VerifiedReward, open_prompts, open_reward
     from trainer.tasks.start_model import open_start
     from trainer.training.saved_model import load_decoder
 
-    settings, start, report = read_config(BestOfSettings, None, changes), open_start(run), ReadReport()
+    settings, start = read_config(BestOfSettings, None, changes), open_start(run)
+    opened = open_prompts(
+        files, start, reward, settings.decontaminate, settings.max_new_tokens, unshared=settings.unshared
+    )
+    prompts = opened.prompts[: settings.limit]
+    if opened.report.skipped:
+        click.echo(opened.report.describe(), err=True)
+    if shared := opened.describe_shared({"the prompts": prompts}, "unshared"):
+        click.echo(shared, err=True)
     template = ChatTemplate(start.tokenizer)
-    found = read_prompts(files, template, report)
-    prompts = keep_fitting(found, start.settings.context_length, settings.max_new_tokens, report)
-    check_prompts(prompts, reward)
-    if len(prompts) < len(found):
-        click.echo(report.describe())
     model, rewards = load_decoder(run, pick_device()), open_reward(start, reward, template)
     gold = VerifiedReward(template) if reward and all(prompt.check for prompt in prompts) else None
     sampled = best_of_n(model, template, prompts, rewards.function, settings, gold)

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from trainer.chat.chat_template import END, ChatTemplate
+from trainer.contamination.leave_out import DecontaminateSettings
 from trainer.files import write_atomically
 from trainer.model.decoder import Decoder
 from trainer.rollouts.generate import GenerateSettings, hash_seed
@@ -22,13 +23,20 @@ from trainer.settings import Settings
 
 
 class BestOfSettings(Settings):
-    """How many answers are compared."""
+    """How many answers are compared, and to which prompts."""
 
     samples: int = Field(default=16, ge=1, description="answers to each prompt")
     max_new_tokens: int = Field(default=256, ge=1, description="longest answer in tokens")
     batch_size: int = Field(default=8, ge=1, description="prompts that are answered at once")
     limit: int | None = Field(default=None, ge=1, description="most prompts; off = all")
     seed: int = Field(default=0, description="seed of the answers")
+    unshared: bool = Field(
+        default=False,
+        description="leave out prompts that the reward model was trained on; else they are only counted",
+    )
+    decontaminate: DecontaminateSettings = Field(
+        default=DecontaminateSettings(), description="evaluation sets whose items must not be in the prompts"
+    )
 
 
 class RewardPoint(NamedTuple):

@@ -15,7 +15,7 @@ from trainer.chat.chat_batches import fill_rows, is_held_out
 from trainer.chat.chat_template import ChatTemplate, Encoded
 from trainer.chat.read_conversations import ReadReport
 from trainer.config import ConfigError
-from trainer.contamination.leave_out import leave_out_items
+from trainer.contamination.leave_out import DecontaminateSettings, leave_out_items
 from trainer.data.batches import BatchSource
 from trainer.data.sources import DataSettings, build_training_batches, load_corpus, pin_snapshots
 from trainer.data.tokenizer import compare_tokenizers
@@ -79,6 +79,77 @@ class ModelReward:
         return scores
 
 
+class OpenedPrompts(NamedTuple):
+    """Prompts whose answers are rewarded, and what was read for them."""
+
+    prompts: list[Prompt]
+    report: ReadReport
+    reward_run: Path | None  # the reward model's
+    rewarded: set[str] | None  # keys of the prompts that it was trained on; None where its files are gone
+
+    def describe_shared(self, parts: Mapping[str, Sequence[Prompt]], setting: str) -> str:
+        """How many prompts of each part the reward model was trained on; empty without a reward model.
+
+        setting: what leaves them out.
+        """
+        if self.reward_run is None:
+            return ""
+        if self.rewarded is None:
+            return f"not checked whether {self.reward_run} was trained on the same prompts: its files are gone"
+        counts = {name: len({prompt.key for prompt in part} & self.rewarded) for name, part in parts.items()}
+        told = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
+        advice = f"; {setting} = true leaves them out" if any(counts.values()) else ""
+        return f"the reward model was trained on {told}{advice}"
+
+
+def open_prompts(
+    files: Sequence[Path],
+    start: StartModel,
+    reward_run: Path | None,
+    decontaminate: DecontaminateSettings,
+    new_tokens: int,
+    *,
+    max_tokens: int | None = None,
+    unshared: bool = False,
+) -> OpenedPrompts:
+    """The prompts of files that fit beside an answer; those that are left out are counted in the report.
+
+    max_tokens: longest prompt. unshared: without those that the reward model was trained on. Raises UserError where
+    nothing rewards an answer, and where no prompt is left for one of these reasons.
+    """
+    report = ReadReport()
+    found = read_prompts(files, ChatTemplate(start.tokenizer), report)
+    clean = leave_out_items(found, _prompt_text, decontaminate, report)
+    short = [prompt for prompt in clean if max_tokens is None or len(prompt.tokens) <= max_tokens]
+    report.skipped["prompt over prompts.max_tokens"] += len(clean) - len(short)
+    prompts = keep_fitting(short, start.settings.context_length, new_tokens, report)
+    check_prompts(prompts, reward_run)
+    rewarded = None if reward_run is None else _read_rewarded(reward_run, unshared)
+    if unshared and rewarded:
+        apart = [prompt for prompt in prompts if prompt.key not in rewarded]
+        report.skipped["prompt of the reward model's training"] += len(prompts) - len(apart)
+        if prompts and not apart:
+            raise UserError("the reward model was trained on every one of these prompts; give others")
+        prompts = apart
+    return OpenedPrompts(prompts, replace(report, skipped=+report.skipped), reward_run, rewarded)
+
+
+def _read_rewarded(run: Path, needed: bool) -> set[str] | None:
+    """The prompts that a reward model was trained on; None where its files are gone, unless they are needed."""
+    try:
+        return read_trained_prompts(run)
+    except UserError:
+        if needed:
+            raise
+        return None
+
+
+def _prompt_text(prompt: Prompt) -> str:
+    """What is asked, and the answer that earns a reward if one is named."""
+    answer = (prompt.check or {}).get("answer", "")
+    return "\n\n".join([*(message["content"] for message in prompt.messages), str(answer)])
+
+
 class OpenedPolicy(NamedTuple):
     """A task, and what was read for it."""
 
@@ -92,20 +163,18 @@ def open_policy_task(settings: PolicySettings, start: StartModel, reward_run: Pa
     check_policy(settings)
     if not settings.prompts.files:
         raise ConfigError("prompts.files: name at least one file of prompts")
-    template, report = ChatTemplate(start.tokenizer), ReadReport()
-    found = read_prompts(settings.prompts.files, template, report)
-    clean = leave_out_items(found, _prompt_text, settings.decontaminate, report)
-    short = [prompt for prompt in clean if len(prompt.tokens) <= settings.prompts.max_tokens]
-    report.skipped["prompt over prompts.max_tokens"] += len(clean) - len(short)
-    short = keep_fitting(short, start.settings.context_length, settings.rollout.max_new_tokens, report)
-    check_prompts(short, reward_run)
-    rewarded = None if reward_run is None else _read_rewarded(reward_run, settings.prompts.unshared)
-    if settings.prompts.unshared and rewarded:
-        unshared = [prompt for prompt in short if prompt.key not in rewarded]
-        report.skipped["prompt of the reward model's training"] += len(short) - len(unshared)
-        short = unshared
+    template = ChatTemplate(start.tokenizer)
+    opened = open_prompts(
+        settings.prompts.files,
+        start,
+        reward_run,
+        settings.decontaminate,
+        settings.rollout.max_new_tokens,
+        max_tokens=settings.prompts.max_tokens,
+        unshared=settings.prompts.unshared,
+    )
     sides: dict[bool, list[Prompt]] = {False: [], True: []}
-    for prompt in short:
+    for prompt in opened.prompts:
         sides[is_held_out(prompt.key, settings.prompts.held_out)].append(prompt)
     if not sides[False]:
         raise UserError(
@@ -126,35 +195,10 @@ def open_policy_task(settings: PolicySettings, start: StartModel, reward_run: Pa
         held_out=tuple(sides[True]),
         value_start=(value_start or start) if ppo else None,
         mix=open_mix(settings.data, start),
-        gold=VerifiedReward(template) if reward_run and all(prompt.check for prompt in short) else None,
+        gold=VerifiedReward(template) if reward_run and all(prompt.check for prompt in opened.prompts) else None,
     )
-    return OpenedPolicy(task, replace(report, skipped=+report.skipped), _describe_shared(reward_run, rewarded, sides))
-
-
-def _read_rewarded(run: Path, needed: bool) -> set[str] | None:
-    """The prompts that a reward model was trained on; None where its files are gone, unless they are needed."""
-    try:
-        return read_trained_prompts(run)
-    except UserError:
-        if needed:
-            raise
-        return None
-
-
-def _describe_shared(run: Path | None, rewarded: set[str] | None, sides: Mapping[bool, Sequence[Prompt]]) -> str:
-    if run is None:
-        return ""
-    if rewarded is None:
-        return f"not checked whether {run} was trained on the same prompts: its files are gone"
-    held, trained = (len({prompt.key for prompt in sides[side]} & rewarded) for side in (True, False))
-    advice = "; prompts.unshared = true leaves them out" if held or trained else ""
-    return f"the reward model was trained on {trained:,} of the prompts to train on, {held:,} of those held out{advice}"
-
-
-def _prompt_text(prompt: Prompt) -> str:
-    """What is asked, and the answer that earns a reward if one is named."""
-    answer = (prompt.check or {}).get("answer", "")
-    return "\n\n".join([*(message["content"] for message in prompt.messages), str(answer)])
+    parts = {"the prompts to train on": sides[False], "those held out": sides[True]}
+    return OpenedPolicy(task, opened.report, opened.describe_shared(parts, "prompts.unshared"))
 
 
 def open_mix(settings: DataSettings, start: StartModel) -> BatchSource | None:

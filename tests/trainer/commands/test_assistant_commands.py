@@ -141,6 +141,20 @@ def test_what_holds_an_evaluation_item_is_never_read(demo, tmp_path, capfd, comm
         run(command, demo / "run", data, "--output", tmp_path / "none", *words)
 
 
+def test_the_best_answers_to_evaluation_items_are_not_written(tuned, tmp_path):
+    question = "How many legs have seven spiders and three of the beetles that they have caught in their webs?"
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"query": question, "choices": ["74", "70"], "gold": 0}) + "\n")
+    texts = [question, "1+2=", f"Say it: {question}", "2+3=", "word " * 64]
+    rows = [{"prompt": text, "verify": {"kind": "number", "answer": "74"}} for text in texts]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    printed = run("best-of-n", tuned, tmp_path / "asked.jsonl", "--output", tmp_path / "best.jsonl",
+                  "--set", f"decontaminate.sets=['{tmp_path}/exam.jsonl']",
+                  "--set", "samples=8", "--set", "max_new_tokens=4")  # fmt: skip
+    assert "skipped: holds an item of exam 2, prompt and answer over the model's context 1\n" in printed
+    answered = [row["messages"][0]["content"] for row in read_lines(tmp_path / "best.jsonl")]
+    assert answered == ["1+2=", "2+3="]
+
+
 PAIRS = [change.replace("chat.", "pairs.").replace("rate=0.01", "rate=0.004") for change in SET]
 PAIR_CHANGES = [word for change in PAIRS for word in ("--set", change)]
 
@@ -159,8 +173,12 @@ def choices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def rows_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return read_lines(path / "metrics.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -273,8 +291,10 @@ def test_a_reward_model_rewards_a_policy_and_chooses_the_best_of_n(tuned, choice
     printed = run("best-of-n", tuned, questions, *reward, "--set", "samples=4", "--set", "limit=5",
                   "--set", "max_new_tokens=6", "--output", tmp_path / "best.jsonl",
                   "--pairs", tmp_path / "pairs.jsonl")  # fmt: skip
-    assert printed.split()[:4] == ["n", "reward", "verified", "kl"]
-    rewards = [float(line.split()[1]) for line in printed.splitlines()[1:4]]
+    told, head, *rows = printed.splitlines()
+    assert told.startswith("the reward model was trained on ")
+    assert head.split() == ["n", "reward", "verified", "kl"]
+    rewards = [float(row.split()[1]) for row in rows[:3]]
     assert rewards == sorted(rewards)
     assert "best.jsonl" in printed
     template = ChatTemplate(open_start(tuned).tokenizer)
@@ -310,7 +330,19 @@ def test_prompts_of_reward_training_are_counted_and_can_be_left_out(tuned, choic
     assert "the reward model was trained on 0 of the prompts to train on, 0 of those held out\n" in told
     left = sum(item["messages"][0]["content"] in unseen for item in asked)
     assert f"skipped: prompt of the reward model's training {len(asked) - left}" in told
+    best = ["best-of-n", tuned, questions, "--reward", tmp_path / "reward", "--output", tmp_path / "best.jsonl"]
+    best += ["--set", "samples=1", "--set", "max_new_tokens=2"]
+    line = f"the reward model was trained on {len(seen)} of the prompts; unshared = true leaves them out\n"
+    assert line in run(*best)
+    assert "was trained on 1 of the prompts;" in run(*best, "--set", "limit=1")
+    assert "was trained on 0 of the prompts\n" in run(*best, "--set", "unshared=true")
+    answered = {item["messages"][0]["content"] for item in read_lines(tmp_path / "best.jsonl")}
+    assert answered
+    assert answered <= set(unseen)
+    with pytest.raises(UserError, match="trained on every one of these prompts"):
+        run("best-of-n", tuned, tmp_path / "pairs.jsonl", *best[3:], "--set", "unshared=true")
     (tmp_path / "pairs.jsonl").unlink()
+    assert "its files are gone" in run(*best)
     assert "its files are gone" in run("ppo", tuned, questions, *changes, "--output", tmp_path / "unknown")
     with pytest.raises(UserError, match="this file and it is gone"):
         run("ppo", tuned, questions, *changes, "--set", "prompts.unshared=true", "--output", tmp_path / "x")
