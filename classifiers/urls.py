@@ -39,7 +39,7 @@ _DEFAULT_DOCUMENT = re.compile(
 )
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")  # a name or an IPv4 address
-_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
+_USER = re.compile(r"^([^/?#\\]*//)[^/?#\\]*@")  # also after a byte-order mark, and without a scheme
 # White space, control characters, and what changes the display of a line: directions, joiners, tags, surrogates.
 _UNPRINTABLE = re.compile(
     "[\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"

@@ -11,7 +11,6 @@ A line that is no JSON object is one Dropped with file, line and error; reading 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -21,7 +20,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from classifiers.urls import host_of, registered_domain_of
+from classifiers.urls import host_of, printable_url, registered_domain_of
 from pipeline.documents import Dropped, Kind, Page
 from pipeline.errors import UserError
 from pipeline.reading.content_type import is_html
@@ -152,7 +151,7 @@ def _convert_values(
 ) -> Page | Dropped:
     text, html = _first_text(values, settings.text), _first_text(values, settings.html)
     url, date = (_first_text(values, fields) for fields in (settings.url, settings.date))
-    page = _make_page(name, offset, _clean_url(_as_string(url)), _as_string(date))
+    page = _make_page(name, offset, _as_string(url), _as_string(date))
     content, kind = (text, Kind.TEXT) if text else (html, Kind.HTML)
     if not content:
         fields = ", ".join([*settings.text, *settings.html])
@@ -179,6 +178,7 @@ def _check_size(page: Page, size: int, place: str, settings: ReadDocumentsSettin
 
 
 def _make_page(name: str, offset: int, url: str, date: str) -> Page:
+    url = printable_url(url)
     host = host_of(url) if url[:8].lower().startswith(("http://", "https://")) else ""
     return Page(
         url=url or f"file:///{quote(name)}#{offset}",
@@ -212,11 +212,6 @@ def _as_string(value: str | bytes) -> str:
     """Without lone surrogates, which JSON can spell and UTF-8 cannot."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return text[:_URL_CHARACTERS].encode("utf-8", "replace").decode().strip()
-
-
-def _clean_url(url: str) -> str:
-    """White space and control characters are percent-encoded, as a browser would send them."""
-    return re.sub(r"[\x00-\x20\x7f-\x9f]", lambda match: quote(match[0]), url)
 
 
 def _columns(settings: ReadDocumentsSettings) -> set[str]:

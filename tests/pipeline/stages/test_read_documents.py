@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from pipeline.reading.inputs import Input, resolve_inputs
 from pipeline.reading.units import cut_units
 from pipeline.stages.read_documents import ReadDocumentsSettings, check_inputs, read_record, read_unit
+from tests.classifiers.test_urls import STORED
 
 TEXT = "The river rises in the hills and reaches the sea after two hundred kilometers."
 
@@ -102,6 +103,22 @@ def test_lone_surrogates_and_control_characters_do_not_reach_the_output(tmp_path
     assert page.content == b"a ? b"
     assert page.url == "http://example.org/?%20%00x"
     assert page.id
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_stored_urls_have_no_password_and_can_be_printed(tmp_path, ending):
+    records = [{"text": TEXT, "url": url} for url, _ in STORED] + [{"text": None, "url": url} for url, _ in STORED]
+    path = tmp_path / f"a.{ending}"
+    if ending == "jsonl":
+        jsonl(tmp_path, *records)
+    else:
+        pq.write_table(pa.Table.from_pylist(records), path)
+    found = [item.record.url if isinstance(item, Dropped) else item.url for item in read(path)]
+    assert found == [stored for _, stored in STORED] * 2
+
+
+def test_the_prefix_of_an_html_file_may_hold_a_password(site):
+    assert read(site, url_prefix="https://user:password@")[2].url == "https://example.org/index.html"
 
 
 @settings(max_examples=80)
