@@ -96,10 +96,12 @@ $(ASSISTANT)/ppo-reward-0 $(ASSISTANT)/ppo-reward-1: $(ASSISTANT)/ppo-reward-%: 
 	$(TRAIN) ppo $(SFT) $(TASKS) --output $@ --config $(RECIPES)/rollouts.toml --set prompts.seed=$* \
 		--reward $(ASSISTANT)/reward --set prompts.unshared=true
 
-# Two processes; all tests of a file run in the same one, because they share fixtures.
+# Two processes; all tests of a file run in the same one, because they share fixtures. SLOW=3 runs the slow proofs of one
+# file in three; which ones depends on the commit.
+SLOW ?= 1
 test: install
 	-$(MAKE) --no-print-directory readers
-	$(BIN)/pytest tests -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest tests -n 2 --dist loadfile --no-loadscope-reorder --sample-slow $(SLOW)
 
 test-fast: install
 	$(BIN)/pytest tests -m "not slow and not java"

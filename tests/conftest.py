@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,29 @@ settings.load_profile("gristmill")
 
 ROOT = Path(__file__).parent.parent
 MINICRAWL = ROOT / "tests" / "minicrawl" / "warc"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sample-slow", type=int, default=1, metavar="N", help="of files with slow proofs run one in N, by the commit"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the slow proofs of the files that another commit's sample has."""
+    every = config.getoption("--sample-slow")
+    if every == 1:
+        return
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    left_out = [
+        item
+        for item in items
+        if item.get_closest_marker("slow")
+        and int(sha256(f"{commit} {item.path.name}".encode()).hexdigest(), 16) % every
+    ]
+    items[:] = [item for item in items if item not in set(left_out)]
+    config.hook.pytest_deselected(items=left_out)
+
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
