@@ -12,10 +12,12 @@ import gzip
 import json
 import re
 from collections import Counter
+from typing import NamedTuple
 
 from pipeline.stages.scrub_pii import ScrubPiiSettings, find
 from tests.benchmarks import data_folder
 
+SENTENCES = "pii/presidio_synth_v2.json.gz"
 KINDS = {
     "EMAIL_ADDRESS": "EMAIL",
     "PHONE_NUMBER": "PHONE",
@@ -28,11 +30,25 @@ CONTACTS = {"TEL": "PHONE", "FAX": "PHONE", "EMAIL": "EMAIL"}
 LOCAL_DIGITS = 7  # last digits that identify a phone number on a page
 
 
-def measure_presidio() -> None:
+class Found(NamedTuple):
+    """By kind."""
+
+    hits: Counter[str]
+    missed: Counter[str]
+    wrong: Counter[str]  # found where nothing of any kind is labeled
+
+    def recall(self, kind: str) -> float:
+        return self.hits[kind] / (self.hits[kind] + self.missed[kind])
+
+    def precision(self, kind: str) -> float:
+        return self.hits[kind] / (self.hits[kind] + self.wrong[kind])
+
+
+def measure_presidio() -> Found:
     hits: Counter[str] = Counter()
     missed: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
-    with gzip.open(data_folder() / "pii" / "presidio_synth_v2.json.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(data_folder() / SENTENCES, "rt", encoding="utf-8") as file:
         rows = json.load(file)
     for row in rows:
         spans = find(row["full_text"], ScrubPiiSettings(), "en")
@@ -44,9 +60,7 @@ def measure_presidio() -> None:
         for span in spans:
             if not any(kind and span.start < end and span.end > start for start, end, kind in gold):
                 wrong[str(span.kind)] += 1
-    print(f"presidio_synth_v2: {len(rows)} sentences")
-    for kind in KINDS.values():
-        print(f"  {kind:6} found {hits[kind]:4} of {hits[kind] + missed[kind]:4}   false {wrong[kind]}")
+    return Found(hits, missed, wrong)
 
 
 def measure_contact_pages() -> None:
@@ -81,7 +95,11 @@ def is_same(labeled: str, found: str) -> bool:
 
 
 def main() -> None:
-    measure_presidio()
+    found = measure_presidio()
+    print("presidio_synth_v2")
+    for kind in KINDS.values():
+        labeled = found.hits[kind] + found.missed[kind]
+        print(f"  {kind:6} found {found.hits[kind]:4} of {labeled:4}   false {found.wrong[kind]}")
     measure_contact_pages()
 
 
