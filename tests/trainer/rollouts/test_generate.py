@@ -146,14 +146,18 @@ def test_a_prompt_is_read_once_and_a_finished_row_no_more():
 def test_log_probabilities_are_those_of_the_model():
     net = model().eval()
     settings = GenerateSettings(max_new_tokens=12, temperature=0.7, top_k=20, top_p=0.9)
+    stopped = []
     for prompt, samples in zip(
-        ([0, 5, 9], [0]), sample_answers(net, [[0, 5, 9], [0]], settings, samples=2), strict=True
+        ([0, 5, 9], [0]), sample_answers(net, [[0, 5, 9], [0]], settings, samples=4, stop=range(30)), strict=True
     ):
         for item in samples:
+            stopped.append(item.stopped)
+            assert (item.tokens[-1] < 30) is item.stopped  # the stop token comes with its own log-probability
             row = torch.tensor([[*prompt, *item.tokens]])
             logs = (net(row).logits[0, len(prompt) - 1 : -1, :90] / 0.7).log_softmax(-1)
             expected = logs.gather(1, torch.tensor(item.tokens)[:, None])[:, 0].tolist()
             assert item.log_probs == pytest.approx(expected, abs=1e-4)
+    assert any(stopped)
 
 
 def test_tokens_are_shown_as_they_are_drawn():
