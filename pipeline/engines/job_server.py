@@ -32,6 +32,7 @@ log = logging.getLogger("gristmill")
 
 PROVEN_BEAM = "2.62.0"  # tested with the Python version of Beam that pyproject.toml pins: tests/pipeline/engines
 START_SECONDS = 120.0
+REASON = "why.txt"  # beside the jars of an older version: what Maven lacks of the installed one
 # Packages of the JDK that Spark and Flink access under Java 17, from their own launchers.
 _OPENED_PACKAGES = (
     "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util",
@@ -142,7 +143,9 @@ def find_jars(server: JobServer, given: str | None = None) -> list[Path]:
         if not shutil.which("mvn"):
             return [_download_single_jar(server)]
         present = _assemble_first(server, folders)
-    log.info("the %s job server is that of Beam %s, in %s", server.name, present, folders[present])
+    reason = folders[present] / REASON
+    why = f", for {reason.read_text(encoding='utf-8')}" if reason.exists() else ""
+    log.info("the %s job server is that of Beam %s, in %s%s", server.name, present, folders[present], why)
     return sorted(folders[present].glob("*.jar"))
 
 
@@ -151,11 +154,13 @@ def _assemble_first(server: JobServer, folders: Mapping[str, Path]) -> str:
     why = ""
     for each, folder in folders.items():
         try:
-            _assemble_by_maven(server, each, folder)
+            assemble_by_maven(server, each, folder)
         except EngineError as error:
             why = why or str(error)
             log.info("%s; that of Beam %s is tried", why, PROVEN_BEAM)
         else:
+            if why:
+                (folder / REASON).write_text(why, encoding="utf-8")
             return each
     raise EngineError(f"{why}; pass its jar with --job-server")
 
@@ -173,7 +178,8 @@ def _find_given_jars(path: Path) -> list[Path]:
     return jars
 
 
-def _assemble_by_maven(server: JobServer, beam: str, folder: Path) -> None:
+def assemble_by_maven(server: JobServer, beam: str, folder: Path) -> None:
+    """Fetch the parts of a job server into a new folder. Raises EngineError, which names the first missing part."""
     log.info("fetching the %s job server of Beam %s by Maven into %s (once)", server.name, beam, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as work:

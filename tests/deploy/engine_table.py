@@ -17,7 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.engines.job_server import PROVEN_BEAM
 from tests.conftest import ROOT
+from tests.deploy.job_servers import describe, read_trials
 
 README = ROOT / "deploy/README.md"
 RESULTS = ROOT / "deploy/engine_results.json"
@@ -57,9 +59,8 @@ ROWS = (
         "without Google's service: the options are checked, and the graphs of the four jobs are built and staged to a "
         "simulated bucket"),
     Row("job servers", "`--job-server WHERE`", "tests/pipeline/engines/test_job_server.py",
-        "that of the installed Beam where Maven has all of its parts, else that of 2.62.0. Tried on 2026-11-26 with a "
-        "repository that is not whole: no `beam-runners-spark-3` of 2.73.0, 2.75.0 and 2.77.0; of 2.70.0 not all "
-        "parts; no `beam-runners-flink-1.19` after 2.62.0"),
+        f"that of the installed Beam where Maven has all of its parts, else that of {PROVEN_BEAM}. "
+        f"{describe(read_trials())} (`python -m tests.deploy.job_servers`)"),
     Row("Spark on YARN or Kubernetes", "`--spark-master yarn` ...", "", "not tested"),
     Row("Dask", "refused", "tests/pipeline/engines/test_options.py",
         "Beam's Dask runner loses the output of `finish_bundle` without an error"),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
+from pipeline.engines.job_server import SPARK, JobServer
+from pipeline.engines.options import EngineError
 from tests.conftest import ROOT
+from tests.deploy import job_servers
 from tests.deploy.engine_table import README, ROWS, Row, read_junit, read_results, render, replace_table
 
 JUNIT = """<testsuites><testsuite timestamp="2026-11-02T10:00:00">
@@ -36,3 +40,19 @@ def test_a_row_says_how_its_tests_ended(tmp_path):
         line.split(" | ")[-1].strip("| ") for line in render((*rows, Row("N", "n", "no", "")), results).splitlines()
     ]
     assert outcomes[2:] == ["2026-11-02: 1 skipped, 1 failed", "2026-11-02: 1 passed", "not checked", "not run yet"]
+
+
+def test_a_trial_of_job_servers_names_what_is_missing(monkeypatch):
+    """Outcomes as Maven tells them."""
+    missing = "gristmill:job-server:jar:2: Could not find artifact org.apache.beam:beam-runners-x:jar:2 in central"
+    answers = iter(["", missing, "no network"])
+
+    def assemble(server: JobServer, beam: str, folder: Path) -> None:
+        if answer := next(answers):
+            raise EngineError(answer)
+
+    monkeypatch.setattr(job_servers, "assemble_by_maven", assemble)
+    trials = [job_servers.try_server(SPARK, beam)._replace(date="2026-01-02") for beam in ("1", "2", "3")]
+    assert job_servers.describe(trials) == (
+        "`beam-runners-spark-3`, tried on 2026-01-02: 1 is whole, 2 lacks `beam-runners-x`, 3 lacks `no network`"
+    )

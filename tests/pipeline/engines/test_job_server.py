@@ -81,7 +81,9 @@ def test_else_it_is_the_proven_one_and_the_log_says_why(maven, caplog):
     (line,) = [each for each in caplog.messages if "is tried" in each]
     assert re.search(rf"Beam {version('apache-beam')} .*could not find the parts.*{job_server.PROVEN_BEAM} is", line)
     maven("none")
+    caplog.clear()
     assert job_server.find_jars(job_server.SPARK) == [jar], "from the cache"
+    assert re.search(rf"that of Beam {job_server.PROVEN_BEAM}, .*could not find the parts", caplog.messages[-1])
 
 
 def test_a_failing_maven_is_one_line_and_leaves_no_partial_folder(maven, tmp_path):
