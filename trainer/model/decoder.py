@@ -20,7 +20,7 @@ from trainer.model.key_value_cache import KeyValueCache
 from trainer.model.loss import linear_cross_entropy
 from trainer.model.model_settings import ModelSettings
 from trainer.model.norm import RMSNorm
-from trainer.model.parts import gather_sequence, local_weight, take_part
+from trainer.model.parts import gather_sequence, local_weight, pad_sequences, take_part
 from trainer.model.retro import ChunkedCrossAttention, ChunkPlan, EncodedNeighbors, plan_chunks, plan_token
 from trainer.model.rotary import rotate, rotation
 from trainer.model.token_log_probs import TokenLogProbs, token_log_probs
@@ -221,10 +221,16 @@ class Decoder(nn.Module):
         if positions is None:
             seen = cache.length if cache else 0
             positions = torch.arange(seen, seen + length, device=tokens.device)[None]
+        mesh = self.tensor_mesh
+        if mesh is not None and length % mesh.size():
+            document_ids = torch.zeros_like(tokens) if document_ids is None else document_ids
+            document_ids = pad_sequences(document_ids, mesh, -1)
+            tokens, positions = pad_sequences(tokens, mesh), pad_sequences(positions, mesh)
+            branches = None if branches is None else pad_sequences(branches, mesh)
         rotations = rotation(positions, self.settings.rope, self.settings.dim_per_head)
         mask = cache.mask(document_ids, length, prefix) if cache else attention_mask(document_ids, prefix, branches)
         sparse = self.settings.experts is not None and document_ids is not None
-        part = take_part(document_ids, self.tensor_mesh) if sparse and document_ids is not None else None
+        part = take_part(document_ids, mesh) if sparse and document_ids is not None else None
         real = None if part is None else find_real_tokens(part >= 0)
         reading = None if neighbors is None else self._plan_reading(neighbors, tokens, places, document_ids)
         x = self.embedding(tokens)  # [B, S, W]; within a tensor group a rank's part of S, up to the head
@@ -235,8 +241,13 @@ class Decoder(nn.Module):
                 routings.append(routing)
         if cache:
             cache.length += length
-        states = gather_sequence(self.norm(x), self.tensor_mesh)
-        return states, stack_routing(routings) if routings else None
+        states = gather_sequence(self.norm(x), mesh)[:, :length]
+        routing = stack_routing(routings) if routings else None
+        if routing is not None and part is not None and mesh is not None and document_ids is not None:
+            # The ranks' statistics are averaged later: each counts as much as its share of the real tokens.
+            share = (part >= 0).sum() * mesh.size() / (document_ids >= 0).sum()
+            routing = Routing(*(field * share for field in routing))
+        return states, routing
 
     def _log_probs(self, states: Tensor, targets: Tensor, weights: Tensor | None) -> TokenLogProbs:
         """Those of the targets [B, S] whose weight is not 0, and 0 elsewhere."""

@@ -103,9 +103,10 @@ def choose_experts(logits: Tensor, settings: ExpertSettings) -> Choice:
     gates, experts = probabilities.topk(settings.top_k, dim=-1)  # [N, k]
     if settings.normalized:
         gates = gates / gates.sum(dim=-1, keepdim=True)
-    load = torch.bincount(experts.flatten(), minlength=settings.num_experts) / experts.numel()  # [E]
-    balance = settings.num_experts * (load * probabilities.mean(dim=0)).sum()
-    z = logits.logsumexp(dim=-1).square().mean()
+    tokens = max(len(logits), 1)  # a rank's part of the sequences may be all padding
+    load = torch.bincount(experts.flatten(), minlength=settings.num_experts) / (tokens * settings.top_k)  # [E]
+    balance = settings.num_experts * (load * probabilities.sum(dim=0) / tokens).sum()
+    z = logits.logsumexp(dim=-1).square().sum() / tokens
     return Choice(experts, gates, Routing(balance, z, load, torch.zeros_like(balance)))
 
 
@@ -174,7 +175,8 @@ class SparseFeedForward(nn.Module):
         placed = result.new_zeros(copies.shape).index_copy(0, plan.assignments, result)  # [k * N, W]
         gates = choice.gates.T[..., None].to(result.dtype)  # [k, N, 1]
         mixed = (placed.view(k, *tokens.shape) * gates).sum(dim=0)  # [N, W]
-        dropped = 1 - len(plan.assignments) / choice.experts.numel()
+        assigned = choice.experts.numel()
+        dropped = (assigned - len(plan.assignments)) / max(assigned, 1)
         return mixed, choice.routing._replace(dropped=choice.routing.dropped + dropped)
 
     def _experts(self, x: Tensor, counts: Tensor) -> Tensor:

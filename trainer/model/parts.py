@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.distributed._functional_collectives import all_to_all_single_autograd
@@ -26,6 +27,12 @@ def local_weight(weight: Tensor) -> Tensor:
         return weight
     summed = [Partial() if isinstance(placement, Replicate) else placement for placement in weight.placements]
     return weight.to_local(grad_placements=summed)
+
+
+def pad_sequences(values: Tensor, mesh: DeviceMesh | None, padding: int = 0) -> Tensor:
+    """[B, S] -> with the least padding at the end that lets the ranks have parts of equal length."""
+    missing = 0 if mesh is None else -values.shape[1] % mesh.size()
+    return F.pad(values, (0, missing), value=padding) if missing else values
 
 
 def gather_sequence(states: Tensor, mesh: DeviceMesh | None) -> Tensor:

@@ -232,7 +232,7 @@ def list_meshes(work: PlannedStep, cluster: ClusterSettings) -> Iterator[MeshSha
             for shard in _divisors(rest):
                 shape = MeshShape(rest // shard, shard, expert, tensor)
                 asked = ParallelSettings(**shape._asdict())
-                fits = find_misfit(asked, work.model, work.sequence_length) is None
+                fits = find_misfit(asked, work.model) is None
                 if fits and work.batch_size % shape.readers == 0:
                     yield shape
 

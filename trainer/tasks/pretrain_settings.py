@@ -60,9 +60,7 @@ class PretrainSettings(TrainingSettings):
 
     @model_validator(mode="after")
     def _check_parallel(self) -> PretrainSettings:
-        if self.parallel.tensor > 1 and self.objective.denoisers:
-            raise ValueError("parallel.tensor divides sequences of equal length, and denoising changes it; set it to 1")
-        if misfit := find_misfit(self.parallel, self.model, self.data.sequence_length):
+        if misfit := find_misfit(self.parallel, self.model):
             raise ValueError(misfit)
         return self
 

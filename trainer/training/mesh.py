@@ -90,7 +90,7 @@ def fit_mesh(settings: ParallelSettings, ranks: int) -> MeshShape:
     return shape
 
 
-def find_misfit(settings: ParallelSettings, model: ModelSettings, sequence_length: int) -> str | None:
+def find_misfit(settings: ParallelSettings, model: ModelSettings) -> str | None:
     """Why the axes do not divide a model, in one line; None if they do."""
     tensor, expert = settings.tensor, settings.expert
     if tensor > 1 and model.encoder_layers:
@@ -106,7 +106,6 @@ def find_misfit(settings: ParallelSettings, model: ModelSettings, sequence_lengt
         "model.heads": (model.heads, tensor, "tensor"),
         "model.ffn_hidden_size": (model.intermediate_size, tensor, "tensor"),
         "the padded vocabulary": (model.padded_vocab_size, tensor, "tensor"),
-        "data.sequence_length": (sequence_length, tensor, "tensor"),
         "model.experts.num_experts": (model.experts.num_experts if model.experts else expert, expert, "expert"),
     }
     for name, (size, number, axis) in parts.items():
