@@ -20,7 +20,7 @@ from trainer.model.key_value_cache import KeyValueCache
 from trainer.model.loss import linear_cross_entropy
 from trainer.model.model_settings import ModelSettings
 from trainer.model.norm import RMSNorm
-from trainer.model.parts import gather_sequence, local_weight, pad_sequences, take_part
+from trainer.model.parts import copied_weight, gather_sequence, local_weight, pad_sequences, take_part
 from trainer.model.retro import ChunkedCrossAttention, ChunkPlan, EncodedNeighbors, plan_chunks, plan_token
 from trainer.model.rotary import rotate, rotation
 from trainer.model.token_log_probs import TokenLogProbs, token_log_probs
@@ -188,7 +188,7 @@ class Decoder(nn.Module):
             neighbors=encoded,
         )
         if self.settings.scalar_head:
-            values = F.linear(states, self.head_weight)[..., 0].float()
+            values = F.linear(states, copied_weight(self.head_weight))[..., 0].float()
             return ModelOutput(None, None, None, routing, values=values)
         if targets is not None and log_probs:
             return ModelOutput(None, None, None, routing, self._log_probs(states, targets, weights))
@@ -241,7 +241,7 @@ class Decoder(nn.Module):
                 routings.append(routing)
         if cache:
             cache.length += length
-        states = gather_sequence(self.norm(x), mesh)[:, :length]
+        states = gather_sequence(self.norm(x), mesh, summed=not self.settings.scalar_head)[:, :length]
         routing = stack_routing(routings) if routings else None
         if routing is not None and part is not None and mesh is not None and document_ids is not None:
             # The ranks' statistics are averaged later: each counts as much as its share of the real tokens.

@@ -29,18 +29,31 @@ def local_weight(weight: Tensor) -> Tensor:
     return weight.to_local(grad_placements=summed)
 
 
+def copied_weight(weight: Tensor) -> Tensor:
+    """A weight of which every rank has a copy, as a plain tensor.
+
+    The ranks meet equal tokens, so each of them has the whole gradient.
+    """
+    return weight.to_local() if isinstance(weight, DTensor) else weight
+
+
 def pad_sequences(values: Tensor, mesh: DeviceMesh | None, padding: int = 0) -> Tensor:
     """[B, S] -> with the least padding at the end that lets the ranks have parts of equal length."""
     missing = 0 if mesh is None else -values.shape[1] % mesh.size()
     return F.pad(values, (0, missing), value=padding) if missing else values
 
 
-def gather_sequence(states: Tensor, mesh: DeviceMesh | None) -> Tensor:
-    """[B, S / ranks, W], each rank's part of the sequences -> [B, S, W]; gradients of all ranks are added."""
+def gather_sequence(states: Tensor, mesh: DeviceMesh | None, *, summed: bool = True) -> Tensor:
+    """[B, S / ranks, W], each rank's part of the sequences -> [B, S, W].
+
+    summed: the gradients of all ranks are added, as each has a part of the columns that read the states; else every
+    rank computes the whole gradient.
+    """
     if mesh is None:
         return states
     parts = DTensor.from_local(states, mesh, [Shard(1)], run_check=False)
-    return parts.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
+    whole = parts.redistribute(placements=[Replicate()])
+    return whole.to_local(grad_placements=[Partial() if summed else Replicate()])
 
 
 def take_part(values: Tensor, mesh: DeviceMesh | None) -> Tensor:
@@ -66,6 +79,13 @@ class VocabularyPart(NamedTuple):
         place = targets[:, None] - self.first
         held = (place >= 0) & (place < rows)
         return place.clamp(0, rows - 1), held
+
+    def log_softmax(self, logits: Tensor) -> Tensor:
+        """Logits [N, part] -> log-probabilities [N, part] in the whole vocabulary."""
+        if self.group is None:
+            return logits.log_softmax(dim=1)
+        shifted = logits - self.reduce(logits.amax(dim=1, keepdim=True), maximum=True)
+        return shifted - self.reduce(shifted.exp().sum(dim=1, keepdim=True)).log()
 
     def reduce(self, values: Tensor, maximum: bool = False) -> Tensor:
         """The sum or the maximum over all parts."""

@@ -24,6 +24,7 @@ from trainer.model.weights import initialize_weights
 from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
 from trainer.training.checkpoint import CheckpointSettings
 from trainer.training.distributed import World
+from trainer.training.mesh import find_misfit
 from trainer.training.step import Inputs
 from trainer.training.task import Workload
 from trainer.training.training_settings import LoopSettings, TrainingSettings
@@ -83,10 +84,11 @@ def check_length(table: str, length: int, model: ModelSettings) -> None:
         )
 
 
-def check_mesh(settings: PostTrainingSettings) -> None:
-    """Raises ConfigError for a mesh whose ranks hold columns or experts: losses over answers need whole logits."""
-    if settings.parallel.tensor > 1 or settings.parallel.expert > 1:
-        raise ConfigError("parallel.tensor and parallel.expert must be 1 here; use parallel.data and parallel.shard")
+def check_mesh(settings: PostTrainingSettings, *others: ModelSettings) -> None:
+    """Raises ConfigError for a mesh whose axes do not divide the model, or others that are trained beside it."""
+    for model in (settings.model, *others):
+        if misfit := find_misfit(settings.parallel, model):
+            raise ConfigError(misfit)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from trainer.rollouts.prompts import Prompt, keep_fitting, read_prompts
 from trainer.rollouts.verifiers import verify
 from trainer.tasks.policy import PolicyTask, check_policy
 from trainer.tasks.policy_settings import PolicyAlgorithm, PolicySettings
-from trainer.tasks.post_training import check_length
+from trainer.tasks.post_training import check_length, check_mesh
 from trainer.tasks.reward import score_rows
 from trainer.tasks.start_model import StartModel, adapted, open_start
 from trainer.tasks.trained_prompts import read_trained_prompts
@@ -184,6 +184,7 @@ def open_policy_task(settings: PolicySettings, start: StartModel, reward_run: Pa
     reward, digest, value_start = open_reward(start, reward_run, template)
     if settings.policy.algorithm is PolicyAlgorithm.PPO:
         value = adapted((value_start or start).settings, settings.model.lora, scalar_head=True)
+        check_mesh(settings, value)
         settings = settings.model_copy(update={"value_model": value})
     ppo = settings.value_model is not None
     task = PolicyTask(

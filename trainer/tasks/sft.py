@@ -107,8 +107,7 @@ def open_conversations(settings: SftSettings, start: StartModel) -> SftInputs:
     chat = settings.chat
     if not chat.files:
         raise ConfigError("chat.files: name at least one file of conversations")
-    if settings.model.lora is not None:
-        check_mesh(settings)
+    check_mesh(settings)
     check_length("chat", chat.sequence_length, settings.model)
     sides: dict[bool, list[Encoded]] = {False: [], True: []}
     read = read_conversations(chat.files, report)

@@ -95,8 +95,8 @@ def find_misfit(settings: ParallelSettings, model: ModelSettings) -> str | None:
     tensor, expert = settings.tensor, settings.expert
     if tensor > 1 and model.encoder_layers:
         return "parallel.tensor divides decoders only, and the model is an encoder-decoder; set it to 1"
-    if tensor > 1 and (model.lora or model.scalar_head):
-        return "parallel.tensor divides neither adapters (model.lora) nor scalar heads; set it to 1"
+    if tensor > 1 and model.lora and model.lora.dropout:
+        return "parallel.tensor divides the inputs that model.lora.dropout draws from; set the dropout to 0"
     if tensor > 1 and model.retro:
         return "parallel.tensor does not divide cross-attention to neighbors (model.retro); set it to 1"
     if expert > 1 and model.experts is None:

@@ -5,7 +5,8 @@ gradients are summed, and divides by the global token count.
 
 Tensor parallel: the queries', keys', values', gate's and up's matrices are divided by columns, `out` and `down` by
 rows, the embedding and the head by vocabulary. Between them each rank of the group holds its part of every sequence:
-norms and residual stream are computed once, and a block gathers the sequence twice and scatters sums twice.
+norms and residual stream are computed once, and a block gathers the sequence twice and scatters sums twice. All
+decoders of a model are divided, so a policy's value model too; its scalar head is copied, like norms and routers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     PrepareModuleInput,
@@ -32,6 +33,7 @@ from torch.nn.parallel import DistributedDataParallel
 from trainer.model.build import blocks_of
 from trainer.model.decoder import Decoder, FeedForward
 from trainer.model.experts import Router, SparseFeedForward
+from trainer.model.lora import LoraLinear
 from trainer.model.norm import RMSNorm
 from trainer.training.distributed import World
 
@@ -54,9 +56,12 @@ def parallelize(model: nn.Module, world: World, bf16: bool) -> nn.Module:
         devices = [world.device.index] if world.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)  # no second gradient
     if world.shape.tensor > 1:
-        if not isinstance(model, Decoder):
+        decoders = [module for module in model.modules() if isinstance(module, Decoder)]
+        if not decoders:
             raise TypeError("only decoders are divided among the ranks of a tensor group")
-        _divide_matrices(model, world.mesh["tensor"])
+        for decoder in decoders:
+            _divide_matrices(decoder, world.mesh["tensor"])
+        _divide_other_weights(model, world.mesh["tensor"])
     if world.shape.expert > 1:
         _divide_experts(model, world)
     _shard(model, world, bf16)
@@ -64,10 +69,10 @@ def parallelize(model: nn.Module, world: World, bf16: bool) -> nn.Module:
 
 
 def _divide_matrices(model: Decoder, mesh: DeviceMesh) -> None:
-    """Tensor parallel by torch's plans; norms, routers and experts are equal on the ranks of the group."""
+    """Tensor parallel by torch's plans."""
     parallelize_module(model, mesh, {"embedding": RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1))})
     if model.head is not None:
-        _distribute(model.head, mesh, Shard(0))
+        _place(model.head, "weight", mesh, Replicate() if model.settings.scalar_head else Shard(0))
     gathered: tuple[Placement | None, ...] = (Shard(1), None, None, None)
     attention = {
         "attention": PrepareModuleInput(input_layouts=gathered, desired_input_layouts=(Replicate(), None, None, None)),
@@ -82,10 +87,22 @@ def _divide_matrices(model: Decoder, mesh: DeviceMesh) -> None:
     for block in model.blocks:
         dense = isinstance(block.feed_forward, FeedForward)
         parallelize_module(block, mesh, attention | (feed_forward if dense else {}))
+    model.tensor_mesh = mesh
+
+
+def _divide_other_weights(model: nn.Module, mesh: DeviceMesh) -> None:
+    """Norms, routers and experts are equal on the ranks of a tensor group.
+
+    Of an adapter the first matrix is divided as the inputs of its layer are, the second one as the outputs.
+    """
     for module in model.modules():
         if isinstance(module, (RMSNorm, Router, SparseFeedForward)):
-            _distribute(module, mesh, Replicate())
-    model.tensor_mesh = mesh
+            for name, _ in list(module.named_parameters(recurse=False)):
+                _place(module, name, mesh, Replicate())
+        elif isinstance(module, LoraLinear):
+            columns = isinstance(module.weight, DTensor) and module.weight.placements == (Shard(0),)
+            _place(module, "lora_a", mesh, Replicate() if columns else Shard(1))
+            _place(module, "lora_b", mesh, Shard(0) if columns else Replicate())
 
 
 def _divide_experts(model: nn.Module, world: World) -> None:
@@ -95,17 +112,17 @@ def _divide_experts(model: nn.Module, world: World) -> None:
     for module in model.modules():
         if isinstance(module, SparseFeedForward):
             mesh = world.mesh["expert", "tensor"] if world.shape.tensor > 1 else world.mesh["expert"]
-            placements = [Shard(0), Replicate()] if world.shape.tensor > 1 else [Shard(0)]
+            placements = (Shard(0), Replicate()) if world.shape.tensor > 1 else (Shard(0),)
             for name in ("gate_up", "down"):
-                whole = torch.empty(getattr(module, name).shape, device="meta")
-                setattr(module, name, nn.Parameter(distribute_tensor(whole, mesh, placements)))
+                _place(module, name, mesh, *placements)
             module.group = world.mesh["expert"].get_group()
 
 
-def _distribute(module: nn.Module, mesh: DeviceMesh, placement: Placement) -> None:
-    """A module's own weights as DTensors."""
-    for name, weight in list(module.named_parameters(recurse=False)):
-        setattr(module, name, nn.Parameter(distribute_tensor(weight.detach(), mesh, [placement])))
+def _place(module: nn.Module, name: str, mesh: DeviceMesh, *placements: Placement) -> None:
+    """A weight of a module on the meta device as a DTensor, which is frozen if the weight was."""
+    weight = getattr(module, name)
+    whole = torch.empty(weight.shape, dtype=weight.dtype, device="meta")
+    setattr(module, name, nn.Parameter(distribute_tensor(whole, mesh, placements), weight.requires_grad))
 
 
 def _shard(model: nn.Module, world: World, bf16: bool) -> None:
