@@ -62,6 +62,7 @@ STAGES := $(foreach stage,ppo-reward ppo grpo dpo,$(ASSISTANT)/$(stage)-0 $(ASSI
 
 demo-assistant: install
 	test -f $(DEMO)/model/checkpoints/latest || $(MAKE) demo
+	rm -f $(TASKS) $(PAIRS)
 	$(TRAIN) make-tasks count --size 6 --count 3000 --output $(TASKS)
 	$(TRAIN) sft $(DEMO)/model $(TASKS) --output $(SFT) --config $(RECIPES)/sft.toml
 	$(TRAIN) best-of-n $(SFT) $(TASKS) --pairs $(PAIRS) --set samples=8 --set limit=1200 --set batch_size=64 \

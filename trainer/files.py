@@ -40,6 +40,18 @@ def check_output_file(path: Path, inputs: Iterable[Path] = (), *, is_ours: bool 
         raise UserError(f"{path.parent}: no such folder; create it or choose another file")
 
 
+def check_output_files(paths: Iterable[Path | None], inputs: Iterable[Path] = ()) -> None:
+    """Refuse output files of one command, as `check_output_file` does; two of them may not be one. None is no file."""
+    given, seen = [*inputs], set[Path]()
+    for path in paths:
+        if path is None:
+            continue
+        check_output_file(path, given)
+        if path.resolve() in seen:
+            raise UserError(f"{path}: is named twice; choose another file")
+        seen.add(path.resolve())
+
+
 def holds_keys(path: Path, *keys: str) -> bool:
     """Whether a file is a JSON object with these keys: what tells our files from others of the same name."""
     try:

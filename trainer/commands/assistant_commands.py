@@ -245,11 +245,13 @@ def best_of_n_command(
     """
     from trainer.chat.chat_template import ChatTemplate
     from trainer.config import read_config
+    from trainer.files import check_output_files
     from trainer.tasks.best_of_n import BestOfSettings, best_of_n, describe_curve, write_best, write_pairs
     from trainer.tasks.rewards import VerifiedReward, open_prompts, open_reward
     from trainer.tasks.start_model import open_start
     from trainer.training.saved_model import load_decoder
 
+    check_output_files([output, pairs], files)
     settings, start = read_config(BestOfSettings, None, changes), open_start(run)
     opened = open_prompts(
         files, start, reward, settings.decontaminate, settings.max_new_tokens, unshared=settings.unshared
@@ -358,10 +360,11 @@ def make_tasks_command(kind: str, output: Path, count: int, size: int, seed: int
     """Write questions of one KIND with their answers and verifiers, as many as you like."""
     import json
 
-    from trainer.files import write_atomically
+    from trainer.files import check_output_file, write_atomically
     from trainer.rollouts.generated_tasks import generate_tasks
 
     output.parent.mkdir(parents=True, exist_ok=True)
+    check_output_file(output)
     lines = (json.dumps(item) + "\n" for item in generate_tasks(kind, count, size, seed))
     write_atomically(output, "".join(lines))
     click.echo(output)

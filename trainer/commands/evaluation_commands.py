@@ -102,7 +102,7 @@ def contamination_command(
         write_hits,
     )
     from trainer.data.curated_dataset import open_dataset
-    from trainer.files import check_output_file
+    from trainer.files import check_output_files
 
     settings = read_config(ContaminationSettings, None, changes)
     is_jsonl = training.removesuffix(".gz").endswith(".jsonl")
@@ -110,9 +110,7 @@ def contamination_command(
         raise click.UsageError(
             "--clean needs a JSONL file; for a dataset, name the file of --output as a source's `exclude`"
         )
-    for path in (output, clean):
-        if path is not None:
-            check_output_file(path, [*sets, Path(training)])
+    check_output_files([output, clean], [*sets, Path(training)])
     index = build_index([item for path in sets for item in read_items(path)], settings)
     if is_jsonl:
         texts = read_texts(Path(training))

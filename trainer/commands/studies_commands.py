@@ -74,14 +74,15 @@ def dial_command(
     """Fit the constants by which a depth sets rate and batch, and predict the loss of a deeper run."""
     from trainer.config import read_config
     from trainer.files import check_output, find_runs
-    from trainer.studies.dial import DialSettings, describe_dial, turn_dial
+    from trainer.studies.dial import SWEEP_COLUMNS, DialSettings, describe_dial, turn_dial
     from trainer.studies.ladder import is_table
     from trainer.tasks.depth import DepthSettings
     from trainer.tasks.pretrain_inputs import open_pretrain_inputs
     from trainer.tasks.pretrain_settings import read_pretrain_settings
 
     begin, settings = read_config(DepthSettings, None, rules), read_config(DialSettings, None, dial_changes)
-    check_output(output, [*find_runs(output, "depth-*"), "sweep.csv"], is_ours=is_table(output / "points.csv"))
+    sweep = ["sweep.csv"] if is_table(output / "sweep.csv", SWEEP_COLUMNS) else []  # is there before points.csv
+    check_output(output, [*find_runs(output, "depth-*"), *sweep], is_ours=is_table(output / "points.csv"))
     opened = open_pretrain_inputs(read_pretrain_settings(config, changes, data, tokenizer))
     _, points = turn_dial(opened, begin, settings, output, click.echo)
     click.echo(describe_dial(points))

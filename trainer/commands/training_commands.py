@@ -177,7 +177,7 @@ def import_command(folder: Path, output: Path) -> None:
 @click.argument("run", type=EXISTING_RUN)
 @click.option("--output", type=FOLDER, required=True, help="Folder for the model, its configuration and tokenizer.")
 @click.option("--adapters", type=FOLDER, help="Folder for the adapters, apart from the model, in PEFT's layout.")
-@click.option("--overwrite", is_flag=True, help="Replace the model in a folder that is not empty.")
+@click.option("--overwrite", is_flag=True, help="Replace the model, and the adapters, in folders that hold such.")
 @click.option("--bfloat16", is_flag=True, help="Half the size, rounded; the default keeps float32.")
 def export_command(run: Path, output: Path, adapters: Path | None, overwrite: bool, bfloat16: bool) -> None:
     """Write RUN's model as a Hugging Face folder (Llama's layout, or Mixtral's for sparse models).
@@ -188,8 +188,7 @@ def export_command(run: Path, output: Path, adapters: Path | None, overwrite: bo
     """
     from trainer.chat.chat_template import ChatTemplate
     from trainer.data.tokenizer import load_tokenizer
-    from trainer.errors import UserError
-    from trainer.files import check_output, holds_keys
+    from trainer.files import holds_keys
     from trainer.model.hugging_face import IMPORTED_FILES, ExportType, export_to_hugging_face
     from trainer.model.lora import is_adapter
     from trainer.model.peft_adapters import write_adapters
@@ -198,12 +197,9 @@ def export_command(run: Path, output: Path, adapters: Path | None, overwrite: bo
     from trainer.training.checkpoint import find_checkpoint, read_texts
     from trainer.training.saved_model import SavedModel, read_saved_model
 
-    is_model = holds_keys(output / "config.json", "model_type", "architectures")
-    if is_model and not overwrite:
-        raise UserError(f"{output}: holds a model; choose a new folder, or --overwrite to replace it")
-    check_output(output, is_ours=is_model)
+    _check_export(output, "a model", holds_keys(output / "config.json", "model_type", "architectures"), overwrite)
     if adapters is not None:
-        check_output(adapters, is_ours=holds_keys(adapters / "adapter_config.json", "peft_type"))
+        _check_export(adapters, "adapters", holds_keys(adapters / "adapter_config.json", "peft_type"), overwrite)
         write_adapters(*read_saved_model(run, merged=False), adapters, base=str(output))
     path = read_pretrain_settings(str(run)).tokenizer
     tokenizer = load_tokenizer(path)
@@ -218,6 +214,16 @@ def export_command(run: Path, output: Path, adapters: Path | None, overwrite: bo
     if is_assistant(run):
         write_chat_files(output, ChatTemplate(tokenizer))
     click.echo(output)
+
+
+def _check_export(folder: Path, what: str, holds_it: bool, overwrite: bool) -> None:
+    """Refuse a folder with files of others, and without `overwrite` one that holds what is exported."""
+    from trainer.errors import UserError
+    from trainer.files import check_output
+
+    if holds_it and not overwrite:
+        raise UserError(f"{folder}: holds {what}; choose a new folder, or --overwrite to replace")
+    check_output(folder, is_ours=holds_it)
 
 
 @train.command("generate", short_help="Generate text with a model.")

@@ -29,6 +29,8 @@ from trainer.tasks.pretrain_inputs import PretrainInputs
 from trainer.tasks.pretrain_settings import apply_depth, change_settings
 from trainer.training.metrics import read_metrics
 
+SWEEP_COLUMNS = ("constant", "depth", "multiple", "loss")  # of sweep.csv
+
 
 class DialSettings(Settings):
     """Which depths are trained, and how far constants are varied."""
@@ -118,7 +120,7 @@ def turn_dial(
 def _write_sweep(path: Path, losses: Mapping[tuple[str, int, float], float]) -> None:
     rows: Iterable[tuple[Any, ...]] = ((*key, loss) for key, loss in losses.items())
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("constant", "depth", "multiple", "loss"), *rows])
+        csv.writer(file).writerows([SWEEP_COLUMNS, *rows])
 
 
 def describe_dial(points: Sequence[Point]) -> str:

@@ -159,11 +159,11 @@ def write_points(path: Path, points: Sequence[Point]) -> None:
         writer.writerows([point.name, point.parameters, point.tokens, point.loss] for point in points)
 
 
-def is_table(path: Path) -> bool:
-    """Whether a file was written by `write_points`."""
+def is_table(path: Path, columns: Sequence[str] = _COLUMNS) -> bool:
+    """Whether a file is CSV with these columns, such as `write_points` writes."""
     try:
         with path.open("rb") as file:
-            return file.readline(100).split() == [",".join(_COLUMNS).encode()]
+            return file.readline(100).split() == [",".join(columns).encode()]
     except OSError:
         return False
 

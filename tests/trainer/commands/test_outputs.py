@@ -25,8 +25,18 @@ COMMANDS: dict[str, Callable[[Path, Path], tuple[object, ...]]] = {
     "tokenizer": lambda demo, out: ("tokenizer", demo / "set", "--output", out),
     "name-tokens": lambda demo, out: ("name-tokens", demo / "tokenizer", "name", "--output", out),
     "ladder": lambda demo, out: ("scaling", "ladder", "tiny", *run_options(demo), "--output", out),
+    "dial": lambda demo, out: ("scaling", "dial", "tiny", *run_options(demo), "--output", out),
+    "export's adapters": lambda demo, out: ("export", demo / "run", "--output", out / "new", "--adapters", out),
+    "tokens --format": lambda demo, out: (
+        "tokens", demo / "set", "--tokenizer", demo / "tokenizer", "--cache", demo / "cache",
+        "--format", "olmo", "--output", out,
+    ),
+    "retrieve build": lambda demo, out: (
+        "retrieve", "build", demo / "set", "--tokenizer", demo / "tokenizer", "--cache", demo / "cache",
+        "--output", out,
+    ),
     "ablate": lambda demo, out: ("ablate", "tiny", "--dataset", "a=x", "--dataset", "b=y", "--output", out),
-}
+}  # fmt: skip
 # Files of others with the names of ours.
 THEIRS = {
     "notes.txt": "mine",
@@ -37,6 +47,8 @@ THEIRS = {
     "tokenizer.json": "{}",
     "tokenizer_report.json": '{"mine": 1}',
     "points.csv": "name,points\nme,3\n",
+    "sweep.csv": "constant\nmine\n",
+    "adapter_config.json": '{"peft_type": "LORA"}',
     "ablation.json": "[]",
     "config.json": "{}",
     "checkpoints/step-00000001/state.json": '{"step": 1}',
@@ -68,6 +80,42 @@ def test_a_folder_with_files_of_others_is_refused(name: str, demo: Path, tmp_pat
         before = contents(tmp_path)
         assert "choose a new folder" in refusal(*COMMANDS[name](demo, out))
         assert contents(tmp_path) == before
+
+
+FILE_COMMANDS: dict[str, Callable[[Path, Path], tuple[object, ...]]] = {
+    "make-tasks": lambda demo, out: ("make-tasks", "sums", "--output", out),
+    "make-conversations": lambda demo, out: ("make-conversations", demo / "set", "--output", out),
+    "best-of-n": lambda demo, out: ("best-of-n", demo / "run", out.parent / "items.jsonl", "--output", out),
+    "best-of-n's pairs": lambda demo, out: ("best-of-n", demo / "run", out.parent / "items.jsonl", "--pairs", out),
+    "eval": lambda demo, out: ("eval", demo / "run", "--task", out.parent / "items.jsonl", "--output", out),
+    "contamination": lambda demo, out: (
+        "contamination", demo / "set", "--eval", out.parent / "items.jsonl", "--output", out
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILE_COMMANDS)
+def test_a_file_of_others_is_refused(name: str, demo: Path, tmp_path: Path) -> None:
+    items = [{"prompt": "2+2=", "verify": {"kind": "number", "answer": "4"}}]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    (tmp_path / "notes.md").write_text("mine")
+    before = contents(tmp_path)
+    assert "exists already" in refusal(*FILE_COMMANDS[name](demo, tmp_path / "notes.md"))
+    assert contents(tmp_path) == before
+
+
+def test_prompts_are_never_replaced_by_their_answers_and_two_outputs_are_two_files(demo: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    run("make-tasks", "sums", "--count", 3, "--output", prompts)
+    before = contents(tmp_path)
+    for option in ("--output", "--pairs"):
+        assert "is the input itself" in refusal("best-of-n", demo / "run", prompts, option, prompts)
+    new = tmp_path / "new.jsonl"
+    again = tmp_path / "." / "sub" / ".." / "new.jsonl"
+    (tmp_path / "sub").mkdir()
+    assert "is named twice" in refusal("best-of-n", demo / "run", prompts, "--output", new, "--pairs", again)
+    assert "is named twice" in refusal("contamination", prompts, "--eval", prompts, "--output", new, "--clean", again)
+    assert contents(tmp_path) == before
 
 
 def test_an_input_is_never_the_output(demo: Path, tmp_path: Path) -> None:
