@@ -39,6 +39,7 @@ HUB = "hf://datasets/"
 PUSH = "push.json"
 _NAME = re.compile(r"[^a-z0-9_-]+")
 _ROWS = re.compile(r"data/[a-z0-9_-]+/[a-z0-9_-]+/part-\d{5,}\.parquet")
+_OF_REPOSITORIES = (".gitattributes",)  # in a new dataset repository of the hub
 _BEGUN = b'{"files": {}}\n'  # push.json of a target that is not whole
 Files = Mapping[str, bytes]  # path in the target -> content
 
@@ -188,7 +189,7 @@ class FolderTarget:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        check_free(self.root, PUSH)
+        check_free(self.root, PUSH, "files")
         with hold_lease(storage.join(self.root, "push.lock")):
             storage.remove_files(find_leftovers(self.root, "data/*/*"))
             yield
@@ -263,11 +264,19 @@ class HubTarget:
 
     def hold(self) -> AbstractContextManager[None]:
         """Nothing to hold: commits come one after the other, and the hub keeps them all."""
+        names = self._list()
+        foreign = sorted(name for name in names if name not in _OF_REPOSITORIES)
+        if foreign and PUSH not in names:
+            raise UserError(
+                f"{HUB}{self.name}: holds files that no push of gristmill wrote ({foreign[0]}); choose a new repository"
+            )
         return nullcontext()
 
+    def _list(self) -> list[str]:
+        return list(self._call(lambda: self._api.list_repo_files(self.name, repo_type="dataset")))
+
     def list_rows(self) -> set[str]:
-        names = self._call(lambda: self._api.list_repo_files(self.name, repo_type="dataset"))
-        return {name for name in names if _ROWS.fullmatch(name)}
+        return {name for name in self._list() if _ROWS.fullmatch(name)}
 
     def hashes(self, paths: Sequence[str]) -> dict[str, str]:
         """Of large files as the hub stores it; small ones are in git, by another hash, and are fetched."""

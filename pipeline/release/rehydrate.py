@@ -76,7 +76,7 @@ def rehydrate(release: str, output: str, source: str = "", *, retry: bool = Fals
 def _claim(layout: Layout, values: Mapping[str, Any]) -> None:
     """Notes in a new folder which release it is for. Raises UserError for a folder with other files."""
     note = storage.join(layout.root, PARTS, RELEASE)
-    check_free(layout.root, f"{PARTS}/{RELEASE}")
+    check_free(layout.root, f"{PARTS}/{RELEASE}", "content_hash")
     if not storage.exists(note):
         write_json(note, {"content_hash": values["content_hash"]})
     elif read_json(note)["content_hash"] != values["content_hash"]:

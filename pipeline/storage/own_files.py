@@ -40,9 +40,13 @@ def check_output(layout: Layout, inputs: Iterable[str]) -> None:
     _check_empty(layout.root)
 
 
-def check_free(root: str, first: str) -> None:
-    """Raise UserError for a folder that holds files of others: it has `first`, the first file of its owner, or none."""
-    if not storage.exists(storage.join(root, first)):
+def check_free(root: str, first: str, key: str) -> None:
+    """Raise UserError for a folder that holds files of others: it is empty, or has the first file of its owner.
+
+    That is a JSON object with `key`: others have files of such names as well.
+    """
+    path = storage.join(root, first)
+    if not (storage.exists(path) and key in read_json(path)):
         _check_empty(root)
 
 

@@ -107,11 +107,27 @@ def test_after_a_removal_no_old_row_stays_published(
         assert not (folder / "data" / "de").exists()
 
 
-def test_files_of_others_in_the_target_are_left_alone(curated_minicrawl: Path, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(UserError, match=r"holds files that no run of gristmill wrote \(README.md\)"):
+@pytest.mark.parametrize("theirs", [{"README.md": "mine"}, {"README.md": "mine", "push.json": "{}"}])
+def test_files_of_others_in_the_target_are_left_alone(
+    curated_minicrawl: Path, tmp_path: Path, theirs: dict[str, str]
+) -> None:
+    for name, text in theirs.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=r"holds files that no run of gristmill wrote \(README.md"):
         push(str(curated_minicrawl), str(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == theirs
+
+
+def test_a_repository_of_others_on_the_hub_is_left_alone(curated_minicrawl: Path, hub: Hub) -> None:
+    theirs = {".gitattributes": b"*.parquet", "README.md": b"mine", "data/a/b/part-00000.parquet": b"mine"}
+    hub.files.update(theirs)
+    with pytest.raises(UserError, match=r"me/set: holds files that no push of gristmill wrote \(README.md\); choose"):
+        push(str(curated_minicrawl), f"{HUB}me/set", endpoint=hub.url, token="hf_x")
+    assert (hub.files, hub.commits) == (theirs, [])
+    for name in ("README.md", "data/a/b/part-00000.parquet"):
+        del hub.files[name]
+    push(str(curated_minicrawl), f"{HUB}me/set", endpoint=hub.url, token="hf_x")  # a new one has .gitattributes
+    assert hub.files[".gitattributes"] == b"*.parquet"
 
 
 def test_addresses_and_refusals_are_one_line(
