@@ -150,7 +150,7 @@ def curate(
 
 def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **options: Any) -> None:
     """Curates one crawl unless it is complete, and points latest.json at it."""
-    from pipeline.curate import remove_finished_work
+    from pipeline.curate import check_kept, remove_finished_work
     from pipeline.publishing.snapshot import (
         NEWEST,
         Snapshot,
@@ -166,9 +166,10 @@ def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **opti
     if crawl.is_complete() and not options["overwrite"]:
         if not options["keep_work"]:  # a crawl's work files are terabytes, each month
             remove_finished_work(Layout(crawl.output))
-        update_latest(crawl.base)
         click.echo(f"{crawl.output} is complete already; --overwrite curates it again")
         click.echo(funnel(Layout(crawl.output)))
+        check_kept(crawl.output)
+        update_latest(crawl.base)
     else:
         settings = honor_suppressions(add_previous_sketches(crawl, settings), base)
         options = {**options, "prefix": mirror, "keep_work": bool(options["keep_work"])}
@@ -191,7 +192,7 @@ def _curate_inputs(
     notify_command: str | None,
     **engine_flags: Any,
 ) -> None:
-    from pipeline.curate import describe_command, plan_run, run_curation
+    from pipeline.curate import check_kept, describe_command, plan_run, run_curation
     from pipeline.engines.launch import open_engine
     from pipeline.engines.options import EngineOptions
     from pipeline.inspection.metrics_file import write_metrics
@@ -213,10 +214,9 @@ def _curate_inputs(
         with open_engine(EngineOptions(**engine_flags), workers, sum(file.size for file in files)) as engine:
             how = {"workers": engine.concurrency, "options": engine.options, "command": describe_command(sys.argv[1:])}
             run = plan_run(files, settings, output, keep_work=keep_work is not False, **how)
-            manifest = run_curation(run, overwrite=overwrite)
+            run_curation(run, overwrite=overwrite)
         click.echo(funnel(layout))
-        if not manifest["kept"]:
-            raise RunFailedError(f"nothing was kept; {layout.report_html} has the reasons")
+        check_kept(output)
     warnings = read_report(layout)["warnings"]
     if warnings:
         notify.send("alarm", "; ".join(warnings), 0)

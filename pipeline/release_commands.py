@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from pipeline.errors import UserError
+from pipeline.errors import RunFailedError, UserError
 
 
 @click.command()
@@ -121,6 +121,8 @@ def rehydrate(release: str, output: str, source: str, retry: bool) -> None:
     click.echo(f"{output}: {found.documents:,} documents, {found.missing:,} missing; content hash {same}")
     for reason, count in found.reasons[:5]:
         click.echo(f"{count:,} missing: {reason}")
+    if found.missing and not found.documents:
+        raise RunFailedError(f"no document of {release} could be had; {output}/missing.json has the reasons")
 
 
 @click.command()

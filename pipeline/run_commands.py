@@ -151,7 +151,7 @@ def rerun(
     What RUN has stored is reused down to the first stage that the change concerns, and said beforehand: published rows
     for other weights, else the results of all page stages, or the extracted texts. The result equals a fresh run.
     """
-    from pipeline.curate import describe_command
+    from pipeline.curate import check_kept, describe_command
     from pipeline.reports.console_summary import funnel
     from pipeline.rerun import plan_rerun, run_again
 
@@ -160,6 +160,7 @@ def rerun(
     click.echo(plan.describe(), err=True)
     run_again(plan)
     click.echo(funnel(plan.run.layout))
+    check_kept(output)
 
 
 @click.command()

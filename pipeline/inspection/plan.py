@@ -17,8 +17,10 @@ import psutil
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped, Page
 from pipeline.errors import RunFailedError
+from pipeline.ledger import UNREADABLE
 from pipeline.page_process.chain import Outcome, open_worker
 from pipeline.page_process.killable_process import KillableWorker, PageLost
+from pipeline.reading.formats import check_formats
 from pipeline.reading.inputs import Input
 from pipeline.reading.units import Unit, cut_units
 from pipeline.reports.formatting import duration
@@ -40,6 +42,7 @@ class Sample:
 
     bytes: int = 0  # compressed
     pages: int = 0
+    unreadable: int = 0  # of the pages: damaged parts of files
     kept: int = 0
     words: int = 0
     characters: int = 0
@@ -134,6 +137,7 @@ class Plan:
 
 def make_plan(files: Sequence[Input], config: Config, sample_pages: int, workers: int) -> Plan:
     """Runs `sample_pages` pages through the real stages."""
+    check_formats(files)
     check_inputs(files, config.read_documents)
     units = cut_units(files, config.prepare.unit_bytes)
     chosen = [units[i * len(units) // min(SAMPLED_UNITS, len(units))] for i in range(min(SAMPLED_UNITS, len(units)))]
@@ -142,8 +146,11 @@ def make_plan(files: Sequence[Input], config: Config, sample_pages: int, workers
         worker.start()
         for unit in chosen:
             _measure_unit(unit, config, worker, math.ceil(sample_pages / len(chosen)), sample)
-    if not sample.pages:
-        raise RunFailedError(f"{files[0].path}: no page in the sample of {len(chosen)} units; are these WARC files?")
+    if sample.pages == sample.unreadable:
+        raise RunFailedError(
+            f"{files[0].path}: no page was read in the sample of {len(chosen)} units ({sample.unreadable:,} damaged "
+            "parts); are these WARC files?"
+        )
     total = sum(unit.size for unit in units)
     return Plan(sample, len(files), len(units), total, workers, _bytes_per_document(config))
 
@@ -159,6 +166,8 @@ def _measure_unit(unit: Unit, config: Config, worker: KillableWorker, pages: int
         sample.pages += 1
         if isinstance(item, Page):
             _add_outcome(worker.run(item), sample)
+        else:
+            sample.unreadable += f"{item.stage}:{item.reason}" in UNREADABLE
     else:
         end = unit.end
     sample.bytes += unit.bytes_before(end)

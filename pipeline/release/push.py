@@ -61,11 +61,17 @@ class Target(Protocol):
 
 
 def push(output: str, address: str, *, endpoint: str | None = None, token: str | None = None) -> dict[str, Any]:
-    """Publishes an output; returns the content of push.json. Raises RunFailedError if the target has other bytes."""
+    """Publishes an output; returns the content of push.json.
+
+    Raises RunFailedError if the target has other bytes, or if the run has kept nothing.
+    """
     layout = Layout(output)
     if not storage.exists(layout.manifest):
         raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
     target = open_target(address, output, endpoint, token)
+    manifest = read_manifest(layout)
+    if not (manifest["kept"] or manifest.get("removed")):  # what was published before would be deleted as stale
+        raise RunFailedError(f"{output}: nothing was kept, so there is nothing to publish")
     with target.hold():
         return _Push(target, address).publish(layout)
 

@@ -12,11 +12,12 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.curate import clean_run, plan_run, run_curation
-from pipeline.errors import UserError
+from pipeline.errors import RunFailedError, UserError
 from pipeline.reading.inputs import resolve_inputs
+from pipeline.release.push import push
 from pipeline.rerun import plan_rerun, run_again
 from pipeline.storage.layout import PUBLISHED
-from tests.conftest import MINICRAWL
+from tests.conftest import MINICRAWL, Command
 
 UNITS = "prepare.unit_bytes=20000"  # two or more units a file
 
@@ -164,6 +165,16 @@ def test_reading_and_extraction_start_from_the_input(kept: Path, tmp_path: Path)
     assert "a setting of reading or extraction" in plan.describe()
     plan = plan_rerun(str(kept), str(tmp_path / "out"), None, ("identify_language.languages=en",))
     assert "quick_look.languages" in plan.describe(), "as in a fresh run, quick_look looks for them, too"
+
+
+def test_a_rerun_that_keeps_nothing_fails_as_a_run_does(kept: Path, tmp_path: Path, gristmill: Command) -> None:
+    words = ("--set", "filter_heuristics.gopher.min_words=90000", "--workers", 1)
+    done = gristmill("rerun", kept, "--output", tmp_path / "out", *words, check=False)
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1].endswith(f"nothing was kept; {tmp_path}/out/report.html has the reasons")
+    with pytest.raises(RunFailedError, match="nothing was kept, so there is nothing to publish"):
+        push(str(tmp_path / "out"), str(tmp_path / "published"))
+    assert not (tmp_path / "published").exists()
 
 
 def test_a_rerun_needs_a_finished_run_and_a_folder_of_its_own(kept: Path, tmp_path: Path) -> None:

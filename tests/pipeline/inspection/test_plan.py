@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import Config, load_config
+from pipeline.errors import RunFailedError
 from pipeline.inspection.plan import Plan, Sample, make_plan
 from pipeline.reading.inputs import resolve_inputs
 from tests.conftest import MINICRAWL
@@ -83,6 +84,13 @@ def test_the_plan_scales_with_bytes_and_workers() -> None:
         "500 GB with 1000 workers of 500 MB", "600 GB of keys", "900 GB of shards",
     ):  # fmt: skip
         assert part in re.sub(r" +", " ", text), text
+
+
+@pytest.mark.parametrize("name", ["noise.warc.gz", "noise.warc"])
+def test_no_plan_is_made_of_damaged_records_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\0noise\n" * 300)
+    with pytest.raises(RunFailedError, match=rf"{name}: no page was read in the sample of 1 units"):
+        make_plan(resolve_inputs([str(tmp_path / name)]), Config(), 10, workers=1)
 
 
 def test_command(gristmill, tmp_path: Path) -> None:

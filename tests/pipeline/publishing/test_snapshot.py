@@ -10,9 +10,11 @@ from itertools import count
 
 import pyarrow.dataset as ds
 import pytest
+from click.testing import CliRunner
 
 from pipeline import effects
-from pipeline.errors import UserError
+from pipeline.cli import gristmill as gristmill_command
+from pipeline.errors import RunFailedError, UserError
 from pipeline.publishing.snapshot import Snapshot, _remove_leftovers, find_newest_crawl, latest_path, update_latest
 from pipeline.storage.layout import PUBLISHED
 from pipeline.storage.lease import hold_lease
@@ -157,6 +159,15 @@ def test_a_complete_snapshot_is_left_alone_and_its_input_is_not_read(months, gri
     assert "complete already" in gristmill(*command).stdout
     assert (months / "out" / NAMES[1] / "manifest.json").stat().st_mtime_ns == before
     assert json.loads((months / "out/latest.json").read_text())["snapshot"] == NAMES[1]
+
+
+def test_a_complete_snapshot_without_a_document_fails_again_and_is_not_the_latest(tmp_path, monkeypatch):
+    complete(tmp_path, NAMES[0])
+    monkeypatch.setattr("pipeline.reports.console_summary.funnel", lambda layout: "0 pages")
+    words = ["curate", "--snapshot", NAMES[0], "--mirror", "nowhere", "--output", str(tmp_path)]
+    with pytest.raises(RunFailedError, match="nothing was kept"):
+        CliRunner().invoke(gristmill_command, words, catch_exceptions=False, standalone_mode=False)
+    assert not (tmp_path / "latest.json").exists()
 
 
 def test_a_second_start_names_the_running_process_and_writes_nothing(months, gristmill):

@@ -64,6 +64,9 @@ def test_the_command_says_so_and_writes_nothing(tmp_path: Path, gristmill: Comma
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith("x.warc.gz: is no WARC file, but a PNG image")
     assert not (tmp_path / "out").exists()
+    planned = gristmill("plan", tmp_path / "x.warc.gz", check=False)
+    assert (planned.returncode, planned.stdout) == (2, "")
+    assert planned.stderr.splitlines()[-1].endswith("x.warc.gz: is no WARC file, but a PNG image")
 
 
 @pytest.mark.parametrize("start", [b"", b"\0\0\0", b"\x1f\x8b", b"\x1f\x8b\x08damaged", b"WARC/1.0\r\n", b"(\xb5/\xfd"])

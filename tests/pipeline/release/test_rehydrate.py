@@ -15,7 +15,7 @@ from pipeline.page_process.chain import close_started_worker
 from pipeline.release.annotations import ANNOTATIONS, RELEASE, release_annotations
 from pipeline.release.rehydrate import rehydrate
 from pipeline.storage.layout import Layout, read_manifest
-from tests.conftest import MINICRAWL
+from tests.conftest import MINICRAWL, Command
 from tests.pipeline.servers import Web, serve
 from trainer.data.curated_dataset import open_dataset
 
@@ -90,6 +90,16 @@ def test_what_cannot_be_had_is_listed_and_the_same_command_fetches_nothing_twice
         web.requests.clear()
         assert rehydrate(str(release), str(tmp_path / "out"), web.url, retry=True).is_equal
         assert web.requests["GET"] == 2  # the two files, and nothing that was had
+
+
+def test_a_release_of_which_no_page_can_be_had_fails(release: Path, tmp_path: Path, gristmill: Command) -> None:
+    (tmp_path / "mirror").mkdir()
+    words = ("rehydrate", release, "--source", tmp_path / "mirror", "--output", tmp_path / "out")
+    done = gristmill(*words, check=False)
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1].endswith(f"could be had; {tmp_path}/out/missing.json has the reasons")
+    listed = json.loads((tmp_path / "out/missing.json").read_text())["documents"]
+    assert len(listed) == len(rows_of(release / ANNOTATIONS))
 
 
 def test_another_page_at_the_place_is_not_taken_for_it(release: Path, tmp_path: Path) -> None:
