@@ -1,8 +1,9 @@
 """Compare assistants: the same prompts, texts and questions for every stage of post-training, several runs of each.
 
-Prompts that any of the runs was trained on, or one that it started from, are left out, and how many prompts the stages
-share is part of the result. The first stage is what the others are compared with: a pretrained model, so that what
-post-training costs in bits per byte (the alignment tax, Ouyang et al. 2022) is seen.
+Prompts that any of the runs was trained on, or one that it started from, are left out, as are those that one of the
+runs could not read as a whole. How many prompts the stages share is part of the result. The first stage is what the
+others are compared with: a pretrained model, so that what post-training costs in bits per byte (the alignment tax,
+Ouyang et al. 2022) is seen.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from trainer.evaluation.harness import EvaluationSettings, headline_accuracy, sc
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import held_out_documents, measure_loss
 from trainer.model.decoder import Decoder
+from trainer.model.model_settings import ModelSettings
 from trainer.rollouts.generate import GenerateSettings
 from trainer.rollouts.policy_rollouts import Answer, RewardFunction, Rollout, sample_rollout
-from trainer.rollouts.prompts import Prompt, read_prompts
+from trainer.rollouts.prompts import Prompt, keep_fitting, read_prompts
 from trainer.settings import Settings
 from trainer.studies.seed_interval import MeanInterval, mean_interval
 from trainer.tasks.best_of_n import BestOfSettings, RewardPoint, best_of_n
@@ -82,6 +84,7 @@ class AssistantComparison:
     stages: Mapping[str, Sequence[AssistantScore]]  # in the order given
     prompts: int  # that were answered
     left_out: int  # evaluation prompts that a run, or one that it started from, was trained on
+    too_long: int  # of the others, those without room for an answer in the smallest context of the runs
     trained: Mapping[str, int]  # prompts that a stage was trained on
     shared: Mapping[tuple[str, str], int]  # prompts that two stages were both trained on
     curves: Mapping[str, Sequence[OptimizedPoint]]  # of runs that learned from a reward model, and best-of-n
@@ -189,8 +192,9 @@ def compare_assistants(
             "the runs were trained on every one of these prompts; name others, or train with a larger share held out "
             "(chat.held_out, pairs.held_out, prompts.held_out)"
         )
+    fitting = keep_fitting(unseen, smallest_context(runs), settings.max_new_tokens, ReadReport())
     start = None if reference is None else load_decoder(stages[reference][0], device)
-    exam = Examination(unseen[: settings.prompts], held_out, asked, settings, start, device)
+    exam = Examination(fitting[: settings.prompts], held_out, asked, settings, start, device)
     scores: dict[str, list[AssistantScore]] = {}
     for name, paths in stages.items():
         scores[name] = []
@@ -204,7 +208,8 @@ def compare_assistants(
     names = list(trained)
     shared = {(a, b): len(trained[a] & trained[b]) for n, a in enumerate(names) for b in names[n + 1 :]}
     counts = {name: len(keys) for name, keys in trained.items()}
-    return AssistantComparison(scores, len(exam.prompts), len(found) - len(unseen), counts, shared, curves)
+    left_out, too_long = len(found) - len(unseen), len(unseen) - len(fitting)
+    return AssistantComparison(scores, len(exam.prompts), left_out, too_long, counts, shared, curves)
 
 
 def shared_tokenizer(stages: Mapping[str, Sequence[Path]]) -> Tokenizer:
@@ -215,6 +220,12 @@ def shared_tokenizer(stages: Mapping[str, Sequence[Path]]) -> Tokenizer:
         if difference := compare_tokenizers(first.json, other):
             raise UserError(f"{path} cannot be compared with {paths[0]}, which has {difference}")
     return first
+
+
+def smallest_context(stages: Mapping[str, Sequence[Path]]) -> int:
+    """Most tokens of a prompt with its answer that every run reads as a whole."""
+    models = [read_run_state(path).settings["model"] for paths in stages.values() for path in paths]
+    return min(ModelSettings.model_validate(model).context_length for model in models)
 
 
 def read_question_files(paths: Sequence[Path]) -> dict[str, list[Question]]:
@@ -266,6 +277,8 @@ def describe_comparison(found: AssistantComparison) -> str:
             + "".join(f"{_mean([score.questions.get(name) for score in scores], '.1%'):>15}" for name in tasks)
         )
     lines.append(f"{found.prompts:,} prompts; {found.left_out:,} more were left out, since a run was trained on them")
+    if found.too_long:
+        lines.append(f"{found.too_long:,} were left out, since they and max_new_tokens exceed the smallest context")
     return "\n".join(lines)
 
 
@@ -279,5 +292,11 @@ def comparison_as_json(found: AssistantComparison) -> str:
     stages = {name: [score._asdict() for score in scores] for name, scores in found.stages.items()}
     shared = [[*pair, count] for pair, count in found.shared.items()]
     curves = {name: [point._asdict() for point in points] for name, points in found.curves.items()}
-    prompts = {"answered": found.prompts, "left_out": found.left_out, "trained": found.trained, "shared": shared}
+    prompts = {
+        "answered": found.prompts,
+        "left_out": found.left_out,
+        "too_long": found.too_long,
+        "trained": found.trained,
+        "shared": shared,
+    }
     return json.dumps({"stages": stages, "prompts": prompts, "curves": curves}, indent=1) + "\n"

@@ -10,7 +10,10 @@ import pytest
 
 from tests.trainer.commands.invoke import run, run_options
 from tests.trainer.curated import pages, write_dataset
+from trainer.chat.chat_template import ChatTemplate
+from trainer.chat.conversation import make_message
 from trainer.errors import UserError
+from trainer.tasks.start_model import open_start
 
 
 def write_lines(path: Path, rows: list[dict]) -> Path:
@@ -76,3 +79,27 @@ def test_prompts_of_the_starts_are_left_out(demo: Path, tmp_path: Path) -> None:
     printed = run(*command)
     assert f"its start, {tmp_path / 'dpo'}, is gone" in printed
     assert "6 prompts; 1 more were left out" in printed
+
+
+def test_prompts_that_fill_the_smallest_context_are_counted(demo: Path, tmp_path: Path) -> None:
+    """The second run reads 64 tokens, the first one 128: both are asked what the second one reads beside its answer."""
+    wide = tmp_path / "wide"
+    more = ["--set", "model.context_length=128", "--set", "loop.steps=1"]
+    run("pretrain", "tiny", *run_options(demo), *more, "--output", wide)
+    template = ChatTemplate(open_start(wide).tokenizer)
+    texts = [" ".join(["word"] * count) for count in range(1, 100, 4)]
+    lengths = [len(template.encode_prompt([make_message("user", text)])) for text in texts]
+    fitting = sum(length <= 64 - 8 for length in lengths)
+    assert 0 < fitting < sum(length <= 128 - 8 for length in lengths)
+    prompts = write_lines(tmp_path / "asked.jsonl", asked(*texts))
+    command = ["compare-assistants", f"wide={wide}", f"small={demo / 'run'}", "--prompts", prompts]
+    command += ["--set", "max_new_tokens=8", "--output", tmp_path / "comparison"]
+    left = len(texts) - fitting
+    assert f"{fitting} prompts; 0 more were left out" in (printed := run(*command))
+    assert f"{left} were left out, since they and max_new_tokens exceed the smallest context" in printed
+    found = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["prompts"]
+    assert (found["answered"], found["left_out"], found["too_long"]) == (fitting, 0, left)
+    assert f"{left} more were left out" in (tmp_path / "comparison" / "comparison.html").read_text()
+    write_lines(prompts, asked(texts[-1]))
+    with pytest.raises(UserError, match="no prompt fits into the context of 64 tokens"):
+        run(*command)
