@@ -273,13 +273,20 @@ def best_of_n_command(
         click.echo(f"{pairs}: {write_pairs(pairs, sampled, template):,} pairs")
 
 
+retrieve_option = click.option(
+    "--retrieve", type=FOLDER, help="Chunk database (gristmill train retrieve build) to read before answering."
+)
+
+passages_option = click.option(
+    "--passages", type=click.IntRange(1, 100), default=3, show_default=True, help="With --retrieve: at most."
+)
+
+
 @train.command("chat", short_help="Talk with a model.")
 @click.argument("run", type=EXISTING_RUN)
 @click.option("--system", help="A message that says how to answer.")
-@click.option(
-    "--retrieve", type=FOLDER, help="Chunk database (gristmill train retrieve build) to read before answering."
-)
-@click.option("--passages", type=click.IntRange(1, 100), default=3, show_default=True, help="With --retrieve: at most.")
+@retrieve_option
+@passages_option
 @key_option("temperature=0.8, max_new_tokens=200, seed=1, ...")
 def chat_command(run: Path, system: str | None, retrieve: Path | None, passages: int, changes: tuple[str, ...]) -> None:
     """Talk with RUN's model, which was fine-tuned on conversations. An empty line begins anew; Ctrl-D ends.
@@ -327,21 +334,31 @@ def _show_piece(text: str) -> None:
 @click.argument("run", type=EXISTING_RUN)
 @click.argument("run2", type=EXISTING_RUN, required=False)
 @click.option("--port", type=click.IntRange(0, 65535), default=8322, show_default=True, help="On this machine; 0: any.")
+@retrieve_option
+@passages_option
 @key_option("max_new_tokens=1024, max_waiting=8, temperature=0.8, ...")
-def serve_command(run: Path, run2: Path | None, port: int, changes: tuple[str, ...]) -> None:
+def serve_command(
+    run: Path, run2: Path | None, port: int, retrieve: Path | None, passages: int, changes: tuple[str, ...]
+) -> None:
     """Serve RUN's model on this machine: a page to chat with it, and an OpenAI-compatible endpoint below /v1.
 
     With RUN2 also a blind comparison of both: two answers without names, a vote, and then the names. Votes are stored
     in RUN/battles.sqlite and exported for `arena`, and as preferences for `reward`, `dpo` and `kto`.
 
+    --retrieve puts the nearest passages of a database before each question on the chat page and at
+    /v1/chat/completions, whose answers name them in `sources`; the comparison and text completions read none.
+
     lm-evaluation-harness: lm_eval --model local-completions --model_args
     base_url=http://127.0.0.1:8322/v1/completions,model=NAME,tokenizer=EXPORTED,add_bos_token=True,max_length=CONTEXT
     """
     from trainer.config import read_config
+    from trainer.retrieval.chunk_database import open_database
+    from trainer.serving.passages import PassageReader
     from trainer.serving.server import ServeSettings, make_server, open_serving
 
     settings = read_config(ServeSettings, None, changes)
-    serving = open_serving([path for path in (run, run2) if path is not None], settings, pick_device())
+    reader = None if retrieve is None else PassageReader(open_database(retrieve), passages)
+    serving = open_serving([path for path in (run, run2) if path is not None], settings, pick_device(), reader)
     server, address = make_server(serving, port)
     names = ", ".join(model.name for model in serving.models)
     click.echo(f"{names}: {address} in a browser, {address}v1 for programs (Ctrl-C ends it)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.conversation import Message
 from trainer.retrieval.chunk_database import ChunkDatabase, Passage
 from trainer.rollouts.chat import Chat, prompt_room
@@ -21,20 +22,23 @@ class GroundedChat:
     def answer(self, text: str, on_text: Callable[[str], None] = lambda _: None) -> tuple[str, list[Passage]]:
         """The answer, and the passages that the model read: those of the nearest that fit into its context."""
         (found,) = self.database.find([text], self.passages)
-        read = self._fit(text, found)
+        system = [message for message in self.chat.messages if message.role == "system"]
+        room = prompt_room(self.chat.model.settings.context_length, self.chat.settings)
+        read = fit_passages(self.chat.template, system, text, found, room)
         answer = self.chat.answer(quote_passages(text, read), on_text)
         self.chat.messages[-2] = Message("user", text)
         return answer, read
 
-    def _fit(self, text: str, found: Sequence[Passage]) -> list[Passage]:
-        """As many passages as leave room for the answer; the question itself always stays."""
-        room = prompt_room(self.chat.model.settings.context_length, self.chat.settings)
-        fixed = [message for message in self.chat.messages if message.role == "system"]
-        for count in range(len(found), 0, -1):
-            asked = Message("user", quote_passages(text, found[:count]))
-            if len(self.chat.template.encode_prompt([*fixed, asked])) <= room:
-                return list(found[:count])
-        return []
+
+def fit_passages(
+    template: ChatTemplate, before: Sequence[Message], question: str, found: Sequence[Passage], room: int
+) -> list[Passage]:
+    """As many passages as fit into `room` tokens with the messages before the question; it always stays itself."""
+    for count in range(len(found), 0, -1):
+        asked = Message("user", quote_passages(question, found[:count]))
+        if len(template.encode_prompt([*before, asked])) <= room:
+            return list(found[:count])
+    return []
 
 
 def quote_passages(question: str, passages: Sequence[Passage]) -> str:

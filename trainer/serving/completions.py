@@ -12,20 +12,23 @@ import time
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from trainer.retrieval.chunk_database import Passage
 from trainer.rollouts.generate import GenerateSettings
+from trainer.serving.passages import PassageReader, describe_source
 from trainer.serving.requests import ChatBody, CompletionBody, PromptTokens, chat_prompt, check_room, completion_prompts
 from trainer.serving.served_model import ServedModel, TokenScores
 
 _DEFAULT_TOKENS = 16  # of a completion, as at OpenAI
 
 
-def chat_events(served: ServedModel, body: ChatBody, limit: int) -> Generator[str]:
-    """The events of a streamed chat completion."""
-    prompt, settings = chat_prompt(served, body, limit)
+def chat_events(served: ServedModel, body: ChatBody, limit: int, reader: PassageReader | None = None) -> Generator[str]:
+    """The events of a streamed chat completion; the first one has the sources of the passages that were read."""
+    prompt, settings, passages = chat_prompt(served, body, limit, reader)
     base = _head("chat.completion.chunk", "chatcmpl", served)
     counts: dict[int, int] = {}
     for sample in range(body.n):
-        yield _event({**base, "choices": [_delta(sample, {"role": "assistant", "content": ""})]})
+        sources = _sources(passages) if sample == 0 else {}
+        yield _event({**base, "choices": [_delta(sample, {"role": "assistant", "content": ""})], **sources})
     for piece in served.pieces(prompt, settings, body.n, body.stops, chat=True):
         counts[piece.sample] = len(piece.tokens)
         if piece.text:
@@ -37,9 +40,9 @@ def chat_events(served: ServedModel, body: ChatBody, limit: int) -> Generator[st
     yield "data: [DONE]\n\n"
 
 
-def chat_answer(served: ServedModel, body: ChatBody, limit: int) -> dict[str, Any]:
+def chat_answer(served: ServedModel, body: ChatBody, limit: int, reader: PassageReader | None = None) -> dict[str, Any]:
     """A whole chat completion."""
-    prompt, settings = chat_prompt(served, body, limit)
+    prompt, settings, passages = chat_prompt(served, body, limit, reader)
     samples = _draw(served, prompt, settings, body.n, body.stops, chat=True)
     choices = []
     for number, (text, tokens, finish) in enumerate(samples):
@@ -50,7 +53,7 @@ def chat_answer(served: ServedModel, body: ChatBody, limit: int) -> dict[str, An
             logs = {"content": _chat_logprobs(served, tokens, scores)}
         choices.append({"index": number, "message": message, "logprobs": logs, "finish_reason": finish})
     usage = _usage(len(prompt), sum(len(tokens) for _, tokens, _ in samples))
-    return {**_head("chat.completion", "chatcmpl", served), "choices": choices, "usage": usage}
+    return {**_head("chat.completion", "chatcmpl", served), "choices": choices, "usage": usage, **_sources(passages)}
 
 
 def completion_events(served: ServedModel, body: CompletionBody, limit: int) -> Generator[str]:
@@ -182,6 +185,11 @@ def _length(prompts: Sequence[PromptTokens]) -> int:
 def _head(kind: str, prefix: str, served: ServedModel) -> dict[str, Any]:
     name = f"{prefix}-{secrets.token_hex(12)}"
     return {"id": name, "object": kind, "created": int(time.time()), "model": served.name}
+
+
+def _sources(passages: Sequence[Passage] | None) -> dict[str, Any]:
+    """A field that OpenAI's answers do not have; none without a database."""
+    return {} if passages is None else {"sources": [describe_source(passage) for passage in passages]}
 
 
 def _delta(index: int, delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.chat.conversation import ConversationError, Message, make_message
-from trainer.rollouts.chat import fit_messages
+from trainer.retrieval.chunk_database import Passage
+from trainer.rollouts.chat import fit_messages, prompt_room
 from trainer.rollouts.generate import GenerateSettings
+from trainer.serving.passages import PassageReader
 from trainer.serving.served_model import ApiError, ServedModel
 
 MAX_BODY = 8 << 20  # bytes
@@ -116,6 +118,14 @@ class PromptTokens(NamedTuple):
     shown: int  # how many of the first tokens are no part of the text: the separator before it
 
 
+class ChatPrompt(NamedTuple):
+    """The prompt of a chat completion."""
+
+    tokens: list[int]
+    settings: GenerateSettings
+    passages: list[Passage] | None  # that stand before the question; None without a database
+
+
 def read_body(kind: type[Body], content: bytes) -> Body:
     """The body of a request. Raises ApiError that names the first wrong field."""
     try:
@@ -144,11 +154,15 @@ def choose_model(models: Sequence[ServedModel], name: str) -> ServedModel:
     raise ApiError(f"no model has the name {name!r}; there is {names}", 404, param="model", code="model_not_found")
 
 
-def chat_prompt(served: ServedModel, body: ChatBody, limit: int) -> tuple[list[int], GenerateSettings]:
-    """The prompt's tokens and how the answer is sampled."""
+def chat_prompt(served: ServedModel, body: ChatBody, limit: int, reader: PassageReader | None) -> ChatPrompt:
+    """The prompt's tokens, how the answer is sampled, and the passages that a reader puts before the question."""
     wanted = body.max_completion_tokens or body.max_tokens or limit
-    settings = body.sampling(min(wanted, limit))
-    return fit_prompt(served, read_chat(body.messages), settings, drop_oldest=body.drop_oldest)
+    settings, messages = body.sampling(min(wanted, limit)), read_chat(body.messages)
+    passages = None
+    if reader is not None and served.template is not None:
+        room = prompt_room(served.context, settings)
+        messages, passages = reader.read(served.template, messages, room, drop_oldest=body.drop_oldest)
+    return ChatPrompt(*fit_prompt(served, messages, settings, drop_oldest=body.drop_oldest), passages)
 
 
 def read_chat(given: Sequence[ChatMessage]) -> list[Message]:

@@ -33,6 +33,7 @@ from trainer.serving.completions import (
     model_list,
     model_row,
 )
+from trainer.serving.passages import PassageReader
 from trainer.serving.requests import MAX_BODY, ChatBody, CompletionBody, choose_model, read_body
 from trainer.serving.served_model import ApiError, ServedModel
 from trainer.settings import Settings
@@ -80,10 +81,16 @@ class _UnsortedJson(DefaultJSONProvider):
 
 
 class Serving:
-    """The runs that are served, and the battles of two of them."""
+    """The runs that are served, the battles of two of them, and what finds passages for questions."""
 
-    def __init__(self, models: Sequence[ServedModel], store: BattleStore | None, settings: ServeSettings) -> None:
-        self.models, self.store, self.settings = list(models), store, settings
+    def __init__(
+        self,
+        models: Sequence[ServedModel],
+        store: BattleStore | None,
+        settings: ServeSettings,
+        reader: PassageReader | None = None,
+    ) -> None:
+        self.models, self.store, self.settings, self.reader = list(models), store, settings, reader
 
     @property
     def sampling(self) -> GenerateSettings:
@@ -213,9 +220,9 @@ def complete_chat(serving: Serving) -> Any:
     if body.stream:
         if body.logprobs:
             raise ApiError("logprobs are not supported with stream", param="logprobs", code="unsupported_parameter")
-        return _stream([served], chat_events(served, body, limit))
+        return _stream([served], chat_events(served, body, limit, serving.reader))
     with served.turn():
-        return chat_answer(served, body, limit)
+        return chat_answer(served, body, limit, serving.reader)
 
 
 def complete(serving: Serving) -> Any:
@@ -307,7 +314,9 @@ _VOTES: dict[str, Callable[..., Any]] = {"/compare/battle": fight, "/compare/vot
 # --- the server ---
 
 
-def open_serving(runs: Sequence[Path], settings: ServeSettings, device: str) -> Serving:
+def open_serving(
+    runs: Sequence[Path], settings: ServeSettings, device: str, reader: PassageReader | None = None
+) -> Serving:
     """The runs loaded. Their names are those of their folders, or the whole paths where these are equal."""
     names = [run.resolve().name for run in runs]
     if len({run.resolve() for run in runs}) < len(runs):
@@ -315,7 +324,7 @@ def open_serving(runs: Sequence[Path], settings: ServeSettings, device: str) -> 
     if len(set(names)) < len(names):
         names = [str(run) for run in runs]
     models = [_open_model(run, name, settings, device) for run, name in zip(runs, names, strict=True)]
-    return Serving(models, BattleStore(_battles_file(runs[0])) if len(runs) > 1 else None, settings)
+    return Serving(models, BattleStore(_battles_file(runs[0])) if len(runs) > 1 else None, settings, reader)
 
 
 def _battles_file(run: Path) -> Path:

@@ -19,10 +19,12 @@ from trainer.errors import UserError
 
 def test_two_runs_are_served_until_ctrl_c(demo: Path, tmp_path: Path) -> None:
     shutil.copytree(demo / "run", tmp_path / "run")  # of the same name
+    run("retrieve", "build", demo / "set", "--output", tmp_path / "chunks", "--tokenizer", demo / "run",
+        "--cache", demo / "cache", "--set", "chunk_tokens=8", "--set", "dimensions=64")  # fmt: skip
     code = "from pipeline.cli import main; main()"
     command = [sys.executable, "-u", "-c", code, "train", "serve", str(tmp_path / "run"), str(demo / "run")]
     with subprocess.Popen(
-        [*command, "--port", "0"],
+        [*command, "--port", "0", "--retrieve", str(tmp_path / "chunks"), "--passages", "2"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -40,6 +42,7 @@ def test_two_runs_are_served_until_ctrl_c(demo: Path, tmp_path: Path) -> None:
             ask = {"model": names[1], "messages": [{"role": "user", "content": "3+4="}], "max_tokens": 4}
             answer = urllib3.request("POST", f"{address}v1/chat/completions", json=ask)
             assert answer.json()["choices"][0]["message"]["role"] == "assistant"
+            assert len(answer.json()["sources"]) == 2
             with pytest.raises(UserError, match="choose another with --port"):
                 run("serve", demo / "run", "--port", address.rstrip("/").rpartition(":")[2])
         finally:
@@ -55,3 +58,5 @@ def test_what_cannot_be_served_is_one_line(demo: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty"):
         run("serve", tmp_path / "empty")
+    with pytest.raises(UserError, match="empty: not a chunk database"):
+        run("serve", demo / "run", "--retrieve", tmp_path / "empty")

@@ -11,11 +11,13 @@ import pytest
 import torch
 import urllib3
 
-from tests.trainer.serving.models import CONTEXT, decoder, serve, served, tokenizer, two_models
+from tests.trainer.serving.models import CONTEXT, decoder, passage_reader, serve, served, tokenizer, two_models
 from trainer.chat.conversation import Message
 from trainer.evaluation.likelihood import Scorer
+from trainer.retrieval.chunk_database import DatabaseError, open_database
 from trainer.rollouts.endpoint import Endpoint, EndpointSettings
 from trainer.rollouts.generator import ChatRequest, LocalGenerator, Reply
+from trainer.serving.passages import PassageReader
 from trainer.serving.server import ServeSettings, Serving, create_app
 
 HOST = "127.0.0.1:8322"
@@ -223,6 +225,69 @@ def test_an_answer_never_exceeds_the_limits(tmp_path: Path) -> None:
     full["messages"] = [*full["messages"], {"role": "user", "content": "last"}]  # type: ignore[misc]
     assert client.post("/v1/chat/completions", full, 400).json["error"]["code"] == "context_length_exceeded"
     assert client.post("/v1/chat/completions", {**full, "drop_oldest": True}).json["usage"]["prompt_tokens"] < CONTEXT
+
+
+PLACES = {f"https://travel.example/{name}": f"hotel {name} ticket" for name in ("river", "beach", "city", "museum")}
+
+
+@pytest.fixture
+def reading(client: Client, tmp_path: Path) -> Client:
+    """A server that reads passages before it answers."""
+    client.serving.reader = passage_reader(tmp_path, PLACES)
+    return client
+
+
+def test_an_answer_is_that_to_the_question_behind_its_passages(reading: Client, client: Client) -> None:
+    ask = {**ASK, "messages": [{"role": "user", "content": "hotel river?"}], "temperature": 0}
+    found = reading.post("/v1/chat/completions", ask).json
+    assert found["sources"][0]["url"] == "https://travel.example/river"
+    assert [source["text"] for source in found["sources"]] == [PLACES[source["url"]] for source in found["sources"]]
+    quoted = "".join(f"[{n}] {source['text']}\n" for n, source in enumerate(found["sources"], 1))
+    assert quoted.count("hotel") == 3
+    *events, _ = reading.events("/v1/chat/completions", {**ask, "stream": True, "n": 2})
+    assert [event.get("sources") for event in events] == [found["sources"], *[None] * (len(events) - 1)]
+    streamed = "".join(event["choices"][0]["delta"].get("content", "") for event in events
+                       if event["choices"][0]["index"] == 0)  # fmt: skip
+    reading.serving.reader = None
+    told = {**ask, "messages": [{"role": "user", "content": f"{quoted}\nhotel river?"}]}
+    plain = reading.post("/v1/chat/completions", told).json
+    assert "sources" not in plain
+    assert found["choices"] == plain["choices"]
+    assert found["usage"] == plain["usage"]
+    assert streamed == plain["choices"][0]["message"]["content"]
+
+
+def test_passages_take_the_room_that_a_conversation_leaves(reading: Client) -> None:
+    """A whole conversation is kept where it fits; the page gives up its oldest exchanges for passages."""
+
+    def sources(exchanges: int, **more: object) -> int:
+        said = [{"role": "user", "content": "beach city"}, {"role": "assistant", "content": "river museum hotel"}]
+        body = {**ASK, "messages": [*said * exchanges, {"role": "user", "content": "hotel?"}], **more}
+        found = reading.post("/v1/chat/completions", body).json
+        assert found["usage"]["prompt_tokens"] <= CONTEXT - 12
+        return len(found["sources"])
+
+    counts = [sources(exchanges) for exchanges in range(11)]
+    assert counts[0] == 3
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] < 3
+    assert [sources(exchanges, drop_oldest=True) for exchanges in (0, 10, 40)] == [3, 3, 3]
+    full = {**ASK, "messages": [{"role": "user", "content": "hotel " * 60}], "max_tokens": 60}
+    assert reading.post("/v1/chat/completions", full).json["sources"] == []
+
+
+def test_a_database_of_another_embedder_is_refused_before_the_server_runs(tmp_path: Path) -> None:
+    folder = passage_reader(tmp_path, PLACES).database.folder
+    record = json.loads((folder / "database.json").read_text())
+    (folder / "database.json").write_text(json.dumps(record | {"embedder": "another"}))
+    with pytest.raises(DatabaseError, match="build the database again"):
+        PassageReader(open_database(folder))
+
+
+def test_only_questions_are_given_passages(reading: Client) -> None:
+    told = [*ASK["messages"], {"role": "assistant", "content": "The hotel"}]  # type: ignore[misc]
+    assert reading.post("/v1/chat/completions", {**ASK, "messages": told}).json["sources"] == []
+    assert "sources" not in reading.post("/v1/completions", COMPLETE).json
 
 
 def test_too_many_requests_are_told_to_come_back() -> None:

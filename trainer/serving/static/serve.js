@@ -63,6 +63,38 @@ function show(log, role, name, words) {
   return what;
 }
 
+// The address of a link, or null: a page of the web may have any URL, and only these two kinds lead to a page.
+function webAddress(url) {
+  const found = URL.canParse(url) ? new URL(url) : null;
+  return found && ["http:", "https:"].includes(found.protocol) && !found.username ? found.href : null;
+}
+
+// The passage that a model has read, with the place that it comes from.
+function source({ url, document: id, offset, similarity, text }) {
+  const item = document.createElement("li");
+  const address = webAddress(url);
+  const place = document.createElement(address ? "a" : "span");
+  place.textContent = address ?? (url || id);
+  if (address) Object.assign(place, { href: address, target: "_blank", rel: "noopener noreferrer" });
+  const details = document.createElement("details");
+  const summary = document.createElement("summary");
+  summary.textContent = `from token ${offset}, similarity ${similarity.toFixed(2)}`;
+  const words = document.createElement("p");
+  words.textContent = text;
+  details.append(summary, words);
+  item.append(place, details);
+  return item;
+}
+
+// Lists the sources of an answer under its words.
+function cite(answer, sources) {
+  const list = document.createElement(sources.length ? "ol" : "p");
+  list.className = "sources";
+  if (sources.length) list.append(...sources.map(source));
+  else list.textContent = "No passage fits into the model's context.";
+  answer.after(list);
+}
+
 if (text) {
   by("stop").addEventListener("click", () => running?.abort());
   text.addEventListener("keydown", (event) => {
@@ -93,6 +125,7 @@ if (log) {
     request(() =>
       stream("/v1/chat/completions", body, (event) => {
         const low = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+        if (event.sources) cite(answer, event.sources);
         answer.append(event.choices[0]?.delta.content ?? "");
         if (low) log.scrollTop = log.scrollHeight;
       }),
