@@ -11,12 +11,12 @@ import re
 
 # ISO 639-3 (members of macrolanguages among them) -> the code of lid.176.
 _CODES = """
-    afr:af als:sq amh:am arb:ar ara:ar arg:an asm:as ava:av azj:az aze:az bak:ba bel:be ben:bn bih:bh bod:bo bos:bs
-    bre:br bul:bg cat:ca ces:cs che:ce chv:cv cmn:zh cor:kw cos:co cym:cy dan:da deu:de div:dv ekk:et ell:el eng:en
-    epo:eo est:et eus:eu fas:fa fij:fj fil:tl fin:fi fra:fr fry:fy gla:gd gle:ga glg:gl glv:gv grn:gn gsw:als gug:gn
+    afr:af als:sq amh:am arb:ar ara:ar arg:an asm:as ava:av azj:az aze:az bak:ba bel:be ben:bn bho:bh bih:bh bod:bo
+    bos:bs bre:br bul:bg cat:ca ces:cs che:ce chv:cv cmn:zh cor:kw cos:co cym:cy dan:da deu:de div:dv ekk:et ell:el
+    eng:en epo:eo est:et eus:eu fas:fa fil:tl fin:fi fra:fr fry:fy gla:gd gle:ga glg:gl glv:gv grn:gn gsw:als gug:gn
     guj:gu hat:ht hbs:sh heb:he hin:hi hrv:hr hun:hu hye:hy ido:io ile:ie ina:ia ind:id isl:is ita:it jav:jv jpn:ja
     kan:kn kat:ka kaz:kk khk:mn khm:km kir:ky kmr:ku kom:kv kor:ko kpv:kv kur:ku lao:lo lat:la lav:lv lim:li lit:lt
-    ltz:lb lvs:lv mal:ml mar:mr mkd:mk mlg:mg mlt:mt mon:mn msa:ms mya:my nav:nv nep:ne nld:nl nno:nn nob:no nor:no
+    ltz:lb lvs:lv mal:ml mar:mr mkd:mk mlg:mg mlt:mt mon:mn msa:ms mya:my nep:ne nld:nl nno:nn nob:no nor:no
     npi:ne oci:oc ori:or ory:or oss:os pan:pa pbt:ps pes:fa plt:mg pol:pl por:pt pus:ps quy:qu que:qu quz:qu roh:rm
     ron:ro rus:ru san:sa sin:si slk:sk slv:sl snd:sd som:so spa:es sqi:sq srd:sc srp:sr sun:su swa:sw swe:sv swh:sw
     tam:ta tat:tt tel:te tgk:tg tgl:tl tha:th tuk:tk tur:tr uig:ug ukr:uk urd:ur uzb:uz uzn:uz vie:vi vol:vo wln:wa

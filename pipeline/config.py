@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 import classifiers
 import pipeline
-from classifiers.artifacts import MANIFEST
+from classifiers.artifacts import MANIFEST, default_folder
 from classifiers.domain_labels import UNKNOWN
 from pipeline import effects
 from pipeline.deduplication.settings import DeduplicateSettings
@@ -38,7 +38,7 @@ from pipeline.stages.custom_rules import CustomRulesSettings, scorer_signals
 from pipeline.stages.decontaminate import DecontaminateSettings
 from pipeline.stages.extract_text import ExtractTextSettings
 from pipeline.stages.filter_heuristics import FilterHeuristicsSettings
-from pipeline.stages.identify_language import IdentifyLanguageSettings
+from pipeline.stages.identify_language import IdentifyLanguageSettings, uses_shipped_model
 from pipeline.stages.order import signal_names
 from pipeline.stages.quick_look import QuickLookSettings
 from pipeline.stages.read_documents import ReadDocumentsSettings
@@ -74,7 +74,7 @@ class Config(Settings):
     @model_validator(mode="after")
     def _copy_languages_to_quick_look(self) -> Self:
         """quick_look drops what identify_language would drop, unless it has a list of its own (or an empty one)."""
-        wanted = self.identify_language.languages
+        wanted = _languages_for_quick_look(self.identify_language)
         if wanted and "languages" not in self.quick_look.model_fields_set:
             object.__setattr__(self, "quick_look", self.quick_look.model_copy(update={"languages": wanted}))
         return self
@@ -100,6 +100,11 @@ class Config(Settings):
         A Beam worker may have the packages in another folder than the launcher that sends it the configuration.
         """
         return read_portable_json, (to_portable_json(self),)
+
+
+def _languages_for_quick_look(settings: IdentifyLanguageSettings) -> tuple[str, ...]:
+    """None where another model than quick_look's own decides: what lid.176 does not know would be dropped by it."""
+    return settings.languages if uses_shipped_model(settings) else ()
 
 
 def to_portable_json(config: Config) -> str:
@@ -159,13 +164,15 @@ def _settings_given(stored: Mapping[str, Any]) -> dict[str, Any]:
     lists that one stage has taken over from another table are left out, too.
     """
     given = _without_defaults(stored, Config().model_dump(mode="json"))
+    own_identifier = {"engine", "model"} & given.get("identify_language", {}).keys()
     for stage, name, source in (
         ("quick_look", "languages", "identify_language"),
         ("check_rights", "licenses", "publish"),
     ):
         own, wanted = (stored.get(table, {}).get(name) for table in (stage, source))
         given.setdefault(stage, {}).pop(name, None)
-        if own != wanted:
+        taken_over = own == wanted or (stage == "quick_look" and not own and own_identifier)
+        if not taken_over:
             given[stage][name] = own
     return given
 
@@ -183,8 +190,8 @@ def _without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) ->
 
 def _unknown_names(config: Config) -> Iterator[str]:
     """Languages and domains in the settings that the models do not know: they would select nothing, silently."""
-    languages = _labels(config.identify_language.model, "language")
-    quick_look = set(config.quick_look.languages).difference(config.identify_language.languages)
+    languages = _labels(default_folder("language"), "language")
+    quick_look = set(config.quick_look.languages).difference(_languages_for_quick_look(config.identify_language))
     topics = _labels(config.tag_domain.model, "topic")
     given_shares = config.publish.weights.shares.keys() - PublishSettings().weights.shares.keys()
     for key, names, known in (

@@ -85,6 +85,11 @@ class IdentifyLanguageReason(StrEnum):
 REASONS = IdentifyLanguageReason
 
 
+def uses_shipped_model(settings: IdentifyLanguageSettings) -> bool:
+    """Whether lid.176 decides, which quick_look uses, too: another model may know languages that it does not."""
+    return settings.engine == "fasttext" and settings.model == default_folder("language")
+
+
 def files(settings: IdentifyLanguageSettings) -> list[Path]:
     """The model's files."""
     if settings.engine != "fasttext":

@@ -4,7 +4,8 @@ The page is parsed and read as text blocks, scripts left out. Looking at all tex
 extraction continues with the same parsed page. The main text is a part of that text: if the whole has too few words or
 sentences, the main text has too few as well. Only the language is an estimate: a page is dropped if the identifier is
 sure that the whole is neither in a wanted language nor in one close to it. The name of each reason says which later
-drop it anticipates.
+drop it anticipates. The identifier is the shipped lid.176; where identify_language has another one, no language is
+judged here unless `quick_look.languages` names some.
 
 Pages with text inside JSON, which the extractor may use, are never dropped here.
 """
@@ -61,7 +62,9 @@ class QuickLookSettings(Settings):
         50, ge=0, description="fewest characters of a whole page in a script without spaces between words"
     )
     languages: Languages = Field(
-        (), description="ISO 639 codes to keep; left out: identify_language.languages; empty: any language passes"
+        (),
+        description="ISO 639 codes to keep, judged by lid.176; left out: identify_language.languages, if that stage has"
+        " no other model; empty: any language passes",
     )
     sure_score: float = Field(0.9, ge=0, le=1, description="probability from which an unwanted language drops the page")
 
