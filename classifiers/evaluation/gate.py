@@ -1,7 +1,8 @@
 """The gate: a model may replace the shipped one only if it is not worse on the pinned test rows.
 
 `floors.json` holds for each model the digest of the test rows and a floor (lowest allowed value) for each metric. A
-model that was measured on other test rows is refused, because the values cannot be compared.
+model that was measured on other test rows is refused, because the values cannot be compared. The human judgments of
+DCLM's set have no floor: they only measure, and to refuse a model by them would be to choose by them.
 """
 
 from __future__ import annotations

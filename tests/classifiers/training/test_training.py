@@ -203,15 +203,19 @@ def test_every_topic_has_words() -> None:
 
 
 def test_the_gate_refuses_worse_models_and_other_test_rows() -> None:
-    floors = {"quality": {"test_digest": "d" * 64, "floors": {"test.auc": 0.7, "human.auc": 0.88}}}
-    numbers = {"test_digest": "d" * 64, "test": {"auc": 0.71}, "human": {"auc": 0.9}}
+    floors = {"quality": {"test_digest": "d" * 64, "floors": {"test.auc": 0.7, "keep.auc": 0.88}}}
+    numbers = {"test_digest": "d" * 64, "test": {"auc": 0.71}, "keep": {"auc": 0.9}}
     assert find_failures("quality", numbers, floors) == []
-    assert find_failures("quality", numbers | {"human": {"auc": 0.87}}, floors) == [
-        "quality: human.auc is 0.8700, the floor is 0.8800"
+    assert find_failures("quality", numbers | {"keep": {"auc": 0.87}}, floors) == [
+        "quality: keep.auc is 0.8700, the floor is 0.8800"
     ]
-    assert find_failures("quality", numbers | {"human": {"auc": float("nan")}}, floors)
+    assert find_failures("quality", numbers | {"keep": {"auc": float("nan")}}, floors)
     assert "pin new floors" in find_failures("quality", numbers | {"test_digest": "e" * 64}, floors)[0]
     assert find_failures("domain", numbers, floors) == ["no floors are pinned for domain"]
+
+
+def test_no_floor_chooses_a_model_by_the_human_judgments() -> None:
+    assert not [name for name in load_floors()["quality"]["floors"] if name.startswith("human")]
 
 
 def test_the_pinned_floors_are_readable(tmp_path: Path) -> None:
