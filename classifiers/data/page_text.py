@@ -62,6 +62,11 @@ class TextRow:
     def registered_domain(self) -> str:
         return registered_domain_of(host_of(self.url))
 
+    @property
+    def group(self) -> str:
+        """What is in one split and one fold only: the registered domain, or the row's id where it has no URL."""
+        return self.registered_domain or self.id
+
 
 def markup_signs(tree: Any) -> str:
     """Machine-readable declarations of a page, one per line: Open Graph type, schema.org types, generator."""

@@ -24,6 +24,7 @@ class Split(StrEnum):
 
 VALIDATION_SHARE = 0.15
 TEST_SHARE = 1 / 3  # measures only
+FOLDS = 4  # of the cross-validation of page scorers
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ def split_of(registered_domain: str) -> Split:
     if place < TEST_SHARE:
         return Split.TEST
     return Split.VALIDATION if place < TEST_SHARE + VALIDATION_SHARE else Split.TRAIN
+
+
+def fold_of(group: str) -> int:
+    """The fold of all rows of a group: a registered domain, or the id of a row without a URL."""
+    return int(FOLDS * unit_hash("fold", group))
 
 
 def sample_order(rows: Iterable[TextRow]) -> list[TextRow]:

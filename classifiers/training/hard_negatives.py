@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import Split, fold_of, split_of
 from classifiers.estimators.function_words import FUNCTION_WORDS
 
 _Item = TypeVar("_Item")
@@ -20,12 +21,19 @@ _MORE = ("Read more", "Continue reading", "[…]", "Weiterlesen", "Leer más", "
 
 
 def make_hard_negatives(rows: Sequence[TextRow]) -> Iterator[TextRow]:
-    """Keyword text and lists of every tenth row, a page of teasers of every nine."""
+    """Keyword text and lists of every tenth row, a page of teasers of every nine of one split and fold.
+
+    A made row has the URL of one page, which decides where it may train: it must hold no text of another split or fold.
+    """
     for kind, make in (("keywords", make_keyword_text), ("list", make_list)):
         yield from _made(kind, rows[::10], make)
-    for group in _batches(rows, _TEASERS):
-        if len(group) == _TEASERS:
-            yield replace(group[0], id=f"{group[0].id}-teasers", text=make_teasers([row.text for row in group]))
+    parts: dict[tuple[Split, int], list[TextRow]] = {}
+    for row in rows:
+        parts.setdefault((split_of(row.group), fold_of(row.group)), []).append(row)
+    for part in parts.values():
+        for batch in _batches(part, _TEASERS):
+            if len(batch) == _TEASERS:
+                yield replace(batch[0], id=f"{batch[0].id}-teasers", text=make_teasers([row.text for row in batch]))
 
 
 def _made(kind: str, rows: Sequence[TextRow], make: Callable[[str], str]) -> Iterator[TextRow]:

@@ -53,10 +53,10 @@ def split_by_citation(rows: Iterable[TextRow], cited: Cited, weakest: Match) -> 
 
 def read_targets(sources: Sources, name: str) -> list[Target]:
     """The labeled pages with what readers said of `name` (education, quality), scaled to 0 to 1."""
-    labels = read_page_labels()
-    found = ((row, labels[row.id]) for row in sample_order(sources.pages()) if row.id in labels)
+    labels, pages = read_page_labels(), sources.pages()
+    found = ((row, labels[row.id]) for row in sample_order(pages) if row.id in labels)
     return [
-        Target(row, label.scores[name] / HIGHEST[name], label.split, row.registered_domain or row.id)
+        Target(row, label.scores[name] / HIGHEST[name], label.split, row.group)
         for row, label in found
         if name in label.scores
     ]
@@ -112,8 +112,7 @@ def split_and_match(
 
 
 def _of(split: Split, rows: Sequence[TextRow]) -> list[TextRow]:
-    # A text without a URL is treated as its own site.
-    return [row for row in rows if split_of(row.registered_domain or row.id) == split]
+    return [row for row in rows if split_of(row.group) == split]
 
 
 def _match_classes(
@@ -122,7 +121,7 @@ def _match_classes(
     """Both classes with the same histogram of lengths (at `ratio` 1), labeled."""
     classes = match_lengths(sample_order(positives), sample_order(negatives), ratio)
     return [
-        Example(row, label, split, row.registered_domain or row.id)
+        Example(row, label, split, row.group)
         for label, rows in zip(reversed(QUALITY_LABELS), classes, strict=True)
         for row in rows
     ]

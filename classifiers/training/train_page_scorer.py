@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifact, save_manifest
 from classifiers.data.page_text import TextRow
-from classifiers.data.sampling import Example, Split, unit_hash
+from classifiers.data.sampling import FOLDS, Example, Split, fold_of
 from classifiers.errors import UserError
 from classifiers.estimators.features import FEATURE_VERSION, Counts, style_counts
 from classifiers.estimators.linear import LinearModel, Row, train_views
@@ -39,7 +39,6 @@ from classifiers.estimators.page_scorer import (
     text_columns,
 )
 
-FOLDS = 4
 VOCABULARY = 25_000
 RIDGE = 3.0  # of the layers
 MIN_PAGES = 200  # with signals, for a layer of their own
@@ -131,7 +130,7 @@ class _ViewRow:
     @classmethod
     def of(cls, targets: Sequence[Target]) -> list[_ViewRow]:
         training = (target for target in targets if target.split != Split.TEST)
-        return [cls(_fold_of(target), target.value, style_counts(target.row.text)) for target in training]
+        return [cls(fold_of(target.group), target.value, style_counts(target.row.text)) for target in training]
 
 
 def _train_views(views: Mapping[str, Sequence[_ViewRow]], without: int | None = None) -> LinearModel:
@@ -143,12 +142,8 @@ def _train_views(views: Mapping[str, Sequence[_ViewRow]], without: int | None = 
     return train_views(rows, VOCABULARY)
 
 
-def _fold_of(target: Target) -> int:
-    return int(FOLDS * unit_hash("fold", target.group))
-
-
 def _folds(targets: Sequence[Target]) -> NDArray[np.int64]:
-    return np.array([_fold_of(target) for target in targets], dtype=np.int64)
+    return np.array([fold_of(target.group) for target in targets], dtype=np.int64)
 
 
 def _predict_out_of_fold(views: Mapping[str, Sequence[_ViewRow]], targets: Sequence[Target]) -> Array:
