@@ -9,11 +9,12 @@ chosen by registered domain before any model saw the labels, is the test split: 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifiers.data.sampling import Split
+from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import Split, split_of
 from classifiers.domain_labels import KINDS, TOPICS
 
 PAGE_LABELS = Path(__file__).parent / "page_labels.csv"
@@ -55,6 +56,13 @@ def _read_row(row: Mapping[str, str], path: Path) -> PageLabel:
         first={name: row[name] for name in names if row.get(name)},
         second={name: row[f"second_{name}"] for name in names if row.get(f"second_{name}")},
     )
+
+
+def check_splits(pages: Iterable[TextRow], labels: Mapping[str, PageLabel]) -> None:
+    """Raises ValueError for a labeled page whose split is not that of its domain: it would train on a locked domain."""
+    for page in pages:
+        if page.id in labels and (labels[page.id].split == Split.TEST) != (split_of(page.group) == Split.TEST):
+            raise ValueError(f"{page.id} is labeled as {labels[page.id].split}, which is not the split of {page.group}")
 
 
 def read_text_labels(path: Path = TEXT_LABELS) -> dict[str, str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from classifiers.data import source_pages
-from classifiers.data.page_labels import NONE, PageLabel, read_page_labels, read_text_labels
+from classifiers.data.page_labels import NONE, PageLabel, check_splits, read_page_labels, read_text_labels
 from classifiers.data.page_text import TextRow, id_of
 from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of
 from classifiers.data.source_pages import Sources
@@ -78,6 +78,7 @@ def read_domain_data(sources: Sources) -> DomainData:
     data, labels = sources.data, read_page_labels()
     pages = sample_order(row for row in sources.pages() if len(row.text) >= MIN_CHARACTERS)
     read = [row for row in pages if row.id in labels]
+    check_splits(read, labels)
     test = [row for row in read if labels[row.id].split == Split.TEST]
     known = [row for row in read if labels[row.id].split != Split.TEST]
     collections = read_labels_of_collections(source_pages.lines_of(data / "labels.jsonl.gz"))

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from classifiers.data import source_pages
 from classifiers.data.cited_urls import Cited, Match
-from classifiers.data.page_labels import HIGHEST, read_page_labels
+from classifiers.data.page_labels import HIGHEST, check_splits, read_page_labels
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import (
     Example,
@@ -54,6 +54,7 @@ def split_by_citation(rows: Iterable[TextRow], cited: Cited, weakest: Match) -> 
 def read_targets(sources: Sources, name: str) -> list[Target]:
     """The labeled pages with what readers said of `name` (education, quality), scaled to 0 to 1."""
     labels, pages = read_page_labels(), sources.pages()
+    check_splits(pages, labels)
     found = ((row, labels[row.id]) for row in sample_order(pages) if row.id in labels)
     return [
         Target(row, label.scores[name] / HIGHEST[name], label.split, row.group)

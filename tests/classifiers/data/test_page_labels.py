@@ -9,8 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from classifiers.data.page_labels import DOMAIN_LABELS, HIGHEST, NONE, PAGE_LABELS, read_page_labels, read_text_labels
-from classifiers.data.sampling import Split
+from classifiers.data.page_labels import (
+    DOMAIN_LABELS,
+    HIGHEST,
+    NONE,
+    PAGE_LABELS,
+    PageLabel,
+    check_splits,
+    read_page_labels,
+    read_text_labels,
+)
+from classifiers.data.page_text import TextRow
+from classifiers.data.sampling import Split, split_of
 from classifiers.domain_labels import KINDS, TOPICS
 
 # SHA-256 over the sorted ids of the test split, locked on 2026-11-26 before any model was trained on the labels.
@@ -28,11 +38,24 @@ def test_labels_are_complete_and_known() -> None:
 
 
 def test_the_test_split_is_the_one_that_was_locked() -> None:
-    """A page that measured never trains: labels may be added to either split, and none may change it."""
+    """A page that measured never trains: pages may be added to training alone, and none may change its split."""
     test = sorted(identity for identity, label in read_page_labels().items() if label.split == Split.TEST)
     assert len(test) == LOCKED_PAGES
     assert sha256("\n".join(test).encode()).hexdigest() == LOCKED
     assert 0.25 < len(test) / len(read_page_labels()) < 0.4
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_page_must_have_the_split_of_its_domain(locked: bool) -> None:
+    domains = {split_of(f"site{number}.info") == Split.TEST: f"site{number}.info" for number in range(20)}
+    pages = [TextRow(f"{domain}/{number}", f"https://{domain}/{number}", "s", "", "") for domain in domains.values()
+             for number in range(2)]  # fmt: skip
+    true = {True: Split.TEST, False: Split.TRAIN}
+    labels = {page.id: PageLabel(true[page.registered_domain == domains[True]], {}, {}, {}, {}) for page in pages}
+    check_splits(pages, labels)
+    added = f"{domains[locked]}/1"
+    with pytest.raises(ValueError, match=f"{added} is labeled as {true[not locked]}, which is not the split of"):
+        check_splits(pages, labels | {added: PageLabel(true[not locked], {}, {}, {}, {})})
 
 
 def test_labels_of_texts_are_known_and_of_no_page(tmp_path: Path) -> None:
