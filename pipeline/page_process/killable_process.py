@@ -33,6 +33,7 @@ import psutil
 
 from pipeline import effects
 from pipeline.documents import Document, Dropped, Halfway, Page
+from pipeline.errors import RunFailedError
 from pipeline.page_process.settings import PageProcessSettings
 
 NAME = "page_process"
@@ -48,6 +49,10 @@ _PARENT_SECONDS = 1.0  # between two looks whether the parent still exists
 _OUT_OF_MEMORY = 77  # exit code of a child that could not allocate memory
 # One thread each: the pipeline is parallel by processes, and the CPU budget counts the time of all threads.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class PageProcessError(RunFailedError):
+    """No child process can be started, or it ends before it is ready."""
 
 
 class PageLostReason(StrEnum):
@@ -159,18 +164,7 @@ class _Child:
     """The parent's side of one child process."""
 
     def __init__(self, factory: Callable[..., Any], args: tuple[Any, ...], memory_bytes: int) -> None:
-        self._pipe, theirs = Pipe()
-        with theirs:
-            code = (
-                f"from pipeline.page_process.killable_process import _serve; _serve({theirs.fileno()}, {os.getpid()})"
-            )
-            # -P: no import from a folder `pipeline` in the current directory.
-            self._process = effects.start_process(
-                [sys.executable, "-P", "-c", code],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": _import_path()},
-            )
+        self._pipe, self._process = _start_process()
         self._memory_bytes = memory_bytes
         self.pages = 0
         try:
@@ -184,7 +178,7 @@ class _Child:
     def _initialize(self, factory: Callable[..., Any], args: tuple[Any, ...]) -> None:
         answer = self._exchange((factory, args, self._memory_bytes), _START_SECONDS)
         if isinstance(answer, _ChildExit):
-            raise RuntimeError(f"the page process could not start: {answer.describe()}; its last output is above")
+            raise PageProcessError(f"the page process could not start: {answer.describe()}; its last output is above")
         if answer is not None:
             raise answer
 
@@ -221,6 +215,28 @@ class _Child:
         self._pipe.close()
         self._process.kill()
         self._process.wait()
+
+
+def _start_process() -> tuple[Connection, subprocess.Popen[bytes]]:
+    """The parent's end of a pipe, and the process that serves at the other end."""
+    try:
+        ours, theirs = Pipe()
+        with theirs:
+            code = (
+                f"from pipeline.page_process.killable_process import _serve; _serve({theirs.fileno()}, {os.getpid()})"
+            )
+            # -P: no import from a folder `pipeline` in the current directory.
+            return ours, effects.start_process(
+                [sys.executable, "-P", "-c", code],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": _import_path()},
+            )
+    except OSError as error:
+        raise PageProcessError(
+            f"the page process could not start: {error.strerror or error}; free memory, or allow more processes and "
+            "open files (ulimit -u, ulimit -n)"
+        ) from error
 
 
 def _import_path() -> str:

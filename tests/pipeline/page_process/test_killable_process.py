@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from pipeline.documents import Page
-from pipeline.page_process.killable_process import KillableWorker, PageLost, PageLostReason
+from pipeline.effects import Effect, simulate
+from pipeline.engines.failures import find_failure
+from pipeline.errors import RunFailedError
+from pipeline.page_process.killable_process import KillableWorker, PageLost, PageLostReason, PageProcessError
 from pipeline.page_process.settings import PageProcessSettings
 from tests.pipeline.page_process import child
 
@@ -122,8 +128,26 @@ def test_an_error_of_the_factory_is_raised_in_the_parent() -> None:
 
 
 def test_a_child_that_crashes_at_its_start_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match=r"could not start: .* SIGKILL"):
+    with pytest.raises(PageProcessError, match=r"could not start: .* SIGKILL"):
         KillableWorker(child.kill_itself).start()
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+def test_where_no_process_can_be_started_one_line_says_what_to_do(number: int) -> None:
+    class Exhausted:
+        def perform(self, effect: Effect, _subject: str, action: Callable[[], Any], _torn: object = None) -> Any:
+            if effect is Effect.START:
+                raise OSError(number, os.strerror(number))
+            return action()
+
+    with simulate(Exhausted()), pytest.raises(PageProcessError) as raised:
+        worker().start()
+    failure = find_failure(raised.value)
+    assert failure.exit_code == RunFailedError.exit_code
+    assert failure.message == (
+        f"the page process could not start: {os.strerror(number)}; free memory, or allow more processes and open files "
+        "(ulimit -u, ulimit -n)"
+    )
 
 
 def test_a_child_is_replaced_after_its_share_of_pages() -> None:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.effects import Effect
-from tests.pipeline.simulation.crawl import close_workers, shared_page_process
+from tests.pipeline.simulation.crawl import shared_page_process
 from tests.pipeline.simulation.scenarios import SCENARIOS, Scenario, Stage, attempt, finish
 from tests.pipeline.simulation.stores import open_store
 from tests.pipeline.simulation.world import FAULTS, Fault, Killed, Plan, World, at_call
@@ -172,7 +172,6 @@ def main() -> None:
                 break
     print(chaos.tally.describe())
     print(f"{failures} failures, {time.process_time() - began:.0f} CPU seconds")
-    close_workers()
     sys.exit(bool(failures))
 
 

@@ -95,12 +95,12 @@ def check_complete(output: Path, content: str) -> None:
 
 
 def check_error(error: Exception, *places: str) -> None:
-    """The error is one that a user can mend, in one line that names a file."""
+    """The error is one that a user can mend, in one line that names its place: a file, or a process."""
     failure = find_failure(error)
     if failure.exit_code == INTERNAL_ERROR or not isinstance(error, click.ClickException):
         raise BrokenPromiseError(f"an internal error: {type(error).__name__}: {error}") from error
     if "\n" in failure.message or not any(place in failure.message for place in places):
-        raise BrokenPromiseError(f"the error does not name a file in one line: {failure.message}") from error
+        raise BrokenPromiseError(f"the error does not name its place in one line: {failure.message}") from error
 
 
 def digest_of(folder: Path) -> str:

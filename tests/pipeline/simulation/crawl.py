@@ -1,4 +1,4 @@
-"""A crawl of six pages in two files, and commands on it in this process, with one page process for all runs."""
+"""A crawl of six pages in two files, and commands on it in this process, with the same page stages for all runs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 from unittest.mock import patch
 
-from pipeline import cli, curate
+from pipeline import cli, curate, effects
 from pipeline.cli import gristmill
 from pipeline.config import Config
-from pipeline.documents import Page
 from pipeline.errors import RunFailedError
-from pipeline.page_process.chain import open_worker
-from pipeline.page_process.killable_process import KillableWorker
 from pipeline.publishing.provenance import file_digests
 from tests.minicrawl import kept
 from tests.minicrawl.captures import Warc
+from tests.pipeline.simulation.page_thread import PageThread
 
-_workers: dict[str, _Borrowed] = {}
 _digests: dict[str, dict[str, str]] = {}
 
 
@@ -55,17 +52,16 @@ def run(*arguments: object) -> None:
 
 @contextmanager
 def shared_page_process() -> Iterator[None]:
-    """In the block, `curate` uses one page process for all runs, because its start takes seconds.
+    """In the block, a page process is a thread that asks stages which all runs share: their start takes seconds.
 
-    Nor does a run start one to try its settings, or a thread that waits for signals. The shipped models and lists,
-    which never change, are hashed once.
+    Nor does a run start a thread that waits for signals. The shipped models and lists, which never change, are hashed
+    once.
     """
     log = logging.getLogger("gristmill")
     level = log.level
     log.setLevel(logging.CRITICAL)
     with (
-        patch.object(curate, "open_worker", borrow_worker),
-        patch.object(curate, "start_worker", borrow_worker),
+        patch.object(effects, "subprocess", SimpleNamespace(Popen=PageThread)),
         patch.object(curate, "file_digests", _digest_once),
         patch.object(cli, "stop_on_signals", lambda *_: None),
     ):
@@ -75,50 +71,8 @@ def shared_page_process() -> Iterator[None]:
             log.setLevel(level)  # else tests that follow in this process see no warning
 
 
-class _Borrowed:
-    """A page process that is not closed, and is asked only once about each page: its answers depend on nothing else."""
-
-    def __init__(self, worker: KillableWorker) -> None:
-        self.worker = worker
-        self.answers: dict[Page, Any] = {}
-
-    def __enter__(self) -> _Borrowed:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def start(self) -> None:
-        self.worker.start()
-
-    def close(self) -> None:
-        self.worker.close()
-
-    def run(self, page: Page) -> Any:
-        if page not in self.answers:
-            self.answers[page] = self.worker.run(page)
-        return self.answers[page]
-
-
-def borrow_worker(config: Config, **options: Any) -> _Borrowed:
-    """The page process of this configuration, which stays open."""
-    others = {"deduplicate": Config().deduplicate, "publish": Config().publish}  # no settings of the page stages
-    settings = config.model_copy(update=others).model_dump_json()
-    key = f"{settings} {options}"
-    if key not in _workers:
-        _workers[key] = _Borrowed(open_worker(config, **options))
-    return _workers[key]
-
-
 def _digest_once(config: Config) -> dict[str, str]:
     key = config.model_dump_json()
     if key not in _digests:
         _digests[key] = file_digests(config)
     return _digests[key]
-
-
-def close_workers() -> None:
-    """Ends the page processes."""
-    for worker in _workers.values():
-        worker.close()
-    _workers.clear()

@@ -155,7 +155,7 @@ def attempt(stage: Stage, scenario: Scenario, plan: Plan, order: random.Random) 
     except Exception as error:
         outcome = "killed" if world.dead else type(error).__name__  # killed: an error in another thread came first
         if outcome != "killed":
-            check_error(error, stage.store.address, str(stage.folder))
+            check_error(error, stage.store.address, str(stage.folder), "the page process")
     else:
         outcome = "killed" if world.dead else "done"
     stage.check_readers()

@@ -17,9 +17,8 @@ from pipeline.effects import Effect
 from pipeline.storage import atomic_write
 from tests.pipeline.simulation.chaos import MODULE, Chaos, open_chaos
 from tests.pipeline.simulation.checks import content_of
-from tests.pipeline.simulation.crawl import close_workers
 from tests.pipeline.simulation.scenarios import SCENARIOS, curate, no_fault
-from tests.pipeline.simulation.world import Fault, Killed, World
+from tests.pipeline.simulation.world import FAULTS, Fault, Killed, World
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -31,7 +30,6 @@ EVERY = 29  # one of so many calls; a prime, so that all kinds of calls and faul
 def chaos() -> Iterator[Chaos]:
     with open_chaos() as opened:
         yield opened
-    close_workers()
 
 
 def repeat(trial: Callable[[], None], how: str) -> None:
@@ -63,6 +61,15 @@ def test_one_call_in_many_fails(chaos, name):
     for number, fault in chaos.calls(scenario)[::EVERY]:
         how = f"--scenario {name} --call {number} --fault '{fault}'"
         repeat(lambda number=number, fault=fault: chaos.run_call(scenario, number, fault), how)
+
+
+@pytest.mark.parametrize("fault", FAULTS[Effect.START])
+def test_a_page_process_cannot_be_started(chaos, fault):
+    chaos.stage.content(SCENARIOS["curate"])
+    for number in _calls_of(chaos, Effect.START):
+        how = f"--scenario curate --call {number} --fault '{fault}'"
+        repeat(lambda number=number: chaos.run_call(SCENARIOS["curate"], number, fault), how)
+    assert chaos.tally.faults[Effect.START, fault]
 
 
 @pytest.mark.parametrize("store", ["gs", "s3"])

@@ -38,6 +38,9 @@ class Fault(StrEnum):
     BUSY = "busy"  # the server answers 503 until its client gives up
     RESET = "reset"  # the connection is cut once, before the request is done
     LOST = "lost"  # the request is done, and the connection is cut before the answer
+    NO_PROCESS = "no process"  # EAGAIN: more than the user or the machine may have
+    NO_MEMORY = "no memory"  # ENOMEM
+    GONE = "gone"  # the process is started, and killed at once
     SHORT = "short"  # half of the answer
     KILL = "kill"  # the process ends before the call
     KILL_TORN = "kill torn"  # in the middle of it
@@ -52,6 +55,8 @@ CODES = {
     Fault.BROKEN: errno.EIO,
     Fault.FORBIDDEN: errno.EACCES,
     Fault.LIE: errno.EIO,
+    Fault.NO_PROCESS: errno.EAGAIN,
+    Fault.NO_MEMORY: errno.ENOMEM,
 }
 DEATHS = (Fault.KILL, Fault.KILL_AFTER)
 FAULTS: dict[Effect, tuple[Fault, ...]] = {
@@ -67,7 +72,7 @@ FAULTS: dict[Effect, tuple[Fault, ...]] = {
     Effect.FOLDER: (Fault.FULL, Fault.BROKEN, Fault.FORBIDDEN, *DEATHS, Fault.POWER),
     Effect.REQUEST: (Fault.BUSY, Fault.RESET, Fault.LOST, Fault.SHORT, Fault.FORBIDDEN, *DEATHS),
     Effect.TIME: (Fault.JUMP,),
-    Effect.START: (),
+    Effect.START: (Fault.NO_PROCESS, Fault.NO_MEMORY, Fault.GONE, *DEATHS),
     Effect.SLEEP: (),
 }
 # A day and more: no number of jumps is near a number of the two days between runs, after which a lease looks new again.
@@ -107,7 +112,7 @@ class World:
                 raise Killed
             if effect is Effect.SLEEP:
                 return None
-            if effect is not Effect.TIME and not self._belongs(subject):
+            if effect not in (Effect.TIME, Effect.START) and not self._belongs(subject):
                 return action()
             self.calls += 1
             self.kinds[effect] += 1
@@ -148,6 +153,8 @@ class World:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         if fault is Fault.LIE:
             raise OSError(CODES[fault], os.strerror(CODES[fault]), subject)
+        if fault is Fault.GONE:
+            answer.kill()
         if fault is Fault.SHORT and isinstance(answer, bytes) and answer:
             return answer[: len(answer) // 2]
         if fault is Fault.KILL_AFTER:
