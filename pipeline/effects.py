@@ -38,6 +38,7 @@ class Effect(StrEnum):
     DELETE = "delete"
     FOLDER = "folder"
     REQUEST = "request"  # to a web server or an object store
+    FIND = "find"  # a request for names, sizes or times: a look, or one page of a listing
     START = "start"  # a process
     TIME = "time"
     SLEEP = "sleep"

@@ -16,7 +16,7 @@ from pipeline.storage.causes import is_missing
 from pipeline.storage.errors import StorageError, explain_errors
 from pipeline.storage.object_store import list_sizes
 from pipeline.storage.paths import COMMON_CRAWL, is_remote, is_web, local_path
-from pipeline.storage.remote import open_filesystem, request
+from pipeline.storage.remote import find, open_filesystem, request
 from pipeline.storage.remote_file import RemoteFile
 
 _BUFFER = 1 << 16  # bytes
@@ -29,7 +29,7 @@ def exists(path: str) -> bool:
         if not is_remote(path):
             return effects.exists(local_path(path))
         try:  # fs.exists() of a web server is False also when the server is busy
-            return bool(request(path, lambda fs, inner: fs.info(inner)))
+            return bool(find(path, lambda fs, inner: fs.info(inner)))
         except Exception as error:
             if is_missing(error):
                 return False
@@ -42,7 +42,7 @@ def is_folder(path: str) -> bool:
         return False
     with explain_errors(path, "find"):
         if is_remote(path):
-            return bool(request(path, lambda fs, inner: fs.isdir(inner)))
+            return bool(find(path, lambda fs, inner: fs.isdir(inner)))
         return effects.is_folder(local_path(path))
 
 
@@ -51,7 +51,7 @@ def size(path: str) -> int:
     with explain_errors(path, "read"):
         if not is_remote(path):
             return effects.size(local_path(path))
-        found = request(path, lambda fs, inner: fs.size(inner))
+        found = find(path, lambda fs, inner: fs.size(inner))
         if found is None:
             raise StorageError(f"{path}: the server does not report its size; download it and pass the local copy")
         return int(found)
@@ -62,7 +62,7 @@ def modification_time(path: str) -> float:
     with explain_errors(path, "read"):
         if not is_remote(path):
             return effects.modification_time(local_path(path))
-        info = request(path, lambda fs, inner: fs.info(inner))
+        info = find(path, lambda fs, inner: fs.info(inner))
         found = next((info[name] for name in ("LastModified", "mtime", "updated", "created") if info.get(name)), 0.0)
         found = datetime.fromisoformat(found) if isinstance(found, str) else found
         return found.timestamp() if isinstance(found, datetime) else float(found)
@@ -109,7 +109,7 @@ def glob_files(pattern: str) -> list[str]:
             why = " without AWS credentials" if pattern.startswith(COMMON_CRAWL) else ""
             raise StorageError(f"{pattern}: cannot be searched{why}; pass a warc.paths.gz listing or single files")
         if is_remote(pattern):
-            return request(pattern, _glob_remote)
+            return find(pattern, _glob_remote)
         return sorted(set(_find_local("", local_path(pattern).split("/"))))
 
 
@@ -170,7 +170,7 @@ def list_names(folder: str) -> list[str]:
         if not is_remote(folder):
             return [entry.name for entry in effects.list_folder(local_path(folder))]
         try:
-            paths = request(folder, lambda fs, inner: fs.ls(inner, detail=False))
+            paths = find(folder, lambda fs, inner: fs.ls(inner, detail=False))
         except Exception as error:
             if is_missing(error):
                 return []

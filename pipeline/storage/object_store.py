@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from pipeline.storage.remote import open_filesystem, request
+from pipeline.effects import Effect
+from pipeline.storage.remote import find, open_filesystem, request
 from pipeline.storage.retries import retry
 
 BATCH = 1000  # files in one delete request or page of a listing; the most that S3 accepts
@@ -26,7 +27,7 @@ def list_sizes(folder: str) -> Iterator[_Entry]:
     list_page = _PAGE_LISTERS.get(_protocol(filesystem))
     if list_page is None:
         prefix = inner.rstrip("/") + "/"
-        found = request(folder, lambda fs, path: fs.find(path, detail=True))
+        found = find(folder, lambda fs, path: fs.find(path, detail=True))
         yield from ((name.removeprefix(prefix), int(info["size"])) for name, info in found.items())
         return
     bucket, key, _ = filesystem.split_path(inner)
@@ -38,7 +39,7 @@ def list_sizes(folder: str) -> Iterator[_Entry]:
 def _list_pages(folder: str, list_page: _ListPage, filesystem: Any, bucket: str, prefix: str) -> Iterator[_Entry]:
     token = None
     while True:
-        entries, token = retry(folder, partial(list_page, filesystem, bucket, prefix, token))
+        entries, token = retry(folder, partial(list_page, filesystem, bucket, prefix, token), Effect.FIND)
         yield from (entry for entry in entries if not entry[0].endswith("/"))  # "a/" marks an empty folder
         if not token:
             return

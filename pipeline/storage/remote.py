@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
+from pipeline.effects import Effect
 from pipeline.storage.errors import StorageError
 from pipeline.storage.paths import address_of, is_web
 from pipeline.storage.retries import retry
@@ -14,8 +16,12 @@ _Result = TypeVar("_Result")
 
 def request(path: str, action: Callable[[Any, str], _Result]) -> _Result:
     """The result of `action(file system, path inside it)`, with retries."""
-    filesystem, inner = open_filesystem(path)
-    return retry(path, lambda: action(filesystem, inner))
+    return retry(path, partial(action, *open_filesystem(path)))
+
+
+def find(path: str, action: Callable[[Any, str], _Result]) -> _Result:
+    """As `request`, for an action that asks which files there are, how large, or since when."""
+    return retry(path, partial(action, *open_filesystem(path)), Effect.FIND)
 
 
 def open_filesystem(path: str) -> tuple[Any, str]:

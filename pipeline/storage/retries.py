@@ -9,6 +9,7 @@ from itertools import count
 from typing import TypeVar
 
 from pipeline import effects
+from pipeline.effects import Effect
 from pipeline.storage.causes import http_status, retry_after, root_cause
 from pipeline.storage.pace import report_refusal, take_turn
 from pipeline.storage.paths import is_web, server_of
@@ -24,14 +25,14 @@ BUSY_AT = {"data.commoncrawl.org": {403}}  # Common Crawl's server answers 403 t
 _Result = TypeVar("_Result")
 
 
-def retry(path: str, attempt: Callable[[], _Result]) -> _Result:
+def retry(path: str, attempt: Callable[[], _Result], kind: Effect = Effect.REQUEST) -> _Result:
     """The result of `attempt()`; raises its last error when the retries are used up or would not help."""
     pause, server = FIRST_PAUSE, server_of(path) if is_web(path) else ""
     for number in count(1):
         if server:
             take_turn(server)
         try:
-            return effects.perform(effects.Effect.REQUEST, path, attempt)
+            return effects.perform(kind, path, attempt)
         except Exception as error:
             if number >= _attempts(path, error):
                 raise

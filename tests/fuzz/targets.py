@@ -173,7 +173,7 @@ class _Offline:
     """A world without a network and without waiting: fuzzed addresses reach nobody."""
 
     def perform(self, effect: Effect, subject: str, action: Callable[[], Any], torn: object = None) -> Any:
-        if effect is Effect.REQUEST:
+        if effect in (Effect.REQUEST, Effect.FIND):
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         return None if effect is Effect.SLEEP else action()
 

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.effects import Effect
+from tests.pipeline.servers import serve
 from tests.pipeline.simulation.crawl import shared_page_process
 from tests.pipeline.simulation.scenarios import SCENARIOS, Scenario, Stage, attempt, finish
 from tests.pipeline.simulation.stores import open_store
@@ -137,14 +138,15 @@ def random_plan(draw: random.Random, calls: int) -> Plan:
 
 @contextmanager
 def open_chaos(store: str = "disk") -> Iterator[Chaos]:
-    """Chaos in a folder in memory, where there is one, or with outputs in the stand-in of a store."""
+    """Chaos in a folder in memory, where there is one, beside a web server, or in the stand-in of a store."""
     memory = Path("/dev/shm")
     with (
         tempfile.TemporaryDirectory(prefix="chaos-", dir=memory if memory.is_dir() else None) as folder,
         shared_page_process(),
         open_store(store, Path(folder, "outputs")) as opened,
+        serve(Path(folder, "in")) as web,
     ):
-        yield Chaos(Stage(Path(folder), opened))
+        yield Chaos(Stage(Path(folder), opened, web.url if store == "disk" else ""))
 
 
 def main() -> None:

@@ -8,9 +8,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 from pipeline import effects
 from pipeline.lists.suppressions import FILE as SUPPRESSIONS
+from pipeline.storage import pace
 from tests.minicrawl import kept
 from tests.pipeline.simulation.checks import (
     BrokenPromiseError,
@@ -24,7 +26,7 @@ from tests.pipeline.simulation.checks import (
 )
 from tests.pipeline.simulation.crawl import run, write_crawl
 from tests.pipeline.simulation.plain_engine import plain_engine
-from tests.pipeline.simulation.stores import Disk, Store
+from tests.pipeline.simulation.stores import Store
 from tests.pipeline.simulation.world import Killed, Plan, World
 
 FIRST, SECOND = "CC-MAIN-2026-43", "CC-MAIN-2026-47"
@@ -35,7 +37,10 @@ Command = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Scenario:
-    """Commands beside a mirror of two crawls, `in`; those of `before` run before anything goes wrong."""
+    """Commands beside a mirror of two crawls; those of `before` run before anything goes wrong.
+
+    The mirror is `in`, on the disk, and `remote`, in the store of the outputs, or on a web server if that is a disk.
+    """
 
     name: str
     before: tuple[Command, ...]
@@ -48,8 +53,8 @@ def curate(*options: str) -> Command:
     return ("curate", f"in/crawl-data/{FIRST}/warc", "--output", "out", *options)
 
 
-def snapshot(name: str) -> Command:
-    return ("curate", "--snapshot", name, "--mirror", "in", "--output", "base")
+def snapshot(name: str, mirror: str = "in") -> Command:
+    return ("curate", "--snapshot", name, "--mirror", mirror, "--output", "base")
 
 
 def remove(output: str) -> Command:
@@ -67,20 +72,30 @@ _ALL = (
     Scenario("remove", (curate(),), remove("out"), "out"),
     Scenario("remove from snapshots", (snapshot(FIRST), snapshot(SECOND)), remove("base"), f"base/{SECOND}"),
     Scenario("push", (curate(),), PUSH, "pushed"),
+    Scenario("remote", (), snapshot(SECOND, "remote"), f"base/{SECOND}"),
     Scenario("push again", (curate(), PUSH, remove("out")), PUSH, "pushed"),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
 
 class Stage:
-    """Where scenarios run: inputs on a disk, outputs in a store. The states after first commands are kept."""
+    """Where scenarios run: inputs on a disk, outputs in a store. The states after first commands are kept.
 
-    def __init__(self, folder: Path, store: Store | None = None) -> None:
+    `web` is the address of a server of the inputs; without one they are in the store, too.
+    """
+
+    def __init__(self, folder: Path, store: Store, web: str = "") -> None:
         self.folder = folder
-        self.store = store or Disk(folder / "outputs")
+        self.store = store
+        self.remote = web or f"{store.address}/in"
+        self.turns = folder / "turns"  # of requests to web servers: those of an earlier run delay the next
         self.days = 0  # between two runs two days pass, in which the lease of a killed one expires
         write_crawl(folder / "in", FIRST)
         write_crawl(folder / "in", SECOND, first=2)
+        self._first = folder / "first"  # what is in the store before the first command
+        self._first.mkdir()
+        if not web:
+            shutil.copytree(folder / "in", self._first / "in")
         self._contents: dict[str, str] = {}
         self._calls: dict[str, int] = {}
         self._states: dict[tuple[Command, ...], Path] = {}
@@ -88,7 +103,7 @@ class Stage:
     def reset(self, commands: tuple[Command, ...]) -> None:
         """Outputs as they are after these commands without faults."""
         if commands not in self._states:
-            self.store.load(None)
+            self.store.load(self._first)
             for command in commands:
                 self.call(command, World(self.store.address, no_fault), random.Random(0))
             state = self.folder / f"state-{len(self._states)}"
@@ -113,12 +128,15 @@ class Stage:
 
     def call(self, command: Sequence[str], world: World, order: random.Random) -> None:
         """Runs the command in this world."""
-        places = {"in": str(self.folder), **dict.fromkeys(("out", "base", "pushed"), self.store.address)}
-        arguments = [f"{places[top]}/{each}" if (top := each.split("/")[0]) in places else each for each in command]
+        places = {"in": str(self.folder / "in"), "remote": self.remote}
+        places |= {name: f"{self.store.address}/{name}" for name in ("out", "base", "pushed")}
+        words = [each.split("/") for each in command]
+        arguments = ["/".join([places.get(first, first), *rest]) for first, *rest in words]
         self.days += 2
         world.clock += 86_400.0 * self.days
-        world.inputs = str(self.folder / "in")
-        with plain_engine(order), effects.simulate(world):
+        world.inputs = (places["in"], places["remote"])
+        shutil.rmtree(self.turns, ignore_errors=True)
+        with patch.object(pace, "_folder", lambda: str(self.turns)), plain_engine(order), effects.simulate(world):
             run(*arguments)
 
     def digest(self) -> str:
@@ -155,7 +173,7 @@ def attempt(stage: Stage, scenario: Scenario, plan: Plan, order: random.Random) 
     except Exception as error:
         outcome = "killed" if world.dead else type(error).__name__  # killed: an error in another thread came first
         if outcome != "killed":
-            check_error(error, stage.store.address, str(stage.folder), "the page process")
+            check_error(error, stage.store.address, str(stage.folder), stage.remote, "the page process")
     else:
         outcome = "killed" if world.dead else "done"
     stage.check_readers()

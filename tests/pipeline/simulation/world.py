@@ -16,10 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.effects import Effect
+from pipeline.storage.lease import LEASE_SECONDS
 
 
 class Killed(BaseException):
@@ -46,6 +48,7 @@ class Fault(StrEnum):
     KILL_TORN = "kill torn"  # in the middle of it
     KILL_AFTER = "kill after"  # right after it
     POWER = "power"  # the machine loses power right after it
+    DELAY = "delay"  # the call takes DELAY_SECONDS, in which the lease of the output runs out
     JUMP = "jump"  # the clock is wrong by JUMP_SECONDS, from now on
 
 
@@ -58,6 +61,8 @@ CODES = {
     Fault.NO_PROCESS: errno.EAGAIN,
     Fault.NO_MEMORY: errno.ENOMEM,
 }
+_REQUESTS = (Effect.REQUEST, Effect.FIND)
+_QUESTIONS = (Effect.LOOK, Effect.LIST, Effect.FIND)
 DEATHS = (Fault.KILL, Fault.KILL_AFTER)
 FAULTS: dict[Effect, tuple[Fault, ...]] = {
     Effect.LOOK: (Fault.BROKEN, Fault.FORBIDDEN, Fault.STALE),
@@ -71,10 +76,17 @@ FAULTS: dict[Effect, tuple[Fault, ...]] = {
     Effect.DELETE: (Fault.BROKEN, Fault.FORBIDDEN, Fault.LIE, *DEATHS, Fault.POWER),
     Effect.FOLDER: (Fault.FULL, Fault.BROKEN, Fault.FORBIDDEN, *DEATHS, Fault.POWER),
     Effect.REQUEST: (Fault.BUSY, Fault.RESET, Fault.LOST, Fault.SHORT, Fault.FORBIDDEN, *DEATHS),
+    Effect.FIND: (Fault.BUSY, Fault.RESET, Fault.LOST, Fault.FORBIDDEN, Fault.STALE, *DEATHS),
     Effect.TIME: (Fault.JUMP,),
     Effect.START: (Fault.NO_PROCESS, Fault.NO_MEMORY, Fault.GONE, *DEATHS),
     Effect.SLEEP: (),
 }
+# Any call may take long, but a delay between two writes is that of the call after them.
+FAULTS = {
+    effect: (*faults, Fault.DELAY) if effect not in (Effect.WRITE, Effect.TIME) else faults
+    for effect, faults in FAULTS.items()
+}
+DELAY_SECONDS = LEASE_SECONDS + 100.0
 # A day and more: no number of jumps is near a number of the two days between runs, after which a lease looks new again.
 JUMP_SECONDS = 95_000.0
 Plan = Callable[[int, Effect, str], Fault | None]  # number of the call, its kind and subject -> what goes wrong
@@ -93,14 +105,14 @@ class World:
     outputs: str  # folder or address of the outputs
     plan: Plan
     after_change: Callable[[], None] = lambda: None  # called when the names of files have changed
-    inputs: str = "?"  # folder of the inputs
+    inputs: tuple[str, ...] = ()  # folders or addresses of the inputs
     calls: int = 0
     faults: list[tuple[int, Effect, Fault, str]] = field(default_factory=list)
     kinds: Counter[Effect] = field(default_factory=Counter)
     dead: bool = False
     clock: float = field(default_factory=time.time)  # seconds; each look at it takes one
     _busy: bool = False
-    _answers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _answers: dict[tuple[str, ...], Any] = field(default_factory=dict)
     _unflushed: dict[str, list[tuple[str, bytes | None]]] = field(default_factory=dict)  # renames, by folder
     _unwritten: set[str] = field(default_factory=set)  # files whose bytes are not flushed
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -110,13 +122,11 @@ class World:
         with self._lock:
             if self.dead:
                 raise Killed
-            if effect is Effect.SLEEP:
-                return None
-            if effect not in (Effect.TIME, Effect.START) and not self._belongs(subject):
+            if effect not in (Effect.TIME, Effect.START, Effect.SLEEP) and not self._belongs(subject):
                 return action()
             self.calls += 1
             self.kinds[effect] += 1
-            fault = Fault.BUSY if self._busy and effect is Effect.REQUEST else self.plan(self.calls, effect, subject)
+            fault = Fault.BUSY if self._busy and effect in _REQUESTS else self.plan(self.calls, effect, subject)
             if fault is None:
                 return self._do(effect, subject, action)
             self.faults.append((self.calls, effect, fault, subject))
@@ -126,7 +136,7 @@ class World:
         found = self._ours.get(subject)
         if found is None:
             path = subject if "://" in subject else os.path.abspath(subject)
-            found = self._ours[subject] = path.startswith((f"{self.outputs}/", f"{self.inputs}/"))
+            found = self._ours[subject] = path.startswith(tuple(f"{root}/" for root in (self.outputs, *self.inputs)))
         return found
 
     def _with_fault(self, fault: Fault, effect: Effect, subject: str, action: Any, torn: Any) -> Any:
@@ -146,8 +156,10 @@ class World:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         if fault is Fault.JUMP:
             self.clock += JUMP_SECONDS
+        if fault is Fault.DELAY:
+            self.clock += DELAY_SECONDS
         if fault is Fault.STALE and (question := _question(action, subject)) in self._answers:
-            return self._answers[question]
+            return _give(self._answers[question])
         answer = self._do(effect, subject, action)
         if fault is Fault.LOST:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
@@ -172,12 +184,21 @@ class World:
         if effect is Effect.TIME:
             self.clock += 1.0
             return self.clock
+        if effect is Effect.SLEEP:
+            return None
+        if effect in _QUESTIONS:
+            return self._ask(_question(action, subject), action)
         answer = action()
-        if effect in (Effect.LOOK, Effect.LIST):
-            self._answers[_question(action, subject)] = answer
         if effect in (Effect.RENAME, Effect.DELETE, Effect.REQUEST):
             self.after_change()
         return answer
+
+    def _ask(self, question: tuple[str, ...], action: Any) -> Any:
+        try:
+            self._answers[question] = action()
+        except FileNotFoundError as error:
+            self._answers[question] = error
+        return _give(self._answers[question])
 
     def _remember_before(self, effect: Effect, subject: str) -> None:
         if effect is Effect.RENAME:
@@ -203,9 +224,17 @@ class World:
                     Path(path).write_bytes(before)
 
 
-def _question(action: Any, subject: str) -> tuple[str, str]:
-    """What is asked about the subject: its size is no answer to whether it exists."""
-    return getattr(action, "__qualname__", ""), subject
+def _give(answer: Any) -> Any:
+    """Returns the answer to a question, or raises it."""
+    if isinstance(answer, FileNotFoundError):
+        raise answer
+    return answer
+
+
+def _question(action: Any, subject: str) -> tuple[str, ...]:
+    """What is asked about the subject: its size is no answer to whether it exists, nor the first page the second."""
+    asked, values = (action.func, action.args) if isinstance(action, partial) else (action, ())
+    return getattr(asked, "__qualname__", ""), subject, *(each for each in values if isinstance(each, str))
 
 
 def at_call(number: int, fault: Fault) -> Plan:
