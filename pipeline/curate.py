@@ -64,6 +64,8 @@ from pipeline.storage.own_files import check_output, remove_leftovers, remove_wo
 
 log = logging.getLogger("gristmill")
 
+PRIVATE_OPTIONS = ("--notify-url", "--notify-command", "--metrics-file")  # hold secrets; the output is the same without
+
 
 @dataclass(frozen=True)
 class Run:
@@ -200,13 +202,29 @@ def _run_facts(run: Run) -> dict[str, Any]:
 
 
 def describe_command(arguments: Sequence[str]) -> str:
-    """The command line without passwords and tokens in its addresses, because the report is published.
+    """The command line without what the published report must not tell.
 
-    >>> describe_command(["curate", "https://me:secret@a.example/x?key=1", "--output", "my out"])
+    That is `PRIVATE_OPTIONS`, and in addresses user names, passwords and all after a `?`, such as a signature.
+
+    >>> describe_command(["curate", "https://me:secret@a.example/x?key=1", "--output", "my out", "--notify-url=u"])
     "gristmill curate https://a.example/x --output 'my out'"
     """
-    clean = (re.sub(r"(\w+://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", argument) for argument in arguments)
-    return shlex.join(["gristmill", *clean])
+    return shlex.join(["gristmill", *map(_without_secrets, _without_private_options(arguments))])
+
+
+def _without_private_options(arguments: Iterable[str]) -> Iterator[str]:
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, _ = argument.partition("=")
+        if name not in PRIVATE_OPTIONS:
+            yield argument
+        elif not equals:
+            next(rest, None)  # its value
+
+
+def _without_secrets(argument: str) -> str:
+    without_users = re.sub(r"(\w+://)[^/?#]*@", r"\1", argument)
+    return re.sub(r"(\w+://[^?#]*)[?#].*", r"\1", without_users, flags=re.DOTALL)
 
 
 def check_kept(output: str) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.curate import describe_command
 from pipeline.errors import RunFailedError, UserError
 from pipeline.notify import Notify, notify_of_end
+from tests.conftest import MINICRAWL, Command
 
 
 def writer(path: Path) -> str:
@@ -76,3 +78,31 @@ def test_only_web_addresses_are_accepted(url: str) -> None:
 def test_a_command_that_is_none_is_refused(command: str) -> None:
     with pytest.raises(UserError, match="--notify-command"):
         Notify(None, command, "out")
+
+
+def test_the_output_does_not_hold_the_secrets_of_the_command(tmp_path: Path, gristmill: Command) -> None:
+    output = tmp_path / "out"
+    gristmill(
+        "curate", next(MINICRAWL.glob("*.warc.gz")), "--output", output, "--notify-url", "http://127.0.0.1:9/hook/S3CRET",
+        "--notify-command=true --token S3CRET", "--metrics-file", tmp_path / "S3CRET.prom",
+    )  # fmt: skip
+    files = [path for path in output.rglob("*") if path.is_file()]
+    assert output / "report.html" in files
+    assert [path for path in files if b"S3CRET" in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["a", "--notify-url", "http://a/hook/S3CRET", "--limit", "1"], "a --limit 1"),
+        (["--notify-command", "notify --token S3CRET", "a"], "a"),
+        (["--notify-command=notify --token S3CRET", "--metrics-file=/S3CRET", "a"], "a"),
+        (["https://me:S3CRET@a/x", "https://a/x?key=S3CRET"], "https://a/x https://a/x"),
+        (["https://me:a@S3CRET@a/x"], "https://a/x"),
+        (['["https://a/x", "https://me:S3CRET@b/y"]'], """'["https://a/x", "https://b/y"]'"""),
+        (["https://a/x?key=1&back=https://b/S3CRET\nS3CRET"], "https://a/x"),
+        (["s3://bucket/a@b", "a@b?", "--set", "x.y=#1"], "s3://bucket/a@b 'a@b?' --set 'x.y=#1'"),
+    ],
+)
+def test_the_shown_command_has_no_secrets(given: list[str], shown: str) -> None:
+    assert describe_command(["curate", *given]) == f"gristmill curate {shown}"
