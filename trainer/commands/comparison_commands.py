@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -50,6 +48,7 @@ def compare_assistants_command(
     )
     from trainer.studies.assistants_report import write_comparison
     from trainer.tasks.pretrain_settings import read_pretrain_settings
+    from trainer.training.command_line import describe_command
 
     runs = read_stages(stages)
     check_output(output, is_ours=holds_keys(output / "comparison.json", "stages", "prompts"))
@@ -70,8 +69,7 @@ def compare_assistants_command(
     )
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / "comparison.json", comparison_as_json(found))
-    command = shlex.join(["gristmill", *sys.argv[1:]]) if Path(sys.argv[0]).name == "gristmill" else ""
-    write_comparison(found, runs, output / "comparison.html", command)
+    write_comparison(found, runs, output / "comparison.html", describe_command())
     click.echo(describe_comparison(found))
     click.echo(output / "comparison.html")
 

@@ -10,5 +10,6 @@ checkpoint checkpoint_writer    all that a run needs to resume bitwise: read, an
 saved_model         the model of a checkpoint
 mesh                how ranks divide copies, shards, matrices and experts
 distributed parallelize         ranks and sums over them; a model on the ranks of a mesh
+command_line        the command as reports show it
 hardware metrics    speed and precision of this machine; metrics.jsonl
 """

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from trainer.training import checkpoint
 from trainer.training.anomalies import SpikeDetector
 from trainer.training.checkpoint import BestValidation, CheckpointError, RunState
 from trainer.training.checkpoint_writer import CheckpointWriter
+from trainer.training.command_line import describe_command
 from trainer.training.distributed import World, count_ranks
 from trainer.training.hardware import Hardware, Precision, measure_hardware
 from trainer.training.optimizer import build_optimizer
@@ -207,7 +206,7 @@ def describe_run(run: Run, log: Callable[[str], None]) -> None:
         "data": run.task.fingerprint,
         "torch": torch.__version__,
         "started": _read_start(run) or time.time(),
-        "command": shlex.join(["gristmill", *sys.argv[1:]]) if Path(sys.argv[0]).name == "gristmill" else "",
+        "command": describe_command(),
     }
     write_atomically(run.out / "run.json", json.dumps(description, indent=1) + "\n")
     peaks = ", ".join(f"{name} {peak / 1e9:,.0f}" for name, peak in hardware.peaks.items())
