@@ -27,6 +27,7 @@ from pipeline.stop import stop_on_signals
 if TYPE_CHECKING:
     from classifiers.data.page_text import PageExtractor
     from pipeline.config import Config
+    from pipeline.notify import Notify
 
 
 class _LazyGroup(click.Group):
@@ -125,6 +126,8 @@ def curate(
     output: str,
     snapshot: str | None,
     mirror: str,
+    notify_url: str | None,
+    notify_command: str | None,
     **options: Any,
 ) -> None:
     """Turn web pages into weighted Parquet shards.
@@ -135,20 +138,23 @@ def curate(
     """
     from pipeline.config import load_config
     from pipeline.engines.options import SubmittedError
+    from pipeline.notify import Notify, notify_of_end
 
     if bool(inputs) == bool(snapshot):
         raise click.UsageError("name either INPUTS or --snapshot")
-    settings = load_config(config, overrides, preset)
+    notify = Notify(notify_url, notify_command, output)
     try:
-        if snapshot:
-            _curate_snapshot(snapshot, mirror, settings, output, **options)
-        else:
-            _curate_inputs(inputs, settings, output, **options)
+        with notify_of_end(notify):
+            settings = load_config(config, overrides, preset)
+            if snapshot:
+                _curate_snapshot(snapshot, mirror, settings, output, notify, **options)
+            else:
+                _curate_inputs(inputs, settings, output, notify, **options)
     except SubmittedError as submitted:
         click.echo(submitted.message)
 
 
-def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **options: Any) -> None:
+def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, notify: Notify, **options: Any) -> None:
     """Curates one crawl unless it is complete, and points latest.json at it."""
     from pipeline.curate import check_kept, remove_finished_work
     from pipeline.publishing.snapshot import (
@@ -163,6 +169,7 @@ def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **opti
     from pipeline.storage.layout import Layout
 
     crawl = Snapshot(find_newest_crawl(mirror) if name == NEWEST else name, base, mirror)
+    notify.output = crawl.output
     if crawl.is_complete() and not options["overwrite"]:
         if not options["keep_work"]:  # a crawl's work files are terabytes, each month
             remove_finished_work(Layout(crawl.output))
@@ -173,7 +180,7 @@ def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, **opti
     else:
         settings = honor_suppressions(add_previous_sketches(crawl, settings), base)
         options = {**options, "prefix": mirror, "keep_work": bool(options["keep_work"])}
-        _curate_inputs((crawl.listing,), settings, crawl.output, **options)
+        _curate_inputs((crawl.listing,), settings, crawl.output, notify, **options)
         update_latest(crawl.base)
 
 
@@ -181,6 +188,7 @@ def _curate_inputs(
     inputs: Sequence[str],
     settings: Config,
     output: str,
+    notify: Notify,
     *,
     prefix: str | None,
     limit: int | None,
@@ -188,15 +196,12 @@ def _curate_inputs(
     overwrite: bool,
     keep_work: bool | None,
     metrics_file: str | None,
-    notify_url: str | None,
-    notify_command: str | None,
     **engine_flags: Any,
 ) -> None:
     from pipeline.curate import check_kept, describe_command, plan_run, run_curation
     from pipeline.engines.launch import open_engine
     from pipeline.engines.options import EngineOptions
     from pipeline.inspection.metrics_file import write_metrics
-    from pipeline.notify import Notify, notify_of_end
     from pipeline.publishing.snapshot import honor_suppressions
     from pipeline.reading.inputs import resolve_inputs
     from pipeline.reports.console_summary import funnel
@@ -207,19 +212,19 @@ def _curate_inputs(
 
     settings = honor_suppressions(settings, output)
     check_apart(output, inputs)
-    notify, layout = Notify(notify_url, notify_command, output), Layout(output)
+    layout = Layout(output)
     check_lease(layout.lease)  # reading the listing of a crawl takes minutes
-    with notify_of_end(notify), write_metrics(metrics_file, output), log_refusals():
+    with write_metrics(metrics_file, output), log_refusals():
         files = resolve_inputs(inputs, prefix=prefix, limit=limit)
         with open_engine(EngineOptions(**engine_flags), workers, sum(file.size for file in files)) as engine:
             how = {"workers": engine.concurrency, "options": engine.options, "command": describe_command(sys.argv[1:])}
             run = plan_run(files, settings, output, keep_work=keep_work is not False, **how)
             run_curation(run, overwrite=overwrite)
         click.echo(funnel(layout))
+        warnings = read_report(layout)["warnings"]
+        if warnings:
+            notify.send("alarm", "; ".join(warnings), 0)
         check_kept(output)
-    warnings = read_report(layout)["warnings"]
-    if warnings:
-        notify.send("alarm", "; ".join(warnings), 0)
 
 
 @gristmill.command()

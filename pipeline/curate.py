@@ -130,7 +130,7 @@ def run_curation(run: Run, *, overwrite: bool = False) -> Mapping[str, Any]:
 
 
 def _run_with_lease(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
-    with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(f"gristmill: {why}", LockedError.exit_code)):
+    with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(why, LockedError.exit_code)):
         return _run_jobs(run, overwrite=overwrite)
 
 
@@ -138,7 +138,7 @@ def _run_with_lease(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
 def claim_output(run: Run) -> Iterator[bool]:
     """Holds the lease of the output while the block runs; True where the run is complete already."""
     check_output(run.layout, [])
-    with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(f"gristmill: {why}", LockedError.exit_code)):
+    with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(why, LockedError.exit_code)):
         remove_leftovers(run.layout)
         claim(run.layout, run.identity, local_paths(run), overwrite=False)
         yield is_complete(run.layout)

@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -72,6 +73,24 @@ def simulate(world: World) -> Iterator[None]:
         yield
     finally:
         _world = before
+
+
+class _Halted:
+    """Effects wait forever, but not those of exempt threads."""
+
+    def __init__(self, is_exempt: Callable[[], bool]) -> None:
+        self.is_exempt = is_exempt
+
+    def perform(self, effect: Effect, subject: str, action: Callable[[], Any], torn: Any = None) -> Any:
+        if not self.is_exempt():
+            threading.Event().wait()
+        return action()
+
+
+def halt(is_exempt: Callable[[], bool]) -> None:
+    """Stops all threads at their next effect, but those in which `is_exempt` is true: the process is about to end."""
+    global _world
+    _world = _Halted(is_exempt)
 
 
 # --- files ---

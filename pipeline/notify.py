@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from urllib.request import Request, urlopen
 
 from pipeline import effects
@@ -23,15 +24,16 @@ from pipeline.stop import cleanup_at_stop
 
 log = logging.getLogger("gristmill")
 SECONDS = 30.0  # that a request or a command may take
+STOP_SECONDS = 8.0  # the same while the process is being stopped: container engines kill it after ten
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Notify:
-    """Whom to tell."""
+    """Whom to tell, and of which output."""
 
     url: str | None
     command: str | None
-    output: str
+    output: str  # of --snapshot, the folder of all crawls until the name of the crawl is known
 
     def __post_init__(self) -> None:
         if self.url is not None and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", self.url):
@@ -48,7 +50,7 @@ class Notify:
                 self._run(content)
             if self.url is not None:
                 _post(self.url, content)
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, ValueError, HTTPException, subprocess.SubprocessError) as error:
             log.warning("cannot notify of %s: %s", event, error)
 
     def _run(self, content: bytes) -> None:
@@ -82,7 +84,7 @@ def notify_of_end(notify: Notify) -> Iterator[None]:
         yield
         return
     try:
-        with cleanup_at_stop(lambda: notify.send("failed", "stopped by a signal", 1)):
+        with cleanup_at_stop(lambda message, code: notify.send("failed", message, code), STOP_SECONDS):
             yield
     except Exception as error:
         failure = find_failure(error)

@@ -13,20 +13,23 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NoReturn
 
+from pipeline import effects
 from pipeline.errors import STOPPED
 
-CLEANUP_SECONDS = 2.0  # for all cleanups together, such as the removal of a lease from an object store
-_cleanups: dict[object, Callable[[], None]] = {}
+CLEANUP_SECONDS = 2.0  # for one cleanup, such as the removal of a lease from an object store
+Cleanup = Callable[[str, int], object]  # called with the message and the exit code of the stop
+_cleanups: dict[object, tuple[Cleanup, float]] = {}
 _stopping = threading.Lock()
 
 
 @contextmanager
-def cleanup_at_stop(action: Callable[[], None]) -> Iterator[None]:
-    """Calls `action` if the process is stopped while the block runs."""
+def cleanup_at_stop(action: Cleanup, seconds: float = CLEANUP_SECONDS) -> Iterator[None]:
+    """Calls `action` if the process is stopped while the block runs, and waits for it for `seconds` at most."""
     key = object()
-    _cleanups[key] = action
+    _cleanups[key] = action, seconds
     try:
         yield
     finally:
@@ -34,21 +37,34 @@ def cleanup_at_stop(action: Callable[[], None]) -> Iterator[None]:
 
 
 def stop_process(message: str, code: int) -> NoReturn:
-    """Prints one line, runs the cleanups, kills all child processes and ends this one with the exit code."""
+    """Prints one line, halts all threads, runs the cleanups, kills all children and ends with the exit code."""
     _stopping.acquire()  # never released: a second call waits for the end
     with contextlib.suppress(OSError):  # not through sys.stderr, whose lock another thread may hold
-        os.write(2, f"{'' if not sys.stderr.isatty() else chr(10)}{message}\n".encode())
-    cleanup = threading.Thread(target=_run_cleanups, daemon=True)
-    cleanup.start()
-    cleanup.join(CLEANUP_SECONDS)
+        os.write(2, f"{'' if not sys.stderr.isatty() else chr(10)}gristmill: {message}\n".encode())
+    effects.halt(lambda: isinstance(threading.current_thread(), _Cleanup))
+    _run_cleanups(message, code)
     _kill_children()
     os._exit(code)
 
 
-def _run_cleanups() -> None:
-    for action in list(_cleanups.values()):
+class _Cleanup(threading.Thread):
+    """A thread that acts on the world while all others are halted: the output may be another process's already."""
+
+    def __init__(self, action: Cleanup, message: str, code: int) -> None:
+        super().__init__(daemon=True)
+        self.call = partial(action, message, code)
+
+    def run(self) -> None:
         with contextlib.suppress(Exception):
-            action()
+            self.call()
+
+
+def _run_cleanups(message: str, code: int) -> None:
+    """One after the other, those of outer blocks first, so that the lease is held until all others are done."""
+    for action, seconds in list(_cleanups.values()):
+        thread = _Cleanup(action, message, code)
+        thread.start()
+        thread.join(seconds)
 
 
 def _kill_children() -> None:
@@ -79,4 +95,4 @@ def _watch(reading: int, hint: str) -> None:
         number = os.read(reading, 1)[0]
         if number in STOPPED:
             name = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
-            stop_process(f"gristmill: {name}{hint}", STOPPED[signal.Signals(number)])
+            stop_process(f"{name}{hint}", STOPPED[signal.Signals(number)])

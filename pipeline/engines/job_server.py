@@ -266,7 +266,7 @@ def spark_jars() -> Path:
 def _run_process(command: list[str], sink: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)  # noqa: S603
     try:
-        with cleanup_at_stop(process.terminate):
+        with cleanup_at_stop(lambda *_: process.terminate()):
             yield process
     finally:
         process.terminate()

@@ -91,7 +91,7 @@ def hold_lease(
     renewal = threading.Thread(target=_renew_regularly, args=(path, owner, lease_seconds, stop, on_loss), daemon=True)
     renewal.start()
     try:
-        with cleanup_at_stop(lambda: _release(path, owner)):
+        with cleanup_at_stop(lambda *_: _release(path, owner)):
             yield
     finally:
         stop.set()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
+import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.curate import describe_command
 from pipeline.errors import RunFailedError, UserError
 from pipeline.notify import Notify, notify_of_end
-from tests.conftest import MINICRAWL, Command
+from tests.conftest import MINICRAWL, Command, run_gristmill
 
 
 def writer(path: Path) -> str:
@@ -80,12 +84,79 @@ def test_a_command_that_is_none_is_refused(command: str) -> None:
         Notify(None, command, "out")
 
 
+def test_an_answer_that_is_none_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection = server.accept()[0]
+            connection.recv(1 << 16)
+            connection.sendall(b"who are you?\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with notify_of_end(Notify(f"http://127.0.0.1:{server.getsockname()[1]}/", None, "out")):
+            pass
+        thread.join()
+    with notify_of_end(Notify("http://127.0.0.1/ü", None, "out")):
+        pass
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
+def curate_and_tell(tmp_path: Path, *arguments: object) -> tuple[int, list[dict[str, Any]]]:
+    """The exit code of `gristmill curate`, and what it told."""
+    path = tmp_path / "told"
+    path.mkdir(exist_ok=True)
+    code = 'import sys, time; open(f"{sys.argv[1]}/{time.time()}", "w").write(sys.stdin.read())'
+    command = shlex.join([sys.executable, "-c", code, str(path)])
+    done = run_gristmill("curate", *arguments, "--notify-command", command, check=False)
+    return done.returncode, [json.loads(file.read_text()) for file in sorted(path.iterdir())]
+
+
+def test_a_run_that_is_refused_tells_why(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    lease = {"host": "there", "pid": 1, "token": "t", "expires": time.time() + 999}
+    (output / "run.lock").write_text(json.dumps(lease))
+    code, (told,) = curate_and_tell(tmp_path, MINICRAWL, "--output", output)
+    assert (code, told["event"], told["exit_code"], told["output"]) == (5, "failed", 5, str(output))
+    assert "held by there (process 1)" in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["IN", "--output", "IN/out"], "is inside the input"),
+        (["IN", "--output", "OUT", "--set", "publish.nothing=1"], "publish.nothing"),
+        (["--snapshot", "newest", "--mirror", "IN", "--output", "OUT"], "name a crawl with --snapshot"),
+        (["IN/nothing.warc.gz", "--output", "OUT"], "nothing.warc.gz"),
+    ],
+)
+def test_a_run_that_cannot_begin_tells_why(tmp_path: Path, arguments: list[str], says: str) -> None:
+    (tmp_path / "in").mkdir()
+    named = (text.replace("IN", str(tmp_path / "in")).replace("OUT", str(tmp_path / "out")) for text in arguments)
+    code, (told,) = curate_and_tell(tmp_path, *named)
+    assert (code, told["event"], told["exit_code"]) == (2, "failed", 2)
+    assert says in told["message"]
+
+
+def test_a_run_tells_its_alarms_and_then_its_end(tmp_path: Path) -> None:
+    (tmp_path / "my_rules.py").write_text("def broken(document):\n    return 1 / (len(document.text) % 7)\n")
+    rule = ("--set", f"custom_rules.folder={tmp_path}", "--set", 'custom_rules.scorers=["my_rules:broken"]')
+    output = tmp_path / "out"
+    code, told = curate_and_tell(tmp_path, MINICRAWL, "--output", output, *rule, "--set", "prepare.max_error_share=0.9")
+    assert [(one["event"], one["exit_code"]) for one in told] == [("alarm", 0), ("complete", 0)]
+    assert "because a stage failed on them" in told[0]["message"]
+    assert (code, told[1]["message"]) == (0, f"{output} is complete")
+
+
 def test_the_output_does_not_hold_the_secrets_of_the_command(tmp_path: Path, gristmill: Command) -> None:
     output = tmp_path / "out"
     gristmill(
         "curate", next(MINICRAWL.glob("*.warc.gz")), "--output", output, "--notify-url", "http://127.0.0.1:9/hook/S3CRET",
         "--notify-command=true --token S3CRET", "--metrics-file", tmp_path / "S3CRET.prom",
     )  # fmt: skip
+    assert 'gristmill_state{state="complete"} 1' in (tmp_path / "S3CRET.prom").read_text()
     files = [path for path in output.rglob("*") if path.is_file()]
     assert output / "report.html" in files
     assert [path for path in files if b"S3CRET" in path.read_bytes()] == []

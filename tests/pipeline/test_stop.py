@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -27,8 +28,8 @@ def restore_signals() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def start(output: Path, prepare: Callable[[], None] = restore_signals) -> subprocess.Popen[str]:
-    command = [*MAIN, "curate", str(MINICRAWL), "--output", str(output), "--workers", "2", *SMALL]
+def start(output: Path, *flags: str, prepare: Callable[[], None] = restore_signals) -> subprocess.Popen[str]:
+    command = [*MAIN, "curate", str(MINICRAWL), "--output", str(output), "--workers", "2", *SMALL, *flags]
     return subprocess.Popen(
         command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=prepare
     )
@@ -72,6 +73,56 @@ def test_a_signal_stops_the_run_at_once(output: Path, phase: str, number: signal
     assert psutil.wait_procs(children, timeout=30)[1] == []
     assert not (output / "manifest.json").exists()
     assert not (output / "run.lock").exists()
+
+
+TELL = """
+import json, os, sys, time
+def files():
+    return {path: os.stat(path).st_mtime_ns for folder, _, names in os.walk(sys.argv[1]) for path in
+            (os.path.join(folder, name) for name in names)}
+told, before = json.load(sys.stdin), files()
+time.sleep(3)
+with open(sys.argv[2], "w") as file:
+    json.dump({**told, "changed": before != files()}, file)
+"""
+
+
+def teller(tmp_path: Path) -> tuple[str, ...]:
+    """A slow command that stores in told.json what it gets, and whether the run changed its output meanwhile."""
+    told = shlex.join([sys.executable, "-c", TELL, str(tmp_path / "out"), str(tmp_path / "told.json")])
+    return "--notify-command", told
+
+
+@pytest.mark.parametrize(("number", "says"), [(signal.SIGTERM, "stopped by SIGTERM"), (signal.SIGINT, "interrupted")])
+def test_a_stopped_run_tells_its_exit_code_and_leaves_no_lease(
+    tmp_path: Path, number: signal.Signals, says: str
+) -> None:
+    run = start(tmp_path / "out", *teller(tmp_path))
+    wait_for_phase(run, PHASES[0])
+    run.send_signal(number)
+    run.communicate(timeout=30)
+    assert run.returncode == 128 + number
+    assert json.loads((tmp_path / "told.json").read_text()) == {
+        "event": "failed",
+        "output": str(tmp_path / "out"),
+        "message": f"{says}; resume with the same command",
+        "exit_code": 128 + number,
+        "changed": False,
+    }
+    assert not (tmp_path / "out/run.lock").exists()
+
+
+def test_a_cleanup_that_never_ends_delays_the_others_only() -> None:
+    code = (
+        "import threading\n"
+        "from pipeline.stop import cleanup_at_stop, stop_process\n"
+        "forever = threading.Event()\n"
+        "with cleanup_at_stop(lambda *_: forever.wait(), 0.1), cleanup_at_stop(lambda *_: 1 / 0):\n"
+        "    with cleanup_at_stop(lambda *why: print(why, flush=True)):\n"
+        "        stop_process('enough', 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (9, "('enough', 9)\n", "gristmill: enough\n")
 
 
 def test_the_stopped_run_resumes_to_the_same_bytes(output: Path, tmp_path: Path, gristmill: Command) -> None:
@@ -123,7 +174,17 @@ def test_a_run_whose_output_another_process_took_over_stops(tmp_path: Path) -> N
     code = "import pipeline.curate, pipeline.storage.lease as lease, functools\n"
     code += "pipeline.curate.hold_lease = functools.partial(lease.hold_lease, lease_seconds=1.0)\n"
     code += MAIN[-1]
-    command = [sys.executable, "-c", code, "curate", str(MINICRAWL), "--output", str(tmp_path / "out"), *SMALL]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "curate",
+        str(MINICRAWL),
+        "--output",
+        str(tmp_path / "out"),
+        *SMALL,
+        *teller(tmp_path),
+    ]
     run = subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     wait_for_phase(run, PHASES[0])
     other = json.dumps({"host": "there", "pid": 1, "token": "t", "expires": time.time() + 99})
@@ -133,3 +194,6 @@ def test_a_run_whose_output_another_process_took_over_stops(tmp_path: Path) -> N
     assert run.returncode == 5
     assert "there (process 1) took the output over; stopped" in printed.splitlines()[-1]
     assert json.loads((tmp_path / "out/run.lock").read_text())["token"] == "t"
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert (told["event"], told["exit_code"], told["changed"]) == ("failed", 5, False)
+    assert "there (process 1) took the output over" in told["message"]
