@@ -1,19 +1,27 @@
 """`--metrics-file`: the state of a run in Prometheus' text format, for node_exporter's textfile collector.
 
-The file is replaced as a whole, so a scraper never reads half of it. The collector's labels name the run.
+The file is replaced as a whole, so a scraper never reads half of it. The collector's labels name the run. Only a file
+that `curate` wrote is replaced. A file that cannot be written is a warning: it changes neither the run nor its result.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline import effects, storage
-from pipeline.inspection.status import Status, quick_status
+from pipeline.engines.options import SubmittedError
+from pipeline.errors import UserError
+from pipeline.inspection.status import State, Status, quick_status
+from pipeline.stop import cleanup_at_stop
+
+log = logging.getLogger("gristmill")
 
 WRITE_SECONDS = 30.0  # between two writes
-_STATES = ("running", "complete", "failed")
+_FIRST_LINE = "# HELP gristmill_state 1 for the state that the run is in."
+_STATES = ("running", "complete", "failed", "submitted")
 _GAUGES = {
     "units": "Units of work of the run.",
     "units_done": "Finished units.",
@@ -25,8 +33,8 @@ _GAUGES = {
 
 
 def format_metrics(status: Status, state: str, now: float) -> str:
-    """The text of the file; `state` is running, complete or failed."""
-    lines = ["# HELP gristmill_state 1 for the state that the run is in.", "# TYPE gristmill_state gauge"]
+    """The text of the file; `state` is one of `_STATES`."""
+    lines = [_FIRST_LINE, "# TYPE gristmill_state gauge"]
     lines += [f'gristmill_state{{state="{name}"}} {int(name == state)}' for name in _STATES]
     written = "gristmill_written_timestamp_seconds"
     lines += [f"# HELP {written} When this file was written.", f"# TYPE {written} gauge", f"{written} {now:.3f}"]
@@ -39,30 +47,67 @@ def format_metrics(status: Status, state: str, now: float) -> str:
 
 @contextmanager
 def write_metrics(path: str | None, output: str) -> Iterator[None]:
-    """Writes the file while the block runs, and at its end; does nothing without a path."""
+    """Writes the file while the block runs, and at its end; does nothing without a path.
+
+    Raises UserError, before the block runs, for a file that no run wrote.
+    """
     if path is None:
         yield
         return
+    _refuse_foreign(path)
+    file = _MetricsFile(path, output)
+    file.update()
     stop = threading.Event()
-    thread = threading.Thread(target=_write_regularly, args=(path, output, stop), daemon=True)
-    _write(path, output, "running")
+    thread = threading.Thread(target=_update_regularly, args=(file, stop), daemon=True)
     thread.start()
     state = "failed"
     try:
-        yield
+        with cleanup_at_stop(lambda *_: file.write("failed")):  # without reading storage again: time is short
+            yield
         state = "complete"
+    except SubmittedError:
+        state = "submitted"
+        raise
     finally:
         stop.set()
         thread.join()
-        _write(path, output, state)
+        file.update(state)
 
 
-def _write_regularly(path: str, output: str, stop: threading.Event) -> None:
+def _refuse_foreign(path: str) -> None:
+    if not storage.exists(path):
+        return
+    with storage.open_binary(path) as file:
+        start = file.read(len(_FIRST_LINE))
+    if start not in (b"", _FIRST_LINE.encode()):
+        raise UserError(f"--metrics-file {path}: holds something else; name a new file")
+
+
+class _MetricsFile:
+    """The file of one run. One thread writes it at a time: while a process is stopped, all others are halted."""
+
+    def __init__(self, path: str, output: str) -> None:
+        self.path, self.output = path, output
+        self.status = Status(State.RUNNING, "", "")
+        self.is_failing = False
+
+    def update(self, state: str = "running") -> None:
+        """Reads the progress of the run and writes the file."""
+        self.status = quick_status(self.output)
+        self.write(state)
+
+    def write(self, state: str) -> None:
+        """A failure is one warning, not one every 30 s."""
+        try:
+            with storage.write_atomically(self.path) as file:
+                file.write(format_metrics(self.status, state, effects.now()).encode())
+            self.is_failing = False
+        except storage.StorageError as error:
+            if not self.is_failing:
+                log.warning("cannot write --metrics-file: %s", error)
+            self.is_failing = True
+
+
+def _update_regularly(file: _MetricsFile, stop: threading.Event) -> None:
     while not stop.wait(WRITE_SECONDS):
-        _write(path, output, "running")
-
-
-def _write(path: str, output: str, state: str) -> None:
-    text = format_metrics(quick_status(output), state, effects.now())
-    with storage.write_atomically(path) as file:
-        file.write(text.encode())
+        file.update()

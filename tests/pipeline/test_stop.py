@@ -125,6 +125,17 @@ def test_a_cleanup_that_never_ends_delays_the_others_only() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (9, "('enough', 9)\n", "gristmill: enough\n")
 
 
+def test_the_metrics_of_a_stopped_run_say_that_it_failed(tmp_path: Path) -> None:
+    path = tmp_path / "run.prom"
+    run = start(tmp_path / "out", "--metrics-file", str(path))
+    wait_for_phase(run, PHASES[0])
+    assert 'gristmill_state{state="running"} 1' in path.read_text()
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+    assert 'gristmill_state{state="running"} 0' in path.read_text()
+    assert 'gristmill_state{state="failed"} 1' in path.read_text()
+
+
 def test_the_stopped_run_resumes_to_the_same_bytes(output: Path, tmp_path: Path, gristmill: Command) -> None:
     gristmill("curate", MINICRAWL, "--output", output, *SMALL)
     gristmill("curate", MINICRAWL, "--output", tmp_path / "whole", *SMALL)
