@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,18 @@ import torch
 from tests.trainer.commands.invoke import run
 from tests.trainer.runs import build_decoder
 from tests.trainer.serving.models import decoder, serve, tokenizer
+from trainer.chat.chat_batches import fill_rows
 from trainer.chat.chat_template import ChatTemplate
+from trainer.chat.conversation import Conversation, Message
+from trainer.chat.read_conversations import ReadReport, read_conversations
+from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
 from trainer.errors import UserError
+from trainer.model.model_settings import ModelSettings
+from trainer.rollouts.generator import ChatRequest
 from trainer.serving.served_model import ServedModel
 from trainer.serving.server import ServeSettings, Serving
+from trainer.tasks.self_instruct import SelfInstructSettings, ask_instances, ask_kind, ask_tasks, read_seeds
+from trainer.tasks.summed_losses import answer_log_probs
 
 
 @contextmanager
@@ -73,3 +82,62 @@ def test_nonsense_of_a_served_model_is_counted(pairs: Path, tmp_path: Path) -> N
     assert "no pair has a verdict\n8 pairs without a verdict are left out\n16 requests, " in printed
     assert "of no use: no verdict 16" in printed
     assert "nan" not in printed
+
+
+TASKS = {  # what the model has learned to write, with its instance
+    "Name three rivers of the north": ("none", "Ob, Lena, Yukon"),
+    "Describe a garden in one sentence": ("a rose, a bench", "A rose grows beside a bench."),
+}
+
+
+def learned_conversations(seeds: Path) -> list[Conversation]:
+    """Every request of self-instruct for TASKS, in any order of the seeds, with its answer; one task is too short."""
+    settings, given = SelfInstructSettings(examples=2), read_seeds([seeds], ReadReport())
+    first, second = TASKS
+    answers: list[tuple[ChatRequest, str]] = [
+        (ask_tasks(shown, settings), f"{first}\n4. Be brief\n5. {second}")
+        for shown in permutations([seed.instruction for seed in given], 2)
+    ]
+    for task, (text, answer) in TASKS.items():
+        answers.append((ask_kind(task, given, settings), "no"))
+        asked = ask_instances(task, given, settings, is_classification=False)
+        answers.append((asked, f"Input: {text}\nOutput: {answer}"))
+    return [Conversation((*asked.messages, Message("assistant", text, train=True))) for asked, text in answers]
+
+
+def overfit(conversations: list[Conversation]) -> ServedModel:
+    """A tiny decoder, trained until each answer has a probability of 70%: top_p = 0.5 then draws no other token."""
+    texts = [message.content for conversation in conversations for message in conversation.messages]
+    tokens = train_tokenizer(texts, TokenizerSettings(vocab_size=768))
+    template = ChatTemplate(tokens)
+    part = fill_rows([[template.encode(conversation)] for conversation in conversations])
+    shape = ModelSettings(vocab_size=tokens.vocab_size, hidden_size=48, layers=2, heads=4, kv_heads=2)
+    model = build_decoder(shape.model_copy(update={"context_length": 512}))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, betas=(0.9, 0.95))
+    for _ in range(300):
+        log_probs = answer_log_probs(model, part)
+        if log_probs.min() > math.log(0.7):
+            break
+        optimizer.zero_grad()
+        (-log_probs.sum() / part["weights"].sum()).backward()
+        optimizer.step()
+    return ServedModel("overfitted", model.eval(), tokens, template)
+
+
+def test_a_served_model_writes_new_tasks(tmp_path: Path) -> None:
+    """It knows the requests by heart; that it gets them, and what becomes of its answers, is the whole way's doing."""
+    rows = [{"instruction": f"{verb} a short letter", "output": verb} for verb in ("Write", "Translate", "Shorten")]
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with serve(Serving([overfit(learned_conversations(seeds))], None, ServeSettings())) as address:
+        printed = run("self-instruct", seeds, "--generator", f"{address}v1", "--output", tmp_path / "tasks.jsonl",
+                      "--set", "count=2", "--set", "examples=2", "--set", "requests=1",
+                      "--set", "max_tokens=128")  # fmt: skip
+    assert "2 tasks in 1 rounds, 0 of them classifications, 2 instances" in printed
+    assert "dropped: too short 1\n" in printed
+    assert "5 requests, " in printed
+    written = [json.loads(line) for line in (tmp_path / "tasks.jsonl").read_text().splitlines()]
+    assert [task["instruction"] for task in written] == list(TASKS)
+    assert {task["by"] for task in written} == {"overfitted"}
+    found = read_conversations([tmp_path / "tasks.jsonl"])
+    assert [conversation.messages[-1].content for conversation in found] == [answer for _, answer in TASKS.values()]
