@@ -136,6 +136,12 @@ def test_a_page_shows_the_deciding_rule_and_its_text(client: Client, rows) -> No
     assert "<EMAIL_1>" in page.xpath("//mark[@class='placeholder']/text()")
 
 
+def test_every_dropped_page_has_advice(client: Client, rows) -> None:
+    for stage in {row["stage"] for row in rows["drops"]}:
+        number = next(number for number, row in enumerate(rows["drops"]) if row["stage"] == stage)
+        assert "To keep such pages: " in client.page(f"/page/dropped/0/{number}").text_content(), stage
+
+
 def test_lines_that_corrections_took_are_struck_through() -> None:
     """The text of the mini-crawl that is extracted has no such line."""
     stages = [("extract_text", "a@b.example"), ("scrub_pii", "one\nMenu\ntwo <EMAIL_1>"), ("filter_heuristics", None)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline.reports.formatting import measure
 from pipeline.reports.run_warnings import run_warnings
 from pipeline.reports.samples import SAMPLES, Samples, collect_samples
 from pipeline.storage.layout import Layout
+from tests.conftest import MINICRAWL
 from tests.pipeline import browser
 
 HOSTILE = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">"\'&<b>'
@@ -68,6 +70,23 @@ def test_headline_and_funnel_are_the_numbers_of_the_json(page: lxml.html.HtmlEle
         left -= lost
     assert left == numbers["kept"]
     assert rows[-1] == f"kept {left:,}"
+
+
+def test_the_header_names_input_time_and_command(page: lxml.html.HtmlElement, curated_minicrawl: Path) -> None:
+    facts = dict(zip(texts(page, "//header//dt"), texts(page, "//header//dd"), strict=True))
+    sizes = [path.stat().st_size for path in MINICRAWL.iterdir()]
+    assert facts["Input"] == f"{len(sizes)} files, {sum(sizes):,} bytes"
+    assert facts["Command"] == f"gristmill curate {MINICRAWL} --output {curated_minicrawl} --workers 2"
+    assert facts["Content hash"] == json.loads((curated_minicrawl / "manifest.json").read_text())["content_hash"]
+    day = r"(\d{4}-\d\d-\d\d \d\d:\d\d) UTC"
+    began, ended = (
+        datetime.strptime(time, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+        for time in re.fullmatch(rf"{day} to {day} \(\d.*\)", facts["Run"]).groups()
+    )
+    written = datetime.fromtimestamp((curated_minicrawl / "run.json").stat().st_mtime, UTC)
+    assert timedelta() <= written - began < timedelta(minutes=2)
+    finished = datetime.fromtimestamp((curated_minicrawl / "manifest.json").stat().st_mtime, UTC)
+    assert timedelta() <= finished - ended < timedelta(minutes=2)
 
 
 def test_every_reason_has_its_count_and_up_to_five_pages(page: lxml.html.HtmlElement, numbers: dict[str, Any]) -> None:
