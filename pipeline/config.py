@@ -24,7 +24,7 @@ import classifiers
 import pipeline
 from classifiers.artifacts import MANIFEST, default_folder
 from classifiers.domain_labels import UNKNOWN
-from pipeline import effects
+from pipeline import effects, storage
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.errors import UserError
 from pipeline.page_process.settings import PageProcessSettings
@@ -136,13 +136,15 @@ def load_config(
 
     `base` are the settings of an earlier run, as run.json has them, in place of a preset.
 
-    Raises UserError with one line that names the file or override, the key and what is wrong with it.
+    Raises UserError with one line that names the file or override, the key and what is wrong with it; StorageError for
+    a file that cannot be read.
     """
     values: dict[str, Any] = tomllib.loads(read_preset(preset)) if preset else _settings_given(base or {})
     if path is not None:
+        content = storage.read_named(path, "configuration")
         try:
-            _merge(values, tomllib.loads(effects.read_file(str(path)).decode()))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            _merge(values, tomllib.loads(content.decode()))
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UserError(f"configuration {path}: {error}") from None
     for override in overrides:
         _merge(values, _parse_override(override))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline import effects
+from pipeline import storage
 from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import TextParts
 from pipeline.settings import Settings
@@ -42,7 +42,8 @@ def load_reference(language: str) -> Mapping[str, float] | None:
     path = REFERENCE_FOLDER / f"{language}.txt"
     if not language.isalpha() or not path.is_file():
         return None
-    rows = (line.split("\t") for line in effects.read_file(str(path)).decode().splitlines() if not line.startswith("#"))
+    lines = storage.read_named(path, "word frequencies").decode().splitlines()
+    rows = (line.split("\t") for line in lines if not line.startswith("#"))
     return {word: float(share) for word, share in rows}
 
 

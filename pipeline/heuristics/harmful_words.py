@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline import effects
+from pipeline import storage
 from pipeline.errors import UserError
 from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import TextParts
@@ -38,16 +38,17 @@ SIGNALS = ("harmful_words", "harmful_different", "harmful_per_1000", "harmful_pe
 
 
 def read_list(path: Path) -> list[str]:
-    """Entries of a word list, in lower case. Raises UserError where the file cannot be read."""
+    """Entries of a word list, in lower case. Raises StorageError or UserError where the file cannot be read."""
+    content = storage.read_named(path, "word list")
     try:
-        lines = effects.read_file(str(path)).decode().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"word list {path} cannot be read ({error}); give a UTF-8 file with one entry a line") from None
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"word list {path}: not UTF-8 ({error}); give a file with one entry a line") from None
     return [line.strip().lower() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def check_lists(settings: HarmfulWordsSettings) -> None:
-    """Read every list. Raises UserError for a list that cannot be read and for a folder without lists."""
+    """Read every list. Raises StorageError for a list that cannot be read, UserError for a folder without lists."""
     lists = sorted(settings.lists.glob("*.txt"))
     if not lists:
         raise UserError(

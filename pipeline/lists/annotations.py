@@ -50,22 +50,28 @@ class Annotation(Settings):
 
 
 def read_annotation(annotation: Annotation) -> Iterator[tuple[str, str]]:
-    """Yield ("file column", host) for every host that a column marks. Raises ListError for another kind of file."""
+    """Yield ("file column", host) for every host that a column marks.
+
+    Raises ListError for another kind of file, StorageError for one that cannot be read.
+    """
     path = annotation.path
-    try:
-        if annotation.sha256 and (digest := sha256_of_file(path)) != annotation.sha256.lower():
-            raise ListError(f"list {path}: its sha256 is {digest}, but the settings say {annotation.sha256}")
-        with _open_table(path) as (schema, read):
-            if len(set(schema.names)) < len(schema.names):
-                raise ListError(f"list {path}: has two columns of one name; rename one")
-            key = _find_key(path, schema.names)
-            columns = annotation.columns or _boolean_columns(path, schema)
-            _check_columns(path, schema, columns, key)
-            yield from _read_marked(path, read([*dict.fromkeys((key, *columns))]), key, columns)
-    except storage.NoSuchFileError:
-        raise ListError(f"list {path}: no such file; correct its path in the settings or remove the entry") from None
-    except storage.StorageError as error:
-        raise ListError(f"list {error}") from error
+    with storage.say_role("list"):
+        try:
+            if annotation.sha256 and (digest := sha256_of_file(path)) != annotation.sha256.lower():
+                raise ListError(f"list {path}: its sha256 is {digest}, but the settings say {annotation.sha256}")
+            with _open_table(path) as (schema, read):
+                if len(set(schema.names)) < len(schema.names):
+                    raise ListError(f"list {path}: has two columns of one name; rename one")
+                key = _find_key(path, schema.names)
+                columns = annotation.columns or _boolean_columns(path, schema)
+                _check_columns(path, schema, columns, key)
+                yield from _read_marked(path, read([*dict.fromkeys((key, *columns))]), key, columns)
+        except storage.NoSuchFileError:
+            raise ListError(
+                f"list {path}: no such file; correct its path in the settings or remove the entry"
+            ) from None
+        except storage.DamagedFileError as error:
+            raise ListError(f"list {error}") from error
 
 
 Reader = Callable[[list[str]], Iterator["pa.RecordBatch"]]  # the batches of some columns

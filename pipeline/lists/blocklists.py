@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import re
 import tarfile
 import zlib
@@ -25,7 +26,7 @@ import numpy as np
 import xxhash
 
 from classifiers.urls import host_of, normalize_url, strip_www
-from pipeline import effects
+from pipeline import storage
 from pipeline.errors import UserError
 from pipeline.settings import ListFile
 
@@ -74,7 +75,7 @@ class HashTable:
 def locate(list_file: ListFile) -> Path:
     """The file, or the list of that name that ships with this package. Raises ListError if neither exists."""
     path = list_file.path.expanduser()
-    if not _exists(path) and path.name == str(path) and effects.exists(str(SHIPPED / path)):
+    if not _exists(path) and path.name == str(path) and _exists(SHIPPED / path):
         path = SHIPPED / path
     if not _exists(path):
         raise ListError(f"list {path}: no such file; correct its path in the settings or remove the entry")
@@ -82,10 +83,8 @@ def locate(list_file: ListFile) -> Path:
 
 
 def _exists(path: Path) -> bool:
-    try:
-        return effects.exists(str(path))
-    except PermissionError as error:
-        raise ListError(f"list {path}: no permission to read it; check its owner and mode") from error
+    with storage.say_role("list"):
+        return storage.exists(str(path))
 
 
 def read_hosts(list_file: ListFile) -> Iterator[tuple[str, str]]:
@@ -148,9 +147,9 @@ def _ut1_folder(path: Path) -> Iterator[Member]:
 
 
 def _ut1_archive(path: Path, sha256: str | None) -> Iterator[Member]:
-    _read_content(path, sha256, decompress=False)
+    content = _read_content(path, sha256, decompress=False)
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             aliases = _category_aliases(archive)
             for member in archive:
                 name = _UT1_NAME.search(member.name)
@@ -176,10 +175,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _read_content(path: Path, sha256: str | None, decompress: bool = True) -> bytes:
-    try:
-        raw = effects.read_file(str(path))
-    except OSError as error:
-        raise ListError(f"list {path}: cannot be read ({error.strerror})") from error
+    raw = storage.read_named(path, "list")
     digest = hashlib.sha256(raw).hexdigest() if sha256 else None
     if sha256 and digest != sha256.lower():
         raise ListError(f"list {path}: its sha256 is {digest}, but the settings say {sha256}; is it another version?")

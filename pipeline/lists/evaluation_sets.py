@@ -11,6 +11,7 @@ import gzip
 import json
 import re
 import unicodedata
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from pipeline import effects
+from pipeline import storage
 from pipeline.errors import UserError
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")  # a CJK character is a word
@@ -47,13 +48,16 @@ class FoundItem:
 
 
 def read_items(path: Path) -> Iterator[EvaluationItem]:
-    """The items of a file: the rows of JSONL (all their strings), or the lines of a text file; plain or gzip."""
+    """The items of a file: the rows of JSONL (all their strings), or the lines of a text file; plain or gzip.
+
+    Raises StorageError for a file that cannot be read, UserError for a damaged one.
+    """
     name = path.name.removesuffix(".gz")
     is_jsonl = name.endswith((".jsonl", ".ndjson"))
+    raw = storage.read_named(path, "evaluation set")
     try:
-        raw = effects.read_file(str(path))
         text = (gzip.decompress(raw) if path.name.endswith(".gz") else raw).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(f"evaluation set {path}: {error}") from None
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():

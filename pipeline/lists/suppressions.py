@@ -164,15 +164,14 @@ def _values_of(kind: SelectorKind, url: str, host: str, domain: str, identifier:
 
 
 def read_suppressions(paths: Sequence[str]) -> SuppressionList:
-    """The entries of all files. Raises UserError for one that is missing or damaged."""
+    """The entries of all files. Raises StorageError for one that cannot be read, UserError for a damaged one."""
     return SuppressionList().plus(entry for path in paths for entry in _read_file(path))
 
 
 def _read_file(path: str) -> list[Suppression]:
+    content = storage.read_named(path, "suppress.lists:")
     try:
-        return parse_suppressions(storage.read_bytes(path))
-    except storage.StorageError as error:
-        raise UserError(f"suppress.lists: {error}") from None
+        return parse_suppressions(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"suppress.lists: {path}: not a suppression list of gristmill remove ({str(error)[:80]}); restore it"

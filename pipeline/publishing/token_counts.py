@@ -7,21 +7,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline import effects
+from pipeline import storage
 from pipeline.errors import UserError
 
 
 @cache
 def load_token_counter(path: Path) -> Callable[[str], int]:
-    """The function text -> tokens, without tokens that a tokenizer puts around a text. Raises UserError."""
+    """text -> tokens, without those that a tokenizer puts around a text. Raises UserError and StorageError."""
     try:
         import tokenizers
     except ImportError:
         raise UserError("publish.tokenizer needs the package tokenizers: pip install tokenizers") from None
+    content = storage.read_named(path, "publish.tokenizer:")
     try:
-        engine: Any = tokenizers.Tokenizer.from_str(effects.read_file(str(path)).decode())
-    except OSError as error:
-        raise UserError(f"publish.tokenizer: {path}: {error.strerror or error}") from None
+        engine: Any = tokenizers.Tokenizer.from_str(content.decode())
     except Exception as error:  # the library raises plain Exception
         raise UserError(f"publish.tokenizer: {path}: no tokenizer.json ({str(error)[:100]})") from None
     engine.no_padding()

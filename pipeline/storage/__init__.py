@@ -19,7 +19,7 @@ Callers write `from pipeline import storage` and `storage.exists(path)`.
 """
 
 from pipeline.storage.atomic_write import create_exclusively, write_atomically
-from pipeline.storage.errors import DamagedFileError, NoSuchFileError, StorageError, explain_errors
+from pipeline.storage.errors import DamagedFileError, NoSuchFileError, StorageError, explain_errors, say_role
 from pipeline.storage.files import (
     exists,
     glob_files,
@@ -30,6 +30,7 @@ from pipeline.storage.files import (
     modification_time,
     open_binary,
     read_bytes,
+    read_named,
     read_unchecked,
     remove,
     size,
@@ -61,6 +62,7 @@ __all__ = [
     "open_binary",
     "open_parquet",
     "read_bytes",
+    "read_named",
     "read_parquet",
     "read_rows",
     "read_unchecked",
@@ -68,6 +70,7 @@ __all__ = [
     "remove_empty_folder",
     "remove_files",
     "remove_folder",
+    "say_role",
     "size",
     "write_atomically",
 ]

@@ -57,6 +57,15 @@ def explain_errors(path: str, verb: str) -> Iterator[None]:
         raise _kind_of(cause)(f"{where}: {_explain(path, verb, cause)}") from error
 
 
+@contextmanager
+def say_role(role: str) -> Iterator[None]:
+    """Puts before the message of a StorageError what the file is for, and keeps its class, which is its exit code."""
+    try:
+        yield
+    except StorageError as error:
+        raise type(error)(f"{role} {error.message}") from error
+
+
 def _kind_of(error: BaseException) -> type[StorageError]:
     number = getattr(error, "errno", None)
     if number in NO_SPACE:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from pipeline import effects
 from pipeline.storage.causes import is_missing
-from pipeline.storage.errors import StorageError, explain_errors
+from pipeline.storage.errors import StorageError, explain_errors, say_role
 from pipeline.storage.object_store import list_sizes
 from pipeline.storage.paths import COMMON_CRAWL, is_remote, is_web, local_path
 from pipeline.storage.remote import find, open_filesystem, request
@@ -100,6 +100,12 @@ def read_unchecked(path: str) -> bytes:
             return bytes(request(path, lambda fs, inner: fs.cat_file(inner, **options)))
     with open_binary(path) as file, explain_errors(path, "read"):
         return file.read()
+
+
+def read_named(path: str | os.PathLike[str], role: str) -> bytes:
+    """A file that the settings name; a StorageError begins with its role: "word list PATH: ..."."""
+    with say_role(role):
+        return read_bytes(os.fspath(path))
 
 
 def glob_files(pattern: str) -> list[str]:

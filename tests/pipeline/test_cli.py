@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import subprocess
 import sys
@@ -114,6 +115,40 @@ def curate_that_fails(error: str, output: Path) -> subprocess.CompletedProcess[s
     code = PLAN_RUN.format(error) + "pipeline.curate.plan_run = fail\npipeline.cli.main()"
     command = [sys.executable, "-c", code, "curate", str(MINICRAWL), "--output", str(output / "out")]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=100)
+
+
+FAILING_DISK = """
+import os, sys
+from pipeline import cli, effects
+class Disk:  # every write into the output fails
+    def perform(self, effect, subject, action, torn=None):
+        if effect == "write" and subject.startswith({folder!r}):
+            raise OSError({number}, os.strerror({number}), subject)
+        return action()
+with effects.simulate(Disk()):
+    cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (errno.EIO, 4, "cannot write it (Input/output error)"),
+        (errno.ENOSPC, 6, "the disk is full"),
+        (errno.EROFS, 7, "the disk is mounted read-only"),
+    ],
+)
+def test_a_failing_disk_ends_a_run_with_the_code_of_its_error(
+    number: int, code: int, message: str, tmp_path: Path
+) -> None:
+    program = FAILING_DISK.format(folder=str(tmp_path), number=number)
+    warc = MINICRAWL / "minicrawl-00005.warc.wet.gz"
+    command = [sys.executable, "-c", program, "curate", str(warc), "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=100)
+    assert done.returncode == code, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith(f"gristmill: {tmp_path}")
+    assert message in line
 
 
 def test_the_readme_has_the_exit_codes_of_the_classes() -> None:
