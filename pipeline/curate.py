@@ -33,7 +33,7 @@ from pipeline.engines.concurrent_calls import Counts
 from pipeline.engines.map_items import map_items
 from pipeline.engines.options import LOCAL_OPTIONS, is_on_this_machine
 from pipeline.engines.resumable import read_results, run_task
-from pipeline.errors import LockedError, RunFailedError, UserError
+from pipeline.errors import RunFailedError, UserError
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
 from pipeline.inspection.progress import Watch
 from pipeline.ledger import Tally
@@ -56,7 +56,6 @@ from pipeline.reports.report_json import make_report
 from pipeline.reuse import Level, Reuse, copy_units, rerun_unit
 from pipeline.stages.custom_rules import scorer_signals
 from pipeline.stages.read_documents import check_inputs
-from pipeline.stop import stop_process
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import JSONL, PUBLISHED, Layout, read_json, read_manifest, read_run, write_json
 from pipeline.storage.lease import hold_lease
@@ -130,7 +129,7 @@ def run_curation(run: Run, *, overwrite: bool = False) -> Mapping[str, Any]:
 
 
 def _run_with_lease(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
-    with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(why, LockedError.exit_code)):
+    with hold_lease(run.layout.lease):
         return _run_jobs(run, overwrite=overwrite)
 
 
@@ -138,7 +137,7 @@ def _run_with_lease(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
 def claim_output(run: Run) -> Iterator[bool]:
     """Holds the lease of the output while the block runs; True where the run is complete already."""
     check_output(run.layout, [])
-    with hold_lease(run.layout.lease, on_loss=lambda why: stop_process(why, LockedError.exit_code)):
+    with hold_lease(run.layout.lease):
         remove_leftovers(run.layout)
         claim(run.layout, run.identity, local_paths(run), overwrite=False)
         yield is_complete(run.layout)

@@ -21,6 +21,7 @@ from pipeline.config import Config, to_portable_json
 from pipeline.errors import UserError
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.storage.layout import Layout, read_manifest, read_run, write_json
+from pipeline.storage.lease import hold_lease
 from pipeline.storage.own_files import check_apart
 
 RELEASE, ANNOTATIONS = "release.json", "annotations"
@@ -43,14 +44,15 @@ def release_annotations(output: str, target: str) -> dict[str, Any]:
     manifest, run = read_manifest(layout), read_run(layout)
     if "content_sums" not in manifest:
         raise UserError(f"{output}: of format {manifest['format']}, without record lengths; curate it again")
-    parts = [_write_part(layout, entry["path"], target) for entry in manifest["shards"]]
-    values = {
-        "release": FORMAT,
-        "settings": to_portable_json(Config.model_validate(run["settings"])),
-        **{name: manifest[name] for name in _OF_MANIFEST},
-        ANNOTATIONS: parts,
-    }
-    write_json(storage.join(target, RELEASE), values)
+    with hold_lease(Layout(target).lease):
+        parts = [_write_part(layout, entry["path"], target) for entry in manifest["shards"]]
+        values = {
+            "release": FORMAT,
+            "settings": to_portable_json(Config.model_validate(run["settings"])),
+            **{name: manifest[name] for name in _OF_MANIFEST},
+            ANNOTATIONS: parts,
+        }
+        write_json(storage.join(target, RELEASE), values)
     return values
 
 

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline import effects, storage
 from pipeline.errors import LockedError
-from pipeline.stop import cleanup_at_stop
+from pipeline.stop import cleanup_at_stop, stop_process
 from pipeline.storage.layout import read_json
 
 log = logging.getLogger("gristmill")
@@ -76,14 +76,19 @@ def read_lease(path: str, lease_seconds: float = LEASE_SECONDS) -> Lease | None:
         )
 
 
+def _stop(why: str) -> NoReturn:
+    stop_process(why, LockedError.exit_code)
+
+
 @contextmanager
 def hold_lease(
-    path: str, lease_seconds: float = LEASE_SECONDS, on_loss: Callable[[str], object] = log.warning
+    path: str, lease_seconds: float = LEASE_SECONDS, on_loss: Callable[[str], object] = _stop
 ) -> Iterator[None]:
     """Holds the lease file while the block runs and renews it from a thread.
 
     Raises LeaseHeldError with the owner's host and process when another process holds it. Calls `on_loss` with one line
-    when another process took it over, because this one had sent no heartbeat for `lease_seconds`.
+    when another process took it over, because this one had sent no heartbeat for `lease_seconds`: by default it ends
+    this process at once, for two must not write into one output.
     """
     owner = {**_this_process(), "token": uuid.uuid4().hex}
     _acquire(path, owner, lease_seconds)

@@ -10,11 +10,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.errors import LockedError, UserError
 from pipeline.page_process.chain import close_started_worker
+from pipeline.release import annotations
 from pipeline.release.annotations import ANNOTATIONS, RELEASE, release_annotations
 from pipeline.release.rehydrate import rehydrate
 from pipeline.storage.layout import Layout, read_manifest
+from pipeline.storage.lease import hold_lease
 from tests.conftest import MINICRAWL, Command
 from tests.pipeline.servers import Web, serve
 from trainer.data.curated_dataset import open_dataset
@@ -125,6 +127,19 @@ def test_a_release_needs_a_finished_output_and_a_new_folder(curated_minicrawl: P
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty"):
         release_annotations(str(curated_minicrawl), str(tmp_path))
+
+
+def test_one_process_at_a_time_writes_a_release(
+    curated_minicrawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_part(layout: Layout, path: str, target: str) -> dict[str, object]:
+        with pytest.raises(LockedError, match="held by"), hold_lease(Layout(target).lease):
+            pass
+        return {"path": path}
+
+    monkeypatch.setattr(annotations, "_write_part", write_part)
+    assert release_annotations(str(curated_minicrawl), str(tmp_path / "new"))[ANNOTATIONS]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [RELEASE]
 
 
 def test_only_a_folder_of_the_same_release_is_written_to(

@@ -99,6 +99,32 @@ def test_a_lease_that_was_taken_over_is_reported_and_not_removed(tmp_path):
     assert json.loads(path.read_text())["token"] == "other"
 
 
+LOSE = """
+import sys, time
+from pipeline.storage.lease import hold_lease
+with hold_lease(sys.argv[1], lease_seconds=0.3):
+    print(1, flush=True)
+    time.sleep(99)
+"""
+
+
+def test_a_process_that_lost_its_lease_writes_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", LOSE, str(path)], cwd=ROOT, text=True, **streams) as loser:
+        assert loser.stdout is not None
+        loser.stdout.readline()
+        other = json.dumps({"host": "other", "pid": 2, "token": "other", "expires": 9e9})
+        (tmp_path / "other").write_text(other)
+        os.replace(tmp_path / "other", path)
+        try:
+            printed = loser.communicate(timeout=30)[1]
+        finally:
+            loser.kill()
+    assert (loser.returncode, printed) == (5, f"gristmill: {path}: other (process 2) took the output over; stopped\n")
+    assert path.read_text() == other
+
+
 DAMAGED = [b"", b"{", b"{}", b"[1]", b"null", b"\x00\xff", b'{"token": "t", "expires": "soon"}']
 
 
