@@ -53,10 +53,12 @@ def _read_toml(source: str) -> dict[str, Any]:
     path = Path(source) if source.endswith(".toml") else PRESETS / f"{source}.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except FileNotFoundError as error:
         raise ConfigError(
             f"configuration {source}: no such file or preset; name a .toml file or one of {', '.join(list_presets())}"
         ) from error
+    except OSError as error:
+        raise ConfigError(f"configuration {source}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise ConfigError(f"configuration {source}: not TOML ({error})") from error
 

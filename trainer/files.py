@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainer.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EXPERIMENT_FILE = "experiment.json"  # how a run was made; the first file that a run writes
 _OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
@@ -91,6 +96,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     flush_to_disk(path.parent)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file. Raises OSError where it cannot be written: the library has an error of its own."""
+    import safetensors.torch
+
+    try:
+        safetensors.torch.save_file(tensors, path, metadata)
+    except safetensors.SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def flush_to_disk(path: Path) -> None:

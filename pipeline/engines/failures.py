@@ -27,6 +27,8 @@ class Failure(NamedTuple):
 def find_failure(error: Exception) -> Failure:
     """What ended a command; where an engine raised its own exception, the worker's error in its text decides."""
     code = exit_code_of(type(error), getattr(error, "errno", None))
+    if isinstance(error, click.ClickException):
+        code = error.exit_code  # with the trainer's errors, the cause decides
     if code != INTERNAL_ERROR:
         return Failure(_one_line(_text(error)), code)
     failures = [_failure_in(*line) for line in _LAST_LINE.findall(str(error))]

@@ -27,27 +27,27 @@ Columns = Callable[[], Iterator[tuple[str, NDArray[Any]]]]
 
 def map_arrays(folder: Path, key: str, columns: Columns, *, verify: bool = True) -> dict[str, NDArray[Any]]:
     """The arrays by name; `columns` yields them one by one where they are not stored yet."""
-    with take_lock(folder.with_name(f"{folder.name}.lock")) as writable:
+    with take_lock(folder.with_name(f"{folder.name}.lock")) as failure:
         if found := _open_arrays(folder, key, verify):
             return found
-        if not writable:
+        if failure is not None:
             return dict(columns())
         _write_arrays(folder, key, columns)
     return _open_arrays(folder, key, verify=False) or dict(columns())
 
 
 @contextlib.contextmanager
-def take_lock(path: Path) -> Iterator[bool]:
-    """Wait for other processes with the same lock; false, without a lock, where its file cannot be written."""
+def take_lock(path: Path) -> Iterator[OSError | None]:
+    """Wait for other processes with the same lock. Without it, yield the error by which its file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
-    except OSError:
-        yield False
+    except OSError as error:
+        yield error
         return
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield True
+        yield None
 
 
 def _write_arrays(folder: Path, key: str, columns: Columns) -> None:

@@ -53,9 +53,9 @@ def remove_documents(cache: Path | None, ids: Iterable[str]) -> list[dict[str, A
 
 def _blank_store(folder: Path, wanted: pa.Array) -> int:
     """Documents of the store that are blank now. The summary is written last and names the files as they were."""
-    with take_lock(folder / "lock") as writable:
-        if not writable:
-            raise DatasetError(f"{folder}: cannot be written; the documents are still in it")
+    with take_lock(folder / "lock") as failure:
+        if failure is not None:
+            raise DatasetError(f"{folder}: cannot be written; the documents are still in it") from failure
         summary = read_summary(folder)
         kind = np.dtype(summary["type"])
         found = [_blank_part(folder, number, kind, wanted) for number in range(len(summary["parts"]))]

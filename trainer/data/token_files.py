@@ -222,8 +222,10 @@ def read_summary(folder: Path) -> dict[str, Any]:
             raise ValueError("wrong values")
         if not summary["parts"] or summary["type"] not in {token_type(size).str for size in (1, 1 << 20)}:
             raise ValueError("no parts, or of another type")
-    except OSError as error:
+    except FileNotFoundError as error:
         raise DatasetError(f"{folder}: no finished tokens here; run `gristmill train tokens`") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(f"{path}: damaged; delete {folder} and run `gristmill train tokens`") from error
     return summary

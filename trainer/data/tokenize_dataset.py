@@ -73,9 +73,9 @@ def tokenize_dataset(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be made ({error.strerror}); name another folder by data.cache") from error
-    with take_lock(folder / "lock") as writable:  # one writes, the others wait and find it
-        if not writable:
-            raise DatasetError(f"{folder}: cannot be written; name another folder by data.cache")
+    with take_lock(folder / "lock") as failure:  # one writes, the others wait and find it
+        if failure is not None:
+            raise DatasetError(f"{folder}: cannot be written; name another folder by data.cache") from failure
         tokenizer.save(folder / TOKENIZER_FILE)
         _link_parts(folder, dataset, tokenizer, itemsize)
         _write_parts(

@@ -51,7 +51,7 @@ def read_annotations(path: Path) -> list[JudgedPair]:
     except (OSError, EOFError, ValueError, OverflowError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: not a list of judged pairs with output_1, output_2 and preference ({error})"
-        ) from None
+        ) from error
 
 
 def _read_comparison(item: Any) -> JudgedPair:

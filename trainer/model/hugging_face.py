@@ -14,11 +14,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from trainer.errors import UserError
+from trainer.files import save_tensors
 from trainer.model.model_settings import ModelSettings
 from trainer.model.rotary import RopeScaling, RopeSettings
 
@@ -204,7 +204,7 @@ def _write_tensors(out: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
 
     def flush() -> None:
         files.append(list(held))
-        safetensors.torch.save_file(held, out / f"part-{len(files)}.tmp", {"format": "pt"})
+        save_tensors(held, out / f"part-{len(files)}.tmp", {"format": "pt"})
         held.clear()
 
     for name, tensor in tensors:

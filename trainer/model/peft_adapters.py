@@ -9,10 +9,9 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import safetensors.torch
 from torch import Tensor
 
-from trainer.files import write_atomically
+from trainer.files import save_tensors, write_atomically
 from trainer.model.hugging_face import ExportError, hugging_face_tensors
 from trainer.model.lora import LoraSettings, is_adapter
 from trainer.model.model_settings import ModelSettings
@@ -38,7 +37,7 @@ def write_adapters(settings: ModelSettings, weights: Iterable[tuple[str, Tensor]
         raise ExportError("this run has no adapters (it was trained without --lora); leave out --adapters")
     tensors = dict(peft_tensors(weights, settings))
     out.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(tensors, out / "adapter_model.safetensors", {"format": "pt"})
+    save_tensors(tensors, out / "adapter_model.safetensors", {"format": "pt"})
     write_atomically(out / "adapter_config.json", json.dumps(peft_config(settings.lora, base), indent=2) + "\n")
     return out
 

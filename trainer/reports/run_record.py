@@ -30,11 +30,10 @@ import click
 from trainer.data.curated_dataset import open_dataset
 from trainer.data.sources import SourceSettings
 from trainer.data.tokenizer import TOKENIZER_FILE
-from trainer.errors import UserError
+from trainer.errors import TrainingStoppedError, UserError
 from trainer.files import EXPERIMENT_FILE, is_run, sha256_of_file, write_atomically
 from trainer.reports.verdict import derive_verdict
 from trainer.settings import Settings
-from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state
 from trainer.training.metrics import read_metrics
 

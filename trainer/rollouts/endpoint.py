@@ -19,7 +19,7 @@ import urllib3
 from pydantic import Field
 from urllib3.exceptions import HTTPError
 
-from trainer.errors import UserError
+from trainer.errors import FILE_ERROR, UserError
 from trainer.rollouts.generator import BadReply, ChatRequest, Reply
 from trainer.settings import Settings
 
@@ -49,6 +49,12 @@ class EndpointSettings(Settings):
 
 class EndpointError(UserError):
     """An endpoint that cannot be used: its address, why, and what to do."""
+
+
+class SilentEndpointError(EndpointError):
+    """An endpoint that does not answer; it may later."""
+
+    own_exit_code = FILE_ERROR
 
 
 class Endpoint:
@@ -127,7 +133,7 @@ class Endpoint:
             problem = f"status {response.status}"
             pause = max(pause, _retry_after(response.headers.get("Retry-After")))
         tries = f"{self.settings.retries + 1} times" if self.settings.retries else "once"
-        raise EndpointError(f"{self.url}: does not answer ({problem}), asked {tries}; is it running there?")
+        raise SilentEndpointError(f"{self.url}: does not answer ({problem}), asked {tries}; is it running there?")
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes | None:
         """The body; None where it is too long or takes too long."""

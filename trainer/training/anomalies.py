@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from pydantic import Field, model_validator
 
-from trainer.errors import UserError
 from trainer.settings import Settings
 
 
@@ -56,10 +55,6 @@ class AnomalySettings(Settings):
         if self.not_finite is AnomalyAction.REPORT:
             raise ValueError("anomalies.not_finite = report would write NaN into every weight; choose skip or stop")
         return self
-
-
-class TrainingStoppedError(UserError):
-    """A run that ended early, at an anomaly or a signal; the message names its report and checkpoint."""
 
 
 class Anomaly(NamedTuple):

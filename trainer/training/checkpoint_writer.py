@@ -11,18 +11,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import safetensors.torch
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.state_dict_saver import async_save, save
 
-from trainer.files import flush_to_disk, write_atomically
+from trainer.files import flush_to_disk, save_tensors, write_atomically
 from trainer.training.checkpoint import (
     PREFIX,
     CheckpointError,
@@ -100,7 +101,7 @@ class CheckpointWriter:
         if self._world.is_main:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            safetensors.torch.save_file(generators, temporary / "rng.safetensors")
+            save_tensors(generators, temporary / "rng.safetensors")
             for name, text in texts.items():
                 (temporary / name).write_text(text, "utf-8")
         wait_for_all(self._world)
@@ -119,7 +120,8 @@ class CheckpointWriter:
         writer = HuggingFaceStorageWriter(str(temporary), numbers, save_distributed=True)
         ranks: dict[str, Any] = {"process_group": self._group, "no_dist": self._group is None}
         if not self._settings.asynchronous:
-            save(tensors, storage_writer=writer, **ranks)
+            with _plain_errors(temporary):
+                save(tensors, storage_writer=writer, **ranks)
             return None
         stager = DefaultStager(StagingOptions(False, False, False, False))
         return cast("Future[Any]", async_save(tensors, storage_writer=writer, async_stager=stager, **ranks))
@@ -130,7 +132,8 @@ class CheckpointWriter:
         error: Exception | None = None
         try:
             if written is not None:
-                written.result()
+                with _plain_errors(temporary):
+                    written.result()
             number = f"{self._world.rank + 1:05d}"
             shards = sorted(temporary.glob(f"shard-{number}-*"))
             stems = (STEMS[int(path.name.split("-")[3])] for path in shards)
@@ -169,6 +172,16 @@ class CheckpointWriter:
         prune_checkpoints(self._folder, self._settings, state.best)
 
 
+@contextmanager
+def _plain_errors(folder: Path) -> Iterator[None]:
+    """torch.distributed.checkpoint raises a BaseException when a rank cannot write; in its place, that rank's error."""
+    try:
+        yield
+    except CheckpointException as error:
+        rank, (failure, _) = min(error.failures.items())
+        raise CheckpointError(f"{folder}: rank {rank} cannot write it ({failure})") from failure
+
+
 def _seal(paths: Iterable[Path]) -> Files:
     """Flush files to disk; their sizes and hashes."""
     found: Files = {}
@@ -188,12 +201,12 @@ def _gather_tensors(folder: Path, stem: str, tensors: Iterable[tuple[str, Tensor
             continue
         if held and size + value.nbytes > FILE_BYTES:
             files += 1
-            safetensors.torch.save_file(held, folder / f"{stem}-{files:05d}.safetensors")
+            save_tensors(held, folder / f"{stem}-{files:05d}.safetensors")
             held, size = {}, 0
         held[name] = value.cpu().contiguous()
         size += value.nbytes
     if held:
-        safetensors.torch.save_file(held, folder / f"{stem}-{files + 1:05d}.safetensors")
+        save_tensors(held, folder / f"{stem}-{files + 1:05d}.safetensors")
 
 
 def _generators(world: World) -> Iterator[tuple[str, Tensor]]:

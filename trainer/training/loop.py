@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from trainer.errors import StoppedBySignalError, TrainingStoppedError
 from trainer.training import checkpoint
-from trainer.training.anomalies import Anomaly, AnomalyAction, TrainingStoppedError
+from trainer.training.anomalies import Anomaly, AnomalyAction
 from trainer.training.checkpoint import BestValidation
 from trainer.training.distributed import World, count_ranks
 from trainer.training.metrics import MetricsLog
@@ -89,12 +90,12 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
     data = _prepare_steps(run.task, run.world, range(run.step, run.step if _is_exhausted(run) else steps))
     row: dict[str, Any] = {}
     before = run.task.validate(run.replica) if run.step == 0 else None
-    with bar, closing(data), _catch_signals() as terminated:
+    with bar, closing(data), _catch_signals() as signals:
         begin = time.perf_counter()
         for prepared in data:
             result = _take_step(run, prepared)
             row = _metrics_row(run, result, time.perf_counter() - begin)
-            stop = count_ranks(terminated.is_set(), run.world) > 0
+            stop = count_ranks(bool(signals), run.world) > 0
             row |= _validate_if_due(run) | ({"before": before} if run.step == 1 and before is not None else {})
             improved, exhausted = _note_validation(run, row.get("validation")), _is_exhausted(run)
             save = run.step % run.settings.checkpoints.every == 0 or run.step == steps or stop or exhausted
@@ -107,8 +108,9 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
             if save:
                 save_run(run)
             if stop and run.step < steps:
-                raise TrainingStoppedError(
-                    f"stopped by a signal at step {run.step}; the same command resumes from {run.checkpoints}"
+                raise StoppedBySignalError(
+                    f"stopped by a signal at step {run.step}; the same command resumes from {run.checkpoints}",
+                    *signals[:1],  # none where another rank was asked to stop
                 )
             if exhausted:
                 break
@@ -248,21 +250,23 @@ def _validate_if_due(run: Run) -> dict[str, Any]:
 
 
 @contextmanager
-def _catch_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM or Ctrl-C sets: the loop then saves after the current step and ends (preemption)."""
-    event = threading.Event()
+def _catch_signals() -> Iterator[list[int]]:
+    """Gets SIGTERM or Ctrl-C when it comes: the loop then saves after the current step and ends (preemption)."""
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield received
         return
 
-    def set_event(number: int, frame: object) -> None:
-        if event.is_set():  # the second signal ends the process at once
-            raise KeyboardInterrupt
-        event.set()
-
-    before = {number: signal.signal(number, set_event) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield event
-    finally:
+    def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+    def note(number: int, frame: object) -> None:
+        received.append(number)
+        restore()  # the second signal ends the process at once
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        restore()

@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 
 from tests.trainer import runs
 from trainer.data.batches import BatchSource, Segment
+from trainer.errors import TrainingStoppedError
 from trainer.training import checkpoint, checkpoint_writer
-from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.checkpoint import CheckpointError, CheckpointSettings
 from trainer.training.metrics import read_metrics
 from trainer.training.saved_model import load_decoder

@@ -16,10 +16,10 @@ from tests.trainer import runs
 from tests.trainer.runs import build_decoder
 from trainer.config import ConfigError
 from trainer.data.batches import BatchSettings, BatchSource
+from trainer.errors import TrainingStoppedError
 from trainer.tasks.pretrain import PretrainTask
 from trainer.training import checkpoint
 from trainer.training import loop as training_loop
-from trainer.training.anomalies import TrainingStoppedError
 from trainer.training.distributed import World
 from trainer.training.hardware import Precision, measure_hardware, measure_matmul_rate
 from trainer.training.metrics import read_metrics
