@@ -2,7 +2,8 @@
 
 `page_labels.csv` holds ids (SHA-1 of the captured bytes) and labels, no text. Where two readings of topic or kind
 differ, a third reader, who saw both answers in random order and no model's, settled the label. A third of the pages,
-chosen by registered domain before any model saw the labels, is the test split: nothing is trained or chosen on it.
+chosen by registered domain before any model saw the labels, is the test split: nothing is trained on it, and nothing
+chosen on it but the share of words that get a topic (`train_domain.ANSWERED_WORDS`).
 `text_labels.csv` has topic and kind of Wikipedia articles and of front pages of sites, which only train.
 """
 

@@ -15,6 +15,7 @@ import numpy as np
 from classifiers.data import source_pages
 from classifiers.data.cited_urls import Match
 from classifiers.data.page_labels import DOMAIN_LABELS, HIGHEST, read_page_labels
+from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import Split, sample_order
 from classifiers.data.source_pages import Sources
 from classifiers.domain import HEADS, DomainModel
@@ -38,7 +39,7 @@ from classifiers.language import load_language_model
 from classifiers.training.recipe_domain import MIN_CHARACTERS, item_of
 from classifiers.training.recipe_harm import read_harm_rows, shares_above
 from classifiers.training.recipe_quality import QUALITY_LABELS, quality_examples, read_targets
-from classifiers.training.train_domain import measure
+from classifiers.training.train_domain import answer_all, measure
 from classifiers.training.train_page_scorer import Target
 
 LENGTH_EDGES = (500, 1_000, 2_000, 4_000, 8_000)
@@ -213,7 +214,7 @@ def evaluate_domain(model: DomainModel, sources: Sources) -> dict[str, Any]:
         chosen = [row for row in test if head in labels[row.id].domains]
         truth = [labels[row.id].domains[head] for row in chosen]
         items = [item_of(row) for row in chosen]
-        answers = [label for label, _ in (model.tag(items) if head == "topic" else model.kind(items))]
+        answers = answer_all(model, head, chosen)
         names = (*DOMAIN_LABELS[head], UNKNOWN)
         table = confusion(truth, answers, names)
         forced = [DOMAIN_LABELS[head][i] for i in model.probabilities(head, items).argmax(axis=1)]
@@ -223,8 +224,15 @@ def evaluate_domain(model: DomainModel, sources: Sources) -> dict[str, Any]:
             "confusion": table.tolist(),
             "f1": {name: _number(float(value)) for name, value in zip(DOMAIN_LABELS[head], f1, strict=True)},
             "most_common_label": round(Counter(truth).most_common(1)[0][1] / len(truth), 4),
+            "left_empty": unknown_share(model, head, [row for row in test if head not in labels[row.id].domains]),
         }
     return result
+
+
+def unknown_share(model: DomainModel, head: str, pages: Sequence[TextRow]) -> dict[str, Any]:
+    """How many of the pages get no answer, of pages to which readers gave none either."""
+    answers = answer_all(model, head, pages)
+    return {"rows": len(pages), "unknown": round(answers.count(UNKNOWN) / len(pages), 4) if pages else None}
 
 
 def evaluate_harm(model: HarmModel, sources: Sources) -> dict[str, Any]:

@@ -123,12 +123,19 @@ def _domain_part(d: Mapping[str, Any]) -> str:
     parts = [
         f"## Domain\n\nTest digest `{d['test_digest'][:16]}`: hand-labeled pages of unseen domains.\n",
         _table(head, rows),
+        "Pages that readers left empty: " + "; ".join(_left_empty(name, d[name]) for name in ("topic", "kind")) + ".\n",
     ]
     for name in ("topic", "kind"):
         true = [sum(row) for row in d[name]["confusion"]]
         scored = [[label, true[i], d[name]["f1"].get(label)] for i, label in enumerate(d[name]["labels"]) if true[i]]
         parts += [_table([name, "pages", "F1"], scored), f"![{name}](domain_{name}.png)\n"]
     return "\n".join(parts)
+
+
+def _left_empty(head: str, found: Mapping[str, Any]) -> str:
+    empty = found["left_empty"]
+    share = "" if empty["unknown"] is None else f", {empty['unknown']:.2f} of them `unknown`"
+    return f"{empty['rows']} without a {head}{share}"
 
 
 def _harm_part(h: Mapping[str, Any]) -> str:

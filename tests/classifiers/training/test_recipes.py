@@ -25,6 +25,7 @@ from classifiers.data.tables import read_batches
 from classifiers.domain import load_domain_model
 from classifiers.domain_labels import TOPICS
 from classifiers.education import load_education_model
+from classifiers.evaluation.evaluate import unknown_share
 from classifiers.evaluation.gate import load_floors, value_at
 from classifiers.evaluation.report import PLOTS
 from classifiers.harm import load_harm_model
@@ -144,6 +145,11 @@ def test_the_domain_report_holds_scikit_learns_confusion_matrix(data: Path, numb
     truth = [labels[row.id].domains["topic"] for row in tested]
     assert found["confusion"] == confusion_matrix(truth, answers, labels=found["labels"]).tolist()
     assert numbers["domain"]["test"]["topic_rows"] == len(tested) > 30
+    assert found["left_empty"] == {"rows": 0, "unknown": None}
+    assert unknown_share(model, "topic", tested) == {
+        "rows": len(tested),
+        "unknown": pytest.approx(answers.count("unknown") / len(tested), abs=1e-4),
+    }
     assert numbers["domain"]["test"]["topic_macro_f1"] > 0.9
 
 
