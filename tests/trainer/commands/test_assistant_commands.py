@@ -330,12 +330,13 @@ def test_prompts_of_reward_training_are_counted_and_can_be_left_out(tuned, choic
     assert "the reward model was trained on 0 of the prompts to train on, 0 of those held out\n" in told
     left = sum(item["messages"][0]["content"] in unseen for item in asked)
     assert f"skipped: prompt of the reward model's training {len(asked) - left}" in told
-    best = ["best-of-n", tuned, questions, "--reward", tmp_path / "reward", "--output", tmp_path / "best.jsonl"]
+    best = ["best-of-n", tuned, questions, "--reward", tmp_path / "reward"]
     best += ["--set", "samples=1", "--set", "max_new_tokens=2"]
     line = f"the reward model was trained on {len(seen)} of the prompts; unshared = true leaves them out\n"
     assert line in run(*best)
     assert "was trained on 1 of the prompts;" in run(*best, "--set", "limit=1")
-    assert "was trained on 0 of the prompts\n" in run(*best, "--set", "unshared=true")
+    output = ["--output", tmp_path / "best.jsonl"]
+    assert "was trained on 0 of the prompts\n" in run(*best, *output, "--set", "unshared=true")
     answered = {item["messages"][0]["content"] for item in read_lines(tmp_path / "best.jsonl")}
     assert answered
     assert answered <= set(unseen)
