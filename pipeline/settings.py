@@ -6,9 +6,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import UserError
 
 OFF = "off"
 _LISTS = (tuple, list, set, frozenset)
@@ -92,6 +94,9 @@ class ListFile(Settings):
         return {"path": values} if isinstance(values, str) else values
 
 
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
 def explain_refusal(kind: type[Settings], error: ValidationError) -> str:
     """One line: the path of each refused value of a `kind`, and what is wrong with it."""
     problems = []
@@ -105,6 +110,14 @@ def explain_refusal(kind: type[Settings], error: ValidationError) -> str:
             problem = _describe_problem(item)
         problems.append(f"{path}: {problem}" if path else problem)
     return "; ".join(problems)
+
+
+def read_stored(kind: type[AnySettings], values: object, path: str) -> AnySettings:
+    """Settings that a file of a run holds. Raises UserError, which names the file, for those of another version."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: of another version of gristmill ({explain_refusal(kind, error)})") from None
 
 
 def _describe_problem(item: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.deduplication.settings import DeduplicateSettings, DuplicateReason
 from pipeline.errors import RunFailedError
 from pipeline.storage import join
-from pipeline.storage.layout import read_json, write_json
+from pipeline.storage.layout import read_record, write_json
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def write_counts(folder: str, counts: Sequence[DuplicateCounts]) -> None:
 
 def read_counts(folder: str) -> DuplicateCounts:
     """What `write_counts` wrote."""
-    return DuplicateCounts(**read_json(join(folder, COUNTS_FILE)))
+    return read_record(join(folder, COUNTS_FILE), DuplicateCounts, {})
 
 
 def summarize(counts: DuplicateCounts, settings: DeduplicateSettings) -> dict[str, Any]:

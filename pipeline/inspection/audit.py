@@ -21,6 +21,7 @@ from pipeline.inspection.check_removal import RemovalCheck, find_lists
 from pipeline.inspection.find_pages import parquet_files
 from pipeline.lists.suppressions import SuppressionList, read_suppressions
 from pipeline.publishing.weights import WeightSettings, removed_words
+from pipeline.settings import read_stored
 from pipeline.stages.scrub_pii import ScrubPiiSettings
 from pipeline.storage.layout import Layout, read_manifest, read_report
 
@@ -39,28 +40,28 @@ def audit_output(output: str) -> list[Check]:
     if not all(check.ok for check in file_results):
         return [*file_results, Check("rows", False, "not checked, because the files are not as expected")]
     removed = read_suppressions(find_lists(layout))
-    row_checks = _make_row_checks(manifest, read_report(layout), paths, removed)
+    row_checks = _make_row_checks(layout, manifest, paths, removed)
     _read_rows(paths, row_checks)
-    deduplicate = DeduplicateSettings.model_validate(manifest["config"]["deduplicate"])
+    deduplicate = read_stored(DeduplicateSettings, manifest["config"]["deduplicate"], layout.manifest)
     sketch_result = check_sketches(paths["sketches"], manifest["kept"], deduplicate)
     return [*file_results, *(check.result() for check in row_checks), sketch_result]
 
 
 def _make_row_checks(
-    manifest: Mapping[str, Any], report: Mapping[str, Any], paths: Paths, removed: SuppressionList
+    layout: Layout, manifest: Mapping[str, Any], paths: Paths, removed: SuppressionList
 ) -> list[RowCheck]:
-    config = manifest["config"]
+    config, path = manifest["config"], layout.manifest
     return [
         ContentHashCheck(manifest["content_hash"]),
-        LedgerCheck(manifest, report),
+        LedgerCheck(manifest, read_report(layout)),
         FateCheck(manifest["pages"]),
         SurvivorCheck(manifest["pages"]),
         CopiesCheck(paths["duplicates"]),
         *([RemovalCheck(removed)] if removed.entries else []),
         CountCheck(),
-        PersonalDataCheck(ScrubPiiSettings.model_validate(config["scrub_pii"])),
-        WeightCheck(WeightSettings.model_validate(config["publish"]["weights"]), removed_words(manifest)),
-        NearDuplicateCheck(DeduplicateSettings.model_validate(config["deduplicate"])),
+        PersonalDataCheck(read_stored(ScrubPiiSettings, config["scrub_pii"], path)),
+        WeightCheck(read_stored(WeightSettings, config["publish"]["weights"], path), removed_words(manifest)),
+        NearDuplicateCheck(read_stored(DeduplicateSettings, config["deduplicate"], path)),
     ]
 
 

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipeline import storage
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.publishing.provenance import file_digests, versions
 from pipeline.reading.inputs import Input
-from pipeline.settings import explain_refusal
+from pipeline.settings import read_stored
 from pipeline.storage.layout import Layout, read_run
 
 
@@ -45,10 +43,7 @@ def read_stored_run(output: str) -> StoredRun:
     if not storage.exists(layout.manifest):
         raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
     stored = read_run(layout)
-    try:
-        config = Config.model_validate(stored["settings"])
-    except ValidationError as error:
-        raise UserError(f"{layout.run}: of another version of gristmill ({explain_refusal(Config, error)})") from None
+    config = read_stored(Config, stored["settings"], layout.run)
     ranges = {name: tuple(map(tuple, found)) for name, found in stored.get("ranges", {}).items()}
     digests = {name: tuple(found) for name, found in stored.get("digests", {}).items()}
     inputs = (

@@ -172,7 +172,7 @@ def _read_file(path: str) -> list[Suppression]:
     content = storage.read_named(path, "suppress.lists:")
     try:
         return parse_suppressions(content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(
             f"suppress.lists: {path}: not a suppression list of gristmill remove ({str(error)[:80]}); restore it"
         ) from None
@@ -191,7 +191,7 @@ def parse_suppressions(content: bytes) -> list[Suppression]:
     return [
         Suppression(
             SelectorKind(entry["kind"]), str(entry["digest"]), int(entry.get("length", 0)),
-            tuple(int(value) for value in entry.get("shingles", ())),
+            tuple(np.array(entry.get("shingles", ()), np.uint32).tolist()),
         )
         for entry in values["entries"]
     ]  # fmt: skip

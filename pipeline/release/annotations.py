@@ -15,12 +15,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from pipeline import storage
-from pipeline.config import Config, to_portable_json
+from pipeline.config import Config, read_portable_json, to_portable_json
 from pipeline.errors import UserError
 from pipeline.publishing.part_writer import PartWriter
-from pipeline.storage.layout import Layout, read_manifest, read_run, write_json
+from pipeline.settings import explain_refusal, read_stored
+from pipeline.storage.layout import Layout, check_entries, read_json, read_manifest, read_run, write_json
 from pipeline.storage.lease import hold_lease
 from pipeline.storage.own_files import check_apart
 
@@ -48,7 +50,7 @@ def release_annotations(output: str, target: str) -> dict[str, Any]:
         parts = [_write_part(layout, entry["path"], target) for entry in manifest["shards"]]
         values = {
             "release": FORMAT,
-            "settings": to_portable_json(Config.model_validate(run["settings"])),
+            "settings": to_portable_json(read_stored(Config, run["settings"], layout.run)),
             **{name: manifest[name] for name in _OF_MANIFEST},
             ANNOTATIONS: parts,
         }
@@ -93,6 +95,27 @@ def complete(annotation: Mapping[str, Any], texts: Mapping[str, str]) -> dict[st
 def hash_text(text: str) -> str:
     """SHA-256 of a text, in UTF-8."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read_release(target: str) -> dict[str, Any]:
+    """What release.json says. Raises UserError, which names the file, for one that is damaged or of another version."""
+    path = storage.join(target, RELEASE)
+    tables = dict.fromkeys(("content_sums", "files", "versions", "config"), dict)
+    values = read_json(path, {"release": int, "settings": str, "content_hash": str, **tables})
+    if values["release"] != FORMAT:
+        raise UserError(f"{path}: of format {values['release']}, this version of gristmill reads {FORMAT}")
+    check_entries(values[ANNOTATIONS], "path", path)
+    check_entries(values["inputs"], "name", path)
+    return values
+
+
+def read_settings(values: Mapping[str, Any], target: str) -> Config:
+    """The settings of a release, with the paths that they have on this machine."""
+    try:
+        return read_portable_json(values["settings"])
+    except ValidationError as error:
+        reason = explain_refusal(Config, error)
+        raise UserError(f"{storage.join(target, RELEASE)}: of another version of gristmill ({reason})") from None
 
 
 def read_annotations(target: str, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -25,6 +25,7 @@ from pipeline.release.rewrite import Change
 from pipeline.reports.html_report import render
 from pipeline.reports.report_json import make_report, removal_facts
 from pipeline.reports.samples import collect_samples
+from pipeline.settings import read_stored
 from pipeline.storage.layout import JSONL, PUBLISHED, Layout, read_json, write_json
 from pipeline.storage.own_files import is_part
 
@@ -110,7 +111,7 @@ def refresh(layout: Layout, manifest: Mapping[str, Any]) -> None:
         Counter(old["cpu_seconds"]),
     )  # fmt: skip
     tally.check(layout.root)
-    weights = WeightSettings.model_validate(manifest["config"]["publish"]["weights"])
+    weights = read_stored(WeightSettings, manifest["config"]["publish"]["weights"], layout.manifest)
     shares = compare_shares(words, documents, weights, removed_words(manifest))
     report = make_report(tally, statistics, shares, old["duplicates"], manifest, old["run"], layout)
     html = render(report, collect_samples(layout, manifest["pages"]))

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.config import Config, read_portable_json
+from pipeline.config import Config
 from pipeline.deduplication.sketch import remove_lines
 from pipeline.documents import Document, Dropped, Page
 from pipeline.errors import UserError
@@ -29,7 +29,15 @@ from pipeline.publishing.manifest import FORMAT
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.publishing.provenance import file_digests, versions
 from pipeline.reading.ranges import coalesce
-from pipeline.release.annotations import ANNOTATIONS, RELEASE, TEXTS, complete, read_annotations
+from pipeline.release.annotations import (
+    ANNOTATIONS,
+    RELEASE,
+    TEXTS,
+    complete,
+    read_annotations,
+    read_release,
+    read_settings,
+)
 from pipeline.stages.read_input import read_record
 from pipeline.stages.read_warc import read_stored_record
 from pipeline.storage.layout import Layout, read_json, write_json
@@ -59,8 +67,8 @@ def rehydrate(release: str, output: str, source: str = "", *, retry: bool = Fals
     With `retry`, documents that an earlier call could not have are fetched again. Raises UserError for a folder that
     holds something else.
     """
-    values = read_json(storage.join(release, RELEASE))
-    config, source = read_portable_json(values["settings"]), source or _usual_source(values)
+    values = read_release(release)
+    config, source = read_settings(values, release), source or _usual_source(values)
     layout = Layout(output)
     check_apart(output, [release])
     _claim(layout, values)
@@ -114,7 +122,7 @@ def _rehydrate_part(
     shard = storage.join(layout.root, "shards", name)
     known: dict[str, dict[str, str]] = {}  # texts of an earlier call by id
     if storage.exists(stored):
-        found = read_json(stored)
+        found = read_json(stored, {"file": dict, "content": str, "missing": list})
         if storage.exists(shard) and storage.size(shard) == found["file"]["bytes"]:
             if not (retry and found["missing"]):
                 return found

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.errors import UserError
-from pipeline.lists.suppressions import SuppressionList, list_path, parse_suppressions
+from pipeline.lists.suppressions import list_path, read_suppressions
 from pipeline.publishing.provenance import short_name
 from pipeline.publishing.snapshot import complete_snapshots, update_latest
 from pipeline.publishing.weights import WeightSettings, removed_words, weight_table
@@ -41,8 +41,9 @@ from pipeline.release.refresh import (
 from pipeline.release.reweigh import reweigh_part
 from pipeline.release.rewrite import Change, Entry, rewrite_part
 from pipeline.release.selectors import Request
+from pipeline.settings import read_stored
 from pipeline.storage.digests import fingerprint, sha256_of_file
-from pipeline.storage.layout import JSONL, PUBLISHED, REMOVALS, Layout, read_json, read_manifest, read_run, write_json
+from pipeline.storage.layout import JSONL, PUBLISHED, REMOVALS, Layout, read_manifest, read_record, read_run, write_json
 from pipeline.storage.lease import check_lease, hold_lease
 from pipeline.storage.own_files import remove_leftovers, remove_work
 
@@ -105,8 +106,8 @@ def find_outputs(root: str) -> list[str]:
 
 def write_suppressions(path: str, request: Request) -> None:
     """Adds the request to the suppression list of an output."""
-    present = parse_suppressions(storage.read_bytes(path)) if storage.exists(path) else []
-    write_json(path, SuppressionList().plus([*present, *request.suppressions.entries]).to_json())
+    present = read_suppressions([path] if storage.exists(path) else [])
+    write_json(path, present.plus(request.suppressions.entries).to_json())
 
 
 def _remove_from_output(
@@ -242,7 +243,8 @@ def _reweigh(layout: Layout, manifest: Mapping[str, Any], key: str) -> tuple[Rem
     parts = _parts_of(manifest, kinds)
     number = 1 + max(parts)
     entries: dict[str, list[Entry]] = {kind: list(manifest[kind]) for kind in kinds}
-    table = weight_table(count_words_again(layout, manifest), WeightSettings.model_validate(_weights_of(manifest)))
+    weights = read_stored(WeightSettings, manifest["config"]["publish"]["weights"], layout.manifest)
+    table = weight_table(count_words_again(layout, manifest), weights)
     change = Change()
     for part, files in parts.items():
         new, changed = reweigh_part(layout, files, number, table)
@@ -255,10 +257,6 @@ def _reweigh(layout: Layout, manifest: Mapping[str, Any], key: str) -> tuple[Rem
     after = {**change_manifest(manifest, change, entries), "removed_words": []}
     before = manifest["content_hash"]
     return Removal(key, before, after["content_hash"], files=change.files, reweighed=True), after
-
-
-def _weights_of(manifest: Mapping[str, Any]) -> Any:
-    return manifest["config"]["publish"]["weights"]
 
 
 def _parts_of(manifest: Mapping[str, Any], kinds: Sequence[str]) -> dict[int, dict[str, Entry]]:
@@ -315,7 +313,7 @@ def _honor_in_run(run: Mapping[str, Any], listed: str) -> dict[str, Any]:
 def _join(path: str, removal: Removal) -> dict[str, Any]:
     """The removal as JSON, with what an earlier call for the same request has removed."""
     if storage.exists(path):
-        earlier = Removal(**read_json(path))
+        earlier = _read_removal(path)
         if earlier.after == removal.after and (earlier.reweighed or not removal.reweighed):
             return asdict(earlier)  # a killed call has written it
         removal.before = earlier.before
@@ -329,8 +327,13 @@ def _join(path: str, removal: Removal) -> dict[str, Any]:
 
 def _read_record(path: str, key: str, content_hash: str) -> Removal:
     if storage.exists(path):
-        return Removal(**read_json(path))
+        return _read_removal(path)
     return Removal(key, content_hash, content_hash)
+
+
+def _read_removal(path: str) -> Removal:
+    texts, tables = dict.fromkeys(("request", "before", "after"), str), dict.fromkeys(("documents", "pages"), dict)
+    return read_record(path, Removal, {**texts, **tables, "words": int, "files": list})
 
 
 def describe(found: Mapping[str, Removal]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.storage import DamagedFileError, join, read_unchecked, write_atomically
 
+Record = TypeVar("Record")
 JSONL = "jsonl"  # written by option
 REMOVALS = "removals"  # records of `gristmill remove`
 PUBLISHED = ("shards", "drops", "sketches", "duplicates", "candidates")
@@ -108,6 +109,15 @@ def read_json(path: str, types: Mapping[str, type] | None = None) -> dict[str, A
     return found
 
 
+def read_record(path: str, kind: Callable[..., Record], types: Mapping[str, type]) -> Record:
+    """A dataclass whose fields are the values of an object; raises as `read_json` does, also for other keys."""
+    values = read_json(path, types)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise DamagedFileError(f"{path}: {error}; it is damaged, or of another version of gristmill") from None
+
+
 def read_run(layout: Layout) -> dict[str, Any]:
     """run.json, with the types of its values checked."""
     return read_json(layout.run, {"identity": dict, "work": str})
@@ -120,8 +130,17 @@ def read_manifest(layout: Layout) -> dict[str, Any]:
     tables = dict.fromkeys(("config", "files", "versions"), dict)
     manifest = read_json(layout.manifest, {**numbers, **lists, **tables, "content_hash": str})
     for kind in PUBLISHED:
-        manifest.setdefault(kind, [])
+        check_entries(manifest.setdefault(kind, []), "path", layout.manifest)
+    check_entries(manifest["inputs"], "name", layout.manifest)
     return manifest
+
+
+def check_entries(entries: Any, key: str, path: str) -> None:
+    """Raises DamagedFileError unless the entries of a file are a list of objects, each with a text under `key`."""
+    entries = entries if isinstance(entries, list) else [entries]
+    for entry in entries:
+        if not (isinstance(entry, Mapping) and isinstance(entry.get(key), str)):
+            raise DamagedFileError(f"{path}: has {str(entry)[:40]!r} where a {key} is expected; the file is damaged")
 
 
 def part_numbers(manifest: Mapping[str, Any], kind: str) -> list[int]:

@@ -10,21 +10,50 @@ from typing import Any
 
 import pytest
 
+from pipeline.config import Config
 from pipeline.errors import UserError
+from pipeline.explore.server import make_server
 from pipeline.inspection.audit import audit_output
+from pipeline.inspection.compare import compare_runs
 from pipeline.inspection.explain import explain_page
+from pipeline.inspection.sample import run_sql, sample_pages
 from pipeline.inspection.status import read_status
 from pipeline.publishing.manifest import claim
+from pipeline.release.annotations import release_annotations
+from pipeline.release.provenance_graph import write_provenance
+from pipeline.release.push import push
+from pipeline.release.rehydrate import rehydrate
+from pipeline.release.remove import remove
+from pipeline.release.selectors import make_request
+from pipeline.release.training_summary import write_training_summary
 from pipeline.reports.console_summary import funnel
 from pipeline.reports.html_report import rebuild_report
+from pipeline.rerun import plan_rerun
 from pipeline.storage.layout import Layout
+from pipeline.whatif.ask import what_if
+from tests.conftest import MINICRAWL
 
+REQUEST = make_request({"url": ("https://nowhere.example/",)}, ())
 CONTENTS = ["", "{}", "[]", "null", '{"pages": "x", "identity": [], "work": 7, "kept": null}', "{" * 2000]
 COMMANDS: dict[str, tuple[Callable[[str], Any], list[str]]] = {
     "status": (read_status, ["manifest.json"]),
     "report": (rebuild_report, ["manifest.json", "report.json"]),
     "audit": (audit_output, ["manifest.json", "report.json"]),
-    "explain": (lambda output: explain_page("https://nowhere.example/", output), []),
+    "explain": (lambda output: explain_page("https://nowhere.example/", output), ["run.json"]),
+    "sample": (lambda output: sample_pages(output, 1, None, None, 0), ["manifest.json"]),
+    "sql": (lambda output: run_sql(output, "SELECT 1", "table"), ["manifest.json"]),
+    "compare": (lambda output: compare_runs(output, output), ["manifest.json"]),
+    "whatif": (lambda output: what_if(output, Config(), 0), ["manifest.json", "run.json"]),
+    "rerun": (lambda output: plan_rerun(output, f"{output}-new", None, ()), ["manifest.json", "run.json"]),
+    "explore": (lambda output: make_server(output, None, 0), ["manifest.json", "report.json", "run.json"]),
+    "release": (lambda output: release_annotations(output, f"{output}-new"), ["manifest.json", "run.json"]),
+    "summary of training": (
+        lambda output: write_training_summary(output, f"{output}-new"),
+        ["manifest.json", "report.json"],
+    ),
+    "provenance": (lambda output: write_provenance(output, f"{output}-new"), ["manifest.json"]),
+    "push": (lambda output: push(output, f"{output}-new"), ["manifest.json", "report.json"]),
+    "remove": (lambda output: remove(output, REQUEST), ["manifest.json", "run.json", "suppressions.json"]),
     "summary": (lambda output: funnel(Layout(output)), ["report.json"]),
     "curate": (lambda output: claim(Layout(output), {}, {}, overwrite=False), ["run.json"]),
 }
@@ -68,6 +97,70 @@ def test_a_run_of_another_version_is_named(output: Path) -> None:
         (output / "run.json").write_text(json.dumps({**run, "settings": settings}))
         with pytest.raises(UserError, match=r"run\.json: of another version"):
             explain_page(url, str(output))
+
+
+@pytest.fixture
+def release(output: Path, tmp_path: Path) -> Path:
+    release_annotations(str(output), str(tmp_path / "release"))
+    return tmp_path / "release"
+
+
+def test_a_release_of_another_version_is_named(output: Path, release: Path, tmp_path: Path) -> None:
+    whole = json.loads((release / "release.json").read_text())
+    changes = {
+        "of another version of gristmill": {"settings": '{"no_such_stage": {}}'},
+        "of format 9, this version of gristmill reads 1": {"release": 9},
+        "has '7' where a path is expected": {"annotations": [7]},
+        "has '7' where a name is expected": {"inputs": 7},
+        "'settings' is 'None'": {"settings": None},
+    }
+    for said, change in changes.items():
+        (release / "release.json").write_text(json.dumps({**whole, **change}))
+        with pytest.raises(UserError, match=rf"release\.json: {said}"):
+            rehydrate(str(release), str(tmp_path / "new"), str(MINICRAWL))
+    for content in CONTENTS:
+        (release / "release.json").write_text(content)
+        with pytest.raises(UserError, match=r"release\.json: "):
+            rehydrate(str(release), str(tmp_path / "new"), str(MINICRAWL))
+    run = json.loads((output / "run.json").read_text())
+    (output / "run.json").write_text(json.dumps({**run, "settings": {"no_such_stage": {}}}))
+    with pytest.raises(UserError, match=r"run\.json: of another version"):
+        release_annotations(str(output), str(tmp_path / "again"))
+
+
+def test_a_damaged_record_of_a_removal_is_named(output: Path) -> None:
+    request = make_request({"url": (audit_urls(output)[0],)}, ())
+    remove(str(output), request)
+    (record,) = (output / "removals").iterdir()
+    whole = json.loads(record.read_text())
+    changed = [json.dumps({**whole, **change}) for change in ({"documents": 7}, {"files": None}, {"no_such": 1})]
+    for content in [*CONTENTS, *changed]:
+        record.write_text(content)
+        with pytest.raises(UserError, match=rf"removals/{record.name}: ") as caught:
+            remove(str(output), request)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("entry", [{"kind": "text", "digest": "0", "shingles": [1e400]},
+                                   {"kind": "text", "digest": "0", "shingles": [-1]},
+                                   {"kind": "url"}, {"kind": "other", "digest": "0"}, 7])  # fmt: skip
+def test_a_damaged_entry_of_a_suppression_list_is_named(output: Path, entry: object) -> None:
+    path = output / "suppressions.json"
+    path.write_text(json.dumps({"format": 1, "entries": [entry]}))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"suppressions\.json: not a suppression list"):
+        remove(str(output), REQUEST)
+    assert path.read_bytes() == before
+
+
+def test_stored_settings_of_another_version_are_named(output: Path) -> None:
+    manifest = json.loads((output / "manifest.json").read_text())
+    manifest["config"]["publish"]["weights"] = {"no_such": 1}
+    (output / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"manifest\.json: of another version of gristmill \(no_such: unknown key"):
+        audit_output(str(output))
+    with pytest.raises(UserError, match=r"manifest\.json: of another version of gristmill \(no_such: unknown key"):
+        remove(str(output), make_request({"url": (audit_urls(output)[0],)}, ()))
 
 
 def audit_urls(output: Path) -> list[str]:
