@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.errors import UserError
+from trainer.errors import LockedError, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-EXPERIMENT_FILE = "experiment.json"  # how a run was made; the first file that a run writes
+EXPERIMENT_FILE = "experiment.json"  # how a run was made; the first file that a run writes, but for its lock
+LOCK_FILE = "training.lock"
 _OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
 
 
@@ -73,6 +78,34 @@ def is_run(folder: Path) -> bool:
     if holds_keys(folder / "run.json", "settings", "tokens_per_step", "precision"):
         return True
     return any(holds_keys(path, "step", "settings", "files") for path in folder.glob("checkpoints/step-*/state.json"))
+
+
+@contextmanager
+def lock_run(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in a run's folder. Raises LockedError, which names the one that does.
+
+    The lock (flock) ends with its process, however that ends; its file stays. A file system without locks has none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_FILE).open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = " ".join(file.read(200).split()) or "another process"
+            raise LockedError(f"{folder}: {owner} trains in it; wait until it is done, or name a new folder") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+                raise
+        file.truncate(0)
+        file.write(f"{socket.gethostname()} (process {os.getpid()})\n")
+        file.flush()
+        yield
+
+
+def is_lock(path: Path) -> bool:
+    """Whether a file is what `lock_run` leaves, and no file of others."""
+    return path.is_file() and re.fullmatch(rb"(\S+ \(process \d+\)\n)?", path.read_bytes()) is not None
 
 
 def find_runs(folder: Path, pattern: str) -> list[str]:

@@ -59,9 +59,10 @@ def data_options(command: Command) -> Command:
 
 def check_run_folder(output: Path) -> None:
     """Refuse a folder with files of others as the output of a run."""
-    from trainer.files import EXPERIMENT_FILE, check_output, is_run
+    from trainer.files import EXPERIMENT_FILE, LOCK_FILE, check_output, is_lock, is_run
 
-    check_output(output, (f".{EXPERIMENT_FILE}.*.tmp",), is_ours=is_run(output))  # the first that a run writes
+    first = [f".{EXPERIMENT_FILE}.*.tmp", *([LOCK_FILE] if is_lock(output / LOCK_FILE) else [])]  # that a run writes
+    check_output(output, first, is_ours=is_run(output))
 
 
 def escape_controls(text: str) -> str:

@@ -6,6 +6,7 @@
                           is read when the run resumes or is used
     RUN/outcome.json      how it ended, with a verdict of one line; absent while it runs, or after a kill
     RUN/verdict.txt       the user's own line, where there is one
+    RUN/training.lock     held by the process that trains; the host and number of the last one
 
 Settings and workload are in run.json, the numbers of every step in metrics.jsonl.
 """

@@ -12,7 +12,8 @@ from tests.trainer.commands.arithmetic import write_sums
 from tests.trainer.commands.invoke import run, run_options
 from trainer.data.batches import BatchSource
 from trainer.data.tokenizer import load_tokenizer
-from trainer.errors import UserError
+from trainer.errors import LockedError, UserError
+from trainer.files import LOCK_FILE, lock_run
 from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state
 
 SET = ["loop.threads=1", "loop.precision=float32", "loop.steps=2", "schedule.warmup_steps=1"]
@@ -68,6 +69,14 @@ def test_another_model_other_data_and_settings(demo, tuned, tmp_path):
     assert "epochs" in printed
     assert found["outcome loss"][0] != found["outcome loss"][1]
     run("rerun", tmp_path / "again", "--output", tmp_path / "third")  # a repetition is a run like any other
+
+
+def test_a_repetition_takes_the_lock_of_its_folder(demo: Path, tmp_path: Path) -> None:
+    with lock_run(tmp_path / "again"), pytest.raises(LockedError, match=r"again: .* trains in it") as caught:
+        run("rerun", demo / "run", "--output", tmp_path / "again")
+    assert caught.value.exit_code == 5
+    assert [path.name for path in (tmp_path / "again").iterdir()] == [LOCK_FILE]
+    run("rerun", demo / "run", "--output", tmp_path / "again")
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,7 @@ COMMANDS: dict[str, Callable[[Path, Path], tuple[object, ...]]] = {
 THEIRS = {
     "notes.txt": "mine",
     "run.json": "{}",
+    "training.lock": "mine",
     "report.html": "mine",
     "metrics.jsonl": '{"step": 1}\n',
     "model.safetensors": "mine",
