@@ -1,6 +1,6 @@
 """What retrieved neighbors are worth on real pages: bits per byte of a model that reads them, and of one without.
 
-    python -m tests.benchmarks.neighbors [--dataset CURATED] [--seeds 3] [--steps 150] [--batches 12]
+    python -m tests.benchmarks.neighbors [--dataset CURATED] [--seeds 3] [--steps 300] [--batches 12]
 
 Both models have 3 blocks of width 64 and see the same tokens in the same order; one has cross-attention to two
 neighbors of each chunk of 32 tokens (and a neighbors' encoder of one block beside it). Neighbors come from the
@@ -45,7 +45,8 @@ def open_plain(dataset: Path, folder: Path, steps: int) -> PretrainInputs:
     changes = ["data.sequence_length=256", "data.batch_size=8", f"data.cache={folder}/tokens"]
     changes += ["model.context_length=256", "model.hidden_size=64", "model.layers=3", "model.heads=4"]
     changes += ["model.kv_heads=4", "loop.threads=1", "loop.validate_every=1000000", f"loop.steps={steps}"]
-    changes += [f"schedule.warmup_steps={steps // 10}"]
+    changes += [f"schedule.warmup_steps={steps // 10}", "optimizer.algorithm=muon", "schedule.learning_rate=0.02"]
+    changes += ["model.init_std=0.05"]  # with Muon 4.42 nats a token after 300 steps, with AdamW 5.6 after 150
     settings = read_pretrain_settings("tiny", changes, str(dataset), folder / TOKENIZER_FILE)
     return open_pretrain_inputs(settings, progress=False)
 
@@ -76,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, help="a curated dataset; made of the folder of real pages if unset")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batches", type=int, default=12, help="of 2,048 tokens of held-out text, to measure")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
