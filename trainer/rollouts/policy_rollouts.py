@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.chat.chat_batches import fill_rows
@@ -78,6 +79,22 @@ class Rollout:
         answers = [Answer(tuple(a), tuple(b), bool(c), float(d)) for a, b, c, d in values["answers"]]
         measured = {name: torch.tensor(rows) for name, rows in values["measured"].items()}
         return cls(tuple(answers), int(values["samples"]), values["verified"], measured)
+
+
+def join_rollouts(parts: Sequence[Rollout]) -> Rollout:
+    """Rollouts of one policy, with equally many answers, as one; their columns get the longest one's length."""
+    if len(parts) == 1:
+        return parts[0]
+    length = max(len(part.inputs["tokens"][0]) for part in parts)
+
+    def join(name: str) -> Tensor:
+        columns = [part.measured[name] for part in parts]
+        return torch.cat([F.pad(column, (0, length - column.shape[1])) for column in columns])
+
+    answers = tuple(answer for part in parts for answer in part.answers)
+    verified = [part.verified for part in parts if part.verified is not None]
+    gold = float(np.mean(verified)) if verified else None
+    return Rollout(answers, parts[0].samples, gold, {name: join(name) for name in parts[0].measured})
 
 
 def sample_rollout(

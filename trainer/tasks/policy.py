@@ -34,7 +34,7 @@ from trainer.model.policy_and_value import PolicyAndValue
 from trainer.model.size import count_flops_per_token, count_parameters
 from trainer.model.weights import fill_weight, initialize_weights
 from trainer.rollouts.generate import GenerateSettings, hash_seed
-from trainer.rollouts.policy_rollouts import Answer, RewardFunction, Rollout, sample_rollout
+from trainer.rollouts.policy_rollouts import Answer, RewardFunction, Rollout, join_rollouts, sample_rollout
 from trainer.rollouts.prompts import Prompt
 from trainer.rollouts.shared_prompts import AnswerOutput, read_answers
 from trainer.tasks.launch import launch
@@ -43,7 +43,7 @@ from trainer.tasks.post_training import Reference, check_mesh
 from trainer.tasks.pretrain import causal_inputs
 from trainer.tasks.start_model import StartModel, compare_stored_tokenizer, tokenizer_texts
 from trainer.tasks.summed_losses import accumulate_sums, to_device
-from trainer.training.distributed import World, full_tensor
+from trainer.training.distributed import World, full_tensor, gather_from_readers
 from trainer.training.loop import TrainingResult
 from trainer.training.step import Inputs, Replica, autocast
 from trainer.training.task import StepGradient, Workload
@@ -56,7 +56,7 @@ class RolloutMemory:
     """What a run keeps from step to step beside its weights."""
 
     coefficient: float  # of the KL penalty
-    rollout: Rollout | None = None  # learned from at present
+    rollout: Rollout | None = None  # learned from at present: the answers of all ranks, on each of them
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,19 @@ class PolicyTask:
             self.value_start.fill(model.value_model)
 
     def prepare(self, step: int, world: World) -> int:
-        """The number of the step: its data depends on the weights."""
+        """The number of the step: its data depends on the weights. Raises ConfigError for what ranks cannot share."""
+        prompts, readers = self.settings.prompts.batch_size, world.shape.readers
+        if prompts % readers:
+            raise ConfigError(f"prompts.batch_size = {prompts}: {readers} ranks cannot share so many prompts evenly")
+        answers, parts = prompts * self.settings.rollout.samples, self.settings.policy.minibatches
+        if readers > 1 and answers % (readers * parts):
+            raise ConfigError(
+                f"policy.minibatches = {parts}: {readers} ranks cannot share the parts of {answers} answers evenly"
+            )
         return step
 
     def add_gradient(self, prepared: int, replica: Replica) -> StepGradient:
-        """Sample a rollout if the last one is used up, and learn from a part of it."""
+        """Sample a rollout if the last one is used up, and learn from a part of it: each rank from its share."""
         number, part = divmod(prepared, self.settings.policy.steps_per_rollout)
         if part == 0 or self.memory.rollout is None:
             self.memory.rollout = self._sample(number, replica)
@@ -148,17 +156,23 @@ class PolicyTask:
         rows = self._minibatch(number, part, len(rollout.answers))
         inputs = rollout.inputs | rollout.measured
         chosen = {name: tensor[rows] for name, tensor in inputs.items()}
-        tokens = float(chosen["weights"].sum())
-        count = tokens if self.settings.policy.average is Average.TOKENS else len(rows)
+        shape = replica.world.shape
+        own = {name: tensor.tensor_split(shape.readers)[replica.world.reader] for name, tensor in chosen.items()}
+        tokens = int(chosen["weights"].sum())
         mixed = {} if self.mix is None else {"pretraining_loss": self._add_pretraining(self.mix, prepared, replica)}
-        numbers = accumulate_sums(self._split(chosen), count, self._loss, replica)
-        read = int((chosen["document_ids"] >= 0).sum()) * replica.world.shape.readers
+        numbers = accumulate_sums(self._split(own), self._count(own), self._loss, replica)
+        read = int((chosen["document_ids"] >= 0).sum())
         loss = numbers.pop("loss")
-        means = {name: value * count / max(tokens, 1) for name, value in numbers.items()}
+        means = {name: value * self._count(chosen) / max(tokens, 1) for name, value in numbers.items()}
         described = self._describe(rollout)  # with the coefficient that this step had
         if part + 1 == self.settings.policy.steps_per_rollout:
             self._adapt()
-        return StepGradient(loss, int(tokens) * replica.world.shape.readers, read, means | mixed | described, list)
+        return StepGradient(loss, tokens, read, means | mixed | described, list)
+
+    def _count(self, inputs: Inputs) -> float:
+        """What the loss of some answers is a mean over."""
+        by_token = self.settings.policy.average is Average.TOKENS
+        return float(inputs["weights"].sum()) if by_token else len(inputs["weights"])
 
     def _add_pretraining(self, mix: BatchSource, step: int, replica: Replica) -> float:
         """Add the gradient of a batch of pretraining text (Ouyang et al. 2022, equation 2); its loss, nats a token."""
@@ -172,7 +186,7 @@ class PolicyTask:
         return accumulate_sums(self._split(inputs), tokens, summed_loss, replica, last=False)["pretraining"]
 
     def _sample(self, number: int, replica: Replica) -> Rollout:
-        """The answers of the policy as it is, and what the loss needs of them."""
+        """The answers of the policy as it is, those of all ranks, and what the loss needs of them."""
         settings, world = self.settings, replica.world
         share = settings.prompts.batch_size // world.shape.readers
         first = number * settings.prompts.batch_size + world.reader * share
@@ -181,11 +195,11 @@ class PolicyTask:
         seeds = [hash_seed(settings.prompts.seed, draw) for draw in draws]
         answers = self._answer(replica, prompts, settings.rollout.samples, seeds, temperature=1.0)
         gold = None if self.gold is None else self._verify(self.gold, prompts, answers, settings.rollout.samples)
-        rollout = Rollout(answers, settings.rollout.samples, gold)
-        parts = self._split(rollout.inputs)
-        measured = [self._measure(part, replica) for part in parts]
+        own = Rollout(answers, settings.rollout.samples, gold)
+        measured = [self._measure(part, replica) for part in self._split(own.inputs)]
         columns = {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
-        return replace(rollout, measured=columns | self._advantages(rollout, columns))
+        rollout = join_rollouts(gather_from_readers(replace(own, measured=columns), world))
+        return replace(rollout, measured=rollout.measured | self._advantages(rollout, rollout.measured))
 
     def _verify(self, gold: RewardFunction, prompts: Sequence[Prompt], answers: Sequence[Answer], each: int) -> float:
         """The mean gold reward of answers, `each` to every prompt."""
@@ -300,7 +314,7 @@ class PolicyTask:
         return float(drift.mean())
 
     def _describe(self, rollout: Rollout) -> dict[str, float]:
-        """Numbers of a rollout on this rank."""
+        """Numbers of a rollout."""
         lengths = [len(answer.tokens) for answer in rollout.answers]
         return {
             "reward": float(rollout.rewards().mean()),

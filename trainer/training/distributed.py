@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,6 +19,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 
 from trainer.training.mesh import AXES, MeshShape, ParallelSettings, fit_mesh
+
+Value = TypeVar("Value")
 
 
 class World(NamedTuple):
@@ -99,6 +101,15 @@ def gather_from_ranks(values: Tensor, world: World) -> list[Tensor]:
     everyone = [torch.empty_like(values) for _ in range(world.size)]
     dist.all_gather(everyone, values)
     return everyone
+
+
+def gather_from_readers(value: Value, world: World) -> list[Value]:
+    """What each part of a batch gave, in their order; on every rank."""
+    if world.size == 1:
+        return [value]
+    everyone = [value] * world.size
+    dist.all_gather_object(everyone, value)
+    return everyone[:: world.shape.tensor]  # ranks of a tensor group read the same part
 
 
 def wait_for_all(world: World) -> None:

@@ -39,8 +39,8 @@ from trainer.training.distributed import World
 
 # Said once a run: sums over two dimensions of a mesh, and gathering whole tensors for a checkpoint, in two operations.
 logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
-# Blocks add the result of a sparse feed-forward out of place, so its view is safe.
-warnings.filterwarnings("ignore", ".*FSDPSparseFeedForward.* returned a view tensor")
+# Nothing is added in place to the result of a sparse feed-forward or to values, so their views are safe.
+warnings.filterwarnings("ignore", ".*FSDP(SparseFeedForward|Decoder|PolicyAndValue).* returned a view tensor")
 
 
 def parallelize(model: nn.Module, world: World, bf16: bool) -> nn.Module:

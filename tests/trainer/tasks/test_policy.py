@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from torch.utils.checkpoint import checkpoint as torch_checkpoint
 from tests.trainer.corpora import build_corpus
 from tests.trainer.ranks import run_ranks
 from tests.trainer.runs import build_decoder
+from trainer.config import ConfigError
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.losses.policy import clipped_policy_loss
 from trainer.model import decoder as decoder_module
@@ -169,7 +171,7 @@ def test_pretraining_text_adds_its_gradient():
 def sample_on_ranks(ranks: int) -> list[Any]:
     """The answers of a step's rollout, those of all ranks together."""
     settings = PolicySettings.model_validate(
-        {"model": MODEL, "prompts": {"batch_size": 4, "seed": 1}, "rollout": {"samples": 3, "max_new_tokens": LENGTH}}
+        {"model": MODEL, "prompts": {"batch_size": 4, "seed": 1}, "rollout": {"samples": 4, "max_new_tokens": LENGTH}}
     )
     prompts = tuple(Prompt(tokens, str(tokens), None) for tokens in [(0, 1), (2, 1), (0, 1, 2), (1,), (2, 2)])
     start: Any = FakeStart()
@@ -273,6 +275,21 @@ def test_activations_of_both_networks_are_recomputed_without_a_change(tmp_path, 
     ]
 
 
+def train_together(out: Path, **tables: dict[str, Any]) -> None:
+    """Six steps, four of each rollout; all that a rank could compute of its own answers alone is on."""
+    changes = {"algorithm": "ppo", "kl": 0.2, "kl_target": 0.01, "epochs": 2, "minibatches": 2, "average": "tokens"}
+    rollout = {"samples": 16, "max_new_tokens": LENGTH}
+    tables |= {"prompts": {"batch_size": 2, "seed": 3}, "checkpoints": {"every": 1, "keep_last": 10}}
+    train_policy(out, 6, changes, VALUE, rollout=rollout, **tables)
+
+
+def cut_short(run: Path, copy: Path) -> None:
+    """A copy of a run that was killed after the third step, in the midst of a rollout."""
+    shutil.copytree(run, copy)
+    for path in checkpoint.list_checkpoints(copy / "checkpoints")[3:]:
+        shutil.rmtree(path)
+
+
 def write_units(path: Path) -> None:
     """The names of the modules that two ranks gather one by one (FSDP)."""
     model = build_policy_and_value(MODEL, VALUE)
@@ -289,22 +306,48 @@ import torch.distributed as dist
 from tests.trainer.tasks import test_policy as here
 dist.init_process_group("gloo")
 here.policy_module.tokenizer_texts = lambda tokenizer: {}
+here.policy_module.compare_stored_tokenizer = lambda stored, tokenizer: None
 for name, parallel in {"copies": {"shard": 1}, "shards": {}}.items():
-    tables = {"prompts": {"batch_size": 2, "seed": 3}, "rollout": {"samples": 16, "max_new_tokens": here.LENGTH}}
-    changes = {"algorithm": "ppo", "kl": 0.2, "epochs": 2}
-    here.train_policy(Path(sys.argv[1]) / name, 4, changes, here.VALUE, parallel=parallel, **tables)
+    here.train_together(Path(sys.argv[1]) / name, parallel=parallel)
+if dist.get_rank() == 0:
+    here.cut_short(Path(sys.argv[1]) / "shards", Path(sys.argv[1]) / "resumed")
+dist.barrier()
+here.train_together(Path(sys.argv[1]) / "resumed", parallel={})
 here.write_units(Path(sys.argv[1]) / "units.json")
 dist.destroy_process_group()
 """
 
 
-def test_ranks_with_shards_sample_and_learn_as_ranks_with_copies(tmp_path):
+def test_two_ranks_sample_and_learn_as_one_process_and_resume_in_a_rollout(tmp_path):
     run_ranks(2, RANKS, tmp_path)
-    copies, shards = (read_metrics(tmp_path / name) for name in ("copies", "shards"))
-    assert len(copies) == 4
-    for a, b in zip(copies, shards, strict=True):
-        assert b["loss"] == pytest.approx(a["loss"], rel=1e-5, abs=1e-6)
-        assert (b["reward"], b["answer_tokens"]) == (a["reward"], a["answer_tokens"])  # the same answers
-        assert b["kl"] == pytest.approx(a["kl"], rel=1e-4, abs=1e-6)
-    assert copies[0]["reward"] != copies[-1]["reward"]
+    train_together(tmp_path / "alone")
+    alone, copies, shards, resumed = (
+        read_metrics(tmp_path / name) for name in ("alone", "copies", "shards", "resumed")
+    )
+    assert len(alone) == 6
+    for ranks in (copies, shards):
+        for a, b in zip(alone, ranks, strict=True):
+            assert b["loss"] == pytest.approx(a["loss"], rel=1e-4, abs=1e-6)
+            assert (b["reward"], b["answer_tokens"]) == (a["reward"], a["answer_tokens"])  # the same answers
+            assert b["kl"] == pytest.approx(a["kl"], rel=1e-4, abs=1e-6)
+            assert b["kl_coefficient"] == pytest.approx(a["kl_coefficient"], rel=1e-4)
+            assert b["tokens"] == a["tokens"]
+    assert [(row["loss"], row["ratio"]) for row in resumed] == [(row["loss"], row["ratio"]) for row in shards]
+    assert alone[0]["reward"] != alone[-1]["reward"]
+    assert alone[0]["kl_coefficient"] != alone[-1]["kl_coefficient"]
     assert {"blocks.0", "value_model.blocks.0"} <= set(json.loads((tmp_path / "units.json").read_text()))
+
+
+def test_ranks_that_cannot_share_a_rollout_evenly_are_refused():
+    settings = PolicySettings.model_validate(
+        {"model": MODEL, "prompts": {"batch_size": 4}, "rollout": {"samples": 2}, "policy": {"minibatches": 3}}
+    )
+    start: Any = FakeStart()
+    task = PolicyTask(settings, start, (), lambda asked, answers: [], "r")
+    for ranks, fault in (
+        (3, r"prompts\.batch_size = 4: 3 ranks"),
+        (4, r"policy\.minibatches = 3: 4 ranks .* 8 answers"),
+    ):
+        with pytest.raises(ConfigError, match=fault):
+            task.prepare(0, World(0, ranks, torch.device("cpu"), MeshShape(data=ranks)))
+    assert task.prepare(5, World(0, 1, torch.device("cpu"))) == 5
