@@ -158,11 +158,6 @@ class PostTrainingTask:
         return [{name: tensor[at : at + share] for name, tensor in inputs.items()} for at in range(0, rows, share)]
 
 
-def count_tokens_read(parts: list[Inputs]) -> int:
-    """Tokens of this rank's rows, without padding."""
-    return sum(int((part["document_ids"] >= 0).sum()) for part in parts)
-
-
 @dataclass(frozen=True)
 class PairTask(PostTrainingTask):
     """The part of a task on pairs of answers that does not depend on its loss."""

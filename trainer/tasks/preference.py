@@ -30,11 +30,10 @@ from trainer.tasks.post_training import (
     Reference,
     check_length,
     check_mesh,
-    count_tokens_read,
     set_steps,
 )
 from trainer.tasks.start_model import StartModel
-from trainer.tasks.summed_losses import accumulate_sums, answer_log_probs, mean_sums
+from trainer.tasks.summed_losses import accumulate_sums, answer_log_probs, count_tokens_read, mean_sums, sum_count
 from trainer.training.loop import TrainingResult
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
 from trainer.training.step import Inputs, Replica
@@ -81,8 +80,8 @@ class PreferenceTask(PairTask):
         """Forward and backward of all micro-batches."""
         pairs = self.count_pairs(prepared)
         numbers = accumulate_sums(prepared, pairs, self.summed_loss, replica)
-        learned = sum(int(part["weights"].sum()) for part in prepared) * replica.world.shape.readers
-        read = count_tokens_read(prepared) * replica.world.shape.readers
+        learned = int(sum_count(sum(int(part["weights"].sum()) for part in prepared), replica))
+        read = count_tokens_read(prepared, replica)
         return StepGradient(numbers.pop("loss"), learned, read, numbers, list)
 
     def validate(self, replica: Replica) -> dict[str, Any] | None:

@@ -18,10 +18,10 @@ from trainer.chat.chat_template import EncodedPair
 from trainer.chat.pair_batches import PairBatches, PairSettings
 from trainer.losses.ranking import ranking_loss
 from trainer.tasks.launch import launch
-from trainer.tasks.post_training import ExampleSettings, PairTask, check_mesh, count_tokens_read, set_steps
+from trainer.tasks.post_training import ExampleSettings, PairTask, check_mesh, set_steps
 from trainer.tasks.preference import check_pairs, read_pairs
 from trainer.tasks.start_model import StartModel
-from trainer.tasks.summed_losses import accumulate_sums, model_inputs, to_device
+from trainer.tasks.summed_losses import accumulate_sums, count_tokens_read, model_inputs, to_device
 from trainer.training.loop import TrainingResult
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
 from trainer.training.step import Inputs, Replica, autocast
@@ -49,7 +49,7 @@ class RewardTask(PairTask):
         """Forward and backward of all micro-batches."""
         pairs = self.count_pairs(prepared)
         numbers = accumulate_sums(prepared, pairs, _summed_loss, replica)
-        read = count_tokens_read(prepared) * replica.world.shape.readers
+        read = count_tokens_read(prepared, replica)
         return StepGradient(numbers.pop("loss"), pairs * replica.world.shape.readers, read, numbers, list)
 
     @torch.no_grad()

@@ -25,10 +25,10 @@ from trainer.tasks.post_training import (
     PostTrainingTask,
     check_length,
     check_mesh,
-    count_tokens_read,
     set_steps,
 )
 from trainer.tasks.start_model import StartModel
+from trainer.tasks.summed_losses import count_tokens_read
 from trainer.training.loop import TrainingResult
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
 from trainer.training.step import Inputs, Replica, accumulate, evaluate_loss
@@ -137,7 +137,7 @@ class SftTask(PostTrainingTask):
         if found.routing is not None:
             numbers["experts"] = {name: value.tolist() for name, value in found.routing._asdict().items()}
         worst = partial(self._worst_rows, found.token_losses, prepared)
-        read = count_tokens_read(prepared) * replica.world.shape.readers
+        read = count_tokens_read(prepared, replica)
         return StepGradient(found.loss, found.tokens, read, numbers, worst)
 
     def _worst_rows(self, losses: Sequence[Tensor], parts: Sequence[Inputs]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ def accumulate_sums(
     count: what is counted on this rank (pairs, tokens); the sums of all ranks are divided by the counts of all ranks.
     last: whether ranks exchange gradients behind these parts; not where another loss of the step follows.
     """
-    total = float(_sum(count, replica))
+    total = sum_count(count, replica)
     sums: dict[str, Tensor] = {}
     for number, part in enumerate(parts):
         with exchange_gradients(replica.module, last and number == len(parts) - 1, replica.defer_gradients):
@@ -63,8 +63,15 @@ def divide_sums(sums: Mapping[str, Tensor], total: float, replica: Replica) -> d
     return {name: value / max(total, 1) for name, value in zip(sums, whole, strict=True)}
 
 
-def _sum(value: float, replica: Replica) -> Tensor:
-    return sum_over_readers(torch.tensor(value, dtype=torch.float64, device=replica.world.device), replica.world)
+def sum_count(count: float, replica: Replica) -> float:
+    """What is counted on this rank, over all ranks."""
+    own = torch.tensor(count, dtype=torch.float64, device=replica.world.device)
+    return float(sum_over_readers(own, replica.world))
+
+
+def count_tokens_read(parts: Sequence[Inputs], replica: Replica) -> int:
+    """Tokens of all ranks' rows, without padding."""
+    return int(sum_count(sum(int((part["document_ids"] >= 0).sum()) for part in parts), replica))
 
 
 def model_inputs(part: Inputs) -> Inputs:

@@ -191,6 +191,7 @@ def test_two_ranks_learn_as_one_process(ranks, tmp_path, name):
     train(name, tmp_path, divided=False)
     assert_equal_weights(ranks / name, tmp_path)
     for whole, divided in zip(read_metrics(tmp_path), read_metrics(ranks / name), strict=True):
+        assert divided["tokens"] == whole["tokens"]
         assert divided["loss"] == pytest.approx(whole["loss"], rel=1e-4, abs=1e-6)
         assert divided["gradient_norm"] == pytest.approx(whole["gradient_norm"], rel=1e-3)
         for key in ("reward", "answer_tokens") if name == "ppo_tensor" else ():
