@@ -122,7 +122,10 @@ def open_prompts(
     clean = leave_out_items(found, _prompt_text, decontaminate, report)
     short = [prompt for prompt in clean if max_tokens is None or len(prompt.tokens) <= max_tokens]
     report.skipped["prompt over prompts.max_tokens"] += len(clean) - len(short)
-    prompts = keep_fitting(short, start.settings.context_length, new_tokens, report)
+    context = start.settings.context_length
+    if reward_run is not None:  # which reads an end behind each answer
+        context = min(context, open_start(reward_run).settings.context_length - 1)
+    prompts = keep_fitting(short, context, new_tokens, report)
     check_prompts(prompts, reward_run)
     rewarded = None if reward_run is None else _read_rewarded(reward_run, unshared)
     if unshared and rewarded:

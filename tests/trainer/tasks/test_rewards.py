@@ -7,9 +7,11 @@ from pathlib import Path
 
 from tests.trainer.curated import pages
 from tests.trainer.model.small_models import TINY
+from trainer.contamination.leave_out import DecontaminateSettings
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
+from trainer.tasks import rewards
 from trainer.tasks.policy_settings import PolicySettings
-from trainer.tasks.rewards import open_policy_task
+from trainer.tasks.rewards import open_policy_task, open_prompts
 from trainer.tasks.start_model import StartModel
 
 
@@ -31,3 +33,22 @@ def test_a_prompt_that_is_too_long_is_counted(tmp_path: Path) -> None:
     assert skipped == {}
     assert opened(long) == ([short, long], {})
     assert opened(long - 1) == ([short], {"prompt over prompts.max_tokens": 1})
+
+
+def test_a_prompt_that_the_reward_model_cannot_read_whole_is_left_out(tmp_path: Path, monkeypatch) -> None:
+    tokenizer = train_tokenizer([row["text"] for row in pages(50)], TokenizerSettings(vocab_size=768))
+    start, path = StartModel(Path("none"), TINY, tokenizer, "start"), tmp_path / "prompts.jsonl"
+    path.write_text(json.dumps({"prompt": "How many?"}) + "\n" + json.dumps({"prompt": "How many are there?"}) + "\n")
+    monkeypatch.setattr(rewards, "read_trained_prompts", lambda run: set())
+
+    def opened(context: int) -> list[int]:
+        judge = start._replace(settings=TINY.model_copy(update={"context_length": context}))
+        monkeypatch.setattr(rewards, "open_start", lambda run: judge)
+        found = open_prompts([path], start, Path("judge"), DecontaminateSettings(), 8)
+        assert found.report.skipped.total() == 2 - len(found.prompts)
+        return [len(prompt.tokens) for prompt in found.prompts]
+
+    (short, long) = opened(512)
+    assert short < long
+    assert opened(long + 8 + 1) == [short, long]  # the answer and its end
+    assert opened(long + 8) == [short]
