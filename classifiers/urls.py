@@ -13,6 +13,7 @@ Hosts are compared without `www.`, unless what follows it is a public suffix: ww
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
@@ -102,19 +103,41 @@ def normalize_url(url: str) -> str:
     >>> normalize_url("http://www.Example.com:80/a/../b/index.html?utm_source=x&q=2&p=%7e1#top")
     'example.com/b?p=~1&q=2'
     """
-    text = url.strip().encode("utf-8", "replace").decode()
-    try:
-        parts = urlsplit(text if _SCHEME.match(text) else f"http://{text}")
-        host, port = _ascii_host(parts), parts.port
-    except ValueError:
+    text, place, parts = _split(url)
+    if not place:
         return text
-    if not host:
-        return text
-    host = strip_www(host)
-    place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port not in (None, 80, 443) else "")
     query = _query(parts.query)
     route = f"#{quote(unquote(parts.fragment), safe=_ROUTE_SAFE)}" if parts.fragment.startswith("!") else ""
     return "/".join([place, *_segments(parts.path)]) + (f"?{query}" if query else "") + route
+
+
+def normalize_prefix(url: str) -> str:
+    """The key of a URL as one of whose beginning others are: the URLs of a site begin alike however they are spelled.
+
+    Host, percent-encoding, dots and slashes as in `normalize_url`, but the end stays as it is, a half name included,
+    and so does all from `?` on. A host is whole: a slash follows it.
+
+    >>> normalize_prefix("http://www.Example.org:80/%70eople/./a"), normalize_prefix("example.org")
+    ('example.org/people/a', 'example.org/')
+    """
+    text, place, parts = _split(url)
+    if not place:
+        return text
+    *names, last = _PATH_SESSION.sub("", parts.path).removeprefix("/").split("/")
+    rest = re.search(r"[?#].*", text, re.DOTALL)
+    return "/".join([place, *_resolve(names), _spell(last)]) + (rest[0] if rest else "")
+
+
+def _split(url: str) -> tuple[str, str, SplitResult]:
+    """The URL as it can be encoded, its host and port in one spelling ("" where the host is not valid), its parts."""
+    text = url.strip().encode("utf-8", "replace").decode()
+    try:
+        parts = urlsplit(text if _SCHEME.match(text) else f"http://{text}")
+        host, port = strip_www(_ascii_host(parts)), parts.port
+    except ValueError:
+        return text, "", SplitResult("", "", "", "", "")
+    shown = f"[{host}]" if ":" in host else host
+    return text, shown + (f":{port}" if host and port not in (None, 80, 443) else ""), parts
 
 
 def _ascii_host(parts: SplitResult) -> str:
@@ -136,15 +159,23 @@ def _ascii_host(parts: SplitResult) -> str:
 
 def _segments(path: str) -> list[str]:
     """The path's names in one spelling, `.` and `..` resolved, empty ones and a default document left out."""
+    names = _resolve(_PATH_SESSION.sub("", path).split("/"))
+    if names and _DEFAULT_DOCUMENT.fullmatch(names[-1]):
+        names.pop()
+    return names
+
+
+def _spell(segment: str) -> str:
+    return quote(unquote(segment, errors="surrogateescape"), safe=_SEGMENT_SAFE, errors="surrogateescape")
+
+
+def _resolve(segments: Iterable[str]) -> list[str]:
     names: list[str] = []
-    for segment in _PATH_SESSION.sub("", path).split("/"):
-        name = quote(unquote(segment, errors="surrogateescape"), safe=_SEGMENT_SAFE, errors="surrogateescape")
+    for name in map(_spell, segments):
         if name == "..":
             del names[-1:]
         elif name not in ("", "."):
             names.append(name)
-    if names and _DEFAULT_DOCUMENT.fullmatch(names[-1]):
-        names.pop()
     return names
 
 

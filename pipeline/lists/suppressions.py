@@ -1,7 +1,7 @@
 """The suppression list: pages that were removed and must not come back, as hashes; nothing that was removed is in it.
 
     url, host, domain, id    BLAKE2b of the kind and the value (a URL in its normal form)
-    prefix                   the same of a URL's first characters, with their number
+    prefix                   the same of a URL's first characters (normalize_prefix), with their number
     text                     the smallest hashes of the word 5-grams of the text: a text that contains most of them is
                              a copy, also if it was changed here and there or has other text around it
 
@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.urls import normalize_url, strip_www
+from classifiers.urls import host_of, normalize_prefix, normalize_url, strip_www
 from pipeline import storage
 from pipeline.errors import UserError
 
-FORMAT = 1
+FORMAT = 2  # 1 had another spelling of prefixes; its other entries are the same
 FILE = "suppressions.json"  # beside manifest.json, or beside latest.json for all snapshots of a folder
 MIN_WORDS = 12  # of a text; shorter ones are phrases that innocent pages have as well
 SAMPLE = 256  # hashes of a text
@@ -63,7 +63,7 @@ def digest_of(kind: SelectorKind, value: str) -> str:
 def suppress_value(kind: SelectorKind, value: str) -> Suppression:
     """The entry for a URL, prefix, host, domain or id."""
     if kind is SelectorKind.PREFIX:
-        key = prefix_key(value)
+        key = normalize_prefix(value)
         return Suppression(kind, digest_of(kind, key), len(key))
     return Suppression(kind, digest_of(kind, normal_value(kind, value)))
 
@@ -78,18 +78,7 @@ def normal_value(kind: SelectorKind, value: str) -> str:
     """The spelling in which values of a kind are compared."""
     if kind is SelectorKind.URL:
         return normalize_url(value)
-    return strip_www(value.strip().lower().rstrip(".")) if kind in _OF_SITES else value
-
-
-def prefix_key(url: str) -> str:
-    """A URL or its beginning without scheme and `www.`: http and https pages of one site begin alike.
-
-    >>> prefix_key("https://www.Example.org/a/B")
-    'example.org/a/B'
-    """
-    rest = url.strip().partition("://")[2] or url.strip()
-    host, slash, path = rest.partition("/")
-    return strip_www(host.lower()) + slash + path
+    return strip_www(host_of(f"https://{value.strip()}")) if kind in _OF_SITES else value
 
 
 def holds_text(suppression: Suppression, shingles: NDArray[np.uint32]) -> bool:
@@ -110,7 +99,7 @@ class SuppressionList:
             for value in _values_of(kind, url, host, domain, identifier):
                 if value and digest_of(kind, value) in self._digests:
                     return kind
-        key = prefix_key(url) if self._lengths else ""
+        key = normalize_prefix(url) if self._lengths else ""
         is_below = any(digest_of(SelectorKind.PREFIX, key[:length]) in self._digests for length in self._lengths)
         return SelectorKind.PREFIX if is_below else None
 
@@ -186,8 +175,10 @@ def list_path(root: str) -> str:
 def parse_suppressions(content: bytes) -> list[Suppression]:
     """The entries of a file's content. Raises ValueError, KeyError or TypeError for another file."""
     values = json.loads(content)
-    if values["format"] != FORMAT:
+    if values["format"] not in (1, FORMAT):
         raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
+    if values["format"] == 1 and any(entry["kind"] == SelectorKind.PREFIX for entry in values["entries"]):
+        raise ValueError("format 1 with prefixes: delete these and ask for them again")
     return [
         Suppression(
             SelectorKind(entry["kind"]), str(entry["digest"]), int(entry.get("length", 0)),

@@ -65,6 +65,55 @@ def test_other_pages_pass(kind: SelectorKind, value: str, tmp_path: Path) -> Non
     assert build(SuppressSettings(lists=(str(path),)))(PAGE) is PAGE
 
 
+SPELLINGS = [
+    ("https://example.org/people/", [
+        "http://example.org:80/people/a", "https://example.org./people/a", "https://www.EXAMPLE.org/%70eople/a?b#c",
+        "https://example.org/people/", "https://example.org//x/../people/./a", "example.org/people/index.html",
+    ]),
+    ("https://b\u00fccher.example/stra\u00dfe/", [
+        "http://xn--bcher-kva.example/stra%C3%9Fe/1", "https://B\u00dcCHER.example/stra%c3%9fe/",
+    ]),
+    ("http://xn--bcher-kva.example", ["https://b\u00fccher.example", "https://www.b\u00fccher.example/x"]),
+    ("example.org/list?page=", ["https://example.org/list?page=2&sort=a"]),
+    ("https://example.org:8080/", ["http://example.org:8080/a"]),
+]  # fmt: skip
+OTHERS = [
+    ("https://example.org/people/", "https://example.org/people"), ("https://example.org", "https://example.org.uk/"),
+    ("https://example.org/a", "https://example.org:8080/a"), ("https://example.org/a", "https://example.org/A"),
+    ("https://example.org/list?page=", "https://example.org/lists"), ("https://example.org/", "https://x.example.org/"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prefix", "url"), [(prefix, url) for prefix, urls in SPELLINGS for url in urls])
+def test_a_prefix_fits_every_spelling_of_a_page_below_it(prefix: str, url: str) -> None:
+    found = SuppressionList((suppress_value(SelectorKind.PREFIX, prefix),))
+    assert found.find_page(url, "", "", "") is SelectorKind.PREFIX
+
+
+@pytest.mark.parametrize(("prefix", "url"), OTHERS)
+def test_a_prefix_fits_no_other_page(prefix: str, url: str) -> None:
+    assert SuppressionList((suppress_value(SelectorKind.PREFIX, prefix),)).find_page(url, "", "", "") is None
+
+
+def test_a_site_is_named_in_any_script() -> None:
+    for kind in (SelectorKind.HOST, SelectorKind.DOMAIN):
+        found = SuppressionList((suppress_value(kind, "B\u00fccher.example."),))
+        host = "xn--bcher-kva.example"
+        assert found.find_page(f"https://{host}/", host, host, "") is kind
+
+
+def test_a_list_of_format_1_is_read_unless_it_has_prefixes(tmp_path: Path) -> None:
+    """Prefixes were hashed in another spelling: passed over in silence, their pages would come back."""
+    path = tmp_path / "list.json"
+    for kind, value in HITS:
+        path.write_text(json.dumps({**SuppressionList((suppress_value(kind, value),)).to_json(), "format": 1}))
+        if kind is SelectorKind.PREFIX:
+            with pytest.raises(UserError, match=r"list\.json: .*format 1 with prefixes: delete these and ask for them"):
+                build(SuppressSettings(lists=(str(path),)))
+        else:
+            assert isinstance(build(SuppressSettings(lists=(str(path),)))(PAGE), Dropped)
+
+
 def test_a_removed_text_is_recognized_changed_and_inside_another_page(tmp_path: Path) -> None:
     text = prose(12)
     removed = suppress_text(shingle_hashes(tokenize(text)))
