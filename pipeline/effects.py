@@ -280,6 +280,19 @@ def list_folder(path: str) -> list[FolderEntry]:
     return perform(Effect.LIST, path, scan)
 
 
+def find_files(folder: str, ending: str) -> list[str]:
+    """Paths of the files directly in a folder whose names end so, sorted; nothing where there is no such folder."""
+    entries = list_folder(folder)
+    return [
+        os.path.join(folder, entry.name) for entry in entries if entry.name.endswith(ending) and not entry.is_folder
+    ]
+
+
+def read_link(path: str) -> str:
+    """Where a link points."""
+    return perform(Effect.LOOK, path, lambda: os.readlink(path))
+
+
 def free_bytes(folder: str) -> int:
     """Free space on the disk of a folder."""
     return shutil.disk_usage(folder).free

@@ -13,6 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from pipeline import effects
 from pipeline.engines.options import EngineError
 
 _BEAM_NAMES = {"loopback": "LOOPBACK", "process": "PROCESS", "external": "EXTERNAL", "docker": "DOCKER"}
@@ -35,7 +36,7 @@ def environment_options(environment: str) -> tuple[str, ...]:
 def find_worker_command() -> str:
     """The path of `gristmill-worker` in this virtual environment; other nodes must have it at the same path."""
     beside = Path(sys.executable).parent / "gristmill-worker"
-    command = str(beside) if beside.exists() else shutil.which("gristmill-worker")
+    command = str(beside) if effects.exists(str(beside)) else shutil.which("gristmill-worker")
     if command is None:
         raise EngineError(
             "--environment process: gristmill-worker is not installed; name it with process=/PATH/gristmill-worker"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.errors import UserError
 from pipeline.heuristics.rules import HeuristicReason, Rule
 from pipeline.heuristics.text_parts import TextParts
@@ -49,13 +49,13 @@ def read_list(path: Path) -> list[str]:
 
 def check_lists(settings: HarmfulWordsSettings) -> None:
     """Read every list. Raises StorageError for a list that cannot be read, UserError for a folder without lists."""
-    lists = sorted(settings.lists.glob("*.txt"))
+    lists = effects.find_files(str(settings.lists), ".txt")
     if not lists:
         raise UserError(
             f"filter_heuristics.harmful_words.lists: no <language>.txt in {settings.lists}; name another folder, or "
             "disable the rule with filter_heuristics.harmful_words.max_per_1000_words=off"
         )
-    for path in (settings.everyday, *lists):
+    for path in (settings.everyday, *map(Path, lists)):
         read_list(path)
 
 
@@ -96,7 +96,7 @@ class WordMatcher:
 def load_matcher(settings: HarmfulWordsSettings, language: str) -> WordMatcher | None:
     """The matcher of a language; None for a language without a list."""
     path = settings.lists / f"{language}.txt"
-    if not language.isalpha() or not path.is_file():
+    if not language.isalpha() or not storage.exists(str(path)):
         return None
     everyday = frozenset(read_list(settings.everyday))
     entries = (entry for entry in read_list(path) if entry not in everyday)

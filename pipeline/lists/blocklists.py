@@ -114,8 +114,8 @@ def read_words(list_file: ListFile) -> Iterator[str]:
 def read_ut1(list_file: ListFile, categories: Sequence[str], kind: str) -> Iterator[tuple[str, str]]:
     """Yield (list, host) for `kind` "domains" or (list, URL key) for "urls", of the given categories."""
     path = locate(list_file)
-    members = _ut1_folder(path) if path.is_dir() else _ut1_archive(path, list_file.sha256)
-    if path.is_dir() and list_file.sha256:
+    members = _ut1_folder(path) if storage.is_folder(str(path)) else _ut1_archive(path, list_file.sha256)
+    if storage.is_folder(str(path)) and list_file.sha256:
         raise ListError(f"list {path}: a folder has no sha256; remove it, or pass the archive instead")
     seen = set()
     for category, found, read in members:
@@ -131,18 +131,22 @@ def read_ut1(list_file: ListFile, categories: Sequence[str], kind: str) -> Itera
 def ut1_files(list_file: ListFile, categories: Sequence[str]) -> list[Path]:
     """The files that `read_ut1` reads."""
     path = locate(list_file)
-    if not path.is_dir():
+    if not storage.is_folder(str(path)):
         return [path]
-    return [file for file in sorted(path.rglob("*")) if (name := _UT1_NAME.search(str(file))) and name[1] in categories]
+    return [
+        Path(file)
+        for file in storage.list_files(str(path))
+        if (name := _UT1_NAME.search(file)) and name[1] in categories
+    ]
 
 
 Member = tuple[str, str, Callable[[], bytes]]  # category, "domains" or "urls", function that reads its content
 
 
 def _ut1_folder(path: Path) -> Iterator[Member]:
-    for file in sorted(path.rglob("*")):
+    for file in map(Path, storage.list_files(str(path))):
         name = _UT1_NAME.search(file.relative_to(path.parent).as_posix())
-        if name and file.is_file():
+        if name:
             yield name[1], name[2], partial(_read_content, file, None)
 
 

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 def preset_names() -> list[str]:
     """The names, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return [Path(path).stem for path in effects.find_files(str(FOLDER), ".toml")]
 
 
 def read_preset(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import classifiers
 import pipeline
-from pipeline import effects
+from pipeline import effects, storage
 from pipeline.lists.annotations import Annotation
 from pipeline.settings import Settings
 from pipeline.stages.custom_rules import source_roots
@@ -74,10 +74,15 @@ def _rule_digests(config: Config) -> dict[str, str]:
     """SHA-256 over the sources of the user's own filters and scorers, by "custom_rules:module:function"."""
     digests = {path: hashlib.sha256() for path, _, _ in source_roots(config.custom_rules)}
     for path, root, is_folder in source_roots(config.custom_rules):
-        for file in sorted(root.rglob("*.py")) if is_folder else [root]:
+        for file in _python_files(root) if is_folder else [root]:
             name = file.relative_to(root).as_posix() if is_folder else file.name
             digests[path].update(f"{name}\0{sha256_of_file(str(file))}\0".encode())
     return {f"custom_rules:{path}": digest.hexdigest() for path, digest in digests.items()}
+
+
+def _python_files(root: Path) -> list[Path]:
+    """All below a folder; sorted as paths, whose order is part of stored digests."""
+    return sorted(Path(path) for path in storage.list_files(str(root)) if path.endswith(".py"))
 
 
 def short_name(path: Path | str) -> str:
@@ -100,5 +105,5 @@ def versions() -> dict[str, str]:
 
 def _sources() -> Iterator[tuple[str, bytes]]:
     for name, root in _PACKAGES.items():
-        for path in sorted(root.rglob("*.py")):
+        for path in _python_files(root):
             yield f"{name}/{path.relative_to(root).as_posix()}", effects.read_file(str(path))

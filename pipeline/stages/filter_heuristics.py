@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline import effects
 from pipeline.documents import Document, Dropped
 from pipeline.heuristics import c4, distribution, fineweb, gopher, harmful_words, refinedweb
 from pipeline.heuristics.c4 import C4Settings
@@ -73,7 +74,8 @@ def build(settings: FilterHeuristicsSettings) -> Callable[[Document], Document |
 def files(settings: FilterHeuristicsSettings) -> list[Path]:
     """The reference distributions of words and the lists of harmful words."""
     lists = settings.harmful_words
-    return [*sorted(distribution.REFERENCE_FOLDER.glob("*.txt")), *sorted(lists.lists.glob("*.txt")), lists.everyday]
+    tables, words = (effects.find_files(str(folder), ".txt") for folder in (distribution.REFERENCE_FOLDER, lists.lists))
+    return [*map(Path, tables), *map(Path, words), lists.everyday]
 
 
 def correct(text: str, language: str, settings: FilterHeuristicsSettings) -> tuple[str, dict[str, float]]:

@@ -6,7 +6,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline import effects
@@ -82,9 +82,7 @@ def _explain(path: str, verb: str, error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno == errno.EROFS:
         return f"cannot {verb} it: the disk is mounted read-only"
     if isinstance(error, OSError) and error.errno in NO_SPACE:
-        folder = tempfile.gettempdir() if is_remote(path) else _existing_parent(path)  # uploads are prepared there
-        free = effects.free_bytes(folder) >> 20
-        return f"the disk is full ({free} MiB free at {folder}); free some space and run again"
+        return f"the disk is full{_free_space(path)}; free some space and run again"
     status = http_status(error)
     why = f"the server answered {status}" if status else getattr(error, "strerror", None) or str(error)
     return f"cannot {verb} it ({' '.join(why.split()) or type(error).__name__})"
@@ -96,8 +94,16 @@ def _failed_file(path: str, error: BaseException) -> str:
     return path if os.path.dirname(named) == os.path.dirname(local_path(path)) else named
 
 
+def _free_space(path: str) -> str:
+    """How much is left, as far as the disk tells."""
+    with suppress(OSError):
+        folder = tempfile.gettempdir() if is_remote(path) else _existing_parent(path)  # uploads are prepared there
+        return f" ({effects.free_bytes(folder) >> 20} MiB free at {folder})"
+    return ""
+
+
 def _existing_parent(path: str) -> str:
     folder = Path(local_path(path)).absolute()
-    while not folder.exists():
+    while not effects.exists(str(folder)):
         folder = folder.parent
     return str(folder)

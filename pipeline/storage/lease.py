@@ -202,7 +202,7 @@ def _this_process() -> dict[str, Any]:
 def _machine() -> str:
     try:
         boot = effects.read_file("/proc/sys/kernel/random/boot_id").decode().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+        return f"{boot} {effects.read_link('/proc/self/ns/pid')}"
     except OSError:
         return ""
 

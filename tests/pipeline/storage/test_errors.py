@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline import storage
+from pipeline.effects import Effect, simulate
 from pipeline.storage import StorageError, retries
 from tests.pipeline.servers import Web
 
@@ -27,6 +30,17 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="the disk is full"):
         _write_to_a_full_disk(str(tmp_path / "x"))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_that_cannot_be_looked_at_is_reported_all_the_same(tmp_path: Path) -> None:
+    class Unreadable:
+        def perform(self, effect: Effect, subject: str, action: Callable[[], Any], _torn: object = None) -> Any:
+            if effect is Effect.LOOK:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), subject)
+            return action()
+
+    with simulate(Unreadable()), pytest.raises(StorageError, match=r"/x: the disk is full; free some space"):
+        _write_to_a_full_disk(str(tmp_path / "x"))
 
 
 def test_an_error_of_another_file_names_that_file(tmp_path: Path) -> None:
