@@ -40,7 +40,7 @@ SIGNALS = ("distribution_divergence",)
 def load_reference(language: str) -> Mapping[str, float] | None:
     """Shares of the most common words of a language; None for a language without a table."""
     path = REFERENCE_FOLDER / f"{language}.txt"
-    if not language.isalpha() or not effects.exists(str(path)):
+    if not language.isalpha() or not storage.exists(str(path)):
         return None
     lines = storage.read_named(path, "word frequencies").decode().splitlines()
     rows = (line.split("\t") for line in lines if not line.startswith("#"))

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -38,7 +38,10 @@ from tests.trainer import runs
 from tests.trainer.curated import pages, write_dataset
 from trainer.data import token_files, tokenize_dataset
 from trainer.data.curated_dataset import open_dataset
+from trainer.data.removal import remove_documents
+from trainer.data.token_exports import export_tokens
 from trainer.data.token_files import open_tokens
+from trainer.data.token_formats import TokenFormat
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
 from trainer.errors import UserError
 from trainer.training import checkpoint
@@ -190,15 +193,19 @@ _CHANGES = {
 }
 
 
-def train(out: Path) -> None:
-    runs.run(out / "run", _CHANGES)
+def train(out: Path, **checkpoints: bool) -> None:
+    changes = {**_CHANGES, "checkpoints": {**_CHANGES["checkpoints"], **checkpoints}}
+    runs.run(out / "run", changes)
 
 
 def trained(out: Path) -> object:
     """The weights, moments and generators at the end, and the loss of every step."""
     last = checkpoint.find_checkpoint(out / "run")
     rows = [(row["step"], row["loss"]) for row in read_metrics(out / "run")]
-    return last.name, checkpoint.read_state(last).files, rows
+    tensors = (each for stem in ("model", "optimizer", "rng") for each in checkpoint.read_tensors(last, stem))
+    # By value: torch writes the tensors of a shard in any order.
+    values = sorted((name, hashlib.sha256(value.numpy().tobytes()).hexdigest()) for name, value in tensors)
+    return last.name, values, rows
 
 
 def check_checkpoints(out: Path) -> None:
@@ -239,18 +246,73 @@ def check_tokens(out: Path) -> None:
                 raise
 
 
+@cache
+def _tokens() -> Path:
+    """A folder with `tokens`, which the scenarios that begin with them copy."""
+    folder = Path(tempfile.mkdtemp(prefix="faults-tokens-"))
+    tokenize(folder)
+    return folder
+
+
+def _store(out: Path) -> Path:
+    (folder,) = (path.parent for path in (out / "tokens").glob("*/tokens.json"))
+    return folder
+
+
+def copy_tokens(out: Path) -> None:
+    shutil.copytree(_tokens() / "tokens", out / "tokens")
+
+
+def remove(out: Path) -> None:
+    corpus = open_tokens(_store(_tokens()), "web").corpus
+    remove_documents(out / "tokens", [corpus.describe(number).id for number in (1, 5)])
+
+
+def removed(out: Path) -> object:
+    """The bytes of every file; those that say which files were verified hold times."""
+    files = sorted(path for path in _store(out).iterdir() if path.is_file() and "verified" not in path.name)
+    return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
+
+
+def export(out: Path) -> None:
+    for kind in TokenFormat:
+        if not (out / kind / "export.json").exists():  # a second export into a folder is refused
+            export_tokens(_store(_tokens()), kind, out / kind, sequence_length=64)
+
+
+def exported(out: Path) -> object:
+    """The names of all files and their bytes; nothing beside the four folders."""
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return [(str(path.relative_to(out)), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
+
+
+def check_exports(out: Path) -> None:
+    """A folder that is there is whole."""
+    for kind in TokenFormat:
+        assert not (out / kind).exists() or (out / kind / "export.json").exists(), f"half of {kind}"
+
+
+def nothing(_: Path) -> None:
+    """The state that a scenario begins with is an empty folder."""
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """A command, what it must leave, and what holds at every moment."""
+    """A command, what it must leave, what holds at every moment, and the state that it starts from."""
 
     run: Callable[[Path], None]
     content: Callable[[Path], object]
     check: Callable[[Path], None]
+    before: Callable[[Path], None] = nothing
 
 
 SCENARIOS = {
     "train": Scenario(train, trained, check_checkpoints),
+    "sharded": Scenario(partial(train, sharded=True), trained, check_checkpoints),
+    "asynchronous": Scenario(partial(train, sharded=True, asynchronous=True), trained, check_checkpoints),
     "tokens": Scenario(tokenize, tokenized, check_tokens),
+    "remove": Scenario(remove, removed, check_tokens, copy_tokens),
+    "export": Scenario(export, exported, check_exports),
 }
 
 
@@ -273,6 +335,7 @@ class Faults:
     def _new(self) -> Path:
         shutil.rmtree(self.out, ignore_errors=True)
         self.out.mkdir(parents=True)
+        self.scenario.before(self.out)
         return self.out
 
     def _digest(self) -> str:

@@ -14,20 +14,30 @@ from tests.trainer import faults
 from tests.trainer.faults import MODULE, Disk, Fault, Faults, Killed
 
 pytestmark = pytest.mark.timeout(900)
-EVERY = {"train": 23, "tokens": 7}  # one of so many calls; primes, so that all kinds have their turn
+# One of so many calls; primes, so that all kinds have their turn.
+EVERY = {"train": 23, "sharded": 23, "asynchronous": 23, "tokens": 7, "remove": 1, "export": 13}
+ALL_FAULTS = ("tokens", "remove", "export")  # at each of these calls; the others are slower
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_one_call_in_many_fails(name: str, tmp_path: Path) -> None:
     tried = Faults(name, tmp_path)
     for place, number in enumerate(range(1, tried.calls + 1, EVERY[name])):
-        for fault in Fault if name == "tokens" else (list(Fault)[place % len(Fault)],):
+        for fault in Fault if name in ALL_FAULTS else (list(Fault)[place % len(Fault)],):
             try:
                 tried.try_call(number, fault)
             except Exception as error:
                 pytest.fail(
                     f"{type(error).__name__}: {error}\n    {MODULE} --scenario {name} --call {number} --fault {fault}"
                 )
+
+
+@pytest.mark.parametrize("name", ["sharded", "asynchronous"])
+def test_a_full_disk_is_an_error_of_its_file_wherever_a_checkpoint_is_written(name: str, tmp_path: Path) -> None:
+    tried = Faults(name, tmp_path)
+    for number in range(tried.calls // 4, tried.calls // 2, 3):  # one of four checkpoints
+        tried.try_call(number, Fault.FULL)
+    assert set(tried.outcomes) <= {"OSError", "CheckpointError", "done"}
 
 
 # --- the harness finds what is wrong ---
