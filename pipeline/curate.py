@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,7 +43,7 @@ from pipeline.publish import CountWords, Part, WordCounts, WritePart, plan_parts
 from pipeline.publishing.croissant import write_croissant
 from pipeline.publishing.dataset_card import write_card
 from pipeline.publishing.manifest import claim, is_complete, make_manifest
-from pipeline.publishing.provenance import file_digests, settings_as_json, versions
+from pipeline.publishing.provenance import file_digests, settings_as_json, versions, without_secrets
 from pipeline.publishing.statistics import Statistics
 from pipeline.publishing.token_counts import load_token_counter
 from pipeline.publishing.weights import Cell, compare_shares, weight_table
@@ -208,7 +207,7 @@ def describe_command(arguments: Sequence[str]) -> str:
     >>> describe_command(["curate", "https://me:secret@a.example/x?key=1", "--output", "my out", "--notify-url=u"])
     "gristmill curate https://a.example/x --output 'my out'"
     """
-    return shlex.join(["gristmill", *map(_without_secrets, _without_private_options(arguments))])
+    return shlex.join(["gristmill", *map(without_secrets, _without_private_options(arguments))])
 
 
 def _without_private_options(arguments: Iterable[str]) -> Iterator[str]:
@@ -219,11 +218,6 @@ def _without_private_options(arguments: Iterable[str]) -> Iterator[str]:
             yield argument
         elif not equals:
             next(rest, None)  # its value
-
-
-def _without_secrets(argument: str) -> str:
-    without_users = re.sub(r"(\w+://)[^/?#]*@", r"\1", argument)
-    return re.sub(r"(\w+://[^?#]*)[?#].*", r"\1", without_users, flags=re.DOTALL)
 
 
 def check_kept(output: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -86,11 +87,26 @@ def _python_files(root: Path) -> list[Path]:
 
 
 def short_name(path: Path | str) -> str:
-    """The path below this project's packages; elsewhere the last folder and the name."""
+    """The path below this project's packages; elsewhere the last folder and the name.
+
+    >>> short_name("https://me:secret@a.example/list.json?key=1")
+    'a.example/list.json'
+    """
+    path = without_secrets(str(path))
     for name, root in _PACKAGES.items():
         if Path(path).is_relative_to(root):
             return f"{name}/{Path(path).relative_to(root).as_posix()}"
     return "/".join(Path(path).parts[-2:])
+
+
+def without_secrets(text: str) -> str:
+    """Addresses in the text without user name and password; from a query or fragment on, such as a signature, nothing.
+
+    >>> without_secrets("https://me:secret@a.example/x?key=1")
+    'https://a.example/x'
+    """
+    without_users = re.sub(r"(\w+://)[^/?#]*@", r"\1", text)
+    return re.sub(r"(\w+://[^?#]*)[?#].*", r"\1", without_users, flags=re.DOTALL)
 
 
 @cache

@@ -23,6 +23,7 @@ from trainer.errors import UserError
 from trainer.files import write_atomically
 from trainer.reports.advice import RECENT, after_warmup, describe_run
 from trainer.reports.charts import Line, format_flops, format_number, heat_map, line_chart
+from trainer.training.command_line import without_secrets
 from trainer.training.metrics import read_metrics
 
 POINTS = 240  # most points of a line; more steps are averaged, and their range is drawn as a band
@@ -54,7 +55,7 @@ def write_run_report(run: Path) -> Path:
     """Write RUN/report.html from the rows logged so far; also while the run trains."""
     rows = read_metrics(run)
     try:
-        info = json.loads((run / "run.json").read_text("utf-8"))
+        info = hide_secrets(json.loads((run / "run.json").read_text("utf-8")))
     except (OSError, ValueError) as error:
         raise ReportError(
             f"{run}: no run here ({error}); name the --output folder of gristmill train pretrain"
@@ -81,6 +82,19 @@ def write_run_report(run: Path) -> Path:
     )
     write_atomically(run / "report.html", html)
     return run / "report.html"
+
+
+def hide_secrets(value: Any) -> Any:
+    """The same JSON without passwords and signatures in addresses, such as those of the data: reports are published."""
+    match value:
+        case str():
+            return without_secrets(value)
+        case dict():
+            return {name: hide_secrets(part) for name, part in value.items()}
+        case list():
+            return [hide_secrets(part) for part in value]
+        case _:
+            return value
 
 
 def page_templates() -> jinja2.Environment:

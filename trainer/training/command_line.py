@@ -14,9 +14,10 @@ def describe_command() -> str:
     Empty in a process that `gristmill` did not start.
     """
     program, *arguments = sys.argv
-    return shlex.join(["gristmill", *map(_without_secrets, arguments)]) if Path(program).name == "gristmill" else ""
+    return shlex.join(["gristmill", *map(without_secrets, arguments)]) if Path(program).name == "gristmill" else ""
 
 
-def _without_secrets(argument: str) -> str:
+def without_secrets(argument: str) -> str:
+    """Addresses without user name and password; from a query or fragment on, such as a signature, nothing."""
     without_users = re.sub(r"(\w+://)[^/?#]*@", r"\1", argument)
     return re.sub(r"(\w+://[^?#]*)[?#].*", r"\1", without_users, flags=re.DOTALL)

@@ -14,6 +14,14 @@ def test_settings_are_plain_json_and_name_no_folder_of_this_machine():
     assert "/pipeline/" not in text.replace('"pipeline/', "")
 
 
+def test_addresses_of_lists_are_without_passwords():
+    address = "https://me:S3CRET@lists.example/hosts.parquet?key=S3CRET"
+    lists = {"block_urls": {"annotations": [{"path": address}]}, "suppress": {"lists": [address]}}
+    stored = settings_as_json(Config.model_validate(lists))
+    assert stored["block_urls"]["annotations"][0]["path"] == "lists.example/hosts.parquet"
+    assert stored["suppress"]["lists"] == ["lists.example/hosts.parquet"]
+
+
 def test_lists_and_models_are_hashed():
     files = file_digests(Config())
     assert any(name.startswith("score_quality:classifiers/models/quality/") for name in files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -277,6 +278,16 @@ def test_the_header_says_what_ran(run):
     facts = dict(run_facts(read_metrics(run), named, info["started"] + 60))
     assert facts["Input"] == "web: curated"
     assert facts["Command"] == "gristmill train pretrain tiny"
+
+
+def test_passwords_of_the_data_are_not_shown(run, tmp_path):
+    info = json.loads((run / "run.json").read_text())
+    info["settings"]["data"] = {"sources": {"web": {"path": "https://me:S3CRET@a.example/data?key=S3CRET"}}}
+    shutil.copy(run / "metrics.jsonl", tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    text = write_run_report(tmp_path).read_text()
+    assert "https://a.example/data" in text
+    assert "S3CRET" not in text
 
 
 def test_a_folder_without_a_run_is_reported(tmp_path):
