@@ -81,6 +81,8 @@ def look(*arguments: object) -> int:
         assert failure.exit_code != INTERNAL_ERROR
         assert "\n" not in failure.message
         return failure.exit_code
+    except SystemExit as ended:  # `audit` has found faults
+        return int(ended.code or 0)
     return 0
 
 
@@ -101,8 +103,10 @@ def test_two_runs_into_one_output_while_others_read_it(mirror: Path, tmp_path: P
         assert not code or ("held by" in line and str(out) in line)
     assert codes["status"] <= {0, 2}  # 2: there is no run yet
     assert codes["report"] <= {0, 2, LockedError.exit_code}
+    assert codes["audit"] <= {0, 2}
     check_complete(out, content_of(tmp_path / "alone"))
-    # And again while everything is published anew, with the report written meanwhile.
+    # And again while everything is published anew, with the report written meanwhile. An audit that the run overtakes
+    # compares the old manifest with new files, and says so.
     codes["report"].clear()
     again = start("curate", crawl, "--output", out, "--overwrite", "--set", "publish.weights.max_repetition=2")
     ((code, line),) = read_until_they_end([again], read)
