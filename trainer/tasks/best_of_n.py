@@ -14,6 +14,7 @@ from pydantic import Field
 
 from trainer.chat.chat_template import END, ChatTemplate
 from trainer.contamination.leave_out import DecontaminateSettings
+from trainer.errors import UserError
 from trainer.files import write_atomically
 from trainer.model.decoder import Decoder
 from trainer.rollouts.generate import GenerateSettings, hash_seed
@@ -125,7 +126,7 @@ def write_best(path: Path, sampled: SampledPrompts, template: ChatTemplate) -> N
                 "reward": answer.reward,
             }
             lines.append(json.dumps(item, ensure_ascii=False) + "\n")
-    write_atomically(path, "".join(lines))
+    _write_lines(path, lines, "every best answer is empty")
 
 
 def write_pairs(path: Path, sampled: SampledPrompts, template: ChatTemplate) -> int:
@@ -140,8 +141,15 @@ def write_pairs(path: Path, sampled: SampledPrompts, template: ChatTemplate) -> 
         if chosen.strip() and rejected.strip() and chosen != rejected:
             item = {"prompt": list(prompt.messages), "chosen": chosen, "rejected": rejected}
             lines.append(json.dumps(item, ensure_ascii=False) + "\n")
-    write_atomically(path, "".join(lines))
+    _write_lines(path, lines, "no prompt has two different answers of unequal rewards")
     return len(lines)
+
+
+def _write_lines(path: Path, lines: Sequence[str], reason: str) -> None:
+    """Refuse an empty file, at which only the next command would fail."""
+    if not lines:
+        raise UserError(f"{path}: not written, {reason}")
+    write_atomically(path, "".join(lines))
 
 
 def describe_curve(points: Sequence[RewardPoint]) -> str:

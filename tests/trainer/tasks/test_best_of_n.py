@@ -13,9 +13,10 @@ from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.conversation import Message
 from trainer.chat.read_conversations import read_conversations
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
+from trainer.errors import UserError
 from trainer.rollouts.policy_rollouts import Answer
 from trainer.rollouts.prompts import Prompt
-from trainer.tasks.best_of_n import SampledPrompts, best_reward_curve, write_best
+from trainer.tasks.best_of_n import SampledPrompts, best_reward_curve, write_best, write_pairs
 
 
 def test_the_curve_is_the_mean_over_all_subsets():
@@ -54,3 +55,13 @@ def test_sft_reads_the_best_answers_and_learns_no_others(tmp_path):
     (found,) = read_conversations([tmp_path / "best.jsonl"])  # the best answer to the other prompt is empty
     expected = [*said, ("assistant", "Four.")]
     assert found.messages == tuple(Message(role, text, train=text == "Four.") for role, text in expected)
+
+
+def test_no_empty_file_is_written(tmp_path):
+    template = ChatTemplate(train_tokenizer([row["text"] for row in pages(50)], TokenizerSettings(vocab_size=768)))
+    answers = tuple(Answer((0,), (*template.tokenizer.encode(text), template.end), True, 0.5) for text in (" ", "One"))
+    sampled = SampledPrompts((Prompt((0,), "a", None, ({"role": "user", "content": "?"},)),), (answers,))
+    for write, reason in ((write_best, "every best answer is empty"), (write_pairs, "of unequal rewards")):
+        with pytest.raises(UserError, match=reason):
+            write(tmp_path / "new.jsonl", sampled, template)
+    assert list(tmp_path.iterdir()) == []
