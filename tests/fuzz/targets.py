@@ -7,10 +7,12 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,13 @@ from pipeline.reading.content_type import is_html
 from pipeline.reading.http_message import BodyDamagedError, BodyTooLargeError, decode_body, parse_message
 from pipeline.reading.inputs import Input, resolve_inputs
 from pipeline.reading.units import cut_units
-from pipeline.stages import extract_text, quick_look
+from pipeline.stages import extract_text, quick_look, read_documents
 from pipeline.stages.read_warc import ReadWarcSettings, read_unit
 from tests.pipeline.warcs import html, record
+from trainer.data.verified_files import VerifiedFiles
 
 CAP = 1 << 20  # bytes
+DOCUMENT_MODULES = ("pipeline.reading", "pipeline.stages", "pipeline.storage")
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,73 @@ def warc_seeds() -> list[bytes]:
         b"".join(zstd.compress(part) for part in parts),
         gzip.compress(parts[0], mtime=0) + b"junk" + gzip.compress(parts[1], mtime=0)[:-9],
     ]
+
+
+# --- JSONL and Parquet documents ---
+
+
+def read_documents_of(data: bytes, name: str) -> None:
+    """Every record is a page or a drop that can be stored, every cut gives the same, and each is found again."""
+    path, settings = _write(name, data), read_documents.ReadDocumentsSettings(max_text_bytes=CAP, max_line_bytes=CAP)
+    found = []
+    for unit_bytes in (1 << 30, max(1, len(data) // 2)):
+        units = cut_units([Input(name, path, len(data))], unit_bytes)
+        found.append([item for unit in units for _, item in read_documents.read_unit(unit, settings)])
+    assert [_without_line(item) for item in found[0]] == [_without_line(item) for item in found[1]]
+    for item in found[0]:
+        page = item.record if isinstance(item, Dropped) else item
+        assert isinstance(item, Page) or item.reason in list(read_documents.REASONS)
+        assert len(page.content) <= CAP
+        f"{page.url} {page.host} {page.fetched_at}".encode()
+        assert "\n" not in page.url
+        again = _read_again(path, page.warc_offset, name, settings)
+        if isinstance(again, str):  # no part of the file can be read
+            assert isinstance(item, Dropped)
+            assert (item.reason, path in again) == (read_documents.REASONS.UNREADABLE, True)
+        else:
+            assert _without_line(again) == _without_line(item)
+
+
+def _read_again(
+    path: str, offset: int, name: str, settings: read_documents.ReadDocumentsSettings
+) -> Page | Dropped | str:
+    """The record there, or the message of the error."""
+    try:
+        return read_documents.read_record(path, offset, name, settings)
+    except errors.UserError as error:
+        return error.format_message()
+
+
+def _without_line(item: Page | Dropped) -> Page | Dropped:
+    """The number of a line is known only where the lines before it have been read."""
+    return replace(item, detail="") if isinstance(item, Dropped) else item
+
+
+def jsonl_seeds() -> list[bytes]:
+    lines = [
+        b'{"text": "a story", "url": "https://a.example/1", "date": "2026-10-01"}',
+        b'{"html": "<p>b", "metadata": {"url": "https://user:secret@b.example/\\u202e"}}',
+        b'{"text": "\\ud800", "url": 3}\r',
+        b'{"text": ["no"]}\n\n[1]\nnull\n\xff',
+    ]
+    plain = b"\n".join(lines)
+    return [plain, b"\xef\xbb\xbf" + plain, b"[" * 5000, b'{"text": "' + b"x" * 3000 + b'"}\n{']
+
+
+def packed_jsonl_seeds() -> list[bytes]:
+    return [gzip.compress(each, mtime=0) for each in jsonl_seeds()] + [
+        gzip.compress(b'{"text": "a"}\n', mtime=0) + gzip.compress(b'{"text": "b"}\n', mtime=0)[:-3]
+    ]
+
+
+def rows_seeds() -> list[bytes]:
+    whole: dict[str, list[object]] = {
+        "text": ["a story", None, " "],
+        "html": [None, b"<p>b", b""],
+        "url": ["https://a.example/1", None, "x"],
+    }
+    nested: dict[str, list[object]] = {"raw_content": ["a"], "metadata": [{"url": "https://b.example/"}]}
+    return [_table(whole), _table(nested), _table({"text": [3]}), _table({"other": []})]
 
 
 # --- HTTP messages and charsets ---
@@ -147,13 +218,19 @@ def read_html(data: bytes) -> None:
     """A page is a document or a drop, never an exception, and its text can be stored."""
     page = Page("https://example.org/", "2026-10-01T12:00:00Z", "x.warc.gz", 0, data)
     look, extract = _stages()
-    for answer in (extract(page), look(page)):
-        assert answer is not None
-        if isinstance(answer, Document):
-            answer.text.encode("utf-8")
-            assert "\x00" not in answer.text
-        else:
-            assert isinstance(answer, (Dropped, object))
+    seen, document = look(page), extract(page)
+    assert seen is page or _is_drop(seen, page, quick_look.REASONS)
+    if isinstance(document, Document):
+        assert document.text.encode("utf-8").strip()
+        assert "\x00" not in document.text
+        assert (document.url, document.warc_offset) == (page.url, page.warc_offset)
+    else:
+        assert _is_drop(document, page, extract_text.REASONS)
+
+
+def _is_drop(answer: object, page: Page, reasons: type[StrEnum]) -> bool:
+    """Whether the answer is a drop of this page, for a reason of its stage."""
+    return isinstance(answer, Dropped) and answer.record is page and answer.reason in list(reasons)
 
 
 def html_seeds() -> list[bytes]:
@@ -179,15 +256,14 @@ class _Offline:
 
 
 def _refused(action: Callable[[], object]) -> None:
-    """The action succeeds, or refuses its input in one line that names a file."""
-    message = "accepted"
+    """The action succeeds, or refuses its input in one line that names a file: this one, or an address in it."""
     try:
         with effects.simulate(_Offline()):
             action()
     except errors.UserError as error:
         message = error.format_message()
-    assert message.strip()
-    assert "\n" not in message
+        assert "\n" not in message
+        assert str(_folder()) in message or "://" in message, message
 
 
 def read_listing(data: bytes) -> None:
@@ -325,10 +401,57 @@ def tokens_seeds() -> list[bytes]:
     return [json.dumps(each).encode() for each in texts]
 
 
+def read_part(data: bytes) -> None:
+    """One file of a store is these bytes: the first byte says which. The documents are what they were, or an error
+    names the file; only a record that is one counts as finished."""
+    from trainer.data import token_files
+    from trainer.data.curated_dataset import Shard
+
+    _fresh_store()
+    name = PART_FILES[data[0] % len(PART_FILES)] if data else PART_FILES[0]
+    before = (_folder() / name).read_bytes()
+    _write(name, data[1:])
+    shard = Shard("s", "s", "0", 2)
+    finished = token_files.is_finished(_folder(), 0, shard, 2, VerifiedFiles(_folder()))
+    message = ""
+    try:
+        corpus = token_files.open_tokens(_folder(), "fuzz").corpus
+    except ClickException as error:
+        message = error.format_message()
+    if message:
+        assert str(_folder() / name) in message
+        assert not finished
+    else:
+        assert [corpus.document(number).tolist() for number in range(len(corpus))] == [_TOKENS[:3], _TOKENS[3:]]
+        assert name.endswith(".json") or data[1:] == before
+
+
+PART_FILES = ("part-00000.tokens", "part-00000.parquet", "part-00000.json")
+
+
+def _fresh_store() -> None:
+    for path in _folder().iterdir():
+        if path.name.startswith(("part-", "tokens.json", "verified", "index")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _write_store.cache_clear()
+    part = _write_store()
+    _write("part-00000.json", json.dumps(part).encode())
+    _write("tokens.json", tokens_seeds()[0])
+
+
+def part_seeds() -> list[bytes]:
+    _fresh_store()
+    files = [(_folder() / name).read_bytes() for name in PART_FILES]
+    return [bytes([number]) + content for number, content in enumerate(files)] + [b"\x02" + b"[" * 5000, b""]
+
+
 TARGETS = {
     "warc": Target(read_warc, warc_seeds, ("pipeline.reading", "warcio")),
     "message": Target(read_message, message_seeds, ("pipeline.reading",)),
     "charset": Target(read_charset, charset_seeds, ("pipeline.extraction",)),
+    "jsonl": Target(partial(read_documents_of, name="x.jsonl"), jsonl_seeds, DOCUMENT_MODULES),
+    "packed_jsonl": Target(partial(read_documents_of, name="x.jsonl.gz"), packed_jsonl_seeds, DOCUMENT_MODULES),
+    "rows": Target(partial(read_documents_of, name="x.parquet"), rows_seeds, DOCUMENT_MODULES),
     "html": Target(read_html, html_seeds, ("pipeline.extraction", "pipeline.stages", "trafilatura")),
     "listing": Target(read_listing, listing_seeds, ("pipeline.reading",)),
     "index": Target(read_index, index_seeds, ("pipeline.reading",)),
@@ -336,4 +459,5 @@ TARGETS = {
     "settings": Target(read_settings, settings_seeds, ("pipeline.config", "pipeline.settings")),
     "results": Target(read_results, results_seeds, ("pipeline.inspection", "pipeline.storage")),
     "tokens": Target(read_tokens, tokens_seeds, ("trainer.data",)),
+    "part": Target(read_part, part_seeds, ("trainer.data",)),
 }

@@ -71,7 +71,11 @@ def _blank_store(folder: Path, wanted: pa.Array) -> int:
 
 def _blank_part(folder: Path, number: int, kind: np.dtype[Any], wanted: pa.Array) -> tuple[Part, int]:
     """The part's record after its tokens, its index and then its record were written without the documents."""
-    files, part = part_files(folder, number), read_record(folder, number)
+    files = part_files(folder, number)
+    try:
+        part = read_record(folder, number)
+    except (OSError, ValueError, TypeError) as error:
+        raise DatasetError(f"{files.record}: damaged or missing; delete {folder}, which holds the documents") from error
     index = pq.read_table(files.index)
     mask = pc.is_in(index["id"], value_set=wanted)
     rows = np.flatnonzero(mask.to_numpy(zero_copy_only=False))

@@ -175,7 +175,10 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 def read_record(folder: Path, number: int) -> Part:
     """Raises OSError, ValueError or TypeError where the part is not finished."""
-    return _part_of(json.loads(part_files(folder, number).record.read_text()))
+    try:
+        return _part_of(json.loads(part_files(folder, number).record.read_text()))
+    except RecursionError:
+        raise ValueError("a part's record is nested too deeply") from None
 
 
 def _part_of(values: Mapping[str, Any]) -> Part:

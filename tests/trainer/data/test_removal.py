@@ -145,6 +145,15 @@ def test_killed_at_any_file_the_same_call_ends_in_the_same_state(
         assert state() == expected, last
 
 
+@pytest.mark.parametrize("content", ["{}", "[" * 5000, None])
+def test_a_damaged_record_is_named(tmp_path: Path, dataset: Dataset, tokenizer: Tokenizer, content: str | None) -> None:
+    store = tokenize_dataset.tokenize_dataset(dataset, tokenizer, tmp_path / "cache", 1, progress=False)
+    record = part_files(store, 0).record
+    record.write_text(content) if content is not None else record.unlink()
+    with pytest.raises(DatasetError, match=f"{record}: damaged or missing"):
+        remove_documents(tmp_path / "cache", ["a" * 32])
+
+
 def test_ids_are_read_from_receipts_files_and_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "receipt.json").write_text(json.dumps({"documents": ["a" * 32]}))
     (tmp_path / "ids.txt").write_text("b" * 32 + "\n" + "c" * 32 + "\n")
