@@ -81,6 +81,6 @@ def test_a_list_on_a_busy_server_may_be_read_later() -> None:
     request = aiohttp.RequestInfo(URL(url), "GET", {}, URL(url))  # type: ignore[arg-type]
     for status, code in ((503, 4), (403, 7), (404, 2)):
         error = aiohttp.ClientResponseError(request, (), status=status, message="no")
-        with simulate(Broken(Effect.REQUEST, url, error)), pytest.raises(Exception, match=f"^list {url}: ") as caught:
+        with simulate(Broken(Effect.FIND, url, error)), pytest.raises(Exception, match=f"^list {url}: ") as caught:
             list(read_annotation(Annotation(path=url)))
         assert find_failure(caught.value).exit_code == code, status
