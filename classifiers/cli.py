@@ -247,8 +247,8 @@ def _echo_metrics(model: str, manifest: Manifest, output: Path) -> None:
     for name, value in manifest.metrics.items():
         click.echo(f"  {name} {value:g}")
     if model in ("quality", "education"):
-        click.echo("mean label by score, of domains unseen in training, both from 0 to 1:")
-        for row in manifest.calibration["test"]:
+        click.echo("mean label by score of text alone, of domains unseen in training, both from 0 to 1:")
+        for row in manifest.calibration["test"]["text"]:
             click.echo(f"  {row['score']:.2f}: {row['truth']:.2f} ({row['rows']} rows)")
 
 

@@ -21,6 +21,7 @@ from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import Array, Logistic, sigmoid
 
 WORDS, WEIGHTS, LAYER = "words.txt", "weights.npy", "layer.json"
+LAYERS = {"text": "text alone", "page": "with signals of the page"}
 PAGE_TYPES = 7
 Signals = Mapping[str, float]
 # How long a text is matters for all of its measurements: a share of function words of 0.1 means little in 20 words.
@@ -64,7 +65,7 @@ class PageScorer:
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
-        self.threshold = artifact.manifest.threshold[artifact.manifest.name]
+        self.threshold = artifact.manifest.threshold[artifact.manifest.name]  # of scores of text alone
         stored = artifact.json(LAYER)
         self._views = LinearModel.load(artifact.path(WORDS), artifact.path(WEIGHTS), stored["views"])
         self._layers = {name: _layer_of(layer) for name, layer in stored["layers"].items()}
@@ -83,6 +84,11 @@ class PageScorer:
         if name == "page":
             columns += signal_columns(signals)
         return round(float(sigmoid(self._layers[name].log_odds(np.array([columns])))[0]), 6)
+
+
+def threshold_name(model: str, layer: str) -> str:
+    """The manifest's name of a layer's threshold: quality; quality with signals of the page."""
+    return model if layer == "text" else f"{model} {LAYERS[layer]}"
 
 
 def _layer_of(stored: Mapping[str, Any]) -> Logistic:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifiers.data import source_pages
 from classifiers.data.cited_urls import Match
@@ -23,6 +24,7 @@ from classifiers.domain_labels import UNKNOWN
 from classifiers.education import EducationModel
 from classifiers.estimators.features import STATISTICS, statistics
 from classifiers.estimators.function_words import ENGLISH
+from classifiers.estimators.logistic import Array
 from classifiers.estimators.metrics import (
     auc,
     auc_interval,
@@ -33,7 +35,7 @@ from classifiers.estimators.metrics import (
     reliability,
     spearman,
 )
-from classifiers.estimators.page_scorer import PageScorer
+from classifiers.estimators.page_scorer import PageScorer, has_signals
 from classifiers.harm import HARM_LABELS, HarmModel
 from classifiers.language import load_language_model
 from classifiers.training.recipe_domain import MIN_CHARACTERS, item_of
@@ -132,6 +134,7 @@ def evaluate_quality(model: PageScorer, sources: Sources) -> dict[str, Any]:
         "baselines_usable": {name: _auc_row(usable, values) for name, values in baselines.items()},
         "margin": round(auc(keep, scores) - max(auc(keep, baselines[name]) for name in MEASURED_AGAINST), 4),
         "calibration": reliability([target.value for target in tested], scores),
+        "bias": _bias_of_layers(tested, model),
         "by_length": {name: by_length[name] for name, _ in bins if name in by_length},
         "by_language": _groups([language.identify(text)[0] for text in texts], keep, scores),
         "by_kind": _groups([labels[target.row.id].domains.get("kind", "none") for target in tested], keep, scores),
@@ -162,6 +165,36 @@ def evaluate_education(model: EducationModel, sources: Sources) -> dict[str, Any
         "text_alone": round(spearman(truth, model.score(texts)), 4),
         "baselines": {name: round(spearman(truth, [rule(t) for t in texts]), 4) for name, rule in BASELINES.items()},
         "mean_score_by_label": means,
+        "bias": _bias_of_layers(tested, model, HIGHEST["education"]),
+    }
+
+
+def _bias_of_layers(tested: Sequence[Target], model: PageScorer | EducationModel, highest: int = 1) -> dict[str, Any]:
+    """Layer -> group of pages (by length, by kind) -> rows, and by how much the mean score is above the mean label.
+
+    Both layers on the pages that have signals, so that they can be compared. Labels and scores run from 0 to `highest`.
+    """
+    pages = [target for target in tested if has_signals(target.row.signals)]
+    texts, truth = [page.row.text for page in pages], np.array([page.value * highest for page in pages])
+    labels = read_page_labels()
+    kinds = np.array([labels[page.row.id].domains.get("kind", "none") for page in pages], dtype=object)
+    groups = {"length": length_bins(list(map(len, texts)), LENGTH_EDGES)}
+    groups["kind"] = [(kind, kinds == kind) for kind in sorted(set(kinds))]
+    scores = {"text": model.score(texts), "page": model.score(texts, [page.row.signals for page in pages])}
+    return {
+        layer: {group: bias_by_group(parts, truth, np.array(found)) for group, parts in groups.items()}
+        for layer, found in scores.items()
+    }
+
+
+def bias_by_group(
+    parts: Sequence[tuple[str, NDArray[np.bool_]]], truth: Array, scores: Array, least: int = 20
+) -> dict[str, dict[str, float]]:
+    """Name of a part -> rows, and the mean score minus the mean label; parts with less than `least` are left out."""
+    return {
+        name: {"rows": int(mask.sum()), "bias": round(float((scores[mask] - truth[mask]).mean()), 3)}
+        for name, mask in parts
+        if mask.sum() >= least
     }
 
 

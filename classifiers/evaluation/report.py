@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from classifiers.estimators.page_scorer import LAYERS
 from classifiers.outputs import read_keys
 
 PAGE, NUMBERS = "report.md", "numbers.json"
@@ -86,9 +87,20 @@ def _quality_part(q: Mapping[str, Any]) -> str:
             "Calibration on the test rows:\n",
             _table(["from", "rows", "mean score", "mean label, halved"], calibration),
             "![Calibration](quality_calibration.png)\n",
+            _bias_tables(q["bias"]),
             "Example pages:\n", pages,
         ]
     )  # fmt: skip
+
+
+def _bias_tables(bias: Mapping[str, Any]) -> str:
+    """Mean score minus mean label of groups of pages, by both layers."""
+    tables = []
+    for group in bias["text"]:
+        text, page = (bias[layer][group] for layer in ("text", "page"))
+        rows = [[name, entry["rows"], entry["bias"], page[name]["bias"]] for name, entry in text.items()]
+        tables.append(_table([group, "rows", *(LAYERS[layer] for layer in ("text", "page"))], rows))
+    return "Mean score minus mean label:\n\n" + "\n".join(tables)
 
 
 def _baselines(rows: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +116,8 @@ def _education_part(e: Mapping[str, Any]) -> str:
         f"## Education value\n\nTest digest `{e['test_digest'][:16]}`, {e['rows']} pages of unseen domains; "
         f"95% interval of the model's correlation {found['low']:.2f} to {found['high']:.2f}.\n\n"
         + _table(["score", "Spearman's correlation with the label"], rows)
-        + f"\nMean score by label: {means}.\n"
+        + f"\nMean score by label: {means}.\n\n"
+        + _bias_tables(e["bias"])
     )
 
 

@@ -9,8 +9,8 @@ A score from 0 to 1: the mean of what readers would say, where 0 is "leave it ou
 tells pages on hosts that Wikipedia cites from other pages of a crawl, their boilerplate, keyword text, lists
 and teasers; another that learned from pages labeled by reading; a dozen statistics of words, lines and
 characters; the length; and, where the learned engine extracted the page, what the extraction says of it: the
-page's type, its expected F1, the share of the page that was kept, its lists, tables and code. For text alone
-there is a layer without these.
+page's type, its expected F1, the share of the page that was kept, its lists, tables and code. For text alone,
+which a run scores by default, there is a layer without these. Threshold, figures and calibration are given for both.
 
 Chosen by cross-validation over the registered domains of the training labels; a third of the labels, by registered
 domain, only measures, and so do the 281 human judgments of DCLM's set.
@@ -32,8 +32,8 @@ EDUCATION = """# Education value: what could a teacher use?
 
 A score from 0 (nothing to learn) to 5 (made to teach): the mean of what readers would say
 (`classifiers/data/RUBRIC.md`). A linear model on words, statistics of the text, its length and, where the
-learned engine extracted the page, what the extraction says of it meet in a logistic layer. A third of the
-labels, by registered domain, only measures.
+learned engine extracted the page, what the extraction says of it meet in a logistic layer; another reads text
+alone, as a run does by default. A third of the labels, by registered domain, only measures.
 
 Bad at: telling 4 from 5 (few pages are labeled so, and the score seldom exceeds 3.5: compare scores, or use
 percentiles); what is well explained and wrong; languages that the labels hardly have. The readers were language

@@ -5,6 +5,9 @@
    in-sample predictions are too good and would get too large a weight. The target is a number from 0 to 1, and the
    layers estimate its mean, so the score is calibrated.
 3. Everything that is chosen is chosen by out-of-fold predictions; the test domains only measure.
+
+Both layers are measured and calibrated: `text` on all pages, as a run scores by default, and `page` on those that have
+signals of the extraction.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from classifiers.estimators.logistic import Array, Logistic, fit_logistic, sigmo
 from classifiers.estimators.metrics import auc
 from classifiers.estimators.page_scorer import (
     LAYER,
+    LAYERS,
     WEIGHTS,
     WORDS,
     PageScorer,
@@ -37,6 +41,7 @@ from classifiers.estimators.page_scorer import (
     has_signals,
     signal_columns,
     text_columns,
+    threshold_name,
 )
 
 VOCABULARY = 25_000
@@ -103,20 +108,35 @@ def train_page_scorer(
     _train_views(known).save(folder / WORDS, folder / WEIGHTS)
     tables = _tables(training, _predict_out_of_fold(known, training))
     truth = np.array([target.value for target in training])
-    layers, scores = _fit_layers(tables, truth, tuple(views), _folds(training))
+    layers, unseen = _fit_layers(tables, truth, tuple(views), _folds(training))
     _write_layers(folder / LAYER, tuple(views), layers)
-    draft = _manifest(targets, about, folder, float(np.quantile(scores, 1 - keep)), keep)
-    metrics = {f"cross-validation {name}": value for name, value in measure(training, scores.tolist()).items()}
+    thresholds = {layer: float(np.quantile(scores, 1 - keep)) for layer, scores in unseen.items()}
+    draft = _manifest(targets, about, folder, thresholds, keep)
     save_manifest(folder, draft, about.card)
     fitted = PageScorer(load_artifact(folder, about.name, FEATURE_VERSION))
-    found = fitted.score([target.row.text for target in test], [target.row.signals for target in test])
-    metrics |= {f"test {name}": value for name, value in measure(test, found).items()}
-    calibration = draft.calibration | {
-        "cross_validation": _calibration_table(truth, scores),
-        "test": _calibration_table(np.array([target.value for target in test]), np.array(found)),
-    }
-    save_manifest(folder, draft.model_copy(update={"metrics": metrics, "calibration": calibration}), about.card)
+    metrics: dict[str, float] = {}
+    calibration: dict[str, Any] = {"cross_validation": {}, "test": {}}
+    for layer, scores in unseen.items():
+        trained, tested = _targets_of(layer, training), _targets_of(layer, test)
+        found = np.array(_score(fitted, layer, tested))
+        for part, rows, answers in (("cross-validation", trained, scores), ("test", tested, found)):
+            measured = measure(rows, answers.tolist())
+            metrics |= {f"{part} {name}, {LAYERS[layer]}": value for name, value in measured.items()}
+            truths = np.array([target.value for target in rows])
+            calibration[part.replace("-", "_")][layer] = _calibration_table(truths, answers)
+    full = draft.model_copy(update={"metrics": metrics, "calibration": draft.calibration | calibration})
+    save_manifest(folder, full, about.card)
     return PageScorer(load_artifact(folder, about.name, FEATURE_VERSION))
+
+
+def _targets_of(layer: str, targets: Sequence[Target]) -> list[Target]:
+    """What a layer is trained and measured on: all pages, or those that have signals."""
+    return [target for target in targets if layer == "text" or has_signals(target.row.signals)]
+
+
+def _score(model: PageScorer, layer: str, targets: Sequence[Target]) -> list[float]:
+    signals = [target.row.signals for target in targets] if layer == "page" else ()
+    return model.score([target.row.text for target in targets], signals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +192,9 @@ def _tables(targets: Sequence[Target], views: Array) -> dict[str, tuple[NDArray[
 
 def _fit_layers(
     tables: Mapping[str, tuple[NDArray[np.bool_], Array]], truth: Array, views: Sequence[str], fold: NDArray[np.int64]
-) -> tuple[dict[str, Logistic], Array]:
-    """The layers, and the scores of layers that were trained without a target's fold."""
-    layers, scores = {}, np.zeros(len(truth))
+) -> tuple[dict[str, Logistic], dict[str, Array]]:
+    """The layers, and the scores by layers that were trained without a target's fold."""
+    layers, scores = {}, {}
     for name, (rows, table) in tables.items():
         signs = [*(SIGNS.get(column, 0) for column in columns_of((), "text")), *[1] * len(views)]
         signs += [0] * (table.shape[1] - len(signs))
@@ -184,7 +204,7 @@ def _fit_layers(
                 layer = fit_logistic(table[part != number], target[part != number], RIDGE, signs, balanced=False)
                 answers[part == number] = sigmoid(layer.log_odds(table[part == number]))
         layers[name] = fit_logistic(table, target, RIDGE, signs, balanced=False)
-        scores[rows] = answers
+        scores[name] = answers
     return layers, scores
 
 
@@ -201,7 +221,9 @@ def _write_layers(path: Path, views: Sequence[str], layers: Mapping[str, Logisti
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _manifest(targets: Sequence[Target], about: Description, folder: Path, threshold: float, keep: float) -> Manifest:
+def _manifest(
+    targets: Sequence[Target], about: Description, folder: Path, thresholds: Mapping[str, float], keep: float
+) -> Manifest:
     digest = sha256("".join(f"{t.row.id}\t{t.value}\t{t.split}\n" for t in targets).encode()).hexdigest()
     everything = TrainingData(
         name="target rows", role="as split", rows=len(targets), sha256=digest, license=about.license
@@ -213,7 +235,7 @@ def _manifest(targets: Sequence[Target], about: Description, folder: Path, thres
         feature_version=FEATURE_VERSION,
         files={file: digest_of(folder / file) for file in files},
         labels={about.name: about.labels},
-        threshold={about.name: round(threshold, 4)},
+        threshold={threshold_name(about.name, layer): round(value, 4) for layer, value in thresholds.items()},
         calibration={"method": "mean of the target, on domains that each fold had not seen", "threshold_keeps": keep},
         training_data=(*about.sources, everything),
         metrics={},

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -123,6 +124,22 @@ def test_the_quality_report_is_about_pages_of_unseen_domains(data: Path, numbers
     top, bottom = ([page[0] for page in found["pages"][name]] for name in ("top", "bottom"))
     assert min(top) >= max(bottom)
     assert len(found["pages"]["middle"]) == 12
+
+
+def test_the_bias_of_a_layer_is_its_mean_score_minus_the_mean_label(data: Path, numbers: dict[str, Any]) -> None:
+    every = read_targets(Sources(data, data / "work", TrainingPageExtractor()), "quality")
+    test = [target for target in every if target.split == Split.TEST]
+    texts, signals = [target.row.text for target in test], [target.row.signals for target in test]
+    lengths, truth = np.array(list(map(len, texts))), np.array([target.value for target in test])
+    model, found = load_quality_model(data / "models/quality"), numbers["quality"]["bias"]
+    for layer, scores in (("text", model.score(texts)), ("page", model.score(texts, signals))):
+        assert found[layer]["length"]
+        for name, entry in found[layer]["length"].items():
+            low, high = (int(edge or 10**9) for edge in name.split("-"))
+            inside = (lengths >= low) & (lengths < high)
+            expected = np.array(scores)[inside].mean() - truth[inside].mean()
+            assert entry == {"rows": inside.sum(), "bias": pytest.approx(expected, abs=1e-3)}
+        assert sum(entry["rows"] for entry in found[layer]["kind"].values()) == len(test)
 
 
 def test_the_education_report_holds_scipys_correlation(data: Path, numbers: dict[str, Any]) -> None:

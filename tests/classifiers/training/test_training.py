@@ -65,10 +65,10 @@ def test_the_same_data_gives_the_same_bytes_and_a_model_that_works(tmp_path: Pat
     truth = [example.label == QUALITY_LABELS[1] for example in test]
     assert auc(truth, scores) > 0.95
     manifest = models[0].artifact.manifest
-    assert manifest.metrics["test auc"] == pytest.approx(auc(truth, scores), abs=1e-4)
+    assert manifest.metrics["test auc, text alone"] == pytest.approx(auc(truth, scores), abs=1e-4)
     assert {data.role for data in manifest.training_data} == {"cited", "crawl", "as split"}
-    assert manifest.calibration["cross_validation"]
-    assert manifest.calibration["test"]
+    assert manifest.calibration["cross_validation"].keys() == manifest.calibration["test"].keys() == {"text"}
+    assert sum(row["rows"] for row in manifest.calibration["test"]["text"]) == len(test)
 
 
 def test_the_threshold_keeps_the_requested_share(tmp_path: Path) -> None:
