@@ -9,7 +9,7 @@ help:
 	@echo "make demo    curate the embedded mini-crawl, then train a tiny model on it"
 	@echo "make demo-assistant  SFT, reward model, DPO, PPO and GRPO from the demo's model, and a comparison"
 	@echo "make test    all tests      make lint   ruff      make types   mypy"
-	@echo "make chaos   runs with simulated faults, SEEDS=1000"
+	@echo "make chaos   runs with simulated faults on a disk and in stores, SEEDS=1000 each"
 	@echo "make fuzz    readers of untrusted bytes, MINUTES=5"
 	@echo "make bench   speed, memory and quality, as ratios within one run"
 	@echo "make soak    a full-size file of pages, killed half-way and resumed"
@@ -110,8 +110,9 @@ test-fast: install
 # Faults in every call of the operating system, in turn and by chance: seeds 0 to SEEDS-1.
 SEEDS ?= 1000
 chaos: install
-	$(BIN)/python -m tests.pipeline.simulation.chaos --seeds $(SEEDS)
-	$(BIN)/python -m tests.pipeline.simulation.chaos --every-call
+	for store in disk gs s3; do \
+	  $(BIN)/python -m tests.pipeline.simulation.chaos --store $$store --seeds $(SEEDS) --every-call || exit 1; \
+	done
 	$(BIN)/python -m tests.trainer.faults
 
 # Readers of untrusted bytes under coverage-guided fuzzing; what breaks one is kept below .fuzz.

@@ -83,14 +83,17 @@ class _RowGroup:
 def _row_groups(parquet: pq.ParquetFile, size: int) -> Iterator[_RowGroup]:
     """The row groups in file order, each starting where the one before it ends: the offsets in a footer may be wrong.
 
-    None starts at or ends after `size`, whatever the footer says, so that every row is in some range of the file.
+    Each has the share of the file's bytes that the footer gives the group: to ask for that of a column aborts the
+    process where it is damaged. None starts at or ends after `size`, so that every row is in some range of the file.
     """
-    metadata, first, start = parquet.metadata, 0, 0
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        compressed = sum(max(group.column(i).total_compressed_size, 0) for i in range(group.num_columns))
+    metadata, first, start, before = parquet.metadata, 0, 0, 0
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    weights = [max(group.total_byte_size, 1) for group in groups]
+    total = sum(weights)
+    for index, (group, weight) in enumerate(zip(groups, weights, strict=True)):
+        before += weight
         start = min(start, size - 1)
-        end = min(start + max(compressed, 1), size)
+        end = min(max(size * before // total, start + 1), size)
         yield _RowGroup(index, first, group.num_rows, start, end)
         first, start = first + group.num_rows, end
 
