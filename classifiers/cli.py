@@ -73,13 +73,14 @@ def references(dump: Path, output: Path, limit: int | None, workers: int) -> Non
 
     One row for each URL: article, url, normalized key, kind of citation, citation template.
     """
-    from classifiers.data.tables import write_jsonl
+    from classifiers.data.tables import require_any, write_jsonl
 
     check_new_file(output, [dump])
     seen: Counter[str] = Counter()
     started = time.perf_counter()
     rows = (asdict(citation) for citation in _citations(dump, limit, workers, seen))
-    found = write_jsonl(rows, output)
+    problem = f"{dump}: no article cites a URL, so {output} was not written; give a dump of articles"
+    found = write_jsonl(require_any(rows, problem), output)
     speed = seen["bytes"] / max(time.perf_counter() - started, 1e-9)
     left_out = f", {seen['too long']} left out (longer than MediaWiki allows)" if seen["too long"] else ""
     click.echo(f"{seen['articles']} articles{left_out}, {found} cited URLs -> {output}")
@@ -143,12 +144,18 @@ def locate(index: tuple[Path, ...], references: Path, output: Path, by_host: boo
 
     from classifiers.data.cited_urls import Cited
     from classifiers.data.common_crawl_index import SCHEMA, locate_cited_pages
+    from classifiers.data.tables import require_any
     from classifiers.training.sample_files import cited_urls
 
     check_new_file(output, [*index, references])
     rows = 0
+    batches = require_any(
+        locate_cited_pages(index, Cited.of(cited_urls(references)), by_host),
+        f"{index[0]}: no page of the index is cited in {references}, so {output} was not written; give more files of "
+        f"the index{'' if by_host else ', or --by-host'}",
+    )
     with partial_file(output) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-        for batch in locate_cited_pages(index, Cited.of(cited_urls(references)), by_host):
+        for batch in batches:
             writer.write_batch(batch)
             rows += batch.num_rows
     click.echo(f"{rows} records of cited {'pages and hosts' if by_host else 'pages'} -> {output}")

@@ -19,3 +19,9 @@ class ModelRefusedError(UserError):
     """A model is worse than its floors."""
 
     exit_code = 3
+
+
+class NothingFoundError(UserError):
+    """A command found no row to write."""
+
+    exit_code = 3

@@ -7,15 +7,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from classifiers.errors import UserError
+from classifiers.errors import NothingFoundError, UserError
 from classifiers.outputs import partial_file
 
 Row = dict[str, Any]
+Item = TypeVar("Item")
 BATCH = 512
 
 
@@ -92,18 +93,28 @@ def texts_of(batch: Sequence[Row], path: Path) -> list[str]:
 def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[str, list[Any]]]) -> int:
     """Write `source` to `target` (of either format) with the columns that `score` computes; returns the number of rows.
 
-    The target is written under a temporary name and renamed when it is complete.
+    The target is written under a temporary name and renamed when it is complete. Raises NothingFoundError for a source
+    without rows.
     """
     rows = 0
+    batches = require_any(read_batches(source), f"{source}: has no rows, so {target} was not written; name another file")
     with partial_file(target) as partial, ExitStack() as stack:
         write = _parquet_writer(partial, source, stack) if is_parquet(target) else _json_writer(partial, target, stack)
-        for batch in read_batches(source):
+        for batch in batches:
             scored = score(batch)
             write([row | {name: values[i] for name, values in scored.items()} for i, row in enumerate(batch)])
             rows += len(batch)
-        if not rows:
-            write([])  # so that an empty target is still a valid file
     return rows
+
+
+def require_any(items: Iterable[Item], problem: str) -> Iterator[Item]:
+    """The items; raises NothingFoundError at the end if there was none, before whoever writes them names the file."""
+    found = False
+    for item in items:
+        found = True
+        yield item
+    if not found:
+        raise NothingFoundError(problem)
 
 
 def _json_writer(partial: Path, target: Path, stack: ExitStack) -> Callable[[list[Row]], None]:

@@ -138,6 +138,26 @@ def test_score_names_the_columns_of_a_file_without_text(tmp_path: Path) -> None:
     assert "has no `text`; its columns are body" in output
 
 
+def test_a_command_that_finds_no_row_fails_and_writes_nothing(tmp_path: Path) -> None:
+    """Code 3 is that of a failed run in the README's table."""
+    (tmp_path / "dump.xml").write_bytes(dump_of(("A", "0", "Nothing is cited.")))
+    (tmp_path / "cited.txt").write_text("https://a.example/1\n")
+    row = {"url": "https://b.example/1", "warc_filename": "1", "warc_record_offset": 1, "warc_record_length": 1}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "index.parquet")
+    (tmp_path / "empty.jsonl").write_text("\n")
+    before, output = set(tmp_path.iterdir()), ("--output", tmp_path / "new.parquet")
+    said = [
+        run("references", tmp_path / "dump.xml", "--output", tmp_path / "new.jsonl", code=3),
+        run("locate", tmp_path / "index.parquet", "--references", tmp_path / "cited.txt", *output, code=3),
+        run("score", "harm", tmp_path / "empty.jsonl", *output, code=3),
+    ]
+    for line, name in zip(said, ("dump.xml", "index.parquet", "empty.jsonl"), strict=True):
+        assert line.startswith(f"Error: {tmp_path / name}: "), line
+        assert "was not written; " in line
+        assert line.count("\n") == 1
+    assert set(tmp_path.iterdir()) == before
+
+
 def test_train_without_data_names_the_option(tmp_path: Path) -> None:
     output = run("train", "quality", "--data", tmp_path / "nowhere", "--output", tmp_path / "model", code=2)
     assert "name the folder of real pages with --data" in output

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from classifiers.data.tables import Row, add_columns, read_batches, texts_of
-from classifiers.errors import UserError
+from classifiers.errors import NothingFoundError, UserError
 
 ROWS = [{"text": "eins", "n": 1}, {"text": None, "n": 2}, {"text": "drei ✓", "n": 3}]
 
@@ -40,11 +40,12 @@ def test_every_format_goes_to_every_format(tmp_path: Path, source: str, target: 
 
 
 @pytest.mark.parametrize("target", ["out.jsonl", "out.parquet"])
-def test_an_empty_parquet_file_stays_readable(tmp_path: Path, target: str) -> None:
+def test_a_file_without_rows_gives_no_target(tmp_path: Path, target: str) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
-    assert add_columns(path, tmp_path / target, lengths) == 0
-    assert list(read_batches(tmp_path / target)) == []
+    with pytest.raises(NothingFoundError, match=rf"in\.parquet: has no rows, so .*{target} was not written"):
+        add_columns(path, tmp_path / target, lengths)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_errors_name_file_line_and_repair(tmp_path: Path) -> None:
