@@ -97,7 +97,9 @@ def add_columns(source: Path, target: Path, score: Callable[[list[Row]], dict[st
     without rows.
     """
     rows = 0
-    batches = require_any(read_batches(source), f"{source}: has no rows, so {target} was not written; name another file")
+    batches = require_any(
+        read_batches(source), f"{source}: has no rows, so {target} was not written; name another file"
+    )
     with partial_file(target) as partial, ExitStack() as stack:
         write = _parquet_writer(partial, source, stack) if is_parquet(target) else _json_writer(partial, target, stack)
         for batch in batches:
