@@ -156,7 +156,8 @@ def curate(
 
 def _curate_snapshot(name: str, mirror: str, settings: Config, base: str, notify: Notify, **options: Any) -> None:
     """Curates one crawl unless it is complete, and points latest.json at it."""
-    from pipeline.curate import check_kept, remove_finished_work
+    from pipeline.curate import remove_finished_work
+    from pipeline.publishing.manifest import check_kept
     from pipeline.publishing.snapshot import (
         NEWEST,
         Snapshot,
@@ -198,10 +199,11 @@ def _curate_inputs(
     metrics_file: str | None,
     **engine_flags: Any,
 ) -> None:
-    from pipeline.curate import check_kept, describe_command, plan_run, run_curation
+    from pipeline.curate import describe_command, plan_run, run_curation
     from pipeline.engines.launch import open_engine
     from pipeline.engines.options import EngineOptions
     from pipeline.inspection.metrics_file import write_metrics
+    from pipeline.publishing.manifest import check_kept
     from pipeline.publishing.snapshot import honor_suppressions
     from pipeline.reading.inputs import resolve_inputs
     from pipeline.reports.console_summary import funnel

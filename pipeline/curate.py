@@ -220,13 +220,6 @@ def _without_private_options(arguments: Iterable[str]) -> Iterator[str]:
             next(rest, None)  # its value
 
 
-def check_kept(output: str) -> None:
-    """Raises RunFailedError for a finished output without a document: nobody should go on with it unawares."""
-    layout = Layout(output)
-    if not read_manifest(layout)["kept"]:
-        raise RunFailedError(f"nothing was kept; {layout.report_html} has the reasons")
-
-
 def check_files(run: Run) -> None:
     """Opens lists, models and previous sketches before anything is written, not after days of extraction."""
     config = run.config

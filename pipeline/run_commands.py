@@ -151,7 +151,8 @@ def rerun(
     What RUN has stored is reused down to the first stage that the change concerns, and said beforehand: published rows
     for other weights, else the results of all page stages, or the extracted texts. The result equals a fresh run.
     """
-    from pipeline.curate import check_kept, describe_command
+    from pipeline.curate import describe_command
+    from pipeline.publishing.manifest import check_kept
     from pipeline.reports.console_summary import funnel
     from pipeline.rerun import plan_rerun, run_again
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import UserError
+from pipeline.errors import RunFailedError, UserError
 from pipeline.ledger import Tally
 from pipeline.publishing.content_hash import column_sums, content_hash, content_sums
 from pipeline.publishing.statistics import Statistics
 from pipeline.storage.digests import fingerprint
-from pipeline.storage.layout import Layout, read_run, write_json
+from pipeline.storage.layout import Layout, read_manifest, read_run, write_json
 from pipeline.storage.own_files import remove_published
 
 WITH_COLUMN_SUMS = ("shards", "drops", "duplicates")
@@ -78,6 +78,18 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterable[str]:
 def is_complete(layout: Layout) -> bool:
     """Whether the run is finished: the manifest is written after all other files."""
     return storage.exists(layout.manifest)
+
+
+def check_kept(output: str) -> None:
+    """Raises UserError for an output that is not finished, and RunFailedError for a finished one without a document.
+
+    Nobody should go on with such an output unawares.
+    """
+    layout = Layout(output)
+    if not is_complete(layout):
+        raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
+    if not read_manifest(layout)["kept"]:
+        raise RunFailedError(f"nothing was kept; {layout.report_html} has the reasons")
 
 
 def make_manifest(

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from pipeline import storage
 from pipeline.config import Config, read_portable_json, to_portable_json
 from pipeline.errors import UserError
+from pipeline.publishing.manifest import check_kept
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.settings import explain_refusal, read_stored
 from pipeline.storage.layout import Layout, check_entries, read_json, read_manifest, read_run, write_json
@@ -36,10 +37,9 @@ _OF_MANIFEST = (
 
 
 def release_annotations(output: str, target: str) -> dict[str, Any]:
-    """Writes the release of a finished output into a new folder; release.json is written last."""
+    """Writes the release of a finished output into a new folder; release.json is written last. Raises as check_kept."""
     layout = Layout(output)
-    if not storage.exists(layout.manifest):
-        raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
+    check_kept(output)
     check_apart(target, [output])
     if storage.list_names(target):
         raise UserError(f"{target}: is not empty; choose a new folder")

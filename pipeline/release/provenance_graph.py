@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import UserError
+from pipeline.publishing.manifest import check_kept
 from pipeline.storage.digests import fingerprint
 from pipeline.storage.layout import Layout, read_manifest, write_json
 
@@ -14,10 +14,9 @@ PROV_FILE = "prov.json"
 
 
 def write_provenance(output: str, target: str) -> dict[str, Any]:
-    """Writes prov.json for a finished output."""
+    """Writes prov.json for a finished output. Raises as check_kept does."""
     layout = Layout(output)
-    if not storage.exists(layout.manifest):
-        raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
+    check_kept(output)
     values = describe_provenance(read_manifest(layout))
     write_json(storage.join(target, PROV_FILE), values)
     return values

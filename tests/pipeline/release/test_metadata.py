@@ -9,10 +9,12 @@ import duckdb
 import mlcroissant
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from pipeline.errors import UserError
 from pipeline.release.provenance_graph import write_provenance
 from pipeline.release.training_summary import format_summary, summarize, write_training_summary
+from pipeline.release_commands import release
 from pipeline.storage.layout import Layout
 from tests.pipeline.heuristics.good_texts import prose
 from tests.pipeline.release.outputs import Page, write_output
@@ -90,3 +92,12 @@ def test_provenance_names_every_file_once(curated_minicrawl: Path, tmp_path: Pat
     assert used == {key for key, entity in values["entity"].items() if "gm:path" not in entity} - {"gm:dataset"}
     with pytest.raises(UserError, match=r"no manifest\.json"):
         write_provenance(str(tmp_path), str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["annotations", "training-summary", "provenance"])
+def test_nothing_is_released_of_a_run_that_kept_nothing(kind: str, tmp_path: Path) -> None:
+    output = write_output(tmp_path / "out", [Page("https://a.example/1", "Short.", dropped=True)], units=1)
+    done = CliRunner().invoke(release, [str(output), f"--{kind}", "--output", str(tmp_path / "new")])
+    assert done.exit_code == 3
+    assert done.output == f"Error: nothing was kept; {output}/report.html has the reasons\n"
+    assert not (tmp_path / "new").exists()
