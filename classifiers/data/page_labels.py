@@ -66,14 +66,18 @@ def check_splits(pages: Iterable[TextRow], labels: Mapping[str, PageLabel]) -> N
             raise ValueError(f"{page.id} is labeled as {labels[page.id].split}, which is not the split of {page.group}")
 
 
-def read_text_labels(path: Path = TEXT_LABELS) -> dict[str, str]:
-    """id -> topic of the articles and sites that have one. Raises ValueError for a label that does not exist."""
-    found = {}
+def read_text_labels(path: Path = TEXT_LABELS) -> dict[str, dict[str, str]]:
+    """Head (topic, kind) -> id -> label of the articles and sites that have one.
+
+    Raises ValueError for a label that does not exist.
+    """
+    found: dict[str, dict[str, str]] = {head: {} for head in DOMAIN_LABELS}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             _check_domains(row, path)
-            if row["topic"]:
-                found[row["id"]] = row["topic"]
+            for head in DOMAIN_LABELS:
+                if row[head]:
+                    found[head][row["id"]] = row[head]
     return found
 
 

@@ -86,7 +86,8 @@ def read_domain_data(sources: Sources) -> DomainData:
     trust = measure_trust(known, labels, evidence)
     unread = (r for r in pages if r.id not in labels and split_of(r.registered_domain) != Split.TEST)
     weak, conflicts = _weak_rows(list(at_most_per_domain(unread, WEAK_PER_DOMAIN)), evidence, trust)
-    topics = read_text_labels()
+    text_labels = read_text_labels()
+    topics = text_labels["topic"]
     topic_rows = {
         "words": [*word_rows(TOPIC_WORDS, "topic"), *word_rows(SUBTOPIC_WORDS, "subtopic")],
         "wikipedia": list(_article_rows(data, topics)),
@@ -95,7 +96,7 @@ def read_domain_data(sources: Sources) -> DomainData:
     counts = {"read": len(known), "test": len(test)} | {name: len(rows) for name, rows in topic_rows.items()}
     counts |= {f"weak {head}": len(rows) for head, rows in weak.items()}
     topic = [row for rows in topic_rows.values() for row in rows]
-    kind = [*word_rows(KIND_WORDS, "kind"), *_encyclopedia_rows(data)]
+    kind = [*word_rows(KIND_WORDS, "kind"), *kind_rows_of_articles(data, text_labels["kind"])]
     train = {"topic": topic + weak["topic"], "kind": kind + weak["kind"]}
     return DomainData(train, known, test, labels, trust, conflicts, counts)
 
@@ -152,10 +153,11 @@ def word_rows(path: Path, words_of: str) -> Iterator[Row]:
                 yield Row(label, counts, WEIGHT[f"{words_of} words"])
 
 
-def _encyclopedia_rows(data: Path) -> Iterator[Row]:
-    """Articles of Wikipedia, whose kind is known."""
+def kind_rows_of_articles(data: Path, kinds: Mapping[str, str]) -> Iterator[Row]:
+    """Articles of Wikipedia: the kind as read (one in five is a list), encyclopedia where none was read."""
     for article in source_pages.articles(data, ("en", "it")):
-        yield Row("encyclopedia", counts_for("kind", Item("", article.title, article.text)), WEIGHT["articles"])
+        kind = kinds.get(article.id, "encyclopedia")
+        yield Row(kind, counts_for("kind", Item("", article.title, article.text)), WEIGHT["articles"])
 
 
 def _article_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:

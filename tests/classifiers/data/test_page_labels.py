@@ -60,8 +60,10 @@ def test_a_page_must_have_the_split_of_its_domain(locked: bool) -> None:
 
 def test_labels_of_texts_are_known_and_of_no_page(tmp_path: Path) -> None:
     labels = read_text_labels()
-    assert len(labels) > 1_700
-    assert labels.keys().isdisjoint(read_page_labels())
+    assert {head: len(found) > 1_700 for head, found in labels.items()} == {"topic": True, "kind": True}
+    assert labels["topic"].keys().isdisjoint(read_page_labels())
+    assert labels["kind"].keys().isdisjoint(read_page_labels())
+    assert Counter(labels["kind"].values())["listing"] == 198
     (tmp_path / "texts.csv").write_text("id,source,topic,kind\nabc,site,health,menu\n")
     with pytest.raises(ValueError, match="abc has the kind 'menu'"):
         read_text_labels(tmp_path / "texts.csv")

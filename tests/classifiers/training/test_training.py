@@ -1,5 +1,6 @@
 """Training: equal data gives equal bytes; features of a version do not change; the gate refuses worse models."""
 
+import gzip
 import json
 import random
 from collections import Counter
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from classifiers.artifacts import digest_of
 from classifiers.data.page_labels import PageLabel
-from classifiers.data.page_text import TextRow
+from classifiers.data.page_text import TextRow, id_of
 from classifiers.data.sampling import Example, Split
 from classifiers.domain_labels import KINDS, TOPICS
 from classifiers.errors import UserError
@@ -33,7 +34,14 @@ from classifiers.estimators.features import (
 from classifiers.estimators.linear import LinearModel, Row, train_linear
 from classifiers.estimators.metrics import auc
 from classifiers.evaluation.gate import FLOORS, find_failures, load_floors, value_at
-from classifiers.training.recipe_domain import KIND_WORDS, SUBTOPIC_WORDS, TOPIC_WORDS, read_rows, word_rows
+from classifiers.training.recipe_domain import (
+    KIND_WORDS,
+    SUBTOPIC_WORDS,
+    TOPIC_WORDS,
+    kind_rows_of_articles,
+    read_rows,
+    word_rows,
+)
 from classifiers.training.recipe_quality import QUALITY_LABELS, split_and_match
 from classifiers.training.shipped_models import train_quality_on
 
@@ -200,6 +208,15 @@ def test_every_topic_has_words() -> None:
     assert {row.label for row in word_rows(TOPIC_WORDS, "topic")} == set(TOPICS)
     assert {row.label for row in word_rows(SUBTOPIC_WORDS, "subtopic")} == set(TOPICS)
     assert {row.label for row in word_rows(KIND_WORDS, "kind")} < set(KINDS)
+
+
+def test_articles_have_the_kind_that_was_read(tmp_path: Path) -> None:
+    (tmp_path / "wiki").mkdir()
+    articles = [{"lang": "en", "title": title, "text": f"{GOOD}. " * 5} for title in ("Canal", "List of canals")]
+    with gzip.open(tmp_path / "wiki" / "articles.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(article) + "\n" for article in articles)
+    read = {id_of(b"https://en.wikipedia.org/wiki/List_of_canals"): "listing"}
+    assert [row.label for row in kind_rows_of_articles(tmp_path, read)] == ["encyclopedia", "listing"]
 
 
 def test_the_gate_refuses_worse_models_and_other_test_rows() -> None:
