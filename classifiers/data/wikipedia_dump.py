@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from xml.parsers import expat
 
-from classifiers.errors import UserError
+from classifiers.errors import UserError, explain_disk
 
 MAX_ARTICLE = 2 << 20  # characters of wikitext; MediaWiki stops at as many bytes
 MAX_PIECE = 8 << 20  # bytes of one tag, comment or declaration
@@ -40,13 +41,18 @@ def articles(
     """(title, wikitext) of every article (namespace 0, no redirects); `on_too_long` gets the title of one left out."""
     pages = _Pages(on_too_long)
     try:
-        while block := dump.read(_READ):
+        while block := _read_block(dump, name):
             pages.feed(block)
             yield from pages.take()
         pages.feed(b"", is_last=True)
         yield from pages.take()
-    except (expat.ExpatError, EOFError, OSError, _NoDumpError) as error:
+    except (expat.ExpatError, EOFError, OSError, zlib.error, _NoDumpError) as error:
         raise DumpError(f"{name} cannot be read as a MediaWiki XML dump: {error}; download it again") from error
+
+
+def _read_block(dump: IO[bytes], name: str) -> bytes:
+    with explain_disk(name):
+        return dump.read(_READ)
 
 
 class _NoDumpError(Exception):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import fasttext
 import numpy as np
 
-from classifiers.errors import UserError
+from classifiers.errors import UserError, explain_disk
 from classifiers.estimators.fasttext_model import PREFIX
 from classifiers.estimators.page_scorer import Signals
 
@@ -58,10 +58,11 @@ class HuggingFaceScorer:
     def __init__(self, folder: Path, label: str | None, max_tokens: int, output_range: tuple[float, float]) -> None:
         transformers = _import_transformers()
         try:
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-            self._model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                str(folder), local_files_only=True, use_safetensors=True
-            )
+            with explain_disk(folder):
+                self._tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+                self._model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                    str(folder), local_files_only=True, use_safetensors=True
+                )
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise UserError(f"{folder} holds no sequence classifier that can be used ({str(error)[:200]})") from None
         self._model.eval().requires_grad_(False)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from classifiers.errors import UserError
+from classifiers.errors import UserError, explain_disk
 
 FLOORS = Path(__file__).parent / "floors.json"
 
@@ -20,8 +20,9 @@ FLOORS = Path(__file__).parent / "floors.json"
 def load_floors(path: Path = FLOORS) -> dict[str, Any]:
     """{model: {"test_digest": ..., "floors": {"test.auc": 0.7, ...}}}"""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        with explain_disk(path):
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as floors: {error}") from error
     return found
 
