@@ -9,6 +9,7 @@ from pipeline import storage
 from pipeline.deduplication.minhash import shingle_hashes
 from pipeline.inspection.check import Check, Problems
 from pipeline.lists.suppressions import SuppressionList
+from pipeline.stages.suppress import stored_lists
 from pipeline.storage.layout import Layout, read_run
 from pipeline.text import tokenize
 
@@ -17,7 +18,7 @@ def find_lists(layout: Layout) -> list[str]:
     """The suppression lists that the run read, or that `gristmill remove` has made it honor."""
     if not storage.exists(layout.run):  # an output that was copied without it
         return []
-    lists = read_run(layout).get("settings", {}).get("suppress", {}).get("lists", [])
+    lists = stored_lists(read_run(layout).get("settings", {}), layout.run)
     return [path for path in lists if storage.exists(path)]
 
 

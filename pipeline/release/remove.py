@@ -42,8 +42,19 @@ from pipeline.release.reweigh import reweigh_part
 from pipeline.release.rewrite import Change, Entry, rewrite_part
 from pipeline.release.selectors import Request
 from pipeline.settings import read_stored
+from pipeline.stages.suppress import stored_lists
 from pipeline.storage.digests import fingerprint, sha256_of_file
-from pipeline.storage.layout import JSONL, PUBLISHED, REMOVALS, Layout, read_manifest, read_record, read_run, write_json
+from pipeline.storage.layout import (
+    JSONL,
+    PUBLISHED,
+    REMOVALS,
+    Layout,
+    check_types,
+    read_manifest,
+    read_record,
+    read_run,
+    write_json,
+)
 from pipeline.storage.lease import check_lease, hold_lease
 from pipeline.storage.own_files import remove_leftovers, remove_work
 
@@ -126,7 +137,7 @@ def _remove_from_output(
         removal, changed = _rewrite(layout, manifest, ids, key)
         write_json(record, _join(record, removal))
     is_honored = storage.exists(listed)
-    changed = _honor_in_manifest(changed, listed) if is_honored else changed
+    changed = _honor_in_manifest(changed, listed, layout.manifest) if is_honored else changed
     if changed != manifest:
         write_json(layout.manifest, changed)
     if reweigh and removed_words(changed):
@@ -136,7 +147,7 @@ def _remove_from_output(
     if not is_refreshed(layout, changed):
         refresh(layout, changed)
     run = read_run(layout)
-    honored = _honor_in_run(run, listed) if is_honored else run
+    honored = _honor_in_run(run, listed, layout.run) if is_honored else run
     if honored != run:
         write_json(layout.run, honored)
     remove_work(layout)
@@ -283,28 +294,29 @@ def _holds_any(layout: Layout, files: Mapping[str, Entry], ids: set[str]) -> boo
 # --- the identity of the run ---
 
 
-def honor(identity: Mapping[str, Any], listed: str) -> dict[str, Any]:
-    """The identity of a run that reads the suppression list, as the next run of this output will."""
+def honor(identity: Mapping[str, Any], listed: str, path: str) -> dict[str, Any]:
+    """The identity of a run, read from `path`, that reads the suppression list, as the output's next run will."""
+    check_types(identity, {"config": dict, "files": dict}, path)
     name = short_name(listed)
-    suppress = identity["config"].get("suppress", {"lists": []})
-    lists = sorted({*suppress["lists"], name})
-    config = {**identity["config"], "suppress": {**suppress, "lists": lists}}
+    config = _set_lists(identity["config"], sorted({*stored_lists(identity["config"], path), name}))
     files = {**identity["files"], f"suppress:{name}": sha256_of_file(listed)}
     return {**identity, "config": config, "files": dict(sorted(files.items()))}
 
 
-def _honor_in_manifest(manifest: Mapping[str, Any], listed: str) -> dict[str, Any]:
-    changed = honor(manifest, listed)
+def _honor_in_manifest(manifest: Mapping[str, Any], listed: str, path: str) -> dict[str, Any]:
+    changed = honor(manifest, listed, path)
     identity = {name: changed[name] for name in ("config", "files", "versions", "inputs")}
     return {**changed, "fingerprint": fingerprint(identity)}
 
 
-def _honor_in_run(run: Mapping[str, Any], listed: str) -> dict[str, Any]:
-    settings = run["settings"]
-    suppress = settings.get("suppress", {"lists": []})
-    lists = sorted({*suppress["lists"], listed}, key=short_name)
-    settings = {**settings, "suppress": {**suppress, "lists": lists}}
-    return {**run, "identity": honor(run["identity"], listed), "settings": settings}
+def _honor_in_run(run: Mapping[str, Any], listed: str, path: str) -> dict[str, Any]:
+    lists = sorted({*stored_lists(run["settings"], path), listed}, key=short_name)
+    settings = _set_lists(run["settings"], lists)
+    return {**run, "identity": honor(run["identity"], listed, path), "settings": settings}
+
+
+def _set_lists(settings: Mapping[str, Any], lists: list[str]) -> dict[str, Any]:
+    return {**settings, "suppress": {**settings.get("suppress", {}), "lists": lists}}
 
 
 # --- the record ---

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pipeline.documents import Document, Dropped, Page
 from pipeline.lists.suppressions import read_suppressions
-from pipeline.settings import Settings
+from pipeline.settings import Settings, read_stored
 
 NAME = "suppress"
 SIGNALS: tuple[str, ...] = ()
@@ -26,6 +26,19 @@ class SuppressSettings(Settings):
     lists: tuple[str, ...] = Field(
         (), description="suppression lists of `gristmill remove`; those of the output's folder are added by themselves"
     )
+
+
+class _WithLists(Settings):
+    """The settings of a run, of any version, as far as they are these."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    suppress: SuppressSettings = SuppressSettings()
+
+
+def stored_lists(settings: object, path: str) -> tuple[str, ...]:
+    """The lists in the settings that a file of a run holds. Raises UserError, which names the file."""
+    return read_stored(_WithLists, settings, path).suppress.lists
 
 
 class SuppressReason(StrEnum):

@@ -103,10 +103,15 @@ def read_json(path: str, types: Mapping[str, type] | None = None) -> dict[str, A
         raise DamagedFileError(f"{path}: not JSON ({error}); remove it and run again") from error
     if not isinstance(found, JsonObject):
         raise DamagedFileError(f"{path}: not a JSON object; remove it and run again")
-    for key, kind in (types or {}).items():
-        if not isinstance(found[key], kind):
-            raise DamagedFileError(f"{path}: {key!r} is {str(found[key])[:40]!r}; the file is damaged")
+    check_types(found, types or {}, path)
     return found
+
+
+def check_types(values: Mapping[str, Any], types: Mapping[str, type], path: str) -> None:
+    """Raises DamagedFileError unless the values of a file have these types."""
+    for key, kind in types.items():
+        if not isinstance(values[key], kind):
+            raise DamagedFileError(f"{path}: {key!r} is {str(values[key])[:40]!r}; the file is damaged")
 
 
 def read_record(path: str, kind: Callable[..., Record], types: Mapping[str, type]) -> Record:

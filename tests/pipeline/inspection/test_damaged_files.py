@@ -163,6 +163,33 @@ def test_stored_settings_of_another_version_are_named(output: Path) -> None:
         remove(str(output), make_request({"url": (audit_urls(output)[0],)}, ()))
 
 
+DAMAGED_RUNS = [
+    {"settings": 7},
+    {"settings": {"suppress": 7}},
+    {"settings": {"suppress": {"lists": [7]}}},
+    {"identity": {"config": 7, "files": {}}},
+    {"identity": {"config": {"suppress": []}, "files": {}}},
+    {"identity": {"config": {}, "files": 7}},
+    {"identity": {"config": {}}},
+]
+
+
+@pytest.mark.parametrize("change", DAMAGED_RUNS, ids=str)
+def test_wrong_types_inside_run_json_are_named(output: Path, change: dict[str, Any]) -> None:
+    run = json.loads((output / "run.json").read_text())
+    damaged = json.dumps({**run, **change})
+    (output / "run.json").write_text(damaged)
+    request = make_request({"url": (audit_urls(output)[0],)}, ())
+    commands: list[Callable[[], Any]] = [lambda: remove(str(output), request)]
+    if "settings" in change:
+        commands.append(lambda: audit_output(str(output)))
+    for command in commands:
+        with pytest.raises(UserError, match=r"/run\.json: ") as caught:
+            command()
+        assert "\n" not in str(caught.value)
+    assert (output / "run.json").read_text() == damaged
+
+
 def audit_urls(output: Path) -> list[str]:
     import pyarrow.dataset as ds
 
