@@ -28,6 +28,7 @@ from pipeline.reports.samples import collect_samples
 from pipeline.settings import read_stored
 from pipeline.storage.layout import JSONL, PUBLISHED, Layout, read_json, write_json
 from pipeline.storage.own_files import is_part
+from pipeline.storage.report_types import check_report
 
 _OF_KEPT = ("words", "characters", "duplicates", "tokens", "language", "registered_domain", "quality_score",
             "education_score", "domain", "opt_outs", "license", "license_place", "license_disagrees",
@@ -104,6 +105,7 @@ def refresh(layout: Layout, manifest: Mapping[str, Any]) -> None:
     """Deletes the parts that the manifest does not name, and makes report.html, the card and report.json again."""
     storage.remove_files(list_strays(layout, manifest))
     old = read_json(layout.report)
+    check_report(old, layout.report)
     statistics, words, documents = count_rows_again(layout, manifest)
     statistics.rescanned = Counter({"documents": old["rescan"]["documents"], **old["rescan"]["finds"]})
     tally = Tally(

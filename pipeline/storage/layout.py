@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.storage import DamagedFileError, join, read_unchecked, write_atomically
+from pipeline.storage.report_types import check_report
 
 Record = TypeVar("Record")
 JSONL = "jsonl"  # written by option
@@ -154,7 +155,7 @@ def part_numbers(manifest: Mapping[str, Any], kind: str) -> list[int]:
 
 
 def read_report(layout: Layout) -> dict[str, Any]:
-    """report.json, with the types of its values checked."""
+    """report.json, with the types of its values checked, also of those inside."""
     numbers = ("pages", "kept", "words", "characters", "unreadable")
     tables = (
         "dropped",
@@ -171,7 +172,9 @@ def read_report(layout: Layout) -> dict[str, Any]:
     )
     lists = ("failures", "dropped_hosts", "languages", "hosts", "domains", "inputs", "warnings")
     kinds = ((int, numbers), (dict, tables), (list, lists), (str, ("content_hash",)))
-    return read_json(layout.report, {name: kind for kind, names in kinds for name in names})
+    report = read_json(layout.report, {name: kind for kind, names in kinds for name in names})
+    check_report(report, layout.report)
+    return report
 
 
 def write_json(path: str, values: object) -> None:

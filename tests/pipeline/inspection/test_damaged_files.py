@@ -190,6 +190,45 @@ def test_wrong_types_inside_run_json_are_named(output: Path, change: dict[str, A
     assert (output / "run.json").read_text() == damaged
 
 
+INSIDE_REPORT: list[tuple[tuple[str | int, ...], object]] = [
+    (("dropped", "filter_heuristics"), 7),
+    (("dropped", "filter_heuristics"), {"too_few_words": None}),
+    (("records",), {"page": "x"}),
+    (("languages", 0), 7),
+    (("languages", 0, "documents"), "x"),
+    (("hosts", 0, "host"), 7),
+    (("domains", 0, "repetitions"), None),
+    (("quality",), {"low": 1}),
+    (("signals",), {"pii_finds": {"sum": "x"}}),
+    (("cpu_seconds",), {"extract_text": []}),
+    (("rescan",), {"documents": 1, "finds": 7}),
+    (("rights",), 7),
+    (("inputs", 0, "bytes"), "x"),
+    (("versions",), 7),
+    (("duplicates", "warnings"), 7),
+    (("run", "seconds"), "x"),
+    (("trends",), []),
+    (("warnings",), [7]),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), INSIDE_REPORT, ids=str)
+def test_wrong_types_inside_report_json_are_named(output: Path, place: tuple[str | int, ...], value: object) -> None:
+    report: Any = json.loads((output / "report.json").read_text())
+    inside = report
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    (output / "report.json").write_text(json.dumps(report))
+    named = [command for command, names in COMMANDS.values() if "report.json" in names]
+    request = make_request({"url": (audit_urls(output)[0],)}, ())
+    for command in [*named, lambda output: remove(output, request)]:
+        with pytest.raises(UserError, match=r"/report\.json: ") as caught:
+            command(str(output))
+        assert ".".join(map(str, place)) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
 def audit_urls(output: Path) -> list[str]:
     import pyarrow.dataset as ds
 
