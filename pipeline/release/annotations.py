@@ -23,7 +23,7 @@ from pipeline.errors import UserError
 from pipeline.publishing.manifest import check_kept
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.settings import explain_refusal, read_stored
-from pipeline.storage.layout import Layout, check_entries, read_json, read_manifest, read_run, write_json
+from pipeline.storage.layout import Layout, check_entries, check_sums, read_json, read_manifest, read_run, write_json
 from pipeline.storage.lease import hold_lease
 from pipeline.storage.own_files import check_apart
 
@@ -106,6 +106,7 @@ def read_release(target: str) -> dict[str, Any]:
         raise UserError(f"{path}: of format {values['release']}, this version of gristmill reads {FORMAT}")
     check_entries(values[ANNOTATIONS], "path", path)
     check_entries(values["inputs"], "name", path)
+    check_sums(values["content_sums"], path)
     return values
 
 

@@ -40,7 +40,7 @@ from pipeline.release.annotations import (
 )
 from pipeline.stages.read_input import read_record
 from pipeline.stages.read_warc import read_stored_record
-from pipeline.storage.layout import Layout, read_json, write_json
+from pipeline.storage.layout import Layout, check_entries, check_sums, check_types, read_json, write_json
 from pipeline.storage.lease import hold_lease
 from pipeline.storage.own_files import check_apart, check_free
 
@@ -122,7 +122,7 @@ def _rehydrate_part(
     shard = storage.join(layout.root, "shards", name)
     known: dict[str, dict[str, str]] = {}  # texts of an earlier call by id
     if storage.exists(stored):
-        found = read_json(stored, {"file": dict, "content": str, "missing": list})
+        found = _read_result(stored)
         if storage.exists(shard) and storage.size(shard) == found["file"]["bytes"]:
             if not (retry and found["missing"]):
                 return found
@@ -150,6 +150,15 @@ def _rehydrate_part(
     write_json(stored, result)
     log.info("rehydrate: %s, %d of %d documents", name, file["rows"], len(rows))
     return result
+
+
+def _read_result(path: str) -> dict[str, Any]:
+    """What an earlier call has stored of a part. Raises DamagedFileError."""
+    found = read_json(path, {"file": dict, "content": str, "missing": list})
+    check_types(found["file"], {"path": str, "rows": int, "bytes": int, "sha256": str}, path)
+    check_entries(found["missing"], "reason", path)
+    check_sums({"content": found["content"]}, path)
+    return found
 
 
 def _shard_schema(annotations: pa.Schema) -> pa.Schema:

@@ -138,6 +138,10 @@ def read_manifest(layout: Layout) -> dict[str, Any]:
     for kind in PUBLISHED:
         check_entries(manifest.setdefault(kind, []), "path", layout.manifest)
     check_entries(manifest["inputs"], "name", layout.manifest)
+    columns = manifest.get("column_sums", {})  # format 1 has neither these nor the others
+    of_kinds = columns.values() if isinstance(columns, Mapping) else [columns]
+    for sums in (manifest.get("content_sums", {}), *of_kinds):
+        check_sums(sums, layout.manifest)
     return manifest
 
 
@@ -147,6 +151,15 @@ def check_entries(entries: Any, key: str, path: str) -> None:
     for entry in entries:
         if not (isinstance(entry, Mapping) and isinstance(entry.get(key), str)):
             raise DamagedFileError(f"{path}: has {str(entry)[:40]!r} where a {key} is expected; the file is damaged")
+
+
+def check_sums(sums: Any, path: str) -> None:
+    """Raises DamagedFileError unless the sums of a file are an object of numbers in hexadecimal."""
+    for key, value in sums.items() if isinstance(sums, Mapping) else [("sums", sums)]:
+        try:
+            int(value, 16)
+        except (ValueError, TypeError):
+            raise DamagedFileError(f"{path}: {key!r} is {str(value)[:40]!r}; the file is damaged") from None
 
 
 def part_numbers(manifest: Mapping[str, Any], kind: str) -> list[int]:

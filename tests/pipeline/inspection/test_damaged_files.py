@@ -113,6 +113,7 @@ def test_a_release_of_another_version_is_named(output: Path, release: Path, tmp_
         "has '7' where a path is expected": {"annotations": [7]},
         "has '7' where a name is expected": {"inputs": 7},
         "'settings' is 'None'": {"settings": None},
+        "'drops' is 'no number'": {"content_sums": {**whole["content_sums"], "drops": "no number"}},
     }
     for said, change in changes.items():
         (release / "release.json").write_text(json.dumps({**whole, **change}))
@@ -227,6 +228,23 @@ def test_wrong_types_inside_report_json_are_named(output: Path, place: tuple[str
             command(str(output))
         assert ".".join(map(str, place)) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"content_sums": 7},
+        {"content_sums": {"shards": "x"}},
+        {"column_sums": 7},
+        {"column_sums": {"shards": {"id": 1}}},
+    ],
+    ids=str,
+)
+def test_sums_that_are_no_numbers_are_named(output: Path, change: dict[str, Any]) -> None:
+    manifest = json.loads((output / "manifest.json").read_text())
+    (output / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(UserError, match=r"/manifest\.json: .*the file is damaged"):
+        remove(str(output), make_request({"url": (audit_urls(output)[0],)}, ()))
 
 
 def audit_urls(output: Path) -> list[str]:

@@ -14,7 +14,7 @@ from pipeline.errors import LockedError, UserError
 from pipeline.page_process.chain import close_started_worker
 from pipeline.release import annotations
 from pipeline.release.annotations import ANNOTATIONS, RELEASE, release_annotations
-from pipeline.release.rehydrate import rehydrate
+from pipeline.release.rehydrate import PARTS, rehydrate
 from pipeline.storage.layout import Layout, read_manifest
 from pipeline.storage.lease import hold_lease
 from tests.conftest import MINICRAWL, Command
@@ -102,6 +102,21 @@ def test_a_release_of_which_no_page_can_be_had_fails(release: Path, tmp_path: Pa
     assert done.stderr.splitlines()[-1].endswith(f"could be had; {tmp_path}/out/missing.json has the reasons")
     listed = json.loads((tmp_path / "out/missing.json").read_text())["documents"]
     assert len(listed) == len(rows_of(release / ANNOTATIONS))
+
+
+def test_a_damaged_result_of_an_earlier_call_is_named(release: Path, tmp_path: Path) -> None:
+    words = (str(release), str(tmp_path / "out"), str(MINICRAWL))
+    rehydrate(*words)
+    path = next((tmp_path / "out" / PARTS).glob("part-*.json"))
+    whole = json.loads(path.read_text())
+    changes = ({"content": "no number"}, {"file": {**whole["file"], "rows": "x"}}, {"missing": [7]})
+    for change in changes:
+        path.write_text(json.dumps({**whole, **change}))
+        with pytest.raises(UserError, match=rf"{PARTS}/{path.name}: ") as caught:
+            rehydrate(*words)
+        assert "\n" not in str(caught.value)
+    path.write_text(json.dumps(whole))
+    assert rehydrate(*words).is_equal
 
 
 def test_another_page_at_the_place_is_not_taken_for_it(release: Path, tmp_path: Path) -> None:
