@@ -4,6 +4,7 @@ charset             bytes -> text, with web_codecs: charsets as browsers read th
 repair_text         C1 controls and doubly encoded UTF-8 in the text
 (classifiers/extraction/parse_html: text -> tree)
 parsed_page         both, with title and counts: what the two stages share
+protected_addresses e-mail addresses that Cloudflare hides, before anything else reads the tree
 engines             the three engines: learned (its model is in classifiers/extraction), and library_engines
 prepare_tree        changes to the tree before an extraction engine runs, made by
                     code_blocks, formulas, layout_tables, link_boxes, loose_text; dom and marks help them

@@ -23,6 +23,7 @@ from pipeline.extraction.formulas import count_formulas_in_text
 from pipeline.extraction.layout_tables import holds_data
 from pipeline.extraction.marks import CONTROLS, StructureCounts, plain_text
 from pipeline.extraction.prepare_tree import prepare_tree
+from pipeline.extraction.protected_addresses import SIGNS, show_protected_addresses
 from pipeline.extraction.repair_text import read_text
 from pipeline.rights.read import read_rights
 
@@ -102,8 +103,8 @@ class ParsedPage:
         raise TypeError("a parsed page cannot be pickled; send its `page`")
 
 
-def parse_page(page: Page, max_bytes: int, max_nodes: int) -> ParsedPage:
-    """Check the caps first, then parse. Raises PageRefusedError."""
+def parse_page(page: Page, max_bytes: int, max_nodes: int, *, show_addresses: bool = True) -> ParsedPage:
+    """Check the caps first, then parse; `show_addresses` that Cloudflare hides. Raises PageRefusedError."""
     _check_cap(len(page.content), max_bytes, RefusedReason.TOO_LARGE)
     html, decoding = read_text(page.content, page.http_charset)
     source = encode_source(html)
@@ -115,6 +116,8 @@ def parse_page(page: Page, max_bytes: int, max_nodes: int) -> ParsedPage:
         raise PageRefusedError(RefusedReason.NO_TEXT, 0, 1)
     if b"<textarea" in source or b"<TEXTAREA" in source:
         show_code_of_text_boxes(tree)
+    if show_addresses and any(sign in source for sign in SIGNS):
+        show_protected_addresses(tree)
     title, elements = _find_title(tree), count_elements(tree)
     embedded = any(hint in source for hint in (*_EMBEDDED, *_EMBEDDED_TYPES))
     return ParsedPage(page, title, decoding, elements, embedded, source, tree)
