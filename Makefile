@@ -57,7 +57,7 @@ TRAIN := $(BIN)/gristmill train
 SFT := $(ASSISTANT)/sft
 TASKS := $(ASSISTANT)/questions.jsonl
 PAIRS := $(ASSISTANT)/pairs.jsonl
-STAGES := $(foreach stage,ppo-reward ppo grpo dpo,$(ASSISTANT)/$(stage)-0 $(ASSISTANT)/$(stage)-1) $(ASSISTANT)/sft-longer
+STAGES := $(foreach stage,ppo-reward ppo grpo dpo sft-longer,$(ASSISTANT)/$(stage)-0 $(ASSISTANT)/$(stage)-1)
 .PHONY: $(STAGES) $(ASSISTANT)/reward
 
 demo-assistant: install
@@ -68,7 +68,8 @@ demo-assistant: install
 	$(TRAIN) best-of-n $(SFT) $(TASKS) --pairs $(PAIRS) --set samples=8 --set limit=1200 --set batch_size=64 \
 		--set max_new_tokens=3
 	$(MAKE) --jobs=2 --output-sync=target --no-print-directory $(STAGES)
-	$(TRAIN) compare-assistants pretrained=$(DEMO)/model sft=$(SFT) "longer sft"=$(ASSISTANT)/sft-longer \
+	$(TRAIN) compare-assistants pretrained=$(DEMO)/model sft=$(SFT) \
+		"longer sft"=$(ASSISTANT)/sft-longer-0 "longer sft"=$(ASSISTANT)/sft-longer-1 \
 		dpo=$(ASSISTANT)/dpo-0 dpo=$(ASSISTANT)/dpo-1 grpo=$(ASSISTANT)/grpo-0 grpo=$(ASSISTANT)/grpo-1 \
 		ppo=$(ASSISTANT)/ppo-0 ppo=$(ASSISTANT)/ppo-1 \
 		"ppo, reward model"=$(ASSISTANT)/ppo-reward-0 "ppo, reward model"=$(ASSISTANT)/ppo-reward-1 \
@@ -76,8 +77,8 @@ demo-assistant: install
 		$(addprefix --task ,$(EXAMS)) --output $(ASSISTANT)/comparison --set max_new_tokens=3 --set documents=20
 
 # The stages after SFT, two at a time with one thread each: a tiny model does not gain from a second thread.
-$(ASSISTANT)/sft-longer:
-	$(TRAIN) sft $(SFT) $(TASKS) --output $@ --config $(RECIPES)/sft.toml
+$(ASSISTANT)/sft-longer-0 $(ASSISTANT)/sft-longer-1: $(ASSISTANT)/sft-longer-%:
+	$(TRAIN) sft $(SFT) $(TASKS) --output $@ --config $(RECIPES)/sft.toml --set chat.seed=$*
 
 $(ASSISTANT)/reward:
 	$(TRAIN) reward $(SFT) $(PAIRS) --output $@ --config $(RECIPES)/pairs.toml
