@@ -38,15 +38,17 @@ def write_adapters(settings: ModelSettings, weights: Iterable[tuple[str, Tensor]
     tensors = dict(peft_tensors(weights, settings))
     out.mkdir(parents=True, exist_ok=True)
     save_tensors(tensors, out / "adapter_model.safetensors", {"format": "pt"})
-    write_atomically(out / "adapter_config.json", json.dumps(peft_config(settings.lora, base), indent=2) + "\n")
+    write_atomically(
+        out / "adapter_config.json", json.dumps(peft_config(settings, settings.lora, base), indent=2) + "\n"
+    )
     return out
 
 
-def peft_config(lora: LoraSettings, base: str) -> dict[str, object]:
+def peft_config(settings: ModelSettings, lora: LoraSettings, base: str) -> dict[str, object]:
     """adapter_config.json; what it leaves out has PEFT's default."""
     return {
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
+        "task_type": "SEQ_CLS" if settings.scalar_head else "CAUSAL_LM",
         "base_model_name_or_path": base,
         "r": lora.rank,
         "lora_alpha": lora.alpha,
@@ -59,8 +61,10 @@ def peft_config(lora: LoraSettings, base: str) -> dict[str, object]:
 
 
 def peft_tensors(tensors: Iterable[tuple[str, Tensor]], settings: ModelSettings) -> Iterator[tuple[str, Tensor]]:
-    """A [rank, in] and B [out, rank] of every adapter under PEFT's names."""
+    """A [rank, in] and B [out, rank] of every adapter under PEFT's names, and a scalar head, which is trained too."""
     for name, tensor in tensors:
+        if settings.scalar_head and name == "head.weight":
+            yield "base_model.model.score.weight", tensor.contiguous()
         if not is_adapter(name):
             continue
         module, _, part = name.rpartition(".")

@@ -225,6 +225,20 @@ def test_a_reward_model_ranks_answers_and_is_measured_beside_their_length(tuned,
     torch.testing.assert_close(found, torch.tensor(ours), rtol=1e-4, atol=1e-5)
 
 
+def test_adapters_of_a_reward_model_are_exported_apart(tuned, choices, tmp_path):
+    out = tmp_path / "reward"
+    run("reward", tuned, choices, *PAIR_CHANGES, "--lora", "--set", "loop.steps=8", "--output", out)
+    run("export", out, "--output", tmp_path / "base", "--adapters", tmp_path / "adapters")
+    base = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base")
+    theirs = PeftModel.from_pretrained(base, tmp_path / "adapters").eval()
+    asked = torch.randint(3, 500, (4, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        ours = load_decoder(out)(asked).values[:, -1]
+        torch.testing.assert_close(theirs(asked).logits[:, 0], ours, rtol=1e-4, atol=1e-5)
+        with theirs.disable_adapter():
+            assert not torch.allclose(theirs(asked).logits[:, 0], ours, rtol=1e-2)
+
+
 POLICY = ["loop.threads=1", "loop.precision=float32", "schedule.warmup_steps=1", "schedule.learning_rate=0.003"]
 POLICY += ["prompts.batch_size=4", "prompts.held_out=0.2", "rollout.samples=4", "rollout.max_new_tokens=6"]
 POLICY += ["checkpoints.every=1", "checkpoints.keep_last=10", "loop.steps=5"]
