@@ -223,9 +223,10 @@ def shared_tokenizer(stages: Mapping[str, Sequence[Path]]) -> Tokenizer:
 
 
 def smallest_context(stages: Mapping[str, Sequence[Path]]) -> int:
-    """Most tokens of a prompt with its answer that every run reads as a whole."""
-    models = [read_run_state(path).settings["model"] for paths in stages.values() for path in paths]
-    return min(ModelSettings.model_validate(model).context_length for model in models)
+    """Most tokens of a prompt with its answer that every run reads as a whole; a reward model reads an end as well."""
+    stored = [read_run_state(path).settings["model"] for paths in stages.values() for path in paths]
+    models = map(ModelSettings.model_validate, stored)
+    return min(model.context_length - model.scalar_head for model in models)
 
 
 def read_question_files(paths: Sequence[Path]) -> dict[str, list[Question]]:
