@@ -60,19 +60,21 @@ class SftSettings(ExampleSettings):
 
 
 def suit_sparse(settings: SftSettings) -> SftSettings:
-    """The settings for a sparse model: dropout in its experts, half the batch and twice the rate unless these are set.
+    """The settings for a sparse model: dropout in its experts, half the batch and twice the rate.
+
+    A batch size that is given is kept, and so is the rate where any key of `schedule` is given.
 
     Sparse models overfit sooner, and fine-tune better with smaller batches and higher rates than dense ones (ST-MoE,
     Zoph et al. 2022, sections 4.2 and 4.3; there by sweeps, the factor of two is ours).
     """
-    experts, default = settings.model.experts, SftSettings()
+    experts = settings.model.experts
     if experts is None:
         return settings
     experts = experts.model_copy(update={"dropout": settings.expert_dropout})
     chat, schedule = settings.chat, settings.schedule
     if "batch_size" not in chat.model_fields_set:
         chat = chat.model_copy(update={"batch_size": max(1, chat.batch_size // 2)})
-    if schedule.learning_rate == default.schedule.learning_rate:
+    if "schedule" not in settings.model_fields_set:
         schedule = schedule.model_copy(update={"learning_rate": 2 * schedule.learning_rate})
     model = settings.model.model_copy(update={"experts": experts})
     return settings.model_copy(update={"model": model, "chat": chat, "schedule": schedule})

@@ -23,9 +23,10 @@ def test_sparse_models_have_settings_of_their_own_unless_these_are_given():
     assert sparse.model.experts.dropout == 0.4
     assert sparse.chat.batch_size == dense.chat.batch_size // 2
     assert sparse.schedule.learning_rate == 2 * dense.schedule.learning_rate
-    given = {"chat": {"batch_size": 16}, "schedule": {"learning_rate": 1e-3}, "expert_dropout": 0.0, "model": SPARSE}
+    rate = dense.schedule.learning_rate  # given, it is kept, though it is the default of dense models
+    given = {"chat": {"batch_size": 16}, "schedule": {"learning_rate": rate}, "expert_dropout": 0.0, "model": SPARSE}
     kept = suit_sparse(SftSettings.model_validate(given))
-    assert (kept.chat.batch_size, kept.schedule.learning_rate) == (16, 1e-3)
+    assert (kept.chat.batch_size, kept.schedule.learning_rate) == (16, rate)
     assert kept.model.experts == SPARSE.experts
 
 
