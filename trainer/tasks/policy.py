@@ -360,6 +360,8 @@ def check_policy(settings: PolicySettings) -> None:
     """Raises ConfigError for settings that cannot work together."""
     policy = settings.policy
     check_mesh(settings)
+    if settings.model.lora and settings.model.lora.dropout:
+        raise ConfigError("model.lora.dropout must be 0 here: the ratio of a policy to itself would not be 1")
     if policy.algorithm is PolicyAlgorithm.GRPO and settings.rollout.samples < 2:
         raise ConfigError("grpo compares the answers to a prompt: rollout.samples must be at least 2")
     answers = settings.prompts.batch_size * settings.rollout.samples

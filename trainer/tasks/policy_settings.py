@@ -80,12 +80,12 @@ class PolicyLossSettings(Settings):
     kl: float = Field(default=0.02, ge=0, description="weight of the divergence from the start")
     kl_place: KlPlace = Field(default=KlPlace.REWARD, description="reward or loss, where it is penalized")
     kl_estimator: KlEstimator = Field(
-        default=KlEstimator.K1, description="k1, k2 or k3; of k1 in the loss the gradient is 0 in the mean"
+        default=KlEstimator.K1, description="k1 in the reward, k2 or k3 in the loss, where k1's mean gradient is 0"
     )
     kl_target: float | None = Field(
         default=None, gt=0, description="nats an answer to which kl is adapted after each rollout; fixed if unset"
     )
-    kl_horizon: float = Field(default=10.0, gt=0, description="rollouts in which kl is adapted")
+    kl_horizon: float = Field(default=10.0, ge=1, description="rollouts in which kl is adapted")
     average: Average = Field(default=Average.TOKENS, description="tokens or answers, what the loss is a mean over")
     discount: float = Field(default=1.0, gt=0, le=1, description="ppo: weight of a reward one token later")
     smoothing: float = Field(default=0.95, ge=0, le=1, description="ppo: lambda of the advantage estimate")
@@ -103,6 +103,14 @@ class PolicyLossSettings(Settings):
     def _check_estimator(self) -> PolicyLossSettings:
         if self.kl and self.kl_place is KlPlace.LOSS and self.kl_estimator is KlEstimator.K1:
             raise ValueError("policy.kl_estimator = k1 has no effect in the loss: its mean gradient is 0; use k2 or k3")
+        if self.kl_place is KlPlace.REWARD and self.kl_estimator is not KlEstimator.K1:
+            raise ValueError(
+                "policy.kl_estimator is k1 where the reward is lowered; set policy.kl_place = loss for others"
+            )
+        if self.kl_target is not None and not self.kl:
+            raise ValueError(
+                "policy.kl_target changes policy.kl by a factor, and it is 0; give it a value to begin with"
+            )
         return self
 
     @property

@@ -59,6 +59,7 @@ SCENARIOS: dict[str, tuple[str, ModelSettings, dict[str, int]]] = {
     "dpo_adapters_expert": ("dpo", SPARSE.model_copy(update=ADAPTERS), EXPERT),
     "reward_tensor": ("reward", DENSE.model_copy(update=SCORES), TENSOR),
     "ppo_tensor": ("ppo", DENSE, TENSOR),
+    "ppo_adapters_tensor": ("ppo", DENSE.model_copy(update=ADAPTERS), TENSOR),
     "grpo_expert": ("grpo", SPARSE, EXPERT),
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from pydantic import ValidationError
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
@@ -31,7 +32,7 @@ from trainer.model.model_settings import ModelSettings
 from trainer.model.weights import fill_weight
 from trainer.rollouts.prompts import Prompt
 from trainer.tasks import policy as policy_module
-from trainer.tasks.policy import PolicyTask, learn_from_rewards
+from trainer.tasks.policy import PolicyTask, check_policy, learn_from_rewards
 from trainer.tasks.policy_settings import PolicySettings
 from trainer.tasks.pretrain import causal_inputs
 from trainer.training import checkpoint
@@ -92,7 +93,12 @@ def optimum(coefficient: float) -> tuple[float, float]:
 
 
 def train_policy(
-    out: Path, steps: int, changes: dict[str, Any], value: ModelSettings | None = None, **tables: dict[str, Any]
+    out: Path,
+    steps: int,
+    changes: dict[str, Any],
+    value: ModelSettings | None = None,
+    mix: BatchSource | None = None,
+    **tables: dict[str, Any],
 ) -> Decoder:
     settings = PolicySettings.model_validate(
         {
@@ -114,7 +120,8 @@ def train_policy(
         return [reward_of(tuple(answer)) for answer in answers]
 
     start: Any = FakeStart()
-    task = PolicyTask(settings, start, (Prompt(PROMPT, "p", None),), reward, "r", value_start=start if value else None)
+    prompts, value_start = (Prompt(PROMPT, "p", None),), start if value else None
+    task = PolicyTask(settings, start, prompts, reward, "r", value_start=value_start, mix=mix)
     learn_from_rewards(task, out, log=lambda _: None)
     return load_decoder(out)
 
@@ -131,6 +138,11 @@ def assert_is_optimal(model: Decoder, coefficient: float) -> None:
     best_reward, best_kl = optimum(coefficient)
     assert float((policy.exp() * rewards).sum()) == pytest.approx(best_reward, abs=0.03)
     assert float((policy.exp() * (policy - reference)).sum()) == pytest.approx(best_kl, abs=0.1)
+
+
+def pretraining_text() -> BatchSource:
+    corpus = build_corpus([[0, 1, 2, 3, 1, 2], [3, 3, 1, 0, 2, 1, 0]])
+    return BatchSource(corpus, BatchSettings(batch_size=2, sequence_length=4, max_repetitions=None))
 
 
 def gradients(mix: BatchSource | None, weight: float = 0.5) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
@@ -155,8 +167,7 @@ def gradients(mix: BatchSource | None, weight: float = 0.5) -> tuple[dict[str, t
 
 
 def test_pretraining_text_adds_its_gradient():
-    corpus = build_corpus([[0, 1, 2, 3, 1, 2], [3, 3, 1, 0, 2, 1, 0]])
-    mix = BatchSource(corpus, BatchSettings(batch_size=2, sequence_length=4, max_repetitions=None))
+    mix = pretraining_text()
     alone, _ = gradients(None)
     both, numbers = gradients(mix)
     model, inputs = build_decoder(MODEL, seed=4), causal_inputs(mix.batch(0))
@@ -280,7 +291,7 @@ def train_together(out: Path, **tables: dict[str, Any]) -> None:
     changes = {"algorithm": "ppo", "kl": 0.2, "kl_target": 0.01, "epochs": 2, "minibatches": 2, "average": "tokens"}
     rollout = {"samples": 16, "max_new_tokens": LENGTH}
     tables |= {"prompts": {"batch_size": 2, "seed": 3}, "checkpoints": {"every": 1, "keep_last": 10}}
-    train_policy(out, 6, changes, VALUE, rollout=rollout, **tables)
+    train_policy(out, 6, changes, VALUE, mix=pretraining_text(), rollout=rollout, **tables)
 
 
 def cut_short(run: Path, copy: Path) -> None:
@@ -332,6 +343,7 @@ def test_two_ranks_sample_and_learn_as_one_process_and_resume_in_a_rollout(tmp_p
             assert b["kl"] == pytest.approx(a["kl"], rel=1e-4, abs=1e-6)
             assert b["kl_coefficient"] == pytest.approx(a["kl_coefficient"], rel=1e-4)
             assert b["tokens"] == a["tokens"]
+            assert b["pretraining_loss"] == pytest.approx(a["pretraining_loss"], rel=1e-4)
     assert [(row["loss"], row["ratio"]) for row in resumed] == [(row["loss"], row["ratio"]) for row in shards]
     assert alone[0]["reward"] != alone[-1]["reward"]
     assert alone[0]["kl_coefficient"] != alone[-1]["kl_coefficient"]
@@ -351,3 +363,24 @@ def test_ranks_that_cannot_share_a_rollout_evenly_are_refused():
         with pytest.raises(ConfigError, match=fault):
             task.prepare(0, World(0, ranks, torch.device("cpu"), MeshShape(data=ranks)))
     assert task.prepare(5, World(0, 1, torch.device("cpu"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("tables", "fault"),
+    [
+        ({"model": MODEL.model_copy(update={"lora": LoraSettings(dropout=0.1)})}, r"model\.lora\.dropout must be 0"),
+        ({"rollout": {"samples": 1}}, r"rollout\.samples must be at least 2"),
+        ({"prompts": {"batch_size": 1}, "rollout": {"samples": 2}, "policy": {"minibatches": 3}}, "has 2 answers"),
+    ],
+)
+def test_settings_that_cannot_work_together_are_refused(tables, fault):
+    with pytest.raises(ConfigError, match=fault):
+        check_policy(PolicySettings.model_validate({"model": MODEL, **tables}))
+
+
+@pytest.mark.parametrize(
+    "policy", [{"kl_estimator": "k3"}, {"kl_place": "loss"}, {"kl": 0, "kl_target": 0.1}, {"kl_horizon": 0.1}]
+)
+def test_settings_of_the_divergence_without_an_effect_are_refused(policy):
+    with pytest.raises(ValidationError, match="kl_"):
+        PolicySettings.model_validate({"policy": policy})
