@@ -37,9 +37,15 @@ _LIBRARIES = (
 
 def settings_as_json(config: Config) -> dict[str, Any]:
     """The whole configuration as JSON values; paths shortened, so that every machine gives the same values."""
-    values = {name: _as_json(getattr(config, name)) for name in type(config).model_fields}
-    lists = [short_name(path) for path in config.suppress.lists]  # text, because they may be addresses of a store
-    return {**values, "suppress": {**_as_json(config.suppress), "lists": lists}}  # type: ignore[dict-item]
+    values: dict[str, Any] = {name: _as_json(getattr(config, name)) for name in type(config).model_fields}
+    # These are text, because they may be addresses of a store.
+    lists = [short_name(path) for path in config.suppress.lists]
+    sketches = [short_name(path) for path in config.deduplicate.previous_sketches]
+    return {
+        **values,
+        "suppress": {**values["suppress"], "lists": lists},
+        "deduplicate": {**values["deduplicate"], "previous_sketches": sketches},
+    }
 
 
 def _as_json(value: object) -> object:

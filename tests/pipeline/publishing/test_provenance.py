@@ -14,6 +14,17 @@ def test_settings_are_plain_json_and_name_no_folder_of_this_machine():
     assert "/pipeline/" not in text.replace('"pipeline/', "")
 
 
+def test_previous_sketches_have_the_same_names_on_every_machine():
+    folders = (
+        "out/CC-MAIN-2026-43/sketches",
+        "/data/out/CC-MAIN-2026-43/sketches/",
+        "s3://out/CC-MAIN-2026-43/sketches",
+    )
+    for folder in folders:
+        config = Config.model_validate({"deduplicate": {"previous_sketches": [folder]}})
+        assert settings_as_json(config)["deduplicate"]["previous_sketches"] == ["CC-MAIN-2026-43/sketches"]
+
+
 def test_addresses_of_lists_are_without_passwords():
     address = "https://me:S3CRET@lists.example/hosts.parquet?key=S3CRET"
     lists = {"block_urls": {"annotations": [{"path": address}]}, "suppress": {"lists": [address]}}

@@ -18,7 +18,7 @@ from pipeline.errors import RunFailedError, UserError
 from pipeline.publishing.snapshot import Snapshot, _remove_leftovers, find_newest_crawl, latest_path, update_latest
 from pipeline.storage.layout import PUBLISHED
 from pipeline.storage.lease import hold_lease
-from tests.conftest import MINICRAWL
+from tests.conftest import MINICRAWL, ROOT
 
 NAMES = ("CC-MAIN-2026-43", "CC-MAIN-2026-47")
 FILES = ("minicrawl-00000.warc.gz", "minicrawl-00002.warc.gz")
@@ -148,6 +148,18 @@ def test_documents_of_an_earlier_snapshot_are_dropped_from_the_next(months):
     assert not texts[0] & texts[1]
     reasons = rows(months / "out" / NAMES[1] / "drops", "reason")
     assert reasons.count("already_published") >= len(texts[0])  # their duplicates have this reason, too
+
+
+def test_a_snapshot_is_resumed_under_another_name_of_its_folder(months, tmp_path, gristmill):
+    shutil.copytree(months / "out", tmp_path / "moved")
+    whole = (tmp_path / "moved" / NAMES[1] / "manifest.json").read_bytes()
+    (tmp_path / "moved" / NAMES[1] / "manifest.json").unlink()
+    base = os.path.relpath(tmp_path / "moved", ROOT)  # where the command runs
+    gristmill("curate", "--snapshot", NAMES[1], "--mirror", months / "mirror", "--output", base, *ONE_WORKER)
+    assert (tmp_path / "moved" / NAMES[1] / "manifest.json").read_bytes() == whole
+    for name in ("manifest.json", "report.json"):
+        settings = json.loads((tmp_path / "moved" / NAMES[1] / name).read_text())["config"]["deduplicate"]
+        assert settings["previous_sketches"] == [f"{NAMES[0]}/sketches"]
 
 
 def test_a_complete_snapshot_is_left_alone_and_its_input_is_not_read(months, gristmill):
