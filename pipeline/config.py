@@ -115,11 +115,19 @@ def to_portable_json(config: Config) -> str:
     return text
 
 
-def read_portable_json(text: str) -> Config:
-    """The configuration with the paths that these files have on this machine."""
+def read_portable_json(text: str, overrides: Sequence[str] = ()) -> Config:
+    """The configuration with the paths that these files have on this machine, and `table.key=value` overrides.
+
+    Raises UserError for an override that cannot be read, ValidationError for values that are refused.
+    """
     for package in (pipeline, classifiers):
         text = text.replace(f'"<{package.__name__}>/', f'"{_folder(package)}/')
-    return Config.model_validate_json(text)
+    if not overrides:
+        return Config.model_validate_json(text)
+    values: dict[str, Any] = json.loads(text)
+    for override in overrides:
+        _merge(values, _parse_override(override))
+    return Config.model_validate(values)
 
 
 def _folder(package: ModuleType) -> Path:

@@ -101,7 +101,8 @@ def release(
 @click.option("--output", required=True, help="Folder for the shards; the same command resumes.")
 @click.option("--source", default="", help="Where the crawl's files are: a folder or address.  [default: Common Crawl]")
 @click.option("--retry", is_flag=True, help="Fetch again what an earlier call could not have.")
-def rehydrate(release: str, output: str, source: str, retry: bool) -> None:
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=PATH", help="Where an own model of it is.")
+def rehydrate(release: str, output: str, source: str, retry: bool, overrides: tuple[str, ...]) -> None:
     """Make a release's dataset from its pages.
 
     The pages are fetched again from their WARC files.
@@ -114,7 +115,7 @@ def rehydrate(release: str, output: str, source: str, retry: bool) -> None:
 
     try:
         with log_refusals():
-            found = rehydrate(release, output, source, retry=retry)
+            found = rehydrate(release, output, source, overrides, retry=retry)
     finally:
         close_started_worker()
     same = "that of the release" if found.is_equal else "not that of the release"

@@ -6,6 +6,7 @@ rewrite      the files of one part without the removed rows
 reweigh      the weights anew, for the rows that are left
 refresh      manifest, report and card of an output whose rows have changed
 annotations  `gristmill release --annotations`: the dataset without its texts
+text_settings        the settings on which its texts depend, without secrets and places
 rehydrate    `gristmill rehydrate`: the texts again, by ranges of the crawl's files
 push                 `gristmill push`: to Hugging Face, a folder, s3 or gs
 training_summary     the public summary of training content (EU AI Act)

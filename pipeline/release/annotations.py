@@ -1,7 +1,7 @@
 """`gristmill release --annotations`: a dataset without its texts, from which `gristmill rehydrate` makes it again.
 
-    release.json                  what the texts depend on (settings, versions, hashes of lists and models) and the
-                                  sums by which the dataset made from it is checked
+    release.json                  what the texts depend on (settings of text_settings.py, versions, hashes of lists and
+                                  models) and the sums by which the dataset made from it is checked
     annotations/part-N.parquet    the rows of shards/ without title and text, with the SHA-256 of each
 
 Ids, URLs, places in WARC files, scores, labels and weights are facts about pages; nothing of their wording is released.
@@ -11,7 +11,7 @@ Dropped pages are not part of it: their excerpts are text.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ from pipeline.config import Config, read_portable_json, to_portable_json
 from pipeline.errors import UserError
 from pipeline.publishing.manifest import check_kept
 from pipeline.publishing.part_writer import PartWriter
+from pipeline.release.text_settings import check_own_models, keep_text_settings, name_own_models, without_places
 from pipeline.settings import explain_refusal, read_stored
 from pipeline.storage.layout import Layout, check_entries, check_sums, read_json, read_manifest, read_run, write_json
 from pipeline.storage.lease import hold_lease
@@ -46,12 +47,14 @@ def release_annotations(output: str, target: str) -> dict[str, Any]:
     manifest, run = read_manifest(layout), read_run(layout)
     if "content_sums" not in manifest:
         raise UserError(f"{output}: of format {manifest['format']}, without record lengths; curate it again")
+    config = read_stored(Config, run["settings"], layout.run)
     with hold_lease(Layout(target).lease):
         parts = [_write_part(layout, entry["path"], target) for entry in manifest["shards"]]
         values = {
             "release": FORMAT,
-            "settings": to_portable_json(read_stored(Config, run["settings"], layout.run)),
+            "settings": to_portable_json(name_own_models(keep_text_settings(config))),
             **{name: manifest[name] for name in _OF_MANIFEST},
+            "config": without_places(manifest["config"]),
             ANNOTATIONS: parts,
         }
         write_json(storage.join(target, RELEASE), values)
@@ -110,13 +113,17 @@ def read_release(target: str) -> dict[str, Any]:
     return values
 
 
-def read_settings(values: Mapping[str, Any], target: str) -> Config:
-    """The settings of a release, with the paths that they have on this machine."""
+def read_settings(values: Mapping[str, Any], target: str, overrides: Sequence[str] = ()) -> Config:
+    """The settings of a release, with the paths that they have on this machine and with overrides of --set."""
     try:
-        return read_portable_json(values["settings"])
+        config = keep_text_settings(read_portable_json(values["settings"], overrides))
     except ValidationError as error:
         reason = explain_refusal(Config, error)
+        if overrides:
+            raise UserError(f"--set: {reason}") from None
         raise UserError(f"{storage.join(target, RELEASE)}: of another version of gristmill ({reason})") from None
+    check_own_models(config, target)
+    return config
 
 
 def read_annotations(target: str, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

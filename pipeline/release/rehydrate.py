@@ -61,14 +61,16 @@ class Rehydration:
     reasons: tuple[tuple[str, int], ...] = ()  # why documents are missing, the most frequent first
 
 
-def rehydrate(release: str, output: str, source: str = "", *, retry: bool = False) -> Rehydration:
+def rehydrate(
+    release: str, output: str, source: str = "", overrides: Sequence[str] = (), *, retry: bool = False
+) -> Rehydration:
     """Makes the dataset of a release in a folder; `source` is put before the names of its input files.
 
-    With `retry`, documents that an earlier call could not have are fetched again. Raises UserError for a folder that
-    holds something else.
+    `overrides`: `table.key=value` settings, such as where a model of the release is. With `retry`, documents that an
+    earlier call could not have are fetched again. Raises UserError for a folder that holds something else.
     """
     values = read_release(release)
-    config, source = read_settings(values, release), source or _usual_source(values)
+    config, source = read_settings(values, release, overrides), source or _usual_source(values)
     layout = Layout(output)
     check_apart(output, [release])
     _claim(layout, values)
@@ -92,12 +94,20 @@ def _claim(layout: Layout, values: Mapping[str, Any]) -> None:
 
 
 def list_changes(values: Mapping[str, Any], config: Config) -> list[str]:
-    """Versions, lists and models that are not those of the release: their texts may have other hashes."""
-    current: Mapping[str, Mapping[str, str]] = {"versions": versions(), "files": file_digests(config)}
+    """Versions, lists and models that are not those of the release: their texts may have other hashes.
+
+    Only lists and models that are read here: the release names those of drops and scores as well.
+    """
+    then: Mapping[str, Mapping[str, str]] = {name: values[name] for name in ("versions", "files")}
+    now = {"versions": versions(), "files": file_digests(config)}
+    compared = {
+        "versions": now["versions"].keys() | then["versions"].keys(),
+        "files": now["files"].keys() & then["files"].keys(),
+    }
     return [
         f"other {kind} than the release was made with: {', '.join(different[:6])}"
-        for kind, found in current.items()
-        if (different := sorted(name for name in {*found, *values[kind]} if found.get(name) != values[kind].get(name)))
+        for kind, names in compared.items()
+        if (different := sorted(name for name in names if now[kind].get(name) != then[kind].get(name)))
     ]
 
 

@@ -10,14 +10,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from classifiers.artifacts import default_folder
 from pipeline.errors import LockedError, UserError
 from pipeline.page_process.chain import close_started_worker
 from pipeline.release import annotations
 from pipeline.release.annotations import ANNOTATIONS, RELEASE, release_annotations
 from pipeline.release.rehydrate import PARTS, rehydrate
+from pipeline.release.remove import remove
+from pipeline.release.selectors import make_request
 from pipeline.storage.layout import Layout, read_manifest
 from pipeline.storage.lease import hold_lease
 from tests.conftest import MINICRAWL, Command
+from tests.pipeline.heuristics.good_texts import prose
+from tests.pipeline.release.outputs import Page, write_output
 from tests.pipeline.servers import Web, serve
 from trainer.data.curated_dataset import open_dataset
 
@@ -171,6 +176,97 @@ def test_only_a_folder_of_the_same_release_is_written_to(
         rehydrate(str(release), str(tmp_path / "other"), str(MINICRAWL))
     with pytest.raises(UserError, match="choose an --output outside of it"):
         rehydrate(str(release), str(release / "new"), str(MINICRAWL))
+
+
+PAGES = [Page("https://www.example.org/1.html", prose(6)), Page("https://www.example.org/2.html", prose(6, start=9))]
+
+
+def change_json(path: Path, **tables: dict[str, object]) -> None:
+    """Values inside of tables of run.json's settings or of manifest.json's config."""
+    values = json.loads(path.read_text())
+    settings = values["settings" if path.name == "run.json" else "config"]
+    for table, changed in tables.items():
+        settings[table] |= changed
+    path.write_text(json.dumps(values))
+
+
+def test_no_secret_and_no_path_of_the_settings_is_released(tmp_path: Path) -> None:
+    output, target, address = write_output(tmp_path / "out", PAGES), tmp_path / "new", "https://me:SECRET@a.example/"
+    heuristics = json.loads((output / "run.json").read_text())["settings"]["filter_heuristics"]
+    heuristics["harmful_words"] |= {"lists": "/SECRET/here", "everyday": "/SECRET/every.txt"}
+    sketches = {
+        "previous_sketches": ["/SECRET/old/sketches", f"{address}x?key=SECRET"],
+        "prefer_source": ["/SECRET/a/b"],
+    }
+    change_json(
+        output / "run.json",
+        suppress={"lists": [f"{address}list.json?key=SECRET"]},
+        block_urls={"annotations": [{"path": f"{address}spam.parquet?key=SECRET"}], "hosts": [{"path": "/SECRET/a"}]},
+        check_rights={"robots_files": ["/SECRET/robots.warc.gz"]},
+        decontaminate={"sets": ["/SECRET/items.jsonl"]},
+        custom_rules={"folder": "/SECRET/rules", "filters": ["mine.rules:find"]},
+        score_quality={"model": "/SECRET/quality"},
+        tag_domain={"model": "/SECRET/domain", "harm_model": "/SECRET/harm"},
+        identify_language={"model": "/SECRET/languages/glot.bin"},
+        scrub_pii={"names_model": "/SECRET/names"},
+        publish={"tokenizer": "/SECRET/tokenizer.json"},
+        filter_heuristics=heuristics,
+        deduplicate=sketches,
+    )  # fmt: skip
+    change_json(output / "manifest.json", deduplicate=sketches)
+    release_annotations(str(output), str(target))
+    names = {path.name for path in target.rglob("*") if path.is_file() and b"SECRET" in path.read_bytes()}
+    assert (target / RELEASE).is_file()
+    assert names == set()
+
+
+def test_a_release_after_a_removal_needs_nothing_of_the_original(curated_minicrawl: Path, tmp_path: Path) -> None:
+    original = tmp_path / "original"
+    shutil.copytree(curated_minicrawl, original)
+    removed = str(rows_of(original / "shards")[0]["id"])
+    remove(str(original), make_request({"id": [removed]}, []))
+    release_annotations(str(original), str(tmp_path / "release"))
+    rows = rows_of(original / "shards")
+    shutil.rmtree(original)
+    assert rehydrate(str(tmp_path / "release"), str(tmp_path / "out"), str(MINICRAWL)).is_equal
+    assert rows_of(tmp_path / "out" / "shards") == rows
+    assert removed not in {row["id"] for row in rows}
+
+
+def test_settings_that_drop_and_score_pages_do_not_matter(
+    curated_minicrawl: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a run that kept pages which the defaults would drop, and whose own models and lists nobody has."""
+    shutil.copytree(curated_minicrawl, tmp_path / "original")
+    listed = tmp_path / "hosts.txt"
+    listed.write_text("".join(f"{row['host']}\n" for row in rows_of(curated_minicrawl / "shards")))
+    change_json(
+        tmp_path / "original" / "run.json",
+        block_urls={"hosts": [{"path": str(listed)}]},
+        score_quality={"model": "/nowhere/quality", "min_score": 1.0},
+        tag_domain={"harm_model": "/nowhere/harm", "max_harm": 0.0},
+    )
+    release_annotations(str(tmp_path / "original"), str(tmp_path / "release"))
+    assert rehydrate(str(tmp_path / "release"), str(tmp_path / "out"), str(MINICRAWL)).is_equal
+    assert "than the release was made with" not in caplog.text
+
+
+def test_an_own_model_on_which_texts_depend_is_named_again(
+    curated_minicrawl: Path, tmp_path: Path, gristmill: Command
+) -> None:
+    shutil.copytree(curated_minicrawl, tmp_path / "original")
+    shutil.copytree(default_folder("language"), tmp_path / "here" / "own")
+    change_json(tmp_path / "original" / "run.json", identify_language={"model": str(tmp_path / "here" / "own")})
+    release_annotations(str(tmp_path / "original"), str(tmp_path / "release"))
+    (tmp_path / "here").rename(tmp_path / "there")
+    words = ("rehydrate", tmp_path / "release", "--source", MINICRAWL, "--output", tmp_path / "out")
+    refused = gristmill(*words, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].endswith(
+        "depend on the model own, which is not part of it; name where it is: --set identify_language.model=PATH"
+    )
+    done = gristmill(*words, "--set", f"identify_language.model={tmp_path}/there/own")
+    assert "content hash that of the release" in done.stdout
 
 
 def test_the_source_must_be_named_where_it_is_not_common_crawl(release: Path, tmp_path: Path) -> None:
