@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -149,7 +150,8 @@ def open_chaos(store: str = "disk") -> Iterator[Chaos]:
         yield Chaos(Stage(Path(folder), opened, web.url if store == "disk" else ""))
 
 
-def main() -> None:
+def build_parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
@@ -159,7 +161,11 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="also calls that equal others: thousands of writes")
     parser.add_argument("--call", type=int)
     parser.add_argument("--fault", type=Fault)
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    arguments = build_parser().parse_args()
     failures, stopped = 0, list[bool]()
     began = time.process_time()
     with open_chaos(arguments.store) as chaos:
@@ -177,12 +183,23 @@ def main() -> None:
     sys.exit(bool(failures))
 
 
+def command_of_seed(seed: int, store: str = "disk") -> str:
+    """What a shell runs to repeat the seed."""
+    return f"{MODULE} --store {store} --seeds 1 --first {seed}"
+
+
+def command_of(scenario: str, number: int, fault: Fault, store: str = "disk") -> str:
+    """What a shell runs to repeat one fault at one call; names of scenarios and faults may have spaces."""
+    words = ("--store", store, "--scenario", scenario, "--call", str(number), "--fault", fault)
+    return f"{MODULE} {shlex.join(words)}"
+
+
 def _fails(repeat: str, trial: Callable[[], None], *, verbose: bool) -> bool:
     try:
         trial()
     except (Exception, Killed) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        print(f"FAILED: {type(error).__name__}: {error} ({last.name})\n    {MODULE} {repeat}", flush=True)
+        print(f"FAILED: {type(error).__name__}: {error} ({last.name})\n    {repeat}", flush=True)
         if verbose:
             traceback.print_exception(error)
         return True
@@ -191,13 +208,13 @@ def _fails(repeat: str, trial: Callable[[], None], *, verbose: bool) -> bool:
 
 def _trials(chaos: Chaos, arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], None]]]:
     for seed in range(arguments.first, arguments.first + arguments.seeds):
-        yield f"--store {arguments.store} --seeds 1 --first {seed}", lambda seed=seed: chaos.run_seed(seed)
+        yield command_of_seed(seed, arguments.store), lambda seed=seed: chaos.run_seed(seed)
     for name in arguments.scenario or (SCENARIOS if arguments.every_call else ()):
         scenario = SCENARIOS[name]
         for number, fault in (
             [(arguments.call, arguments.fault)] if arguments.call else chaos.calls(scenario, every=arguments.all)
         ):
-            repeat = f"--store {arguments.store} --scenario {name} --call {number} --fault '{fault}'"
+            repeat = command_of(name, number, fault, arguments.store)
             yield repeat, lambda scenario=scenario, n=number, fault=fault: chaos.run_call(scenario, n, fault)
 
 

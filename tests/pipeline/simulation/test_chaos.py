@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,7 +18,7 @@ import pytest
 
 from pipeline.effects import Effect
 from pipeline.storage import atomic_write
-from tests.pipeline.simulation.chaos import MODULE, Chaos, open_chaos
+from tests.pipeline.simulation.chaos import MODULE, Chaos, build_parser, command_of, command_of_seed, open_chaos
 from tests.pipeline.simulation.checks import content_of
 from tests.pipeline.simulation.scenarios import SCENARIOS, curate, no_fault
 from tests.pipeline.simulation.world import FAULTS, Fault, Killed, World
@@ -37,11 +38,11 @@ def chaos() -> Iterator[Chaos]:
         yield opened
 
 
-def repeat(trial: Callable[[], None], how: str) -> None:
+def repeat(trial: Callable[[], None], command: str) -> None:
     try:
         trial()
     except (Exception, Killed) as error:
-        pytest.fail(f"{type(error).__name__}: {error}\n    {MODULE} {how}")
+        pytest.fail(f"{type(error).__name__}: {error}\n    {command}")
 
 
 def test_the_content_is_that_of_the_real_local_engine(chaos, gristmill, tmp_path):
@@ -60,7 +61,7 @@ def test_seeds(chaos):
     for seed in count():
         if seed >= LEAST_SEEDS and time.process_time() - began > SEED_SECONDS:
             break
-        repeat(lambda seed=seed: chaos.run_seed(seed), f"--seeds 1 --first {seed}")
+        repeat(lambda seed=seed: chaos.run_seed(seed), command_of_seed(seed))
 
 
 @pytest.mark.parametrize("store", EVERY)
@@ -70,8 +71,8 @@ def test_one_call_in_many_fails(store, chaos):
             calls = opened.calls(scenario)
             first = 17 * place % min(len(calls), EVERY[store])  # a scenario with few calls has one of them, too
             for number, fault in calls[first :: EVERY[store]]:
-                how = f"--store {store} --scenario '{name}' --call {number} --fault '{fault}'"
-                repeat(lambda n=number, f=fault, s=scenario, c=opened: c.run_call(s, n, f), how)
+                command = command_of(name, number, fault, store)
+                repeat(lambda n=number, f=fault, s=scenario, c=opened: c.run_call(s, n, f), command)
         assert opened.tally.finished + opened.tally.known >= len(SCENARIOS)
 
 
@@ -79,9 +80,18 @@ def test_one_call_in_many_fails(store, chaos):
 def test_a_page_process_cannot_be_started(chaos, fault):
     chaos.stage.content(SCENARIOS["curate"])
     for number in _calls_of(chaos, Effect.START):
-        how = f"--scenario curate --call {number} --fault '{fault}'"
-        repeat(lambda number=number: chaos.run_call(SCENARIOS["curate"], number, fault), how)
+        command = command_of("curate", number, fault)
+        repeat(lambda number=number: chaos.run_call(SCENARIOS["curate"], number, fault), command)
     assert chaos.tally.faults[Effect.START, fault]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_command_of_a_failure_repeats_it(name):
+    words = shlex.split(command_of(name, 7, Fault.NO_PROCESS, "gs").removeprefix(MODULE))
+    read = build_parser().parse_args(words)
+    assert (read.store, read.scenario, read.call, read.fault) == ("gs", [name], 7, Fault.NO_PROCESS)
+    read = build_parser().parse_args(shlex.split(command_of_seed(4711, "s3").removeprefix(MODULE)))
+    assert (read.store, read.seeds, read.first) == ("s3", 1, 4711)
 
 
 # --- the simulation finds what is wrong ---
