@@ -218,6 +218,15 @@ class FolderTarget:
                 file.write(content)
 
 
+def _is_record(content: bytes) -> bool:
+    """Whether a push.json is of a push; others have files of that name as well."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and "files" in values
+
+
 class _RefusedError(Exception):
     """The hub's refusal, with status and headers by which `retry` knows a busy server and how long to wait."""
 
@@ -272,7 +281,7 @@ class HubTarget:
         """Nothing to hold: commits come one after the other, and the hub keeps them all."""
         names = self._list()
         foreign = sorted(name for name in names if name not in _OF_REPOSITORIES)
-        if foreign and PUSH not in names:
+        if foreign and not (PUSH in names and _is_record(self._fetch(PUSH))):
             raise UserError(
                 f"{HUB}{self.name}: holds files that no push of gristmill wrote ({foreign[0]}); choose a new repository"
             )
@@ -291,6 +300,9 @@ class HubTarget:
         return {path: item.lfs.sha256 if item.lfs else self._fetch_hash(path) for path, item in files.items()}
 
     def _fetch_hash(self, path: str) -> str:
+        return hashlib.sha256(self._fetch(path)).hexdigest()
+
+    def _fetch(self, path: str) -> bytes:
         url = self._hub.hf_hub_url(self.name, path, repo_type="dataset", endpoint=self._api.endpoint)
         headers = self._hub.utils.build_hf_headers(token=self._api.token)
 
@@ -299,7 +311,7 @@ class HubTarget:
             self._hub.utils.hf_raise_for_status(response)
             return bytes(response.content)
 
-        return hashlib.sha256(self._call(fetch)).hexdigest()
+        return bytes(self._call(fetch))
 
     def send(self, files: Files, message: str, stale: Sequence[str] = ()) -> None:
         operations = [self._hub.CommitOperationDelete(path) for path in stale]

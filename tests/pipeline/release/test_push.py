@@ -130,6 +130,15 @@ def test_a_repository_of_others_on_the_hub_is_left_alone(curated_minicrawl: Path
     assert hub.files[".gitattributes"] == b"*.parquet"
 
 
+@pytest.mark.parametrize("theirs", [b"{}", b"mine", b'["files"]'])
+def test_a_push_json_of_others_on_the_hub_is_left_alone(curated_minicrawl: Path, hub: Hub, theirs: bytes) -> None:
+    files = {"push.json": theirs, "data/a/b/part-00000.parquet": b"mine"}
+    hub.files.update(files)
+    with pytest.raises(UserError, match=r"me/set: holds files that no push of gristmill wrote \(data/a/b/part"):
+        push(str(curated_minicrawl), f"{HUB}me/set", endpoint=hub.url, token="hf_x")
+    assert (hub.files, hub.commits) == (files, [])
+
+
 def test_addresses_and_refusals_are_one_line(
     curated_minicrawl: Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
