@@ -42,11 +42,12 @@ from pipeline.stages.read_input import read_record
 from pipeline.stages.read_warc import read_stored_record
 from pipeline.storage.layout import Layout, check_entries, check_sums, check_types, read_json, write_json
 from pipeline.storage.lease import hold_lease
-from pipeline.storage.own_files import check_apart, check_free
+from pipeline.storage.own_files import check_apart, check_free, find_leftovers
 
 log = logging.getLogger("gristmill")
 
 PARTS = "rehydrated"  # folder of the results of parts, and of a note which release they are of
+_NOTE = f"{PARTS}/{RELEASE}"
 COMMON_CRAWL = "https://data.commoncrawl.org/"
 
 
@@ -73,10 +74,11 @@ def rehydrate(
     config, source = read_settings(values, release, overrides), source or _usual_source(values)
     layout = Layout(output)
     check_apart(output, [release])
-    _claim(layout, values)
+    check_free(layout.root, _NOTE, "content_hash")  # before the lease, which writes
     for change in list_changes(values, config):
         log.warning("rehydrate: %s", change)
     with hold_lease(layout.lease):
+        _claim(layout, values)
         results = [
             _rehydrate_part(release, entry, values, config, layout, source, retry) for entry in values[ANNOTATIONS]
         ]
@@ -85,8 +87,9 @@ def rehydrate(
 
 def _claim(layout: Layout, values: Mapping[str, Any]) -> None:
     """Notes in a new folder which release it is for. Raises UserError for a folder with other files."""
-    note = storage.join(layout.root, PARTS, RELEASE)
-    check_free(layout.root, f"{PARTS}/{RELEASE}", "content_hash")
+    note = storage.join(layout.root, _NOTE)
+    check_free(layout.root, _NOTE, "content_hash")
+    storage.remove_files(find_leftovers(layout.root, "shards", PARTS))
     if not storage.exists(note):
         write_json(note, {"content_hash": values["content_hash"]})
     elif read_json(note)["content_hash"] != values["content_hash"]:

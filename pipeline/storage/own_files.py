@@ -18,7 +18,7 @@ _PART = re.compile(r"part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)")
 _WORK = re.compile(r"[0-9a-f]{16}")  # a fingerprint: Layout.key
 # What `write_atomically` leaves when its process is killed.
 _TEMPORARY = re.compile(
-    r"\.(part-\d{5,}\.(parquet|jsonl(\.gz|\.zst)?)|manifest\.json|run\.json|report\.(json|html)|README\.md|croissant\.json|push\.json|(run|push)\.lock\S*|suppressions\.json|[0-9a-f]{16}\.json)\.\w{8}\.tmp"
+    r"\.(part-\d{5,}\.(parquet|json|jsonl(\.gz|\.zst)?)|manifest\.json|run\.json|report\.(json|html)|README\.md|croissant\.json|push\.json|release\.json|missing\.json|(run|push)\.lock\S*|suppressions\.json|[0-9a-f]{16}\.json)\.\w{8}\.tmp"
 )
 _LOCK = re.compile(r"(run|push)\.lock(\.\w+)?")
 _FOR_RERUNS = ("staged", "drops", "extracted", "tally")  # of the work files
@@ -43,17 +43,26 @@ def check_output(layout: Layout, inputs: Iterable[str]) -> None:
 def check_free(root: str, first: str, key: str) -> None:
     """Raise UserError for a folder that holds files of others: it is empty, or has the first file of its owner.
 
-    That is a JSON object with `key`: others have files of such names as well.
+    That is a JSON object with `key`: others have files of such names as well. A process that was killed while it wrote
+    it may have left the folder in which it is, with temporary files.
     """
     path = storage.join(root, first)
     if not (storage.exists(path) and key in read_json(path)):
-        _check_empty(root)
+        folder = first.rpartition("/")[0]
+        is_begun = folder and all(map(_TEMPORARY.fullmatch, storage.list_names(storage.join(root, folder))))
+        _check_empty(root, folder if is_begun else "")
 
 
-def _check_empty(root: str) -> None:
+def is_lock(name: str) -> bool:
+    """Whether a file has the name of a lease, or of a claim to one."""
+    return bool(_LOCK.fullmatch(name))
+
+
+def _check_empty(root: str, begun: str = "") -> None:
+    """Raises UserError for files of others; the folder `begun` is none."""
     if not storage.is_folder(root) and not storage.is_remote(root) and storage.exists(root):
         raise UserError(f"{root}: is a file; name a folder")
-    foreign = [name for name in storage.list_names(root) if not _is_allowed(name)]
+    foreign = [name for name in storage.list_names(root) if name != begun and not _is_allowed(name)]
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
         raise UserError(f"{root}: holds files that no run of gristmill wrote ({shown}); choose a new folder")
@@ -61,7 +70,7 @@ def _check_empty(root: str) -> None:
 
 def _is_allowed(name: str) -> bool:
     """What is in a folder before run.json, the first file of a run."""
-    return name in _OF_SYSTEMS or bool(_LOCK.fullmatch(name) or _TEMPORARY.fullmatch(name))
+    return name in _OF_SYSTEMS or is_lock(name) or bool(_TEMPORARY.fullmatch(name))
 
 
 def check_apart(output: str, inputs: Iterable[str]) -> None:

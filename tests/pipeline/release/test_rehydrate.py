@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from classifiers.artifacts import default_folder
+from pipeline import effects
 from pipeline.errors import LockedError, UserError
 from pipeline.page_process.chain import close_started_worker
 from pipeline.release import annotations
@@ -24,6 +25,7 @@ from tests.conftest import MINICRAWL, Command
 from tests.pipeline.heuristics.good_texts import prose
 from tests.pipeline.release.outputs import Page, write_output
 from tests.pipeline.servers import Web, serve
+from tests.pipeline.simulation.world import FAULTS, Fault, Killed, World, at_call
 from trainer.data.curated_dataset import open_dataset
 
 
@@ -267,6 +269,35 @@ def test_an_own_model_on_which_texts_depend_is_named_again(
     )
     done = gristmill(*words, "--set", f"identify_language.model={tmp_path}/there/own")
     assert "content hash that of the release" in done.stdout
+
+
+def test_killed_at_any_change_the_same_command_goes_on_and_leaves_nothing_behind(release: Path, tmp_path: Path) -> None:
+    """Of a release without parts: what is written first and last."""
+    shutil.copytree(release, tmp_path / "release")
+    path = tmp_path / "release" / RELEASE
+    path.write_text(json.dumps({**json.loads(path.read_text()), ANNOTATIONS: []}))
+    words, output = (str(tmp_path / "release"), str(tmp_path / "out"), str(MINICRAWL)), tmp_path / "out"
+    kinds: list[effects.Effect] = []
+    with effects.simulate(World(str(output), lambda _number, effect, _: kinds.append(effect))):
+        expected = rehydrate(*words)
+    files = {found.relative_to(output) for found in output.rglob("*")}
+    assert kinds.count(effects.Effect.RENAME) >= 3  # the note, missing.json and the manifest
+    for number, effect in enumerate(kinds, 1):
+        if Fault.KILL not in FAULTS[effect]:
+            continue
+        shutil.rmtree(output)
+        with pytest.raises(Killed), effects.simulate(World(str(output), at_call(number, Fault.KILL))):
+            rehydrate(*words)
+        for lock in output.glob("run.lock*"):
+            lock.unlink()  # its owner is gone, which a test in one process cannot show
+        assert rehydrate(*words) == expected, (number, effect)
+        assert {found.relative_to(output) for found in output.rglob("*")} == files, (number, effect)
+
+
+def test_two_processes_do_not_begin_in_one_folder(release: Path, tmp_path: Path) -> None:
+    with hold_lease(Layout(str(tmp_path / "out")).lease), pytest.raises(LockedError, match="held by"):
+        rehydrate(str(release), str(tmp_path / "out"), str(MINICRAWL))
+    assert not (tmp_path / "out" / PARTS).exists()
 
 
 def test_the_source_must_be_named_where_it_is_not_common_crawl(release: Path, tmp_path: Path) -> None:
