@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -162,6 +163,22 @@ def test_one_process_at_a_time_writes_a_release(
     monkeypatch.setattr(annotations, "_write_part", write_part)
     assert release_annotations(str(curated_minicrawl), str(tmp_path / "new"))[ANNOTATIONS]
     assert [path.name for path in (tmp_path / "new").iterdir()] == [RELEASE]
+
+
+def test_a_release_that_another_process_has_just_written_is_not_overwritten(
+    curated_minicrawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def hold_late(path: str) -> Iterator[None]:
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / RELEASE).write_text("theirs")  # after the folder was looked at
+        with hold_lease(path):
+            yield
+
+    monkeypatch.setattr(annotations, "hold_lease", hold_late)
+    with pytest.raises(UserError, match="is not empty"):
+        release_annotations(str(curated_minicrawl), str(tmp_path / "new"))
+    assert {path.name: path.read_text() for path in (tmp_path / "new").iterdir()} == {RELEASE: "theirs"}
 
 
 def test_only_a_folder_of_the_same_release_is_written_to(
