@@ -22,7 +22,7 @@ from pipeline import release_commands, run_commands
 from pipeline.engines.failures import find_failure
 from pipeline.engines.options import engine_options
 from pipeline.errors import INTERNAL_ERROR, STOPPED, RunFailedError, UserError
-from pipeline.stop import stop_on_signals
+from pipeline.stop import stop_on_signals, wait_if_stopping
 
 if TYPE_CHECKING:
     from classifiers.data.page_text import PageExtractor
@@ -379,6 +379,7 @@ def main() -> None:
         error.show()
         _stop("", error.exit_code)
     except Exception as error:
+        wait_if_stopping()
         failure = find_failure(error)
         if failure.exit_code == INTERNAL_ERROR or os.environ.get("GRISTMILL_TRACEBACK"):
             raise

@@ -24,7 +24,9 @@ from pipeline.stop import cleanup_at_stop
 
 log = logging.getLogger("gristmill")
 SECONDS = 30.0  # that a request or a command may take
-STOP_SECONDS = 8.0  # the same while the process is being stopped: container engines kill it after ten
+# The same while the process is being stopped: container engines kill it after ten, and metrics and lease may take two
+# each behind it.
+STOP_SECONDS = 5.0
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NoReturn
@@ -37,14 +37,22 @@ def cleanup_at_stop(action: Cleanup, seconds: float = CLEANUP_SECONDS) -> Iterat
 
 
 def stop_process(message: str, code: int) -> NoReturn:
-    """Prints one line, halts all threads, runs the cleanups, kills all children and ends with the exit code."""
+    """Prints one line, halts all threads, kills all children, runs the cleanups and ends with the exit code."""
     _stopping.acquire()  # never released: a second call waits for the end
     with contextlib.suppress(OSError):  # not through sys.stderr, whose lock another thread may hold
         os.write(2, f"{'' if not sys.stderr.isatty() else chr(10)}gristmill: {message}\n".encode())
     effects.halt(lambda: isinstance(threading.current_thread(), _Cleanup))
-    _run_cleanups(message, code)
-    _kill_children()
+    cleanups = list(_cleanups.values())  # before a thread that loses its child leaves its blocks
+    _kill_children()  # first: a cleanup may take seconds, in which pages would use the machine
+    _run_cleanups(cleanups, message, code)
+    _kill_children()  # what a cleanup started and did not wait for
     os._exit(code)
+
+
+def wait_if_stopping() -> None:
+    """Waits for the end of the process if it is being stopped: what fails meanwhile fails for want of its children."""
+    if _stopping.locked():
+        threading.Event().wait()
 
 
 class _Cleanup(threading.Thread):
@@ -59,9 +67,9 @@ class _Cleanup(threading.Thread):
             self.call()
 
 
-def _run_cleanups(message: str, code: int) -> None:
+def _run_cleanups(cleanups: Sequence[tuple[Cleanup, float]], message: str, code: int) -> None:
     """One after the other, those of outer blocks first, so that the lease is held until all others are done."""
-    for action, seconds in list(_cleanups.values()):
+    for action, seconds in cleanups:
         thread = _Cleanup(action, message, code)
         thread.start()
         thread.join(seconds)

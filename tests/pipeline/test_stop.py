@@ -76,19 +76,22 @@ def test_a_signal_stops_the_run_at_once(output: Path, phase: str, number: signal
 
 
 TELL = """
-import json, os, sys, time
+import json, os, psutil, sys, time
 def files():
     return {path: os.stat(path).st_mtime_ns for folder, _, names in os.walk(sys.argv[1]) for path in
             (os.path.join(folder, name) for name in names)}
 told, before = json.load(sys.stdin), files()
-time.sleep(3)
+time.sleep(2)
+beside = [each for each in psutil.Process(os.getppid()).children() if each.pid != os.getpid()]
+alive = [each.status() for each in beside if each.status() != psutil.STATUS_ZOMBIE]
 with open(sys.argv[2], "w") as file:
-    json.dump({**told, "changed": before != files()}, file)
+    json.dump({**told, "changed": before != files(), "alive": alive}, file)
 """
 
 
 def teller(tmp_path: Path) -> tuple[str, ...]:
-    """A slow command that stores in told.json what it gets, and whether the run changed its output meanwhile."""
+    """A slow command that stores in told.json what it gets, whether the run changed its output meanwhile, and the
+    run's other processes that are alive."""
     told = shlex.join([sys.executable, "-c", TELL, str(tmp_path / "out"), str(tmp_path / "told.json")])
     return "--notify-command", told
 
@@ -100,14 +103,16 @@ def test_a_stopped_run_tells_its_exit_code_and_leaves_no_lease(
     run = start(tmp_path / "out", *teller(tmp_path))
     wait_for_phase(run, PHASES[0])
     run.send_signal(number)
-    run.communicate(timeout=30)
+    _, printed = run.communicate(timeout=30)
     assert run.returncode == 128 + number
+    assert printed.splitlines()[-1] == f"gristmill: {says}; resume with the same command"
     assert json.loads((tmp_path / "told.json").read_text()) == {
         "event": "failed",
         "output": str(tmp_path / "out"),
         "message": f"{says}; resume with the same command",
         "exit_code": 128 + number,
         "changed": False,
+        "alive": [],
     }
     assert not (tmp_path / "out/run.lock").exists()
 
@@ -206,5 +211,23 @@ def test_a_run_whose_output_another_process_took_over_stops(tmp_path: Path) -> N
     assert "there (process 1) took the output over; stopped" in printed.splitlines()[-1]
     assert json.loads((tmp_path / "out/run.lock").read_text())["token"] == "t"
     told = json.loads((tmp_path / "told.json").read_text())
-    assert (told["event"], told["exit_code"], told["changed"]) == ("failed", 5, False)
+    assert (told["event"], told["exit_code"], told["changed"], told["alive"]) == ("failed", 5, False, [])
     assert "there (process 1) took the output over" in told["message"]
+
+
+def test_what_fails_without_the_killed_children_does_not_end_the_process() -> None:
+    code = (
+        "import os, subprocess, sys, threading, time\n"
+        "from unittest.mock import patch\n"
+        "from pipeline import cli, stop\n"
+        "def lose_child():\n"
+        "    with stop.cleanup_at_stop(lambda *_: (time.sleep(1), print('cleaned', flush=True))):\n"
+        "        child = subprocess.Popen(['sleep', '60'])\n"
+        "        threading.Thread(target=stop.stop_process, args=('enough', 9)).start()\n"
+        "        child.wait()\n"
+        "    raise OSError('no child')\n"
+        "with patch.object(cli.gristmill, 'main', lambda **_: lose_child()):\n"
+        "    cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (9, "cleaned\n", "gristmill: enough\n")
