@@ -27,7 +27,7 @@ from pipeline.page_process.killable_process import KillableWorker, PageLost
 from pipeline.publishing.content_hash import MODULUS, hash_sums
 from pipeline.publishing.manifest import FORMAT
 from pipeline.publishing.part_writer import PartWriter
-from pipeline.publishing.provenance import file_digests, versions
+from pipeline.publishing.provenance import file_digests, versions, without_secrets
 from pipeline.reading.ranges import coalesce
 from pipeline.release.annotations import (
     ANNOTATIONS,
@@ -199,8 +199,13 @@ def _fetch_texts(
             try:
                 texts[number] = _extract(read(), rows[number], worker)
             except (storage.StorageError, UserError, ValueError) as error:
-                reasons[number] = " ".join(str(error).split())[:300]
+                reasons[number] = _explain(error, path, name)
     return texts, reasons
+
+
+def _explain(error: Exception, path: str, name: str) -> str:
+    """One line without the address of the file, in which `--source` may have a password: it is stored."""
+    return without_secrets(" ".join(str(error).replace(path, name).split()))[:300]
 
 
 def _read_pages(

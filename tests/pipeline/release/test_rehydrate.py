@@ -102,6 +102,19 @@ def test_what_cannot_be_had_is_listed_and_the_same_command_fetches_nothing_twice
         assert web.requests["GET"] == 2  # the two files, and nothing that was had
 
 
+def test_a_password_of_the_source_is_not_stored(release: Path, tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    with serve(tmp_path / "mirror") as web:
+        found = rehydrate(str(release), str(tmp_path / "out"), web.url.replace("//", "//me:SECRET@"))
+    stored = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(stored) >= 3  # the note, the result of a part, missing.json
+    assert not any(b"SECRET" in content for content in stored)
+    names = {str(row["warc_file"]) for row in rows_of(release / ANNOTATIONS)}
+    assert {reason for reason, _ in found.reasons} == {
+        f"{name}: no such file or folder; check the spelling" for name in names
+    }
+
+
 def test_a_release_of_which_no_page_can_be_had_fails(release: Path, tmp_path: Path, gristmill: Command) -> None:
     (tmp_path / "mirror").mkdir()
     words = ("rehydrate", release, "--source", tmp_path / "mirror", "--output", tmp_path / "out")
