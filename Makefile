@@ -99,11 +99,13 @@ $(ASSISTANT)/ppo-reward-0 $(ASSISTANT)/ppo-reward-1: $(ASSISTANT)/ppo-reward-%: 
 		--reward $(ASSISTANT)/reward --set prompts.unshared=true
 
 # Two processes; all tests of a file run in the same one, because they share fixtures. SLOW=3 runs the slow proofs of one
-# file in three; which ones depends on the commit.
+# file in three; which ones depends on the commit, and so does the first seed of simulated faults, which get SEED_SECONDS.
 SLOW ?= 1
+SEED_SECONDS ?= 12
 test: install
 	-$(MAKE) --no-print-directory readers
-	$(BIN)/pytest tests -n 2 --dist loadfile --no-loadscope-reorder --sample-slow $(SLOW)
+	$(BIN)/pytest tests -n 2 --dist loadfile --no-loadscope-reorder --sample-slow $(SLOW) \
+		--seed-seconds $(SEED_SECONDS)
 
 test-fast: install
 	$(BIN)/pytest tests -m "not slow and not java"

@@ -25,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sample-slow", type=int, default=1, metavar="N", help="of files with slow proofs run one in N, by the commit"
     )
+    parser.addoption(
+        "--seed-seconds",
+        type=float,
+        default=12.0,
+        metavar="S",
+        help="CPU seconds for seeds of chaos, from the commit's on",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,15 +39,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     every = config.getoption("--sample-slow")
     if every == 1:
         return
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    commit = read_commit()
     left_out = [
-        item
-        for item in items
-        if item.get_closest_marker("slow")
-        and int(sha256(f"{commit} {item.path.name}".encode()).hexdigest(), 16) % every
+        item for item in items if item.get_closest_marker("slow") and draw_by_commit(commit, item.path.name, every)
     ]
     items[:] = [item for item in items if item not in set(left_out)]
     config.hook.pytest_deselected(items=left_out)
+
+
+def read_commit() -> str:
+    """The commit that is tested; "" where the tests are in no repository."""
+    try:
+        return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:  # no git
+        return ""
+
+
+def draw_by_commit(commit: str, name: str, below: int) -> int:
+    """A number from 0 that is the same in every run of one commit."""
+    return int(sha256(f"{commit} {name}".encode()).hexdigest(), 16) % below
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

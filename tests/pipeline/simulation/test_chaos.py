@@ -10,7 +10,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from unittest.mock import patch
 
@@ -18,6 +18,7 @@ import pytest
 
 from pipeline.effects import Effect
 from pipeline.storage import atomic_write
+from tests.conftest import draw_by_commit, read_commit
 from tests.pipeline.simulation.chaos import MODULE, Chaos, build_parser, command_of, command_of_seed, open_chaos
 from tests.pipeline.simulation.checks import content_of
 from tests.pipeline.simulation.scenarios import SCENARIOS, curate, no_fault
@@ -26,8 +27,8 @@ from tests.pipeline.simulation.world import FAULTS, Fault, Killed, World
 pytestmark = pytest.mark.timeout(1800)
 
 # The seeds and the calls take about a minute of CPU, a third of it before the first fault.
-SEED_SECONDS = 12.0  # CPU; at least LEAST_SEEDS are run
-LEAST_SEEDS = 10
+LEAST_SEEDS = 10  # also where they take longer than --seed-seconds
+HIGHEST_SEED = 10**9
 # One of so many trials of each scenario; primes, so that all kinds of calls and faults have their turn.
 EVERY = {"disk": 251, "gs": 307, "s3": 307}
 
@@ -56,12 +57,24 @@ def _of_disk(folder: Path, command: tuple[str, ...]) -> list[object]:
     return [folder / each if each.startswith("in/") else each for each in command]
 
 
-def test_seeds(chaos):
-    began = time.process_time()
-    for seed in count():
-        if seed >= LEAST_SEEDS and time.process_time() - began > SEED_SECONDS:
+def test_seeds(chaos, request):
+    began, seconds = time.process_time(), request.config.getoption("--seed-seconds")
+    for done, seed in enumerate(count(first_seed(read_commit()))):
+        if done >= LEAST_SEEDS and time.process_time() - began > seconds:
             break
         repeat(lambda seed=seed: chaos.run_seed(seed), command_of_seed(seed))
+
+
+def first_seed(commit: str) -> int:
+    """Each commit tries others, and the same ones again when it is tested again."""
+    return draw_by_commit(commit, "seeds of chaos", HIGHEST_SEED)
+
+
+def test_each_commit_tries_other_seeds():
+    commits = [f"{number:040x}" for number in range(100)]
+    seeds = sorted(map(first_seed, commits))
+    assert seeds == sorted(map(first_seed, commits))
+    assert min(later - earlier for earlier, later in pairwise(seeds)) > LEAST_SEEDS
 
 
 @pytest.mark.parametrize("store", EVERY)
