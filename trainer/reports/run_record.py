@@ -1,7 +1,8 @@
 """What a run's folder says of how it was made and how it ended, so that it can be judged and repeated later.
 
     RUN/experiment.json   the command with its arguments, hashes of the data and of the models it began with, and for
-                          each start the code and the environment
+                          each start the code and the environment; its arguments are those that `rerun` needs, with
+                          all paths and passwords, so that it is not for publication
     RUN/tokenizer.json    the tokenizer, also of a run that fails before its first checkpoint, which holds a copy that
                           is read when the run resumes or is used
     RUN/outcome.json      how it ended, with a verdict of one line; absent while it runs, or after a kill
@@ -36,6 +37,7 @@ from trainer.files import EXPERIMENT_FILE, is_run, sha256_of_file, write_atomica
 from trainer.reports.verdict import derive_verdict
 from trainer.settings import Settings
 from trainer.training.checkpoint import find_checkpoint, list_checkpoints, read_state
+from trainer.training.command_line import without_secrets
 from trainer.training.metrics import read_metrics
 
 OUTCOME_FILE = "outcome.json"
@@ -120,13 +122,16 @@ def _read_config_text(config: str | Path | None) -> str | None:
 
 
 def hash_inputs(settings: Settings) -> dict[str, str]:
-    """{what: hash} of every dataset (its manifest's content hash) and file (SHA-256) that the settings name."""
+    """{what: hash} of every dataset (its manifest's content hash) and file (SHA-256) that the settings name.
+
+    Addresses are without passwords and signatures.
+    """
     found: dict[str, str] = {}
     for name in type(settings).model_fields:
         for place, value in _spread(name, getattr(settings, name)):
             if isinstance(value, SourceSettings):
                 with contextlib.suppress(UserError):  # a dataset that has moved since it was tokenized
-                    found[f"{place} {value.path}"] = open_dataset(value.path).content_hash
+                    found[f"{place} {without_secrets(value.path)}"] = open_dataset(value.path).content_hash
             if isinstance(value, Settings):
                 found |= {f"{place}.{inner}": digest for inner, digest in hash_inputs(value).items()}
             elif name == "tokenizer":

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.trainer import runs
+from trainer.data.curated_dataset import Dataset
+from trainer.data.sources import DataSettings, SourceSettings
 from trainer.errors import UserError
+from trainer.reports import run_record
 from trainer.reports.run_record import write_verdict
 from trainer.studies.experiments import (
     RunCondition,
@@ -112,3 +115,17 @@ def test_the_users_verdict_stands_before_the_derived_one(folder):
 
 def test_a_table_has_even_columns():
     assert format_table([("a", "bb"), ("ccc", "")]) == "a    bb\nccc"
+
+
+def test_hashes_of_inputs_name_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def open_dataset(path: str) -> Dataset:
+        opened.append(path)
+        return Dataset(path, "c0ffee", ())
+
+    monkeypatch.setattr(run_record, "open_dataset", open_dataset)
+    address = "https://me:SECRET@a.example/data?key=SECRET"
+    settings = DataSettings(sources={"web": SourceSettings(path=address)})
+    assert run_record.hash_inputs(settings) == {"sources.web https://a.example/data": "c0ffee"}
+    assert opened == [address]
