@@ -31,7 +31,12 @@ FORMAT = 2  # 1 had another spelling of prefixes; its other entries are the same
 FILE = "suppressions.json"  # beside manifest.json, or beside latest.json for all snapshots of a folder
 MIN_WORDS = 12  # of a text; shorter ones are phrases that innocent pages have as well
 SAMPLE = 256  # hashes of a text
+_ROLE = "suppression list"  # in messages: a run reads that of its folder, too, which no setting names
 NEAR = 0.8  # share of the sample that a copy has
+
+
+class OldPrefixesError(ValueError):
+    """A list of format 1 with prefixes: passed over in silence, their pages would come back."""
 
 
 class SelectorKind(StrEnum):
@@ -158,12 +163,14 @@ def read_suppressions(paths: Sequence[str]) -> SuppressionList:
 
 
 def _read_file(path: str) -> list[Suppression]:
-    content = storage.read_named(path, "suppress.lists:")
+    content = storage.read_named(path, _ROLE)
     try:
         return parse_suppressions(content)
+    except OldPrefixesError as error:
+        raise UserError(f"{_ROLE} {path}: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(
-            f"suppress.lists: {path}: not a suppression list of gristmill remove ({str(error)[:80]}); restore it"
+            f"{_ROLE} {path}: not written by gristmill remove, or damaged ({str(error)[:80]}); restore it"
         ) from None
 
 
@@ -173,12 +180,18 @@ def list_path(root: str) -> str:
 
 
 def parse_suppressions(content: bytes) -> list[Suppression]:
-    """The entries of a file's content. Raises ValueError, KeyError or TypeError for another file."""
+    """The entries of a file's content. Raises ValueError, KeyError or TypeError for another file.
+
+    OldPrefixesError is raised for a list that can be read, but would let pages pass.
+    """
     values = json.loads(content)
     if values["format"] not in (1, FORMAT):
         raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
     if values["format"] == 1 and any(entry["kind"] == SelectorKind.PREFIX for entry in values["entries"]):
-        raise ValueError("format 1 with prefixes: delete these and ask for them again")
+        raise OldPrefixesError(
+            "its prefixes are hashed as an earlier version did (format 1); delete its entries of the kind prefix, and "
+            "name these prefixes again by gristmill remove --prefix"
+        )
     return [
         Suppression(
             SelectorKind(entry["kind"]), str(entry["digest"]), int(entry.get("length", 0)),

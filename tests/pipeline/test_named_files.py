@@ -24,7 +24,7 @@ from pipeline.publishing.token_counts import load_token_counter
 from pipeline.settings import ListFile
 
 READERS: dict[str, Callable[[Path], Any]] = {
-    "suppress.lists:": lambda path: read_suppressions([str(path)]),
+    "suppression list": lambda path: read_suppressions([str(path)]),
     "configuration": load_config,
     "list": lambda path: list(read_hosts(ListFile(path=path))),
     "list of UT1": lambda path: list(read_ut1(ListFile(path=path), ["adult"], "domains")),
