@@ -35,7 +35,7 @@ from pipeline.engines.resumable import read_results, run_task
 from pipeline.errors import RunFailedError, UserError
 from pipeline.inspection.finished_units import FinishedUnits, write_unit_sizes
 from pipeline.inspection.progress import Watch
-from pipeline.ledger import Tally
+from pipeline.ledger import LedgerError, Tally
 from pipeline.page_process.chain import close_started_worker, open_worker, start_worker
 from pipeline.page_process.killable_process import KillableWorker
 from pipeline.prepare import prepare_unit, unit_folder_key
@@ -267,7 +267,13 @@ def prepare(run: Run) -> FinishedUnits:
     if missing:
         raise RunFailedError(f"the engine reported success, but unit {missing} is not finished; run the command again")
     finished.total.check("the run")
-    finished.total.check_errors(run.config.prepare.max_error_share, run.layout.folder("drops"))
+    try:
+        finished.total.check_errors(run.config.prepare.max_error_share, run.layout.folder("drops"))
+    except LedgerError:
+        paths = {run.units[key].path for key in finished.unreadable}
+        # Before the run only the first inputs were looked at.
+        check_formats([item for item in run.inputs if item.path in paths])
+        raise
     return finished
 
 

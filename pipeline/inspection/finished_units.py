@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.ledger import Tally
+from pipeline.reading.formats import CHECKED
 from pipeline.storage.layout import Layout
 
 UNIT_TABLE = pa.schema([("key", pa.string()), ("bytes", pa.int64())])
@@ -29,6 +30,7 @@ class FinishedUnits:
         self.sizes = sizes  # compressed input bytes by unit key; other units in the folder do not count
         self.total = Tally()  # of the tallies that were read
         self.characters: dict[str, int] = {}  # of kept text, by key of the finished unit
+        self.unreadable: list[str] = []  # keys of the first units of which all pages are errors
         self.bytes = 0  # compressed input of the finished units
         self._reads_left = max_reads  # None: every tally is read
         self._bytes_read = 0  # compressed input of the units whose tally was read
@@ -82,6 +84,8 @@ class FinishedUnits:
 
     def _add(self, key: str, tally: Tally) -> None:
         self.total.add(tally)
+        if 0 < tally.pages == tally.errors and len(self.unreadable) < CHECKED:
+            self.unreadable.append(key)
         self.characters[key] = tally.characters
         self.bytes += self.sizes[key]
         self._bytes_read += self.sizes[key]

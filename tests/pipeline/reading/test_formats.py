@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.reading.formats import check_formats, describe_other_format
+from pipeline.reading.formats import CHECKED, check_formats, describe_other_format
 from pipeline.reading.inputs import InputError, resolve_inputs
 from tests.conftest import MINICRAWL, Command
 from tests.pipeline.warcs import html, record
@@ -67,6 +67,19 @@ def test_the_command_says_so_and_writes_nothing(tmp_path: Path, gristmill: Comma
     planned = gristmill("plan", tmp_path / "x.warc.gz", check=False)
     assert (planned.returncode, planned.stdout) == (2, "")
     assert planned.stderr.splitlines()[-1].endswith("x.warc.gz: is no WARC file, but a PNG image")
+
+
+def test_a_file_behind_those_that_are_looked_at_is_named_when_its_pages_fail(
+    tmp_path: Path, gristmill: Command
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(CHECKED):
+        (tmp_path / f"in/{number:02}.warc").write_bytes(record(b"software: x", kind="warcinfo", compressed=False))
+    (tmp_path / "in/x.warc.gz").write_bytes(OTHERS["a PNG image"])
+    for _ in range(2):  # also when the run is resumed
+        done = gristmill("curate", tmp_path / "in", "--output", tmp_path / "out", "--workers", "1", check=False)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].endswith("x.warc.gz: is no WARC file, but a PNG image")
 
 
 @pytest.mark.parametrize("start", [b"", b"\0\0\0", b"\x1f\x8b", b"\x1f\x8b\x08damaged", b"WARC/1.0\r\n", b"(\xb5/\xfd"])
