@@ -170,9 +170,10 @@ def locked_file(path: str) -> Iterator[BinaryIO]:
         return open(path, "a+b")
 
     with perform(Effect.OPEN, path, open_it) as file:
+        # Not by `perform`: a simulated world makes one call at a time, and who has the lock would wait for it.
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        yield file
+        yield _watch(file, path)
 
 
 def sync_file(file: BinaryIO, path: str) -> None:
@@ -323,6 +324,10 @@ class _WatchedFile(io.BufferedIOBase):
 
     def _write_half(self, data: Any) -> None:
         self._file.write(memoryview(data).cast("B")[: memoryview(data).nbytes // 2])
+
+    def truncate(self, size: int | None = None, /) -> int:
+        action = partial(self._file.truncate, size)
+        return cast(int, self._world.perform(Effect.WRITE, self._path, action, lambda: None))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         return self._file.seek(offset, whence)

@@ -64,3 +64,31 @@ def test_deleting_a_folder_follows_no_link(tree):
     storage.remove_folder(str(tree / "b"))
     assert not (tree / "b").exists()
     assert (tree / "a" / "1.w").exists()
+
+
+class Torn:
+    """A world in which each write ends half-way."""
+
+    def __init__(self) -> None:
+        self.seen: list[Effect] = []
+
+    def perform(self, effect, subject, action, torn=None):
+        self.seen.append(effect)
+        if effect is not Effect.WRITE:
+            return action()
+        torn()
+        raise OSError(28, "No space left on device")
+
+
+def test_a_locked_file_is_read_and_written_through_the_world(tmp_path):
+    path, world = str(tmp_path / "state" / "a.json"), Torn()
+    with effects.locked_file(path) as file:
+        file.write(b"old")
+    with effects.simulate(world), effects.locked_file(path) as file:
+        assert file.read() == b"old"
+        with pytest.raises(OSError, match="No space"):
+            file.write(b"1234")
+    assert Path(path).read_bytes() == b"old12"
+    with effects.simulate(world), effects.locked_file(path) as file, pytest.raises(OSError, match="No space"):
+        file.truncate(0)
+    assert world.seen == [Effect.OPEN, Effect.READ, Effect.WRITE, Effect.OPEN, Effect.WRITE]
