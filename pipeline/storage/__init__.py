@@ -8,6 +8,7 @@
     errors.py        StorageError: one line that names the file, the cause and what to do
     digests.py       SHA-256 of a file, fingerprint of values
     layout.py        where each file of an output is
+    report_types.py  the types of the values inside report.json
     lease.py         a lock for processes on several machines
     own_files.py     which files of an output folder a run has made, and may remove
 
