@@ -136,11 +136,14 @@ class ChatBatches:
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> dict[str, torch.Tensor]:
         """This rank's part of a step as the model's arguments."""
-        rows = self.rows(step)
-        if len(rows) % world:
-            raise UserError(f"chat.batch_size = {len(rows)} cannot be divided among {world} ranks; change one of them")
-        share = len(rows) // world
-        return self.fill(rows[rank * share : (rank + 1) * share])
+        return self.fill(self.rows(step)[self.share(rank, world)])
+
+    def share(self, rank: int, world: int) -> slice:
+        """Which rows of a step a rank reads."""
+        rows = self.settings.batch_size
+        if rows % world:
+            raise UserError(f"chat.batch_size = {rows} cannot be divided among {world} ranks; change one of them")
+        return slice(rank * rows // world, (rank + 1) * rows // world)
 
     def all_batches(self) -> list[dict[str, torch.Tensor]]:
         """Every conversation once, for validation; the last batch may be smaller."""

@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.chat.conversation import ROLES, Conversation, Message, Preference
+from trainer.chat.conversation import ROLES, Conversation, Message, Preference, RatedAnswer
 from trainer.data.tokenizer import Tokenizer
 from trainer.errors import UserError
 
@@ -40,6 +40,14 @@ class EncodedPair:
     rejected: Encoded
     margin: float
     tie: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedAnswer:
+    """A prompt with one answer, which is learned, and its rating."""
+
+    text: Encoded
+    desirable: bool
 
 
 class ChatTemplate:
@@ -83,6 +91,10 @@ class ChatTemplate:
         """The prompt with each answer; learned are the answers."""
         chosen, rejected = (self._with_answer(pair.prompt, text) for text in (pair.chosen, pair.rejected))
         return EncodedPair(chosen, rejected, pair.margin, pair.tie)
+
+    def encode_rated(self, rated: RatedAnswer) -> EncodedAnswer:
+        """The prompt with its answer; learned is the answer."""
+        return EncodedAnswer(self._with_answer(rated.prompt, rated.answer), rated.desirable)
 
     def _with_answer(self, prompt: Sequence[Message], answer: str) -> Encoded:
         given = [(message, False) for message in prompt]

@@ -1,4 +1,4 @@
-"""The schema of post-training data: messages, conversations, preferences."""
+"""The schema of post-training data: messages, conversations, preferences, rated answers."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ class Preference:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RatedAnswer:
+    """An answer that was found good or bad by itself."""
+
+    prompt: tuple[Message, ...]  # ends with the message to be answered
+    answer: str
+    desirable: bool
+
+
 def make_message(role: object, content: object, *, train: bool = False) -> Message:
     """A checked message. Raises ConversationError for another role or an empty text."""
     if role not in ROLES:
@@ -94,12 +103,24 @@ def make_preference(
 ) -> Preference:
     """A checked preference; equal answers teach nothing and are refused."""
     texts = [make_message("assistant", answer).content for answer in (chosen, rejected)]
-    if not prompt or prompt[-1].role == "assistant":
-        raise ConversationError("no prompt")
+    asked = _make_prompt(prompt)
     if texts[0] == texts[1]:
         raise ConversationError("equal answers")
-    untrained = tuple(replace(message, train=False) for message in prompt)
-    return Preference(untrained, texts[0], texts[1], margin, tie)
+    return Preference(asked, texts[0], texts[1], margin, tie)
+
+
+def make_rated_answer(prompt: Sequence[Message], answer: object, desirable: object) -> RatedAnswer:
+    """A checked answer with its rating, which is True or False."""
+    text = make_message("assistant", answer).content
+    if not isinstance(desirable, bool):
+        raise ConversationError("label is neither true nor false")
+    return RatedAnswer(_make_prompt(prompt), text, desirable)
+
+
+def _make_prompt(messages: Sequence[Message]) -> tuple[Message, ...]:
+    if not messages or messages[-1].role == "assistant":
+        raise ConversationError("no prompt")
+    return tuple(replace(message, train=False) for message in messages)
 
 
 def prompt_key(prompt: Sequence[Message]) -> str:

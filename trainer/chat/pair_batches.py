@@ -1,9 +1,6 @@
-"""Pairs of answers as the rows of batches: each pair in rows of its own that follow one another.
+"""Pairs of answers as the rows of batches: each pair in two rows of its own that follow one another.
 
-    preferred, rejected[, mismatched], preferred, rejected, ...
-
-A mismatched row is the prompt of a pair with the preferred answer to the next prompt of the batch, for KTO's estimate
-of the policy's drift. Row r belongs to pair r // rows_per_pair.
+preferred, rejected, preferred, rejected, ...
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ class PairSettings(ChatSettings):
     sequence_length: int = Field(
         default=512, ge=2, description="tokens of a prompt with an answer; more cost the prompt its beginning"
     )
-    batch_size: int = Field(default=16, ge=1, description="pairs in one step, over all ranks")
+    batch_size: int = Field(default=16, ge=1, description="pairs in one step, over all ranks; kto: answers")
     packing: bool = Field(default=False, description="not used: each answer has a row of its own")
 
 
@@ -40,23 +37,14 @@ class PairBatches(ChatBatches):
     """The batches of a list of pairs, epoch after epoch without an end."""
 
     items: tuple[EncodedPair, ...]  # type: ignore[assignment]
-    mismatched: bool = False  # with a third row for each pair
     whole: bool = False  # with the last token of each answer among the inputs: where a score is read
-
-    @property
-    def rows_per_pair(self) -> int:
-        return 3 if self.mismatched else 2
 
     def fill(self, rows: Rows) -> dict[str, torch.Tensor]:
         """The model's arguments; margins and ties [rows] as well, equal in the rows of a pair."""
         pairs = [self.items[number] for row in rows for number in row]
-        texts: list[Encoded] = []
-        for place, pair in enumerate(pairs):
-            texts += [pair.chosen, pair.rejected]
-            if self.mismatched:
-                texts.append(_mismatch(pair.chosen, pairs[(place + 1) % len(pairs)].chosen))
+        texts = [text for pair in pairs for text in (pair.chosen, pair.rejected)]
         inputs = fill_rows([[_with_room(text) if self.whole else text] for text in texts])
-        repeated = [pair for pair in pairs for _ in range(self.rows_per_pair)]
+        repeated = [pair for pair in pairs for _ in range(2)]
         inputs["margins"] = torch.tensor([pair.margin for pair in repeated], dtype=torch.float32)
         inputs["ties"] = torch.tensor([pair.tie for pair in repeated])
         return inputs
@@ -71,24 +59,15 @@ def _with_room(text: Encoded) -> Encoded:
     return Encoded(np.append(text.tokens, text.tokens[-1:]), np.append(text.learned, False))
 
 
-def _mismatch(text: Encoded, other: Encoded) -> Encoded:
-    """The prompt of one text with the answer of another."""
-    begin, begin_other = int(text.learned.argmax()), int(other.learned.argmax())
-    tokens = np.concatenate([text.tokens[:begin], other.tokens[begin_other:]])
-    learned = np.concatenate([text.learned[:begin], other.learned[begin_other:]])
-    return Encoded(tokens, learned)
-
-
-def cut_pair(pair: EncodedPair, length: int) -> EncodedPair:
-    """The pair with at most `length` tokens a side: the prompt loses its beginning, equally much on both sides.
+def cut_answers(texts: Sequence[Encoded], length: int) -> list[Encoded]:
+    """One prompt with each of its answers, at most `length` tokens each: the prompt loses its beginning, all alike.
 
     An answer that is too long by itself loses its end. The last token is an input too where a score is read from it.
     """
-    longest = max(len(side.tokens) for side in (pair.chosen, pair.rejected))
-    begin = min(max(0, longest - length), int(pair.chosen.learned.argmax()) - 1)
+    longest = max(len(text.tokens) for text in texts)
+    begin = min(max(0, longest - length), int(texts[0].learned.argmax()) - 1)
     place = slice(begin, begin + length)
-    chosen, rejected = (Encoded(side.tokens[place], side.learned[place]) for side in (pair.chosen, pair.rejected))
-    return replace(pair, chosen=chosen, rejected=rejected)
+    return [Encoded(text.tokens[place], text.learned[place]) for text in texts]
 
 
 @dataclass(frozen=True)
@@ -126,7 +105,8 @@ def split_pairs(
             report.skipped["tie"] += 1
             continue
         pair = template.encode_pair(preference)
-        cut = cut_pair(pair, settings.sequence_length)
+        chosen, rejected = cut_answers((pair.chosen, pair.rejected), settings.sequence_length)
+        cut = replace(pair, chosen=chosen, rejected=rejected)
         if np.array_equal(cut.chosen.tokens, cut.rejected.tokens):
             report.skipped["equal answers after cutting"] += 1
         else:

@@ -1,9 +1,10 @@
-"""Read files of preferences: each item's keys tell its format, and what cannot be used is counted by reason.
+"""Read files of preferences or ratings: an item's keys tell its format; what cannot be used is counted by reason.
 
 HH-RLHF      {"chosen": "\\n\\nHuman: ...\\n\\nAssistant: ...", "rejected": ...}, dialogues that differ at the end
 pair         {"prompt": text or messages, "chosen": text or messages, "rejected": text or messages}
 judged       {"instruction": ..., "output_1": ..., "output_2": ..., "preference": 1 or 2}      AlpacaEval
 tree         an Open-Assistant tree: of each message's ranked replies the best against every other
+rated        {"prompt": text or messages, "completion": text or messages, "label": true or false}, one answer
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from trainer.chat.conversation import ConversationError, Message, Preference, make_message, make_preference
+from trainer.chat.conversation import (
+    ConversationError,
+    Message,
+    Preference,
+    RatedAnswer,
+    make_message,
+    make_preference,
+    make_rated_answer,
+)
 from trainer.chat.read_conversations import (
     ReadReport,
     alpaca_prompt,
@@ -54,6 +63,25 @@ def item_preferences(item: Any, source: str) -> Iterator[Preference]:
     yield replace(found, source=source)
 
 
+def read_rated_answers(paths: Iterable[Path], report: ReadReport | None = None) -> list[RatedAnswer]:
+    """The rated answers of all files, in order; a preference is two of them, a tie none.
+
+    Raises UserError for a file of which none is usable.
+    """
+    return read_items(paths, _item_answers, report if report is not None else ReadReport())
+
+
+def _item_answers(item: Any, source: str) -> Iterator[RatedAnswer]:
+    if isinstance(item, Mapping) and "completion" in item and "chosen" not in item:
+        yield make_rated_answer(_read_prompt(item.get("prompt")), _last_answer(item["completion"]), item.get("label"))
+        return
+    for pair in item_preferences(item, source):
+        if pair.tie:
+            raise ConversationError("tie")
+        yield RatedAnswer(pair.prompt, pair.chosen, desirable=True)
+        yield RatedAnswer(pair.prompt, pair.rejected, desirable=False)
+
+
 def _judged_pair(item: Mapping[str, Any]) -> Preference:
     """`preference` 1 or 2; 0, and 1.5 from several judges, is a tie."""
     preference = 1.5 if item.get("preference") == 0 else item.get("preference")
@@ -66,13 +94,17 @@ def _judged_pair(item: Mapping[str, Any]) -> Preference:
 
 
 def _explicit_pair(item: Mapping[str, Any]) -> Preference:
-    given = item["prompt"]
-    prompt = read_messages(given) if isinstance(given, list) else [make_message("user", given)]
     answers = [_last_answer(item.get(key)) for key in ("chosen", "rejected")]
     margin = item.get("margin", 0.0)
     if not isinstance(margin, (int, float)) or not abs(margin) <= LARGEST_MARGIN:  # NaN, too, is not below it
         raise ConversationError("margin is no finite number")
+    prompt = _read_prompt(item["prompt"])
     return make_preference(prompt, *answers, margin=float(margin), tie=item.get("tie") is True)
+
+
+def _read_prompt(value: Any) -> list[Message]:
+    """A prompt that is given as text or as messages."""
+    return read_messages(value) if isinstance(value, list) else [make_message("user", value)]
 
 
 def _last_answer(value: Any) -> Any:

@@ -121,16 +121,19 @@ def _learn_preferences(
     lora: bool,
     allow_changes: bool,
 ) -> None:
-    from trainer.tasks.preference import PreferenceSettings, learn_preferences, open_pairs
+    from trainer.tasks.kto import open_kto
+    from trainer.tasks.launch import launch
+    from trainer.tasks.preference import PreferenceSettings, open_dpo
     from trainer.tasks.start_model import open_start
 
     check_run_folder(output)
     start = open_start(run)
     given = [*changes, f"preference.kind={kind}", *list_files("pairs", files)]
-    settings, split = open_pairs(read_settings(PreferenceSettings, config, given, start, lora), start)
+    settings = read_settings(PreferenceSettings, config, given, start, lora)
+    task, described = open_kto(settings, start) if kind == "kto" else open_dpo(settings, start)
     if is_main():
-        click.echo(split.describe(), err=True)
-    result = learn_preferences(settings, split, start, output, allow_changes=allow_changes)
+        click.echo(described, err=True)
+    result = launch(task, output, allow_changes=allow_changes)
     if is_main():
         click.echo(f"{result.checkpoint}: step {result.steps:,}, loss {result.loss:.4f}")
 
@@ -147,12 +150,14 @@ def dpo_command(**options: Any) -> None:
 
 
 @train.command("kto", short_help="Learn from good and bad answers, one by one.")
-@post_training_options("PREFERENCES...")
+@post_training_options("ANSWERS...")
 @lora_option
 def kto_command(**options: Any) -> None:
-    """Make the preferred answers of PREFERENCES likely and the rejected ones unlikely (KTO), near the model of RUN.
+    """Make the good answers of ANSWERS likely and the bad ones unlikely (KTO), near the model of RUN.
 
-    Formats as in `gristmill train reward`.
+    Items are answers that were rated one by one, {"prompt": text or messages, "completion": text or messages, "label":
+    true or false}, or pairs in the formats of `gristmill train reward`, which give two answers each. Where one kind is
+    rarer, its answers weigh more, unless preference.desirable_weight and preference.undesirable_weight are set.
     """
     _learn_preferences("kto", **options)
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from trainer.chat.conversation import Conversation, Preference
+from trainer.chat.conversation import Conversation, Preference, RatedAnswer
 from trainer.chat.read_conversations import ReadReport
 from trainer.contamination.ngram_index import ContaminationSettings, build_index, find_matches, find_overlaps
 from trainer.contamination.scan import read_items
@@ -79,3 +79,8 @@ def preference_text(preference: Preference) -> str:
     """The prompt with each of the answers."""
     prompt = [message.content for message in preference.prompt]
     return "\n\n".join([*prompt, preference.chosen, *prompt, preference.rejected])
+
+
+def rated_text(rated: RatedAnswer) -> str:
+    """The prompt with the answer."""
+    return "\n\n".join([*(message.content for message in rated.prompt), rated.answer])

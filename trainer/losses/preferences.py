@@ -40,14 +40,14 @@ def kto_loss(
     policy: Tensor,
     reference: Tensor,
     desirable: Tensor,
-    divergence: Tensor,
+    divergence: float,
     beta: float,
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> Tensor:
     """The loss of each answer [B], which is desirable or not by itself: no pairs are needed.
 
-    policy, reference: log-probabilities of the answers. desirable: bool. divergence []: `mismatched_divergence`.
+    policy, reference: log-probabilities of the answers. desirable: bool. divergence: `mismatched_divergence`.
     """
     gain = policy - reference - divergence
     signed = torch.where(desirable, gain, -gain)
@@ -55,10 +55,10 @@ def kto_loss(
     return weights * (1 - torch.sigmoid(beta * signed))
 
 
-def mismatched_divergence(policy: Tensor, reference: Tensor) -> Tensor:
-    """An estimate of the KL divergence from the reference, [], without a gradient and at least 0.
+def mismatched_divergence(gain: float, count: float) -> float:
+    """An estimate of the KL divergence from the reference, at least 0, and 0 where there is nothing to measure.
 
-    The log-probabilities [B] are those of answers that belong to other prompts of the batch, which a policy has no
-    reason to prefer: what it gains on them is its drift.
+    gain: by how much the policy's log-probabilities exceed the reference's, summed over `count` answers that belong to
+    other prompts of the step, which a policy has no reason to prefer: what it gains on them is its drift.
     """
-    return (policy - reference).mean().clamp(min=0).detach()
+    return max(0.0, gain / count) if count else 0.0

@@ -8,7 +8,7 @@ anneal              the last part of a run: learning rate to 0 on better data
 document_losses     losses by domain and by document
 import_model        a Hugging Face folder as a run at step 0
 sft                 the answers of conversations
-reward preference   scores from pairs of answers; DPO and KTO
+reward preference kto   scores from pairs of answers; DPO; KTO, from answers rated one by one
 policy policy_settings rewards   PPO and GRPO: learning from rewards of one's own answers
 trained_prompts     prompts that a run has learned from
 best_of_n           the best of n answers, without training

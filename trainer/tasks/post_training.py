@@ -168,7 +168,7 @@ class PairTask(PostTrainingTask):
     @property
     def rows_per_item(self) -> int:
         """Those of a pair."""
-        return self.batches.rows_per_pair
+        return 2
 
     def count_pairs(self, parts: list[Inputs]) -> int:
         """Pairs in this rank's micro-batches."""

@@ -1,18 +1,16 @@
-"""DPO and KTO: a policy learns from pairs of answers, held near the model that it starts from."""
+"""DPO: a policy learns from pairs of answers, held near the model that it starts from; and the settings of KTO."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, split_pairs
@@ -20,10 +18,9 @@ from trainer.chat.read_conversations import ReadReport
 from trainer.chat.read_preferences import read_preferences
 from trainer.config import ConfigError
 from trainer.contamination.leave_out import DecontaminateSettings, leave_out_items, preference_text
-from trainer.losses.preferences import PairLogProbs, dpo_loss, kto_loss, mismatched_divergence, preference_margins
+from trainer.losses.preferences import PairLogProbs, dpo_loss, preference_margins
 from trainer.model.model_settings import ModelSettings
 from trainer.settings import Settings
-from trainer.tasks.launch import launch
 from trainer.tasks.post_training import (
     ExampleSettings,
     PairTask,
@@ -34,21 +31,20 @@ from trainer.tasks.post_training import (
 )
 from trainer.tasks.start_model import StartModel
 from trainer.tasks.summed_losses import accumulate_sums, answer_log_probs, count_tokens_read, mean_sums, sum_count
-from trainer.training.loop import TrainingResult
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
 from trainer.training.step import Inputs, Replica
 from trainer.training.task import StepGradient
 
 
 class PreferenceLoss(StrEnum):
-    """What the pairs teach."""
+    """What the answers teach."""
 
     DPO = "dpo"  # the preferred answer to be more likely than the other one
     KTO = "kto"  # each answer by itself to be likely or not
 
 
 class PreferenceLossSettings(Settings):
-    """The loss. Sources: beta of 0.1 is that of both papers; KTO's weights are 1 where both kinds are as many."""
+    """The loss. Sources: beta of 0.1 is that of both papers; of KTO's weights see `trainer.tasks.kto`."""
 
     kind: PreferenceLoss = Field(default=PreferenceLoss.DPO, description="dpo or kto")
     beta: float = Field(default=0.1, gt=0, description="how near the policy stays to its start; larger is nearer")
@@ -56,8 +52,12 @@ class PreferenceLossSettings(Settings):
         default=False, description="dpo: compare with no reference, all answers equally likely"
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5, description="dpo: share of labels that may be wrong")
-    desirable_weight: float = Field(default=1.0, gt=0, description="kto: weight of desirable answers")
-    undesirable_weight: float = Field(default=1.0, gt=0, description="kto: weight of undesirable answers")
+    desirable_weight: float | None = Field(
+        default=None, gt=0, description="kto: weight of desirable answers; unset: together they weigh as the others"
+    )
+    undesirable_weight: float | None = Field(
+        default=None, gt=0, description="kto: weight of undesirable answers; unset: together they weigh as the others"
+    )
 
 
 class PreferenceSettings(ExampleSettings):
@@ -65,7 +65,7 @@ class PreferenceSettings(ExampleSettings):
 
     pairs: PairSettings = Field(default=PairSettings(), description="preferences, and how they are read")
     preference: PreferenceLossSettings = Field(default=PreferenceLossSettings(), description="the loss")
-    epochs: float = Field(default=1.0, gt=0, description="times that every pair is read; loop.steps follows from it")
+    epochs: float = Field(default=1.0, gt=0, description="times that all data is read; loop.steps follows from it")
     schedule: ScheduleSettings = Field(
         default=ScheduleSettings(learning_rate=5e-7, warmup_steps=10, shape=ScheduleShape.LINEAR, min_ratio=0.0),
         description="learning rate of each step",
@@ -92,20 +92,12 @@ class PreferenceTask(PairTask):
 
     def summed_loss(self, model: nn.Module, part: Inputs) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The losses of a micro-batch's pairs."""
-        settings, count = self.settings.preference, self.rows_per_item
-        policy = answer_log_probs(model, part).view(-1, count).unbind(1)
-        with torch.no_grad(), self._reference.beside(model) as reference_model:
-            reference = answer_log_probs(reference_model, part).view(-1, count).unbind(1)
-        pair, fixed = PairLogProbs(*policy[:2]), PairLogProbs(*reference[:2])
-        if settings.kind is PreferenceLoss.KTO:
-            drift = mismatched_divergence(policy[2], reference[2])
-            desirable = torch.tensor([True, False], device=pair.chosen.device).repeat_interleave(len(pair.chosen))
-            values = torch.cat(pair), torch.cat(fixed)
-            weights = settings.desirable_weight, settings.undesirable_weight
-            losses = kto_loss(*values, desirable, drift, settings.beta, *weights) / 2
-        else:
-            given = None if settings.reference_free else fixed
-            losses = dpo_loss(pair, given, settings.beta, settings.label_smoothing)
+        settings = self.settings.preference
+        pair = PairLogProbs(*answer_log_probs(model, part).view(-1, 2).unbind(1))
+        with torch.no_grad(), self._reference.beside(model) as reference:
+            fixed = PairLogProbs(*answer_log_probs(reference, part).view(-1, 2).unbind(1))
+        given = None if settings.reference_free else fixed
+        losses = dpo_loss(pair, given, settings.beta, settings.label_smoothing)
         margins = settings.beta * preference_margins(pair, fixed)
         return losses.sum(), {
             "accuracy": (margins > 0).sum(),
@@ -119,13 +111,15 @@ class PreferenceTask(PairTask):
         return Reference(self.start, self.settings.model)
 
 
-def open_pairs(settings: PreferenceSettings, start: StartModel) -> tuple[PreferenceSettings, SplitPairs]:
-    """The pairs, and the settings with the number of steps."""
+def open_dpo(settings: PreferenceSettings, start: StartModel) -> tuple[PreferenceTask, str]:
+    """The task on the pairs of the settings' files, with the number of steps, and lines that describe the pairs."""
     check_mesh(settings)
     check_pairs(settings.pairs, settings.model)
     split = read_pairs(settings.pairs, settings.decontaminate, start, with_ties=False)
-    settings = set_steps(settings, PairBatches(split.training, settings.pairs).steps(settings.epochs))
-    return settings, split
+    training = PairBatches(split.training, settings.pairs)
+    held_out = PairBatches(split.held_out, settings.pairs) if split.held_out else None
+    settings = set_steps(settings, training.steps(settings.epochs))
+    return PreferenceTask(settings, start, training, held_out=held_out), split.describe()
 
 
 def read_pairs(
@@ -143,20 +137,3 @@ def check_pairs(pairs: PairSettings, model: ModelSettings) -> None:
     if not pairs.files:
         raise ConfigError("pairs.files: name at least one file of preferences")
     check_length("pairs", pairs.sequence_length, model)
-
-
-def learn_preferences(
-    settings: PreferenceSettings,
-    split: SplitPairs,
-    start: StartModel,
-    out: Path,
-    *,
-    allow_changes: bool = False,
-    log: Callable[[str], None] = tqdm.write,
-) -> TrainingResult:
-    """Trains, resuming from the latest checkpoint in `out` if there is one."""
-    kto = settings.preference.kind is PreferenceLoss.KTO
-    training = PairBatches(split.training, settings.pairs, mismatched=kto)
-    held_out = PairBatches(split.held_out, settings.pairs, mismatched=kto) if split.held_out else None
-    task = PreferenceTask(settings, start, training, held_out=held_out)
-    return launch(task, out, allow_changes=allow_changes, log=log)

@@ -10,7 +10,7 @@ from trainer.chat.chat_batches import is_held_out
 from trainer.chat.chat_template import ChatTemplate
 from trainer.chat.conversation import prompt_key
 from trainer.chat.read_conversations import ReadReport, read_conversations
-from trainer.chat.read_preferences import read_preferences
+from trainer.chat.read_preferences import read_preferences, read_rated_answers
 from trainer.errors import UserError
 from trainer.files import EXPERIMENT_FILE
 from trainer.reports.run_record import read_json_object
@@ -28,9 +28,11 @@ def read_trained_prompts(run: Path) -> set[str]:
     """
     settings = read_run_state(run).settings
     found: set[str] = set()
+    rated = settings.get("preference", {}).get("kind") == "kto"
     for table in ("chat", "pairs", "prompts"):
         if table in settings:
-            found |= {key for key in _read_keys(run, table, settings[table]) if not _is_out(key, settings[table])}
+            keys = _read_keys(run, table, settings[table], rated=rated)
+            found |= {key for key in keys if not _is_out(key, settings[table])}
     return found
 
 
@@ -62,12 +64,14 @@ def _is_out(key: str, settings: Mapping[str, Any]) -> bool:
     return is_held_out(key, settings["held_out"])
 
 
-def _read_keys(run: Path, table: str, settings: Mapping[str, Any]) -> set[str]:
+def _read_keys(run: Path, table: str, settings: Mapping[str, Any], *, rated: bool) -> set[str]:
     paths, report = [Path(file) for file in settings["files"]], ReadReport()
     if missing := [path for path in paths if not path.is_file()]:
         raise UserError(f"{missing[0]}: {run} was trained on this file and it is gone; put it back to compare prompts")
     if table == "chat":
         return {prompt_key(item.prompt) for item in read_conversations(paths, report)}
+    if table == "pairs" and rated:
+        return {prompt_key(item.prompt) for item in read_rated_answers(paths, report)}
     if table == "pairs":
         return {prompt_key(item.prompt) for item in read_preferences(paths, report)}
     template = ChatTemplate(open_start(run).tokenizer)

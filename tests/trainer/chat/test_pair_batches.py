@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.trainer.curated import pages
-from trainer.chat.chat_template import ChatTemplate, Encoded, EncodedPair
-from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, cut_pair, split_pairs
+from trainer.chat.chat_template import ChatTemplate, Encoded
+from trainer.chat.pair_batches import PairBatches, PairSettings, SplitPairs, cut_answers, split_pairs
 from trainer.chat.read_conversations import ReadReport
 from trainer.chat.read_preferences import read_preferences
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
@@ -42,24 +42,22 @@ def texts(template: ChatTemplate, batch: dict[str, torch.Tensor]) -> list[tuple[
     ]
 
 
-def test_both_answers_follow_one_another_and_a_mismatched_row_their_prompt(template, tmp_path):
+def test_both_answers_follow_one_another(template, tmp_path):
     settings = PairSettings(files=(write_pairs(tmp_path / "p.jsonl", 30),), held_out=0.2, batch_size=4)
     sides = split(settings, template)
     assert len(sides.training) + len(sides.held_out) == 30
     assert 1 <= len(sides.held_out) <= 14
-    batch = PairBatches(sides.training, settings, mismatched=True).batch(0)
+    batch = PairBatches(sides.training, settings).batch(0)
     found = texts(template, batch)
-    assert len(found) == 12
+    assert len(found) == 8
     for pair in range(4):
-        (prompt, chosen), (second, rejected), (third, other) = found[3 * pair : 3 * pair + 3]
+        (prompt, chosen), (second, rejected) = found[2 * pair : 2 * pair + 2]
         number = prompt.split("question ")[1].split("<")[0]
         assert prompt.startswith(second[:20])
         assert chosen == f"good {number}<|end|>"
         assert rejected.startswith("bad")
-        assert third.split("<|end|>")[0] == prompt.split("<|end|>")[0]
-        assert other == found[3 * ((pair + 1) % 4)][1]
-        assert batch["margins"][3 * pair].item() == 0.5 * (int(number) % 2)
-    assert torch.equal(batch["margins"][::3], batch["margins"][1::3])
+        assert batch["margins"][2 * pair].item() == 0.5 * (int(number) % 2)
+    assert torch.equal(batch["margins"][::2], batch["margins"][1::2])
 
 
 def test_a_score_is_read_at_the_end_of_the_answer(template, tmp_path):
@@ -94,9 +92,8 @@ def test_a_prompt_loses_its_beginning_and_an_answer_its_end(length, chosen, reje
     def side(answer: list[int]) -> Encoded:
         return Encoded(np.array([0, 1, 2, 3, *answer], np.int32), np.arange(4 + len(answer)) >= 4)
 
-    found = cut_pair(EncodedPair(side([10, 11, 12]), side([20]), 0.5, tie=False), length)
-    assert found.margin == 0.5
-    for cut, expected in ((found.chosen, chosen), (found.rejected, rejected)):
+    found = cut_answers([side([10, 11, 12]), side([20])], length)
+    for cut, expected in zip(found, (chosen, rejected), strict=True):
         assert cut.tokens.tolist() == expected
         assert cut.tokens[cut.learned].tolist() == [token for token in expected if token >= 10]
 

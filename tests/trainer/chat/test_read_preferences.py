@@ -7,7 +7,7 @@ import pytest
 from tests.trainer.chat.test_read_conversations import ask_again, reply, write
 from trainer.chat.conversation import Message, prompt_key
 from trainer.chat.read_conversations import ReadReport
-from trainer.chat.read_preferences import read_preferences
+from trainer.chat.read_preferences import read_preferences, read_rated_answers
 
 HH = "\n\nHuman: one?\n\nAssistant: two.\n\nHuman: three?\n\nAssistant:"
 
@@ -68,3 +68,38 @@ def test_what_cannot_be_used_is_counted_by_its_reason(tmp_path, item, reason):
 def test_prompts_are_equal_whatever_their_case_and_spaces():
     assert prompt_key([Message("user", " How\nare  YOU")]) == prompt_key([Message("user", "how are you")])
     assert prompt_key([Message("user", "a")]) != prompt_key([Message("system", "a")])
+
+
+def test_rated_answers_are_read_one_by_one_and_a_pair_gives_two(tmp_path):
+    user = [{"role": "user", "content": "q"}]
+    items = [
+        {"prompt": "q", "completion": "a", "label": True},
+        {"prompt": user, "completion": [{"role": "assistant", "content": "b"}], "label": False},
+        {"prompt": "q", "chosen": "c", "rejected": "d", "label": True},
+        {"prompt": ask_again("q", reply("best", rank=0), reply("worse", rank=1))},
+    ]
+    report = ReadReport()
+    found = read_rated_answers([write(tmp_path / "r.jsonl", items)], report)
+    expected = [("a", True), ("b", False), ("c", True), ("d", False), ("best", True), ("worse", False)]
+    assert [(rated.answer, rated.desirable) for rated in found] == expected
+    assert {rated.prompt for rated in found} == {(Message("user", "q"),)}
+    assert report.used == {"r.jsonl": 6}
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ({"prompt": "q", "completion": "a"}, "label is neither true nor false"),
+        ({"prompt": "q", "completion": "a", "label": 1}, "label is neither true nor false"),
+        ({"prompt": "q", "completion": " ", "label": True}, "empty message"),
+        ({"completion": "a", "label": True}, "empty message"),
+        ({"prompt": [], "completion": "a", "label": True}, "no prompt"),
+        ({"prompt": [{"role": "assistant", "content": "q"}], "completion": "a", "label": True}, "no prompt"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b", "tie": True}, "tie"),
+    ],
+)
+def test_ratings_that_cannot_be_used_are_counted_by_their_reason(tmp_path, item, reason):
+    report = ReadReport()
+    good = {"prompt": "q", "completion": "a", "label": True}
+    assert len(read_rated_answers([write(tmp_path / "r.jsonl", [good, item])], report)) == 1
+    assert report.skipped == {reason: 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -135,7 +136,8 @@ def test_what_holds_an_evaluation_item_is_never_read(demo, tmp_path, capfd, comm
     changes += [f"decontaminate.sets=['{tmp_path}/exam.jsonl']"]
     words = [word for change in changes for word in ("--set", change)]
     printed = run(command, demo / "run", data, "--output", tmp_path / "run", *words)
-    assert "skipped: holds an item of exam 10" in printed + capfd.readouterr().err
+    left_out = 20 if command == "kto" else 10  # each pair is two answers
+    assert f"skipped: holds an item of exam {left_out}" in printed + capfd.readouterr().err
     data.write_text(json.dumps(rows[0]) + "\n")
     with pytest.raises(UserError, match="holds one of an evaluation set"):
         run(command, demo / "run", data, "--output", tmp_path / "none", *words)
@@ -187,22 +189,40 @@ def rows_of(path: Path) -> list[dict]:
         ("dpo", []),
         ("dpo", ["--set", "preference.reference_free=true", "--set", "preference.label_smoothing=0.1"]),
         ("dpo", ["--lora"]),
-        ("kto", []),
+        ("kto", ["--set", "pairs.batch_size=8", "--set", "schedule.learning_rate=0.002"]),
     ],
 )
 def test_preferences_raise_the_margin_and_resume_bitwise(tuned, choices, tmp_path, command, changes):
     arguments = (command, tuned, choices, *PAIR_CHANGES, "--set", "loop.steps=16", *changes)
     run(*arguments, "--output", tmp_path / "whole")
     found = rows_of(tmp_path / "whole")
-    assert found[-1]["loss"] < found[0]["loss"]
+    assert found[-1]["validation"]["loss"] < found[0]["loss"]
     assert found[0]["margin"] == pytest.approx(0, abs=1e-5)  # the policy begins as the reference
     if "preference.reference_free=true" not in changes:
         assert found[-1]["margin"] > 0.05
-        assert found[-1]["validation"]["accuracy"] > 0.9
+        assert found[-1]["validation"]["accuracy"] > (0.8 if command == "kto" else 0.9)  # of single answers, or pairs
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
     shutil.rmtree(list_checkpoints(tmp_path / "cut" / "checkpoints")[-1])
     run(*arguments, "--output", tmp_path / "cut")
     assert [row["loss"] for row in rows_of(tmp_path / "cut")] == [row["loss"] for row in found]
+
+
+def test_kto_learns_from_answers_that_were_rated_one_by_one(tuned, tmp_path, capfd):
+    """Three wrong sums for each right one: the right ones weigh three times as much."""
+    rated = [
+        {"prompt": f"{n}+{n}=", "completion": f"no {2 * n + wrong}" if wrong else str(2 * n), "label": wrong == 0}
+        for n in range(60)
+        for wrong in range(4)
+    ]
+    path = tmp_path / "rated.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rated))
+    changes = [*PAIR_CHANGES, "--set", "loop.steps=16", "--set", "schedule.learning_rate=0.002"]
+    printed = run("kto", tuned, path, *changes, "--output", tmp_path / "run")
+    printed += capfd.readouterr().err
+    assert re.search(r"(\d+) desirable of weight 3, (\d+) undesirable of weight 1", printed)
+    assert rows_of(tmp_path / "run")[-1]["validation"]["margin"] > 0
+    with pytest.raises(UserError, match=r"pairs\.batch_size = 1: kto measures the drift on the other answers"):
+        run("kto", tuned, path, *PAIR_CHANGES, "--set", "pairs.batch_size=1", "--output", tmp_path / "one")
 
 
 def test_a_reward_model_ranks_answers_and_is_measured_beside_their_length(tuned, choices, tmp_path):

@@ -29,6 +29,10 @@ def preferred(*texts: str) -> list[dict]:
     return [{"prompt": text, "chosen": "1", "rejected": "2"} for text in texts]
 
 
+def rated(*texts: str) -> list[dict]:
+    return [{"prompt": text, "completion": "1", "label": True} for text in texts]
+
+
 STEP = ["loop.threads=1", "loop.precision=float32", "loop.steps=1", "schedule.warmup_steps=0"]
 
 
@@ -65,7 +69,8 @@ def test_prompts_of_the_starts_are_left_out(demo: Path, tmp_path: Path) -> None:
     run("sft", demo / "run", taught, *twice, "--output", tmp_path / "sft")
     start = tmp_path / "sft" / "checkpoints" / "step-00000001"  # a checkpoint, too, tells its run
     for name, begin, text in (("dpo", start, "c?"), ("kto", tmp_path / "dpo", "d?")):
-        pairs = write_lines(tmp_path / f"{name}.jsonl", preferred(text, text + "?"))
+        data = (rated if name == "kto" else preferred)(text, text + "?")
+        pairs = write_lines(tmp_path / f"{name}.jsonl", data)
         run(name, begin, pairs, *changes("pairs"), "--output", tmp_path / name)
     prompts = write_lines(tmp_path / "asked.jsonl", asked("a?", "b?", "c?", "d?", "e?", "f?", "g?"))
     command = ["compare-assistants", f"kto={tmp_path / 'kto'}", "--prompts", prompts, "--set", "max_new_tokens=2"]

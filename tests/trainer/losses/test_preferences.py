@@ -53,15 +53,14 @@ def test_dpo_at_the_reference_is_log_2_and_raises_the_chosen_answer():
 def test_kto_is_its_value_function(values, beta, divergence):
     policy, reference = torch.tensor(values, dtype=torch.float64).view(2, 4)
     desirable = torch.tensor([True, False, True, False])
-    found = kto_loss(policy, reference, desirable, torch.tensor(divergence, dtype=torch.float64), beta, 1.5, 0.5)
+    found = kto_loss(policy, reference, desirable, divergence, beta, 1.5, 0.5)
     for n in range(4):
         gain = beta * (float(policy[n] - reference[n]) - divergence)
         expected = 1.5 * (1 - sigmoid(gain)) if desirable[n] else 0.5 * (1 - sigmoid(-gain))
         assert float(found[n]) == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_drift_has_no_gradient_and_is_never_negative():
-    policy = torch.tensor([-1.0, -2.0], requires_grad=True)
-    assert not mismatched_divergence(policy, torch.tensor([-2.0, -2.0])).requires_grad
-    assert float(mismatched_divergence(policy, torch.tensor([-2.0, -2.0]))) == 0.5
-    assert float(mismatched_divergence(policy, torch.tensor([0.0, 0.0]))) == 0
+def test_the_drift_is_a_mean_and_never_negative():
+    assert mismatched_divergence(1.0, 2) == 0.5
+    assert mismatched_divergence(-3.0, 2) == 0
+    assert mismatched_divergence(0.0, 0) == 0  # nothing was measured

@@ -1,4 +1,4 @@
-"""Post-training on a mesh: two ranks that divide matrices or experts give the losses and weights of one process.
+"""Post-training on a mesh: two ranks that divide matrices, experts or rows give the losses and weights of one process.
 
 Tolerances are those of tests/trainer/training/test_parallelize.py: only the order of sums differs.
 """
@@ -21,8 +21,9 @@ from tests.trainer.ranks import run_ranks
 from tests.trainer.runs import build_decoder
 from tests.trainer.training.test_parallelize import assert_equal_weights
 from trainer.chat.chat_batches import ChatBatches, ChatSettings
-from trainer.chat.chat_template import Encoded, EncodedPair
+from trainer.chat.chat_template import Encoded, EncodedAnswer, EncodedPair
 from trainer.chat.pair_batches import PairBatches, PairSettings
+from trainer.chat.rated_batches import RatedBatches
 from trainer.config import ConfigError
 from trainer.model.experts import ExpertSettings
 from trainer.model.lora import LoraSettings
@@ -31,6 +32,7 @@ from trainer.model.token_log_probs import token_log_probs
 from trainer.model.weights import fill_weight
 from trainer.rollouts.prompts import Prompt
 from trainer.tasks import policy as policy_module
+from trainer.tasks.kto import KtoTask
 from trainer.tasks.launch import launch
 from trainer.tasks.policy import PolicyTask
 from trainer.tasks.policy_settings import PolicySettings
@@ -50,13 +52,15 @@ SPARSE = DENSE.model_copy(update={"experts": EXPERTS, "tie_embeddings": False})
 ROUTED = SPARSE.model_copy(update={"experts": EXPERTS.model_copy(update={"router_z_loss_coef": 0.1})})
 ADAPTERS = {"lora": LoraSettings(rank=3)}
 SCORES = {"scalar_head": True}
-TENSOR, EXPERT = {"tensor": 2}, {"expert": 2}
+TENSOR, EXPERT, SHARD = {"tensor": 2}, {"expert": 2}, {"shard": 2}
 # What is learned, the model, and how two ranks divide it.
 SCENARIOS: dict[str, tuple[str, ModelSettings, dict[str, int]]] = {
     "sft_tensor": ("sft", ROUTED, TENSOR),
     "sft_adapters_tensor": ("sft", DENSE.model_copy(update=ADAPTERS), TENSOR),
     "dpo_tensor": ("dpo", DENSE, TENSOR),
     "dpo_adapters_expert": ("dpo", SPARSE.model_copy(update=ADAPTERS), EXPERT),
+    "kto_shard": ("kto", DENSE, SHARD),  # an answer and one more on each rank: the drift is that of both
+    "kto_adapters_tensor": ("kto", DENSE.model_copy(update=ADAPTERS), TENSOR),
     "reward_tensor": ("reward", DENSE.model_copy(update=SCORES), TENSOR),
     "ppo_tensor": ("ppo", DENSE, TENSOR),
     "ppo_adapters_tensor": ("ppo", DENSE.model_copy(update=ADAPTERS), TENSOR),
@@ -109,6 +113,10 @@ def build_task(kind: str, model: ModelSettings, parallel: dict[str, int]) -> Any
     if kind == "dpo":
         both = PairBatches(pairs(), PairSettings(batch_size=2))
         return PreferenceTask(PreferenceSettings.model_validate(values), start, both, held_out=both)
+    if kind == "kto":
+        texts = [(text, good) for pair in pairs() for text, good in ((pair.chosen, True), (pair.rejected, False))]
+        rated = RatedBatches(tuple(EncodedAnswer(*one) for one in texts), PairSettings(batch_size=4))
+        return KtoTask(PreferenceSettings.model_validate(values), start, rated, held_out=rated)
     if kind == "reward":
         both = PairBatches(pairs(), PairSettings(batch_size=2), whole=True)
         return RewardTask(RewardSettings.model_validate(values), start, both, held_out=both)
@@ -197,6 +205,8 @@ def test_two_ranks_learn_as_one_process(ranks, tmp_path, name):
         assert divided["gradient_norm"] == pytest.approx(whole["gradient_norm"], rel=1e-3)
         for key in ("reward", "answer_tokens") if name == "ppo_tensor" else ():
             assert divided[key] == whole[key]  # the same answers
+        if name == "kto_shard":
+            assert divided["drift"] == pytest.approx(whole["drift"], rel=1e-4, abs=1e-6)
         assert divided.get("validation", {}) == pytest.approx(whole.get("validation", {}), rel=1e-4, abs=1e-6)
 
 

@@ -17,11 +17,15 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrai
 from tests.trainer.model.small_models import TINY
 from tests.trainer.runs import build_decoder
 from trainer.chat.chat_batches import fill_rows
-from trainer.chat.chat_template import Encoded, EncodedPair
+from trainer.chat.chat_template import Encoded, EncodedAnswer, EncodedPair
 from trainer.chat.pair_batches import PairBatches, PairSettings
+from trainer.chat.rated_batches import RatedBatches
 from trainer.model.decoder import Decoder
 from trainer.model.hugging_face import export_to_hugging_face
+from trainer.tasks.kto import KtoTask
 from trainer.tasks.preference import PreferenceSettings, PreferenceTask
+from trainer.training.distributed import World
+from trainer.training.step import Replica
 
 MODEL = TINY.model_copy(update={"init_std": 0.3})  # log-probabilities far from uniform
 POLICY, REFERENCE = 1, 2  # seeds
@@ -82,15 +86,30 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return build
 
 
-def ours(kind: str, pairs: list[EncodedPair], **changes: Any) -> float:
-    """The mean loss of the pairs."""
+def ours(kind: str, data: Sequence[Any], **changes: Any) -> tuple[float, float]:
+    """The loss of a step that reads all pairs or rated answers, and the norm of its gradient."""
     settings = PreferenceSettings.model_validate({"model": MODEL, "preference": {"kind": kind, **changes}})
-    batches = PairBatches(tuple(pairs), PairSettings(), mismatched=kind == "kto")
     start: Any = Start()
-    task = PreferenceTask(settings, start, batches)
-    part = batches.fill([[number] for number in range(len(pairs))])
-    loss, _ = task.summed_loss(build_decoder(MODEL, POLICY), part)
-    return float(loss.detach()) / len(pairs)
+    pairs, world = PairSettings(batch_size=len(data)), World(0, 1, torch.device("cpu"))
+    task: PreferenceTask | KtoTask
+    if kind == "dpo":
+        task = PreferenceTask(settings, start, PairBatches(tuple(data), pairs))
+    else:
+        task = KtoTask(settings, start, RatedBatches(tuple(data), pairs))
+    model = build_decoder(MODEL, POLICY)
+    return task.add_gradient(task.prepare(0, world), Replica(model, world, bf16=False)).loss, gradient_norm(model)
+
+
+def learn(trainer: Any, rows: dict[str, torch.Tensor]) -> tuple[float, float]:
+    """TRL's loss of some rows, and the norm of its gradient."""
+    trainer.model.zero_grad()
+    loss = trainer.compute_loss(trainer.model, rows)
+    loss.backward()
+    return float(loss.detach()), gradient_norm(trainer.model)
+
+
+def gradient_norm(model: torch.nn.Module) -> float:
+    return float(torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]))
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.5])
@@ -98,22 +117,32 @@ def test_dpo(theirs, beta):
     pairs = make_pairs()
     trainer = theirs(DPOTrainer, DPOConfig, [{"prompt": "a", "chosen": "a", "rejected": "a a"}], beta=beta)
     rows = padded([pair.chosen for pair in pairs] + [pair.rejected for pair in pairs])
-    expected = float(trainer.compute_loss(trainer.model, rows).detach())
+    expected = learn(trainer, rows)
     assert ours("dpo", pairs, beta=beta) == pytest.approx(expected, **EXACT)
-    assert abs(expected - np.log(2)) > 0.03  # the policy is not the reference
+    assert abs(expected[0] - np.log(2)) > 0.03  # the policy is not the reference
 
 
 def test_kto(theirs):
-    pairs = make_pairs()
+    answers = make_answers()
     weights = {"desirable_weight": 1.5, "undesirable_weight": 0.5}
     rows = [{"prompt": "a", "completion": "a", "label": True}, {"prompt": "a", "completion": "a a", "label": False}]
     trainer = theirs(KTOTrainer, KTOConfig, rows, beta=0.2, per_device_train_batch_size=2, **weights)
-    given = padded([pair.chosen for pair in pairs] + [pair.rejected for pair in pairs])
-    others = [*pairs[1:], pairs[0]]  # the answers of other prompts
-    mismatched = [_join(pair.chosen, other.chosen) for pair, other in zip(pairs, others, strict=True)]
-    labels = {"label": torch.tensor([True] * len(pairs) + [False] * len(pairs))}
-    expected = float(trainer.compute_loss(trainer.model, given | padded(mismatched, "KL_") | labels).detach())
-    assert ours("kto", pairs, beta=0.2, **weights) == pytest.approx(expected, **EXACT)
+    read = RatedBatches(answers, PairSettings(batch_size=len(answers))).rows(0)
+    items = [answers[number] for row in read for number in row]  # in the order of the step
+    given = padded([item.text for item in items])
+    others = [*items[1:], items[0]]  # each to another prompt
+    mismatched = [_join(item.text, other.text) for item, other in zip(items, others, strict=True)]
+    labels = {"label": torch.tensor([item.desirable for item in items])}
+    expected = learn(trainer, given | padded(mismatched, "KL_") | labels)
+    assert ours("kto", answers, beta=0.2, **weights) == pytest.approx(expected, **EXACT)
+    with_itself = padded([item.text for item in items], "KL_")
+    assert abs(learn(trainer, given | with_itself | labels)[0] - expected[0]) > 1e-3  # the drift counts
+
+
+def make_answers() -> tuple[EncodedAnswer, ...]:
+    """Answers to one prompt each, three good ones and six bad ones."""
+    texts = [pair.chosen for pair in make_pairs(9)]
+    return tuple(EncodedAnswer(text, desirable=number % 3 == 0) for number, text in enumerate(texts))
 
 
 def _join(text: Encoded, other: Encoded) -> Encoded:
