@@ -29,9 +29,9 @@ def requests(monkeypatch) -> Counter[str]:
     counted: Counter[str] = Counter()
     retry = remote.retry
 
-    def count(path, attempt):
+    def count(path, attempt, *kind):
         counted[path] += 1
-        return retry(path, attempt)
+        return retry(path, attempt, *kind)
 
     monkeypatch.setattr(remote, "retry", count)
     return counted
