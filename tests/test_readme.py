@@ -157,7 +157,7 @@ def test_the_stages_of_demo_assistant_have_settings_that_are_read(tmp_path):
     lines = [shlex.split(line) for line in done.stdout.replace("\\\n", " ").splitlines() if "gristmill train" in line]
     stages = [line[2:] for line in lines if "assistant" in " ".join(line)]
     names = [name for name, *_ in stages]
-    assert [names.count(name) for name in ("sft", "reward", "dpo", "grpo", "ppo")] == [2, 1, 2, 2, 4]
+    assert [names.count(name) for name in ("sft", "reward", "dpo", "grpo", "ppo")] == [3, 1, 2, 2, 4]
     assert names[-1] == "compare-assistants"
     outputs = [line[line.index("--output") + 1] for line in stages if "--output" in line]
     assert all(

@@ -297,13 +297,11 @@ def test_rollouts_resume_bitwise_between_two_steps_of_one(demo, tuned, questions
 @pytest.mark.parametrize("adapters", [[], ["--lora"]], ids=["whole", "lora"])
 def test_the_value_model_starts_as_the_reward_model(tuned, choices, questions, tmp_path, adapters):
     """A rate of 1e-30 leaves the weights as they are, but for their last bits."""
-    changes = [*PAIR_CHANGES, "--set", "loop.steps=4"]
-    run("reward", tuned, choices, *changes, *adapters, "--output", tmp_path / "reward")
+    run("reward", tuned, choices, *PAIR_CHANGES, "--set", "loop.steps=4", *adapters, "--output", tmp_path / "reward")
     changes = [*POLICY_CHANGES, "--set", "loop.steps=1", "--set", "schedule.learning_rate=1e-30", *adapters]
     run("ppo", tuned, questions, *changes, "--reward", tmp_path / "reward", "--output", tmp_path / "policy")
     reward, policy = load_decoder(tmp_path / "reward"), load_decoder(tmp_path / "policy")
-    settings = policy.settings.model_copy(update={"scalar_head": True})
-    value = build_model(settings).to_empty(device="cpu").eval()
+    value = build_model(policy.settings.model_copy(update={"scalar_head": True})).to_empty(device="cpu").eval()
     for name, tensor in read_tensors(find_checkpoint(tmp_path / "policy"), "model"):
         if name.startswith(VALUE_PREFIX):
             fill_weight(value.get_parameter(name.removeprefix(VALUE_PREFIX)), tensor)
