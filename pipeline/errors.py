@@ -18,15 +18,14 @@ command line needs no list of classes.
 
 from __future__ import annotations
 
-import errno
 import signal
 
 import click
 
+from classifiers.errors import NO_ACCESS, NO_SPACE
+
 INTERNAL_ERROR = 1
 STOPPED = {number: 128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class UserError(click.ClickException):

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from classifiers.errors import NO_ACCESS, NO_SPACE
 from pipeline import effects
-from pipeline.errors import NO_ACCESS, NO_SPACE, AccessError, DiskFullError, FileError, MissingFileError
+from pipeline.errors import AccessError, DiskFullError, FileError, MissingFileError
 from pipeline.storage.causes import http_status, is_missing, is_storage_failure, root_cause
 from pipeline.storage.paths import COMMON_CRAWL, is_remote, local_path
 
