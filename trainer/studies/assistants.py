@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,6 @@ from trainer.evaluation.harness import EvaluationSettings, headline_accuracy, sc
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import held_out_documents, measure_loss
 from trainer.model.decoder import Decoder
-from trainer.model.model_settings import ModelSettings
 from trainer.rollouts.generate import GenerateSettings
 from trainer.rollouts.policy_rollouts import Answer, RewardFunction, Rollout, sample_rollout
 from trainer.rollouts.prompts import Prompt, keep_fitting, read_prompts
@@ -38,7 +38,7 @@ from trainer.studies.seed_interval import MeanInterval, mean_interval
 from trainer.tasks.best_of_n import BestOfSettings, RewardPoint, best_of_n
 from trainer.tasks.pretrain_settings import read_run_state
 from trainer.tasks.rewards import VerifiedReward, check_prompts, open_reward
-from trainer.tasks.start_model import open_start
+from trainer.tasks.start_model import open_start, smallest_context
 from trainer.tasks.summed_losses import model_inputs
 from trainer.tasks.trained_prompts import find_starts, read_trained_prompts
 from trainer.training.metrics import read_metrics
@@ -192,7 +192,7 @@ def compare_assistants(
             "the runs were trained on every one of these prompts; name others, or train with a larger share held out "
             "(chat.held_out, pairs.held_out, prompts.held_out)"
         )
-    fitting = keep_fitting(unseen, smallest_context(runs), settings.max_new_tokens, ReadReport())
+    fitting = keep_fitting(unseen, smallest_context(chain(*runs.values())), settings.max_new_tokens, ReadReport())
     start = None if reference is None else load_decoder(stages[reference][0], device)
     exam = Examination(fitting[: settings.prompts], held_out, asked, settings, start, device)
     scores: dict[str, list[AssistantScore]] = {}
@@ -220,13 +220,6 @@ def shared_tokenizer(stages: Mapping[str, Sequence[Path]]) -> Tokenizer:
         if difference := compare_tokenizers(first.json, other):
             raise UserError(f"{path} cannot be compared with {paths[0]}, which has {difference}")
     return first
-
-
-def smallest_context(stages: Mapping[str, Sequence[Path]]) -> int:
-    """Most tokens of a prompt with its answer that every run reads as a whole; a reward model reads an end as well."""
-    stored = [read_run_state(path).settings["model"] for paths in stages.values() for path in paths]
-    models = map(ModelSettings.model_validate, stored)
-    return min(model.context_length - model.scalar_head for model in models)
 
 
 def read_question_files(paths: Sequence[Path]) -> dict[str, list[Question]]:

@@ -28,7 +28,7 @@ from trainer.tasks.policy import PolicyTask, check_policy
 from trainer.tasks.policy_settings import PolicyAlgorithm, PolicySettings
 from trainer.tasks.post_training import check_length, check_mesh
 from trainer.tasks.reward import score_rows
-from trainer.tasks.start_model import StartModel, adapted, open_start
+from trainer.tasks.start_model import StartModel, adapted, open_start, smallest_context
 from trainer.tasks.trained_prompts import read_trained_prompts
 from trainer.training.saved_model import load_decoder
 
@@ -123,8 +123,8 @@ def open_prompts(
     short = [prompt for prompt in clean if max_tokens is None or len(prompt.tokens) <= max_tokens]
     report.skipped["prompt over prompts.max_tokens"] += len(clean) - len(short)
     context = start.settings.context_length
-    if reward_run is not None:  # which reads an end behind each answer
-        context = min(context, open_start(reward_run).settings.context_length - 1)
+    if reward_run is not None:
+        context = min(context, smallest_context([reward_run]))
     prompts = keep_fitting(short, context, new_tokens, report)
     check_prompts(prompts, reward_run)
     rewarded = None if reward_run is None else _read_rewarded(reward_run, unshared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +61,12 @@ def open_start(run: Path) -> StartModel:
     if settings.retro:
         raise UserError(f"{run}: reads retrieved neighbors (model.retro); post-training needs a plain decoder")
     return StartModel(found, settings, load_tokenizer(Path(str(state.settings["tokenizer"]))), state.model_digest)
+
+
+def smallest_context(runs: Iterable[Path]) -> int:
+    """Most tokens of a prompt with its answer that every run's model reads whole; a reward model reads an end, too."""
+    models = [ModelSettings.model_validate(read_run_state(run).settings["model"]) for run in runs]
+    return min(model.context_length - model.scalar_head for model in models)
 
 
 def adapted(settings: ModelSettings, lora: LoraSettings | None, *, scalar_head: bool = False) -> ModelSettings:

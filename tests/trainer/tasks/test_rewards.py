@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from tests.trainer.curated import pages
 from tests.trainer.model.small_models import TINY
 from trainer.contamination.leave_out import DecontaminateSettings
 from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
-from trainer.tasks import rewards
+from trainer.tasks import rewards, start_model
 from trainer.tasks.policy_settings import PolicySettings
 from trainer.tasks.rewards import open_policy_task, open_prompts
 from trainer.tasks.start_model import StartModel
@@ -42,8 +43,8 @@ def test_a_prompt_that_the_reward_model_cannot_read_whole_is_left_out(tmp_path: 
     monkeypatch.setattr(rewards, "read_trained_prompts", lambda run: set())
 
     def opened(context: int) -> list[int]:
-        judge = start._replace(settings=TINY.model_copy(update={"context_length": context}))
-        monkeypatch.setattr(rewards, "open_start", lambda run: judge)
+        judge = {"model": TINY.model_copy(update={"context_length": context, "scalar_head": True}).model_dump()}
+        monkeypatch.setattr(start_model, "read_run_state", lambda run: SimpleNamespace(settings=judge))
         found = open_prompts([path], start, Path("judge"), DecontaminateSettings(), 8)
         assert found.report.skipped.total() == 2 - len(found.prompts)
         return [len(prompt.tokens) for prompt in found.prompts]
