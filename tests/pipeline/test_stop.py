@@ -117,6 +117,12 @@ def test_a_stopped_run_tells_its_exit_code_and_leaves_no_lease(
     assert not (tmp_path / "out/run.lock").exists()
 
 
+def run_code(code: str) -> tuple[int, str, str]:
+    """The exit code of a process that runs it, and what it prints to both streams."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
 def test_a_cleanup_that_never_ends_delays_the_others_only() -> None:
     code = (
         "import threading\n"
@@ -126,8 +132,7 @@ def test_a_cleanup_that_never_ends_delays_the_others_only() -> None:
         "    with cleanup_at_stop(lambda *why: print(why, flush=True)):\n"
         "        stop_process('enough', 9)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (9, "('enough', 9)\n", "gristmill: enough\n")
+    assert run_code(code) == (9, "('enough', 9)\n", "gristmill: enough\n")
 
 
 def test_the_metrics_of_a_stopped_run_say_that_it_failed(tmp_path: Path) -> None:
@@ -229,5 +234,4 @@ def test_what_fails_without_the_killed_children_does_not_end_the_process() -> No
         "with patch.object(cli.gristmill, 'main', lambda **_: lose_child()):\n"
         "    cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (9, "cleaned\n", "gristmill: enough\n")
+    assert run_code(code) == (9, "cleaned\n", "gristmill: enough\n")
