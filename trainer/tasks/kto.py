@@ -21,15 +21,15 @@ from trainer.chat.read_preferences import read_rated_answers
 from trainer.config import ConfigError
 from trainer.contamination.leave_out import leave_out_items, rated_text
 from trainer.losses.preferences import kto_loss, mismatched_divergence
-from trainer.tasks.post_training import PostTrainingTask, Reference, check_mesh, set_steps
+from trainer.tasks.post_training import PostTrainingTask, check_mesh, set_steps
 from trainer.tasks.preference import PreferenceLossSettings, PreferenceSettings, check_pairs
 from trainer.tasks.start_model import StartModel
 from trainer.tasks.summed_losses import (
     accumulate_sums,
     answer_log_probs,
+    count_tokens_learned,
     count_tokens_read,
     mean_sums,
-    sum_count,
     to_device,
 )
 from trainer.training.distributed import sum_over_readers
@@ -75,7 +75,7 @@ class KtoTask(PostTrainingTask):
         answers = [_take_rows(part, 0) for part in prepared]
         count = sum(len(part["tokens"]) for part in answers)
         numbers = accumulate_sums(answers, count, partial(self._summed_loss, drift), replica)
-        learned = int(sum_count(sum(int(part["weights"].sum()) for part in answers), replica))
+        learned = count_tokens_learned(answers, replica)
         read = count_tokens_read(prepared, replica)
         return StepGradient(numbers.pop("loss"), learned, read, {**_mean_rewards(numbers), "drift": drift}, list)
 
@@ -136,10 +136,6 @@ class KtoTask(PostTrainingTask):
             f"{good:,} desirable of weight {self.weights.desirable:.3g}, "
             f"{len(items) - good:,} undesirable of weight {self.weights.undesirable:.3g}"
         )
-
-    @cached_property
-    def _reference(self) -> Reference:
-        return Reference(self.start, self.settings.model)
 
 
 def _take_rows(part: Inputs, place: int) -> Inputs:

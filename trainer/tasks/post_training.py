@@ -150,6 +150,10 @@ class PostTrainingTask:
         initialize_weights(model, self.settings.loop.seed)
         self.start.fill(model)
 
+    @cached_property
+    def _reference(self) -> Reference:
+        return Reference(self.start, self.settings.model)
+
     def prepare(self, step: int, world: World) -> list[Inputs]:
         """This rank's rows of a step as micro-batches; loop.micro_batch_size counts items."""
         inputs = self.batches.batch(step, world.reader, world.shape.readers)

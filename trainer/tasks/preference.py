@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,13 +23,18 @@ from trainer.settings import Settings
 from trainer.tasks.post_training import (
     ExampleSettings,
     PairTask,
-    Reference,
     check_length,
     check_mesh,
     set_steps,
 )
 from trainer.tasks.start_model import StartModel
-from trainer.tasks.summed_losses import accumulate_sums, answer_log_probs, count_tokens_read, mean_sums, sum_count
+from trainer.tasks.summed_losses import (
+    accumulate_sums,
+    answer_log_probs,
+    count_tokens_learned,
+    count_tokens_read,
+    mean_sums,
+)
 from trainer.training.schedule import ScheduleSettings, ScheduleShape
 from trainer.training.step import Inputs, Replica
 from trainer.training.task import StepGradient
@@ -80,7 +84,7 @@ class PreferenceTask(PairTask):
         """Forward and backward of all micro-batches."""
         pairs = self.count_pairs(prepared)
         numbers = accumulate_sums(prepared, pairs, self.summed_loss, replica)
-        learned = int(sum_count(sum(int(part["weights"].sum()) for part in prepared), replica))
+        learned = count_tokens_learned(prepared, replica)
         read = count_tokens_read(prepared, replica)
         return StepGradient(numbers.pop("loss"), learned, read, numbers, list)
 
@@ -105,10 +109,6 @@ class PreferenceTask(PairTask):
             "reward_chosen": settings.beta * (pair.chosen - fixed.chosen).sum(),
             "reward_rejected": settings.beta * (pair.rejected - fixed.rejected).sum(),
         }
-
-    @cached_property
-    def _reference(self) -> Reference:
-        return Reference(self.start, self.settings.model)
 
 
 def open_dpo(settings: PreferenceSettings, start: StartModel) -> tuple[PreferenceTask, str]:

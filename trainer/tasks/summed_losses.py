@@ -74,6 +74,11 @@ def count_tokens_read(parts: Sequence[Inputs], replica: Replica) -> int:
     return int(sum_count(sum(int((part["document_ids"] >= 0).sum()) for part in parts), replica))
 
 
+def count_tokens_learned(parts: Sequence[Inputs], replica: Replica) -> int:
+    """Targets of all ranks' rows that count."""
+    return int(sum_count(sum(int(part["weights"].sum()) for part in parts), replica))
+
+
 def model_inputs(part: Inputs) -> Inputs:
     """Those of a batch's tensors that a decoder reads to give values, or the log-probabilities of learned tokens."""
     return {name: part[name] for name in ("tokens", "targets", "weights", "positions", "document_ids")}
