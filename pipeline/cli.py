@@ -66,8 +66,6 @@ class _LazyGroup(click.Group):
 def gristmill(context: click.Context) -> None:
     """Turn web pages into training shards, with one ledger row for every page, and train language models on them."""
     context.obj = _load_extractor  # `classify` trains on the text that a run extracts
-    if context.invoked_subcommand != "train":  # the trainer writes a checkpoint before it stops
-        stop_on_signals("; resume with the same command" if context.invoked_subcommand == "curate" else "")
 
 
 def _load_extractor() -> PageExtractor:
@@ -367,7 +365,10 @@ def main() -> None:
     """Entry point. A user's error ends with one line and an exit code, an internal error with a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs exceptions that are shown in one line below
-    if sys.argv[1:2] == ["curate"]:
+    command = sys.argv[1] if sys.argv[1:] else ""
+    if command != "train":  # the trainer writes a checkpoint before it stops
+        stop_on_signals("; resume with the same command" if command == "curate" else "")
+    if command == "curate":
         from pipeline.storage.parquet import WithoutPandas
 
         sys.meta_path.insert(0, WithoutPandas())

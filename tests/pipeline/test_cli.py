@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +37,17 @@ def test_every_command_has_a_help_text(name, gristmill):
     done = gristmill(name, "--help")
     assert len(done.stdout.splitlines()) > 5
     assert command.commands[name].help
+
+
+def test_a_command_called_by_other_code_leaves_its_signals_alone():
+    """Only `main` owns the process: tests, notebooks and the trainer's loop have handlers of their own."""
+    before = {number: signal.getsignal(number) for number in errors.STOPPED}
+    threads = threading.active_count()
+    with pytest.raises(SystemExit):
+        command(["settings"])
+    assert {number: signal.getsignal(number) for number in errors.STOPPED} == before
+    assert signal.set_wakeup_fd(-1) == -1
+    assert threading.active_count() == threads
 
 
 def test_inputs_and_snapshot_exclude_each_other(gristmill, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from pipeline import cli, curate, effects
+from pipeline import curate, effects
 from pipeline.cli import gristmill
 from pipeline.config import Config
 from pipeline.errors import RunFailedError
@@ -63,7 +63,6 @@ def shared_page_process() -> Iterator[None]:
     with (
         patch.object(effects, "subprocess", SimpleNamespace(Popen=PageThread)),
         patch.object(curate, "file_digests", _digest_once),
-        patch.object(cli, "stop_on_signals", lambda *_: None),
     ):
         try:
             yield

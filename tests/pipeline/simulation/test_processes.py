@@ -9,13 +9,11 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
-from unittest.mock import patch
 
 import click
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import cli as cli_module
 from pipeline.cli import gristmill as cli
 from pipeline.engines.failures import find_failure
 from pipeline.errors import INTERNAL_ERROR, LockedError
@@ -74,7 +72,7 @@ def _manifest(out: Path) -> bytes:
 def look(*arguments: object) -> int:
     """The exit code of a reading command in this process; an error is one line that a user can mend."""
     try:
-        with redirect_stdout(StringIO()), patch.object(cli_module, "stop_on_signals", lambda *_: None):
+        with redirect_stdout(StringIO()):
             cli.main([str(argument) for argument in arguments], standalone_mode=False)
     except click.ClickException as error:
         failure = find_failure(error)
