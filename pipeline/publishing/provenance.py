@@ -38,12 +38,13 @@ _LIBRARIES = (
 def settings_as_json(config: Config) -> dict[str, Any]:
     """The whole configuration as JSON values; paths shortened, so that every machine gives the same values."""
     values: dict[str, Any] = {name: _as_json(getattr(config, name)) for name in type(config).model_fields}
-    # These are text, because they may be addresses of a store.
+    # These are text, because they may be addresses of a store, or the name of a package.
     lists = [short_name(path) for path in config.suppress.lists]
     sketches = [short_name(path) for path in config.deduplicate.previous_sketches]
     return {
         **values,
         "suppress": {**values["suppress"], "lists": lists},
+        "scrub_pii": {**values["scrub_pii"], "names_model": short_name(config.scrub_pii.names_model)},
         "deduplicate": {**values["deduplicate"], "previous_sketches": sketches},
     }
 

@@ -22,7 +22,7 @@ from pydantic import Field
 from pipeline.documents import Document, Dropped
 from pipeline.pii.accounts import find_cards, find_ibans, find_social_security_numbers
 from pipeline.pii.addresses import find_emails, find_ip_addresses
-from pipeline.pii.names import load_name_finder
+from pipeline.pii.names import load_name_finder, model_files
 from pipeline.pii.phones import find_phones
 from pipeline.pii.secrets import find_secrets
 from pipeline.pii.spans import MAX_NUMBERED, PiiKind, Span
@@ -80,8 +80,8 @@ SIGNALS: tuple[str, ...] = (*SIGNAL_OF.values(), "pii_finds", "pii_per_1000_word
 
 
 def files(settings: ScrubPiiSettings) -> list[Path]:
-    """None: the finders need no lists, and Presidio's model is a package."""
-    return []
+    """Those of the model of names, if names are replaced; the other finders need none."""
+    return model_files(settings.names_model) if settings.names else []
 
 
 def build(settings: ScrubPiiSettings) -> Callable[[Document], Document | Dropped]:

@@ -15,9 +15,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from pipeline.config import Config
 from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
+from pipeline.pii.names import model_files
 from pipeline.pii.spans import MAX_NUMBERED, PLACEHOLDERS, PiiKind
+from pipeline.publishing.provenance import file_digests, settings_as_json
 from pipeline.stages import scrub_pii
 from pipeline.stages.scrub_pii import ScrubPiiReason, ScrubPiiSettings, find, scrub
 
@@ -336,3 +339,15 @@ def test_names_by_presidio(tmp_path: Path) -> None:
     assert scrub("Ask Ada Lovelace (ada@web.de). Ada Lovelace knows.", settings)[0] == (
         "Ask <NAME_1> (<EMAIL_1>). <NAME_1> knows."
     )
+    before = file_digests(Config(scrub_pii=settings))
+    assert "scrub_pii:model/config.cfg" in before
+    assert settings_as_json(Config(scrub_pii=settings))["scrub_pii"]["names_model"].endswith("0/model")
+    (tmp_path / "model/entity_ruler/patterns.jsonl").write_text('{"label": "PERSON", "pattern": "Ada"}\n')
+    assert file_digests(Config(scrub_pii=settings)) != before
+
+
+def test_the_files_of_a_package_of_names_are_hashed() -> None:
+    assert "spacy/__init__.py" in {
+        name.split(":")[1] for name in file_digests(Config(scrub_pii=ScrubPiiSettings(names=True, names_model="spacy")))
+    }
+    assert model_files("no_such_model") == model_files("no.such.model") == model_files("") == []
