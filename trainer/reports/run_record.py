@@ -191,13 +191,13 @@ def describe_environment() -> dict[str, str]:
 
 
 def _explain_end(error: BaseException) -> tuple[str, str]:
-    """(status, one line) of a run that did not finish."""
+    """(status, one line) of a run that did not finish; without passwords, because reports are published."""
     if isinstance(error, TrainingStoppedError):
         return "stopped", error.message
     if isinstance(error, KeyboardInterrupt):
         return "stopped", "stopped by Ctrl-C"
     text = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    return "failed", " ".join(text.split())[:500]
+    return "failed", " ".join(map(without_secrets, text.split()))[:500]
 
 
 def _write_outcome(out: Path, status: str, error: str | None) -> None:

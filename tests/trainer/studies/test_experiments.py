@@ -48,14 +48,14 @@ class Exploding(type(runs.source())):  # type: ignore[misc]
         vars(self).update(vars(runs.source()))
 
     def batch(self, step: int, rank: int = 0, world: int = 1):
-        raise OverflowError("a number\nis too large")
+        raise OverflowError("https://me:S3CRET@a.example/x?key=S3CRET\nis too large")
 
 
 def test_every_run_is_found_in_order_with_how_it_ended(folder):
     found = {run.facts["name"]: run.facts for run in find_experiments([folder, folder / "slow"])}
     assert list(found) == ["slow", "fast", "failed", "killed"]
     assert [facts["status"] for facts in found.values()] == ["finished", "finished", "failed", "unfinished"]
-    assert found["failed"]["verdict"] == "failed: OverflowError: a number is too large"
+    assert found["failed"]["verdict"] == "failed: OverflowError: https://a.example/x is too large"
     assert found["killed"]["verdict"] == "running or killed at step 1 of 2"
     assert found["fast"]["verdict"].startswith(("better: training loss", "unchanged: training loss"))
     assert found["fast"]["step"] == found["fast"]["steps"] == 2
