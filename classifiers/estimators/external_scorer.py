@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import fasttext
 import numpy as np
 
 from classifiers.errors import UserError, explain_disk
-from classifiers.estimators.fasttext_model import PREFIX
+from classifiers.estimators.fasttext_model import PREFIX, load_fasttext
 from classifiers.estimators.page_scorer import Signals
 
 HUGGING_FACE_CONFIG = "config.json"
@@ -31,11 +30,8 @@ class FastTextScorer:
     """The probability of one label of a fastText model."""
 
     def __init__(self, path: Path, label: str | None) -> None:
-        try:
-            self._model = fasttext.load_model(str(path))
-            labels = [name.removeprefix(PREFIX) for name in self._model.get_labels()]
-        except (ValueError, RuntimeError) as error:
-            raise UserError(f"{path} is no fastText classifier ({error})") from None
+        self._model = load_fasttext(path)
+        labels = [name.removeprefix(PREFIX) for name in self._model.get_labels()]
         self._label = PREFIX + _choose_label(path, label, labels)
 
     def score(self, texts: Sequence[str], signals: Sequence[Signals] = ()) -> list[float]:

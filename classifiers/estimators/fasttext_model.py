@@ -15,7 +15,7 @@ import fasttext
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.errors import UserError
+from classifiers.errors import UserError, explain_disk
 
 PREFIX = "__label__"
 FASTTEXT_ENDINGS = (".bin", ".ftz")
@@ -64,10 +64,17 @@ def train(examples: Iterable[tuple[str, str]], path: Path, **parameters: Any) ->
     model.save_model(str(path))
 
 
-def labels_of(path: Path) -> list[str]:
-    """The labels of a model file, without fastText's prefix; raises UserError for another kind of file."""
+def load_fasttext(path: Path) -> Any:
+    """A model of any labels. Raises UserError for another kind of file, FileError for what a disk does not give."""
     try:
-        model = fasttext.load_model(str(path))
-    except ValueError as error:
-        raise UserError(f"{path} is no fastText model: {error}") from error
-    return [label.removeprefix(PREFIX) for label in model.get_labels()]
+        with explain_disk(path), path.open("rb"):  # fastText says only that it cannot open a file
+            return fasttext.load_model(str(path))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is no fastText model ({error})") from None
+
+
+def labels_of(path: Path) -> list[str]:
+    """The labels of a model file, without fastText's prefix; raises as `load_fasttext`."""
+    return [label.removeprefix(PREFIX) for label in load_fasttext(path).get_labels()]

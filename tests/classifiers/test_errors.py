@@ -15,7 +15,7 @@ import transformers
 
 from classifiers.data.wikipedia_dump import DumpError, articles, open_dump
 from classifiers.errors import FileError, UserError
-from classifiers.estimators.external_scorer import HuggingFaceScorer
+from classifiers.estimators.external_scorer import FastTextScorer, HuggingFaceScorer
 from classifiers.evaluation.gate import load_floors
 from pipeline.engines.failures import find_failure
 
@@ -47,6 +47,11 @@ def load_scorer(path: Path, error: OSError, patch: pytest.MonkeyPatch) -> None:
     HuggingFaceScorer(path, None, 32, (0.0, 1.0))
 
 
+def load_fasttext_scorer(path: Path, error: OSError, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Path, "open", raise_error(error))
+    FastTextScorer(path, None)
+
+
 def raise_error(error: OSError) -> Callable[..., None]:
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -56,6 +61,7 @@ def raise_error(error: OSError) -> Callable[..., None]:
 
 READERS: dict[str, Callable[[Path, OSError, pytest.MonkeyPatch], Any]] = {
     "dump": read_dump, "floors": read_floors, "scorer": load_scorer,
+    "fastText": load_fasttext_scorer,
 }  # fmt: skip
 
 

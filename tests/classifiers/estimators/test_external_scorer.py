@@ -95,7 +95,7 @@ def test_a_missing_label_is_answered_with_the_labels_of_the_model(fasttext_file,
 
 def test_other_files_are_refused(tmp_path, classifier):
     (tmp_path / "model.bin").write_bytes(b"no model")
-    with pytest.raises(UserError, match="is no fastText classifier"):
+    with pytest.raises(UserError, match="is no fastText model"):
         FastTextScorer(tmp_path / "model.bin", "hq")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="holds no sequence classifier that can be used"):
