@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 from classifiers.artifacts import Artifact, default_folder, load_artifact
 from classifiers.domain_labels import UNKNOWN
-from classifiers.estimators.features import Counts, kind_counts, topic_counts
+from classifiers.estimators.features import kind_parts, topic_parts
 from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import Array, with_temperature
+from classifiers.estimators.word_counts import Parts
 
 NAME = "domain"
-FEATURE_VERSION = 3  # of the words below: to be raised when `counts_for` returns others
+FEATURE_VERSION = 3  # of the words below: to be raised when `words_for` returns others
 HEADS = ("topic", "kind")
 
 _NOTHING: Mapping[str, float] = {}
@@ -33,11 +34,11 @@ class Item(NamedTuple):
     signals: Mapping[str, float] = _NOTHING  # of the extraction, where they are known
 
 
-def counts_for(head: str, item: Item) -> Counts:
+def words_for(head: str, item: Item) -> Parts:
     """The words that one head reads."""
     if head == "topic":
-        return topic_counts(item.title, item.text)
-    return kind_counts(item.title, item.text, item.url, item.signals)
+        return topic_parts(item.title, item.text)
+    return kind_parts(item.title, item.text, item.url, item.signals)
 
 
 class DomainModel:
@@ -67,8 +68,8 @@ class DomainModel:
 
     def probabilities(self, head: str, items: Sequence[Item]) -> Array:
         """Calibrated probabilities of one head, (items, labels)."""
-        counts = [counts_for(head, item) for item in items]
-        return with_temperature(self._models[head].probabilities(counts), self._exponent[head])
+        words = [words_for(head, item) for item in items]
+        return with_temperature(self._models[head].probabilities(words), self._exponent[head])
 
     def _best(self, head: str, items: Sequence[Item]) -> list[tuple[str, float]]:
         labels, threshold = self._models[head].labels, self._threshold[head]

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from classifiers.artifacts import Artifact, default_folder, load_artifact
-from classifiers.estimators.features import FEATURE_VERSION, word_counts
+from classifiers.estimators.features import FEATURE_VERSION, topic_words
 from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import log_odds_of, sigmoid
 
@@ -29,10 +29,10 @@ class HarmModel:
         """One calibrated probability per text; a text without words gets 0."""
         if not texts:
             return []
-        counts = [word_counts("", text) for text in texts]
-        log_odds = log_odds_of(self._model.probabilities(counts)[:, 1])
+        words = [topic_words(text) for text in texts]
+        log_odds = log_odds_of(self._model.probabilities(words)[:, 1])
         scores = sigmoid(self._slope * log_odds + self._offset)
-        return [round(float(score), 6) if words else 0.0 for score, words in zip(scores, counts, strict=True)]
+        return [round(float(score), 6) if any(parts) else 0.0 for score, parts in zip(scores, words, strict=True)]
 
 
 @cache

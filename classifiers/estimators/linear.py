@@ -11,14 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.estimators.features import Counts
 from classifiers.estimators.logistic import Array
+from classifiers.estimators.word_counts import Ints, Parts, Places, WordCounts
 
 VOCABULARY = 30_000
 MIN_ROWS = 2  # fewest rows in which a word of the vocabulary occurs
@@ -30,16 +29,16 @@ class Row:
     """One training row."""
 
     label: str
-    counts: Counts
+    counts: WordCounts
     weight: float = 1.0
 
 
 class LinearModel:
-    """Computes the probability of each label for texts, given as counts of words."""
+    """Computes the probability of each label for texts, given as parts of their counts of words."""
 
     def __init__(self, words: Sequence[str], table: NDArray[np.float64], labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
-        self._place = {word: number for number, word in enumerate(words)}
+        self._places = Places(words)
         self._words = tuple(words)
         self.table = table
         self._idf, self._weights, self._bias = table[:-1, 0], table[:-1, 1:], table[-1, 1:]
@@ -55,29 +54,26 @@ class LinearModel:
         words.write_text("".join(f"{word}\n" for word in self._words), encoding="utf-8")
         np.save(table, stored, allow_pickle=False)
 
-    def probabilities(self, texts: Sequence[Counts]) -> Array:
+    def probabilities(self, texts: Sequence[Parts]) -> Array:
         """Array of shape (texts, labels)."""
         logits = self.logits(texts)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
 
-    def logits(self, texts: Sequence[Counts]) -> Array:
+    def logits(self, texts: Sequence[Parts]) -> Array:
         """Array of shape (texts, labels)."""
-        return np.array([self._logits(counts) for counts in texts]).reshape(len(texts), len(self.labels))
+        return np.array([self._logits(parts) for parts in texts]).reshape(len(texts), len(self.labels))
 
-    def _logits(self, counts: Counts) -> Array:
-        places, values = tf_idf(counts, self._place, self._idf)
+    def _logits(self, parts: Parts) -> Array:
+        places, values = tf_idf(parts, self._places, self._idf)
         # A sum in a fixed order, not a matrix product: the same last digit on every machine.
         return np.asarray(self._bias + (self._weights[places] * values[:, None]).sum(axis=0), dtype=np.float64)
 
 
-def tf_idf(counts: Counts, place: dict[str, int], idf: Array) -> tuple[NDArray[np.intp], Array]:
+def tf_idf(parts: Parts, words: Places, idf: Array) -> tuple[Ints, Array]:
     """(places of the known words, their values): (1 + log count) * idf, scaled to length 1."""
-    every = np.fromiter(map(place.get, counts, repeat(-1)), dtype=np.intp, count=len(counts))
-    order = np.argsort(every)[np.count_nonzero(every < 0) :]  # the unknown words come first
-    places = every[order]
-    numbers = np.fromiter(counts.values(), dtype=np.intp)[order]
-    values = _logarithms(int(numbers.max(initial=0)).bit_length())[numbers] * idf[places]
+    places, counts = words.find(parts)
+    values = _logarithms(int(counts.max(initial=0)).bit_length())[counts] * idf[places]
     return places, values / max(math.sqrt(float((values * values).sum())), 1e-12)
 
 
@@ -121,9 +117,9 @@ def train_linear(rows: Sequence[Row], labels: Sequence[str], vocabulary: Vocabul
     from threadpoolctl import threadpool_limits
 
     words, idf = (found := vocabulary or choose_vocabulary(rows)).words, found.idf
-    place = {word: number for number, word in enumerate(words)}
-    pairs = [tf_idf(row.counts, place, idf) for row in rows]
-    starts = np.cumsum([0, *(len(places) for places, _ in pairs)])
+    places = Places(words)
+    pairs = [tf_idf([row.counts], places, idf) for row in rows]
+    starts = np.cumsum([0, *(len(values) for _, values in pairs)])
     features = csr_matrix(
         (np.concatenate([v for _, v in pairs]), np.concatenate([p for p, _ in pairs]), starts), (len(rows), len(words))
     )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.artifacts import Artifact
-from classifiers.estimators.features import STATISTICS, Counts, statistics, style_counts
+from classifiers.estimators.features import STATISTICS, statistics, style_counts
 from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import Array, Logistic, sigmoid
 
@@ -76,10 +76,10 @@ class PageScorer:
         return [self._score(text, found) for text, found in zip(texts, known, strict=True)]
 
     def _score(self, text: str, signals: Signals) -> float:
-        counts: Counts = style_counts(text)
+        counts = style_counts(text)
         if not counts:
             return 0.0
-        columns = [*text_columns(text), *bound(self._views.logits([counts])[0]).tolist()]
+        columns = [*text_columns(text), *bound(self._views.logits([[counts]])[0]).tolist()]
         name = "page" if has_signals(signals) and "page" in self._layers else "text"
         if name == "page":
             columns += signal_columns(signals)

@@ -20,9 +20,10 @@ from classifiers.data.page_labels import NONE, PageLabel, check_splits, read_pag
 from classifiers.data.page_text import TextRow, id_of
 from classifiers.data.sampling import Split, at_most_per_domain, sample_order, split_of
 from classifiers.data.source_pages import Sources
-from classifiers.domain import HEADS, Item, counts_for
-from classifiers.estimators.features import style_counts, topic_counts
+from classifiers.domain import HEADS, Item, words_for
+from classifiers.estimators.features import style_counts, topic_parts
 from classifiers.estimators.linear import Row
+from classifiers.estimators.word_counts import sum_parts
 from classifiers.training.weak_labels import (
     Evidence,
     Trust,
@@ -111,7 +112,7 @@ def read_rows(pages: Sequence[TextRow], labels: Mapping[str, PageLabel], head: s
     return [
         [Row(label, counts, WEIGHT["read"] * share) for label, share in _shares(labels[page.id], head).items()]
         for page in pages
-        for counts in [counts_for(head, item_of(page))]
+        for counts in [sum_parts(words_for(head, item_of(page)))]
     ]
 
 
@@ -134,7 +135,7 @@ def _weak_rows(
         conflicts.update(undecided)
         for head, label in decided.items():
             rows[head].append(
-                Row(label, counts_for(head, Item("", page.title, page.text, page.signals)), WEIGHT["weak"])
+                Row(label, sum_parts(words_for(head, Item("", page.title, page.text, page.signals))), WEIGHT["weak"])
             )
     return rows, dict(conflicts)
 
@@ -148,7 +149,7 @@ def word_rows(path: Path, words_of: str) -> Iterator[Row]:
         words = text.split()
         for number in range(WORD_ROWS[words_of]):
             text_of_row = " ".join(words[number :: WORD_ROWS[words_of]])
-            counts = style_counts(text_of_row) if words_of == "kind" else topic_counts("", text_of_row)
+            counts = style_counts(text_of_row) if words_of == "kind" else sum_parts(topic_parts("", text_of_row))
             if counts:
                 yield Row(label, counts, WEIGHT[f"{words_of} words"])
 
@@ -157,13 +158,13 @@ def kind_rows_of_articles(data: Path, kinds: Mapping[str, str]) -> Iterator[Row]
     """Articles of Wikipedia: the kind as read (one in five is a list), encyclopedia where none was read."""
     for article in source_pages.articles(data, ("en", "it")):
         kind = kinds.get(article.id, "encyclopedia")
-        yield Row(kind, counts_for("kind", Item("", article.title, article.text)), WEIGHT["articles"])
+        yield Row(kind, sum_parts(words_for("kind", Item("", article.title, article.text))), WEIGHT["articles"])
 
 
 def _article_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
     for article in source_pages.articles(data):
         if topic := topics.get(article.id):
-            yield Row(topic, topic_counts(article.title, article.text), WEIGHT["wikipedia"])
+            yield Row(topic, sum_parts(topic_parts(article.title, article.text)), WEIGHT["wikipedia"])
 
 
 def _table_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
@@ -175,4 +176,4 @@ def _table_rows(data: Path, topics: Mapping[str, str]) -> Iterator[Row]:
                 topic = topics.get(id_of(row[url].encode()))
                 on_test = split_of(registered_domain_of(host_of(row[url]))) == Split.TEST
                 if topic and row[text] and not on_test:
-                    yield Row(topic, topic_counts("", row[text][:TABLE_CHARACTERS]), WEIGHT["table"])
+                    yield Row(topic, sum_parts(topic_parts("", row[text][:TABLE_CHARACTERS])), WEIGHT["table"])

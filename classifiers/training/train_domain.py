@@ -99,7 +99,7 @@ def _out_of_fold(data: DomainData, head: str, pages: Sequence[TextRow], rows: Se
         inside = [rows_of_page for rows_of_page, place in zip(rows, fold, strict=True) if place != number]
         outside = np.flatnonzero(fold == number)
         model = _train_head(data, head, inside)
-        answers[outside] = model.probabilities([rows[int(i)][0].counts for i in outside])
+        answers[outside] = model.probabilities([[rows[int(i)][0].counts] for i in outside])
     return answers
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifact, save_manifest
 from classifiers.data.sampling import Split
-from classifiers.estimators.features import FEATURE_VERSION, word_counts
+from classifiers.estimators.features import FEATURE_VERSION, topic_words
 from classifiers.estimators.linear import Row, train_linear
 from classifiers.estimators.logistic import Array, fit_platt, log_odds_of
 from classifiers.estimators.metrics import auc, reliability
+from classifiers.estimators.word_counts import sum_parts
 from classifiers.harm import HARM_LABELS, NAME, HarmModel
 from classifiers.training.recipe_harm import HarmRow, shares_above
 
@@ -38,9 +39,9 @@ def train_harm(rows: Sequence[HarmRow], folder: Path, card: str, command: str) -
 
 def _fit(training: Sequence[HarmRow], validation: Sequence[HarmRow], folder: Path) -> tuple[float, float]:
     """Writes the linear model; returns Platt's slope and offset."""
-    model = train_linear([Row(row.label, word_counts("", row.text)) for row in training], HARM_LABELS)
+    model = train_linear([Row(row.label, sum_parts(topic_words(row.text))) for row in training], HARM_LABELS)
     model.save(folder / WORDS, folder / WEIGHTS)
-    log_odds = log_odds_of(model.probabilities([word_counts("", row.text) for row in validation])[:, 1])
+    log_odds = log_odds_of(model.probabilities([topic_words(row.text) for row in validation])[:, 1])
     return fit_platt(log_odds, _truth(validation))
 
 

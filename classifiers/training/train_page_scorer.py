@@ -26,7 +26,7 @@ from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifa
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import FOLDS, Example, Split, fold_of
 from classifiers.errors import UserError
-from classifiers.estimators.features import FEATURE_VERSION, Counts, style_counts
+from classifiers.estimators.features import FEATURE_VERSION, style_counts
 from classifiers.estimators.linear import LinearModel, Row, train_views
 from classifiers.estimators.logistic import Array, Logistic, fit_logistic, sigmoid
 from classifiers.estimators.metrics import auc
@@ -43,6 +43,7 @@ from classifiers.estimators.page_scorer import (
     text_columns,
     threshold_name,
 )
+from classifiers.estimators.word_counts import WordCounts
 
 VOCABULARY = 25_000
 RIDGE = 3.0  # of the layers
@@ -145,7 +146,7 @@ class _ViewRow:
 
     fold: int
     value: float
-    counts: Counts
+    counts: WordCounts
 
     @classmethod
     def of(cls, targets: Sequence[Target]) -> list[_ViewRow]:
@@ -173,7 +174,7 @@ def _predict_out_of_fold(views: Mapping[str, Sequence[_ViewRow]], targets: Seque
         unseen = np.flatnonzero(fold == number)
         if len(unseen):
             model = _train_views(views, without=number)
-            found[unseen] = bound(model.logits([style_counts(targets[int(i)].row.text) for i in unseen]))
+            found[unseen] = bound(model.logits([[style_counts(targets[int(i)].row.text)] for i in unseen]))
     return found
 
 

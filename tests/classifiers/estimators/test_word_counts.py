@@ -10,6 +10,7 @@ import pytest
 
 from classifiers.estimators.features import read_text
 from classifiers.estimators.linear import tf_idf
+from classifiers.estimators.word_counts import Places, WordCounts
 
 TEXTS = ("", "Two mills, two 12 a12b 07; don't 3 x² ٣", "00 0 1 12 0x 1x", "…" * 3_000, "漢字 and 漢 1字 ﷺ")
 
@@ -24,13 +25,32 @@ def test_digits_of_words_are_zeros_and_words_have_no_digits(text: str) -> None:
     assert letters == Counter(filter(str.isalpha, page.lowered))
 
 
-@pytest.mark.parametrize("counts", [{}, {"unknown": 3}, {"a": 1, "b": 70_000, "c": 2, "unknown": 5}])
-def test_tf_idf_is_its_formula(counts: dict[str, int]) -> None:
-    place, idf = {"c": 0, "a": 1, "b": 2}, np.array([1.5, 2.0, 0.25])
-    places, values = tf_idf(counts, place, idf)
-    raw = {place[word]: (1 + math.log(count)) * idf[place[word]] for word, count in counts.items() if word in place}
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{}],
+        [{"unknown": 3}, {}],
+        [{"a": 1, "b": 70_000, "c": 2, "unknown": 5}],
+        [{"b": 1, "a": 2}, {"other": 4, "a": 3}, {"b": 1}],
+    ],
+)
+def test_tf_idf_is_its_formula(parts: list[dict[str, int]]) -> None:
+    words, idf = ("c", "a", "b"), np.array([1.5, 2.0, 0.25])
+    read = [WordCounts(part) for part in parts]
+    before = tf_idf(read, places := Places(words), idf)
+    Places(("unknown", "other"))  # a model loaded later numbers more words
+    found, values = tf_idf(read, places, idf)
+    assert [array.tolist() for array in before] == [found.tolist(), values.tolist()]
+    counts = sum(map(Counter, parts), Counter[str]())
+    raw = {i: (1 + math.log(counts[word])) * idf[i] for i, word in enumerate(words) if word in counts}
     length = math.sqrt(sum(value * value for value in raw.values()))
-    assert dict(zip(places.tolist(), values.tolist(), strict=True)) == pytest.approx(
+    assert dict(zip(found.tolist(), values.tolist(), strict=True)) == pytest.approx(
         {number: value / length for number, value in raw.items()}
     )
-    assert places.tolist() == sorted(raw)
+    assert found.tolist() == sorted(raw)
+
+
+def test_a_model_loaded_later_finds_its_words_in_counts_that_another_has_read() -> None:
+    counts = WordCounts({"read before": 2, "read later": 3})
+    assert Places(["read before"]).find([counts])[1].tolist() == [2]
+    assert Places(["read later", "read before"]).find([counts])[1].tolist() == [3, 2]

@@ -24,15 +24,16 @@ from classifiers.errors import UserError
 from classifiers.estimators.features import (
     FEATURE_VERSION,
     STATISTICS,
-    kind_counts,
+    kind_parts,
     one_line,
+    read_text,
     statistics,
     style_counts,
-    topic_counts,
-    word_counts,
+    topic_parts,
 )
 from classifiers.estimators.linear import LinearModel, Row, train_linear
 from classifiers.estimators.metrics import auc
+from classifiers.estimators.word_counts import WordCounts, sum_parts
 from classifiers.evaluation.gate import FLOORS, find_failures, load_floors, value_at
 from classifiers.training.recipe_domain import (
     KIND_WORDS,
@@ -98,7 +99,7 @@ def test_the_linear_model_agrees_with_scikit_learn() -> None:
     words = [f"w{i}" for i in range(60)]
     labels = ("a", "b", "c")
     rows = [
-        Row(label, Counter(chance.choices(words, [3 if i % 3 == n else 1 for i in range(60)], k=25)))
+        Row(label, WordCounts(chance.choices(words, [3 if i % 3 == n else 1 for i in range(60)], k=25)))
         for _ in range(60)
         for n, label in enumerate(labels)
     ]
@@ -108,14 +109,14 @@ def test_the_linear_model_agrees_with_scikit_learn() -> None:
     lines = [" ".join(Counter(row.counts).elements()) for row in rows]
     theirs.fit(vectors.fit_transform(lines), [row.label for row in rows])
     fresh = [" ".join(chance.choices(words, k=20)) for _ in range(50)]
-    assert ours.probabilities([Counter(line.split()) for line in fresh]) == pytest.approx(
+    assert ours.probabilities([[WordCounts(line.split())] for line in fresh]) == pytest.approx(
         theirs.predict_proba(vectors.transform(fresh)), abs=0.02
     )
 
 
 def small_rows() -> list[Row]:
     lines = (("a", "red green"), ("b", "blue green"), ("a", "red"), ("b", "blue blue"))
-    return [Row(label, Counter(line.split())) for label, line in lines]
+    return [Row(label, WordCounts(line.split())) for label, line in lines]
 
 
 def test_the_weights_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +139,7 @@ def test_a_linear_model_is_read_back_from_its_files(tmp_path: Path) -> None:
     model = train_linear(small_rows(), ("a", "b", "never"))
     model.save(tmp_path / "words.txt", tmp_path / "weights.npy")
     again = LinearModel.load(tmp_path / "words.txt", tmp_path / "weights.npy", ("a", "b", "never"))
-    texts = [Counter(line.split()) for line in ("red", "blue green", "", "unseen")]
+    texts = [[WordCounts(line.split())] for line in ("red", "blue green", "", "unseen")]
     assert np.array_equal(model.probabilities(texts), again.probabilities(texts))
     assert again.probabilities(texts)[0].argmax() == 0
     assert again.probabilities(texts)[:, 2].max() < 1e-6
@@ -150,12 +151,12 @@ def test_a_linear_model_is_read_back_from_its_files(tmp_path: Path) -> None:
 def test_features_do_not_depend_on_markup_case_or_length() -> None:
     text = "## The Old Canal\n\n- It was **built** in [1820](https://x.example/a?b) by hand.\n"
     assert style_counts(text) == Counter(["the", "old", "canal", "it", "was", "built", "in", "0000", "by", "hand", "."])
-    assert word_counts("Canal", text) == Counter(["canal", "canal", "old", "canal", "built", "hand"])
+    assert sum_parts(topic_parts("Canal", text)) == Counter(["canal", "canal", "old", "canal", "built", "hand"])
     assert one_line(" a\n\nb\tc ") == "a b c"
     once, often = statistics(text), statistics(text * 30)
     assert len(once) == len(STATISTICS)
     assert once[2] == pytest.approx(often[2])  # sentence_line_share
-    assert kind_counts("t", "```\ncode\n```\n") != kind_counts("t", "code\n")
+    assert sum_parts(kind_parts("t", "```\ncode\n```\n")) != sum_parts(kind_parts("t", "code\n"))
 
 
 def test_features_of_a_version_never_change() -> None:
@@ -169,7 +170,11 @@ def test_features_of_a_version_never_change() -> None:
     counted = [
         counts
         for text in texts
-        for counts in (style_counts(text), word_counts(BAD, text), kind_counts(BAD, text, URL, signals))
+        for counts in (
+            style_counts(text),
+            sum_parts(topic_parts(BAD, text)) - read_text(text).pairs,
+            sum_parts(kind_parts(BAD, text, URL, signals)),
+        )
     ]
     lines = [str(sorted(counts.items())) for counts in counted]
     numbers = [f"{value:.9f}" for text in texts for value in statistics(text)]
@@ -179,9 +184,10 @@ def test_features_of_a_version_never_change() -> None:
 
 def test_topics_read_pairs_of_neighbors_in_scripts_without_spaces() -> None:
     text = "**北京大学** 2024, ラメン and Müller"
-    assert topic_counts("", text) - word_counts("", text) == Counter(["北京", "京大", "大学", "ラメ", "メン"])
-    assert topic_counts("北京", "")["北京"] == 2
-    assert topic_counts(BAD, GOOD) == word_counts(BAD, GOOD)
+    pairs = Counter(["北京", "京大", "大学", "ラメ", "メン"])
+    assert sum_parts(topic_parts("", text)) == read_text(text).topic + pairs
+    assert sum_parts(topic_parts("北京", ""))["北京"] == 2
+    assert len(topic_parts(BAD, GOOD)) == 2  # words of the text and of the title
 
 
 def test_a_page_on_which_readers_differ_trains_both_labels() -> None:
@@ -200,7 +206,7 @@ def test_a_page_on_which_readers_differ_trains_both_labels() -> None:
 @pytest.mark.parametrize("text", ["", " \n", "\x00\ud7ff", "a" * 100_000, "|" * 5_000, "[](" * 3_000, "𝕳𝖊𝖑𝖑𝖔 🙂" * 50])
 def test_features_survive_hostile_text(text: str) -> None:
     assert np.isfinite(statistics(text)).all()
-    words = [*style_counts(text), *topic_counts(text, text), *kind_counts(text, text)]
+    words = [*style_counts(text), *sum_parts(topic_parts(text, text)), *sum_parts(kind_parts(text, text))]
     assert all(word.split() == [word] for word in words)
 
 
