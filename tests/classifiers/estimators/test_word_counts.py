@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from classifiers.estimators.features import read_text
+from classifiers.estimators.features import ReadText, read_text
 from classifiers.estimators.linear import tf_idf
 from classifiers.estimators.word_counts import Places, WordCounts
 
@@ -54,3 +56,15 @@ def test_a_model_loaded_later_finds_its_words_in_counts_that_another_has_read() 
     counts = WordCounts({"read before": 2, "read later": 3})
     assert Places(["read before"]).find([counts])[1].tolist() == [2]
     assert Places(["read later", "read before"]).find([counts])[1].tolist() == [3, 2]
+
+
+MARKUP = re.compile(  # as its definition reads, without the order that makes it fast
+    r"!?\[([^\]\n]*)\]\([^)\s]*\)|^[ \t]*(?:#{1,6}|[-*+•>]|\|)[ \t]*|[`*|~]+|^[ \t|:-]+$", re.MULTILINE
+)
+
+
+def test_markup_is_removed_as_its_definition_says() -> None:
+    chance = random.Random(5)
+    for _ in range(20_000):
+        text = "".join(chance.choices("\n\n\n -*+•>|#`~[]()!:ab\t", k=chance.randrange(14)))
+        assert ReadText(text).head == MARKUP.sub(lambda found: found[1] or "", text), repr(text)
