@@ -83,7 +83,7 @@ class PageScorer:
         name = "page" if has_signals(signals) and "page" in self._layers else "text"
         if name == "page":
             columns += signal_columns(signals)
-        return round(float(sigmoid(self._layers[name].log_odds(np.array([columns])))[0]), 6)
+        return round(float(sigmoid(np.array([self._layers[name].log_odds_of_row(columns)]))[0]), 6)
 
 
 def threshold_name(model: str, layer: str) -> str:

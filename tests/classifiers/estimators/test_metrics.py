@@ -62,6 +62,7 @@ def test_the_logistic_layer_agrees_with_scikit_learn() -> None:
     theirs = LogisticRegression(C=1.0, class_weight="balanced", tol=1e-10, max_iter=1000).fit(scaled, truth)
     assert ours.weights == pytest.approx(theirs.coef_[0], abs=2e-3)
     assert ours.bias == pytest.approx(theirs.intercept_[0], abs=2e-3)
+    assert [ours.log_odds_of_row(row) for row in table.tolist()] == ours.log_odds(table).tolist()
     assert ours.log_odds(table) == pytest.approx(theirs.decision_function(scaled), abs=1e-2)
 
 
