@@ -87,11 +87,11 @@ class ReadText:
     @cached_property
     def topic(self) -> WordCounts:
         """First PREFIX letters of each word that is no function word."""
-        counts = WordCounts()
+        counts: dict[str, int] = {}  # a Counter takes longer for each new word
         for word, count in self.words.items():
             if word not in FUNCTION_WORDS:
-                counts[word[:PREFIX]] += count
-        return counts
+                counts[word[:PREFIX]] = counts.get(word[:PREFIX], 0) + count
+        return WordCounts(counts)
 
     @cached_property
     def pairs(self) -> WordCounts:
@@ -199,7 +199,7 @@ def statistics(text: str) -> NDArray[np.float64]:
     page = read_text(text)
     characters = _count_characters(page.head)
     count = max(sum(page.words.values()), 1)
-    first = _WORD.findall(page.lowered[:_FIRST_CHARACTERS])[:200]
+    first = _first_words(page.lowered)
     lines = [line.strip() for line in page.head.splitlines() if line.strip()]
     length = max(sum(map(len, lines)), 1)
     letters = max(_count(characters, str.isalpha), 1)
@@ -222,7 +222,16 @@ def statistics(text: str) -> NDArray[np.float64]:
     )
 
 
-_FIRST_CHARACTERS = 2_500  # in which the first 200 words are looked for
+_FIRST_CHARACTERS = (1_500, 2_500)  # in which the first 200 words are looked for: most texts have them in the fewer
+
+
+def _first_words(lowered: str) -> list[str]:
+    """The first 200 words; the last of the fewer characters may be a part of one."""
+    words: list[str] = []
+    for characters in _FIRST_CHARACTERS:
+        if len(words) <= 200:
+            words = _WORD.findall(lowered[:characters])
+    return words[:200]
 
 
 def _count_characters(text: str) -> dict[str, int]:
