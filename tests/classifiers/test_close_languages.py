@@ -1,7 +1,10 @@
 """Close languages: who shares the probability, and which label is chosen."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from classifiers.close_languages import GROUPS, choose_language, close_to
-from classifiers.language import load_language_model, lower_capitals
+from classifiers.language import count_capitals_and_letters, load_language_model, lower_capitals
 
 
 def test_every_code_is_a_label_of_the_shipped_model() -> None:
@@ -29,6 +32,11 @@ def test_a_wanted_language_is_chosen_if_it_is_close_and_half_as_probable() -> No
     assert choose_language(votes, ["no", "da"]) == ("da", 0.95)
     assert choose_language(votes, ["sv"]) == ("da", 0.95)
     assert choose_language({"en": 0.5, "de": 0.45}, ["de"]) == ("en", 0.5)
+
+
+@given(st.text())
+def test_capitals_and_letters_are_counted_as_unicode_has_them(text: str) -> None:
+    assert count_capitals_and_letters(text) == (sum(map(str.isupper, text)), sum(map(str.isalpha, text)))
 
 
 def test_capitals() -> None:
