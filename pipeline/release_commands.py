@@ -78,22 +78,24 @@ def release(
     Annotations are ids, URLs, places in WARC files, scores, labels, weights and hashes of the texts.
     """
     from pipeline.release.annotations import release_annotations
+    from pipeline.release.new_folder import open_new_folder
     from pipeline.release.provenance_graph import write_provenance
     from pipeline.release.training_summary import write_training_summary
 
     if not (annotations or training_summary or provenance):
         raise click.UsageError("name what to release: --annotations, --training-summary or --provenance")
-    if annotations:
-        values = release_annotations(run, output)
-        click.echo(f"{output}: annotations of {values['kept']:,} documents, content hash {values['content_hash']}")
-    if training_summary:
-        values = write_training_summary(run, output, small=small_enterprise)
-        names = values["domain_names"]
-        domains = f"{len(names['top']):,} of {names['all']:,} domain names"
-        click.echo(f"{output}: summary of {values['documents']:,} documents, {domains}")
-    if provenance:
-        values = write_provenance(run, output)
-        click.echo(f"{output}: provenance with {len(values['entity']):,} entities")
+    with open_new_folder(run, output):
+        if annotations:
+            values = release_annotations(run, output)
+            click.echo(f"{output}: annotations of {values['kept']:,} documents, content hash {values['content_hash']}")
+        if training_summary:
+            values = write_training_summary(run, output, small=small_enterprise)
+            names = values["domain_names"]
+            domains = f"{len(names['top']):,} of {names['all']:,} domain names"
+            click.echo(f"{output}: summary of {values['documents']:,} documents, {domains}")
+        if provenance:
+            values = write_provenance(run, output)
+            click.echo(f"{output}: provenance with {len(values['entity']):,} entities")
 
 
 @click.command()

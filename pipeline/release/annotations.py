@@ -20,13 +20,10 @@ from pydantic import ValidationError
 from pipeline import storage
 from pipeline.config import Config, read_portable_json, to_portable_json
 from pipeline.errors import UserError
-from pipeline.publishing.manifest import check_kept
 from pipeline.publishing.part_writer import PartWriter
 from pipeline.release.text_settings import check_own_models, keep_text_settings, name_own_models, without_places
 from pipeline.settings import explain_refusal, read_stored
 from pipeline.storage.layout import Layout, check_entries, check_sums, read_json, read_manifest, read_run, write_json
-from pipeline.storage.lease import hold_lease
-from pipeline.storage.own_files import check_apart, is_lock
 
 RELEASE, ANNOTATIONS = "release.json", "annotations"
 FORMAT = 1
@@ -38,33 +35,22 @@ _OF_MANIFEST = (
 
 
 def release_annotations(output: str, target: str) -> dict[str, Any]:
-    """Writes the release of a finished output into a new folder; release.json is written last. Raises as check_kept."""
+    """Writes the release of a finished output into a folder of open_new_folder; release.json is written last."""
     layout = Layout(output)
-    check_kept(output)
-    check_apart(target, [output])
-    _check_new(target)  # before the lease, which writes
     manifest, run = read_manifest(layout), read_run(layout)
     if "content_sums" not in manifest:
         raise UserError(f"{output}: of format {manifest['format']}, without record lengths; curate it again")
     config = read_stored(Config, run["settings"], layout.run)
-    with hold_lease(Layout(target).lease):
-        _check_new(target)
-        parts = [_write_part(layout, entry["path"], target) for entry in manifest["shards"]]
-        values = {
-            "release": FORMAT,
-            "settings": to_portable_json(name_own_models(keep_text_settings(config))),
-            **{name: manifest[name] for name in _OF_MANIFEST},
-            "config": without_places(manifest["config"]),
-            ANNOTATIONS: parts,
-        }
-        write_json(storage.join(target, RELEASE), values)
+    parts = [_write_part(layout, entry["path"], target) for entry in manifest["shards"]]
+    values = {
+        "release": FORMAT,
+        "settings": to_portable_json(name_own_models(keep_text_settings(config))),
+        **{name: manifest[name] for name in _OF_MANIFEST},
+        "config": without_places(manifest["config"]),
+        ANNOTATIONS: parts,
+    }
+    write_json(storage.join(target, RELEASE), values)
     return values
-
-
-def _check_new(target: str) -> None:
-    """Raises UserError for a folder in which there is more than a lease."""
-    if not all(map(is_lock, storage.list_names(target))):
-        raise UserError(f"{target}: is not empty; choose a new folder")
 
 
 def _write_part(layout: Layout, path: str, target: str) -> dict[str, Any]:

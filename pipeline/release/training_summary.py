@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline import storage
-from pipeline.publishing.manifest import check_kept
 from pipeline.storage.layout import Layout, read_manifest, read_report
 
 _SMALL = 1_000  # domain names
@@ -24,10 +23,8 @@ JSON_FILE, TEXT_FILE = "training_summary.json", "training_summary.md"
 
 
 def write_training_summary(output: str, target: str, *, small: bool = False) -> dict[str, Any]:
-    """Writes the summary as JSON and as Markdown; returns its values. Raises as check_kept does."""
-    layout = Layout(output)
-    check_kept(output)
-    values = summarize(layout, small=small)
+    """Writes the summary as JSON and as Markdown into a folder of open_new_folder; returns its values."""
+    values = summarize(Layout(output), small=small)
     with storage.write_atomically(storage.join(target, JSON_FILE)) as file:
         file.write((json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
     with storage.write_atomically(storage.join(target, TEXT_FILE)) as file:

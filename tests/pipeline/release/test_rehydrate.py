@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,10 +11,9 @@ import pytest
 
 from classifiers.artifacts import default_folder
 from pipeline import effects
-from pipeline.errors import LockedError, UserError
+from pipeline.errors import UserError
 from pipeline.page_process.chain import close_started_worker
-from pipeline.release import annotations
-from pipeline.release.annotations import ANNOTATIONS, RELEASE, release_annotations
+from pipeline.release.annotations import RELEASE, release_annotations
 from pipeline.release.rehydrate import PARTS, rehydrate
 from pipeline.release.remove import remove
 from pipeline.release.selectors import make_request
@@ -155,43 +152,6 @@ def test_another_page_at_the_place_is_not_taken_for_it(release: Path, tmp_path: 
     assert [line["reason"] for line in missing] == [
         "another text than the release was made from", "another capture than the release was made from",
     ]  # fmt: skip
-
-
-def test_a_release_needs_a_finished_output_and_a_new_folder(curated_minicrawl: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no manifest\.json"):
-        release_annotations(str(tmp_path), str(tmp_path / "new"))
-    (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="is not empty"):
-        release_annotations(str(curated_minicrawl), str(tmp_path))
-
-
-def test_one_process_at_a_time_writes_a_release(
-    curated_minicrawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def write_part(layout: Layout, path: str, target: str) -> dict[str, object]:
-        with pytest.raises(LockedError, match="held by"), hold_lease(Layout(target).lease):
-            pass
-        return {"path": path}
-
-    monkeypatch.setattr(annotations, "_write_part", write_part)
-    assert release_annotations(str(curated_minicrawl), str(tmp_path / "new"))[ANNOTATIONS]
-    assert [path.name for path in (tmp_path / "new").iterdir()] == [RELEASE]
-
-
-def test_a_release_that_another_process_has_just_written_is_not_overwritten(
-    curated_minicrawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    @contextmanager
-    def hold_late(path: str) -> Iterator[None]:
-        (tmp_path / "new").mkdir()
-        (tmp_path / "new" / RELEASE).write_text("theirs")  # after the folder was looked at
-        with hold_lease(path):
-            yield
-
-    monkeypatch.setattr(annotations, "hold_lease", hold_late)
-    with pytest.raises(UserError, match="is not empty"):
-        release_annotations(str(curated_minicrawl), str(tmp_path / "new"))
-    assert {path.name: path.read_text() for path in (tmp_path / "new").iterdir()} == {RELEASE: "theirs"}
 
 
 def test_only_a_folder_of_the_same_release_is_written_to(
