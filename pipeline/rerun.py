@@ -34,6 +34,7 @@ from pipeline.engines.resumable import run_task
 from pipeline.inspection.stored_run import read_stored_run
 from pipeline.ledger import Tally
 from pipeline.publish import Part, WordCounts, WritePart
+from pipeline.publishing.manifest import check_parts
 from pipeline.publishing.statistics import Statistics
 from pipeline.publishing.token_counts import load_token_counter
 from pipeline.publishing.weights import cell_of, weight_table
@@ -117,6 +118,7 @@ def run_again(plan: Rerun) -> Mapping[str, Any]:
 
 def _publish_again(plan: Rerun) -> Mapping[str, Any]:
     run, source = plan.run, plan.source
+    check_parts(source, PUBLISHED)
     with claim_output(run) as finished:
         if finished:
             return read_manifest(run.layout)

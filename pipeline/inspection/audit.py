@@ -23,7 +23,7 @@ from pipeline.lists.suppressions import SuppressionList, read_suppressions
 from pipeline.publishing.weights import WeightSettings, removed_words
 from pipeline.settings import read_stored
 from pipeline.stages.scrub_pii import ScrubPiiSettings
-from pipeline.storage.layout import Layout, read_manifest, read_report
+from pipeline.storage.layout import JSONL, Layout, read_manifest, read_report
 
 
 def audit_output(output: str) -> list[Check]:
@@ -32,11 +32,11 @@ def audit_output(output: str) -> list[Check]:
     if not storage.exists(layout.manifest):
         raise UserError(f"{output}: no manifest.json, so this is no finished output; run `gristmill curate` again")
     manifest = read_manifest(layout)
-    # An output of another version may lack a kind of files.
-    paths = {kind: parquet_files(layout, kind) if manifest[kind] else [] for kind in SCHEMAS}
-    if "jsonl" in manifest:
-        paths["jsonl"] = storage.list_files(storage.join(layout.root, "jsonl"))
-    file_results = [check_files(paths, manifest), check_schema(paths)]
+    paths = {kind: parquet_files(layout, kind) for kind in SCHEMAS}
+    if JSONL in manifest:
+        folder = storage.join(layout.root, JSONL)
+        paths[JSONL] = [storage.join(folder, name) for name in storage.list_names(folder)]
+    file_results = [check_files(layout, paths, manifest), check_schema(paths)]
     if not all(check.ok for check in file_results):
         return [*file_results, Check("rows", False, "not checked, because the files are not as expected")]
     removed = read_suppressions(find_lists(layout))

@@ -13,7 +13,7 @@ from pipeline.inspection.check import Check, Problems
 from pipeline.publishing.candidates import CANDIDATE
 from pipeline.publishing.schema import DROP, DUPLICATE, SHARD
 from pipeline.storage.digests import sha256_of_file
-from pipeline.storage.layout import JSONL, PUBLISHED
+from pipeline.storage.layout import JSONL, PUBLISHED, Layout
 
 SCHEMAS: Mapping[str, pa.Schema] = {
     "shards": SHARD,
@@ -25,10 +25,12 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 Paths = Mapping[str, Sequence[str]]  # the files by kind; jsonl only if the run wrote it
 
 
-def check_files(paths: Paths, manifest: Mapping[str, Any]) -> Check:
-    """Every file of the manifest exists with its hash, and there is no other file of its kind."""
+def check_files(layout: Layout, paths: Paths, manifest: Mapping[str, Any]) -> Check:
+    """Every file of the manifest exists with its hash, there is no other file of its kind, and there is a report."""
     kinds = [kind for kind in (*PUBLISHED, JSONL) if kind in manifest]
     problems = Problems(problem for kind in kinds for problem in _file_problems(kind, paths[kind], manifest[kind]))
+    if not storage.exists(layout.report):
+        problems.add("report.json is missing")
     entries = [entry for kind in kinds for entry in manifest[kind]]
     size = sum(entry["bytes"] for entry in entries)
     return problems.check("files", f"{len(entries)} files, {size:,} bytes, hashes as in the manifest")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import storage
 from pipeline.errors import UserError
+from pipeline.publishing.manifest import check_parts
 from pipeline.storage.layout import Layout, read_manifest
 from pipeline.storage.paths import local_path
 
@@ -52,6 +53,7 @@ def connect(output: str, other: str | None = None) -> duckdb.DuckDBPyConnection:
     layouts = {"main": check_finished(output), **({"other": check_finished(other)} if other else {})}
     connection = duckdb.connect(":memory:", config={"temp_directory": "", "autoinstall_known_extensions": "false"})
     for schema, layout in layouts.items():
+        check_parts(layout, (*_FOLDERS.values(), "duplicates"))
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         for statement in _view_statements(layout, schema):
             query(connection, statement)
@@ -112,13 +114,21 @@ def _quote(text: str) -> str:
 def query(
     connection: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows. Raises UserError, with DuckDB's message on one line, for a statement that fails."""
+    """Column names and rows. Raises UserError, with DuckDB's message on one line, for a statement that fails.
+
+    DamagedFileError for rows that cannot be decoded: for these DuckDB has no class of errors and names no file.
+    """
     import duckdb
 
     try:
         result = connection.execute(sql, list(values))
     except duckdb.Error as error:
-        raise UserError(f"sql: {' '.join(str(error).split())[:400]}") from None
+        message = " ".join(str(error).split())[:400]
+        if type(error) is duckdb.Error:
+            raise storage.DamagedFileError(
+                f"a Parquet file of the run is damaged ({message}); `gristmill audit` names it"
+            ) from None
+        raise UserError(f"sql: {message}") from None
     return ([column[0] for column in result.description], result.fetchall()) if result.description else ([], [])
 
 

@@ -18,6 +18,7 @@ from pipeline.inspection.find_pages import find_by_id, find_members, find_pages,
 from pipeline.inspection.replay import StageResult, replay
 from pipeline.inspection.stored_run import read_stored_run
 from pipeline.page_process.chain import Chain
+from pipeline.publishing.manifest import check_parts
 from pipeline.stages.read_input import read_record
 from pipeline.storage.layout import Layout
 from pipeline.text import tokenize
@@ -48,6 +49,7 @@ def explain_page(wanted: str, output: str) -> list[Explanation]:
     """Every capture of the URL or id. Raises UserError, with similar URLs, for a page that the run did not read."""
     run = read_stored_run(output)
     layout = run.layout
+    check_parts(layout, ("shards", "drops", "duplicates"))
     rows = find_pages(layout, wanted)
     if not rows:
         similar = suggest_urls(layout, wanted)

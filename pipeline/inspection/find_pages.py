@@ -109,9 +109,9 @@ def _read_columns(layout: Layout, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 
 def parquet_files(layout: Layout, kind: str) -> list[str]:
-    """The Parquet files of `shards`, `drops` or `sketches`."""
+    """The Parquet files of `shards`, `drops` or `sketches`; none where there is no such folder."""
     folder = storage.join(layout.root, kind)
-    return [path for path in storage.list_files(folder) if path.endswith(".parquet")]
+    return [storage.join(folder, name) for name in storage.list_names(folder) if name.endswith(".parquet")]
 
 
 def place_of(row: Mapping[str, Any]) -> str:

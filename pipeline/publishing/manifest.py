@@ -20,6 +20,7 @@ from pipeline.storage.own_files import remove_published
 
 WITH_COLUMN_SUMS = ("shards", "drops", "duplicates")
 _OF_FILES = ("path", "rows", "bytes", "sha256")
+_RESTORE = "restore it or curate again"
 FORMAT = 2  # of the output, described in FORMAT.md; increased when programs that read it have to change
 
 
@@ -90,6 +91,25 @@ def check_kept(output: str) -> None:
         raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
     if not read_manifest(layout)["kept"]:
         raise RunFailedError(f"nothing was kept; {layout.report_html} has the reasons")
+
+
+def check_parts(layout: Layout, kinds: Sequence[str]) -> None:
+    """Raises DamagedFileError for a part that is in the manifest and missing, or on this machine without a footer.
+
+    What is made from the other parts alone would miss pages and not say so.
+    """
+    manifest = read_manifest(layout)
+    for kind in kinds:
+        present = set(storage.list_names(storage.join(layout.root, kind)))
+        for path in (entry["path"] for entry in manifest[kind]):
+            place = storage.join(layout.root, path)
+            if path.rpartition("/")[2] not in present:
+                raise storage.DamagedFileError(f"{place}: is missing, but in manifest.json; {_RESTORE}")
+            if not storage.is_remote(place):
+                try:
+                    storage.count_rows(place)
+                except storage.DamagedFileError as error:
+                    raise storage.DamagedFileError(f"{error.message}; {_RESTORE}") from None
 
 
 def make_manifest(

@@ -29,6 +29,7 @@ from pipeline import storage
 from pipeline.errors import RunFailedError, UserError
 from pipeline.publishing.croissant import format_croissant
 from pipeline.publishing.dataset_card import format_card
+from pipeline.publishing.manifest import check_parts
 from pipeline.storage.digests import sha256_of_file
 from pipeline.storage.layout import Layout, read_manifest, read_report
 from pipeline.storage.lease import hold_lease
@@ -68,6 +69,7 @@ def push(output: str, address: str, *, endpoint: str | None = None, token: str |
     layout = Layout(output)
     if not storage.exists(layout.manifest):
         raise UserError(f"{output}: no manifest.json; give the --output of a finished `gristmill curate`")
+    check_parts(layout, ("shards",))
     target = open_target(address, output, endpoint, token)
     manifest = read_manifest(layout)
     if not (manifest["kept"] or manifest.get("removed")):  # what was published before would be deleted as stale

@@ -19,6 +19,7 @@ from classifiers.urls import host_of
 from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.errors import UserError
+from pipeline.publishing.manifest import check_parts
 from pipeline.publishing.provenance import settings_as_json
 from pipeline.publishing.statistics import QUALITY_BINS
 from pipeline.publishing.weights import HIGHEST_EDUCATION
@@ -29,7 +30,7 @@ from pipeline.reports.run_warnings import WARN_REPETITIONS, run_warnings
 from pipeline.reports.samples import Samples, changed_settings, collect_samples
 from pipeline.stages.order import STAGES
 from pipeline.stages.scrub_pii import SIGNAL_OF
-from pipeline.storage.layout import Layout, read_manifest, read_report
+from pipeline.storage.layout import Layout, read_report
 from pipeline.storage.lease import hold_lease
 
 _HERE = Path(__file__).parent
@@ -52,20 +53,9 @@ def rebuild_report(output: str) -> str:
     if not storage.exists(layout.report) or not storage.exists(layout.manifest):
         raise UserError(f"{output}: no report.json; give the --output of a finished `gristmill curate`")
     with hold_lease(layout.lease):
-        _check_published_files(layout)
+        check_parts(layout, ("shards", "drops"))  # the samples are read from them
         write_report(layout)
     return layout.report_html
-
-
-def _check_published_files(layout: Layout) -> None:
-    """The samples are read from these files: without some of them the report would miss pages and not say so."""
-    manifest = read_manifest(layout)
-    for kind in ("shards", "drops"):
-        found = storage.file_sizes(storage.join(layout.root, kind))
-        for entry in manifest[kind]:
-            if entry["path"].rpartition("/")[2] not in found:
-                path = storage.join(layout.root, entry["path"])
-                raise storage.DamagedFileError(f"{path}: is missing, but in manifest.json; restore it or curate again")
 
 
 def render(report: Mapping[str, Any], samples: Samples) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli import gristmill
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.explore.server import make_server
@@ -20,6 +22,7 @@ from pipeline.inspection.sample import run_sql, sample_pages
 from pipeline.inspection.status import read_status
 from pipeline.publishing.manifest import claim
 from pipeline.release.annotations import release_annotations
+from pipeline.release.new_folder import open_new_folder
 from pipeline.release.provenance_graph import write_provenance
 from pipeline.release.push import push
 from pipeline.release.rehydrate import rehydrate
@@ -29,6 +32,7 @@ from pipeline.release.training_summary import write_training_summary
 from pipeline.reports.console_summary import funnel
 from pipeline.reports.html_report import rebuild_report
 from pipeline.rerun import plan_rerun
+from pipeline.storage.errors import DamagedFileError
 from pipeline.storage.layout import Layout
 from pipeline.whatif.ask import what_if
 from tests.conftest import MINICRAWL
@@ -254,16 +258,69 @@ def audit_urls(output: Path) -> list[str]:
     return urls
 
 
-@pytest.mark.parametrize("kind", ["shards", "drops"])
-def test_a_report_is_not_written_from_a_part_of_the_rows(output: Path, kind: str) -> None:
+def release_all(output: str) -> None:
+    with open_new_folder(output, f"{output}-new"):
+        raise AssertionError("nothing may be released")
+
+
+SHARDS, DROPS = "shards/part-00000.parquet", "drops/part-00000.parquet"
+ROWS = (SHARDS, DROPS, "duplicates/part-00000.parquet")
+READERS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
+    "report": (rebuild_report, (SHARDS, DROPS)),
+    "explain": (lambda output: explain_page("https://nowhere.example/", output), ROWS),
+    "sample": (lambda output: sample_pages(output, 1, None, None, 0), ROWS),
+    "sql": (lambda output: run_sql(output, "SELECT 1", "table"), ROWS),
+    "compare": (lambda output: compare_runs(output, output), ROWS),
+    "whatif": (lambda output: what_if(output, Config(), 0), (*ROWS, "candidates/part-00000.parquet")),
+    "explore": (lambda output: make_server(output, None, 0), ROWS),
+    "release": (release_all, (SHARDS,)),
+    "push": (lambda output: push(output, f"{output}-new"), (SHARDS,)),
+}
+
+
+@pytest.mark.parametrize(("command", "name"), [(key, name) for key, (_, names) in READERS.items() for name in names])
+def test_a_missing_or_truncated_part_is_named(output: Path, command: str, name: str) -> None:
     before = (output / "report.html").read_bytes()
-    shutil.rmtree(output / kind)
-    with pytest.raises(UserError, match=rf"{kind}/part-00000\.parquet: is missing, but in manifest\.json"):
-        rebuild_report(str(output))
+    whole = (output / name).read_bytes()
+    for content in (b"", b"PAR1", whole[:-100]):
+        (output / name).write_bytes(content)
+        with pytest.raises(DamagedFileError) as caught:
+            READERS[command][0](str(output))
+        assert f"{output / name}: not a readable Parquet file" in str(caught.value)
+        assert str(caught.value).endswith("; restore it or curate again")
+    shutil.rmtree((output / name).parent)
+    with pytest.raises(DamagedFileError) as caught:
+        READERS[command][0](str(output))
+    assert str(caught.value) == f"{output / name}: is missing, but in manifest.json; restore it or curate again"
     assert (output / "report.html").read_bytes() == before
+    assert not Path(f"{output}-new").exists()
 
 
-def test_a_damaged_parquet_file_is_named(output: Path) -> None:
-    (output / "drops/part-00000.parquet").write_bytes(b"PAR1")
-    with pytest.raises(UserError, match=r"drops/part-00000\.parquet: not a readable Parquet file"):
-        rebuild_report(str(output))
+def test_rows_that_cannot_be_decoded_are_damage_and_no_mistake_of_the_statement(output: Path) -> None:
+    content = (output / SHARDS).read_bytes()
+    (output / SHARDS).write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
+    with pytest.raises(DamagedFileError, match=r"a Parquet file of the run is damaged .*`gristmill audit` names it"):
+        run_sql(str(output), "SELECT * FROM kept", "table")
+    with pytest.raises(UserError, match=r"^sql: .*no_such_table"):
+        run_sql(str(output), "SELECT * FROM no_such_table", "table")
+    assert failed(output) == [f"{SHARDS} has other bytes than in the manifest", "not checked"]
+
+
+@pytest.mark.parametrize("name", [*ROWS, "candidates/part-00000.parquet", "sketches/part-00000.parquet"])
+def test_a_missing_folder_or_part_fails_the_audit(output: Path, name: str) -> None:
+    (output / name).unlink()
+    assert failed(output) == [f"{name} is missing", "not checked"]
+    (output / name).parent.rmdir()
+    assert failed(output) == [f"{name} is missing", "not checked"]
+
+
+def test_a_missing_report_fails_the_audit(output: Path) -> None:
+    (output / "report.json").unlink()
+    assert failed(output) == ["report.json is missing", "not checked"]
+    done = CliRunner().invoke(gristmill, ["audit", str(output)])
+    assert done.exit_code == 3
+    assert "FAIL" in done.output
+
+
+def failed(output: Path) -> list[str]:
+    return [check.detail.split(",")[0] for check in audit_output(str(output)) if not check.ok]

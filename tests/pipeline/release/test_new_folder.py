@@ -30,9 +30,7 @@ def test_files_of_others_are_not_replaced(curated_minicrawl: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_release_is_apart_from_its_output_and_is_no_file(
-    curated_minicrawl: Path, tmp_path: Path, kind: str
-) -> None:
+def test_a_release_is_apart_from_its_output_and_is_no_file(curated_minicrawl: Path, tmp_path: Path, kind: str) -> None:
     (tmp_path / "file").write_text("theirs")
     for target, says in ((curated_minicrawl / "new", "is inside the input"), (tmp_path / "file", "is a file")):
         done = CliRunner().invoke(release, [str(curated_minicrawl), f"--{kind}", "--output", str(target)])

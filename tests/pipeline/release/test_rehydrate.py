@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,9 +12,9 @@ import pytest
 
 from classifiers.artifacts import default_folder
 from pipeline import effects
-from pipeline.errors import UserError
+from pipeline.errors import LockedError, UserError
 from pipeline.page_process.chain import close_started_worker
-from pipeline.release.annotations import RELEASE, release_annotations
+from pipeline.release.annotations import ANNOTATIONS, RELEASE, release_annotations
 from pipeline.release.rehydrate import PARTS, rehydrate
 from pipeline.release.remove import remove
 from pipeline.release.selectors import make_request
