@@ -28,6 +28,7 @@ from itertools import chain, pairwise
 
 from pipeline import storage
 from pipeline.reading.file_formats import HTML_FILES, JSONL_FILES, PARQUET_FILES, WARC_FILES
+from pipeline.reading.first_bytes import describe_start, read_start, say_other_format
 from pipeline.reading.listings import COLUMNS, InputError, listed_name, path_resolver, read_index_rows, read_listing
 from pipeline.reading.parquet_rows import column_names
 from pipeline.reading.ranges import Range
@@ -78,8 +79,14 @@ def _resolve(pattern: str, prefix: str | None) -> list[Input]:
         entries = _resolve_folder(pattern)
     else:
         entries = [Input(_base_name(pattern), pattern)]
-    is_index = _all_parquet(entries) and set(COLUMNS) <= set(column_names(entries[0].path))
+    is_index = _all_parquet(entries) and set(COLUMNS) <= set(_read_columns(entries[0]))
     return _resolve_index([entry.path for entry in entries], prefix) if is_index else entries
+
+
+def _read_columns(entry: Input) -> list[str]:
+    if found := describe_start(read_start(entry.path), entry.name):
+        raise InputError(say_other_format(entry.path, entry.name, found))
+    return column_names(entry.path)
 
 
 def _normalize_path(pattern: str) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pipeline import storage
 from pipeline.errors import UserError
+from pipeline.reading.first_bytes import describe_binary
 
 COMMON_CRAWL = "https://data.commoncrawl.org/"
 MAX_PATH_BYTES = 4096  # of one line; PATH_MAX of Linux
@@ -24,6 +25,7 @@ MAX_LISTING_BYTES = 1 << 30  # decoded; the listing of a crawl has 13 MB
 MAX_ROWS = 200_000_000  # of an index
 COLUMNS = ("warc_filename", "warc_record_offset", "warc_record_length")
 DIGEST = "content_digest"  # SHA-1 of the payload in base32; not every index has it
+_START_BYTES = 512
 _SHA1 = re.compile(r"(?:sha1:)?([A-Z2-7]{32})")
 _NO_PATH = re.compile(r"[\x00-\x1f\x7f<>\\]")
 
@@ -42,7 +44,9 @@ def _read_paths(listing: str) -> Iterator[str]:
     read = 0
     try:
         with storage.open_binary(listing) as raw:
-            is_gzip = raw.read(2) == b"\x1f\x8b"
+            is_gzip = (start := raw.read(_START_BYTES)).startswith(b"\x1f\x8b")
+            if found := describe_binary(start):
+                raise InputError(f"{listing}: is no list of paths, but {found}")
             raw.seek(0)
             with gzip.GzipFile(fileobj=raw) if is_gzip else raw as lines:
                 for number, line in enumerate(iter(lambda: lines.readline(MAX_PATH_BYTES + 2), b""), 1):

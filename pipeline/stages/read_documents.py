@@ -239,7 +239,7 @@ def _check_fields(path: str, found: Sequence[str], settings: ReadDocumentsSettin
     wanted = (*settings.text, *settings.html)
     if not {name.partition(".")[0] for name in wanted} & {*found} and not {*wanted} & {*found}:
         raise UserError(
-            f"{path}: no field {' or '.join(wanted)}; it has {', '.join(list(found)[:12]) or 'no JSON object'}"
+            f"{path}: no field {' or '.join(wanted)}; it has {', '.join(list(found)[:12]) or 'no line of JSON'}"
             " (name the one with the text by --set read_documents.text=NAME)"
         )
 

@@ -1,4 +1,4 @@
-"""Files of other formats under the name of a WARC file are refused by what they are."""
+"""Files of other formats under the name of an input are refused by what they are, and empty ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.reading.formats import CHECKED, check_formats, describe_other_format
+from pipeline.reading.first_bytes import EMPTY, describe_start
+from pipeline.reading.formats import CHECKED, check_formats
 from pipeline.reading.inputs import InputError, resolve_inputs
 from tests.conftest import MINICRAWL, Command
 from tests.pipeline.warcs import html, record
@@ -82,11 +83,70 @@ def test_a_file_behind_those_that_are_looked_at_is_named_when_its_pages_fail(
         assert done.stderr.splitlines()[-1].endswith("x.warc.gz: is no WARC file, but a PNG image")
 
 
-@pytest.mark.parametrize("start", [b"", b"\0\0\0", b"\x1f\x8b", b"\x1f\x8b\x08damaged", b"WARC/1.0\r\n", b"(\xb5/\xfd"])
+@pytest.mark.parametrize("start", [b"\0\0\0", b"\x1f\x8b", b"\x1f\x8b\x08damaged", b"WARC/1.0\r\n", b"(\xb5/\xfd"])
 def test_unknown_and_damaged_bytes_are_read(start: bytes) -> None:
-    assert describe_other_format(start) == ""
+    assert describe_start(start, "a.warc.gz") == ""
 
 
 def test_warc_files_pass(tmp_path: Path) -> None:
     check_formats(resolve_inputs([str(MINICRAWL)]))
-    assert describe_other_format(record(html("x"))) == ""
+    assert describe_start(record(html("x")), "a.warc.gz") == ""
+
+
+PNG, ARRAY, LINE = image("PNG"), json.dumps([{"text": "x"}]).encode(), b'{"text": "x"}\n'
+WRONG = [
+    ("x.jsonl", PNG, "is no JSONL file, but a PNG image"),
+    ("x.jsonl.gz", gzip.compress(PNG), "is no JSONL file, but a PNG image"),
+    ("x.json", ARRAY, "is no JSONL file, but a JSON array; it needs one JSON object a line"),
+    ("x.json.gz", gzip.compress(ARRAY), "is no JSONL file, but a JSON array; it needs one JSON object a line"),
+    ("x.jsonl", gzip.compress(LINE), "is no JSONL file, but a gzip file"),
+    ("x.jsonl.gz", LINE, "is no JSONL file, but JSON that is not compressed"),
+    ("x.jsonl", LINE.decode().encode("utf-16"), "is no JSONL file, but text in UTF-16"),
+    ("x.jsonl", record(b"x", compressed=False), "is no JSONL file, but a WARC file"),
+    ("x.ndjson", b"<html>404", "is no JSONL file, but a web page or XML"),
+    ("x.parquet", PNG, "is no Parquet file, but a PNG image"),
+    ("x.parquet", LINE, "is no Parquet file, but JSON"),
+    ("x.parquet", b"", "the file is empty"),
+    ("x.html", PNG, "is no HTML file, but a PNG image"),
+    ("x.html", gzip.compress(b"<html>"), "is no HTML file, but a gzip file"),
+    ("x.warc", b"PAR1", "is no WARC file, but a Parquet file"),
+    ("x.warc", gzip.decompress(archive()), "is no WARC file, but a tar archive"),
+    ("x.paths", PNG, "is no list of paths, but a PNG image"),
+    ("x.paths", "a.warc".encode("utf-16"), "is no list of paths, but text in UTF-16"),
+    *((f"x.{ending}", b"", "the file is empty") for ending in ("warc", "warc.gz", "jsonl", "html")),
+    *((f"x.{ending}", gzip.compress(b""), "the file is empty") for ending in ("warc.gz", "jsonl.gz")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "says"), WRONG)
+def test_a_wrong_name_is_told(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        check_formats(resolve_inputs([str(tmp_path / name)]))
+    assert str(caught.value) == f"{tmp_path / name}: {says}"
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.jsonl", LINE), ("x.jsonl", b"\xef\xbb\xbf" + LINE), ("x.jsonl.gz", gzip.compress(LINE)),
+        ("x.jsonl", b"\0broken"), ("x.html", b"[a] text"), ("x.html", "<p>".encode("utf-16")),
+        ("x.html", b"{{ page }}"),
+    ],
+)  # fmt: skip
+def test_a_right_name_passes(name: str, content: bytes) -> None:
+    assert describe_start(content, name) == ""
+
+
+def test_a_page_or_an_empty_file_among_others_is_lost_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes(PNG)
+    (tmp_path / "b.html").write_bytes(b"")
+    for number in range(CHECKED):
+        (tmp_path / f"c{number}.html").write_bytes(b"<p>x")
+    check_formats(resolve_inputs([str(tmp_path)]))
+    for path in tmp_path.glob("c*"):
+        path.write_bytes(PNG)
+    with pytest.raises(InputError, match=r"a\.html: is no HTML file, but a PNG image"):
+        check_formats(resolve_inputs([str(tmp_path)]))
+    assert describe_start(b"", "a.html") == EMPTY
