@@ -2,7 +2,8 @@
 
 inputs              INPUTS of the command line -> files with stable names and sizes
 listings            which files a listing or an index names; a server's listing names only its own
-formats             refuse files that are plainly no WARC
+formats             refuse files that are plainly not what their names say
+first_bytes         what a file is by its first bytes
 file_formats        the name of a file -> WARC, JSONL, Parquet or HTML
 units               files -> units of work: byte ranges
 ranges              byte ranges that lie close together, for one request

@@ -5,6 +5,7 @@ selectors    what a request names, and which rows it fits
 rewrite      the files of one part without the removed rows
 reweigh      the weights anew, for the rows that are left
 refresh      manifest, report and card of an output whose rows have changed
+new_folder   the folder that `gristmill release` writes into
 annotations  `gristmill release --annotations`: the dataset without its texts
 text_settings        the settings on which its texts depend, without secrets and places
 rehydrate    `gristmill rehydrate`: the texts again, by ranges of the crawl's files

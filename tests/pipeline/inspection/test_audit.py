@@ -234,7 +234,7 @@ def test_every_file_is_read_a_constant_number_of_times(output: Path, monkeypatch
     for module, name, counter in (
         (parquet, "open_parquet", opened),
         (digests, "open_binary", opened),
-        (storage, "list_files", listed),
+        (storage, "list_names", listed),
     ):
         monkeypatch.setattr(module, name, count_calls(getattr(module, name), counter))
     assert list_failures(output) == {}
