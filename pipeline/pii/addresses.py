@@ -36,6 +36,7 @@ _SIGN = re.compile("(?<=[^\x00-\x7f])@|@(?=[^\x00-\x7f])")  # beside a letter of
 _OPEN, _CLOSE = r"[\[({<（［【]", r"[\])}>）］】]"
 _AT_WORDS = r"at|@|ät|arroba|arobase|chiocciola|kukac|zavináč|małpa|malpa|snabel-?a|собака|골뱅이|アット"
 _DOT_WORDS = r"dot|punkt|punto|point|ponto|kropka|piste|nokta|tečka|точка|점|ドット"
+_DOTS_IN_WORDS = tuple(f" {word} " for word in _DOT_WORDS.split("|"))
 _AT_IN_BRACKETS = rf"{_OPEN}[ \t]?(?:{_AT_WORDS})[ \t]?{_CLOSE}|&(?:#0{{0,4}}64|commat|#[xX]0{{0,4}}40);|%40"
 _AT = rf"(?:[ \t]?(?:{_AT_IN_BRACKETS})[ \t]?|[(\[]a[)\]]|_at_|-at-(?=[\w-]{{1,63}}-dot-))"
 _DOT_IN_BRACKETS = rf"{_OPEN}[ \t]?(?:{_DOT_WORDS}|\.)[ \t]?{_CLOSE}"
@@ -95,6 +96,7 @@ _MAIL_LABEL = re.compile(r"(?:\be-?mail|\bmail|\bfrom|\bvon|\bde|\bto|\bcc|\brep
 _RESERVED = frozenset({"example", "test", "invalid", "localhost"})  # RFC 2606
 _SERVICE_USERS = frozenset({"git", "hg", "svn"})  # git@github.com:user/repository is a repository
 
+_MAY_BE_IPV4 = re.compile(r"\.[0-9]{1,3}\.[0-9]")
 _IPV4 = re.compile(r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w|[.-][0-9])")
 _MAY_BE_IPV6 = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:|::)[0-9A-Fa-f:]{4,38}+(?![\w:])")
@@ -149,7 +151,7 @@ def _find_spelled_out(text: str) -> Iterator[re.Match[str]]:
     if _MAY_BE_SPELLED.search(text):
         yield from _SPELLED_EMAIL.finditer(text)
     lowered = text.lower()
-    in_words = any(f" {word} " in lowered for word in _DOT_WORDS.split("|"))
+    in_words = any(word in lowered for word in _DOTS_IN_WORDS)
     if in_words:
         for match in _SPELLED_IN_WORDS.finditer(text):
             if not _AT_SOME_POINT.search(match[0]):
@@ -185,7 +187,7 @@ def _is_mailbox(text: str, before: re.Match[str], behind: re.Match[str], word: s
 
 def find_ip_addresses(text: str) -> Iterator[Span]:
     """Public IPv4 and IPv6 addresses."""
-    for match in _IPV4.finditer(text):
+    for match in _IPV4.finditer(text) if _MAY_BE_IPV4.search(text) else ():
         if _is_public(match[0]) and not _is_version(match[0], text_before(text, match.start(), 24)):
             yield Span(match.start(), match.end(), PiiKind.IP, match[0])
     for match in _IPV6.finditer(text) if _MAY_BE_IPV6.search(text) else ():

@@ -36,11 +36,12 @@ REGIONS: dict[str, tuple[str, ...]] = {
     "sr": ("RS",), "sl": ("SI",), "lt": ("LT",), "lv": ("LV",), "et": ("EE",), "is": ("IS",),
 }  # fmt: skip
 
+# The first character before what it may follow: the search skips all others in one fast loop. A number may be followed
+# by its extension: 555-0123x42.
 _CANDIDATE = re.compile(
-    r"(?<![\w./=#&<$€£¥_@-])(?<!\d,)(?:\+\s?)?\(?\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,30}+(?![^\Wx]|x\D|[=@%])"
-)  # a number may be followed by its extension: 555-0123x42
-# What every candidate has. It begins with a digit, so that the search skips other characters in one fast loop.
-_MAY_BE_PHONE = re.compile(r"\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5}")
+    r"[+(\d](?<![\w./=#&<$€£¥_@-].)(?<!\d,.)(?:(?<=\d)|(?<=\()\d|(?<=\+)\s?\(?\d)"
+    r"(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5,30}+(?![^\Wx]|x\D|[=@%])"
+)
 # Between two numbers, or a postcode and a number, side by side.
 _SEAM = re.compile(r"(?<=\d)[ /]{1,3}(?=[(+]|00|1[-.]\d{3}[-.]|\d{3}[-.]\d{3}[-.]\d{4})")
 _DATE_OR_YEARS = re.compile(  # also volume (year) pages, and ZIP+4
@@ -63,7 +64,7 @@ _GROUP = re.compile(r"\d+")
 
 def find_phones(text: str, language: str = "") -> Iterator[Span]:
     """Phone numbers; `language` (ISO 639) selects the regions of national numbers."""
-    for match in _CANDIDATE.finditer(text) if _MAY_BE_PHONE.search(text) else ():
+    for match in _CANDIDATE.finditer(text):
         written = re.sub(r"[\u2010-\u2015]", "-", to_ascii_digits(match[0]).replace("\u00a0", " "))
         context = words_before(text, match.start(), 40)
         for start, end in _split_candidate(written):

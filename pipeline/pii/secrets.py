@@ -27,10 +27,8 @@ _FORMATS = re.compile(
     r"|eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+"  # JWT
     r")(?![A-Za-z0-9])"
 )
-_FORMAT_STARTS = (
-    "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "AIza", "k_live_", "sk-", "glpat-",
-    "hf_", "npm_", "eyJ",
-)  # fmt: skip
+_FORMAT_STARTS = ("AKIA", "ASIA", "xox", "AIza", "sk-", "glpat-", "eyJ")
+_FORMAT_STARTS_WITH_LINE = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "k_live_", "hf_", "npm_")
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:(?:[^-]|-(?!----))*+-----END [A-Z0-9 ]{1,60}-----|(?:\s{0,4}[A-Za-z0-9+/=]{32,}+)*+)"
@@ -53,7 +51,7 @@ def find_secrets(text: str) -> Iterator[Span]:
     if "PRIVATE KEY" in text:
         for match in _PRIVATE_KEY.finditer(text):
             yield Span(match.start(), match.end(), PiiKind.SECRET, match[0])
-    if any(start in text for start in _FORMAT_STARTS):
+    if any(start in text for start in _FORMAT_STARTS + (_FORMAT_STARTS_WITH_LINE if "_" in text else ())):
         for match in _FORMATS.finditer(text):
             yield Span(match.start(), match.end(), PiiKind.SECRET, match[0])
     folded = text.casefold()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,6 +37,15 @@ class Span:
     end: int
     kind: PiiKind
     key: str
+
+
+# What every phone, card and social security number has: few texts have it, and one scan finds out.
+_LONG_NUMBER = re.compile(r"\d(?:[ \u00a0().\u2010-\u2015/-]{0,3}\d){5}")
+
+
+def has_long_number(text: str) -> bool:
+    """Whether the text has six digits with at most three spaces or separators between two."""
+    return _LONG_NUMBER.search(text) is not None
 
 
 def to_ascii_digits(text: str) -> str:

@@ -25,7 +25,7 @@ from pipeline.pii.addresses import find_emails, find_ip_addresses
 from pipeline.pii.names import load_name_finder, model_files
 from pipeline.pii.phones import find_phones
 from pipeline.pii.secrets import find_secrets
-from pipeline.pii.spans import MAX_NUMBERED, PiiKind, Span
+from pipeline.pii.spans import MAX_NUMBERED, PiiKind, Span, has_long_number
 from pipeline.settings import Settings
 from pipeline.text import count_words
 
@@ -101,14 +101,15 @@ def _load_name_finder(settings: ScrubPiiSettings) -> Callable[[str], Iterable[Sp
 
 def find(text: str, settings: ScrubPiiSettings, language: str = "") -> list[Span]:
     """Personal data in `text`, in order, without overlaps. `language` selects the formats of phone numbers."""
+    long_number = has_long_number(text)  # finds that are masked leave no new one
     finders: list[tuple[bool, Callable[[str], Iterable[Span]]]] = [
         (settings.secrets, find_secrets),
         (settings.emails, lambda text: find_emails(text, settings.spelled_out_emails)),
         (settings.ibans, find_ibans),
-        (settings.cards, find_cards),
-        (settings.social_security_numbers, find_social_security_numbers),
+        (settings.cards and long_number, find_cards),
+        (settings.social_security_numbers and long_number, find_social_security_numbers),
         (settings.ip_addresses, find_ip_addresses),
-        (settings.phones, lambda text: find_phones(text, language)),
+        (settings.phones and long_number, lambda text: find_phones(text, language)),
     ]
     if settings.names:
         finders.append((True, _load_name_finder(settings)))
