@@ -32,7 +32,8 @@ _TERMINAL = tuple('.?!"”’»。！？…؟۔।։)')
 # The lookbehind finds the first mark of a run: without it, 10,000 dots followed by a letter took 6.6 s. It comes after
 # the mark because a regex that begins with a set of characters skips all others in one fast loop.
 _SENTENCE_END = re.compile(r"[.!?…؟۔।։](?<![.!?…؟۔।։]{2})[.!?…؟۔।։]*+[\"'”’»)\]]*+(?=\s|$)", re.MULTILINE)
-_WIDE_SENTENCE_END = re.compile("[。！？]+")
+_WIDE_SENTENCE_ENDS = "。！？"
+_WIDE_SENTENCE_END = re.compile(f"[{_WIDE_SENTENCE_ENDS}]+")
 _MAX_PLACEHOLDERS = 0.05  # share of the prose words, as RefinedWeb has it for all corrections of a page
 # A paragraph of short lines this many words above the line minimum is verse or an address, not a menu.
 _MIN_EXTRA_WORDS = 3
@@ -163,5 +164,7 @@ def _keep_if_unbalanced(code: re.Match[str]) -> str:
 def count_sentences(lines: list[str]) -> int:
     """Number of sentence ends, plus one for every line that ends without a sentence end."""
     text = "\n".join(lines)
-    ends = len(_SENTENCE_END.findall(text)) + len(_WIDE_SENTENCE_END.findall(text))
+    ends = len(_SENTENCE_END.findall(text))
+    if any(mark in text for mark in _WIDE_SENTENCE_ENDS):
+        ends += len(_WIDE_SENTENCE_END.findall(text))
     return ends + sum(not line.endswith(_TERMINAL) for line in lines)
