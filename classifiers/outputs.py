@@ -56,32 +56,50 @@ def check_folder(folder: Path, own: Callable[[Path], Iterable[str]], inputs: Ite
 
 @contextmanager
 def partial_file(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, which gets its name when the block ends without an error, and else is deleted."""
+    """A new file beside `path`, which gets its name when the block ends without an error, and else is deleted.
+
+    An OSError of the block that names no file, as those of write() do, gets the name of this one.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     partial = Path(name)
     try:
-        yield partial
-        _flush(partial)
-        partial.chmod(0o666 & ~_mask())  # mkstemp gives no rights to group and others
-        partial.replace(path)
+        with _name_errors(path):
+            yield partial
+            _flush(partial)
+            partial.chmod(0o666 & ~_mask())  # mkstemp gives no rights to group and others
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def partial_folder(folder: Path, last: str) -> Iterator[Path]:
-    """A new folder beside `folder`, whose files are moved there when the block ends; `last` marks a complete folder."""
+    """A new folder beside `folder`, whose files are moved there when the block ends; `last` marks a complete folder.
+
+    Errors get its name, as in `partial_file`.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
     try:
-        yield partial
-        folder.mkdir(exist_ok=True)
-        for path in sorted(partial.iterdir(), key=lambda path: path.name == last):
-            _flush(path)
-            path.replace(folder / path.name)
+        with _name_errors(folder):
+            yield partial
+            folder.mkdir(exist_ok=True)
+            for path in sorted(partial.iterdir(), key=lambda path: path.name == last):
+                _flush(path)
+                path.replace(folder / path.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _name_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def read_keys(path: Path) -> frozenset[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT_FILE = "experiment.json"  # how a run was made; the first file that a run writes, but for its lock
 LOCK_FILE = "training.lock"
-_OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
+_OF_NOBODY = ("lost+found", ".DS_Store", ".?*.[0-9]*.tmp")  # in folders that are empty for their owner
 
 
 def cache_folder() -> Path:
@@ -31,11 +31,14 @@ def cache_folder() -> Path:
 
 
 def check_output(folder: Path, own: Sequence[str] = (), *, is_ours: bool = False) -> None:
-    """Refuse an output folder with files of others: it must be new or empty, or `is_ours`, or have only `own` names."""
+    """Refuse an output folder with files of others: it must be new or empty, or `is_ours`, or have only `own` names.
+
+    What `write_atomically` leaves where it is killed belongs to nobody.
+    """
     if is_ours or not folder.exists():
         return
     names = sorted(path.name for path in folder.iterdir())
-    foreign = [name for name in names if not any(Path(name).match(pattern) for pattern in (*own, *_OF_SYSTEMS))]
+    foreign = [name for name in names if not any(Path(name).match(pattern) for pattern in (*own, *_OF_NOBODY))]
     if foreign:
         raise UserError(f"{folder}: holds files that this command did not write ({foreign[0]}); choose a new folder")
 
@@ -87,25 +90,28 @@ def lock_run(folder: Path) -> Iterator[None]:
     The lock (flock) ends with its process, however that ends; its file stays. A file system without locks has none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_FILE).open("a+", encoding="utf-8") as file:
+    path = folder / LOCK_FILE
+    with path.open("ab+", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            owner = " ".join(file.read(200).split()) or "another process"
+            owner = " ".join(file.read(200).decode(errors="replace").split()) or "another process"
             raise LockedError(f"{folder}: {owner} trains in it; wait until it is done, or name a new folder") from None
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
                 raise
-        file.truncate(0)
-        file.write(f"{socket.gethostname()} (process {os.getpid()})\n")
-        file.flush()
+        with explain_writes(path):
+            file.truncate(0)
+            file.write(f"{socket.gethostname()} (process {os.getpid()})\n".encode())
         yield
 
 
-def is_lock(path: Path) -> bool:
-    """Whether a file is what `lock_run` leaves, and no file of others."""
-    return path.is_file() and re.fullmatch(rb"(\S+ \(process \d+\)\n)?", path.read_bytes()) is not None
+def own_lock(folder: Path) -> list[str]:
+    """The name of what `lock_run` leaves in a folder; none where there is no such file, or one of others."""
+    path = folder / LOCK_FILE
+    ours = path.is_file() and re.fullmatch(rb"(\S+ \(process \d+\)\n)?", path.read_bytes())
+    return [LOCK_FILE] if ours else []
 
 
 def find_runs(folder: Path, pattern: str) -> list[str]:
@@ -119,11 +125,26 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextmanager
+def explain_writes(path: Path) -> Iterator[None]:
+    """Name the file in the errors of its writing: the system and most libraries do so only where it is opened.
+
+    It stands around the opening as well: what could not be written fails once more when the file is closed.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a small file, text as UTF-8; a reader sees the old content or the new one, also after a power failure."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     try:
-        temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with explain_writes(path):
+            temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
         flush_to_disk(temporary)
         temporary.replace(path)
     finally:
@@ -148,6 +169,7 @@ def flush_to_disk(path: Path) -> None:
     """Make the kernel write a file or a folder to disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with explain_writes(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -6,6 +6,7 @@ unseen domains (dimension 50, 50 epochs), this model .59. Training needs scipy, 
 
 from __future__ import annotations
 
+import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,9 @@ class LinearModel:
         stored = np.zeros((len(self._words) + 1, len(self.labels) + 1), dtype=np.float16)
         stored[:-1, 0], stored[:-1, 1:], stored[-1, 1:] = self._idf, self._weights, self._bias
         words.write_text("".join(f"{word}\n" for word in self._words), encoding="utf-8")
-        np.save(table, stored, allow_pickle=False)
+        content = io.BytesIO()
+        np.save(content, stored, allow_pickle=False)  # into a file, it says nothing of why a disk refused it
+        table.write_bytes(content.getvalue())
 
     def probabilities(self, texts: Sequence[Parts]) -> Array:
         """Array of shape (texts, labels)."""

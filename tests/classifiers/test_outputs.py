@@ -7,15 +7,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from classifiers.artifacts import default_folder
 from classifiers.cli import classify
 from classifiers.errors import UserError
+from classifiers.estimators.linear import LinearModel
 from classifiers.evaluation import report
 from classifiers.outputs import partial_file, partial_folder
 from tests.classifiers.data.test_wikipedia_dump import dump_of
+from tests.full_disk import fail_at_all_sizes
 
 MODEL = default_folder("language") / "model.ftz"
 Arguments = Callable[[Path, Path], tuple[object, ...]]
@@ -146,3 +149,37 @@ def test_a_file_has_the_usual_rights(tmp_path: Path) -> None:
         partial.write_text("new")
     (tmp_path / "usual").touch()
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+WRITERS: dict[str, Arguments] = {
+    "references": lambda given, out: ("references", given / "dump.xml", "--output", out / "new.jsonl.gz"),
+    **{end: lambda given, out, end=end: ("score", "language", given / "rows.jsonl", "--output", out / f"new.{end}")
+       for end in ("jsonl", "jsonl.gz", "parquet")},
+    "pack": lambda given, out: ("pack", given / "own.ftz", "--license", "MIT", "--source", "s", "--output", out / "m"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_disk_that_fails_in_the_midst_of_a_write_is_one_line_with_the_output(
+    name: str, inputs: Path, tmp_path: Path
+) -> None:
+    words = [str(word) for word in WRITERS[name](inputs, tmp_path / "out")]
+    (tmp_path / "out").mkdir()
+    failures = fail_at_all_sizes(lambda: CliRunner().invoke(classify, words, catch_exceptions=False))
+    assert failures
+    for failure in failures:
+        assert "File too large" in failure.message
+        assert str(tmp_path / "out") in failure.message
+        assert failure.exit_code == 4
+
+
+def test_a_model_that_a_disk_refuses_is_one_line_with_its_folder(tmp_path: Path) -> None:
+    model = LinearModel([f"word{number}" for number in range(3000)], np.zeros((3001, 3)), ["a", "b"])
+
+    def write() -> None:
+        with partial_folder(tmp_path / "model", "weights.npy") as folder:
+            model.save(folder / "words.txt", folder / "weights.npy")
+
+    for failure in fail_at_all_sizes(write):
+        assert (failure.message, failure.exit_code) == (f"[Errno 27] File too large: '{tmp_path / 'model'}'", 4)
+    assert np.load(tmp_path / "model" / "weights.npy").shape == (3001, 3)

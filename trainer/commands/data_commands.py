@@ -26,18 +26,21 @@ def tokenizer_command(
     from trainer.data.text_samples import held_out_samples, training_texts
     from trainer.data.tokenizer import TokenizerSettings, train_tokenizer
     from trainer.data.tokenizer_report import count_with, format_report, measure_tokenizers, open_peer
-    from trainer.files import check_output, holds_keys
+    from trainer.files import check_output, holds_keys, lock_run, own_lock, write_atomically
 
     settings = read_config(TokenizerSettings, None, [f"vocab_size={vocab_size}", *changes])
-    check_output(output, is_ours=holds_keys(output / "tokenizer_report.json", "all", "domain", "language"))
+    ours = holds_keys(output / "tokenizer_report.json", "all", "domain", "language")
+    check_output(output, own_lock(output), is_ours=ours)
     peers = {name: open_peer(name) for name in compare}
     opened = open_dataset(dataset)
+    click.get_current_context().with_resource(lock_run(output))
     texts = training_texts(opened, settings.sample_bytes)
     trained = train_tokenizer(texts, settings, progress=sys.stderr.isatty())
-    trained.save(output / "tokenizer.json")
     samples = held_out_samples(opened, settings.sample_bytes)
     report = measure_tokenizers(samples, {"gristmill": count_with(trained), **peers})
-    (output / "tokenizer_report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    # First the file by which a repetition of the command knows its folder.
+    write_atomically(output / "tokenizer_report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    trained.save(output / "tokenizer.json")
     click.echo(format_report(report))
     engine = "tiktoken (equal ids)" if trained.fast else "tokenizers (tiktoken's ids differ)"
     click.echo(f"{output / 'tokenizer.json'}: {trained.vocab_size:,} tokens, encoded by {engine}")
@@ -72,11 +75,12 @@ def name_tokens_command(tokenizer: Path, names: tuple[str, ...], output: Path) -
     from trainer.data.tokenizer import TOKENIZER_FILE, load_tokenizer, name_reserved
     from trainer.files import check_output
 
-    check_output(output)
     named = name_reserved(load_tokenizer(tokenizer), names)
-    named.save(output / TOKENIZER_FILE)
+    path = output / TOKENIZER_FILE
+    check_output(output, [TOKENIZER_FILE] if path.is_file() and path.read_bytes() == named.json.encode() else [])
+    named.save(path)
     ids = ", ".join(f"{name} {named.control[name]}" for name in names)
-    click.echo(f"{output / TOKENIZER_FILE}: {ids}")
+    click.echo(f"{path}: {ids}")
 
 
 @train.command("tokens", short_help="Tokenize a dataset before a run.")

@@ -156,9 +156,11 @@ def _config_file(arguments: dict[str, Any], record: dict[str, Any]) -> Iterator[
     if record["config"] is None:
         yield
         return
+    from trainer.files import write_atomically
+
     with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
         path = Path(folder) / Path(arguments["config"]).name
-        path.write_text(record["config"], "utf-8")
+        write_atomically(path, record["config"])
         arguments["config"] = str(path)
         yield
 

@@ -59,10 +59,9 @@ def data_options(command: Command) -> Command:
 
 def check_run_folder(output: Path) -> None:
     """Refuse a folder with files of others as the output of a run."""
-    from trainer.files import EXPERIMENT_FILE, LOCK_FILE, check_output, is_lock, is_run
+    from trainer.files import check_output, is_run, own_lock
 
-    first = [f".{EXPERIMENT_FILE}.*.tmp", *([LOCK_FILE] if is_lock(output / LOCK_FILE) else [])]  # that a run writes
-    check_output(output, first, is_ours=is_run(output))
+    check_output(output, own_lock(output), is_ours=is_run(output))  # a run writes its lock first
 
 
 def escape_controls(text: str) -> str:

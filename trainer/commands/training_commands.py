@@ -188,7 +188,7 @@ def export_command(run: Path, output: Path, adapters: Path | None, overwrite: bo
     """
     from trainer.chat.chat_template import ChatTemplate
     from trainer.data.tokenizer import load_tokenizer
-    from trainer.files import holds_keys
+    from trainer.files import holds_keys, write_atomically
     from trainer.model.hugging_face import IMPORTED_FILES, ExportType, export_to_hugging_face
     from trainer.model.lora import is_adapter
     from trainer.model.peft_adapters import write_adapters
@@ -210,7 +210,7 @@ def export_command(run: Path, output: Path, adapters: Path | None, overwrite: bo
     separator, pad = tokenizer.separator, tokenizer.pad
     export_to_hugging_face(*saved, output, tokenizer=path, separator=separator, pad=pad, dtype=dtype)
     for name, text in read_texts(find_checkpoint(run), IMPORTED_FILES).items():  # of an imported model, as they were
-        (output / name).write_text(text, "utf-8")
+        write_atomically(output / name, text)
     if is_assistant(run):
         write_chat_files(output, ChatTemplate(tokenizer))
     click.echo(output)

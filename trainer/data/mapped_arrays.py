@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.verified_files import VerifiedFiles
-from trainer.files import sha256_of_file, write_atomically
+from trainer.files import explain_writes, sha256_of_file, write_atomically
 
 Columns = Callable[[], Iterator[tuple[str, NDArray[Any]]]]
 
@@ -50,6 +50,23 @@ def take_lock(path: Path) -> Iterator[OSError | None]:
         yield None
 
 
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """np.save, whose own way to write says of a full disk only how many items it wrote."""
+    array = np.ascontiguousarray(array)
+    with explain_writes(path), path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
+def create_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """An array to write to, mapped from a new file. Its space is reserved: later, a full disk would be a SIGBUS."""
+    with explain_writes(path):
+        array = np.lib.format.open_memmap(path, "w+", dtype=dtype, shape=shape)
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def _write_arrays(folder: Path, key: str, columns: Columns) -> None:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -57,7 +74,7 @@ def _write_arrays(folder: Path, key: str, columns: Columns) -> None:
     try:
         hashes = {}
         for name, array in columns():
-            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            save_array(temporary / f"{name}.npy", array)
             hashes[name] = sha256_of_file(temporary / f"{name}.npy")
         write_atomically(temporary / "arrays.json", json.dumps({"key": key, "sha256": hashes}, indent=1) + "\n")
         shutil.rmtree(folder, ignore_errors=True)

@@ -33,7 +33,7 @@ from trainer.data.token_files import (
     read_summary,
 )
 from trainer.errors import UserError
-from trainer.files import cache_folder, flush_to_disk, sha256_of_file, write_atomically
+from trainer.files import cache_folder, explain_writes, flush_to_disk, sha256_of_file, write_atomically
 
 ORIGIN = ("url", "warc_file", "warc_offset")  # columns of the index that say where a document came from
 
@@ -91,7 +91,7 @@ def _blank_part(folder: Path, number: int, kind: np.dtype[Any], wanted: pa.Array
         place = index.schema.get_field_index(name)
         blank = pc.if_else(mask, pa.scalar(None, index.schema.field(name).type), index[name])
         index = index.set_column(place, index.schema.field(name), blank)
-    _replace(files.tokens, tokens.tofile)
+    _replace(files.tokens, lambda path: path.write_bytes(tokens))
     _replace(files.index, lambda path: pq.write_table(index, path, row_group_size=ROW_GROUP))
     read_provenance.cache_clear()
     changed = replace(part, tokens_sha256=sha256_of_file(files.tokens), index_sha256=sha256_of_file(files.index))
@@ -103,7 +103,8 @@ def _blank_part(folder: Path, number: int, kind: np.dtype[Any], wanted: pa.Array
 def _replace(path: Path, write: Any) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        write(temporary)
+        with explain_writes(path):
+            write(temporary)
         flush_to_disk(temporary)
         temporary.replace(path)
     finally:

@@ -22,7 +22,7 @@ from trainer.data.token_files import open_tokens, read_summary
 from trainer.data.token_formats import TokenFormat, build_writer
 from trainer.data.tokenizer import TOKENIZER_FILE, load_tokenizer
 from trainer.errors import UserError
-from trainer.files import flush_to_disk, write_atomically
+from trainer.files import explain_writes, flush_to_disk, write_atomically
 
 READERS = {  # what tells the trainer of a format where the tokens are
     TokenFormat.MEGATRON: "--data-path {0}/tokens",
@@ -47,10 +47,11 @@ def export_tokens(
     temporary = output.with_name(f".{output.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    writer = build_writer(kind, temporary, tokenizer.vocab_size, sequence_length)
-    for index in order.tolist():
-        writer.write(np.roll(corpus.document(index), -1))  # from the start of the document to its end
-    writer.close()
+    with explain_writes(output):
+        writer = build_writer(kind, temporary, tokenizer.vocab_size, sequence_length)
+        for index in order.tolist():
+            writer.write(np.roll(corpus.document(index), -1))  # from the start of the document to its end
+        writer.close()
     tokenizer.save(temporary / TOKENIZER_FILE)
     described = {
         "format": kind.value,

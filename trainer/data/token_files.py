@@ -32,7 +32,7 @@ from trainer.data.curated_dataset import Dataset, DatasetError, Shard, fetch_sha
 from trainer.data.mapped_arrays import map_arrays
 from trainer.data.tokenizer import Tokenizer
 from trainer.data.verified_files import VerifiedFiles
-from trainer.files import sha256_of_file, write_atomically
+from trainer.files import explain_writes, sha256_of_file, write_atomically
 
 FORMAT = 1  # raised when the layout of the files changes
 COPIED = ("id", "url", "warc_file", "warc_offset", "language", "quality_score", "domain", "weight")  # from the shard
@@ -100,13 +100,14 @@ def write_part(folder: Path, number: int, shard: Shard, tokenizer: Tokenizer, th
     """Tokenizes one shard. The record is written last: without it the part counts as unfinished."""
     files = part_files(folder, number)
     files.record.unlink(missing_ok=True)
-    with fetch_shard(shard) as path, files.tokens.open("wb") as output:
+    with fetch_shard(shard) as path, explain_writes(files.tokens), files.tokens.open("wb") as output:
         table = pa.concat_tables(_write_tokens(path, shard, tokenizer, threads, output))
     length = table.column("tokens").to_numpy()
     table = table.append_column("start", pa.array(np.cumsum(length) - length))
     if len(table) != shard.rows:
         raise DatasetError(f"{shard.path}: {len(table)} rows, the manifest says {shard.rows}; copy the dataset again")
-    pq.write_table(table, files.index, row_group_size=ROW_GROUP)
+    with explain_writes(files.index):
+        pq.write_table(table, files.index, row_group_size=ROW_GROUP)
     part = Part(
         shard=shard.name,
         shard_sha256=shard.sha256,

@@ -27,6 +27,7 @@ from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, proc
 from tokenizers import Tokenizer as Engine
 
 from trainer.errors import UserError
+from trainer.files import write_atomically
 from trainer.settings import Settings
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -190,7 +191,7 @@ class Tokenizer:
     def save(self, path: Path) -> None:
         """Writes tokenizer.json, which `tokenizers` and `transformers` read as well."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.json, encoding="utf-8")
+        write_atomically(path, self.json)
 
 
 def _find_separator(engine: Engine, name: str) -> int:

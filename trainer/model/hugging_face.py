@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from trainer.errors import UserError
-from trainer.files import save_tensors
+from trainer.files import save_tensors, write_atomically
 from trainer.model.model_settings import ModelSettings
 from trainer.model.rotary import RopeScaling, RopeSettings
 
@@ -71,7 +71,7 @@ def export_to_hugging_face(
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+    write_atomically(path, json.dumps(values, indent=2) + "\n")
 
 
 def _check_exportable(settings: ModelSettings) -> None:
@@ -219,7 +219,7 @@ def _write_tensors(out: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
     else:
         places = {tensor: name for name, inside in zip(names, files, strict=True) for tensor in inside}
         index = {"metadata": {"total_size": total}, "weight_map": places}
-        (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", "utf-8")
+        write_atomically(out / "model.safetensors.index.json", json.dumps(index, indent=1) + "\n")
     for number, name in enumerate(names, 1):
         (out / f"part-{number}.tmp").rename(out / name)
 

@@ -30,10 +30,11 @@ from pydantic import Field
 from tqdm import tqdm
 
 from trainer.data.corpus import Corpus
+from trainer.data.mapped_arrays import create_array, save_array
 from trainer.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer
 from trainer.data.verified_files import VerifiedFiles
 from trainer.errors import UserError
-from trainer.files import sha256_of_file, write_atomically
+from trainer.files import explain_writes, sha256_of_file, write_atomically
 from trainer.retrieval.embedders import (
     Embedder,
     EmbedderKind,
@@ -199,16 +200,17 @@ def build_database(
 
 
 def _write_documents(corpus: Corpus, folder: Path) -> None:
-    np.save(folder / "key.npy", np.asarray(corpus.key))
+    save_array(folder / "key.npy", np.asarray(corpus.key))
     urls = np.zeros(len(corpus), np.uint64)
     schema = pa.schema([("id", pa.string()), ("url", pa.string())])
-    with pa.ipc.new_file(folder / "documents.arrow", schema) as file:
+    path = folder / "documents.arrow"
+    with explain_writes(path), pa.ipc.new_file(path, schema) as file:
         for begin in range(0, len(corpus), 8192):
             references = [corpus.describe(number) for number in range(begin, min(begin + 8192, len(corpus)))]
             urls[begin : begin + len(references)] = [hash_url(reference.url) for reference in references]
             columns = [[reference.id for reference in references], [reference.url for reference in references]]
             file.write_batch(pa.record_batch(columns, schema=schema))
-    np.save(folder / "url_key.npy", urls)
+    save_array(folder / "url_key.npy", urls)
 
 
 def hash_url(url: str) -> int:
@@ -229,9 +231,7 @@ def _write_chunks(
     number = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
     offset = number * size
     length = np.minimum(corpus.length[document] - 1 - offset, size).astype(np.int32)
-    tokens = np.lib.format.open_memmap(
-        folder / "tokens.npy", "w+", dtype=corpus.files[0].dtype, shape=(len(document), size)
-    )
+    tokens = create_array(folder / "tokens.npy", corpus.files[0].dtype, (len(document), size))
     first = 0
     for index, count in enumerate(counts.tolist()):
         text = corpus.document(index)[1:]
@@ -239,7 +239,7 @@ def _write_chunks(
         first += count
     tokens.flush()
     for name, array in (("length", length), ("offset", offset), ("document", document)):
-        np.save(folder / f"{name}.npy", array)
+        save_array(folder / f"{name}.npy", array)
     return tokens, length
 
 
@@ -259,10 +259,10 @@ def _write_embeddings(
     rarity = None
     if settings.embedder is EmbedderKind.HASHED:
         rarity = fit_rarity(blocks())
-        np.save(folder / "rarity.npy", rarity)
+        save_array(folder / "rarity.npy", rarity)
     embedder = open_embedder(settings, tokenizer, rarity)
     shape = (len(tokens), embedder.dimensions)
-    vectors = np.lib.format.open_memmap(folder / "embeddings.npy", "w+", dtype=np.float32, shape=shape)
+    vectors = create_array(folder / "embeddings.npy", np.dtype(np.float32), shape)
     first = 0
     with tqdm(total=len(tokens), unit=" chunks", desc="embed", disable=None if progress else True) as bar:
         for texts in blocks():

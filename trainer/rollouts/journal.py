@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import UserError
-from trainer.files import check_output_file, holds_keys, write_atomically
+from trainer.files import check_output_file, explain_writes, holds_keys, write_atomically
 
 
 class Journal:
@@ -55,7 +55,7 @@ class Journal:
     def commit(self, items: Iterable[Any], state: dict[str, Any]) -> None:
         """Append lines and store the state, both or none."""
         content = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items).encode()
-        with self.path.open("ab") as file:
+        with explain_writes(self.path), self.path.open("ab") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -24,6 +24,7 @@ from trainer.data.tokenizer import Tokenizer
 from trainer.errors import UserError
 from trainer.evaluation.likelihood import Scorer
 from trainer.evaluation.perplexity import held_out_documents, measure_loss
+from trainer.files import write_atomically
 from trainer.studies.seed_interval import MeanInterval, mean_interval
 from trainer.tasks.pretrain import pretrain
 from trainer.tasks.pretrain_inputs import PretrainInputs, open_pretrain_inputs
@@ -98,7 +99,7 @@ def ablate(
         for name in others
     }
     report = _build_report(datasets, unweighted, run_settings, differences)
-    (out / "ablation.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    write_atomically(out / "ablation.json", json.dumps(report, indent=1) + "\n")
     return differences
 
 

@@ -9,19 +9,17 @@ tell the scatter of three losses from a bend of their law, and an interval is na
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from trainer.data.batches import BatchSource
 from trainer.settings import Settings
-from trainer.studies.ladder import count_matmul_parameters, write_points
+from trainer.studies.ladder import count_matmul_parameters, write_points, write_table
 from trainer.studies.scaling_laws import Point, ScalingError, predict_by_compute
 from trainer.tasks.depth import DepthSettings
 from trainer.tasks.pretrain import pretrain
@@ -118,9 +116,7 @@ def turn_dial(
 
 
 def _write_sweep(path: Path, losses: Mapping[tuple[str, int, float], float]) -> None:
-    rows: Iterable[tuple[Any, ...]] = ((*key, loss) for key, loss in losses.items())
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([SWEEP_COLUMNS, *rows])
+    write_table(path, SWEEP_COLUMNS, ((*key, loss) for key, loss in losses.items()))
 
 
 def describe_dial(points: Sequence[Point]) -> str:

@@ -9,7 +9,8 @@ predicted from the smaller ones and compared with its measured loss.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from trainer.config import validate_settings
+from trainer.files import write_atomically
 from trainer.model.model_settings import ModelSettings
 from trainer.model.size import count_parameters
 from trainer.settings import Settings
@@ -153,10 +155,14 @@ def train_ladder(
 
 def write_points(path: Path, points: Sequence[Point]) -> None:
     """The runs as CSV, which `gristmill train scaling fit` reads."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        writer.writerows([point.name, point.parameters, point.tokens, point.loss] for point in points)
+    write_table(path, _COLUMNS, ([point.name, point.parameters, point.tokens, point.loss] for point in points))
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table as CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([columns, *rows])
+    write_atomically(path, text.getvalue())
 
 
 def is_table(path: Path, columns: Sequence[str] = _COLUMNS) -> bool:

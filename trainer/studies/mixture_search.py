@@ -29,6 +29,7 @@ from scipy.stats import spearmanr
 from trainer.data.batches import BatchSource
 from trainer.data.corpus import Corpus
 from trainer.errors import UserError
+from trainer.files import write_atomically
 from trainer.settings import Settings
 from trainer.studies.ablation import Difference, Documents, read_texts, train_and_evaluate
 from trainer.tasks.pretrain_inputs import PretrainInputs
@@ -227,8 +228,8 @@ def _write_report(report: MixtureReport, mixtures: Array, losses: Sequence[float
             for against, found in report.differences.items()
         },
     }
-    (out / "mixture.json").write_text(json.dumps(values, indent=1) + "\n", "utf-8")
-    (out / "shares.toml").write_text(format_shares(report), "utf-8")
+    write_atomically(out / "mixture.json", json.dumps(values, indent=1) + "\n")
+    write_atomically(out / "shares.toml", format_shares(report))
 
 
 def format_shares(report: MixtureReport) -> str:

@@ -103,7 +103,7 @@ class CheckpointWriter:
             temporary.mkdir(parents=True)
             save_tensors(generators, temporary / "rng.safetensors")
             for name, text in texts.items():
-                (temporary / name).write_text(text, "utf-8")
+                write_atomically(temporary / name, text)
         wait_for_all(self._world)
 
     def _write_gathered(self, temporary: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Files:
@@ -161,9 +161,7 @@ class CheckpointWriter:
         if not self._world.is_main:
             return
         complete = state.model_copy(update={"files": dict(sorted(files.items()))})
-        (temporary / "state.json").write_text(complete.model_dump_json(indent=1), "utf-8")
-        flush_to_disk(temporary / "state.json")
-        flush_to_disk(temporary)
+        write_atomically(temporary / "state.json", complete.model_dump_json(indent=1))
         if final.exists():  # this step was saved before, then the run resumed from an older checkpoint
             final.rename(temporary.with_suffix(".old.tmp"))
         temporary.rename(final)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from trainer.errors import StoppedBySignalError, TrainingStoppedError
+from trainer.files import explain_writes
 from trainer.training import checkpoint
 from trainer.training.anomalies import Anomaly, AnomalyAction
 from trainer.training.checkpoint import BestValidation
@@ -193,7 +194,7 @@ def _report(run: Run, gradient: StepGradient, anomaly: Anomaly) -> None:
     row = {"step": run.step + 1, "kind": anomaly.kind, "action": anomaly.action, "loss": _finite_or_none(anomaly.loss)}
     row |= {"gradient_norm": _finite_or_none(anomaly.gradient_norm), "limit": _finite_or_none(anomaly.limit)}
     row["documents"] = gradient.worst_examples()
-    with path.open("a", encoding="utf-8") as file:
+    with explain_writes(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     if anomaly.action is AnomalyAction.STOP:
         save_run(run)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from trainer.files import write_atomically
+from trainer.files import explain_writes, write_atomically
 
 
 class MetricsLog:
@@ -23,15 +23,17 @@ class MetricsLog:
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row and flush it."""
-        self.file.write(json.dumps(row) + "\n")
-        self.file.flush()
+        with explain_writes(self.path):
+            self.file.write(json.dumps(row) + "\n")
+            self.file.flush()
         if self.board is not None:
             for name, value in _flatten(row):
                 self.board.add_scalar(name, value, row["step"])
 
     def sync(self) -> None:
         """Wait until all rows are on the disk: after a power failure none is missing before the newest checkpoint."""
-        os.fsync(self.file.fileno())
+        with explain_writes(self.path):
+            os.fsync(self.file.fileno())
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -39,7 +41,8 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.file.close()
+        with explain_writes(self.path):  # a row that could not be written is tried again here
+            self.file.close()
         if self.board is not None:
             self.board.close()
 
