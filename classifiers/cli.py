@@ -280,11 +280,13 @@ def _load_models(
 @click.option("--education", type=EXISTING, help="Model folder; default: the shipped one.")
 @click.option("--domain", type=EXISTING, help="Model folder; default: the shipped one.")
 @click.option("--harm", type=EXISTING, help="Model folder; default: the shipped one.")
+@click.option("--nested", is_flag=True, help="Also the quality recipe by nested cross-validation: it trains 30 times.")
 @click.option("--output", type=ANY_PATH, required=True, help="Folder for report.md, numbers.json and plots.")
 @click.pass_obj
 def evaluate(
-    load_extractor: LoadExtractor | None, /, data: Path, work: Path, output: Path, **models: Path | None
-) -> None:
+    load_extractor: LoadExtractor | None, /, data: Path, work: Path, output: Path, *, nested: bool,
+    **models: Path | None,
+) -> None:  # fmt: skip
     """Measure the models on unseen domains.
 
     It writes tables and plots.
@@ -293,7 +295,12 @@ def evaluate(
     from classifiers.evaluation.report import NUMBERS, PAGE, write_report, written_files
 
     check_folder(output, written_files)
-    numbers = evaluate_all(_load_models(**models), _sources(load_extractor, data, work))
+    sources = _sources(load_extractor, data, work)
+    numbers = evaluate_all(_load_models(**models), sources)
+    if nested:
+        from classifiers.evaluation.evaluate_nested import evaluate_nested
+
+        numbers["quality"]["nested"] = evaluate_nested(sources)
     with partial_folder(output, NUMBERS) as folder:
         write_report(numbers, folder)
     click.echo(f"report -> {output / PAGE}")

@@ -88,6 +88,7 @@ def _quality_part(q: Mapping[str, Any]) -> str:
             _table(["from", "rows", "mean score", "mean label, halved"], calibration),
             "![Calibration](quality_calibration.png)\n",
             _bias_tables(q["bias"]),
+            nested_part(q["nested"]) if "nested" in q else "",
             "Example pages:\n", pages,
         ]
     )  # fmt: skip
@@ -101,6 +102,22 @@ def _bias_tables(bias: Mapping[str, Any]) -> str:
         rows = [[name, entry["rows"], entry["bias"], page[name]["bias"]] for name, entry in text.items()]
         tables.append(_table([group, "rows", *(LAYERS[layer] for layer in ("text", "page"))], rows))
     return "Mean score minus mean label:\n\n" + "\n".join(tables)
+
+
+def nested_part(nested: Mapping[str, Any]) -> str:
+    """Figures of the nested cross-validation: a row for each layer, and what was chosen."""
+    rows = [
+        [LAYERS[layer], found["rows"], found["log_loss"]]
+        + [f"{e['auc']:.3f} ({e['low']:.3f} to {e['high']:.3f})" for e in (found["keep"], found["usable"])]
+        for layer, found in nested.items()
+    ]
+    chosen = "".join(f"- {LAYERS[layer]}: {'; '.join(found['chosen'])}\n" for layer, found in nested.items())
+    head = ["layer", "rows", "log loss", "AUC of keep", "AUC of usable"]
+    bias = _bias_tables({layer: {"kind": found["bias"]} for layer, found in nested.items()}) if len(nested) > 1 else ""
+    return (
+        "Nested cross-validation over the training domains, 95% intervals over domains:\n\n"
+        f"{_table(head, rows)}\nChosen in the folds:\n\n{chosen}\n{bias}"
+    )
 
 
 def _baselines(rows: Mapping[str, Any]) -> dict[str, Any]:

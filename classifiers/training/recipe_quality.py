@@ -63,13 +63,16 @@ def read_targets(sources: Sources, name: str) -> list[Target]:
     ]
 
 
-def quality_views(sources: Sources, weakest: Match = Match.HOST) -> dict[str, list[Target]]:
+def quality_views(
+    sources: Sources, weakest: Match = Match.HOST, *, hard_negatives: bool = True
+) -> dict[str, list[Target]]:
     """The rows of each view."""
-    cited = [Target.of(example, QUALITY_LABELS[1]) for example in quality_examples(sources, weakest)]
+    examples = quality_examples(sources, weakest, hard_negatives=hard_negatives)
+    cited = [Target.of(example, QUALITY_LABELS[1]) for example in examples]
     return {"cited": cited, "read": read_targets(sources, "quality")}
 
 
-def quality_examples(sources: Sources, weakest: Match = Match.HOST) -> list[Example]:
+def quality_examples(sources: Sources, weakest: Match = Match.HOST, *, hard_negatives: bool = True) -> list[Example]:
     """Every row of the view `cited` with its label and split."""
     data = sources.data
     rows = [row for row in sample_order(sources.pages()) if len(row.text) >= MIN_CHARACTERS]
@@ -83,7 +86,8 @@ def quality_examples(sources: Sources, weakest: Match = Match.HOST) -> list[Exam
         for row in rows
         if len(row.boilerplate) >= MIN_CHARACTERS and unit_hash("boilerplate", row.id) < BOILERPLATE_SHARE
     ]
-    return split_and_match(positives, negatives, helper_rows, [*boilerplate_rows, *make_hard_negatives(rows)])
+    made = make_hard_negatives(rows) if hard_negatives else ()
+    return split_and_match(positives, negatives, helper_rows, [*boilerplate_rows, *made])
 
 
 def split_and_match(

@@ -13,7 +13,7 @@ signals of the extraction.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -105,11 +105,11 @@ def train_page_scorer(
                 "give more rows of more domains"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    known = {name: _ViewRow.of(targets) for name, targets in views.items()}
-    _train_views(known).save(folder / WORDS, folder / WEIGHTS)
-    tables = _tables(training, _predict_out_of_fold(known, training))
+    known = {name: ViewRow.of(rows) for name, rows in views.items()}
+    fit_views(known).save(folder / WORDS, folder / WEIGHTS)
+    tables = columns_by_layer(training, text_table(training), _predict_out_of_fold(known, training))
     truth = np.array([target.value for target in training])
-    layers, unseen = _fit_layers(tables, truth, tuple(views), _folds(training))
+    layers, unseen = _fit_layers(tables, truth, tuple(views), folds_of(training))
     _write_layers(folder / LAYER, tuple(views), layers)
     thresholds = {layer: float(np.quantile(scores, 1 - keep)) for layer, scores in unseen.items()}
     draft = _manifest(targets, about, folder, thresholds, keep)
@@ -141,7 +141,7 @@ def _score(model: PageScorer, layer: str, targets: Sequence[Target]) -> list[flo
 
 
 @dataclass(frozen=True, slots=True)
-class _ViewRow:
+class ViewRow:
     """A training row of a view: the words are counted once, not once a fold."""
 
     fold: int
@@ -149,38 +149,46 @@ class _ViewRow:
     counts: WordCounts
 
     @classmethod
-    def of(cls, targets: Sequence[Target]) -> list[_ViewRow]:
+    def of(cls, targets: Sequence[Target]) -> list[ViewRow]:
         training = (target for target in targets if target.split != Split.TEST)
         return [cls(fold_of(target.group), target.value, style_counts(target.row.text)) for target in training]
 
 
-def _train_views(views: Mapping[str, Sequence[_ViewRow]], without: int | None = None) -> LinearModel:
-    """On the rows that are not in the fold `without`."""
+def fit_views(views: Mapping[str, Sequence[ViewRow]], without: Collection[int] = ()) -> LinearModel:
+    """On the rows that are in none of the folds `without`."""
     rows: dict[str, list[Row]] = {}
     for name, known in views.items():
-        shares = ((row, (("0", 1 - row.value), ("1", row.value))) for row in known if row.fold != without)
+        shares = ((row, (("0", 1 - row.value), ("1", row.value))) for row in known if row.fold not in without)
         rows[name] = [Row(label, row.counts, share) for row, pair in shares for label, share in pair if share]
     return train_views(rows, VOCABULARY)
 
 
-def _folds(targets: Sequence[Target]) -> NDArray[np.int64]:
+def folds_of(targets: Sequence[Target]) -> NDArray[np.int64]:
+    """The fold of each target: an array of shape (targets)."""
     return np.array([fold_of(target.group) for target in targets], dtype=np.int64)
 
 
-def _predict_out_of_fold(views: Mapping[str, Sequence[_ViewRow]], targets: Sequence[Target]) -> Array:
+def _predict_out_of_fold(views: Mapping[str, Sequence[ViewRow]], targets: Sequence[Target]) -> Array:
     """Log-odds of each view for each target, from models that saw nothing of its fold."""
-    fold, found = _folds(targets), np.zeros((len(targets), len(views)))
+    fold, found = folds_of(targets), np.zeros((len(targets), len(views)))
     for number in range(FOLDS):
         unseen = np.flatnonzero(fold == number)
         if len(unseen):
-            model = _train_views(views, without=number)
+            model = fit_views(views, without=(number,))
             found[unseen] = bound(model.logits([[style_counts(targets[int(i)].row.text)] for i in unseen]))
     return found
 
 
-def _tables(targets: Sequence[Target], views: Array) -> dict[str, tuple[NDArray[np.bool_], Array]]:
-    """Layer -> (which targets it is trained on, its columns for them)."""
-    text = np.hstack([np.array([text_columns(target.row.text) for target in targets]), views])
+def text_table(targets: Sequence[Target]) -> Array:
+    """`text_columns` of each target: an array of shape (targets, columns)."""
+    return np.array([text_columns(target.row.text) for target in targets])
+
+
+def columns_by_layer(
+    targets: Sequence[Target], texts: Array, views: Array
+) -> dict[str, tuple[NDArray[np.bool_], Array]]:
+    """Layer -> (which targets it is trained on, its columns for them), of the columns of their texts and of views."""
+    text = np.hstack([texts, views])
     known = np.array([has_signals(target.row.signals) for target in targets])
     tables = {"text": (np.ones(len(targets), dtype=bool), text)}
     if known.sum() >= MIN_PAGES:
@@ -197,16 +205,25 @@ def _fit_layers(
     """The layers, and the scores by layers that were trained without a target's fold."""
     layers, scores = {}, {}
     for name, (rows, table) in tables.items():
-        signs = [*(SIGNS.get(column, 0) for column in columns_of((), "text")), *[1] * len(views)]
-        signs += [0] * (table.shape[1] - len(signs))
-        target, part, answers = truth[rows], fold[rows], np.zeros(int(rows.sum()))
-        for number in range(FOLDS):
-            if (part == number).any():
-                layer = fit_logistic(table[part != number], target[part != number], RIDGE, signs, balanced=False)
-                answers[part == number] = sigmoid(layer.log_odds(table[part == number]))
-        layers[name] = fit_logistic(table, target, RIDGE, signs, balanced=False)
-        scores[name] = answers
+        layers[name] = fit_layer(table, truth[rows], len(views))
+        scores[name] = score_out_of_fold(table, truth[rows], fold[rows], len(views))
     return layers, scores
+
+
+def fit_layer(table: Array, truth: Array, views: int, ridge: float = RIDGE) -> Logistic:
+    """The layer on `table` (rows x columns), in which `views` columns follow those of the text."""
+    signs = [*(SIGNS.get(column, 0) for column in columns_of((), "text")), *[1] * views]
+    signs += [0] * (table.shape[1] - len(signs))
+    return fit_logistic(table, truth, ridge, signs, balanced=False)
+
+
+def score_out_of_fold(table: Array, truth: Array, fold: NDArray[np.int64], views: int, ridge: float = RIDGE) -> Array:
+    """The score of each row by a layer that was trained without the row's fold."""
+    answers = np.zeros(len(truth))
+    for number in np.unique(fold):
+        layer = fit_layer(table[fold != number], truth[fold != number], views, ridge)
+        answers[fold == number] = sigmoid(layer.log_odds(table[fold == number]))
+    return answers
 
 
 def _write_layers(path: Path, views: Sequence[str], layers: Mapping[str, Logistic]) -> None:
