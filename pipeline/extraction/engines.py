@@ -96,7 +96,7 @@ def _build_learned(options: ExtractionOptions, model: ExtractionModel) -> Engine
             "kept_share": choice.kept_share,
         }
         found = Extracted(text, parsed.count_structures(), counts, signals)
-        if parsed.has_embedded_text and len(text) < options.fallback_below:
+        if len(text) < options.fallback_below and parsed.has_embedded_text:
             embedded = load_trafilatura()(parsed)
             if len(embedded.text) > len(text) and not _is_of_page(embedded.text, blocks.text):
                 return embedded

@@ -32,6 +32,7 @@ _TITLE_CHARACTERS = 300
 _EMBEDDED = (b"articleBody", b"reviewBody", b"recipeInstructions", b"acceptedAnswer", b"data-preloaded")
 _FORMULA_SIGNS = ("\\(", "\\[", "$$")  # what authors write around formulas for MathJax
 _PREFORMATTED = [TAG_NUMBER[tag] for tag in ("pre", "xmp", "listing", "plaintext")]
+_IS_PREFORMATTED = np.isin(np.arange(len(BLOCK_TAGS)), _PREFORMATTED)
 _LISTS = [TAG_NUMBER[tag] for tag in ("ul", "ol", "dl")]
 _EMBEDDED_TYPES = (b'"HowTo"', b'"Product"', b'"VideoObject"')
 
@@ -59,9 +60,16 @@ class ParsedPage:
     title: str
     decoding: Decoding
     elements: int
-    has_embedded_text: bool  # trafilatura may take text from JSON in the page, which no visitor sees
     _source: bytes = field(repr=False, compare=False)
     _tree: HtmlElement | None = field(repr=False, compare=False)  # None once it is taken
+
+    @property
+    def has_embedded_text(self) -> bool:
+        """Whether trafilatura may take text from JSON in the page, which no visitor sees.
+
+        Eight searches in the source, 0.3 ms: asked only of pages with little text.
+        """
+        return any(hint in self._source for hint in (*_EMBEDDED, *_EMBEDDED_TYPES))
 
     @cached_property
     def blocks(self) -> PageBlocks:
@@ -80,7 +88,7 @@ class ParsedPage:
         text = blocks.text
         if any(sign in text for sign in _FORMULA_SIGNS):
             formulas += count_formulas_in_text(text)
-        inline_code = ((blocks.marks & CODE) > 0) & ~np.isin(blocks.tags[blocks.elements], _PREFORMATTED)
+        inline_code = ((blocks.marks & CODE) > 0) & ~_IS_PREFORMATTED[blocks.tags[blocks.elements]]
         code = int(tags[_PREFORMATTED].sum()) + int(inline_code.sum())
         tables = sum(holds_data(blocks.nodes[table]) for table in np.flatnonzero(blocks.tags == TAG_NUMBER["table"]))
         return StructureCounts(code, formulas, tables, int(tags[_LISTS].sum()))
@@ -119,8 +127,7 @@ def parse_page(page: Page, max_bytes: int, max_nodes: int, *, show_addresses: bo
     if show_addresses and any(sign in source for sign in SIGNS):
         show_protected_addresses(tree)
     title, elements = _find_title(tree), count_elements(tree)
-    embedded = any(hint in source for hint in (*_EMBEDDED, *_EMBEDDED_TYPES))
-    return ParsedPage(page, title, decoding, elements, embedded, source, tree)
+    return ParsedPage(page, title, decoding, elements, source, tree)
 
 
 def _check_cap(value: int, cap: int, reason: RefusedReason) -> None:

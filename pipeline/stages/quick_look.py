@@ -98,7 +98,7 @@ def build(settings: QuickLookSettings) -> Callable[[Page], Page | ParsedPage | D
             raise
         except Exception:  # too large, too deep or broken: extract_text drops it with its reason
             return page
-        return parsed if parsed.has_embedded_text else _check(parsed, settings, identify)
+        return _check(parsed, settings, identify)
 
     return quick_look
 
@@ -106,7 +106,7 @@ def build(settings: QuickLookSettings) -> Callable[[Page], Page | ParsedPage | D
 def _check(parsed: ParsedPage, settings: QuickLookSettings, identify: Identifier | None) -> ParsedPage | Dropped:
     text = parsed.blocks.text
     rejection = _check_length(text, parsed, settings) or _check_language(text, settings, identify)
-    if rejection is None:
+    if rejection is None or parsed.has_embedded_text:
         return parsed
     excerpt = " ".join(text[: 2 * _EXCERPT_CHARACTERS].split())[:_EXCERPT_CHARACTERS]
     return Dropped(parsed.page, NAME, *rejection, excerpt=excerpt)
