@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +63,8 @@ class NameWeights:
     def of(self, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The summed weights of the tokens of each name, and their groups as bits."""
         known = self._names
-        found = [known.get(name) or self._name(name) for name in names]
-        columns = np.array(found, dtype=np.int64).reshape(-1, 2)
+        found = (known.get(name) or self._name(name) for name in names)
+        columns = np.fromiter(chain.from_iterable(found), dtype=np.int64, count=2 * len(names)).reshape(-1, 2)
         return columns[:, 0], columns[:, 1]
 
     def _name(self, name: str) -> tuple[int, int]:
