@@ -96,6 +96,7 @@ def correct_lines(
     footnotes = "[" in page.prose_text and notices.has_footnotes(page.prose)
     if settings.remove_script_notices and "javascript" in page.lowered and notices.is_about_scripts(page.prose):
         settings = settings.model_copy(update={"remove_script_notices": False})
+    may_have_notices = notices.may_have_notices(page.lowered)
     for number, line in enumerate(lines):
         if line is None or page.kinds[number] >= LineKind.TABLE:
             continue
@@ -104,15 +105,15 @@ def correct_lines(
         unchanged = line == page.lines[number]
         words = page.line_words[number] if unchanged else count_line_words(line, page.characters_per_word)
         may_be_short = headings[number] or page.kinds[number] == LineKind.LIST_ITEM
-        corrected[number] = None if _must_remove(line, words, may_be_short, page, settings) else line
+        # Without its footnote marks a line may have a phrase that the page does not have.
+        is_notice = (may_have_notices or not unchanged) and _is_short_notice(line, words, settings)
+        corrected[number] = None if is_notice or _must_remove(line, words, may_be_short, page, settings) else line
     return corrected
 
 
 def _must_remove(line: str, words: float, may_be_short: bool, page: TextParts, settings: C4Settings) -> bool:
     longest = settings.max_word_characters
     if longest is not None and len(line) > longest and not page.characters_per_word and _longest_word(line) > longest:
-        return True
-    if words <= settings.max_notice_words and _is_notice(line.lower(), settings):
         return True
     if settings.remove_scripts and "{" in line and _is_script(line, page.language):
         return True
@@ -127,7 +128,10 @@ def _longest_word(line: str) -> int:
     return max(map(len, line.split()), default=0)
 
 
-def _is_notice(lowered: str, settings: C4Settings) -> bool:
+def _is_short_notice(line: str, words: float, settings: C4Settings) -> bool:
+    if words > settings.max_notice_words:
+        return False
+    lowered = line.lower()
     if settings.remove_script_notices and notices.is_script_notice(lowered):
         return True
     return settings.remove_policy_lines and notices.is_policy_notice(lowered)

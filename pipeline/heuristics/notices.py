@@ -168,6 +168,11 @@ _FOOTNOTE = re.compile(r"(?<=[^\s\[])\s?(?:\[\d{1,3}(?:[-–,]\s?\d{1,3})*\])+(?
 _AFTER_SENTENCE = re.compile(r"(?<=[^\W\d_][^\W\d_][.!?…»”])(?:\[\d{1,3}\])+(?=\s|$)")
 
 
+def may_have_notices(lowered: str) -> bool:
+    """Whether a text, in lower case, has a phrase of which each notice of scripts and policies has one."""
+    return "javascript" in lowered or any(phrase in lowered for phrase in _POLICY_PHRASES)
+
+
 def is_script_notice(lowered: str) -> bool:
     """A line that asks the reader to enable JavaScript and says nothing else, in lower case."""
     if "javascript" not in lowered or not (_SCRIPT_STATE.search(lowered) and _SCRIPT_NOTICE.search(lowered)):

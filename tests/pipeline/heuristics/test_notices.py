@@ -199,3 +199,17 @@ def test_hostile_lines_take_linear_time(piece: str) -> None:
     notices.is_leaked_script(line, frozenset())
     notices.is_script_notice(line[:2_000])  # lines of at most 40 words
     notices.is_policy_notice(line[:2_000])
+
+
+def test_a_notice_whose_phrase_a_removed_mark_has_cut_goes() -> None:
+    notice = "By using this site you accept our terms[citation needed] of use."
+    assert not notices.may_have_notices(notice.lower())
+    text, _ = correct(f"{prose(80)}\n\n{notice}\n\n{prose(80)}", "en", FilterHeuristicsSettings())
+    assert "By using this site" not in text
+
+
+@given(st.sampled_from([*SCRIPT_NOTICES, *notices._POLICY_PHRASES, "terms of", "java script"]), st.integers(0, 200))
+def test_a_text_without_phrases_of_notices_is_no_notice(text: str, cut: int) -> None:
+    lowered = text.lower()[cut:]
+    is_notice = notices.is_script_notice(lowered) or notices.is_policy_notice(lowered)
+    assert notices.may_have_notices(lowered) or not is_notice
