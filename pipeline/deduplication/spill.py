@@ -83,7 +83,7 @@ def read_spilled(payloads: Iterable[Any]) -> Iterator[Any]:
             continue
         with explain_errors(payload.path, "read"), effects.open_file(payload.path) as file:
             file.seek(payload.start)
-            yield _coder().decode(file.read(payload.length))
+            yield _coder().decode(effects.read_fully(file, payload.length))
 
 
 @cache

@@ -78,7 +78,7 @@ def _refuse_foreign(path: str) -> None:
     if not storage.exists(path):
         return
     with storage.open_binary(path) as file:
-        start = file.read(len(_FIRST_LINE))
+        start = effects.read_fully(file, len(_FIRST_LINE))
     if start not in (b"", _FIRST_LINE.encode()):
         raise UserError(f"--metrics-file {path}: holds something else; name a new file")
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.lists.blocklists import MAX_INVALID_SHARE, ListError, parse_host
 from pipeline.settings import Settings
 from pipeline.storage.digests import sha256_of_file
@@ -87,7 +87,7 @@ def _open_table(path: str) -> Iterator[tuple[pa.Schema, Reader]]:
     from pyarrow import csv
 
     with storage.open_binary(path) as raw, storage.explain_errors(path, "read"):
-        content = gzip.GzipFile(fileobj=raw) if raw.read(2) == b"\x1f\x8b" else raw
+        content = gzip.GzipFile(fileobj=raw) if effects.read_fully(raw, 2) == b"\x1f\x8b" else raw
         raw.seek(0)
         try:
             reader = csv.open_csv(pa.PythonFile(content, "r"))

@@ -15,6 +15,8 @@ from typing import IO, BinaryIO, Protocol, cast
 
 import zstandard
 
+from pipeline import effects
+
 GZIP_MAGIC = b"\x1f\x8b\x08"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _PIECE = 1 << 16  # compressed bytes per call: zlib copies what it does not use, so small pieces are faster
@@ -50,7 +52,7 @@ class FileWindow:
             rest = self._buffer[self._at :]
             room = max(0, self._size - self.offset - len(rest))
             count = min(max(wanted, _PIECE * 4) - len(rest), room)
-            piece = self._file.read(count)
+            piece = effects.read_fully(self._file, count)
             if len(piece) < count:  # not damage: the same file gives other bytes than at the run's begin
                 raise OSError(f"it ends at byte {self.offset + len(rest) + len(piece)} now; has the file changed?")
             self._buffer = rest + piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.reading.file_formats import Format, format_of, is_compressed
 
 EMPTY = "empty"
@@ -32,7 +32,7 @@ _OWN = {
 def read_start(path: str, size: int | None = None) -> bytes:
     """The first bytes; one small request."""
     with storage.explain_errors(path, "read"), storage.open_binary(path, 0, _BYTES, size) as file:
-        return file.read(_BYTES)
+        return effects.read_fully(file, _BYTES)
 
 
 def describe_start(start: bytes, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.reading.inputs import Input
 
 
@@ -24,7 +24,7 @@ def read_html_files(files: Iterable[Input], cap: int) -> Iterator[HtmlFile]:
     position = 0
     for file in files:
         with storage.open_binary(file.path) as opened, storage.explain_errors(file.path, "read"):
-            content = opened.read(cap)
+            content = effects.read_fully(opened, cap)
             size = len(content) + (len(opened.read(1)) if len(content) == cap else 0)
         yield HtmlFile(file.name, position, max(size, file.size), content)
         position += file.size

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.errors import UserError
 from pipeline.reading.first_bytes import describe_binary
 
@@ -44,7 +44,7 @@ def _read_paths(listing: str) -> Iterator[str]:
     read = 0
     try:
         with storage.open_binary(listing) as raw:
-            is_gzip = (start := raw.read(_START_BYTES)).startswith(b"\x1f\x8b")
+            is_gzip = (start := effects.read_fully(raw, _START_BYTES)).startswith(b"\x1f\x8b")
             if found := describe_binary(start):
                 raise InputError(f"{listing}: is no list of paths, but {found}")
             raw.seek(0)

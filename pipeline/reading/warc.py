@@ -24,7 +24,7 @@ import zstandard
 from warcio.recordloader import ArcWarcRecordLoader
 from warcio.statusandheaders import StatusAndHeaders, StatusAndHeadersParser, StatusAndHeadersParserException
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.reading.compressed_members import (
     GZIP_MAGIC,
     ZSTD_MAGIC,
@@ -115,7 +115,7 @@ def read_records(
 def _can_be_cut(path: str, size: int) -> bool:
     """Whether the file is gzip, by its first bytes; pages of a file of another format may hold gzip members."""
     with storage.explain_errors(path, "read"), storage.open_binary(path, 0, end=5, length=size) as file:
-        return _magic_of(file.read(5)) == GZIP_MAGIC
+        return _magic_of(effects.read_fully(file, 5)) == GZIP_MAGIC
 
 
 def _magic_of(head: bytes) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline import storage
+from pipeline import effects, storage
 from pipeline.config import Config
 from pipeline.deduplication.sketch import remove_lines
 from pipeline.documents import Document, Dropped, Page
@@ -241,7 +241,7 @@ def _fetch(path: str, start: int, end: int) -> Callable[[], bytes]:
                     storage.open_binary(path, start, end=end, length=end) as file,
                     storage.explain_errors(path, "read"),
                 ):
-                    kept.append(file.read(end - start))
+                    kept.append(effects.read_fully(file, end - start))
             except storage.StorageError as error:
                 kept.append(error)
         if isinstance(kept[0], Exception):

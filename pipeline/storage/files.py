@@ -99,7 +99,7 @@ def read_unchecked(path: str) -> bytes:
             options = {"max_concurrency": 1} if path.startswith("s3://") else {}
             return bytes(request(path, lambda fs, inner: fs.cat_file(inner, **options)))
     with open_binary(path) as file, explain_errors(path, "read"):
-        return file.read()
+        return effects.read_fully(file)
 
 
 def read_named(path: str | os.PathLike[str], role: str) -> bytes:

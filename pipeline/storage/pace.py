@@ -98,7 +98,7 @@ def _change(server: str, change: Callable[[dict[str, Any], float], float]) -> fl
     path = os.path.join(_folder(), re.sub(r"[^a-z0-9.-]", "_", server) + _ENDING)
     try:
         with effects.locked_file(path) as file:
-            state = _parse(file.read())
+            state = _parse(effects.read_fully(file))
             result = change(state, effects.now())
             file.seek(0)
             file.truncate()
