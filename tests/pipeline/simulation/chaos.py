@@ -3,6 +3,7 @@
 --seeds 1000             seeds 0 to 999, each with up to four disturbed runs and one without faults
 --seeds 1 --first 4711   one of them again
 --every-call             "the n-th call fails", for the calls of every scenario and every fault that they may have
+--only repeat            of these trials those with this fault (may be repeated, as --scenario)
 --store gs               outputs in a stand-in of Google's store (s3: of Amazon's) instead of on the disk
 """
 
@@ -157,6 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--every-call", action="store_true")
     parser.add_argument("--scenario", choices=list(SCENARIOS), action="append")
+    parser.add_argument("--only", type=Fault, action="append", help="of --every-call the trials with these faults")
     parser.add_argument("--store", choices=["disk", "gs", "s3"], default="disk")
     parser.add_argument("--all", action="store_true", help="also calls that equal others: thousands of writes")
     parser.add_argument("--call", type=int)
@@ -214,6 +216,8 @@ def _trials(chaos: Chaos, arguments: argparse.Namespace) -> Iterator[tuple[str, 
         for number, fault in (
             [(arguments.call, arguments.fault)] if arguments.call else chaos.calls(scenario, every=arguments.all)
         ):
+            if arguments.only and fault not in arguments.only:
+                continue
             repeat = command_of(name, number, fault, arguments.store)
             yield repeat, lambda scenario=scenario, n=number, fault=fault: chaos.run_call(scenario, n, fault)
 
