@@ -13,6 +13,7 @@ from pipeline.engines.failures import find_failure
 from pipeline.errors import INTERNAL_ERROR
 from pipeline.inspection.audit import audit_output
 from pipeline.lists.suppressions import FILE as SUPPRESSIONS
+from pipeline.release.annotations import ANNOTATIONS, RELEASE
 from pipeline.release.push import PUSH
 from pipeline.release.refresh import list_strays
 from pipeline.storage.layout import Layout, read_manifest
@@ -25,11 +26,11 @@ class BrokenPromiseError(AssertionError):
 
 
 def content_of(output: Path) -> str:
-    """The content hash in the manifest, or in the list of what was pushed."""
-    names = (output / name for name in ("manifest.json", PUSH))
+    """The content hash in the manifest, in the list of what was pushed, or in the release."""
+    names = (output / name for name in ("manifest.json", PUSH, RELEASE))
     listed = next((path for path in names if path.exists()), None)
     if listed is None:
-        raise BrokenPromiseError(f"{output.name} has neither manifest.json nor {PUSH}")
+        raise BrokenPromiseError(f"{output.name} has no manifest.json, {PUSH} or {RELEASE}")
     return str(json.loads(listed.read_text())["content_hash"])
 
 
@@ -42,7 +43,10 @@ def check_reader(output: Path) -> None:
     if not manifest.exists():
         return
     listed = json.loads(manifest.read_bytes())
-    for kind in ("shards", "drops", "sketches"):
+    is_rehydrated = "rehydrated_from" in listed
+    for kind in ("shards", "drops", "sketches", "jsonl"):
+        if kind not in listed and (is_rehydrated or kind == "jsonl"):
+            continue
         names = {entry["path"] for entry in listed[kind]}
         for entry in listed[kind]:
             path = output / entry["path"]
@@ -50,10 +54,10 @@ def check_reader(output: Path) -> None:
                 raise BrokenPromiseError(f"the manifest lists {entry['path']}, which is missing")
             if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
                 raise BrokenPromiseError(f"{entry['path']} has other bytes than the manifest says")
-        found = {f"{kind}/{path.name}" for path in (output / kind).glob("*.parquet")}
+        found = {f"{kind}/{path.name}" for path in (output / kind).glob("part-*")}
         if not found >= names or (found != names and not is_removing(output)):
             raise BrokenPromiseError(f"{sorted(found - names)} are not in the manifest")
-    for name in ("report.json", "report.html", "README.md", "run.json"):
+    for name in () if is_rehydrated else ("report.json", "report.html", "README.md", "run.json"):
         if not (output / name).stat().st_size:
             raise BrokenPromiseError(f"{name} is empty")
 
@@ -76,15 +80,33 @@ def check_pushed(target: Path) -> None:
             raise BrokenPromiseError(f"{name} has other bytes than {PUSH} says")
 
 
+def check_released(target: Path) -> None:
+    """Where there is a release, all files that it lists are there, with their bytes; its descriptions are JSON."""
+    for name in ("training_summary.json", "prov.json", RELEASE):
+        listed = json.loads((target / name).read_bytes()) if (target / name).exists() else {}
+        for entry in listed.get(ANNOTATIONS, ()):
+            if hashlib.sha256((target / entry["path"]).read_bytes()).hexdigest() != entry["sha256"]:
+                raise BrokenPromiseError(f"{entry['path']} has other bytes than {RELEASE} says")
+
+
+def are_missing(output: Path) -> bool:
+    """Whether a dataset says that it could not have all documents of its release, and which."""
+    manifest = json.loads((output / "manifest.json").read_bytes()) if (output / "manifest.json").exists() else {}
+    missing = manifest.get("missing", 0)
+    return bool(missing) and missing == len(json.loads((output / "missing.json").read_bytes())["documents"])
+
+
 def check_complete(output: Path, content: str) -> None:
     """The output has this content, passes the audit, and nothing temporary is left."""
     if content_of(output) != content:
         raise BrokenPromiseError(f"the content hash is {content_of(output)}, that of a run without faults {content}")
     check_reader(output)
     check_pushed(output)
-    if (output / "manifest.json").exists() and list_strays(Layout(str(output)), read_manifest(Layout(str(output)))):
+    check_released(output)
+    is_run = (output / "report.json").exists()
+    if is_run and list_strays(Layout(str(output)), read_manifest(Layout(str(output)))):
         raise BrokenPromiseError("parts are left that the manifest does not list")
-    audited = audit_output(str(output)) if (output / "manifest.json").exists() else ()
+    audited = audit_output(str(output)) if is_run else ()
     failed = [f"{check.name}: {check.detail}" for check in audited if not check.ok]
     if failed:
         raise BrokenPromiseError(f"the audit fails: {failed}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -10,6 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline import curate, effects
 from pipeline.cli import gristmill
@@ -35,9 +40,22 @@ def write_crawl(folder: Path, name: str = "CC-MAIN-2026-43", first: int = 0) -> 
         Warc(file, [replace(each, at=10 * number + at) for at, each in enumerate(captures, 1)]).write(warcs)
     listing = "".join(f"crawl-data/{name}/warc/{file}\n" for file in files)
     (warcs.parent / "warc.paths").write_text(listing)
-    import gzip
-
     (warcs.parent / "warc.paths.gz").write_bytes(gzip.compress(listing.encode(), mtime=0))
+
+
+DOCUMENTS = ("a.jsonl.gz", "b.parquet")
+
+
+def write_documents(folder: Path) -> None:
+    """Six pages in a JSONL and a Parquet file."""
+    rows = [
+        {"url": story.url, "date": "2026-01-02T03:04:05Z", "html": story.body.decode(errors="replace")}
+        for story in kept.stories()[:6]
+    ]
+    folder.mkdir()
+    lines = "".join(json.dumps(row) + "\n" for row in rows[:3])
+    (folder / DOCUMENTS[0]).write_bytes(gzip.compress(lines.encode(), mtime=0))
+    pq.write_table(pa.Table.from_pylist(rows[3:]), folder / DOCUMENTS[1])
 
 
 def run(*arguments: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,17 @@ from pipeline.storage import pace
 from tests.minicrawl import kept
 from tests.pipeline.simulation.checks import (
     BrokenPromiseError,
+    are_missing,
     check_complete,
     check_error,
     check_pushed,
     check_reader,
+    check_released,
     content_of,
     digest_of,
     is_removing,
 )
-from tests.pipeline.simulation.crawl import run, write_crawl
+from tests.pipeline.simulation.crawl import DOCUMENTS, run, write_crawl, write_documents
 from tests.pipeline.simulation.plain_engine import plain_engine
 from tests.pipeline.simulation.stores import Store
 from tests.pipeline.simulation.world import Killed, Plan, World
@@ -47,6 +50,7 @@ class Scenario:
     command: Command
     output: str  # the folder that must be complete at the end, "" for a command that only reads
     final: Command = ()  # the command that ends it, where it is another one
+    final_output: str = ""  # its folder, where it is another one
 
 
 def curate(*options: str) -> Command:
@@ -61,6 +65,18 @@ def remove(output: str) -> Command:
     return ("remove", output, "--url", kept.stories()[2].url)
 
 
+def rerun(setting: str) -> Command:
+    return ("rerun", "out", "--output", "again", "--set", setting)
+
+
+def release(output: str) -> Command:
+    return ("release", "out", "--annotations", "--training-summary", "--provenance", "--output", output)
+
+
+further = ("curate", f"in/crawl-data/{FIRST}/warc/a.warc.gz", "--output", "out")
+JSONL = ("--set", "publish.jsonl=gzip")
+documents = ("curate", *(f"in/documents/{name}" for name in DOCUMENTS), "--output", "out", *JSONL)
+rehydrate = ("rehydrate", "released", "--output", "again", "--source", f"in/crawl-data/{FIRST}/warc")
 _ALL = (
     Scenario("curate", (), curate(), "out"),
     Scenario("overwrite", (curate(),), curate("--overwrite", *OTHER), "out"),
@@ -74,6 +90,14 @@ _ALL = (
     Scenario("push", (curate(),), PUSH, "pushed"),
     Scenario("remote", (), snapshot(SECOND, "remote"), f"base/{SECOND}"),
     Scenario("push again", (curate(), PUSH, remove("out")), PUSH, "pushed"),
+    Scenario("further input", (further,), curate(), "out"),
+    Scenario("documents", (), documents, "out"),
+    Scenario("reweigh", (documents, remove("out")), ("remove", "out", "--reweigh"), "out"),
+    Scenario("rerun", (curate(),), rerun("score_quality.min_score=0.01"), "again"),
+    Scenario("rerun weights", (curate("--no-keep-work"),), rerun("publish.weights.max_repetition=2"), "again"),
+    # An unfinished release is refused: "choose a new folder".
+    Scenario("release", (curate(),), release("released"), "released", release("again"), "again"),
+    Scenario("rehydrate", (curate(), release("released")), rehydrate, "again", (*rehydrate, "--retry")),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
@@ -92,6 +116,8 @@ class Stage:
         self.days = 0  # between two runs two days pass, in which the lease of a killed one expires
         write_crawl(folder / "in", FIRST)
         write_crawl(folder / "in", SECOND, first=2)
+        write_documents(folder / "in" / "documents")
+        self.temporary = folder / "temporary"
         self._first = folder / "first"  # what is in the store before the first command
         self._first.mkdir()
         if not web:
@@ -110,6 +136,8 @@ class Stage:
             shutil.copytree(self.store.view(), state)
             self._states[commands] = state
         self.store.load(self._states[commands])
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.temporary.mkdir()
 
     def content(self, scenario: Scenario) -> str:
         """The content hash of the scenario without faults."""
@@ -118,7 +146,8 @@ class Stage:
             world = World(self.store.address, no_fault)
             self.call(scenario.final or scenario.command, world, random.Random(0))
             self._calls[scenario.name] = world.calls
-            self._contents[scenario.name] = content_of(self.store.view() / scenario.output) if scenario.output else ""
+            output = scenario.final_output or scenario.output
+            self._contents[scenario.name] = content_of(self.store.view() / output) if output else ""
         return self._contents[scenario.name]
 
     def count_calls(self, scenario: Scenario) -> int:
@@ -129,14 +158,19 @@ class Stage:
     def call(self, command: Sequence[str], world: World, order: random.Random) -> None:
         """Runs the command in this world."""
         places = {"in": str(self.folder / "in"), "remote": self.remote}
-        places |= {name: f"{self.store.address}/{name}" for name in ("out", "base", "pushed")}
+        places |= {name: f"{self.store.address}/{name}" for name in ("out", "base", "pushed", "again", "released")}
         words = [each.split("/") for each in command]
         arguments = ["/".join([places.get(first, first), *rest]) for first, *rest in words]
         self.days += 2
         world.clock += 86_400.0 * self.days
-        world.inputs = (places["in"], places["remote"])
+        world.others = (places["in"], places["remote"], str(self.temporary))
         shutil.rmtree(self.turns, ignore_errors=True)
-        with patch.object(pace, "_folder", lambda: str(self.turns)), plain_engine(order), effects.simulate(world):
+        with (
+            patch.object(pace, "_folder", lambda: str(self.turns)),
+            patch.object(tempfile, "tempdir", str(self.temporary)),
+            plain_engine(order),
+            effects.simulate(world),
+        ):
             run(*arguments)
 
     def digest(self) -> str:
@@ -146,8 +180,10 @@ class Stage:
     def check_readers(self) -> None:
         """What somebody who reads the outputs at this moment relies on."""
         view = self.store.view()
-        for output in ("out", f"base/{FIRST}", f"base/{SECOND}"):
+        for output in ("out", "again", f"base/{FIRST}", f"base/{SECOND}"):
             check_reader(view / output)
+        for output in ("released", "again"):
+            check_released(view / output)
         check_pushed(view / "pushed")
         latest = view / "base" / "latest.json"
         if latest.exists():
@@ -162,7 +198,10 @@ def no_fault(*_: object) -> None:
 
 
 def attempt(stage: Stage, scenario: Scenario, plan: Plan, order: random.Random) -> tuple[str, World]:
-    """Runs the command with faults: "done", "killed", or the class of its error; what it promises is checked."""
+    """Runs the command with faults: "done", "killed", or the class of its error; what it promises is checked.
+
+    "missing": it is done, and lists the documents that it could not have.
+    """
     world = World(stage.store.address, plan, stage.check_readers)
     try:
         stage.call(scenario.command, world, order)
@@ -178,8 +217,11 @@ def attempt(stage: Stage, scenario: Scenario, plan: Plan, order: random.Random) 
         outcome = "killed" if world.dead else "done"
     stage.check_readers()
     if outcome == "done" and scenario.output:
-        found = content_of(stage.store.view() / scenario.output)
-        if found != stage.content(scenario):
+        output = stage.store.view() / scenario.output
+        found = content_of(output)
+        if found != stage.content(scenario) and are_missing(output):
+            outcome = "missing"
+        elif found != stage.content(scenario):
             raise BrokenPromiseError(f"exit code 0 and the content {found}, without faults {stage.content(scenario)}")
     return outcome, world
 
@@ -188,8 +230,8 @@ def finish(stage: Stage, scenario: Scenario, order: random.Random) -> None:
     """Runs the scenario's last command without faults and checks what it leaves."""
     stage.call(scenario.final or scenario.command, World(stage.store.address, no_fault), order)
     view = stage.store.view()
-    if scenario.output:
-        check_complete(view / scenario.output, stage.content(scenario))
+    if output := scenario.final_output or scenario.output:
+        check_complete(view / output, stage.content(scenario))
     if scenario.output.startswith("base/"):
         latest = json.loads((view / "base" / "latest.json").read_text())
         if latest != {"snapshot": SECOND, "content_hash": stage.content(scenario)}:

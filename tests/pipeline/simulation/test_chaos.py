@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import pytest
 
+from pipeline import effects
 from pipeline.effects import Effect
 from pipeline.storage import atomic_write
 from tests.conftest import draw_by_commit, read_commit
@@ -165,3 +166,60 @@ def test_after_a_power_failure_unflushed_files_are_gone(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Killed):
         world.perform(Effect.LOOK, path, lambda: None)
+
+
+def test_a_short_read_is_not_the_end_of_the_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    kinds: list[Effect] = []
+
+    def plan(_number, effect, _subject):
+        kinds.append(effect)
+        return Fault.SHORT if effect is Effect.READ else None
+
+    with effects.simulate(World(str(tmp_path), plan)), effects.open_file(str(path)) as file:
+        assert file.read(4) == b"01"
+        assert effects.read_fully(file, 5) == b"23456"
+        assert effects.read_fully(file) == b"789"
+        assert (file.read(1), effects.read_fully(file, 1)) == (b"", b"")
+    assert kinds.count(Effect.READ) > 6
+
+
+def test_a_repeated_call_gives_its_second_answer(tmp_path):
+    places = [str(tmp_path / name) for name in ("first", "second")]
+    with effects.simulate(World(str(tmp_path), lambda *_: None)), effects.create_file(places[0]):
+        pass
+    with effects.simulate(World(str(tmp_path), lambda _number, effect, _: _repeated(effect))):
+        with pytest.raises(FileNotFoundError):
+            effects.rename(*places)
+        effects.delete_file(places[1])
+        with pytest.raises(FileExistsError):
+            effects.create_file(places[0])
+        file, path = effects.create_temporary(str(tmp_path), ".", ".tmp")
+        file.close()
+        assert len(list(tmp_path.iterdir())) == 3  # the first temporary file is left, as the second is another
+        assert Path(path).exists()
+    assert not Path(places[1]).exists()
+
+
+def _repeated(effect):
+    return Fault.REPEAT if Fault.REPEAT in FAULTS[effect] else None
+
+
+def test_a_reader_that_takes_a_short_read_for_the_end_is_found(chaos):
+    scenario = SCENARIOS["curate"]
+    numbers = [number for number, fault in chaos.calls(scenario) if fault is Fault.SHORT]
+    for number in numbers[:: len(numbers) // 5]:
+        chaos.run_call(scenario, number, Fault.SHORT)
+    with patch.object(effects, "read_fully", lambda file, count=-1: file.read(count)):
+        assert any(_is_disturbed(chaos, number) for number in numbers)
+
+
+def _is_disturbed(chaos: Chaos, number: int) -> bool:
+    """Whether the run fails, if with a named error, or gives something else."""
+    before = chaos.tally.outcomes["done"]
+    try:
+        chaos.run_call(SCENARIOS["curate"], number, Fault.SHORT)
+    except Exception:
+        return True
+    return chaos.tally.outcomes["done"] == before

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from io import IOBase
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ class Fault(StrEnum):
     NO_PROCESS = "no process"  # EAGAIN: more than the user or the machine may have
     NO_MEMORY = "no memory"  # ENOMEM
     GONE = "gone"  # the process is started, and killed at once
-    SHORT = "short"  # half of the answer
+    SHORT = "short"  # half of the answer; the next read of a file goes on behind it
+    REPEAT = "repeat"  # it is done twice, and the second answer counts: a retried request, or call to a network disk
     KILL = "kill"  # the process ends before the call
     KILL_TORN = "kill torn"  # in the middle of it
     KILL_AFTER = "kill after"  # right after it
@@ -68,14 +70,14 @@ FAULTS: dict[Effect, tuple[Fault, ...]] = {
     Effect.LOOK: (Fault.BROKEN, Fault.FORBIDDEN, Fault.STALE),
     Effect.LIST: (Fault.BROKEN, Fault.FORBIDDEN, Fault.STALE),
     Effect.OPEN: (Fault.BROKEN, Fault.FORBIDDEN),
-    Effect.READ: (Fault.BROKEN, Fault.KILL),
-    Effect.CREATE: (Fault.FULL, Fault.BROKEN, Fault.FORBIDDEN, *DEATHS, Fault.POWER),
+    Effect.READ: (Fault.BROKEN, Fault.KILL, Fault.SHORT),
+    Effect.CREATE: (Fault.FULL, Fault.BROKEN, Fault.FORBIDDEN, Fault.REPEAT, *DEATHS, Fault.POWER),
     Effect.WRITE: (Fault.FULL, Fault.BROKEN, Fault.TORN, Fault.KILL_TORN, *DEATHS, Fault.POWER),
     Effect.SYNC: (Fault.FULL, Fault.BROKEN, *DEATHS, Fault.POWER),
-    Effect.RENAME: (Fault.FULL, Fault.BROKEN, Fault.LIE, *DEATHS, Fault.POWER),
-    Effect.DELETE: (Fault.BROKEN, Fault.FORBIDDEN, Fault.LIE, *DEATHS, Fault.POWER),
+    Effect.RENAME: (Fault.FULL, Fault.BROKEN, Fault.LIE, Fault.REPEAT, *DEATHS, Fault.POWER),
+    Effect.DELETE: (Fault.BROKEN, Fault.FORBIDDEN, Fault.LIE, Fault.REPEAT, *DEATHS, Fault.POWER),
     Effect.FOLDER: (Fault.FULL, Fault.BROKEN, Fault.FORBIDDEN, *DEATHS, Fault.POWER),
-    Effect.REQUEST: (Fault.BUSY, Fault.RESET, Fault.LOST, Fault.SHORT, Fault.FORBIDDEN, *DEATHS),
+    Effect.REQUEST: (Fault.BUSY, Fault.RESET, Fault.LOST, Fault.SHORT, Fault.REPEAT, Fault.FORBIDDEN, *DEATHS),
     Effect.FIND: (Fault.BUSY, Fault.RESET, Fault.LOST, Fault.FORBIDDEN, Fault.STALE, *DEATHS),
     Effect.TIME: (Fault.JUMP,),
     Effect.START: (Fault.NO_PROCESS, Fault.NO_MEMORY, Fault.GONE, *DEATHS),
@@ -105,7 +107,7 @@ class World:
     outputs: str  # folder or address of the outputs
     plan: Plan
     after_change: Callable[[], None] = lambda: None  # called when the names of files have changed
-    inputs: tuple[str, ...] = ()  # folders or addresses of the inputs
+    others: tuple[str, ...] = ()  # folders or addresses of the inputs, and the folder of temporary files
     calls: int = 0
     faults: list[tuple[int, Effect, Fault, str]] = field(default_factory=list)
     kinds: Counter[Effect] = field(default_factory=Counter)
@@ -136,7 +138,8 @@ class World:
         found = self._ours.get(subject)
         if found is None:
             path = subject if "://" in subject else os.path.abspath(subject)
-            found = self._ours[subject] = path.startswith(tuple(f"{root}/" for root in (self.outputs, *self.inputs)))
+            roots = tuple(f"{root}/" for root in (self.outputs, *self.others))
+            found = self._ours[subject] = f"{path}/".startswith(roots)
         return found
 
     def _with_fault(self, fault: Fault, effect: Effect, subject: str, action: Any, torn: Any) -> Any:
@@ -160,6 +163,10 @@ class World:
             self.clock += DELAY_SECONDS
         if fault is Fault.STALE and (question := _question(action, subject)) in self._answers:
             return _give(self._answers[question])
+        if fault is Fault.SHORT and effect is Effect.READ:
+            action = torn
+        if fault is Fault.REPEAT:
+            _discard(self._do(effect, subject, action))
         answer = self._do(effect, subject, action)
         if fault is Fault.LOST:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
@@ -167,7 +174,7 @@ class World:
             raise OSError(CODES[fault], os.strerror(CODES[fault]), subject)
         if fault is Fault.GONE:
             answer.kill()
-        if fault is Fault.SHORT and isinstance(answer, bytes) and answer:
+        if fault is Fault.SHORT and effect is Effect.REQUEST and isinstance(answer, bytes) and answer:
             return answer[: len(answer) // 2]
         if fault is Fault.KILL_AFTER:
             self._die()
@@ -229,6 +236,14 @@ def _give(answer: Any) -> Any:
     if isinstance(answer, FileNotFoundError):
         raise answer
     return answer
+
+
+def _discard(answer: Any) -> None:
+    """Closes what nobody will: the file of a first answer that is not given."""
+    if isinstance(answer, tuple) and isinstance(answer[0], int):  # of `mkstemp`
+        os.close(answer[0])
+    elif isinstance(answer, IOBase):
+        answer.close()
 
 
 def _question(action: Any, subject: str) -> tuple[str, ...]:
