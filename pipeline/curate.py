@@ -165,7 +165,7 @@ def _run_jobs(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
     claim(run.layout, run.identity, local_paths(run), overwrite=overwrite)
     if is_complete(run.layout):
         log.info("%s is complete already", run.layout.root)
-        _tidy_work(run)  # for a run that was killed after its manifest
+        tidy_work(run)  # for a run that was killed after its manifest
         return read_manifest(run.layout)
     write_unit_sizes(run.layout, run.sizes)
     finished = prepare(run)
@@ -179,11 +179,12 @@ def _run_jobs(run: Run, *, overwrite: bool) -> Mapping[str, Any]:
     counts = count_words(run, verdicts, parts)
     written = publish(run, verdicts, parts, counts)
     manifest = write_reports(run, finished.total, verdicts, counts, written)
-    _tidy_work(run)
+    tidy_work(run)
     return manifest
 
 
-def _tidy_work(run: Run) -> None:
+def tidy_work(run: Run) -> None:
+    """Leaves of the work files what a later run starts from."""
     if run.keep_work:
         trim_work(run.layout, run.units)
     else:

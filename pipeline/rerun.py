@@ -28,6 +28,7 @@ from pipeline.curate import (
     publish_task,
     read_published,
     run_curation,
+    tidy_work,
     write_reports,
 )
 from pipeline.engines.resumable import run_task
@@ -121,6 +122,7 @@ def _publish_again(plan: Rerun) -> Mapping[str, Any]:
     check_parts(source, PUBLISHED)
     with claim_output(run) as finished:
         if finished:
+            tidy_work(run)  # for a run that was killed after its manifest
             return read_manifest(run.layout)
         counts = _count_published(source)
         numbers = part_numbers(read_manifest(source), "shards")
