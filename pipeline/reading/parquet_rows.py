@@ -45,7 +45,22 @@ def column_names(path: str) -> list[str]:
 
 
 def read_rows(path: str, start: int, end: int, columns: Collection[str]) -> Iterator[ParquetRow | DamagedRows]:
-    """The rows that start in [start, end), with those of the columns that the file has."""
+    """The rows that start in [start, end), with those of the columns that the file has.
+
+    Damage is believed when it is there at a second reading, too: pyarrow says the same of a disk that gave too little.
+    """
+    done = 0
+    for is_second in (False, True):
+        for found in islice(_read_rows(path, start, end, columns), done, None):
+            if isinstance(found, DamagedRows) and not is_second:
+                break
+            yield found
+            done += 1
+        else:
+            return
+
+
+def _read_rows(path: str, start: int, end: int, columns: Collection[str]) -> Iterator[ParquetRow | DamagedRows]:
     try:
         with storage.read_parquet(path) as parquet:
             names = [name for name in parquet.schema_arrow.names if name in columns]

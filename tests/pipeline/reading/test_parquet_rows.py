@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import effects
+from pipeline.effects import Effect
 from pipeline.reading.inputs import Input
 from pipeline.reading.parquet_rows import DamagedRows, ParquetRow, read_row, read_rows
 from pipeline.reading.units import cut_units
+from tests.pipeline.simulation.world import Fault, World
 
 
 def read(path, unit_bytes: int = 10**9, columns=("text", "url")) -> list[ParquetRow | DamagedRows]:
@@ -84,6 +87,25 @@ def test_damaged_pages_cost_rows_and_never_a_crash(tmp_path, seed):
     numbers = [row.number for row in found]
     assert numbers == sorted(set(numbers))
     assert any(isinstance(row, DamagedRows) for row in found)
+
+
+def test_a_disk_that_gave_too_little_once_costs_no_rows(tmp_path):
+    path = tmp_path / "file.parquet"
+    pq.write_table(pa.table({"text": [f"text {number} " * 50 for number in range(40)]}), path, row_group_size=10)
+    expected = list(read_rows(str(path), 0, path.stat().st_size, ["text"]))
+    assert len(expected) == 40
+    for short in range(1, 100):
+        reads: list[int] = []
+
+        def plan(_number, effect, _subject, reads=reads, short=short):
+            reads.append(1) if effect is Effect.READ else None
+            return Fault.SHORT if effect is Effect.READ and len(reads) == short else None
+
+        with effects.simulate(World(str(tmp_path), plan)):
+            assert list(read_rows(str(path), 0, path.stat().st_size, ["text"])) == expected
+        if len(reads) < short:
+            break
+    assert 4 < short < 99
 
 
 def test_a_file_without_the_columns_has_rows_without_values(tmp_path):
