@@ -6,6 +6,7 @@ What it answers depends on the settings and the page alone, so that the stages a
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -60,7 +61,8 @@ class PageThread:
             self._pipe.send(None)
             while not self._is_killed:
                 page, *_limits = self._pipe.recv()
+                place = (*key, pickle.dumps(page))  # a document, which a rerun goes on with, is not hashable
                 with effects.simulate(_Outside()):
-                    if (*key, page) not in _answers:
-                        _answers[(*key, page)] = _stages[key](page)
-                self._pipe.send(_answers[(*key, page)])
+                    if place not in _answers:
+                        _answers[place] = _stages[key](page)
+                self._pipe.send(_answers[place])
