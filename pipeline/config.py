@@ -31,6 +31,7 @@ from pipeline.page_process.settings import PageProcessSettings
 from pipeline.presets import read_preset
 from pipeline.publishing.settings import PublishSettings
 from pipeline.reading.units import PrepareSettings
+from pipeline.rights.licenses import LICENSES, without_version
 from pipeline.settings import OFF, Settings, did_you_mean, explain_refusal
 from pipeline.stages.block_urls import BlockUrlsSettings
 from pipeline.stages.check_rights import CheckRightsSettings
@@ -199,7 +200,7 @@ def _without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) ->
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
-    """Languages and domains in the settings that the models do not know: they would select nothing, silently."""
+    """Languages, domains and licenses in the settings that no page can have: they would select nothing, silently."""
     languages = _labels(default_folder("language"), "language")
     quick_look = set(config.quick_look.languages).difference(_languages_for_quick_look(config.identify_language))
     topics = _labels(config.tag_domain.model, "topic")
@@ -213,6 +214,12 @@ def _unknown_names(config: Config) -> Iterator[str]:
             if name not in known:
                 kind = "language" if known is languages else "domain"
                 yield f"{key}: the model knows no {kind} {name!r}{did_you_mean(name, known)}"
+    published, kept = config.publish.licenses, config.check_rights.licenses  # equal where one of them was given
+    for key, names in {"publish.licenses": published, "check_rights.licenses": kept}.items():
+        for name in (name for name in names if without_version(name) not in LICENSES):
+            near = did_you_mean(without_version(name.upper().replace(" ", "-")), LICENSES)
+            hint = near or f"; choose from {', '.join(sorted(LICENSES))}"
+            yield f"{key}: no page can have the license {name!r}{hint}"
 
 
 def _labels(model: Path, head: str) -> frozenset[str]:

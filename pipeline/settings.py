@@ -103,7 +103,7 @@ def explain_refusal(kind: type[Settings], error: ValidationError) -> str:
     for item in error.errors():
         path = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
-            problem = f"unknown key{_suggest(kind, item['loc'])}"
+            problem = f"unknown key{_suggest(kind, item['loc'], item['input'])}"
         elif item["input"] is None and item["loc"]:
             problem = f"must have a value, it cannot be {OFF}"
         else:
@@ -142,29 +142,35 @@ def did_you_mean(name: object, names: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _suggest(kind: type[Settings], location: tuple[int | str, ...]) -> str:
-    """The nearest key of the same table; else the nearest one of any table, with its path."""
+def _suggest(kind: type[Settings], location: tuple[int | str, ...], value: object) -> str:
+    """The nearest key of the same table; else the nearest one of any table, with its path.
+
+    A table is offered only where the value is one.
+    """
     *parents, key = location
+    is_table = isinstance(value, Mapping)
     tables = {kind}
     for name in parents:  # an index or a key of a dictionary leads to no other class
         fields = [table.model_fields[name] for table in tables if isinstance(name, str) and name in table.model_fields]
         tables = {table for field in fields for table in find_tables(field.annotation)} or tables
     paths: dict[str, list[str]] = {}
-    for path in _paths(kind):
+    for path in _paths(kind, with_tables=is_table):
         paths.setdefault(path.rpartition(".")[2], []).append(path)
-    beside = {name for table in tables for name in table.model_fields}
+    beside = {path for table in tables for path in _paths(table, with_tables=is_table) if "." not in path}
     if key not in paths and (near := did_you_mean(key, beside)):
         return near
     elsewhere = difflib.get_close_matches(str(key), sorted(paths), n=1)
     return f"; did you mean {' or '.join(paths[elsewhere[0]])}?" if elsewhere else ""
 
 
-def _paths(kind: type[Settings], above: str = "") -> Iterator[str]:
+def _paths(kind: type[Settings], above: str = "", *, with_tables: bool) -> Iterator[str]:
     """Every key of a settings class and of the tables in it, by its path."""
     for name, field in kind.model_fields.items():
-        yield above + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            yield from _paths(field.annotation, f"{above}{name}.")
+        is_table = isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+        if with_tables or not is_table:
+            yield above + name
+        if is_table:
+            yield from _paths(field.annotation, f"{above}{name}.", with_tables=with_tables)
 
 
 def find_tables(annotation: Any) -> set[type[Settings]]:

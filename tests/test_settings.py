@@ -95,6 +95,9 @@ def test_both_packages_refuse_alike(settings: Any) -> None:
         ({"limits": {"min_wrods": 1}}, "limits.min_wrods: unknown key; did you mean min_words?"),
         ({"named": {"a": {"mx_words": 1}}}, "named.a.mx_words: unknown key; did you mean max_words?"),
         ({"zzz": 1}, "zzz: unknown key"),
+        ({"limits": {"limit": 1}}, "limits.limit: unknown key;;"),
+        ({"limts": 1}, "limts: unknown key;;"),
+        ({"limts": {"pages": 1}}, "limts: unknown key; did you mean limits?"),
         ({"mx_words": 1}, "mx_words: unknown key; did you mean limits.max_words?"),
         ({"limits": {"pages": "off"}}, "limits.pages: must have a value, it cannot be off"),
         ({"limits": {"pages": -1}}, "limits.pages: must be at least 0, not -1"),
@@ -105,7 +108,7 @@ def test_both_packages_refuse_alike(settings: Any) -> None:
     ]:
         with pytest.raises(ValidationError) as caught:
             Table.model_validate(values)
-        assert settings.explain_refusal(Table, caught.value).startswith(message)
+        assert f"{settings.explain_refusal(Table, caught.value)};;".startswith(message)
 
 
 def leaves(settings: BaseModel, above: str = "") -> Iterator[str]:

@@ -14,6 +14,7 @@ from pipeline.deduplication.messages import partition_count
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.errors import UserError
 from pipeline.inspection.plan import Plan
+from pipeline.settings import did_you_mean
 
 CRAWL_FILE_BYTES = 1_000_000_000  # a WARC file of Common Crawl, compressed
 WORKER_MEMORY = 450_000_000  # the Python worker that Beam keeps beside the page process, with Beam's imports
@@ -42,7 +43,8 @@ class Prices:
             try:
                 prices = replace(prices, **{name: float(value)})
             except (TypeError, ValueError):
-                raise UserError(f"--price {pair}: expected NAME=DOLLARS with one of {', '.join(names)}") from None
+                near = did_you_mean(name, names) if name not in names else ""
+                raise UserError(f"--price {pair}: expected NAME=DOLLARS with one of {', '.join(names)}{near}") from None
         return prices
 
 

@@ -16,6 +16,7 @@ from pipeline.engines.options import SubmittedError
 from pipeline.errors import UserError
 from pipeline.inspection.status import State, Status, quick_status
 from pipeline.stop import cleanup_at_stop
+from pipeline.storage.own_files import is_inside
 
 log = logging.getLogger("gristmill")
 
@@ -49,11 +50,14 @@ def format_metrics(status: Status, state: str, now: float) -> str:
 def write_metrics(path: str | None, output: str) -> Iterator[None]:
     """Writes the file while the block runs, and at its end; does nothing without a path.
 
-    Raises UserError, before the block runs, for a file that no run wrote.
+    Raises UserError, before the block runs, for a file that no run wrote, and for one in the output: a new run is
+    refused a folder with files in it.
     """
     if path is None:
         yield
         return
+    if is_inside(path, output):
+        raise UserError(f"--metrics-file {path}: is inside --output {output}; name a file outside of it")
     _refuse_foreign(path)
     file = _MetricsFile(path, output)
     file.update()

@@ -32,6 +32,7 @@ from pipeline.reading.first_bytes import describe_start, read_start, say_other_f
 from pipeline.reading.listings import COLUMNS, InputError, listed_name, path_resolver, read_index_rows, read_listing
 from pipeline.reading.parquet_rows import column_names
 from pipeline.reading.ranges import Range
+from pipeline.storage.paths import is_web
 
 _FOLDER_FILES = (WARC_FILES, (*JSONL_FILES, *PARQUET_FILES), HTML_FILES)  # of the first kind that a folder holds
 _LISTING = re.compile(r"\.paths(\.gz)?$")
@@ -73,7 +74,7 @@ def resolve_inputs(
 def _resolve(pattern: str, prefix: str | None) -> list[Input]:
     if _is_glob(pattern):
         entries = _resolve_glob(pattern)
-    elif _LISTING.search(pattern):
+    elif _LISTING.search(_base_name(pattern)):
         return _resolve_listing(pattern, prefix)
     elif storage.is_folder(pattern):
         entries = _resolve_folder(pattern)
@@ -163,7 +164,8 @@ def _refuse_overlap(index: str, entry: Input) -> None:
 
 
 def _base_name(path: str) -> str:
-    return path.split("?")[0].rsplit("/", 1)[-1]
+    """The last name, without the query and the fragment of a web address."""
+    return re.split("[?#]" if is_web(path) else r"\?", path)[0].rsplit("/", 1)[-1]
 
 
 def _relative_to(folder: str, path: str) -> str:
@@ -172,7 +174,7 @@ def _relative_to(folder: str, path: str) -> str:
 
 
 def _all_parquet(entries: Sequence[Input]) -> bool:
-    return all(entry.path.endswith(".parquet") for entry in entries)
+    return all(entry.name.endswith(".parquet") for entry in entries)
 
 
 def _merge_by_name(entries: Iterable[Input]) -> list[Input]:

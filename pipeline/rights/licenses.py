@@ -28,7 +28,7 @@ from pipeline.rights.headers import LINK, Headers, values_of
 PLACES = ("header", "link", "meta", "json_ld", "anchor", "footer")
 HINT = b"creativecommons.org/"  # in the source of every page that can have a license
 _ADDRESS = re.compile(
-    r"^\s*(?:https?:)?//(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z+-]{2,12})"
+    r"^\s*(?:https?:)?//(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z+-]{2,13})"
     r"(?:/(\d\.\d))?(?:/([a-z-]{2,5}))?(?:/(?:deed|legalcode)[a-z.-]*)?/?(?:[?#].*)?\s*$",
     re.IGNORECASE,
 )
@@ -54,6 +54,19 @@ _JSON_CHARACTERS = 500_000  # of one JSON-LD script; a page's own has a few thou
 _JSON_NODES = 2_000  # visited
 
 Mark = tuple[str, str]  # place, license
+LICENSES = frozenset(
+    {*(f"CC-{name.upper()}" for name in _LICENSES - {"by-nd-nc"}), *_MARKS.values()}
+)  # of all versions
+_VERSION = re.compile(r"-\d\.\d(-[A-Z-]{2,5})?$")
+
+
+def without_version(license: str) -> str:
+    """The name of a license without its version and country.
+
+    >>> without_version("CC-BY-3.0-US"), without_version("CC0"), without_version("CC-BY-4")
+    ('CC-BY', 'CC0', 'CC-BY-4')
+    """
+    return _VERSION.sub("", license)
 
 
 def name_license(address: str) -> str:

@@ -78,10 +78,15 @@ def check_apart(output: str, inputs: Iterable[str]) -> None:
     root = _canonical(output)
     for path in inputs:
         other = _canonical(path)
-        if other == root or other.startswith(f"{root}/"):
+        if is_inside(path, output):
             raise UserError(f"{output}: holds the input {path}; choose another --output")
         if root.startswith(f"{other}/"):
             raise UserError(f"{output}: is inside the input {path}; choose an --output outside of it")
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a file or folder is this folder, or below it."""
+    return f"{_canonical(path)}/".startswith(f"{_canonical(folder)}/")
 
 
 def _canonical(path: str) -> str:

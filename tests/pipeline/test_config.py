@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.config import Config, load_config, to_toml
 from pipeline.errors import UserError
+from pipeline.rights.licenses import name_license, without_version
 from pipeline.stages.filter_heuristics import FAMILIES
 from tests.conftest import ROOT
 
@@ -69,6 +70,10 @@ def test_a_share_changes_one_domain_of_the_mixture(tmp_path):
         ("tag_domain.drop=adlut", "the model knows no domain 'adlut'; did you mean adult?"),
         ("quick_look.languages=xx", "the model knows no language 'xx'"),
         ("publish.weights.shares={games=many}", "put words in quotes"),
+        ("publish.licenses=CC-BYY", "publish.licenses: no page can have the license 'CC-BYY'; did you mean CC-BY?"),
+        ("publish.licenses=CC0,cc-by-sa-4.0", "'cc-by-sa-4.0'; did you mean CC-BY-SA?"),
+        ("check_rights.licenses=MIT", "check_rights.licenses: no page can have the license 'MIT'; choose from CC-BY, "),
+        ("check_rights.licenses=CC-BY-4", "'CC-BY-4'; did you mean CC-BY?"),
     ],
 )
 def test_a_name_that_no_model_knows_is_refused(change, says):
@@ -76,6 +81,16 @@ def test_a_name_that_no_model_knows_is_refused(change, says):
         load_config(None, [change])
     assert says in str(caught.value)
     assert change.partition("=")[0].removesuffix(".gamez") in str(caught.value)
+
+
+def test_every_name_that_a_page_can_have_is_a_license():
+    addresses = [f"licenses/{name}" for name in ("by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd", "by-nd-nc")]
+    addresses += [f"publicdomain/{name}" for name in ("zero", "mark", "certification")]
+    places = [f"https://creativecommons.org/{address}{end}" for address in addresses for end in ("", "/3.0", "/3.0/us")]
+    names = [name_license(place) for place in places]
+    assert all(names)
+    wanted = ",".join([*names, *map(without_version, names)])
+    assert load_config(None, [f"publish.licenses={wanted}"]).check_rights.licenses == tuple(wanted.split(","))
 
 
 def test_lists_need_no_brackets():

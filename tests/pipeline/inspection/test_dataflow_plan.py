@@ -77,4 +77,6 @@ def test_prices_are_given_by_name():
     for wrong in ("core=1", "core_hour=cheap", "core_hour"):
         with pytest.raises(UserError, match="expected NAME=DOLLARS"):
             Prices.parse([wrong])
+    with pytest.raises(UserError, match=r"shuffle_gb; did you mean core_hour\?"):
+        Prices.parse(["core_hours=1"])
     assert "deduplication" in plan_for(10).describe()

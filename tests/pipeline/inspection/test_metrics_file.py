@@ -102,6 +102,13 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def test_the_output_itself_holds_no_metrics_file(tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    with pytest.raises(UserError, match=r"run\.prom: is inside --output"), write_metrics(f"{output}/run.prom", output):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_updates_go_on_after_one_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -167,7 +167,9 @@ def test_a_listing_on_a_web_server(mirror: Path, web: Web) -> None:
     found = resolve_inputs([url], limit=1)
     assert found == (Input(LISTED[0], f"{web.url}/mirror/{LISTED[0]}", found[0].size),)
     assert [outcome(page) for unit in cut_units(found) for page in read_unit(unit, ReadWarcSettings())] == ["page"]
-    assert names(f"{web.url}/mirror/{LISTED[0]}?token=x") == ["CC-MAIN-00000.warc.gz"]
+    for end in ("?token=x", "#frag", "?token=x#frag"):
+        assert names(f"{web.url}/mirror/{LISTED[0]}{end}") == ["CC-MAIN-00000.warc.gz"]
+    assert names(f"{url}?token=x") == [*LISTED]
 
 
 # --- index rows ------------------------------------------------------------------------------------------------------
