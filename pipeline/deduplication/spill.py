@@ -5,8 +5,10 @@ There they take four times their size. The engines of a cluster store shuffled d
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -16,10 +18,16 @@ from uuid import uuid4
 from pipeline import effects
 from pipeline.deduplication.records import StagedUnit
 from pipeline.engines.options import is_on_this_machine
+from pipeline.stop import cleanup_at_stop
 from pipeline.storage import explain_errors, is_remote, join, make_folder, read_bytes, remove_folder
+from pipeline.storage.lease import is_gone, this_process
 
 if TYPE_CHECKING:
     from apache_beam.coders import FastPrimitivesCoder
+
+
+_PREFIX = "shuffle-"
+_OWNER = "owner.json"  # sorted after the spill files, whose names are hexadecimal: it is deleted last
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +41,42 @@ class Spilled:
 
 @contextmanager
 def open_spill_folder(output: str, pipeline_options: Sequence[str]) -> Iterator[str | None]:
-    """A folder on the disk of the output (in TMPDIR if that is remote), deleted at the end of the block.
+    """A folder on the disk of the output (in TMPDIR if that is remote), deleted at its end or the process's.
 
-    None for engines that store their shuffles themselves.
+    Folders beside it that killed processes of this machine left are deleted first: they hold texts. None for engines
+    that store their shuffles themselves.
     """
     if not is_on_this_machine(pipeline_options):
         yield None
         return
     make_folder(output)
     with explain_errors(output, "create"):
-        folder = effects.make_temporary_folder(None if is_remote(output) else output, "shuffle-")
+        folder = effects.make_temporary_folder(None if is_remote(output) else output, _PREFIX)
     try:
-        yield folder
+        with cleanup_at_stop(lambda *_: remove_folder(folder)):
+            _write_owner(folder)
+            _remove_dead(folder)
+            yield folder
     finally:
         remove_folder(folder)
+
+
+def _write_owner(folder: str) -> None:
+    path = join(folder, _OWNER)
+    with explain_errors(path, "write"), effects.create_file(path) as file:
+        file.write(json.dumps(this_process()).encode())
+
+
+def _remove_dead(folder: str) -> None:
+    """Deletes the folders beside this one whose owners are gone; one that cannot be read is another user's."""
+    above = os.path.dirname(folder)
+    for entry in effects.list_folder(above):
+        path = join(above, entry.name)
+        if entry.name.startswith(_PREFIX) and entry.is_folder and not entry.is_link and path != folder:
+            with suppress(OSError, ValueError):
+                owner = json.loads(effects.read_file(join(path, _OWNER)))
+                if isinstance(owner, dict) and is_gone(owner):
+                    effects.delete_folder(path)
 
 
 def spill_unit(folder: str, unit: StagedUnit) -> StagedUnit:

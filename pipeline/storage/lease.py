@@ -62,7 +62,7 @@ def read_lease(path: str, lease_seconds: float = LEASE_SECONDS) -> Lease | None:
         beat = float(values.get("beat", expires - lease_seconds))
         if beat > now:  # written by a clock that was ahead, by days if it was wrong: the age of the file counts instead
             expires, beat = (written := storage.modification_time(path)) + expires - beat, written
-        return Lease(owner, token, max(now - beat, 0), max(expires - now, 0), _is_gone(values))
+        return Lease(owner, token, max(now - beat, 0), max(expires - now, 0), is_gone(values))
     except storage.NoSuchFileError:
         return None
     except (storage.DamagedFileError, KeyError, TypeError, ValueError):
@@ -90,7 +90,7 @@ def hold_lease(
     when another process took it over, because this one had sent no heartbeat for `lease_seconds`: by default it ends
     this process at once, for two must not write into one output.
     """
-    owner = {**_this_process(), "token": uuid.uuid4().hex}
+    owner = {**this_process(), "token": uuid.uuid4().hex}
     _acquire(path, owner, lease_seconds)
     stop = threading.Event()
     renewal = threading.Thread(target=_renew_regularly, args=(path, owner, lease_seconds, stop, on_loss), daemon=True)
@@ -192,8 +192,8 @@ def _content(owner: Mapping[str, Any], lease_seconds: float) -> bytes:
 
 
 @cache
-def _this_process() -> dict[str, Any]:
-    """The owner's place: process ids mean something only in one namespace of one boot of one machine."""
+def this_process() -> dict[str, Any]:
+    """This process for others: process ids mean something only in one namespace of one boot of one machine."""
     pid, machine = os.getpid(), _machine()
     started = _start_ticks(pid) if machine else None
     return {"host": socket.gethostname(), "pid": pid, "started": started, "machine": machine}
@@ -207,7 +207,8 @@ def _machine() -> str:
         return ""
 
 
-def _is_gone(values: Mapping[str, Any]) -> bool:
+def is_gone(values: Mapping[str, Any]) -> bool:
+    """Whether a process, as `this_process` described it, was on this machine and does not exist any more."""
     if not values.get("machine") or values["machine"] != _machine():
         return False
     try:

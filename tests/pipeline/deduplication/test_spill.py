@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import apache_beam as beam
@@ -17,6 +22,8 @@ from pipeline.deduplication.messages import Job
 from pipeline.deduplication.records import KEYED, StagedUnit
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.deduplication.spill import Spilled, open_spill_folder, read_spilled, spill_messages, spill_unit
+from pipeline.storage.lease import this_process
+from tests.conftest import ROOT
 from tests.pipeline.deduplication.staging import OPTIONS, document, row, write
 
 
@@ -113,3 +120,45 @@ def test_a_unit_that_cannot_be_read_is_named_and_not_the_file_that_was_being_wri
     for unit in (missing, StagedUnit(0, path)):
         with pytest.raises(storage.StorageError, match=rf"^{unit.path}: "):
             list(spill_messages(((0, unit.columns(["id"])) for _ in range(1)), str(tmp_path)))
+
+
+def test_a_stopped_process_leaves_no_texts(tmp_path: Path) -> None:
+    program = (
+        "from pipeline.deduplication.spill import open_spill_folder, spill_messages\n"
+        "from pipeline.stop import stop_process\n"
+        f"with open_spill_folder('memory://bucket/verdicts', {OPTIONS}) as folder:\n"
+        "    list(spill_messages([(0, 'text')], folder))\n"
+        "    print(folder, flush=True)\n"
+        "    stop_process('stopped', 143)\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 143, done.stderr
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_folders_of_dead_processes_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    child = subprocess.Popen(["true"])
+    child.wait()
+    mine = this_process()
+    owners = {
+        "shuffle-dead": {**mine, "pid": child.pid},
+        "shuffle-reused": {**mine, "started": 1},
+        "shuffle-alive": mine,
+        "shuffle-elsewhere": {**mine, "pid": child.pid, "machine": "another"},
+        "shuffle-mine": [1],
+        "others-dead": {**mine, "pid": child.pid},
+    }
+    for name, owner in owners.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "owner.json").write_text(json.dumps(owner))
+        (tmp_path / name / "0a").write_text("text")
+    (tmp_path / "shuffle-unowned").mkdir()
+    with open_spill_folder("memory://bucket/verdicts", OPTIONS) as folder:
+        assert folder is not None
+        with open_spill_folder("memory://bucket/verdicts", OPTIONS):
+            assert Path(folder).is_dir()
+    left = {*owners, "shuffle-unowned"} - {"shuffle-dead", "shuffle-reused"}
+    assert {path.name for path in tmp_path.iterdir()} == left
