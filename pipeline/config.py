@@ -215,8 +215,8 @@ def _unknown_names(config: Config) -> Iterator[str]:
                 kind = "language" if known is languages else "domain"
                 yield f"{key}: the model knows no {kind} {name!r}{did_you_mean(name, known)}"
     published, kept = config.publish.licenses, config.check_rights.licenses  # equal where one of them was given
-    for key, names in {"publish.licenses": published, "check_rights.licenses": kept}.items():
-        for name in (name for name in names if without_version(name) not in LICENSES):
+    for key, listed in (("publish.licenses", published), ("check_rights.licenses", kept)):
+        for name in (name for name in listed if without_version(name) not in LICENSES):
             near = did_you_mean(without_version(name.upper().replace(" ", "-")), LICENSES)
             hint = near or f"; choose from {', '.join(sorted(LICENSES))}"
             yield f"{key}: no page can have the license {name!r}{hint}"

@@ -152,11 +152,12 @@ def _suggest(kind: type[Settings], location: tuple[int | str, ...], value: objec
 def _paths(kind: type[Settings], above: str = "", *, with_tables: bool) -> Iterator[str]:
     """Every key of a settings class and of the tables in it, by its path."""
     for name, field in kind.model_fields.items():
-        is_table = isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
-        if with_tables or not is_table:
+        found = field.annotation
+        table = found if isinstance(found, type) and issubclass(found, Settings) else None
+        if with_tables or table is None:
             yield above + name
-        if is_table:
-            yield from _paths(field.annotation, f"{above}{name}.", with_tables=with_tables)
+        if table is not None:
+            yield from _paths(table, f"{above}{name}.", with_tables=with_tables)
 
 
 def find_tables(annotation: Any) -> set[type[Settings]]:
