@@ -47,11 +47,15 @@ _OTHER_SCRIPTS = re.compile("[\u0483-\u1dff\u2c00-\U0010ffff]")
 EXCERPT_CHARACTERS = 500
 # Spaces, and characters without width: no indentation is wider, and no code has more empty lines in a row.
 _MAX_BLANKS, _MAX_EMPTY_LINES = 120, 10
-_INVISIBLE = "\u00ad\u034f\u200b-\u200f\u2060\ufeff"
+# Unicode's default-ignorable characters, and braille without dots.
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
 # One class of characters: a choice between two takes five times as long.
 _BLANK = "".join(filter(str.isspace, map(chr, range(0x3001)))).replace("\n", "")
 _WIDE_BLANK = re.compile(rf"[{_BLANK}{_INVISIBLE}]{{{_MAX_BLANKS + 1},}}+")
-_EMPTY_LINES = re.compile(rf"\n(?:[^\S\n]*+\n){{{_MAX_EMPTY_LINES + 1},}}+")
+_EMPTY_LINES = re.compile(rf"\n(?:[{_BLANK}{_INVISIBLE}]*+\n){{{_MAX_EMPTY_LINES + 1},}}+")
 
 
 def count_words(text: str) -> int:

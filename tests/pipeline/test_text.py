@@ -75,6 +75,12 @@ def test_white_space_is_bounded() -> None:
     assert bound_white_space("a" + "\n \t" * 100_000 + "\nb") == "a" + "\n" * 11 + "b"
     assert bound_white_space("a" + "\u200b\u00a0" * 100_000 + "b") == "a" + "\u200b\u00a0" * 60 + "b"
     assert bound_white_space("\n" + " " * 300_000) == "\n" + " " * 120
+    invisible = "\u00ad\u061c\u115f\u180e\u202a\u2062\u2800\u3164\ufe0f\uffa0\ufff9\U000e0020"
+    for character in (*invisible, invisible):
+        assert len(bound_white_space("a" + character * 300_000 + "b")) == 122, f"{character!r}"
+        assert bound_white_space("a" + f"{character}\n" * 50_000 + "b").count("\n") <= 11, f"{character!r}"
+    emoji = "❤\ufe0f \U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f " * 1_000
+    assert bound_white_space(emoji) == emoji
     code = "def f():\n        return 1\n\n\n\nx  =   2\n"
     assert bound_white_space(code) == code
 
