@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from classifiers.errors import ModelRefusedError, UserError
-from classifiers.outputs import check_folder, check_new_file, partial_file, partial_folder
+from classifiers.outputs import cache_folder, check_folder, check_new_file, partial_file, partial_folder
 
 if TYPE_CHECKING:
     from classifiers.artifacts import Manifest
@@ -37,7 +37,8 @@ data_option = click.option(
     help="Folder of real pages that the shipped models are trained on (GRISTMILL_DATA).",
 )  # fmt: skip
 work_option = click.option(
-    "--work", type=ANY_PATH, default=Path("build/classify"), show_default=True,
+    "--work", type=ANY_PATH, default=lambda: cache_folder("classify"),
+    show_default="classify/ in GRISTMILL_CACHE or ~/.cache/gristmill",
     help="Cache of extracted text, shared by the commands.",
 )  # fmt: skip
 

@@ -19,6 +19,12 @@ from classifiers.errors import UserError
 _OF_SYSTEMS = ("lost+found", ".DS_Store")  # in folders that are empty for their owner
 
 
+def cache_folder(name: str) -> Path:
+    """Where files of a kind are kept for later commands: in GRISTMILL_CACHE, else in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gristmill"
+    return Path(os.environ.get("GRISTMILL_CACHE") or default) / name
+
+
 def check_new_file(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Raises UserError for an output file that exists, or that would lie among the inputs."""
     for given in inputs:

@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
+from classifiers.outputs import cache_folder
 from pipeline.engines.options import EngineError
 from pipeline.stop import cleanup_at_stop
 
@@ -137,7 +138,7 @@ def find_jars(server: JobServer, given: str | None = None) -> list[Path]:
     if given:
         return _find_given_jars(Path(given).expanduser())
     versions = list(dict.fromkeys((version("apache-beam"), PROVEN_BEAM)))
-    folders = {each: cache_folder() / f"{server.artifact}-{each}" for each in versions}
+    folders = {each: cache_folder("jobservers") / f"{server.artifact}-{each}" for each in versions}
     present = next((each for each in versions if folders[each].is_dir()), None)
     if present is None:
         if not shutil.which("mvn"):
@@ -163,12 +164,6 @@ def _assemble_first(server: JobServer, folders: Mapping[str, Path]) -> str:
                 (folder / REASON).write_text(why, encoding="utf-8")
             return each
     raise EngineError(f"{why}; pass its jar with --job-server")
-
-
-def cache_folder() -> Path:
-    """The cache of job servers: in GRISTMILL_CACHE, else in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gristmill"
-    return Path(os.environ.get("GRISTMILL_CACHE") or default) / "jobservers"
 
 
 def _find_given_jars(path: Path) -> list[Path]:

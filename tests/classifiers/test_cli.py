@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,6 +32,17 @@ def run(*arguments: object, code: int = 0) -> str:
 
 def rows_of(path: Path) -> list[dict[str, object]]:
     return [row for batch in read_batches(path) for row in batch]
+
+
+def test_extracted_text_is_kept_in_the_cache_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRISTMILL_CACHE", str(tmp_path))
+    for name in ("train", "evaluate", "gate"):
+        command = classify.commands[name]
+        context = click.Context(command)
+        assert [each.get_default(context, call=True) for each in command.params if each.name == "work"] == [
+            tmp_path / "classify"
+        ]
+        assert "classify/ in GRISTMILL_CACHE" in " ".join(command.get_help(context).split())
 
 
 def test_classifiers_import_neither_beam_nor_torch_nor_the_pipeline() -> None:
