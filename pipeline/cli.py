@@ -5,6 +5,7 @@ pipeline/errors.py lists the exit codes. GRISTMILL_TRACEBACK=1 shows the traceba
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
@@ -366,8 +367,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs exceptions that are shown in one line below
     command = sys.argv[1] if sys.argv[1:] else ""
-    if command != "train":  # the trainer writes a checkpoint before it stops
-        stop_on_signals("; resume with the same command" if command == "curate" else "")
+    stop_on_signals(
+        "; resume with the same command" if command == "curate" else "",
+        # The trainer catches Ctrl-C itself, and in its loop all of them: it writes a checkpoint before it stops.
+        STOPPED.keys() - ({signal.SIGINT} if command == "train" else set()),
+    )
     if command == "curate":
         from pipeline.storage.parquet import WithoutPandas
 
@@ -389,8 +393,9 @@ def main() -> None:
 
 def _stop(message: str, code: int) -> None:
     """Ends the process without waiting for worker threads; files are written atomically, so none is left incomplete."""
-    if message:
-        click.echo(message, err=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # after SIGHUP the terminal is gone
+        if message:
+            click.echo(message, err=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)

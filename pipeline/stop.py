@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NoReturn
@@ -76,31 +76,38 @@ def _run_cleanups(cleanups: Sequence[tuple[Cleanup, float]], message: str, code:
 
 
 def _kill_children() -> None:
-    import psutil
-
+    try:
+        import psutil
+    except ModuleNotFoundError:  # the trainer alone is installed
+        return
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             child.kill()
 
 
-def stop_on_signals(hint: str = "") -> None:
+def stop_on_signals(hint: str = "", numbers: Iterable[signal.Signals] = STOPPED) -> None:
     """From now on SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the process, unless they were ignored when it started.
 
     `hint` ends the line that is printed. Called in the main thread. A thread reads the signals from a pipe, because
     Python runs signal handlers only between two steps of the main thread, which may be inside a library for seconds.
+    While a signal has another handler, as in the training loop, that one alone decides.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    for number in STOPPED:
+    for number in numbers:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a background job of a shell
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, _leave_to_thread)
     threading.Thread(target=_watch, args=(reading, hint), daemon=True, name="signals").start()
+
+
+def _leave_to_thread(number: int, frame: object) -> None:
+    pass
 
 
 def _watch(reading: int, hint: str) -> None:
     while True:
         number = os.read(reading, 1)[0]
-        if number in STOPPED:
+        if number in STOPPED and signal.getsignal(number) is _leave_to_thread:
             name = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
             stop_process(f"{name}{hint}", STOPPED[signal.Signals(number)])

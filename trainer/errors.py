@@ -5,7 +5,7 @@
     4, 6, 7   a UserError that is raised `from` a failure of a disk or a network: it cannot be read or written, or does
               not answer; no space left; no permission
     5         LockedError: another process trains in the folder
-    130, 143  StoppedBySignalError: Ctrl-C, SIGTERM
+    129, 130, 143  StoppedBySignalError: SIGHUP, Ctrl-C, SIGTERM
 
 These are the codes of pipeline/errors.py, from which the command line has those of a plain OSError as well. Every other
 exception is a bug of this package and ends with a traceback. The base is click's own exception, which click prints as
@@ -48,7 +48,7 @@ class TrainingStoppedError(UserError):
 
 
 class StoppedBySignalError(TrainingStoppedError):
-    """A run that Ctrl-C or SIGTERM ended, after it wrote a checkpoint."""
+    """A run that SIGHUP, Ctrl-C or SIGTERM ended, after it wrote a checkpoint."""
 
     def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
         super().__init__(message)

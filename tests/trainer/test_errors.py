@@ -87,7 +87,7 @@ def test_the_trainers_codes_are_those_of_the_readme() -> None:
     codes = {*classes.values(), errors.FILE_ERROR, errors.DISK_FULL, errors.NO_ACCESS}
     assert {str(code) for code in codes} < set(rows)
     assert "anomaly" in rows["3"]
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPED:
         assert errors.StoppedBySignalError("why", number).exit_code == STOPPED[number]
     assert ", ".join(map(str, STOPPED.values())) in rows
 
@@ -180,12 +180,13 @@ cli.main()
     ("given", "changes", "code", "line"),
     [
         ({"signal": signal.SIGTERM}, {}, 143, r"stopped by a signal at step [23]; the same command resumes from "),
+        ({"signal": signal.SIGHUP}, {}, 129, r"stopped by a signal at step [23]; the same command resumes from "),
         ({"signal": signal.SIGINT}, {}, 130, r"stopped by a signal at step [23]; the same command resumes from "),
         ({}, {"model": {"z_loss": 1e39}, "anomalies": {"not_finite": "stop"}}, 3, "step 1: not_finite "),
         ({"limit": 10_000}, {}, 4, r".*File too large: '.*\.safetensors'"),
         ({"limit": 10_000}, {"checkpoints": {"sharded": True}}, 4, r".*rank 0 cannot write it .*File too large"),
     ],
-    ids=["SIGTERM", "Ctrl-C", "anomaly", "disk", "disk, sharded"],
+    ids=["SIGTERM", "SIGHUP", "Ctrl-C", "anomaly", "disk", "disk, sharded"],
 )
 def test_a_command_that_trains_ends_with_one_line_and_its_code(
     given: dict[str, int], changes: dict[str, Any], code: int, line: str, tmp_path: Path

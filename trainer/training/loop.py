@@ -33,6 +33,8 @@ from trainer.training.run import InitialWeights, Run, describe_run, load_initial
 from trainer.training.schedule import learning_rate
 from trainer.training.task import StepGradient, Task
 
+_STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -105,9 +107,10 @@ def _run_steps(run: Run, metrics: MetricsLog | None, log: Callable[[str], None])
                 metrics.write(row)
                 if save:
                     metrics.sync()
-                _show_progress(run, row, bar, log)
             if save:
                 save_run(run)
+            if metrics is not None:
+                _show_progress(run, row, bar, log)  # after the checkpoint: a terminal that is gone fails
             if stop and run.step < steps:
                 raise StoppedBySignalError(
                     f"stopped by a signal at step {run.step}; the same command resumes from {run.checkpoints}",
@@ -252,7 +255,10 @@ def _validate_if_due(run: Run) -> dict[str, Any]:
 
 @contextmanager
 def _catch_signals() -> Iterator[list[int]]:
-    """Gets SIGTERM or Ctrl-C when it comes: the loop then saves after the current step and ends (preemption)."""
+    """Gets SIGTERM, SIGHUP or Ctrl-C when it comes: the loop then saves after the current step and ends (preemption).
+
+    Signals that are ignored stay so (nohup).
+    """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
@@ -263,10 +269,13 @@ def _catch_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
     def note(number: int, frame: object) -> None:
+        if received and number != signal.SIGHUP:  # which the kernel and the shell both send when a terminal is closed
+            restore()
+            signal.raise_signal(number)  # the second signal ends the process at once
         received.append(number)
-        restore()  # the second signal ends the process at once
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    caught = (number for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN)
+    before = {number: signal.signal(number, note) for number in caught}
     try:
         yield received
     finally:
