@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from trainer.errors import UserError
-from trainer.settings import OFF, Settings, explain_refusal, find_tables
+from trainer.settings import OFF, Settings, did_you_mean, explain_refusal, find_tables
 
 PRESETS = Path(__file__).parent / "presets"
 Config = TypeVar("Config", bound=Settings)
@@ -56,6 +56,7 @@ def _read_toml(source: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ConfigError(
             f"configuration {source}: no such file or preset; name a .toml file or one of {', '.join(list_presets())}"
+            f"{did_you_mean(source, list_presets())}"
         ) from error
     except OSError as error:
         raise ConfigError(f"configuration {source}: cannot be read ({error.strerror})") from error

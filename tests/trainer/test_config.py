@@ -48,6 +48,8 @@ def test_faults_get_one_line_with_their_path(tmp_path: Path, text: str, changes:
 def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"gigantic: no such file or preset; name a \.toml file or one of .*tiny"):
         read_config(PretrainSettings, "gigantic")
+    with pytest.raises(ConfigError, match=r"; did you mean tiny\?$"):
+        read_config(PretrainSettings, "tinny")
 
 
 @pytest.mark.parametrize("name", list_presets())

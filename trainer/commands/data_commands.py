@@ -114,9 +114,11 @@ def tokens_command(
     from trainer.data.tokenize_dataset import tokenize_dataset
     from trainer.data.tokenizer import load_tokenizer
     from trainer.files import cache_folder, check_output
+    from trainer.settings import did_you_mean
 
     if kind is not None and kind not in list(TokenFormat):
-        raise click.BadParameter(f"{kind}: write one of {', '.join(TokenFormat)}", param_hint="--format")
+        near = did_you_mean(kind, TokenFormat)
+        raise click.BadParameter(f"{kind}: write one of {', '.join(TokenFormat)}{near}", param_hint="--format")
     if (kind is None) != (output is None):
         raise click.UsageError("--format and --output belong together")
     if output is not None:
