@@ -240,8 +240,9 @@ def _give(answer: Any) -> Any:
 
 def _discard(answer: Any) -> None:
     """Closes what nobody will: the file of a first answer that is not given."""
-    if isinstance(answer, tuple) and isinstance(answer[0], int):  # of `mkstemp`
+    if isinstance(answer, tuple) and isinstance(answer[0], int):  # of `mkstemp`: a repeated call has the same name
         os.close(answer[0])
+        os.unlink(answer[1])
     elif isinstance(answer, IOBase):
         answer.close()
 
