@@ -216,7 +216,12 @@ def _write_documents(corpus: Corpus, folder: Path) -> None:
 def hash_url(url: str) -> int:
     """Equal for addresses that differ only in scheme, `www.`, fragment or a slash at the end; 0 for none.
 
+    Hosts are matched more widely than in the pipeline, whose definition needs the list of public suffixes: `www.gov.uk`
+    is `gov.uk` here. Equal pages are only left out of the neighbors, so that no page finds itself.
+
     >>> hash_url("https://www.a.example/b/#c") == hash_url("http://a.example/b")
+    True
+    >>> hash_url("https://www.gov.uk/vat") == hash_url("https://gov.uk/vat")
     True
     """
     plain = url.partition("#")[0].partition("://")[2] or url.partition("#")[0]
