@@ -152,8 +152,8 @@ def load_config(
     if path is not None:
         content = storage.read_named(path, "configuration")
         try:
-            _merge(values, tomllib.loads(content.decode()))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            _merge(values, parse_toml(content.decode()))
+        except ValueError as error:
             raise UserError(f"configuration {path}: {error}") from None
     for override in overrides:
         _merge(values, _parse_override(override))
@@ -231,14 +231,22 @@ def _labels(model: Path, head: str) -> frozenset[str]:
         return frozenset()
 
 
+def parse_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text. Raises ValueError, also for values that are nested too deeply for Python."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+
+
 def _parse_override(override: str) -> dict[str, Any]:
     key, separator, value = override.partition("=")
     if not separator:
         raise UserError(f"--set {override}: expected table.key=value")
     for text in (f"{key} = {value}", f"{key} = {json.dumps(value)}"):  # a bare word is a string
         try:
-            return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            return parse_toml(text)
+        except ValueError as error:
             if value.lstrip().startswith("{"):
                 raise UserError(f"--set {override}: not a TOML table ({error}); put words in quotes") from None
     raise UserError(f"--set {override}: expected table.key=value with a TOML value")

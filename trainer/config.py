@@ -52,7 +52,7 @@ def validate_settings(kind: type[Config], values: dict[str, Any], source: str) -
 def _read_toml(source: str) -> dict[str, Any]:
     path = Path(source) if source.endswith(".toml") else PRESETS / f"{source}.toml"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
             f"configuration {source}: no such file or preset; name a .toml file or one of {', '.join(list_presets())}"
@@ -62,6 +62,14 @@ def _read_toml(source: str) -> dict[str, Any]:
         raise ConfigError(f"configuration {source}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise ConfigError(f"configuration {source}: not TOML ({error})") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text. Raises ValueError, also for values that are nested too deeply for Python."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
 
 
 def _change(values: dict[str, Any], change: str) -> None:
@@ -76,7 +84,7 @@ def _change(values: dict[str, Any], change: str) -> None:
         if not isinstance(values, dict):
             raise ConfigError(f"--set {change}: {table} is a value, not a table")
     try:
-        values[key] = tomllib.loads(f"value = {text}")["value"]
+        values[key] = parse_toml(f"value = {text}")["value"]
     except ValueError as error:
         if text.lstrip().startswith("{"):
             raise ConfigError(f"--set {change}: not a TOML table ({error}); put words in quotes") from None

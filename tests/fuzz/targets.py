@@ -34,6 +34,8 @@ from pipeline.reading.content_type import is_html
 from pipeline.reading.http_message import BodyDamagedError, BodyTooLargeError, decode_body, parse_message
 from pipeline.reading.inputs import Input, resolve_inputs
 from pipeline.reading.units import cut_units
+from pipeline.release.annotations import ANNOTATIONS, RELEASE, read_release
+from pipeline.release.annotations import read_settings as read_stored_settings
 from pipeline.stages import extract_text, quick_look, read_documents
 from pipeline.stages.read_warc import ReadWarcSettings, read_unit
 from tests.pipeline.warcs import html, record
@@ -323,7 +325,44 @@ def settings_seeds() -> list[bytes]:
         b'[publish.weights.shares]\ngames = 5\n[identify_language]\nlanguages = ["en"]\n',
         b"[prepare]\nunit_bytes = nan\nmax_error_share = 1e400\n[x]\n",
         b"block_urls = {hosts = [{path = '~x', sha256 = 1}]}\n",
+        b"x = " + b"[" * 5000,
     ]
+
+
+def read_training_settings(data: bytes) -> None:
+    """A configuration of the trainer is one, or an error."""
+    from trainer.config import read_config
+    from trainer.tasks.pretrain_settings import PretrainSettings
+
+    path, message = _write("training.toml", data), ""
+    try:
+        read_config(PretrainSettings, path)
+    except ClickException as error:
+        message = error.format_message()
+    assert not message or path in message
+    assert "\n" not in message
+
+
+def training_settings_seeds() -> list[bytes]:
+    return [
+        b"[loop]\nsteps = 5\n[model]\nhidden_size = 64\n",
+        b"[[data.sources]]\npath = 3\nshare = nan\n[loop.steps]\n",
+        b"[model.experts]\nchoices = 1e400\n",
+        b"x = " + b"[" * 5000,
+    ]
+
+
+def read_release_file(data: bytes) -> None:
+    """The description of a release and its settings, or an error."""
+    _write(RELEASE, data)
+    _refused(lambda: read_stored_settings(read_release(str(_folder())), str(_folder())))
+
+
+def release_seeds() -> list[bytes]:
+    tables: dict[str, object] = {name: {} for name in ("content_sums", "files", "versions", "config")}
+    whole = {**tables, "release": 1, "settings": "", "content_hash": "c", "inputs": [], ANNOTATIONS: []}
+    texts = [whole, {**whole, "inputs": [{"name": 3}]}, {**whole, "settings": "x = ["}, {**whole, "inputs": None}]
+    return [json.dumps(each).encode() for each in (*texts, {**tables, "release": 1, "settings": ""}, {"release": 1})]
 
 
 def read_results(data: bytes) -> None:
@@ -335,16 +374,8 @@ def read_results(data: bytes) -> None:
 
 
 def results_seeds() -> list[bytes]:
-    whole = {
-        "pages": 1,
-        "kept": 1,
-        "words": 2,
-        "shards": [],
-        "drops": [],
-        "sketches": [],
-        "candidates": [],
-        "config": {},
-    }
+    files: dict[str, list[str]] = {"shards": [], "drops": [], "sketches": [], "candidates": []}
+    whole = {"pages": 1, "kept": 1, "words": 2, "config": {}, **files}
     texts = [whole, {**whole, "shards": [{"path": 3}]}, {"work": 5}, [], {"pages": "x"}]
     return [json.dumps(each).encode() for each in texts]
 
@@ -457,6 +488,8 @@ TARGETS = {
     "index": Target(read_index, index_seeds, ("pipeline.reading",)),
     "hosts": Target(read_hosts, hosts_seeds, ("pipeline.lists", "pipeline.storage")),
     "settings": Target(read_settings, settings_seeds, ("pipeline.config", "pipeline.settings")),
+    "training_settings": Target(read_training_settings, training_settings_seeds, ("trainer.config",)),
+    "release": Target(read_release_file, release_seeds, ("pipeline.release", "pipeline.storage")),
     "results": Target(read_results, results_seeds, ("pipeline.inspection", "pipeline.storage")),
     "tokens": Target(read_tokens, tokens_seeds, ("trainer.data",)),
     "part": Target(read_part, part_seeds, ("trainer.data",)),

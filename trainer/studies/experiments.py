@@ -7,13 +7,13 @@ import math
 import operator
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trainer.config import parse_toml
 from trainer.errors import UserError
 from trainer.files import EXPERIMENT_FILE, is_run
 from trainer.reports.run_record import OUTCOME_FILE, VERDICT_FILE, read_json_object
@@ -180,7 +180,7 @@ def parse_condition(text: str) -> RunCondition:
         raise UserError(f"--where {text}: expected KEY=VALUE, with one of {' '.join(_OPERATORS)} between them")
     key, sign, value = match.groups()
     try:
-        return RunCondition(key, sign, tomllib.loads(f"value = {value}")["value"])
+        return RunCondition(key, sign, parse_toml(f"value = {value}")["value"])
     except ValueError:
         return RunCondition(key, sign, value)
 
