@@ -120,6 +120,12 @@ def size(path: str) -> int:
     return perform(Effect.LOOK, path, lambda: os.stat(path).st_size)
 
 
+def is_own(path: str) -> bool:
+    """Whether a file or folder belongs to this user; False where there is none."""
+    found = perform(Effect.LOOK, path, lambda: _status(path))
+    return found is not None and found.st_uid == os.geteuid()
+
+
 def modification_time(path: str) -> float:
     """When a file was written, by the clock of its disk."""
     return perform(Effect.LOOK, path, lambda: os.stat(path).st_mtime)

@@ -68,12 +68,14 @@ def _write_owner(folder: str) -> None:
 
 
 def _remove_dead(folder: str) -> None:
-    """Deletes the folders beside this one whose owners are gone; one that cannot be read is another user's."""
+    """Deletes the folders beside this one whose owners are gone; in what another user made a file might be a pipe."""
     above = os.path.dirname(folder)
     for entry in effects.list_folder(above):
         path = join(above, entry.name)
         if entry.name.startswith(_PREFIX) and entry.is_folder and not entry.is_link and path != folder:
             with suppress(OSError, ValueError):
+                if not effects.is_own(path):
+                    continue
                 owner = json.loads(effects.read_file(join(path, _OWNER)))
                 if isinstance(owner, dict) and is_gone(owner):
                     effects.delete_folder(path)

@@ -162,3 +162,13 @@ def test_only_folders_of_dead_processes_are_deleted(tmp_path: Path, monkeypatch:
             assert Path(folder).is_dir()
     left = {*owners, "shuffle-unowned"} - {"shuffle-dead", "shuffle-reused"}
     assert {path.name for path in tmp_path.iterdir()} == left
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder to another user")
+def test_a_folder_of_another_user_is_not_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "shuffle-trap").mkdir()
+    os.mkfifo(tmp_path / "shuffle-trap/owner.json")  # whoever opens it waits for a writer
+    os.chown(tmp_path / "shuffle-trap", 4242, 4242)
+    with open_spill_folder("memory://bucket/verdicts", OPTIONS):
+        assert len(list(tmp_path.iterdir())) == 2
