@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,3 +99,9 @@ def curated_minicrawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("minicrawl") / "out"
     run_gristmill("curate", MINICRAWL, "--output", output, "--workers", 2)
     return output
+
+
+def restore_signals() -> None:
+    """A background job or nohup ignores them, and a new process inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

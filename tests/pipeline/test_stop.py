@@ -15,17 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import MINICRAWL, ROOT, Command
+from tests.conftest import MINICRAWL, ROOT, Command, restore_signals
 
 SMALL = ("--set", "prepare.unit_bytes=40000", "--set", "publish.shard_bytes=20000")
 MAIN = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 PHASES = ["prepare: ", "deduplicate: ", "count words: ", "publish: "]
-
-
-def restore_signals() -> None:
-    """A background job or nohup ignores them, and a new process inherits that."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def start(output: Path, *flags: str, prepare: Callable[[], None] = restore_signals) -> subprocess.Popen[str]:

@@ -23,7 +23,7 @@ from yarl import URL
 
 from pipeline.engines.failures import find_failure
 from pipeline.errors import STOPPED
-from tests.conftest import ROOT
+from tests.conftest import ROOT, restore_signals
 from tests.trainer.curated import pages, write_dataset
 from trainer import config, errors
 from trainer.chat.read_conversations import read_conversations
@@ -193,7 +193,7 @@ def test_a_command_that_trains_ends_with_one_line_and_its_code(
 ) -> None:
     values = json.dumps({**given, "changes": changes, "out": str(tmp_path / "run")})
     command = [sys.executable, "-c", TRAIN, values]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, preexec_fn=restore_signals)
     assert done.returncode == code, done.stderr
     assert re.match(f"gristmill: {line}", done.stderr.splitlines()[-1])
     assert "Traceback" not in done.stderr

@@ -197,7 +197,7 @@ def test_a_repeated_call_gives_its_second_answer(tmp_path):
             effects.create_file(places[0])
         file, path = effects.create_temporary(str(tmp_path), ".", ".tmp")
         file.close()
-        assert len(list(tmp_path.iterdir())) == 3  # the first temporary file is left, as the second is another
+        assert len(list(tmp_path.iterdir())) == 2
         assert Path(path).exists()
     assert not Path(places[1]).exists()
 

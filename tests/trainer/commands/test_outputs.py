@@ -23,7 +23,7 @@ COMMANDS: dict[str, Callable[[Path, Path], tuple[object, ...]]] = {
     "export again": lambda demo, out: ("export", demo / "run", "--overwrite", "--output", out),
     "import": lambda demo, out: ("import", demo / "tokenizer", "--output", out),
     "tokenizer": lambda demo, out: ("tokenizer", demo / "set", "--output", out),
-    "name-tokens": lambda demo, out: ("name-tokens", demo / "tokenizer", "name", "--output", out),
+    "name-tokens": lambda demo, out: ("name-tokens", demo / "tokenizer", "<|name|>", "--output", out),
     "ladder": lambda demo, out: ("scaling", "ladder", "tiny", *run_options(demo), "--output", out),
     "dial": lambda demo, out: ("scaling", "dial", "tiny", *run_options(demo), "--output", out),
     "export's adapters": lambda demo, out: ("export", demo / "run", "--output", out / "new", "--adapters", out),
