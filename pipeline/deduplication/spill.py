@@ -68,17 +68,22 @@ def _write_owner(folder: str) -> None:
 
 
 def _remove_dead(folder: str) -> None:
-    """Deletes the folders beside this one whose owners are gone; in what another user made a file might be a pipe."""
+    """Deletes the folders beside this one whose owners are gone, as far as the disk lets it."""
+    for path in _folders_beside(folder):
+        with suppress(OSError, ValueError):
+            owner = json.loads(effects.read_file(join(path, _OWNER)))
+            if isinstance(owner, dict) and is_gone(owner):
+                effects.delete_folder(path)
+
+
+def _folders_beside(folder: str) -> list[str]:
+    """This user's other folders of shuffles; what another user made might hold a pipe."""
     above = os.path.dirname(folder)
-    for entry in effects.list_folder(above):
-        path = join(above, entry.name)
-        if entry.name.startswith(_PREFIX) and entry.is_folder and not entry.is_link and path != folder:
-            with suppress(OSError, ValueError):
-                if not effects.is_own(path):
-                    continue
-                owner = json.loads(effects.read_file(join(path, _OWNER)))
-                if isinstance(owner, dict) and is_gone(owner):
-                    effects.delete_folder(path)
+    with suppress(OSError):
+        entries = [entry for entry in effects.list_folder(above) if entry.name.startswith(_PREFIX)]
+        paths = [join(above, entry.name) for entry in entries if entry.is_folder and not entry.is_link]
+        return [path for path in paths if path != folder and effects.is_own(path)]
+    return []
 
 
 def spill_unit(folder: str, unit: StagedUnit) -> StagedUnit:
