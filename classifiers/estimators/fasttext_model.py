@@ -1,14 +1,12 @@
-"""fastText: train a quantized model from lines of text, and load it to score texts in batches.
+"""fastText: load a model to score texts in batches.
 
-One thread and a fixed seed: with two threads, 25 trainings gave 25 different models. The module `fasttext` must be
-fasttext-community, whose `predict` works with NumPy 2 (the original raises, and its forks train to NaN).
+The module `fasttext` must be fasttext-community, whose `predict` works with NumPy 2 (the original raises).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import fasttext
@@ -47,21 +45,6 @@ class FastTextModel:
         """
         names, values = self._model.predict(line, k=count)
         return {name.removeprefix(PREFIX): float(value) for name, value in zip(names, values, strict=True)}
-
-
-def train(examples: Iterable[tuple[str, str]], path: Path, **parameters: Any) -> None:
-    """Train on (label, line) pairs in the order given, quantize, and write the model to `path`.
-
-    `parameters` are fastText's own, plus `cutoff`: how many words and n-grams the quantized model keeps (0: all).
-    """
-    cutoff = parameters.pop("cutoff", 0)
-    with TemporaryDirectory() as folder:
-        lines = Path(folder) / "lines.txt"
-        with lines.open("w", encoding="utf-8") as file:
-            file.writelines(f"{PREFIX}{label} {line}\n" for label, line in examples)
-        model = fasttext.train_supervised(str(lines), thread=1, seed=1, verbose=0, **parameters)
-        model.quantize(input=str(lines), cutoff=cutoff, retrain=bool(cutoff), thread=1, qnorm=True, verbose=0)
-    model.save_model(str(path))
 
 
 def load_fasttext(path: Path) -> Any:

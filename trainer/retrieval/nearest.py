@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import UserError
+from trainer.files import explain_writes
 
 BLOCK = 1 << 16  # vectors that are compared at once
 LINKS = 32  # of a vector in the graph
@@ -87,7 +88,8 @@ def build_faiss_index(vectors: NDArray[np.float32], path: Path) -> None:
     index.hnsw.efConstruction = BUILD_WIDTH
     for begin in range(0, len(vectors), BLOCK):
         index.add(np.ascontiguousarray(vectors[begin : begin + BLOCK]))
-    faiss.write_index(index, str(path))
+    with explain_writes(path), path.open("wb") as file:  # faiss's own writer raises a RuntimeError for a full disk
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
 
 
 def open_faiss_index(path: Path) -> FaissSearcher:

@@ -6,6 +6,7 @@ import random
 from importlib import import_module
 from pathlib import Path
 
+import fasttext
 import pytest
 from pydantic import ValidationError
 
@@ -13,7 +14,6 @@ import pipeline.errors
 from classifiers.artifacts import digest_of
 from classifiers.close_languages import close_to
 from classifiers.errors import UserError
-from classifiers.estimators.fasttext_model import train
 from classifiers.language import load_language_model, pack_language_model
 from pipeline.config import Config
 from pipeline.documents import Document, Dropped
@@ -154,8 +154,11 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
 
 
 def test_another_packed_model_is_used_and_is_in_the_fingerprint(tmp_path: Path) -> None:
-    train(((label, text) for _ in range(50) for label, text in (("xx", "one two three"), ("yy", "eins zwei"))),
-          tmp_path / "own.ftz", minCount=1, epoch=20, lr=1.0, dim=4, wordNgrams=2, bucket=1_000)  # fmt: skip
+    (tmp_path / "lines.txt").write_text("__label__xx one two three\n__label__yy eins zwei\n" * 50)
+    model = fasttext.train_supervised(
+        str(tmp_path / "lines.txt"), minCount=1, epoch=20, lr=1.0, dim=4, thread=1, verbose=0
+    )
+    model.save_model(str(tmp_path / "own.ftz"))
     pack_language_model(tmp_path / "own.ftz", tmp_path / "own", "CC0-1.0", "two made-up languages")
     settings = IdentifyLanguageSettings(model=tmp_path / "own", min_score=0)
     found = identify_language.build(settings)(document("one two three " * 20))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tests.full_disk import fail_at_all_sizes
 from trainer.retrieval import nearest
 from trainer.retrieval.embedders import to_unit_length
 from trainer.retrieval.nearest import ExactSearcher, build_faiss_index, open_faiss_index
@@ -47,3 +50,11 @@ def test_the_graph_finds_nearly_all(tmp_path):
     recall = np.mean([len(set(a.tolist()) & set(b.tolist())) / 10 for a, b in pairs])
     assert recall >= 0.95
     np.testing.assert_allclose(found.scores[:, 0], exact.scores[:, 0], rtol=1e-4)
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    stored = vectors(500, 0)
+    failures = fail_at_all_sizes(lambda: build_faiss_index(stored, tmp_path / "index.faiss"))
+    assert len(failures) > 3
+    assert {(each.exit_code, str(tmp_path / "index.faiss") in each.message) for each in failures} == {(4, True)}
