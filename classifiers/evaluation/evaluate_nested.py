@@ -8,20 +8,20 @@ are not read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from classifiers.data.page_labels import read_page_labels
 from classifiers.data.sampling import FOLDS, Split
 from classifiers.data.source_pages import Sources
 from classifiers.estimators.features import style_counts
 from classifiers.estimators.logistic import Array, sigmoid
-from classifiers.estimators.metrics import auc
+from classifiers.estimators.metrics import auc, bootstrap_interval
 from classifiers.estimators.page_scorer import bound
 from classifiers.estimators.word_counts import Parts
 from classifiers.evaluation.evaluate import bias_by_group
@@ -135,24 +135,5 @@ def log_loss(truth: Array, scores: Array) -> float:
 
 
 def _auc_of_domains(truth: NDArray[np.bool_], scores: Array, groups: NDArray[Any]) -> dict[str, float]:
-    low, high = interval_over_groups(auc, truth, scores, groups)
+    low, high = bootstrap_interval(auc, truth, scores, groups=groups)
     return {"auc": round(auc(truth, scores), 4), "low": round(low, 4), "high": round(high, 4)}
-
-
-def interval_over_groups(
-    measure: Callable[[ArrayLike, ArrayLike], float],
-    truth: NDArray[Any],
-    scores: Array,
-    groups: NDArray[Any],
-    rounds: int = 500,
-) -> tuple[float, float]:
-    """95% bootstrap interval that draws whole groups, from a fixed seed: pages of a domain are alike."""
-    _, place = np.unique(groups, return_inverse=True)
-    members = [np.flatnonzero(place == number) for number in range(place.max() + 1)]
-    random = np.random.default_rng(0)
-    found = []
-    for _ in range(rounds):
-        index = np.concatenate([members[number] for number in random.integers(0, len(members), len(members))])
-        found.append(measure(truth[index], scores[index]))
-    low, high = np.nanquantile(found, [0.025, 0.975])
-    return float(low), float(high)

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from classifiers.cli import classify
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import FOLDS, Split, fold_of
-from classifiers.estimators.metrics import auc
-from classifiers.evaluation.evaluate_nested import interval_over_groups, log_loss, score_nested
+from classifiers.estimators.metrics import auc, bootstrap_interval
+from classifiers.evaluation.evaluate_nested import log_loss, score_nested
 from classifiers.evaluation.report import nested_part
 from classifiers.training.train_page_scorer import Target
 
@@ -67,7 +67,7 @@ def test_the_interval_over_groups_counts_groups_not_rows() -> None:
     """Of the mean of 100 groups of ten equal rows: 3.92 standard errors of 100 numbers."""
     values = np.random.default_rng(5).normal(size=100)
     rows, groups = np.repeat(values, 10), np.repeat([f"g{number}" for number in range(100)], 10)
-    low, high = interval_over_groups(lambda _, scores: float(np.mean(scores)), rows > 0, rows, groups)
+    low, high = bootstrap_interval(lambda _, scores: float(np.mean(scores)), rows > 0, rows, groups=groups)
     assert high - low == pytest.approx(3.92 * values.std() / 10, rel=0.15)
 
 
