@@ -5,12 +5,14 @@ from __future__ import annotations
 import zlib
 
 from pipeline import effects, storage
+from pipeline.reading.compressed_members import ZSTD_MAGIC
 from pipeline.reading.file_formats import Format, format_of, is_compressed
 
 EMPTY = "empty"
 _BYTES = 4096
 _JSON, _WARC, _PARQUET, _UTF16 = "JSON", "a WARC file", "a Parquet file", "text in UTF-16"
-_PACKED = ((b"\x1f\x8b", "a gzip file"), (b"\x28\xb5\x2f\xfd", "a zstd file"))
+_GZIP = b"\x1f\x8b"
+_PACKED = ((_GZIP, "a gzip file"), (ZSTD_MAGIC, "a zstd file"))
 _BINARY = (
     (b"\x89PNG", "a PNG image"), (b"\xff\xd8\xff", "a JPEG image"), (b"GIF8", "a GIF image"), (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive"), (b"PAR1", _PARQUET), (b"7z\xbc\xaf", "a 7-Zip archive"),
@@ -69,7 +71,7 @@ def describe_binary(content: bytes) -> str:
 
 def _unpack(start: bytes) -> bytes | None:
     """None where the beginning of a gzip member is damaged or gives nothing yet."""
-    if not start.startswith(b"\x1f\x8b"):
+    if not start.startswith(_GZIP):
         return start
     unpacking = zlib.decompressobj(wbits=31)
     try:

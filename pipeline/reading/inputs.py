@@ -85,9 +85,12 @@ def _resolve(pattern: str, prefix: str | None) -> list[Input]:
 
 
 def _read_columns(entry: Input) -> list[str]:
-    if found := describe_start(read_start(entry.path), entry.name):
-        raise InputError(say_other_format(entry.path, entry.name, found))
-    return column_names(entry.path)
+    try:
+        return column_names(entry.path)
+    except storage.DamagedFileError:
+        if found := describe_start(read_start(entry.path), entry.name):
+            raise InputError(say_other_format(entry.path, entry.name, found)) from None
+        raise
 
 
 def _normalize_path(pattern: str) -> str:
