@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import MINICRAWL, ROOT, Command, restore_signals
+from tests.conftest import MINICRAWL, ROOT, Command, ignore_hang_up, restore_signals
 
 SMALL = ("--set", "prepare.unit_bytes=40000", "--set", "publish.shard_bytes=20000")
 MAIN = [sys.executable, "-c", "from pipeline.cli import main; main()"]
@@ -156,10 +156,6 @@ def test_children_end_when_the_run_is_killed(tmp_path: Path) -> None:
     run.kill()
     run.communicate()
     assert psutil.wait_procs(children, timeout=30)[1] == []
-
-
-def ignore_hang_up() -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def test_ignored_signals_stay_ignored(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, restore_signals
 from tests.trainer.commands.invoke import run
 from trainer.errors import UserError
 
@@ -29,7 +29,7 @@ def test_two_runs_are_served_until_ctrl_c(demo: Path, tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background jobs ignore it
+        preexec_fn=restore_signals,
     ) as process:
         try:
             assert process.stdout is not None

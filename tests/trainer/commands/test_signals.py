@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, ignore_hang_up, restore_signals
 
 COMMANDS = """
 import time
@@ -32,14 +32,10 @@ def start(*words: object, prepare: Callable[[], object], **pipes: int) -> subpro
     return subprocess.Popen(command, cwd=ROOT, text=True, preexec_fn=prepare, **pipes)
 
 
-def set_hangup(handler: signal.Handlers) -> None:
-    signal.signal(signal.SIGHUP, handler)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_without_a_loop_ends_with_one_line(number: signal.Signals) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    run = start("wait", 600, prepare=lambda: set_hangup(signal.SIG_DFL), **pipes)
+    run = start("wait", 600, prepare=restore_signals, **pipes)
     assert run.stdout is not None
     assert run.stdout.readline() == "waits\n"
     run.send_signal(number)
@@ -48,7 +44,7 @@ def test_a_command_without_a_loop_ends_with_one_line(number: signal.Signals) -> 
 
 
 def test_nohup_keeps_a_command_from_being_stopped() -> None:
-    run = start("wait", 1, prepare=lambda: set_hangup(signal.SIG_IGN), stdout=subprocess.PIPE)
+    run = start("wait", 1, prepare=ignore_hang_up, stdout=subprocess.PIPE)
     assert run.stdout is not None
     assert run.stdout.readline() == "waits\n"
     run.send_signal(signal.SIGHUP)
