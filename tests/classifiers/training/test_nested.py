@@ -65,10 +65,11 @@ def test_views_that_help_on_the_other_folds_are_chosen() -> None:
 
 def test_the_interval_over_groups_counts_groups_not_rows() -> None:
     """Of the mean of 100 groups of ten equal rows: 3.92 standard errors of 100 numbers."""
-    values = np.random.default_rng(5).normal(size=100)
+    values = np.sort(np.random.default_rng(5).normal(size=100))  # so that the first rows are not like all
     rows, groups = np.repeat(values, 10), np.repeat([f"g{number}" for number in range(100)], 10)
     low, high = bootstrap_interval(lambda _, scores: float(np.mean(scores)), rows > 0, rows, groups=groups)
     assert high - low == pytest.approx(3.92 * values.std() / 10, rel=0.15)
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.02)
 
 
 def test_the_report_holds_figures_and_choices_of_both_layers() -> None:
