@@ -25,6 +25,7 @@ from pipeline.extraction.marks import CONTROLS, StructureCounts, plain_text
 from pipeline.extraction.prepare_tree import prepare_tree
 from pipeline.extraction.protected_addresses import SIGNS, show_protected_addresses
 from pipeline.extraction.repair_text import read_text
+from pipeline.extraction.self_closed_code import open_self_closed_code
 from pipeline.rights.read import read_rights
 
 _TITLE_CHARACTERS = 300
@@ -115,7 +116,7 @@ def parse_page(page: Page, max_bytes: int, max_nodes: int, *, show_addresses: bo
     """Check the caps first, then parse; `show_addresses` that Cloudflare hides. Raises PageRefusedError."""
     _check_cap(len(page.content), max_bytes, RefusedReason.TOO_LARGE)
     html, decoding = read_text(page.content, page.http_charset)
-    source = encode_source(html)
+    source = open_self_closed_code(encode_source(html))
     _check_cap(count_tags(source, max_nodes), max_nodes, RefusedReason.TOO_MANY_NODES)
     tree, too_deep = parse_html(source)
     if too_deep:

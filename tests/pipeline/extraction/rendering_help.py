@@ -9,6 +9,7 @@ from classifiers.extraction.blocks import read_blocks
 from classifiers.extraction.parse_html import encode_source, parse_html
 from pipeline.extraction.marks import StructureCounts
 from pipeline.extraction.render_nodes import render
+from pipeline.extraction.self_closed_code import open_self_closed_code
 
 
 def render_html(
@@ -16,7 +17,7 @@ def render_html(
     text_format: Literal["text", "markdown"] = "text",
     choose: Callable[[str], bool] = lambda _: True,
 ) -> tuple[str, StructureCounts]:
-    tree, _ = parse_html(encode_source(html))
+    tree, _ = parse_html(open_self_closed_code(encode_source(html)))
     assert tree is not None
     blocks = read_blocks(tree)
     return render(blocks, [choose(text) for text in blocks.texts], text_format)

@@ -23,6 +23,7 @@ PARAGRAPHS = {
     "hidden": "<p>a<span style='display:none'>b</span>c</p><p hidden>d</p><p>e</p>",
     "empty boxes": "<div></div><p>a</p><div><span></span></div><p>b</p>",
     "right to left": "<p dir=rtl>שלום <bdi>ABC</bdi> עולם</p>",
+    "self-closed code": "<p>a</p><script type='x'/>f('<b>')</script><p>b</p><style media='x'/>p {}</style><p>c</p>",
     "preformatted": "<pre>  Roses are red,\n\tviolets   are blue.</pre>",
 }
 
