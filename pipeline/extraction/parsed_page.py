@@ -112,8 +112,8 @@ class ParsedPage:
         raise TypeError("a parsed page cannot be pickled; send its `page`")
 
 
-def parse_page(page: Page, max_bytes: int, max_nodes: int, *, show_addresses: bool = True) -> ParsedPage:
-    """Check the caps first, then parse; `show_addresses` that Cloudflare hides. Raises PageRefusedError."""
+def parse_page(page: Page, max_bytes: int, max_nodes: int) -> ParsedPage:
+    """Check the caps first, then parse. Raises PageRefusedError."""
     _check_cap(len(page.content), max_bytes, RefusedReason.TOO_LARGE)
     html, decoding = read_text(page.content, page.http_charset)
     source = open_self_closed_code(encode_source(html))
@@ -125,7 +125,7 @@ def parse_page(page: Page, max_bytes: int, max_nodes: int, *, show_addresses: bo
         raise PageRefusedError(RefusedReason.NO_TEXT, 0, 1)
     if b"<textarea" in source or b"<TEXTAREA" in source:
         show_code_of_text_boxes(tree)
-    if show_addresses and any(sign in source for sign in SIGNS):
+    if any(sign in source for sign in SIGNS):
         show_protected_addresses(tree)
     title, elements = _find_title(tree), count_elements(tree)
     return ParsedPage(page, title, decoding, elements, source, tree)

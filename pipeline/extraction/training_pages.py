@@ -13,7 +13,7 @@ from pipeline.extraction.parsed_page import PageRefusedError, parse_page
 from pipeline.extraction.render_nodes import render
 from pipeline.text import bound_white_space
 
-_VERSION = 4  # of the code here and of the renderer
+_VERSION = 5  # of the code here and of the renderer
 _MAX_BYTES, _MAX_NODES = 10_000_000, 100_000
 _BOILERPLATE_CHARACTERS = 20_000  # of a page; menus of directories have megabytes
 
@@ -33,8 +33,7 @@ class TrainingPageExtractor:
         """None for a page that extract_text would drop for its size, depth or lack of text."""
         page = Page(url, "", "", 0, content, http_charset=charset)
         try:
-            # The shipped models were trained on pages with hidden addresses: `make models` gives their bytes again.
-            parsed = parse_page(page, _MAX_BYTES, _MAX_NODES, show_addresses=False)
+            parsed = parse_page(page, _MAX_BYTES, _MAX_NODES)
         except PageRefusedError:
             return None
         blocks = parsed.blocks
