@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from classifiers.estimators.function_words import FUNCTION_WORDS
 from classifiers.estimators.word_counts import Parts, WordCounts
 
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 MAX_CHARACTERS = 10_000  # read at the start of a text; enough to classify a page
 
 # Marks at the beginning of a line, links, marks within a line. First the set of characters with which each may begin:
@@ -220,6 +220,36 @@ def statistics(text: str) -> NDArray[np.float64]:
             sum(number * len(word) for word, number in page.words.items()) / count,
         ]
     )
+
+
+SHAPE = (
+    "cut_line_share",  # lines that end in an ellipsis: teasers
+    "repeated_phrase_share",  # of three words, among the first: templates and keyword text
+    "code_share",  # of characters, between fences
+    "short_line_share",  # below 40 characters
+)
+_PHRASE_CHARACTERS = 6_000
+
+
+def shape(text: str) -> list[float]:
+    """The values of SHAPE for one text; none grows with the length of the text, but for repeated phrases."""
+    page = read_text(text)
+    lines = [line.strip() for line in page.beginning.splitlines() if line.strip()]
+    count, length = max(len(lines), 1), max(sum(map(len, lines)), 1)
+    code, inside = 0, False
+    for line in lines:
+        if line.startswith("```"):
+            inside = not inside
+        elif inside:
+            code += len(line)
+    words = page.lowered[:_PHRASE_CHARACTERS].split()
+    phrases = list(zip(words, words[1:], words[2:], strict=False))
+    return [
+        sum(line.endswith(("…", "...")) for line in lines) / count,
+        (len(phrases) - len(set(phrases))) / max(len(phrases), 1),
+        code / length,
+        sum(len(line) < 40 for line in lines) / count,
+    ]
 
 
 _FIRST_CHARACTERS = (1_500, 2_500)  # in which the first 200 words are looked for: most texts have them in the fewer

@@ -104,13 +104,18 @@ def choose_vocabulary(rows: Sequence[Row], size: int = VOCABULARY) -> Vocabulary
     return Vocabulary(words, idf.astype(np.float16).astype(np.float64))
 
 
-def train_views(views: Mapping[str, Sequence[Row]], size: int = VOCABULARY) -> LinearModel:
-    """One column for each view: the log-odds of label 1 against label 0 of its rows. The views share their words."""
+def train_views(
+    views: Mapping[str, Sequence[Row]], size: int = VOCABULARY, labeled: Sequence[Row] = (), labels: Sequence[str] = ()
+) -> LinearModel:
+    """One column for each view: the log-odds of label 1 against label 0 of its rows. Then one for each of `labels`:
+    its log-odds among the rows of `labeled`. All share the words of the views."""
     vocabulary = choose_vocabulary([row for rows in views.values() for row in rows], size)
     tables = [train_linear(rows, ("0", "1"), vocabulary).table for rows in views.values()]
     columns = [table[:, 2] - table[:, 1] for table in tables]
+    if labels:
+        columns += list(train_linear(labeled, labels, vocabulary).table[:, 1:].T)
     table = np.column_stack([tables[0][:, 0], *columns]).astype(np.float16).astype(np.float64)
-    return LinearModel(vocabulary.words, table, tuple(views))
+    return LinearModel(vocabulary.words, table, (*views, *labels))
 
 
 def train_linear(rows: Sequence[Row], labels: Sequence[str], vocabulary: Vocabulary | None = None) -> LinearModel:

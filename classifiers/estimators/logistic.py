@@ -7,8 +7,9 @@ offset, fitted on domains unseen by both, calibrate the result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,13 @@ class Logistic:
             total += weight * ((value - mean) / scale)
         return total
 
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Any]) -> Logistic:
+        return cls(tuple(stored["mean"]), tuple(stored["scale"]), tuple(stored["weights"]), stored["bias"])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"mean": self.mean, "scale": self.scale, "weights": self.weights, "bias": self.bias}
+
 
 def sigmoid(log_odds: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -40, 40))), dtype=np.float64)
@@ -54,9 +62,16 @@ def log_odds_of(probabilities: Array, floor: float = 1e-4) -> Array:
 
 
 def fit_logistic(
-    table: Array, truth: Array, ridge: float = 1.0, signs: Sequence[int] = (), *, balanced: bool = True
+    table: Array,
+    truth: Array,
+    ridge: float | Sequence[float] = 1.0,
+    signs: Sequence[int] = (),
+    *,
+    balanced: bool = True,
 ) -> Logistic:
     """Ridge-penalized logistic regression by Newton's method; rounded: the same in text and memory.
+
+    `ridge` is one penalty, or one for each column.
 
     `truth` is 0, 1 or between: with `balanced` off, the model estimates its mean.
 
@@ -82,10 +97,9 @@ def _balance(truth: Array) -> Array:
     return np.where(truth == 1, 0.5 / max(share, 1e-9), 0.5 / max(1 - share, 1e-9))
 
 
-def _newton(table: Array, truth: Array, balance: Array, ridge: float) -> tuple[Array, float]:
+def _newton(table: Array, truth: Array, balance: Array, ridge: float | Sequence[float]) -> tuple[Array, float]:
     design = np.c_[np.ones(len(table)), table]
-    penalty = ridge * np.eye(design.shape[1])
-    penalty[0, 0] = 1e-6
+    penalty = np.diag(np.r_[1e-6, np.broadcast_to(ridge, table.shape[1])])
     beta = np.zeros(design.shape[1])
     for _ in range(50):
         p = sigmoid(design @ beta)

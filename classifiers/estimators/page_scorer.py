@@ -1,9 +1,10 @@
-"""The model of quality and of education value: views of a page, joined by a logistic layer into a score from 0 to 1.
+"""The model of quality and of education value: views of a page, joined by a layer into a score from 0 to 1.
 
-    score = sigmoid(layer(statistics of the text, length, log-odds of linear models on its words, signals of the page))
+    score = sigmoid(layer(statistics of the text, length, log-odds of linear models on its words, ...))
 
 There are two layers: `page` for pages whose extraction left signals (type, expected F1, share kept, structures), `text`
-for texts of which nothing else is known.
+for texts of which nothing else is known. That one reads the shape of the text and the log-odds of the kinds of source,
+which a linear model on words guesses, and is additive: the signals say the same and better.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from classifiers.artifacts import Artifact
-from classifiers.estimators.features import STATISTICS, statistics, style_counts
+from classifiers.estimators.additive import Additive
+from classifiers.estimators.features import SHAPE, STATISTICS, shape, statistics, style_counts
 from classifiers.estimators.linear import LinearModel
 from classifiers.estimators.logistic import Array, Logistic, sigmoid
 
@@ -43,6 +45,12 @@ def text_columns(text: str) -> tuple[float, ...]:
     return (*values, length, length * length, values[0] * length)
 
 
+@lru_cache(maxsize=1)
+def shape_columns(text: str) -> tuple[float, ...]:
+    """The values of SHAPE; those of the last text are kept."""
+    return tuple(shape(text))
+
+
 def signal_columns(signals: Signals) -> list[float]:
     """The values of SIGNALS."""
     kinds = [float(signals["page_type"] == number) for number in range(1, PAGE_TYPES + 1)]
@@ -67,7 +75,9 @@ class PageScorer:
         self.artifact = artifact
         self.threshold = artifact.manifest.threshold[artifact.manifest.name]  # of scores of text alone
         stored = artifact.json(LAYER)
-        self._views = LinearModel.load(artifact.path(WORDS), artifact.path(WEIGHTS), stored["views"])
+        self._views = len(stored["views"])
+        labels = (*stored["views"], *stored["kinds"])
+        self._words = LinearModel.load(artifact.path(WORDS), artifact.path(WEIGHTS), labels)
         self._layers = {name: _layer_of(layer) for name, layer in stored["layers"].items()}
 
     def score(self, texts: Sequence[str], signals: Sequence[Signals] = ()) -> list[float]:
@@ -79,10 +89,11 @@ class PageScorer:
         counts = style_counts(text)
         if not counts:
             return 0.0
-        columns = [*text_columns(text), *bound(self._views.logits([[counts]])[0]).tolist()]
-        name = "page" if has_signals(signals) and "page" in self._layers else "text"
-        if name == "page":
-            columns += signal_columns(signals)
+        found = bound(self._words.logits([[counts]])[0]).tolist()
+        if has_signals(signals) and "page" in self._layers:
+            name, columns = "page", [*text_columns(text), *found[: self._views], *signal_columns(signals)]
+        else:
+            name, columns = "text", [*text_columns(text), *shape_columns(text), *found]
         return round(float(sigmoid(np.array([self._layers[name].log_odds_of_row(columns)]))[0]), 6)
 
 
@@ -91,10 +102,13 @@ def threshold_name(model: str, layer: str) -> str:
     return model if layer == "text" else f"{model} {LAYERS[layer]}"
 
 
-def _layer_of(stored: Mapping[str, Any]) -> Logistic:
-    return Logistic(tuple(stored["mean"]), tuple(stored["scale"]), tuple(stored["weights"]), stored["bias"])
+def _layer_of(stored: Mapping[str, Any]) -> Additive | Logistic:
+    return Additive.of_json(stored) if "cuts" in stored else Logistic.of_json(stored)
 
 
-def columns_of(views: Sequence[str], layer: str) -> list[str]:
+def columns_of(layer: str, views: Sequence[str], kinds: Sequence[str] = ()) -> list[str]:
     """Names of a layer's columns, in order."""
-    return [*STATISTICS, *LENGTHS, *(f"view_{view}" for view in views), *(SIGNALS if layer == "page" else ())]
+    words = [f"view_{view}" for view in views]
+    if layer == "page":
+        return [*STATISTICS, *LENGTHS, *words, *SIGNALS]
+    return [*STATISTICS, *LENGTHS, *SHAPE, *words, *(f"kind_{kind}" for kind in kinds)]

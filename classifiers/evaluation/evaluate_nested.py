@@ -28,11 +28,11 @@ from classifiers.evaluation.evaluate import bias_by_group
 from classifiers.training.recipe_quality import quality_views
 from classifiers.training.train_page_scorer import (
     Target,
-    ViewRow,
-    columns_by_layer,
+    WordRows,
     fit_layer,
-    fit_views,
+    fit_words,
     folds_of,
+    rows_by_layer,
     score_out_of_fold,
     text_table,
 )
@@ -51,21 +51,22 @@ class NestedScores:
 
 
 @dataclass(frozen=True, slots=True)
-class _ViewModels:
-    """Log-odds of the views for all targets; each model is trained once."""
+class _WordModels:
+    """Log-odds of views and kinds for all targets; each model is trained once."""
 
-    rows: Mapping[str, Sequence[ViewRow]]
+    rows: WordRows
     counts: Sequence[Parts]  # of the targets
     known: dict[frozenset[int], Array] = field(default_factory=dict)
 
     def without(self, *folds: int) -> Array:
-        """Targets x views, by models that saw none of the folds."""
+        """Targets x (views and kinds), by models that saw none of the folds."""
         if (key := frozenset(folds)) not in self.known:
-            self.known[key] = bound(fit_views(self.rows, without=key).logits(self.counts))
+            self.known[key] = bound(fit_words(self.rows, without=key).logits(self.counts))
         return self.known[key]
 
     def columns(self, fold: NDArray[np.int64], outer: int) -> Array:
-        """Targets x views: of the fold `outer` by models without it, of other folds by models without both."""
+        """Targets x (views and kinds): of the fold `outer` by models without it, of other folds by models without
+        both."""
         found = self.without(outer).copy()
         for inner in set(range(FOLDS)) - {outer}:
             found[fold == inner] = self.without(inner, outer)[fold == inner]
@@ -75,30 +76,29 @@ class _ViewModels:
 def score_nested(candidates: Mapping[str, Views], targets: Sequence[Target]) -> dict[str, NestedScores]:
     """Layer -> scores of the targets; `candidates` are views by name. Test targets are not to be given."""
     counts = [[style_counts(target.row.text)] for target in targets]
-    models = {
-        name: _ViewModels({view: ViewRow.of(rows) for view, rows in views.items()}, counts)
-        for name, views in candidates.items()
-    }
+    models = {name: _WordModels(WordRows.of(views, targets), counts) for name, views in candidates.items()}
     fold, truth, texts = folds_of(targets), np.array([target.value for target in targets]), text_table(targets)
-    rows: dict[str, NDArray[np.bool_]] = {}
+    known: dict[str, NDArray[np.bool_]] = {}
     scores: dict[str, Array] = {}
     chosen: dict[str, list[str]] = {}
     for outer in range(FOLDS):
-        tables = {name: columns_by_layer(targets, texts, views.columns(fold, outer)) for name, views in models.items()}
+        tables = {
+            name: rows_by_layer(targets, texts, model.columns(fold, outer), model.rows)
+            for name, model in models.items()
+        }
         for layer in next(iter(tables.values())):
-            used = rows[layer] = next(iter(tables.values()))[layer][0]
+            used = known[layer] = next(iter(tables.values()))[layer].known
             unseen, labels, folds = fold[used] == outer, truth[used], fold[used]
             found: dict[tuple[str, float], float] = {}
             for name, ridge in product(models, RIDGES):
-                table = tables[name][layer][1][~unseen]
-                inner = score_out_of_fold(table, labels[~unseen], folds[~unseen], len(models[name].rows), ridge)
+                inner = score_out_of_fold(tables[name][layer].at(~unseen), labels[~unseen], folds[~unseen], ridge)
                 found[name, ridge] = log_loss(labels[~unseen], inner)
             name, ridge = min(found, key=lambda option: found[option])
-            table = tables[name][layer][1]
-            fitted = fit_layer(table[~unseen], labels[~unseen], len(models[name].rows), ridge)
-            scores.setdefault(layer, np.zeros(len(labels)))[unseen] = sigmoid(fitted.log_odds(table[unseen]))
+            rows = tables[name][layer]
+            fitted = fit_layer(rows.at(~unseen), labels[~unseen], ridge)
+            scores.setdefault(layer, np.zeros(len(labels)))[unseen] = sigmoid(fitted.log_odds(rows.table[unseen]))
             chosen.setdefault(layer, []).append(f"{name}, penalty {ridge:g}")
-    return {layer: NestedScores(rows[layer], scores[layer], tuple(chosen[layer])) for layer in scores}
+    return {layer: NestedScores(known[layer], scores[layer], tuple(chosen[layer])) for layer in scores}
 
 
 def evaluate_nested(sources: Sources) -> dict[str, Any]:

@@ -10,17 +10,18 @@ tells pages on hosts that Wikipedia cites from other pages of a crawl, their boi
 and teasers; another that learned from pages labeled by reading; a dozen statistics of words, lines and
 characters; the length; and, where the learned engine extracted the page, what the extraction says of it: the
 page's type, its expected F1, the share of the page that was kept, its lists, tables and code. For text alone,
-which a run scores by default, there is a layer without these. Threshold, figures and calibration are given for both.
+which a run scores by default, another layer reads in their place the shape of the text (cut and short lines, repeated
+phrases, code) and a guess of its kind of source, and is additive: each column counts by a weight and by eight steps.
+Threshold, figures and calibration are given for both.
 
 Chosen by cross-validation over the registered domains of the training labels; a third of the labels, by registered
 domain, only measures, and so do the 281 human judgments of DCLM's set. Nested cross-validation over the training
-domains, every choice inside: text alone keep .894, usable .919, with signals .915 and .938.
+domains, every choice inside: text alone keep .906, usable .929, with signals .915 and .938.
 
 Good at: telling articles, references, explanations and whole threads from menus, listings, contact pages, teasers and
 shops, at any length. Bad at: what reads well and is wrong; shuffled or machine-written text with good vocabulary;
-advertisement filled into templates (.98 of made ones pass the threshold, text alone); recipes, half lists and code,
-which text alone scores too low; languages that the labels hardly have (English, German, Spanish, Chinese, French,
-Polish, Russian and Greek are there).
+advertisement filled into templates; recipes and guides that are half lists, which text alone scores too low;
+languages that the labels hardly have (English, German, Spanish, Chinese, French, Polish, Russian and Greek are there).
 The readers were language models. Train your own on your crawl with `gristmill classify sample` and
 `gristmill classify train quality --sample`.
 """
@@ -36,7 +37,8 @@ EDUCATION = """# Education value: what could a teacher use?
 A score from 0 (nothing to learn) to 5 (made to teach): the mean of what readers would say
 (`classifiers/data/RUBRIC.md`). A linear model on words, statistics of the text, its length and, where the
 learned engine extracted the page, what the extraction says of it meet in a logistic layer; another reads text
-alone, as a run does by default. A third of the labels, by registered domain, only measures.
+alone, as a run does by default, with its shape and a guess of its kind of source, and is additive. A third of the
+labels, by registered domain, only measures.
 
 Bad at: telling 4 from 5 (few pages are labeled so, and the score seldom exceeds 3.5: compare scores, or use
 percentiles); what is well explained and wrong; languages that the labels hardly have. The readers were language

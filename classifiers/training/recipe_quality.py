@@ -57,7 +57,7 @@ def read_targets(sources: Sources, name: str) -> list[Target]:
     check_splits(pages, labels)
     found = ((row, labels[row.id]) for row in sample_order(pages) if row.id in labels)
     return [
-        Target(row, label.scores[name] / HIGHEST[name], label.split, row.group)
+        Target(row, label.scores[name] / HIGHEST[name], label.split, row.group, label.domains.get("kind", ""))
         for row, label in found
         if name in label.scores
     ]

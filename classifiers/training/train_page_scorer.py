@@ -1,7 +1,7 @@
 """Train a page scorer (quality, education value) and write its folder; deterministic.
 
-1. Each view is a linear model on words, trained on rows of its own.
-2. The layers are trained on the target rows, with out-of-fold predictions of the views (folds by registered domain):
+1. Each view is a linear model on words, trained on rows of its own; another one guesses the kind of source.
+2. The layers are trained on the target rows, with out-of-fold predictions of these (folds by registered domain):
    in-sample predictions are too good and would get too large a weight. The target is a number from 0 to 1, and the
    layers estimate its mean, so the score is calibrated.
 3. Everything that is chosen is chosen by out-of-fold predictions; the test domains only measure.
@@ -13,8 +13,9 @@ signals of the extraction.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from classifiers.artifacts import Manifest, TrainingData, digest_of, load_artifa
 from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import FOLDS, Example, Split, fold_of
 from classifiers.errors import UserError
-from classifiers.estimators.features import FEATURE_VERSION, style_counts
+from classifiers.estimators.additive import Additive, fit_additive
+from classifiers.estimators.features import FEATURE_VERSION, SHAPE, style_counts
 from classifiers.estimators.linear import LinearModel, Row, train_views
 from classifiers.estimators.logistic import Array, Logistic, fit_logistic, sigmoid
 from classifiers.estimators.metrics import auc
@@ -39,6 +41,7 @@ from classifiers.estimators.page_scorer import (
     bound,
     columns_of,
     has_signals,
+    shape_columns,
     signal_columns,
     text_columns,
     threshold_name,
@@ -48,6 +51,7 @@ from classifiers.estimators.word_counts import WordCounts
 VOCABULARY = 25_000
 RIDGE = 3.0  # of the layers
 MIN_PAGES = 200  # with signals, for a layer of their own
+MIN_OF_KIND = 15  # pages of a kind that the text layer reads
 # Signs of the weights: running text has more (1) or less (-1) of this than menus, which little data must not reverse.
 SIGNS = {"exclamation_share": -1, "mark_share": -1}
 
@@ -60,6 +64,7 @@ class Target:
     value: float
     split: Split
     group: str  # in one fold only: the registered domain, or the row's id where it has no URL
+    kind: str = ""  # of source, where it is known
 
     @classmethod
     def of(cls, example: Example, positive: str) -> Target:
@@ -105,12 +110,12 @@ def train_page_scorer(
                 "give more rows of more domains"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    known = {name: ViewRow.of(rows) for name, rows in views.items()}
-    fit_views(known).save(folder / WORDS, folder / WEIGHTS)
-    tables = columns_by_layer(training, text_table(training), _predict_out_of_fold(known, training))
+    known = WordRows.of(views, targets)
+    fit_words(known).save(folder / WORDS, folder / WEIGHTS)
+    tables = rows_by_layer(training, text_table(training), _predict_out_of_fold(known, training), known)
     truth = np.array([target.value for target in training])
-    layers, unseen = _fit_layers(tables, truth, tuple(views), folds_of(training))
-    _write_layers(folder / LAYER, tuple(views), layers)
+    layers, unseen = _fit_layers(tables, truth, folds_of(training))
+    _write_layers(folder / LAYER, known, tables, layers)
     thresholds = {layer: float(np.quantile(scores, 1 - keep)) for layer, scores in unseen.items()}
     draft = _manifest(targets, about, folder, thresholds, keep)
     save_manifest(folder, draft, about.card)
@@ -146,21 +151,43 @@ class ViewRow:
 
     fold: int
     value: float
+    kind: str
     counts: WordCounts
 
     @classmethod
-    def of(cls, targets: Sequence[Target]) -> list[ViewRow]:
-        training = (target for target in targets if target.split != Split.TEST)
-        return [cls(fold_of(target.group), target.value, style_counts(target.row.text)) for target in training]
+    def of(cls, targets: Iterable[Target]) -> list[ViewRow]:
+        """Of the targets that train."""
+        return [
+            cls(fold_of(target.group), target.value, target.kind, style_counts(target.row.text))
+            for target in targets
+            if target.split != Split.TEST
+        ]
 
 
-def fit_views(views: Mapping[str, Sequence[ViewRow]], without: Collection[int] = ()) -> LinearModel:
-    """On the rows that are in none of the folds `without`."""
+@dataclass(frozen=True, slots=True)
+class WordRows:
+    """What the linear models on words are trained on."""
+
+    views: Mapping[str, Sequence[ViewRow]]
+    kinds: tuple[str, ...]  # those with enough pages
+    of_kinds: Sequence[ViewRow]  # the target rows of these
+
+    @classmethod
+    def of(cls, views: Mapping[str, Sequence[Target]], targets: Sequence[Target]) -> WordRows:
+        pages = Counter(target.kind for target in targets if target.kind and target.split != Split.TEST)
+        kinds = tuple(sorted(kind for kind, count in pages.items() if count >= MIN_OF_KIND))
+        of_kinds = ViewRow.of(target for target in targets if target.kind in kinds)
+        return cls({name: ViewRow.of(rows) for name, rows in views.items()}, kinds, of_kinds)
+
+
+def fit_words(known: WordRows, without: Collection[int] = ()) -> LinearModel:
+    """On the rows that are in none of the folds `without`: a column for each view, then one for each kind."""
     rows: dict[str, list[Row]] = {}
-    for name, known in views.items():
-        shares = ((row, (("0", 1 - row.value), ("1", row.value))) for row in known if row.fold not in without)
+    for name, view in known.views.items():
+        shares = ((row, (("0", 1 - row.value), ("1", row.value))) for row in view if row.fold not in without)
         rows[name] = [Row(label, row.counts, share) for row, pair in shares for label, share in pair if share]
-    return train_views(rows, VOCABULARY)
+    of_kinds = [Row(row.kind, row.counts) for row in known.of_kinds if row.fold not in without]
+    return train_views(rows, VOCABULARY, of_kinds, known.kinds)
 
 
 def folds_of(targets: Sequence[Target]) -> NDArray[np.int64]:
@@ -168,74 +195,81 @@ def folds_of(targets: Sequence[Target]) -> NDArray[np.int64]:
     return np.array([fold_of(target.group) for target in targets], dtype=np.int64)
 
 
-def _predict_out_of_fold(views: Mapping[str, Sequence[ViewRow]], targets: Sequence[Target]) -> Array:
-    """Log-odds of each view for each target, from models that saw nothing of its fold."""
-    fold, found = folds_of(targets), np.zeros((len(targets), len(views)))
+def _predict_out_of_fold(known: WordRows, targets: Sequence[Target]) -> Array:
+    """Log-odds of each view and kind for each target, from models that saw nothing of its fold."""
+    fold, found = folds_of(targets), np.zeros((len(targets), len(known.views) + len(known.kinds)))
     for number in range(FOLDS):
         unseen = np.flatnonzero(fold == number)
         if len(unseen):
-            model = fit_views(views, without=(number,))
+            model = fit_words(known, without=(number,))
             found[unseen] = bound(model.logits([[style_counts(targets[int(i)].row.text)] for i in unseen]))
     return found
 
 
 def text_table(targets: Sequence[Target]) -> Array:
-    """`text_columns` of each target: an array of shape (targets, columns)."""
-    return np.array([text_columns(target.row.text) for target in targets])
+    """`text_columns` and `shape_columns` of each target: an array of shape (targets, columns)."""
+    texts = (target.row.text for target in targets)
+    return np.array([[*text_columns(text), *shape_columns(text)] for text in texts])
 
 
-def columns_by_layer(
-    targets: Sequence[Target], texts: Array, views: Array
-) -> dict[str, tuple[NDArray[np.bool_], Array]]:
-    """Layer -> (which targets it is trained on, its columns for them), of the columns of their texts and of views."""
-    text = np.hstack([texts, views])
-    known = np.array([has_signals(target.row.signals) for target in targets])
-    tables = {"text": (np.ones(len(targets), dtype=bool), text)}
-    if known.sum() >= MIN_PAGES:
-        signals = np.array(
-            [signal_columns(target.row.signals) for target in targets if has_signals(target.row.signals)]
-        )
-        tables["page"] = (known, np.hstack([text[known], signals]))
-    return tables
+@dataclass(frozen=True, slots=True)
+class LayerRows:
+    """What a layer is trained on."""
+
+    layer: str
+    columns: tuple[str, ...]
+    known: NDArray[np.bool_]  # which targets have its columns
+    table: Array  # (these targets, columns)
+
+    def at(self, rows: NDArray[np.bool_]) -> LayerRows:
+        """Some of the rows of the table."""
+        return replace(self, table=self.table[rows])
+
+
+def rows_by_layer(targets: Sequence[Target], texts: Array, words: Array, known: WordRows) -> dict[str, LayerRows]:
+    """Layer -> its rows, of the targets' `text_table` and their log-odds of views and kinds."""
+    everything = np.ones(len(targets), dtype=bool)
+    columns = tuple(columns_of("text", tuple(known.views), known.kinds))
+    found = {"text": LayerRows("text", columns, everything, np.hstack([texts, words]))}
+    with_signals = np.array([has_signals(target.row.signals) for target in targets])
+    if with_signals.sum() >= MIN_PAGES:
+        signals = [signal_columns(target.row.signals) for target in targets if has_signals(target.row.signals)]
+        columns = tuple(columns_of("page", tuple(known.views)))
+        text, views = texts[with_signals, : -len(SHAPE)], words[with_signals, : len(known.views)]
+        found["page"] = LayerRows("page", columns, with_signals, np.hstack([text, views, np.array(signals)]))
+    return found
 
 
 def _fit_layers(
-    tables: Mapping[str, tuple[NDArray[np.bool_], Array]], truth: Array, views: Sequence[str], fold: NDArray[np.int64]
-) -> tuple[dict[str, Logistic], dict[str, Array]]:
+    tables: Mapping[str, LayerRows], truth: Array, fold: NDArray[np.int64]
+) -> tuple[dict[str, Additive | Logistic], dict[str, Array]]:
     """The layers, and the scores by layers that were trained without a target's fold."""
-    layers, scores = {}, {}
-    for name, (rows, table) in tables.items():
-        layers[name] = fit_layer(table, truth[rows], len(views))
-        scores[name] = score_out_of_fold(table, truth[rows], fold[rows], len(views))
-    return layers, scores
+    layers = {name: fit_layer(rows, truth[rows.known]) for name, rows in tables.items()}
+    return layers, {name: score_out_of_fold(rows, truth[rows.known], fold[rows.known]) for name, rows in tables.items()}
 
 
-def fit_layer(table: Array, truth: Array, views: int, ridge: float = RIDGE) -> Logistic:
-    """The layer on `table` (rows x columns), in which `views` columns follow those of the text."""
-    signs = [*(SIGNS.get(column, 0) for column in columns_of((), "text")), *[1] * views]
-    signs += [0] * (table.shape[1] - len(signs))
-    return fit_logistic(table, truth, ridge, signs, balanced=False)
+def fit_layer(rows: LayerRows, truth: Array, ridge: float = RIDGE) -> Additive | Logistic:
+    """The layer on these rows: additive for text alone."""
+    signs = [1 if column.startswith("view_") else SIGNS.get(column, 0) for column in rows.columns]
+    if rows.layer == "text":
+        return fit_additive(rows.table, truth, ridge, signs)
+    return fit_logistic(rows.table, truth, ridge, signs, balanced=False)
 
 
-def score_out_of_fold(table: Array, truth: Array, fold: NDArray[np.int64], views: int, ridge: float = RIDGE) -> Array:
+def score_out_of_fold(rows: LayerRows, truth: Array, fold: NDArray[np.int64], ridge: float = RIDGE) -> Array:
     """The score of each row by a layer that was trained without the row's fold."""
     answers = np.zeros(len(truth))
     for number in np.unique(fold):
-        layer = fit_layer(table[fold != number], truth[fold != number], views, ridge)
-        answers[fold == number] = sigmoid(layer.log_odds(table[fold == number]))
+        layer = fit_layer(rows.at(fold != number), truth[fold != number], ridge)
+        answers[fold == number] = sigmoid(layer.log_odds(rows.table[fold == number]))
     return answers
 
 
-def _write_layers(path: Path, views: Sequence[str], layers: Mapping[str, Logistic]) -> None:
-    content: dict[str, Any] = {"views": views, "layers": {}}
-    for name, layer in layers.items():
-        content["layers"][name] = {
-            "columns": columns_of(views, name),
-            "mean": layer.mean,
-            "scale": layer.scale,
-            "weights": layer.weights,
-            "bias": layer.bias,
-        }
+def _write_layers(
+    path: Path, known: WordRows, tables: Mapping[str, LayerRows], layers: Mapping[str, Additive | Logistic]
+) -> None:
+    stored = {name: {"columns": tables[name].columns, **layer.to_json()} for name, layer in layers.items()}
+    content = {"views": tuple(known.views), "kinds": known.kinds, "layers": stored}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -20,7 +20,13 @@ from classifiers.training import model_cards
 ARTICLE = (
     "The river rises in the northern hills and flows through three counties before it reaches the sea. "
     "Its valley was settled in the Bronze Age, and the remains of two forts stand above the lower ford. "
-) * 4
+    "In the eleventh century monks built the first weir to drive a mill, which ground corn for the abbey until the "
+    "great flood of 1607 carried it away. A stone bridge of five arches followed in 1742, paid for by a toll. "
+    "Coal barges used the navigation for sixty years; when the railway opened, traffic fell so quickly that the canal "
+    "company sold its locks to the landowners. Today the upper valley is a nature reserve. Otters returned, "
+    "after the tanneries had closed, and the water is now clean enough for salmon to spawn below the old weir. "
+    "Walkers can follow the towpath from the source to the harbour, a distance of about ninety kilometres.\n"
+)
 MENU = "\n".join(["- Home", "- Products", "- Contact us!", "- LOGIN", "- Cart (0)", "- SALE 50% OFF!!!"] * 12)
 
 
@@ -128,7 +134,7 @@ def test_quality_prefers_prose_to_a_menu_at_the_same_length() -> None:
 
 def test_a_paragraph_scores_between_a_menu_and_the_whole_text() -> None:
     """Length is part of the score, as it is of what readers say; it does not decide."""
-    whole, paragraph, menu = load_quality_model().score([ARTICLE * 5, ARTICLE[:380], MENU * 5])
+    whole, paragraph, menu = load_quality_model().score([ARTICLE, ARTICLE[:380], MENU * 5])
     assert menu < 0.2 < paragraph < whole
 
 
@@ -137,9 +143,14 @@ def test_education_prefers_an_explanation_to_an_offer() -> None:
         "Photosynthesis is the process by which plants turn light into chemical energy. In the first step, chlorophyll "
         "absorbs light and splits water into oxygen and hydrogen. Then, in the second step, the plant uses it to make "
         "sugar from carbon dioxide. For example, a leaf in the shade makes less sugar than a leaf in the sun.\n\n"
+        "You can show this with a simple experiment. Cover half of a leaf with black paper and leave the plant in the "
+        "light for two days. Then boil the leaf in alcohol, which takes its color away, and put drops of iodine on "
+        "it. Iodine turns blue where there is starch, so the part that was in the light becomes dark while the covered "
+        "part stays brown. Why does the covered part have no starch? Discuss with your class what would happen if the "
+        "paper let only green light through, and why plants that live under tall trees often have larger leaves.\n"
     )
     offer = "Buy now! Our best prices on shoes, bags and coats. Free delivery on orders over $50. Add to cart.\n\n"
-    taught, offered = load_education_model().score([lesson * 4, offer * 12])
+    taught, offered = load_education_model().score([lesson, offer * 12])
     assert 0 <= offered < 1 < taught <= 5
 
 
