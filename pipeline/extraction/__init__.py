@@ -2,6 +2,7 @@
 
 charset             bytes -> text, with web_codecs: charsets as browsers read them
 repair_text         C1 controls and doubly encoded UTF-8 in the text
+self_closed_code    tags like <script/>, which the parser would take for empty elements
 (classifiers/extraction/parse_html: text -> tree)
 parsed_page         both, with title and counts: what the two stages share
 protected_addresses e-mail addresses that Cloudflare hides, before anything else reads the tree
