@@ -27,6 +27,7 @@ from classifiers.estimators.features import (
     kind_parts,
     one_line,
     read_text,
+    shape,
     statistics,
     style_counts,
     topic_parts,
@@ -177,9 +178,9 @@ def test_features_of_a_version_never_change() -> None:
         )
     ]
     lines = [str(sorted(counts.items())) for counts in counted]
-    numbers = [f"{value:.9f}" for text in texts for value in statistics(text)]
+    numbers = [f"{value:.9f}" for text in texts for value in (*statistics(text), *shape(text))]
     found = {FEATURE_VERSION: [sha256("\n".join(part).encode()).hexdigest()[:16] for part in (lines, numbers)]}
-    assert found == {2: ["ba8429f38133a218", "f3a7f565a068965f"]}
+    assert found == {3: ["ba8429f38133a218", "9c0342f134f6d832"]}
 
 
 def test_topics_read_pairs_of_neighbors_in_scripts_without_spaces() -> None:
