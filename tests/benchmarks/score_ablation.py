@@ -1,6 +1,6 @@
 """Do the scores pay? The same small model on equal tokens of the same kept pages, weighted in five ways.
 
-    python -m tests.benchmarks.score_ablation [--data FOLDER] [--seeds 3] [--steps 400] [--cut 0.25]
+    python -m tests.benchmarks.score_ablation [--data FOLDER] [--seeds 3] [--steps 1000] [--cut 0.25]
 
 all: every kept page of weight 1. quality, education, both: `publish.weights.score`, without target shares of domains.
 cut: the pages with the highest education scores, a share of the words, of weight 1, as FineWeb-Edu cuts. The pages are
@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of training_data.py")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--documents", type=int, default=100, help="of each set of texts")
     parser.add_argument("--cut", type=float, default=0.25, help="share of the words that the arm `cut` keeps")
     options = parser.parse_args()
