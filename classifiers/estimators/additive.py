@@ -54,11 +54,10 @@ def fit_additive(table: Array, truth: Array, ridge: float, signs: Sequence[int])
     """Fit as `fit_logistic` does, which says what `truth` and `signs` are; the signs bind the weights alone."""
     cuts = [tuple(np.unique(np.quantile(column, np.arange(1, STEPS) / STEPS).round(6)).tolist()) for column in table.T]
     above = [column[:, None] > np.array(found) for column, found in zip(table.T, cuts, strict=True)]
-    steps = sum(map(len, cuts))
+    columns, steps = table.shape[1], sum(map(len, cuts))
     wide = np.hstack([table, *above]).astype(np.float64)
-    penalties = [ridge] * table.shape[1] + [STEP_RIDGE] * steps
+    penalties = [ridge] * columns + [STEP_RIDGE] * steps
     fitted = fit_logistic(wide, truth, penalties, [*signs, *[0] * steps], balanced=False)
-    columns = table.shape[1]
     weights, means, scales = (values[columns:] for values in (fitted.weights, fitted.mean, fitted.scale))
     heights = np.array(weights) / np.array(scales)
     ends = np.cumsum([len(found) for found in cuts])
