@@ -23,13 +23,13 @@ def test_the_gain_is_the_mean_over_pairs_with_its_standard_error():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / FILE).exists(), reason="the pairs of HH-RLHF are not here (GRISTMILL_DATA)")
-def test_the_reward_model_beats_the_length_on_held_out_real_pairs(tmp_path: Path):
-    """Four seeds gain 2.4 points; of one seed machines with other rounding got 1.8 and 3.3."""
+def test_the_reward_model_beats_the_length_by_two_points_on_held_out_real_pairs(tmp_path: Path):
+    """By the mean of four seeds: of one seed machines with other rounding got 1.8 and 3.3."""
     pairs, recipe = read_preferences([DATA / FILE]), Recipe(epochs=2, rate=1e-3)
     found = []
     for part in range(PARTS):
         folder = tmp_path / str(part)
         folder.mkdir()
-        found.append(measure_part(folder, pairs, part, 1, recipe))
+        found.append(measure_part(folder, pairs, part, 4, recipe))
     assert sum(len(rights[0].model) for rights in found) == len(pairs)  # each is held out once
-    assert find_gain(found).mean > 0
+    assert find_gain(found).mean >= 2
