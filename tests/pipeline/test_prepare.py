@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
+from pipeline import curate, storage
+from pipeline.config import Config
+from pipeline.errors import RunFailedError
 from pipeline.ledger import Tally
 from pipeline.prepare import UnitRows, read_finished_tally, write_unit
+from pipeline.reading.inputs import resolve_inputs
 from pipeline.storage import retries
 from pipeline.storage.layout import Layout
+from tests.conftest import MINICRAWL
 from tests.minicrawl import kept
 from tests.minicrawl.captures import Warc
 from tests.pipeline.servers import serve
@@ -31,6 +35,19 @@ def test_a_unit_is_finished_when_its_files_have_the_rows_of_its_tally(tmp_path):
     assert read_finished_tally("unit", layout) is None
     Path(layout.unit("tally", "unit")).write_bytes(b"{}")
     assert read_finished_tally("unit", layout) is None
+
+
+def test_the_largest_units_come_first(tmp_path, monkeypatch):
+    """Of workers that share them, none waits at the end for one that began last."""
+    inputs = resolve_inputs([str(MINICRAWL)], prefix=None, limit=None)
+    run = curate.plan_run(inputs, Config(prepare={"unit_bytes": 40_000}), str(tmp_path))
+    given = []
+    monkeypatch.setattr(curate, "map_items", lambda label, task, units, *how: given.extend(units))
+    with pytest.raises(RunFailedError, match="is not finished"):
+        curate.prepare(run)
+    sizes = [unit.size for unit in given]
+    assert sizes == sorted(run.sizes.values(), reverse=True)
+    assert sizes != list(run.sizes.values())
 
 
 @pytest.mark.parametrize("kind", ["staged", "drops"])
