@@ -231,10 +231,12 @@ SHAPE = (
 _PHRASE_CHARACTERS = 6_000
 
 
-def shape(text: str) -> list[float]:
-    """The values of SHAPE for one text; none grows with the length of the text, but for repeated phrases."""
+@lru_cache(maxsize=1)
+def shape(text: str) -> tuple[float, ...]:
+    """The values of SHAPE for one text; none grows with the length of the text, but for repeated phrases. Those of the
+    last text are kept, because two models read them."""
     page = read_text(text)
-    lines = [line.strip() for line in page.beginning.splitlines() if line.strip()]
+    lines = [line for line in map(str.strip, page.beginning.splitlines()) if line]
     count, length = max(len(lines), 1), max(sum(map(len, lines)), 1)
     code, inside = 0, False
     for line in lines:
@@ -244,12 +246,12 @@ def shape(text: str) -> list[float]:
             code += len(line)
     words = page.lowered[:_PHRASE_CHARACTERS].split()
     phrases = list(zip(words, words[1:], words[2:], strict=False))
-    return [
+    return (
         sum(line.endswith(("…", "...")) for line in lines) / count,
         (len(phrases) - len(set(phrases))) / max(len(phrases), 1),
         code / length,
         sum(len(line) < 40 for line in lines) / count,
-    ]
+    )
 
 
 _FIRST_CHARACTERS = (1_500, 2_500)  # in which the first 200 words are looked for: most texts have them in the fewer

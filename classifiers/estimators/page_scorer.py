@@ -45,12 +45,6 @@ def text_columns(text: str) -> tuple[float, ...]:
     return (*values, length, length * length, values[0] * length)
 
 
-@lru_cache(maxsize=1)
-def shape_columns(text: str) -> tuple[float, ...]:
-    """The values of SHAPE; those of the last text are kept."""
-    return tuple(shape(text))
-
-
 def signal_columns(signals: Signals) -> list[float]:
     """The values of SIGNALS."""
     kinds = [float(signals["page_type"] == number) for number in range(1, PAGE_TYPES + 1)]
@@ -75,7 +69,7 @@ class PageScorer:
         self.artifact = artifact
         self.threshold = artifact.manifest.threshold[artifact.manifest.name]  # of scores of text alone
         stored = artifact.json(LAYER)
-        self._views = len(stored["views"])
+        self._view_count = len(stored["views"])
         labels = (*stored["views"], *stored["kinds"])
         self._words = LinearModel.load(artifact.path(WORDS), artifact.path(WEIGHTS), labels)
         self._layers = {name: _layer_of(layer) for name, layer in stored["layers"].items()}
@@ -91,9 +85,9 @@ class PageScorer:
             return 0.0
         found = bound(self._words.logits([[counts]])[0]).tolist()
         if has_signals(signals) and "page" in self._layers:
-            name, columns = "page", [*text_columns(text), *found[: self._views], *signal_columns(signals)]
+            name, columns = "page", [*text_columns(text), *found[: self._view_count], *signal_columns(signals)]
         else:
-            name, columns = "text", [*text_columns(text), *shape_columns(text), *found]
+            name, columns = "text", [*text_columns(text), *shape(text), *found]
         return round(float(sigmoid(np.array([self._layers[name].log_odds_of_row(columns)]))[0]), 6)
 
 

@@ -28,7 +28,7 @@ from classifiers.data.page_text import TextRow
 from classifiers.data.sampling import FOLDS, Example, Split, fold_of
 from classifiers.errors import UserError
 from classifiers.estimators.additive import Additive, fit_additive
-from classifiers.estimators.features import FEATURE_VERSION, SHAPE, style_counts
+from classifiers.estimators.features import FEATURE_VERSION, SHAPE, shape, style_counts
 from classifiers.estimators.linear import LinearModel, Row, train_views
 from classifiers.estimators.logistic import Array, Logistic, fit_logistic, sigmoid
 from classifiers.estimators.metrics import auc
@@ -41,7 +41,6 @@ from classifiers.estimators.page_scorer import (
     bound,
     columns_of,
     has_signals,
-    shape_columns,
     signal_columns,
     text_columns,
     threshold_name,
@@ -207,9 +206,9 @@ def _predict_out_of_fold(known: WordRows, targets: Sequence[Target]) -> Array:
 
 
 def text_table(targets: Sequence[Target]) -> Array:
-    """`text_columns` and `shape_columns` of each target: an array of shape (targets, columns)."""
+    """`text_columns` and `shape` of each target: an array of shape (targets, columns)."""
     texts = (target.row.text for target in targets)
-    return np.array([[*text_columns(text), *shape_columns(text)] for text in texts])
+    return np.array([[*text_columns(text), *shape(text)] for text in texts])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ def shares(text: str) -> dict[str, float]:
 
 
 def test_an_empty_text_has_no_shape() -> None:
-    assert shape("") == shape(" \n\n ") == [0.0] * len(SHAPE)
+    assert shape("") == shape(" \n\n ") == (0.0,) * len(SHAPE)
 
 
 def test_cut_and_short_lines_are_counted_in_lines_with_text() -> None:
