@@ -12,6 +12,7 @@ def open_self_closed_code(source: bytes) -> bytes:
 
     Browsers ignore the slash everywhere and would read on to the next closing tag; where another such element is
     opened before, or none is closed, the page was written as XML, and its text stays. Of 4,529 real pages 21 have such
-    tags.
+    tags. It is no part of `encode_source`, because the extraction model is trained on pages without it: trained again,
+    the chance of another seed alone moved its F1 on collections by .018.
     """
     return _TAG.sub(rb"<\1\2>", source)
