@@ -111,7 +111,7 @@ def train_page_scorer(
     folder.mkdir(parents=True, exist_ok=True)
     known = WordRows.of(views, targets)
     fit_words(known).save(folder / WORDS, folder / WEIGHTS)
-    tables = rows_by_layer(training, text_table(training), _predict_out_of_fold(known, training), known)
+    tables = rows_by_layer(training, text_table(training), predict_out_of_fold(known, training), known)
     truth = np.array([target.value for target in training])
     layers, unseen = _fit_layers(tables, truth, folds_of(training))
     _write_layers(folder / LAYER, known, tables, layers)
@@ -194,7 +194,7 @@ def folds_of(targets: Sequence[Target]) -> NDArray[np.int64]:
     return np.array([fold_of(target.group) for target in targets], dtype=np.int64)
 
 
-def _predict_out_of_fold(known: WordRows, targets: Sequence[Target]) -> Array:
+def predict_out_of_fold(known: WordRows, targets: Sequence[Target]) -> Array:
     """Log-odds of each view and kind for each target, from models that saw nothing of its fold."""
     fold, found = folds_of(targets), np.zeros((len(targets), len(known.views) + len(known.kinds)))
     for number in range(FOLDS):

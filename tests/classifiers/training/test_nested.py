@@ -15,7 +15,7 @@ from classifiers.data.sampling import FOLDS, Split, fold_of
 from classifiers.estimators.metrics import auc, bootstrap_interval
 from classifiers.evaluation.evaluate_nested import log_loss, score_nested
 from classifiers.evaluation.report import nested_part
-from classifiers.training.train_page_scorer import Target
+from classifiers.training.train_page_scorer import Target, WordRows, predict_out_of_fold
 
 GOOD = "the committee published its report on history of canal and described how locks were built by hand"
 BAD = "sale cart login free click here best price offer subscribe menu home next page buy now cheap deal"
@@ -52,6 +52,21 @@ def test_a_fold_has_no_part_in_its_own_scores() -> None:
     assert before.chosen[1] == after.chosen[1]
     assert not np.isclose(before.scores[fold != 1], after.scores[fold != 1]).any()
     assert auc([target.value for target in targets], before.scores) > 0.9
+
+
+def test_the_layer_learns_from_log_odds_of_models_without_the_rows_fold() -> None:
+    """Views and kinds that saw a row would be too good on it and get too much weight."""
+    kinds = ("news", "shop")
+    targets = [replace(target, kind=kinds[int(target.value)]) for target in small_targets()]
+    fold = np.array([fold_of(target.group) for target in targets])
+    changed = [
+        replace(target, value=1 - target.value, kind=kinds[1 - int(target.value)]) if number == 1 else target
+        for target, number in zip(targets, fold, strict=True)
+    ]
+    before, after = (predict_out_of_fold(WordRows.of({"read": rows}, rows), targets) for rows in (targets, changed))
+    assert before.shape == (len(targets), 3)
+    assert np.array_equal(before[fold == 1], after[fold == 1])
+    assert not np.isclose(before[fold != 1], after[fold != 1]).any()
 
 
 def test_views_that_help_on_the_other_folds_are_chosen() -> None:
