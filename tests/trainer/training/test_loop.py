@@ -18,7 +18,7 @@ from trainer.config import ConfigError
 from trainer.data.batches import BatchSettings, BatchSource
 from trainer.errors import TrainingStoppedError
 from trainer.tasks.pretrain import PretrainTask
-from trainer.training import checkpoint
+from trainer.training import checkpoint, hardware
 from trainer.training import loop as training_loop
 from trainer.training.distributed import World
 from trainer.training.hardware import Precision, measure_hardware, measure_matmul_rate
@@ -225,6 +225,18 @@ def test_bf16_is_chosen_if_it_is_measured_to_be_faster(monkeypatch):
 
 def test_matmul_rate_is_a_rate():
     assert 1e8 < measure_matmul_rate(torch.device("cpu"), torch.float32) < 1e13
+
+
+def test_the_first_product_which_loads_the_library_is_not_measured(monkeypatch):
+    """On an H100 it took so long that it was the only one measured, and MFU was 40 times too high."""
+    now, spent = [0.0], [0.0, 5.0]  # before and after the first product; later ones take a millisecond
+
+    def wait(device: torch.device) -> None:
+        now[0] += spent.pop(0) if spent else 0.001
+
+    monkeypatch.setattr(hardware, "_wait", wait)
+    monkeypatch.setattr(hardware.time, "perf_counter", lambda: now[0])
+    assert measure_matmul_rate(torch.device("cpu"), torch.float32) == pytest.approx(2 * 1024**3 / 0.001)
 
 
 def test_a_run_in_bf16_learns_and_keeps_its_precision(tmp_path, monkeypatch):
