@@ -11,10 +11,9 @@ A mask has the form that is fastest on the device, is built once per batch, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +24,7 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 # they are slower. (torch 2.13, forward and backward: 4.5 x at 128 tokens, 2.5 x at 256, 1.8 x at 512, 1.2 x at 1,024.)
 SHORT = 512
 BLOCK = 128  # queries and keys of a block of flex_attention
+_FUTURE_MASK = torch.full((SHORT, SHORT), -torch.inf, dtype=torch.bfloat16).triu(1)  # 0 but where the key comes later
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, causal: bool = True) -> 
     query, the last token, which sees all keys.
     """
     if isinstance(mask, BlockMask):
-        mixed: Tensor = _flex(q.is_cuda)(q, k, v, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1])
+        within_graph = torch.compiler.is_compiling()  # of a compiled block: it compiles the kernel, too
+        flex = _compiled_flex() if q.is_cuda and not within_graph else flex_attention
+        mixed: Tensor = flex(q, k, v, block_mask=mask, enable_gqa=k.shape[1] != q.shape[1])
         return mixed
     if isinstance(mask, Spans):
         attended: Tensor = _attend_spans(q, k, v, mask)
@@ -162,9 +164,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, causal: bool = True) -> 
 
 
 @cache
-def _flex(compiled: bool) -> Callable[..., Tensor]:
-    kernel: Any = torch.compile(flex_attention, dynamic=False) if compiled else flex_attention
-    return cast("Callable[..., Tensor]", kernel)
+def _compiled_flex() -> Any:
+    return torch.compile(flex_attention, dynamic=False)
 
 
 # Not compiled: lengths differ from batch to batch, and torch would recompile for each until its limit is reached.
@@ -181,21 +182,15 @@ def _attend_spans(q: Tensor, k: Tensor, v: Tensor, spans: Spans) -> Tensor:
 
 
 def _attend_short(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention with the scores written out. All [B, H, L, D]."""
+    """Causal attention with the scores written out. All bf16 [B, H, L, D]."""
     length = q.shape[2]
     scores = torch.baddbmm(
-        _future_mask(q.dtype)[:length, :length],
+        _FUTURE_MASK[:length, :length],
         q.flatten(0, 1),
         k.flatten(0, 1).transpose(1, 2),
         alpha=q.shape[3] ** -0.5,
     )  # [B * H, L, L]
     return (scores.softmax(dim=-1) @ v.flatten(0, 1)).view(q.shape)
-
-
-@cache
-def _future_mask(dtype: torch.dtype) -> Tensor:
-    """[SHORT, SHORT], minus infinity where the key comes after the query."""
-    return torch.full((SHORT, SHORT), -torch.inf, dtype=dtype).triu(1)
 
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:

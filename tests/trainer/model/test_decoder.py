@@ -75,16 +75,23 @@ def test_recomputed_gradients_are_the_same():
     torch.testing.assert_close(grads[0], grads[1], rtol=0, atol=0)
 
 
-def test_compiled_blocks_give_the_same_loss():
-    """The blocks can be captured as a graph; no backend is tested (inductor takes a minute)."""
+def test_compiled_blocks_give_the_same_loss_and_gradients():
+    """The blocks can be captured as a graph; no backend is tested (inductor takes a minute).
+
+    Graphs of torch 2.11 lose the gradients that pass a custom function: queries and keys learned nothing.
+    """
+    torch._dynamo.reset()
     ids, documents = tokens(2, 33), torch.tensor([[0] * 16 + [1] * 16, [0] * 32])
-    model = build_decoder(TINY, seed=5)
-    plain = model(ids[:, :-1], ids[:, 1:], document_ids=documents).loss
-    for block in model.blocks:
-        block.compile(backend="aot_eager")
-    compiled = model(ids[:, :-1], ids[:, 1:], document_ids=documents).loss
-    torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-4)
-    compiled.backward()
+    losses, gradients = [], []
+    for compiled in (False, True):
+        model = build_decoder(TINY, seed=5)
+        for block in model.blocks if compiled else ():
+            block.compile(backend="aot_eager")
+        losses.append(model(ids[:, :-1], ids[:, 1:], document_ids=documents).loss)
+        losses[-1].backward()
+        gradients.append({name: weight.grad for name, weight in model.named_parameters()})
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
 
 
 def test_other_document_lengths_do_not_recompile():
