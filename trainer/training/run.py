@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,6 +120,8 @@ def open_run(task: Task[Any], out: Path, world: World, latest: Path | None = Non
 def _configure_torch(loop: LoopSettings) -> None:
     if loop.threads:
         torch.set_num_threads(loop.threads)
+    if loop.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it, before its first product
     torch.use_deterministic_algorithms(loop.deterministic)
 
 
