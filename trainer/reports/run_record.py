@@ -159,12 +159,20 @@ def describe_code() -> dict[str, str]:
     digest = hashlib.sha256()
     for path in sorted(ROOT.rglob("*.py")):
         digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
-    found = {"version": importlib.metadata.version("gristmill"), "sources": digest.hexdigest()[:16]}
+    found = {"version": _installed_version(), "sources": digest.hexdigest()[:16]}
     commit = _ask_git("rev-parse", "HEAD")
     if commit:
         changed = "+changes" if _ask_git("status", "--porcelain", "--", str(ROOT)) else ""
         found["commit"] = f"{commit[:12]}{changed}"
     return found
+
+
+def _installed_version() -> str:
+    """That of the package; a checkout runs without being installed."""
+    try:
+        return importlib.metadata.version("gristmill")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _ask_git(*arguments: str) -> str:
