@@ -1,11 +1,11 @@
 """How much of a GPU is used: MFU of the presets with compile, beside a plain torch loop, by turns in one process.
 
-    python -m tests.benchmarks.utilization [--presets 125m 1b] [--steps 20] [--rounds 3]
+    python -m tests.benchmarks.utilization [--presets 125m 1b] [--steps 20] [--rounds 3] [--rows 2]
 
 Steps have one micro-batch of the preset. The plain loop is that of `tests.benchmarks.trainer`, compiled as a whole,
 with the preset's width, depth and heads; each MFU counts its own model's products. The peak is that of a large bf16
-product on the same GPU; fp8 (`loop.precision = float8`) is measured where the GPU has it, against the same peak. Not
-yet run on a GPU; `--device cpu --presets tiny` only shows that the code runs.
+product on the same GPU; fp8 (`loop.precision = float8`) is measured where the GPU has it, against the same peak. Three
+models are held at once: `1b` ran with two rows on 80 GB. `--device cpu --presets tiny` only shows that the code runs.
 """
 
 from __future__ import annotations
@@ -97,6 +97,9 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", default=["125m", "1b"])
     parser.add_argument("--steps", type=int, default=20, help="of a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--rows", type=int, help="sequences of a step, if not the preset's: three models are held at once"
+    )
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -105,7 +108,8 @@ def main() -> None:
     peak = measure_matmul_rate(device, torch.bfloat16)
     print(f"bf16 product: {peak / 1e12:.1f} TFLOP/s")
     for name in options.presets:
-        settings = read_pretrain_settings(name, [f"model.vocab_size={VOCABULARY}"])
+        rows = [f"loop.micro_batch_size={options.rows}"] if options.rows else []
+        settings = read_pretrain_settings(name, [f"model.vocab_size={VOCABULARY}", *rows])
         steps = contenders(settings, device)
         source = random_source(settings).settings
         for label, seconds in measure(steps, options.steps, options.rounds, device).items():
