@@ -19,14 +19,23 @@ from pipeline.reading.file_formats import Format, format_of
 from pipeline.reading.inputs import Input
 from pipeline.settings import Settings
 
-UNIT_BYTES = 64_000_000  # about 2,000 pages of Common Crawl: one or two minutes of extraction; a lost unit costs little
-_FILES_PER_UNIT = 2_000  # HTML files
+UNIT_BYTES = 64_000_000  # about 2,000 pages of Common Crawl: a minute of extraction; a lost unit costs little
+# Smaller files are cut as well, so that all cores of a laptop work on one: two were no faster than one on 47 MB. A unit
+# more costs nothing that can be measured there.
+_PARTS = 16
+_LEAST_BYTES = 2_000_000  # about 100 pages: two seconds of extraction
+_FILES_PER_UNIT = 250  # HTML files
 
 
 class PrepareSettings(Settings):
     """Work unit size and error budget of the prepare job."""
 
-    unit_bytes: int = Field(UNIT_BYTES, ge=1, description="bytes of input files, as stored, in one unit of work")
+    unit_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="most bytes of input files, as stored, in one unit of work; left out: 64 MB, and less of smaller"
+        " files, so that all workers get a part",
+    )
     max_error_share: float = Field(
         0.05, ge=0, le=1, description="share of pages that may be unreadable or crash before the run fails"
     )
@@ -71,10 +80,10 @@ class Unit:
         return sum(max(min(end, offset) - start, 0) for start, end in self.ranges or ((self.start, self.end),))
 
 
-def cut_units(inputs: Iterable[Input], unit_bytes: int = UNIT_BYTES) -> list[Unit]:
-    """All units of the inputs, of at most `unit_bytes` where a file can be cut."""
-    if unit_bytes < 1:
-        raise ValueError(f"unit_bytes is {unit_bytes}; a unit needs at least one byte (default {UNIT_BYTES})")
+def cut_units(inputs: Iterable[Input], unit_bytes: int | None = None) -> list[Unit]:
+    """All units of the inputs, of at most `unit_bytes` where a file can be cut; None: as suits the size of the file."""
+    if unit_bytes is not None and unit_bytes < 1:
+        raise ValueError(f"unit_bytes is {unit_bytes}; a unit needs at least one byte (left out: {UNIT_BYTES})")
     units: list[Unit] = []
     for is_html, group in groupby(inputs, lambda entry: format_of(entry.name) is Format.HTML):
         entries = list(group)
@@ -82,12 +91,18 @@ def cut_units(inputs: Iterable[Input], unit_bytes: int = UNIT_BYTES) -> list[Uni
     return units
 
 
-def _group_files(entries: Iterable[Input], unit_bytes: int) -> Iterator[Unit]:
+def _most_bytes(size: int, unit_bytes: int | None) -> int:
+    """Of a unit of a file of `size` bytes. It follows from the file alone: more files or workers change no unit."""
+    return unit_bytes or min(UNIT_BYTES, max(_LEAST_BYTES, -(-size // _PARTS)))
+
+
+def _group_files(entries: Iterable[Input], unit_bytes: int | None) -> Iterator[Unit]:
     """Small files share a unit, which has files of its own in the output's work folder."""
+    most = unit_bytes or UNIT_BYTES
     files: list[Input] = []
     filled = 0
     for entry in entries:
-        if files and (filled + entry.size > unit_bytes or len(files) == _FILES_PER_UNIT):
+        if files and (filled + entry.size > most or len(files) == _FILES_PER_UNIT):
             yield Unit(files[0].name, files[0].path, 0, filled, files=tuple(files))
             files, filled = [], 0
         files.append(entry)
@@ -96,24 +111,25 @@ def _group_files(entries: Iterable[Input], unit_bytes: int) -> Iterator[Unit]:
         yield Unit(files[0].name, files[0].path, 0, filled, files=tuple(files))
 
 
-def _cut(entry: Input, unit_bytes: int) -> Iterator[Unit]:
+def _cut(entry: Input, unit_bytes: int | None) -> Iterator[Unit]:
     if entry.ranges:
         yield from _group_ranges(entry, unit_bytes)
     elif format_of(entry.name) is Format.WARC and not entry.name.endswith(".gz"):
         # Plain or zstd WARC: one unit, because no record can be found from the middle of the file.
         yield Unit(entry.name, entry.path, 0, entry.size)
     else:  # equal parts, instead of full ones and a small remainder
-        parts = max(1, -(-entry.size // unit_bytes))
+        parts = max(1, -(-entry.size // _most_bytes(entry.size, unit_bytes)))
         cuts = [entry.size * part // parts for part in range(parts + 1)]
         for start, end in pairwise(cuts):
             yield Unit(entry.name, entry.path, start, end)
 
 
-def _group_ranges(entry: Input, unit_bytes: int) -> Iterator[Unit]:
+def _group_ranges(entry: Input, unit_bytes: int | None) -> Iterator[Unit]:
+    most = _most_bytes(sum(end - start for start, end in entry.ranges), unit_bytes)
     group: list[int] = []
     filled = 0
     for number, (start, end) in enumerate(entry.ranges):
-        if group and filled + end - start > unit_bytes:
+        if group and filled + end - start > most:
             yield _make_unit(entry, group)
             group, filled = [], 0
         group.append(number)

@@ -60,7 +60,7 @@ def test_inputs_and_snapshot_exclude_each_other(gristmill, tmp_path):
 def test_settings_are_printed_with_their_descriptions(gristmill):
     done = gristmill("settings", "--set", "prepare.unit_bytes=7")
     assert "unit_bytes = 7" in done.stdout
-    assert "# bytes of input files, as stored, in one unit of work" in done.stdout
+    assert "# most bytes of input files, as stored, in one unit of work" in done.stdout
 
 
 def walk(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:

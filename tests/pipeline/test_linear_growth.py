@@ -16,6 +16,7 @@ from pipeline.inspection.status import read_status
 from pipeline.prepare import UnitRows, write_unit
 from pipeline.publish import plan_parts
 from pipeline.reading.inputs import Input
+from pipeline.reading.units import UNIT_BYTES
 from pipeline.storage import remote
 from pipeline.storage.layout import write_json
 
@@ -38,8 +39,7 @@ def requests(monkeypatch) -> Counter[str]:
 
 
 def make_run(units: int) -> curate.Run:
-    size = Config().prepare.unit_bytes
-    crawl = Input("crawl.warc.gz", "/nowhere/crawl.warc.gz", units * size)
+    crawl = Input("crawl.warc.gz", "/nowhere/crawl.warc.gz", units * UNIT_BYTES)
     return curate.plan_run([crawl], Config(), f"memory://{uuid4().hex}/out")
 
 

@@ -21,6 +21,25 @@ def test_units_cover_a_file_without_gap_or_overlap(size: int, unit_bytes: int) -
     assert max(unit.end - unit.start for unit in units) - min(unit.end - unit.start for unit in units) <= 1
 
 
+@pytest.mark.parametrize(
+    ("size", "parts"),
+    [(0, 1), (2_000_000, 1), (2_000_001, 2), (47_000_000, 16), (1_000_000_000, 16), (1_200_000_000, 19)],
+)
+def test_a_file_is_cut_for_all_workers_and_into_no_crumbs(size: int, parts: int) -> None:
+    entry = Input("x.warc.gz", "/x.warc.gz", size)
+    units = cut_units([entry])
+    assert len(units) == parts
+    assert cut_units([Input("a.warc.gz", "/a", 5 * size), entry])[-parts:] == units  # other files change nothing
+    assert len(cut_units([entry], 2_000_000_000)) == 1
+    records = Input("x.warc.gz", "/x", size, tuple((at, at + 100_000) for at in range(0, size, 100_000)))
+    assert abs(len(cut_units([records])) - parts) <= 1 + parts // 4
+
+
+def test_a_folder_of_html_files_is_cut_for_all_workers() -> None:
+    files = [Input(f"{number}.html", f"/{number}.html", 50_000) for number in range(600)]
+    assert [len(unit.files) for unit in cut_units(files)] == [250, 250, 100]
+
+
 @pytest.mark.parametrize("name", ["x.warc", "x.warc.zst", "x.wet"])
 def test_only_gzip_files_are_cut(name: str) -> None:
     assert cut_units([Input(name, f"/{name}", 10**9)], 1000) == [Unit(name, f"/{name}", 0, 10**9)]
