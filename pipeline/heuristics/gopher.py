@@ -36,6 +36,7 @@ _MIN_STOP_WORD_SHARE = 0.008
 _MIN_STOP_WORDS = 8
 _LETTER = re.compile(rf"[^\W\d_]|[{MARKS}]")
 _SYMBOL = re.compile(r"[^\w\s](?<!\S.)[^\w\s]*+(?!\S)")  # the set first: it skips all other characters fast
+_BULLET = re.compile(r"^ *[-*•] ", re.MULTILINE)  # also of a list within a list
 # Korean writes syllable blocks, Vietnamese single syllables: three characters are a long word.
 _WITHOUT_WORD_LENGTH = frozenset({"ko", "vi"})
 _WITH_COMPOUND_WORDS = frozenset(
@@ -160,11 +161,11 @@ def _measure_words(page: TextParts) -> dict[str, float]:
 
 
 def _alphabetic_share(page: TextParts) -> float:
-    """Share of words with a letter. Lone symbols count as words without one, except the dash of a list item."""
+    """Share of words with a letter. Lone symbols count as words without one, except the bullet of a list item."""
     counts = page.unit_counts
     without = sum(counts[unit] for unit in filterfalse(str.isalpha, counts) if not _LETTER.search(unit))
     text = page.prose_text
-    symbols = len(_SYMBOL.findall(text)) - text.count("\n- ") - text.startswith("- ")
+    symbols = len(_SYMBOL.findall(text)) - len(_BULLET.findall(text))
     return (len(page.units) - without) / (len(page.units) + max(0, symbols))
 
 
