@@ -18,6 +18,7 @@ from classifiers.urls import normalize_url
 from pipeline.deduplication import minhash
 from pipeline.deduplication.settings import DeduplicateSettings
 from pipeline.documents import Document
+from pipeline.markdown_signs import close_break
 from pipeline.text import tokenize
 
 SKETCH_FIELDS: list[pa.Field] = [
@@ -76,7 +77,10 @@ def sketch_columns(document: Document, settings: DeduplicateSettings) -> dict[st
 
 
 def remove_lines(text: str, numbers: Collection[int]) -> str:
-    """The text without these lines, and without the blank lines that would then be doubled or at an end."""
+    """The text without these lines, and without the blank lines that would then be doubled or at an end.
+
+    A line of Markdown before a removed one loses the backslash that broke it, at the end of its paragraph.
+    """
     if not len(numbers):
         return text
     removed = {int(number) for number in numbers}
@@ -85,12 +89,16 @@ def remove_lines(text: str, numbers: Collection[int]) -> str:
     for number, line in enumerate(text.split("\n")):
         if number in removed:
             gap = True
-        elif gap and not line.strip() and (not kept or not kept[-1].strip()):
             continue
-        else:
-            gap = gap and not line.strip()
-            kept.append(line)
+        is_blank = not line.strip()
+        if gap and is_blank:
+            close_break(kept)
+            if not kept or not kept[-1].strip():
+                continue
+        gap = gap and is_blank
+        kept.append(line)
     if gap:
+        close_break(kept)
         while kept and not kept[-1].strip():
             kept.pop()
     return "\n".join(kept)

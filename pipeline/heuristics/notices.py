@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable, Sequence
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _EDIT = re.compile(
-    r"\s?\[(?:edit|edit source|Bearbeiten|Quelltext bearbeiten|Bearbeiten \| Quelltext bearbeiten|modifier"
+    r"\s?\\?\[(?:edit|edit source|Bearbeiten|Quelltext bearbeiten|Bearbeiten \| Quelltext bearbeiten|modifier"
     r"|modifier le code"
     r"|modifier \| modifier le code|editar|editar código|modifica|modifica wikitesto|bewerken|edytuj|rediger|redigera"
-    r"|править|править \| править код|編集|编辑|編輯)\]\s*$"
+    r"|править|править \| править код|編集|编辑|編輯)\\?\]\s*$"
 )
-_NEEDED = re.compile(r"\s?\[citation needed\]", re.IGNORECASE)
+_NEEDED = re.compile(r"\s?\\?\[citation needed\\?\]", re.IGNORECASE)
 _CODE_SPAN = re.compile(r"`[^`\n]*`")
 # Evidence of indices and intervals: x[0], x[], x[i], [1] = 2, f(x)[1], "x"[1], x[1].y, x[1](, [0, 1]
 _INDEX = re.compile(
@@ -133,7 +133,7 @@ def has_footnotes(lines: Sequence[str]) -> bool:
     for line in lines:
         if "[" not in line:
             continue
-        plain = _CODE_SPAN.sub("`", line)
+        plain = _CODE_SPAN.sub("`", line).replace("\\[", "[").replace("\\]", "]")
         indices += _INDEX.search(plain) is not None
         for mark in _MARK.finditer(plain):
             if not plain[: mark.start()].strip():
@@ -163,9 +163,9 @@ def remove_citations(line: str, footnotes: bool) -> str:
     return _EDIT.sub("", joined).strip() if "[" in joined else joined.strip()
 
 
-# Not at the start of a line, where a number in brackets is the label of a reference.
-_FOOTNOTE = re.compile(r"(?<=[^\s\[])\s?(?:\[\d{1,3}(?:[-–,]\s?\d{1,3})*\])+(?=\W|$)(?!\s?[=({])")
-_AFTER_SENTENCE = re.compile(r"(?<=[^\W\d_][^\W\d_][.!?…»”])(?:\[\d{1,3}\])+(?=\s|$)")
+# Not at the start of a line, where a number in brackets is the label of a reference. Markdown may escape the brackets.
+_FOOTNOTE = re.compile(r"(?<=[^\s\[\\])\s?(?:\\?\[\d{1,3}(?:[-–,]\s?\d{1,3})*\\?\])+(?=\W|$)(?!\s?[=({])")
+_AFTER_SENTENCE = re.compile(r"(?<=[^\W\d_][^\W\d_][.!?…»”])(?:\\?\[\d{1,3}\\?\])+(?=\s|$)")
 
 
 def may_have_notices(lowered: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, lru_cache
 
+from pipeline.markdown_signs import without_signs
 from pipeline.text import CHARACTERS_PER_WORD, WORD, count_line_words
 
 # Thai, Lao and Tibetan rarely mark sentence ends; Khmer and Burmese use marks of their own.
@@ -36,7 +37,10 @@ class LineKind(IntEnum):
 
 @dataclass(frozen=True)
 class TextParts:
-    """The text and its lines, without blank ones; `kinds` and `paragraph_of` have one entry per line."""
+    """The text without signs of Markdown, and its lines, without blank ones.
+
+    `kinds` and `paragraph_of` have one entry per line.
+    """
 
     text: str
     language: str
@@ -144,6 +148,7 @@ def split_text(text: str, language: str) -> TextParts:
     lines: list[str] = []
     kinds: list[LineKind] = []
     paragraph_of: list[int] = []
+    text = without_signs(text)
     fence = math = ""
     for number, paragraph in enumerate(_PARAGRAPH.split(text)):
         for raw in paragraph.split("\n"):

@@ -22,6 +22,7 @@ from pipeline.heuristics.harmful_words import HarmfulWordsSettings
 from pipeline.heuristics.refinedweb import RefinedWebSettings
 from pipeline.heuristics.rules import BrokenRule, HeuristicReason, find_broken_rule
 from pipeline.heuristics.text_parts import TextParts, split_text
+from pipeline.markdown_signs import close_break, plain_lines
 from pipeline.settings import Settings
 
 NAME = "filter_heuristics"
@@ -108,18 +109,24 @@ def _find_broken_rule(signals: Mapping[str, float], settings: FilterHeuristicsSe
 
 
 def _replace_lines(text: str, page: TextParts, lines: list[str | None]) -> str:
-    """The text with its lines replaced (None: removed); unchanged if no line changed."""
+    """The text with its lines replaced (None: removed); unchanged if no line changed. Signs of Markdown stay."""
     if lines == page.lines:
         return text
     replacements = iter(zip(page.lines, lines, strict=True))
     pieces: list[str] = []
-    for raw in text.split("\n"):
-        if not raw.strip():
+    was_removed = False
+    for raw, plain in plain_lines(text):
+        if not plain:
+            if was_removed:
+                close_break(pieces)
             pieces.append(raw)
             continue
         old, new = next(replacements)
+        was_removed = new is None
         if new is not None:
-            pieces.append(raw if new == old else new)
+            pieces.append(raw if new == old else raw.replace(old, new) if plain != raw.strip() else new)
+    if was_removed:
+        close_break(pieces)
     return _remove_wide_gaps("\n".join(pieces))
 
 

@@ -27,6 +27,7 @@ from classifiers.close_languages import choose_language
 from classifiers.language import is_fasttext_file, load_language_model
 from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
+from pipeline.markdown_signs import without_signs
 from pipeline.settings import Settings
 
 NAME = "identify_language"
@@ -103,7 +104,7 @@ def build(settings: IdentifyLanguageSettings) -> Callable[[Document], Document |
     identify = load_identifier(settings)
 
     def identify_language(document: Document) -> Document | Dropped:
-        text = prose(document.text)
+        text = prose(without_signs(document.text))
         language, score = choose_language(identify(sample := cut_sample(text)), settings.languages)
         if score < _CERTAIN and sample != text:
             language, score = choose_language(identify(text), settings.languages)

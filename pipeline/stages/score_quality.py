@@ -20,6 +20,7 @@ from classifiers.education import load_education_model
 from classifiers.estimators.fasttext_model import FASTTEXT_ENDINGS
 from classifiers.quality import load_quality_scorer
 from pipeline.documents import Document, Dropped
+from pipeline.markdown_signs import without_signs
 from pipeline.settings import Settings
 
 NAME = "score_quality"
@@ -94,7 +95,7 @@ def build(settings: ScoreQualitySettings) -> Callable[[Document], Document | Dro
     education_model = load_education_model(settings.education_model)
 
     def score_quality(document: Document) -> Document | Dropped:
-        texts, signals = [document.text], [document.signals] if settings.page_signals else ()
+        texts, signals = [without_signs(document.text)], [document.signals] if settings.page_signals else ()
         quality, education = round(model.score(texts, signals)[0], 6), education_model.score(texts, signals)[0]
         scored = replace(document, quality_score=quality, education_score=education)
         if _is_kept_by_chance(document.id, settings):

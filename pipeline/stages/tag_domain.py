@@ -19,6 +19,7 @@ from classifiers.domain import Item, load_domain_model
 from classifiers.harm import load_harm_model
 from pipeline.documents import Document, Dropped
 from pipeline.errors import UserError
+from pipeline.markdown_signs import without_signs
 from pipeline.settings import Settings
 
 NAME = "tag_domain"
@@ -61,9 +62,10 @@ def build(settings: TagDomainSettings) -> Callable[[Document], Document | Droppe
         raise UserError(f"tag_domain.drop: no such domain {sorted(unknown)}; the model has {sorted(model.labels)}")
 
     def tag_domain(document: Document) -> Document | Dropped:
-        item = Item(document.url, document.title, document.text, document.signals)
+        text = without_signs(document.text)
+        item = Item(document.url, document.title, text, document.signals)
         (label, probability), (kind, certainty) = model.tag([item])[0], model.kind([item])[0]
-        harm_score = round(harm.score([document.text])[0], 6)
+        harm_score = round(harm.score([text])[0], 6)
         tagged = replace(
             document.with_signals(harm_score=harm_score),
             domain=label,
