@@ -2,9 +2,10 @@
 
 Choices made where published implementations differ: words are runs of letters and digits (no punctuation tokens), word
 length is their mean, stop words are counted once each. Repetition is measured on prose only. The first occurrence of a
-line or n-gram is not a duplicate. Shares are of the words' characters; a character covered by several n-grams counts
-once, so every share lies in [0, 1]. n-grams are compared exactly (no hashing), and only positions whose (n-1)-gram is
-repeated are examined for n: the work grows as the page's words times their logarithm.
+line or n-gram is not a duplicate, nor is a line of up to three characters. Shares are of the words' characters; a
+character covered by several n-grams counts once, so every share lies in [0, 1]. n-grams are compared exactly (no
+hashing), and only positions whose (n-1)-gram is repeated are examined for n: the work grows as the page's words times
+their logarithm.
 
 The paper's limits on word length and stop words are for English. The limits on word length are not applied to Korean,
 Vietnamese or languages without spaces; the upper one is higher for languages with compound words. Stop words of other
@@ -42,6 +43,7 @@ _WITHOUT_WORD_LENGTH = frozenset({"ko", "vi"})
 _WITH_COMPOUND_WORDS = frozenset(
     {"fi", "et", "hu", "tr", "de", "ml", "ta", "te", "kn", "el", "ru", "uk", "kk", "mn", "eu", "is", "ka"}
 )
+_LABEL = 3  # characters of a line that is no text: an interview was dropped for its "Q." and "A."
 _MIN_PROSE_WORDS = 50  # with fewer, the rules about words do not apply
 _TOP = (2, 3, 4)  # n of the n-grams of which the most common one counts
 _DUPLICATE = (5, 6, 7, 8, 9, 10)  # n of the n-grams of which all repeated ones count
@@ -180,13 +182,13 @@ def _measure_lines(page: TextParts) -> dict[str, float]:
 
 
 def _measure_duplicates(pieces: Sequence[str], what: str) -> dict[str, float]:
-    """Shares of lines or paragraphs, and of their characters, that occurred before on the page."""
+    """Shares of lines or paragraphs, and of their characters, that occurred before on the page. "Q." may return."""
     if not pieces:
         return {}
     seen: set[str] = set()
     repeated = characters = 0
     for piece in pieces:
-        if piece in seen:
+        if piece in seen and len(piece) > _LABEL:
             repeated += 1
             characters += len(piece)
         seen.add(piece)
