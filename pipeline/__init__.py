@@ -32,7 +32,7 @@
     presets/         settings files by name
     documents.py     the records that pass through the stages
     ledger.py        fates, counts and their balance
-    text.py          what a word and a token are
+    text.py          what a word and a token are;  markdown_signs.py: what Markdown adds, and no measurement reads
     effects.py       every call of the operating system: files, requests, processes, time
     settings.py errors.py    the bases of all settings classes and of errors that a user can mend
     stop.py                  stop at once on a signal, children included

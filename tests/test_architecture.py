@@ -70,7 +70,7 @@ ROOMS = {
         "prepare", "deduplicate",
         "publish", "release", "inspection", "reports", "page_process", "publishing", "config", "presets",
         "deduplication", "engines", "stages", "extraction", "rights", "heuristics", "lists", "pii", "reading",
-        "storage", "ledger", "documents", "text", "settings", "stop", "errors", "effects",
+        "storage", "ledger", "documents", "markdown_signs", "text", "settings", "stop", "errors", "effects",
     ],
     "classifiers": [
         "cli", "score_columns", "evaluation", "training", "domain", "harm", "language", "quality", "education",
