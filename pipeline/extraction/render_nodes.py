@@ -50,6 +50,8 @@ from pipeline.extraction.write_text import write_text
 TextFormat = Literal["text", "markdown"]
 
 _LISTS = frozenset({"ul", "ol", "menu", "dir"})
+_CELLS = ("td", "th")
+_ROWS_AND_CELLS = frozenset({"tr", *_CELLS})
 _HEADING_LEVELS = {f"h{level}": level for level in range(1, 7)}
 _HIDDEN_SHARE = 0.4  # of the chosen blocks
 _LONGEST_HEADING = 300  # characters; a longer one is a paragraph in a large font
@@ -106,6 +108,8 @@ class _Walk(InlineText):
                 number = number_of.get(node)
                 enters = inline(node) if number is None else not empty[number] and self._open_block(node, number)
                 if not enters:
+                    if number is not None and empty[number] and node.tag in _ROWS_AND_CELLS:
+                        self._take_empty(node)
                     walker.skip_subtree()
                     continue
                 block = text_block.get(node)
@@ -158,7 +162,7 @@ class _Walk(InlineText):
         elif tag == "tr":
             if self._inside() == "table":
                 self._enclose(node, "row", self._close_row)
-        elif tag in ("td", "th") and self._inside() in ("table", "row"):
+        elif tag in _CELLS and self._inside() in ("table", "row"):
             self._enclose(node, "cell", self._close_cell)
         return True
 
@@ -250,6 +254,16 @@ class _Walk(InlineText):
     def _close_cell(self, context: Context) -> None:
         content = self._leave(context)
         self.flow.append(Cell(context.node, content))
+
+    def _take_empty(self, node: _Element) -> None:
+        """A cell without text, or with an image alone, keeps its column, and a row of such cells counts for spans."""
+        inside = self._inside()
+        if node.tag in _CELLS and inside in ("table", "row"):
+            self.flush()
+            self.flow.append(Cell(node, []))
+        elif node.tag == "tr" and inside == "table":
+            self.flush()
+            self.flow.append(Row(node, [Cell(cell, []) for cell in node.iterchildren(*_CELLS)]))
 
     def _close_row(self, context: Context) -> None:
         content = self._leave(context)

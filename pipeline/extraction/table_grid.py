@@ -55,7 +55,7 @@ def build_table(parts: Sequence[Any]) -> tuple[list[Structure], bool]:
         return [*before, *content, *after], False
     grid = _fill_grid(rows, texts)
     headers = [_is_header(row) for row in rows]
-    kept = [number for number, line in enumerate(grid) if any(line)]
+    kept = [number for number, own in enumerate(texts) if any(own)]
     columns = [place for place in range(len(grid[0]) if grid else 0) if any(grid[number][place] for number in kept)]
     if len(columns) < 2 or len(kept) < 2:
         return [*before, *content, *after], False
