@@ -7,7 +7,7 @@ known. Linear in the nodes, without recursion, and the tree stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
@@ -95,6 +95,7 @@ class _Walk(InlineText):
         self.firsts: list[int] = blocks.firsts.tolist()
         self.lasts: list[int] = blocks.lasts.tolist()
         self.empty = [before[a] == before[b] for a, b in zip(self.firsts, self.lasts, strict=True)]
+        self.hidden: list[int] = (blocks.hidden & (STYLE_HIDDEN | ATTRIBUTE_HIDDEN)).tolist()
         self.unseen = self._find_unseen(blocks)
         self.tables = self.lists = 0
 
@@ -168,8 +169,8 @@ class _Walk(InlineText):
 
     def _find_unseen(self, blocks: PageBlocks) -> frozenset[int]:
         """Hidden elements that nothing can show. Where they hold much of the text they are shown some other way."""
-        hidden = (blocks.hidden & (STYLE_HIDDEN | ATTRIBUTE_HIDDEN)).nonzero()[0].tolist()
-        found = [number for number in hidden if not self.empty[number] and is_nameless(blocks.nodes[number])]
+        hidden = [number for number, why in enumerate(self.hidden) if why and not self.empty[number]]
+        found = [number for number in hidden if is_nameless(blocks.nodes[number])]
         held = sum(self._count_taken(number) for number in found)
         return frozenset(found) if held < _HIDDEN_SHARE * self.before[-1] else frozenset()
 
@@ -260,10 +261,14 @@ class _Walk(InlineText):
         inside = self._inside()
         if node.tag in _CELLS and inside in ("table", "row"):
             self.flush()
-            self.flow.append(Cell(node, []))
+            self.flow += self._empty_cells([node])
         elif node.tag == "tr" and inside == "table":
             self.flush()
-            self.flow.append(Row(node, [Cell(cell, []) for cell in node.iterchildren(*_CELLS)]))
+            self.flow.append(Row(node, self._empty_cells(node.iterchildren(*_CELLS))))
+
+    def _empty_cells(self, nodes: Iterable[_Element]) -> list[Cell]:
+        """Those that a browser shows: hidden ones have no column."""
+        return [Cell(node, []) for node in nodes if not (self.hidden[self.number_of[node]] and is_nameless(node))]
 
     def _close_row(self, context: Context) -> None:
         content = self._leave(context)

@@ -70,6 +70,10 @@ def test_cells_stand_in_the_slots_that_they_cover(rows: list[list[CellShape]]) -
         ("<tr><th rowspan=0>a<td>1<tr><td>2", "| a | 1 |\n| a | 2 |"),
         ("<tr><th>a<th>b<tr><td rowspan=3>1<td>2<tbody><tr><td>3<td>4", "| a | b |\n| 1 | 2 |\n| 3 | 4 |"),
         ("<tr><th>a<th>b<th>c<tr><td>1<td><td>3<tr><td><img><td>5<td>", "| a | b | c |\n| 1 |  | 3 |\n|  | 5 |  |"),
+        (
+            "<tr><th hidden>id<th>a<th>b<tr><td hidden><td>1<td>2<tr><td hidden>7<td><td>4",
+            "| a | b |\n| 1 | 2 |\n|  | 4 |",
+        ),
         ("<tr><th>a<th>b<tr><td rowspan=2>1<td>2<tr><td><tr><td>3<td>4", "| a | b |\n| 1 | 2 |\n| 3 | 4 |"),
         ("<tr><th>a<th><th>b<tr><td>1<td><td>2", "| a | b |\n| 1 | 2 |"),  # a column for layout only
         ("<tr><th>a<th>b<tr><td><code>f(x)</code><td><ul><li>c<li>d</ul>", "| a | b |\n| `f(x)` | c d |"),
