@@ -14,7 +14,7 @@ from pipeline.extraction.code_text import PREFORMATTED, find_language, is_gutter
 from pipeline.extraction.formulas import count_formulas_in_text
 from pipeline.extraction.latex import find_latex, is_display
 from pipeline.extraction.marks import CODE, DISPLAY, LINE, MATH
-from pipeline.extraction.node_rules import are_two_words, is_heading_anchor, is_hidden, is_label
+from pipeline.extraction.node_rules import are_two_words, is_heading_anchor, is_hidden, is_label, is_replaced
 from pipeline.extraction.structures import Code, Paragraph
 from pipeline.extraction.superscripts import script_kind, write_script
 
@@ -25,6 +25,8 @@ _LONGEST_INLINE_CODE = 300
 # their style. In 1,497 pages with gold text such neighbors are words of their own 1,200 times and parts of one word 50
 # times; neighbors without a class, first letters and endings in lower case are mostly parts of one word.
 _APART = frozenset({"a", "time", "relative-time"})
+_DELETED = frozenset({"del", "s", "strike"})
+_EDITED = _DELETED | {"ins"}  # a price struck through and the new one, a word and the one in its place
 _NEVER_APART = frozenset({"sup", "sub", "wbr", "rt", "rb", "rp", "br"})
 
 
@@ -61,6 +63,7 @@ class InlineText:
         self.flushes = 0
         self.after_inline = False  # an inline element has ended, and no text came since
         self.apart = False  # ... and it or the one that begins is set apart by its style
+        self.edited = ""  # the tag of the edited text that has begun or ended, and no text came since
         self.code = self.formulas = 0
 
     # --- text ---
@@ -70,14 +73,19 @@ class InlineText:
             self.flush()
             self.block = block
         if text:
-            if self.apart and self.run_pieces and are_two_words(self.run_pieces[-1], text):
+            if self.run_pieces and (
+                (self.apart and are_two_words(self.run_pieces[-1], text))
+                or (self.edited and is_replaced(self.run_pieces[-1], text, whole=self.edited == "del ins"))
+            ):
                 self.run_pieces.append(" ")
             self.run_pieces.append(text)
             self.after_inline = self.apart = False
+            self.edited = ""
 
     def flush(self) -> None:
         """End the paragraph under way."""
         self.after_inline = self.apart = False
+        self.edited = ""
         if self.run_pieces:
             self.flushes += 1
             text = self._take_run(0)
@@ -106,6 +114,7 @@ class InlineText:
             if self.run_pieces:
                 self.run_pieces.append(LINE)
                 self.after_inline = self.apart = False
+                self.edited = ""
             return False
         if tag in _UNREAD or is_hidden(node):
             return False
@@ -114,6 +123,8 @@ class InlineText:
             self.apart = False
         elif self.after_inline and (tag in _APART or node.get("class") is not None):
             self.apart = True
+        if tag in _EDITED:
+            self.edited = "del ins" if tag == "ins" and self.edited in _DELETED else tag
         if tag in _CODE_TAGS:
             if tag in ("code", "samp") and holds_code_lines(node):
                 self._take_inline_code_block(node)
@@ -134,6 +145,8 @@ class InlineText:
         if self.run_pieces and node.tag not in _NEVER_APART and not script_kind(node):
             self.after_inline = True
             self.apart = self.apart or node.tag in _APART or node.get("class") is not None
+            if node.tag in _EDITED:
+                self.edited = node.tag
 
     def _open(self, node: _Element, kind: str, close: Callable[[Context], None]) -> None:
         self.contexts.append(Context(node, kind, close, self.flow, len(self.run_pieces), self.flushes))
@@ -166,7 +179,7 @@ class InlineText:
         if inner is None or not inner.strip() or any(mark in inner for mark in (CODE, MATH, DISPLAY, LINE)):
             self.run_pieces += [inner] if inner else []
             return
-        before = "".join(self.run_pieces[-6:])[-40:]
+        before = "".join(self.run_pieces[-6:])[-40:].rpartition(LINE)[2]
         self.run_pieces.append(write_script(context.node, before, inner))
 
     def _close_reading(self, context: Context) -> None:

@@ -19,6 +19,8 @@ _OPENER = re.compile(r"accordion|collaps|toggle|expand|faq|question|disclosure",
 _LONGEST_BUTTON = 200  # characters
 # What fonts draw instead of a bullet: check boxes, ticks, arrows, lines between links.
 _BULLET = re.compile("[\\s▢□☐☑☒✓✔✗✘•●○◦▪■▸►▶‣⁃|·]+")
+_CURRENCIES = frozenset("$€£¥₹₽")
+_UNNUMBERED = re.compile(r"list-style(?:-type)?\s*:[^;]*\bnone\b", re.IGNORECASE)
 _ANCHOR_SIGNS = frozenset({"¶", "#", "§", "🔗", ""})
 
 
@@ -44,11 +46,26 @@ def is_question(button: _Element) -> bool:
 
 
 def are_two_words(before: str, after: str) -> bool:
-    """Whether neighbors that are set apart are two words: no first letter, no ending, no script without spaces."""
+    """Whether neighbors that are set apart are two words: no first letter, no ending, no script without spaces.
+
+    Digits meet in the middle of a number ("1", "2"), and between "Jan 1" and "3 comments".
+    """
     last, first = before[-1], after[0]
-    if not (last.isalnum() and first.isalnum()) or (last.isdigit() and first.isdigit()):
+    if last.isalnum() and first in _CURRENCIES:
+        return True
+    if not (last.isalnum() and first.isalnum()):
         return False
+    if last.isdigit() and first.isdigit():
+        return all(" " in text.strip() and any(map(str.isalpha, text)) for text in (before, after))
     return not (first.islower() or len(before) == 1 or _NO_SPACES.match(last) or _NO_SPACES.match(first))
+
+
+def is_replaced(before: str, after: str, *, whole: bool) -> bool:
+    """Whether text at the edge of a deletion is another word or number: a price, or what was inserted (`whole`)."""
+    last, first = before[-1], after[0]
+    if whole and last.isalnum() and first.isalnum():
+        return True
+    return (last.isdigit() or last in _CURRENCIES) and (first.isdigit() or first in _CURRENCIES)
 
 
 def is_hidden(node: _Element) -> bool:
@@ -83,7 +100,12 @@ def are_sections(items: Sequence[Item], *, is_ordered: bool) -> bool:
 
 
 def number_items(ordered: _Element) -> dict[_Element, int]:
-    """The numbers of the items as HTML counts, with `start`, `value` and `reversed`; items left out count."""
+    """The numbers of the items as HTML counts, with `start`, `value` and `reversed`; items left out count.
+
+    None where the page shows none: the items have numbers of their own.
+    """
+    if _UNNUMBERED.search(ordered.get("style") or ""):
+        return {}
     is_reversed = ordered.get("reversed") is not None
     elements = [child for child in ordered if child.tag == "li"]
     number = _integer(ordered.get("start"), len(elements) if is_reversed else 1)

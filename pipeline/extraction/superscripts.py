@@ -1,8 +1,9 @@
 """Write superscripts and subscripts so that numbers stay true: 10<sup>25</sup> is not 1025.
 
 One sign is a Unicode character (m², H₂O, x₁), more of them follow `^` or `_` (10^25, 10^-6, x^(n+1), v_max). What is
-no exponent stays text: ordinals (19th, 1er, XIXe) and abbreviations (Mme, no). A number raised behind a word, or a
-link, is the mark of a footnote and becomes [2].
+no exponent stays text: ordinals (19th, 1er, XIXe) and abbreviations (Mme, no). A number raised behind a word or before
+the first of a line, and a link, is the mark of a footnote and becomes [2]; so do letters in such places. Raised cents
+get their point ($19.99), and an exponent before a letter or a digit its brackets: 2^(10)5 is not 2^105.
 """
 
 from __future__ import annotations
@@ -20,6 +21,14 @@ _SIGNED_NUMBER = re.compile(r"[+\-−–±]?\d+(?:[.,/]\d+)?%?")
 _CHARGE = re.compile(r"\d{0,2}[+\-−–]{1,2}")
 _LAST_WORD = re.compile(r"[^\W\d_]{1,20}$")
 _FOOTNOTE = re.compile(r"\d{1,3}(?: ?[,–-] ?\d{1,3}){0,8}")
+_MARK = r"(?:\d{1,2}|[a-h*†‡§¶#])"
+_MARKS_OF_NOTES = re.compile(rf"{_MARK}(?: ?, ?{_MARK}){{1,8}}")
+_LETTER_MARKS, _LETTER_MARKS_OF_NUMBERS = frozenset("abcdefgh"), frozenset("bcfg")  # 1a, 2d, 2e and 10h are numbers
+_ABBREVIATED = frozenset({"prof", "sig", "arq", "eng", "enf", "adm", "dra", "sra"})  # Profa, Sra: no notes
+_ROMAN = re.compile("[IVXLCDM]+")  # XIXe
+_WORD_AHEAD = re.compile(r"\s?[^\W\d_]{3}")
+_NAME_AHEAD = re.compile(r"\s?[A-Z][a-z]{2}")
+_PRICE = re.compile(r"[$€£¥]\s?\d{1,3}(?:,?\d{3})*$")
 _UNITS = frozenset(
     {"mile", "miles", "yard", "yards", "meter", "metre", "meters", "metres", "feet", "foot", "inch", "sec", "мкм"}
 )
@@ -32,8 +41,10 @@ _SCRIPT_CLASSES = {"sup": "sup", "superscript": "sup", "subscript": "sub"}  # no
 _INLINE = frozenset({"b", "i", "em", "strong", "span", "font", "a", "small", "big", "var", "nobr"})
 
 
-def write_superscript(before: str, text: str, *, is_link: bool = False, is_nested: bool = False) -> str:
-    """What to write for a superscript that stands behind `before`, inside another one if `is_nested`.
+def write_superscript(
+    before: str, text: str, after: str = "", *, is_link: bool = False, is_nested: bool = False
+) -> str:
+    """What to write for a superscript between `before` and `after`, inside another one if `is_nested`.
 
     What is raised above something raised is an exponent, whatever its letters.
 
@@ -46,8 +57,16 @@ def write_superscript(before: str, text: str, *, is_link: bool = False, is_neste
     if is_link:
         return f"[{text}]"
     last = before[-1:]
-    if not last or last.isspace():
+    if not before.strip():
+        return f"[{text}]{' ' * after[:1].isalnum()}" if _begins_note(text, after) else text
+    if last.isspace():
         return text
+    if len(text) == 2 and text.isdecimal() and _PRICE.search(before):
+        return f".{text}"
+    if text in "oO0º" and last.isdigit() and after[:1] in ("C", "F") and not after[1:2].isalpha():
+        return "°"
+    if not is_nested and _is_letter_mark(before, text):
+        return f"[{text}]"
     if _SIGNED_NUMBER.fullmatch(text):
         return f"[{text}]" if _FOOTNOTE.fullmatch(text) and not (is_nested or _is_base(before)) else _raise(text)
     if _FOOTNOTE.fullmatch(text) and "," in text:
@@ -61,6 +80,27 @@ def write_superscript(before: str, text: str, *, is_link: bool = False, is_neste
     if any(sign in text for sign in _SIGNS) and any(map(str.isalnum, text)) and _is_base(before):
         return f"^({text})"
     return f"^({text})" if text[0].isdigit() and text[-1] in _EXPONENT_LETTERS and text[:-1].isdigit() else text
+
+
+def _begins_note(text: str, after: str) -> bool:
+    """Whether a mark begins a line: a note or an affiliation, and no isotope (235U)."""
+    if text.isdecimal():
+        return len(text) <= 2 and _WORD_AHEAD.match(after) is not None
+    return text in _LETTER_MARKS and _NAME_AHEAD.match(after) is not None
+
+
+def _is_letter_mark(before: str, text: str) -> bool:
+    """Whether letters, or letters and signs with numbers, mark a footnote behind a word or a number."""
+    if text in _LETTER_MARKS_OF_NUMBERS and before[-1].isdigit():
+        return True
+    word = _LAST_WORD.search(before[-20:])
+    if word is None or len(word[0]) < 2:
+        return False
+    if _MARKS_OF_NOTES.fullmatch(text) and not _FOOTNOTE.fullmatch(text):
+        return True
+    name = word[0].lower()
+    is_other = name in _ABBREVIATED or name in _FUNCTIONS or _ROMAN.fullmatch(word[0])
+    return text in _LETTER_MARKS and len(name) > 2 and not is_other
 
 
 def script_kind(element: _Element) -> str:
@@ -99,7 +139,10 @@ def write_script(element: _Element, before: str, text: str) -> str:
         written = write_fraction(before, text)
     else:
         is_link = next(element.iter("a"), None) is not None
-        written = write_superscript(before, text, is_link=is_link, is_nested=_is_nested(element))
+        after = "" if text[-1:].isspace() else element.tail or ""
+        written = write_superscript(before, text, after, is_link=is_link, is_nested=_is_nested(element))
+    if written[:1] in ("^", "_") and written[1:2] != "(" and (element.tail or "")[:1].isalnum():
+        written = f"{written[0]}({written[1:]})"
     return written + " " * text[-1:].isspace()
 
 

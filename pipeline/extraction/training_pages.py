@@ -13,7 +13,7 @@ from pipeline.extraction.parsed_page import PageRefusedError, parse_page
 from pipeline.extraction.render_nodes import render
 from pipeline.text import bound_white_space
 
-_VERSION = 6  # of the code here and of the renderer
+_VERSION = 7  # of the code here and of the renderer
 _MAX_BYTES, _MAX_NODES = 10_000_000, 100_000
 _BOILERPLATE_CHARACTERS = 20_000  # of a page; menus of directories have megabytes
 

@@ -55,13 +55,16 @@ class _Writer:
             elif isinstance(part, Quote):
                 self.write(part.content, margin, lead)
             elif isinstance(part, Definitions):
+                self._write_marker(lead)
                 self._write_definitions(part, margin or "")
             elif isinstance(part, Code):
+                self._write_marker(lead)
                 if part.is_code or margin is None:
                     self._add(write_fence(part, with_language=True) if part.is_code else part.text)
                 else:
                     self.lines += [margin + line for line in part.text.split("\n")]
             elif isinstance(part, Table):
+                self._write_marker(lead)
                 self._add("\n".join(_write_row(row) for row in part.rows))
             elif margin is None:
                 self._add(write_inline(part.text))
@@ -70,6 +73,11 @@ class _Writer:
                     self.lines.append(lead + line)
                     lead = margin
             lead = margin or ""
+
+    def _write_marker(self, lead: str) -> None:
+        """The number of an item that begins with code or a table, on a line of its own; a bullet says nothing there."""
+        if lead.strip() not in ("", "-"):
+            self.lines.append(lead.rstrip())
 
     def _write_definitions(self, part: Definitions, margin: str) -> None:
         """Terms and definitions in lines, or in paragraphs where definitions are long."""

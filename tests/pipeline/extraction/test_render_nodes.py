@@ -54,6 +54,14 @@ PARAGRAPHS = {
         "<p><b class=a>Ann</b><i class=b>Miller</i><b class=c>May 2</b></p>",
         "Ann Miller May 2",
     ),
+    "numbers that end and begin labels": (
+        "<p><b class=a>Jan 1</b><i class=b>3 replies</i> <b class=p>$100</b><i class=q>$80</i> <b class=x>1</b>2</p>",
+        "Jan 1 3 replies $100 $80 12",
+    ),
+    "what is struck through and what replaces it": (
+        "<p><strike>100</strike>80, €9<s>€12</s>, <del>was</del><ins>is</ins>, colou<del>r</del>s</p>",
+        "100 80, €9 €12, was is, colours",
+    ),
     "scripts without spaces": ("<p><b class=a>水</b><i class=b>車</i></p>", "水車"),
     "neighboring links are apart": ("<p><a href=a>Rye</a><a href=b>Oats</a></p>", "Rye Oats"),
     "ruby": (
@@ -83,11 +91,19 @@ SCRIPTS = {
     "<p><i>x</i><sup>n+1</sup> and <i>v</i><sub>max</sub></p>": "x^(n+1) and v_max",
     "<p>the 19<sup>th</sup>, le 1<sup>er</sup>, M<sup>me</sup></p>": "the 19th, le 1er, Mme",
     "<p>guild<sup>2</sup> of millers<sup><a href='#n3'>3</a></sup>.<sup>[4]</sup></p>": "guild[2] of millers[3].[4]",
+    "<p>2<sup>10</sup>5 and x<sub>ij</sub>y, £<b>12</b><sup>50</sup></p>": "2^(10)5 and x_(ij)y, £12.50",
+    "<p><sup>1</sup>University<br><sup>2</sup> Institute<br><sup>a</sup>Dept. B<br><sup>235</sup>Uranium</p>": (
+        "[1] University\n[2] Institute\n[a] Dept. B\n235Uranium"
+    ),
     "<p>1<sup>1</sup>/<sub>2</sub> cups, <sup>3</sup>⁄<sub>4</sub> cup</p>": "1 1/2 cups, 3⁄4 cup",
 }  # fmt: skip
 
 LISTS = {
     "<ul><li>a<ul><li>b<ol><li>c</li></ol></li></ul></li><li>d</li></ul>": "- a\n  - b\n    1. c\n- d",
+    "<ol style='list-style: none'><li>1.1 a</li><li>1.2 b</li></ol>": "- 1.1 a\n- 1.2 b",
+    "<ol><li><pre><code>f()</code></pre>b<li><table><tr><th>a<th>b<tr><td>1<td>2</table><li>c</ol>": (
+        "1.\n\n```\nf()\n```\n\n   b\n2.\n\n| a | b |\n| 1 | 2 |\n\n3. c"
+    ),
     "<ol start=9><li>a</li><li>b</li></ol>": "9. a\n10. b",
     "<ol reversed><li>a</li><li value=7>b</li><li>c</li></ol>": "3. a\n7. b\n6. c",
     "<ul><li><div>a</div><p>b</p></li><li></li><li>c<br>d</li></ul>": "- a\n  b\n- c\n  d",

@@ -12,6 +12,14 @@ from pipeline.extraction.superscripts import replace_scripts, write_subscript, w
     ("before", "above", "written"),
     [
         ("10", "25", "^25"),
+        ("$19", "99", ".99"),
+        ("€ 1,250", "00", ".00"),
+        ("Yield", "a", "[a]"),
+        ("Lee", "a,b", "[a,b]"),
+        ("Doe", "2,*", "[2,*]"),
+        ("45", "b", "[b]"),
+        ("1", "a", "a"),
+        ("Prof", "a", "a"),
         ("10", "−6", "^−6"),
         ("10", "1.5", "^1.5"),
         ("x", "1/2", "^(1/2)"),
@@ -53,6 +61,8 @@ def test_subscripts(before: str, below: str, written: str) -> None:
     [
         ("<p>10<sup>25</sup> and <b><i>x</i></b><sup>2</sup> and 19<sup>th</sup>", "10^25 and x² and 19th"),
         ("<p>a guild<sup><a href=#f>2</a></sup>.", "a guild[2]."),
+        ("<p>2<sup>10</sup>5, x<sup>n</sup>y, A<sub>ij</sub>B", "2^(10)5, x^(n)y, A_(ij)B"),
+        ("<p>30<sup>o</sup>C, 1<sup>o</sup> lugar", "30°C, 1o lugar"),
         ("<p>1<sup>1</sup>/<sub>2</sub> and <span>CO<sub>2</sub></span>", "1 1/2 and CO₂"),
         ("<p>a<br><sup>2</sup>b", "a2b"),
         ("<p>10<span style='top:0;Vertical-Align : super'>25</span>", "10^25"),
