@@ -15,7 +15,7 @@ _AFTER_MARKER = re.compile(r"((?:[-+*]|\d{1,9}[.)]) )(?:(?:> )+(?:#{1,6} +)?|#{1
 _NUMBER = re.compile(r"(\d{1,9})\\(?=[.)](?: |$))")
 _DELIMITERS = re.compile(r"\|[-:| ]*\|")
 # One of these is in every text with signs; most texts have none.
-_ANY = re.compile(r"^ *(?:[-+*] |\d{1,9}[.)] )?(?:[#>:\\]|<!--|\||\d{1,9}\\)|^ *\* |\\$", re.MULTILINE)
+_ANY = re.compile(r"^[^\S\n]*(?:(?:[-+*] |\d{1,9}[.)] )?(?:[#>:\\]|<!--|\||\d{1,9}\\)|\* )|\\[^\S\n]*$", re.MULTILINE)
 
 
 def without_signs(text: str) -> str:
@@ -35,7 +35,7 @@ def plain_lines(text: str) -> Iterator[tuple[str, str]]:
             fence = ("" if plain == fence else fence) if fence else ticks
             yield line, plain
         else:
-            yield line, _without_signs(plain)
+            yield line, _without_signs(plain).strip()
 
 
 def _without_signs(line: str) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import Config
 from pipeline.deduplication.sketch import remove_lines
 from pipeline.documents import Dropped, Page
 from pipeline.heuristics.text_parts import split_text
-from pipeline.markdown_signs import without_signs
+from pipeline.markdown_signs import plain_lines, without_signs
 from pipeline.page_process.chain import Chain
 from pipeline.reading.inputs import resolve_inputs
 from pipeline.reading.units import cut_units
@@ -54,6 +54,13 @@ def test_lines_keep_their_places(text):
     assert len(found) == len(lines)
     assert all(set(a) <= {*b, "-"} for a, b in zip(found, lines, strict=True))  # nothing is invented
     assert "".join(filter(str.isalnum, "".join(found))) == "".join(filter(str.isalnum, text))
+
+
+@settings(max_examples=500)
+@given(st.text(alphabet="#>-*:|\\`0. ab\n\u3000\u00a0<!\r\t\x0b\x1c\x85", max_size=60))
+def test_corrections_find_the_lines_that_were_measured(text):
+    assert [plain for _, plain in plain_lines(text) if plain] == split_text(text, "en").lines
+    correct(text, "en", FilterHeuristicsSettings())
 
 
 def test_headings_are_no_hashes_and_corrections_leave_their_signs():
