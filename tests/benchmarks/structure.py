@@ -180,8 +180,10 @@ def _rows(tree: HtmlElement, gold: Gold) -> list[list[str]]:
         columns = frame.columns.to_list()
         headers = list(zip(*columns, strict=True)) if isinstance(columns[0], tuple) else [columns]
         headers = [header for header in headers if any(isinstance(cell, str) for cell in header)]
-        rows = [*headers, *frame.astype(str).to_numpy().tolist()]
-        found += [row for row in (normalize_row(map(str, row)) for row in rows) if len(row) > 1]
+        rows = [list(map(read_cell, row)) for row in [*headers, *frame.astype(str).to_numpy().tolist()]]
+        columns = [place for place in range(len(rows[0])) if any(row[place] for row in rows)]
+        shaped = (normalize_row([row[place] for place in columns]) for row in rows)
+        found += [row for row in shaped if len(list(filter(None, row))) > 1]
     return found
 
 
@@ -193,11 +195,16 @@ def _with_spaces(table: HtmlElement) -> HtmlElement:
     return table
 
 
-def normalize_row(cells: Iterator[str] | list[str]) -> list[str]:
-    """The words of cells that hold any, one copy of neighbors that a span made equal; signs differ between engines."""
-    texts = ["".join(words(unicodedata.normalize("NFKC", cell))) for cell in cells]
-    texts = [text for text in texts if text and not text.startswith("unnamed")]
-    return [text for text, _ in itertools.groupby(texts)]
+def read_cell(cell: object) -> str:
+    """The words of a cell; signs differ between engines. Empty for the name that pandas gives a column without one."""
+    text = "".join(words(unicodedata.normalize("NFKC", str(cell))))
+    return "" if text.startswith("unnamed") else text
+
+
+def normalize_row(cells: list[str]) -> list[str]:
+    """One copy of neighbors that a span made equal; empty cells stand before others, and none at the end."""
+    merged = [text for text, _ in itertools.groupby(cells)]
+    return merged[:-1] if merged and not merged[-1] else merged
 
 
 def _items(tree: HtmlElement, gold: Gold) -> list[str]:
@@ -276,7 +283,8 @@ def row_key(row: list[str]) -> str:
 def read_row(line: str) -> str:
     if "|" not in line:
         return ""
-    return row_key(normalize_row(re.split(r"(?<!\\)\|", line.strip().strip("|"))))
+    cells = re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))
+    return row_key(normalize_row(list(map(read_cell, cells))))
 
 
 def _written_formulas(text: str) -> Counter[str]:
