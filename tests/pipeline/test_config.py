@@ -107,8 +107,8 @@ def test_an_override_without_a_value_is_refused():
 def test_off_switches_a_limit_off():
     config = load_config(None, ["filter_heuristics.gopher.min_words=off", "scrub_pii.max_finds=off"])
     assert config.filter_heuristics.gopher.min_words is config.scrub_pii.max_finds is None
-    with pytest.raises(UserError, match=r"prepare\.unit_bytes"):  # what must have a value cannot be
-        load_config(None, ["prepare.unit_bytes=off"])
+    with pytest.raises(UserError, match=r"publish\.shard_bytes"):  # what must have a value cannot be
+        load_config(None, ["publish.shard_bytes=off"])
 
 
 def test_every_rule_of_the_filters_can_be_switched_off():
