@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 _LEADING = re.compile(r"(?:> )+(?:#{1,6} +)?|#{1,6} +|: +|\\(?=[-+*>#=~:|])|>$|<!-- -->$")
 _AFTER_MARKER = re.compile(r"((?:[-+*]|\d{1,9}[.)]) )(?:(?:> )+(?:#{1,6} +)?|#{1,6} +)")
@@ -18,8 +19,9 @@ _DELIMITERS = re.compile(r"\|[-:| ]*\|")
 _ANY = re.compile(r"^[^\S\n]*(?:(?:[-+*] |\d{1,9}[.)] )?(?:[#>:\\]|<!--|\||\d{1,9}\\)|\* )|\\[^\S\n]*$", re.MULTILINE)
 
 
+@lru_cache(maxsize=1)
 def without_signs(text: str) -> str:
-    """The text as it is measured, with as many lines."""
+    """The text as it is measured, with as many lines. The last one is kept: five measurements take 0.08 ms each."""
     if not _ANY.search(text):
         return text
     return "\n".join(line if plain == line.strip() else plain for line, plain in plain_lines(text))
@@ -31,11 +33,25 @@ def plain_lines(text: str) -> Iterator[tuple[str, str]]:
     for line in text.split("\n"):
         plain = line.strip()
         if fence or plain.startswith("```"):
-            ticks = plain[: len(plain) - len(plain.lstrip("`"))]
-            fence = ("" if plain == fence else fence) if fence else ticks
+            fence = follow_fence(plain, fence)
             yield line, plain
         else:
             yield line, _without_signs(plain).strip()
+
+
+def follow_fence(line: str, fence: str) -> str:
+    """The ticks of the code that is open behind a line of it, "" behind its end; `fence`: before the line."""
+    if fence:
+        return "" if line == fence else fence
+    return line[: len(line) - len(line.lstrip("`"))]
+
+
+def replace_words(line: str, plain: str, new: str) -> str:
+    """A line with `new` in place of what it says; its signs stay, also the star that is measured as a dash."""
+    if plain in line:
+        return line.replace(plain, new)
+    inner = plain[1:]
+    return line.replace(inner, new[1:]) if inner in line and new[:1] == plain[:1] else new
 
 
 def _without_signs(line: str) -> str:

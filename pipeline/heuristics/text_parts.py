@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, lru_cache
 
-from pipeline.markdown_signs import without_signs
+from pipeline.markdown_signs import follow_fence, without_signs
 from pipeline.text import CHARACTERS_PER_WORD, WORD, count_line_words
 
 # Thai, Lao and Tibetan rarely mark sentence ends; Khmer and Burmese use marks of their own.
@@ -158,8 +158,7 @@ def split_text(text: str, language: str) -> TextParts:
             kind = LineKind.PROSE
             if fence or line.startswith("```"):
                 kind = LineKind.CODE
-                ticks = line[: len(line) - len(line.lstrip("`"))]
-                fence = ("" if line == fence else fence) if fence else ticks
+                fence = follow_fence(line, fence)
             elif math or line.startswith("$$"):
                 kind = LineKind.FORMULA
                 math = "" if line.endswith("$$") and (math or len(line) > 3) else "$$"

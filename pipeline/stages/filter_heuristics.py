@@ -22,7 +22,7 @@ from pipeline.heuristics.harmful_words import HarmfulWordsSettings
 from pipeline.heuristics.refinedweb import RefinedWebSettings
 from pipeline.heuristics.rules import BrokenRule, HeuristicReason, find_broken_rule
 from pipeline.heuristics.text_parts import TextParts, split_text
-from pipeline.markdown_signs import close_break, plain_lines
+from pipeline.markdown_signs import close_break, plain_lines, replace_words
 from pipeline.settings import Settings
 
 NAME = "filter_heuristics"
@@ -124,7 +124,8 @@ def _replace_lines(text: str, page: TextParts, lines: list[str | None]) -> str:
         old, new = next(replacements)
         was_removed = new is None
         if new is not None:
-            pieces.append(raw if new == old else raw.replace(old, new) if plain != raw.strip() else new)
+            has_signs = plain != raw.strip()
+            pieces.append(raw if new == old else replace_words(raw, old, new) if has_signs else new)
     if was_removed:
         close_break(pieces)
     return _remove_wide_gaps("\n".join(pieces))

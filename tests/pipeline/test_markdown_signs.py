@@ -83,6 +83,17 @@ def test_headings_are_no_hashes_and_corrections_leave_their_signs():
     ]
 
 
+@pytest.mark.parametrize(
+    "line", ["* The seventh sea is wide.{}", "- > The seventh sea is wide.{}", "## It was so.{} And is"]
+)
+def test_lines_with_signs_are_corrected(line):
+    text = "\n\n".join(
+        [f"A long sentence of ten words is number {n} here.[{n}]" for n in (1, 2, 3)] + [line.format("[4]")]
+    )
+    corrected, _ = correct(text, "en", FilterHeuristicsSettings())
+    assert corrected.endswith(line.format(""))
+
+
 def test_a_line_break_ends_with_the_line_behind_it():
     text = "One\\\nTwo\\\nThree\n\nFour\\\nFive"
     assert remove_lines(text, [2, 5]) == "One\\\nTwo\n\nFour"
