@@ -19,6 +19,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from tests.trainer import runs
+from tests.trainer.model.test_attention import packed
 from tests.trainer.training.test_checkpoint import assert_equal_runs
 from trainer.model.attention import BLOCK, attend, attention_mask, dense_mask
 from trainer.model.build import blocks_of
@@ -43,9 +44,7 @@ runs.run(Path(sys.argv[1]), json.loads(sys.argv[2]))
 
 def documents(rows: int, length: int, seed: int) -> torch.Tensor:
     """Ids of documents of 1 to 150 tokens, int32 [rows, length]."""
-    generator = torch.Generator().manual_seed(seed)
-    ends = torch.randint(1, 150, (rows, length), generator=generator).cumsum(1)
-    return torch.searchsorted(ends, torch.arange(length).expand(rows, length), right=True).int().cuda()
+    return packed(rows, length, 150, seed).cuda()
 
 
 def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
